@@ -35,7 +35,7 @@ channels between them, random scheduling. *proptest*: one loop over queues that 
 scheduling of tasks; its seeds come one after another from one of its own. No peer has sessions, flow \
 control or rules: what they do besides moving bytes is what they are made for. *A check*: all that \
 `becket check local-adapter` does but the proof in a fresh process: each run twice and each of its \
-flows alone, saboteurs besides. *Made small*: a reset beside a half-closed flow, found among eight \
+flows alone, mutants besides. *Made small*: a reset beside a half-closed flow, found among eight \
 flows.
 ";
 

@@ -2,18 +2,18 @@
 //! becket-lab: a run, a check, a failure made small.
 
 use becket_lab::adapters::{HEALTHY, MemoryEgressAdapter, MemoryIngressAdapter, Pair};
-use becket_lab::carrier::Carrier;
 use becket_lab::check::{self, Mode, Options};
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::{Adapter, FlowState, Limits, Manifest};
 use becket_lab::fault::FaultPlan;
+use becket_lab::link::Link;
 use becket_lab::replay::Case;
 use becket_lab::rules::{Examined, Examiner};
 use becket_lab::shrink::{Candidate, Failed, shrink};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Event, Trace, What};
+use becket_lab::trace::{Event, EventKind, Trace};
 use becket_lab::world::{self, Arena, Setup};
 
 use super::rows::OURS;
@@ -94,7 +94,8 @@ impl Runs {
             check(OURS, "hashes", runs, hashed)?;
         }
         let ended = self.trace.events().iter();
-        let ended = ended.filter(|event| event.what == What::Moved { state: FlowState::Closed });
+        let ended =
+            ended.filter(|event| event.what == EventKind::Moved { state: FlowState::Closed });
         check(OURS, "flows that ended in order", self.flows as usize, ended.count())
     }
 }
@@ -105,7 +106,7 @@ fn setup(config: &Config, flows: u32) -> Setup<'_> {
         plans: Source::SmallBurst.plan(config, flows),
         behaviour: Behaviour::Echo,
         window_bytes: WINDOW_BYTES,
-        carrier: Carrier::Stream,
+        link: Link::Stream,
         faults: FaultPlan::NONE,
     }
 }
@@ -137,7 +138,7 @@ impl Failure {
                 config,
                 behaviour: Behaviour::JitteryResponse,
                 window_bytes: 1000,
-                carrier: Carrier::Stream,
+                link: Link::Stream,
                 faults: FaultPlan::NONE,
             };
             let (trace, choices) = run(&case, Choices::seeded(seed).recording());
@@ -171,7 +172,7 @@ fn run(case: &Case, mut choices: Choices) -> (Trace, Choices) {
 fn is_reset_beside(events: &[Event]) -> bool {
     let mut half_closed = Vec::new();
     events.iter().any(|event| {
-        let What::Moved { state } = event.what else { return false };
+        let EventKind::Moved { state } = event.what else { return false };
         half_closed.retain(|flow| *flow != event.flow);
         if state == FlowState::HalfClosed {
             half_closed.push(event.flow);

@@ -23,9 +23,9 @@ struct Bin {
     taken: u64,
     offset: u64,
     chunks: u64,
-    /// Somebody waits for room.
+    /// The source waits for room.
     is_waited_for: bool,
-    /// Nothing more comes in, and whether that was said.
+    /// No more input comes, and whether that was reported.
     is_ended: bool,
     is_end_said: bool,
     broken: Option<Cause>,
@@ -70,7 +70,7 @@ impl Shelf {
         Ok(taken)
     }
 
-    /// Whoever was given too little room hears of more, once.
+    /// Reports room, once, for flows whose offers found too little.
     fn tell_of_room(&mut self, cx: &mut Context<'_>) {
         if self.buffered_bytes() == self.limits.buffered_bytes_max {
             return;
@@ -208,7 +208,7 @@ fn make(limits: Limits) -> Pair {
 const HASHES: &str = "--hashes";
 
 /// The same runs in a fresh process, which have to have the same traces.
-fn elsewhere() -> Option<String> {
+fn fresh_process() -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let output = Command::new(program).arg(HASHES).output().ok()?;
     String::from_utf8(output.stdout).ok()
@@ -220,7 +220,7 @@ fn main() -> ExitCode {
         print!("{}", check::hashes(&options));
         return ExitCode::SUCCESS;
     }
-    let report = check::run(&Options { elsewhere: Some(&elsewhere), ..options });
+    let report = check::run(&Options { fresh_process: Some(&fresh_process), ..options });
     print!("{}", report::text(&report, &report::plain));
     ExitCode::from(report.exit_code)
 }

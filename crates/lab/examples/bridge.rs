@@ -74,7 +74,7 @@ impl Conduit for Line {
     }
 
     fn abandon(&mut self) {
-        self.0.borrow_mut().shut(); // who reads hears of it
+        self.0.borrow_mut().shut(); // the reader notices it
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Failure>> {

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The limits of a run.
+//! Limits of a run.
 
 use std::fmt;
 
-/// Marks of secrets, which may not stand in a name: it gets into every report.
+/// Marks of secrets. A name may contain none of them, because it appears in every report.
 const SECRET_MARKS: [&str; 7] =
     ["secret", "token", "password", "private", "credential", "key=", "raw_secret"];
 
-/// Characters of a name.
+/// Maximum length of a name, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
-/// The limits of a run. Every field has a bound, which [`validate`](Self::validate) enforces.
+/// The limits of a run. Every field has bounds, which [`validate`](Self::validate) enforces.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
-    /// What is examined, for reports.
+    /// Name of the adapter under test, for reports.
     pub name: String,
-    /// The number of the runtime in which flows are said to be.
+    /// Number of the runtime that the flows belong to.
     pub runtime_id: u64,
     /// Flows that may be open at once: 1 to 64.
     pub max_flows: u32,
-    /// Bytes that may lie between source and sink: 1 to 8 MiB.
+    /// Bytes that may be in flight between source and sink: 1 to 8 MiB.
     pub max_buffered_bytes: u64,
-    /// Bytes of a chunk: 1 to 256 KiB, and no more than may lie there.
+    /// Length of a chunk in bytes: 1 to 256 KiB, and at most `max_buffered_bytes`.
     pub max_chunk_bytes: u64,
-    /// Events of a run, after which it is broken off: 1 to 2¹⁸.
+    /// Events after which a run is aborted: 1 to 2¹⁸.
     pub max_events: u32,
-    /// Events are kept, so that they can be shown. What they say is judged either way.
+    /// Keeps events for display. The rules judge them either way.
     pub trace_enabled: bool,
     /// The seed of everything.
     pub deterministic_seed: u64,
@@ -51,30 +51,30 @@ impl Default for Config {
     }
 }
 
-/// A configuration that is not valid. It never repeats a name.
+/// An invalid configuration. Its messages never repeat a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The name is empty.
     #[error("the name is empty")]
     EmptyName,
-    /// The name is long.
+    /// The name is too long.
     #[error("the name has more than {NAME_CHARS_MAX} characters")]
     LongName,
-    /// The name has a mark of a secret in it.
+    /// The name contains a mark of a secret.
     #[error("the name looks like a secret, and would get into every report")]
     SecretName,
-    /// A number is out of its bounds.
+    /// A number is out of bounds.
     #[error("{field} is {value}, and must be from 1 to {max}")]
     OutOfBounds {
-        /// Which one.
+        /// The field.
         field: &'static str,
-        /// What it is.
+        /// Its value.
         value: u64,
-        /// What it may be at most.
+        /// The upper bound.
         max: u64,
     },
-    /// A chunk is longer than everything that may lie between source and sink.
+    /// A chunk may be longer than the whole buffer.
     #[error("max_chunk_bytes is {chunk}, more than max_buffered_bytes, which is {buffered}")]
     ChunkBeyondBuffer {
         /// `max_chunk_bytes`.
@@ -85,11 +85,11 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Checks every bound.
+    /// Checks all bounds.
     ///
     /// # Errors
     ///
-    /// The first that does not hold.
+    /// The first bound that is violated.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.name.is_empty() {
             return Err(ConfigError::EmptyName);
@@ -119,14 +119,14 @@ impl Config {
     }
 }
 
-/// Whether a text has a mark of a secret in it, in any case of its letters.
+/// Whether a text contains a mark of a secret, ignoring case.
 #[must_use]
 pub fn is_secret(text: &str) -> bool {
     let text = text.to_lowercase();
     SECRET_MARKS.iter().any(|mark| text.contains(mark))
 }
 
-/// A name that looks like a secret is not shown.
+/// Hides a name that looks like a secret.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if is_secret(&self.name) { "(hidden)" } else { &self.name };

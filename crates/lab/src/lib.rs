@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A laboratory for adapters: an adapter proves itself here before it sees traffic.
+//! A laboratory for adapters: deterministic conformance tests in virtual time.
 //!
 //! ```text
 //!   seeded source ─► ingress adapter ─► boundary ─► session ═══ virtual network ═══ session ─► target
@@ -8,40 +8,39 @@
 //!                                     every step ─► trace ─► rules ─► verdict
 //! ```
 //!
-//! Both sessions are those of [`becket_wire`], which run in production; bytes really cross the
-//! network between them, cut, delayed and broken as the seed says. Nothing here opens a socket,
-//! reads a clock or draws from the system's randomness: one seed decides everything, and the same
-//! seed gives the same trace to the last event.
+//! Both sessions are the production state machines of [`becket_wire`]. Real bytes cross the virtual
+//! network between them, which cuts, delays and corrupts them as the seed decides. Nothing here opens
+//! a socket, reads a clock or uses system randomness: the seed decides everything, and the same seed
+//! gives the same trace, event by event.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`contract`] | what an adapter is: the traits, its manifest, the life of a flow |
-//! | [`config`] | the limits of a run |
+//! | [`contract`] | the traits of adapters, their manifest, the lifecycle of a flow |
+//! | [`config`] | limits of a run |
 //! | [`pattern`] | the bytes that flows carry |
 //! | [`choice`] | every decision of a run, drawn from a seed or from a recording |
-//! | [`trace`] | what happened, without a byte of payload |
-//! | [`carrier`], [`fault`] | how bytes get from one session to the other, and what goes wrong |
-//! | [`source`], [`target`] | what flows are given, and how they are answered |
+//! | [`trace`] | the events of a run, without a byte of payload |
+//! | [`link`], [`fault`] | the link between the sessions; faults |
+//! | [`source`], [`target`] | what sources send, and how targets respond |
 //! | [`world`] | one run |
-//! | [`rules`] | what an adapter must do, and whether it did |
-//! | [`hygiene`] | whether a text tells what it may not |
-//! | [`scenario`], [`check`] | what adapters are put through, and all of it together |
-//! | [`gate`], [`adversary`] | what a check asks of all runs; whether they are suspiciously alike |
-//! | [`report`] | what a check ends with, for programs and people |
-//! | [`shrink`] | a failure, made small |
-//! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
-//! | [`adapters`] | adapters that the lab brings along |
-//! | [`bridge`] | what people already have, as adapters |
-//! | [`generate`], [`parity`] | adapters as code, made of a profile; whether they do the same |
-//! | [`selftest`] | the lab examined by itself: what it finds, and that it never cries wolf |
-//! | [`saboteur`] | faulty ones, each wrong in one behaviour, by which the lab is examined |
+//! | [`rules`] | the requirements on adapters, and their examination |
+//! | [`hygiene`] | the search for payload and secrets in texts |
+//! | [`scenario`], [`check`] | scenarios, and checks, which run all of them |
+//! | [`gate`], [`adversary`] | the verdicts of a check over all runs; the detection of suspiciously similar runs |
+//! | [`report`] | the report of a check, for programs and people |
+//! | [`shrink`] | reduces a failed run |
+//! | [`replay`] | a run in a file: repeated, displayed, compared, turned into a test |
+//! | [`adapters`] | healthy adapters |
+//! | [`bridge`] | existing channels, streams and plugins as adapters |
+//! | [`generate`], [`parity`] | adapters generated from a profile; the comparison of generated and interpreted ones |
+//! | [`mutant`] | faulty adapters, each wrong in one behaviour, that the lab has to kill |
+//! | [`selftest`] | the self-test of the lab: finds every mutant, and raises no false alarm |
 
 #![forbid(unsafe_code)]
 
 pub mod adapters;
 pub mod adversary;
 pub mod bridge;
-pub mod carrier;
 pub mod check;
 pub mod choice;
 pub mod config;
@@ -50,12 +49,13 @@ pub mod fault;
 pub mod gate;
 pub mod generate;
 pub mod hygiene;
+pub mod link;
+pub mod mutant;
 pub mod parity;
 pub mod pattern;
 pub mod replay;
 pub mod report;
 pub mod rules;
-pub mod saboteur;
 pub mod scenario;
 pub mod selftest;
 pub mod shrink;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The bytes that flows carry.
 //!
-//! Each byte is a function of the seed, the flow, the direction and its offset. So whoever receives
-//! bytes knows which they have to be, and a byte that is lost, repeated, out of order, changed or
-//! another flow's is recognised where it stands.
+//! Each byte is a function of the seed, the flow, the direction and its offset. So the receiver of
+//! a byte knows its expected value, and a byte that is lost, repeated, reordered, changed or from
+//! another flow is detected at its offset.
 //!
-//! The function: a word of eight bytes for each eight offsets, SplitMix64's output function (Steele,
-//! Lea and Flood, 2014) of a key for the stream plus the word's number. Within the keys of one seed
-//! two streams agree in a byte by chance only, one time in 256.
+//! The function: one word for each eight offsets, SplitMix64's output function (Steele, Lea and
+//! Flood, 2014) of a stream's key plus the word's number. Two streams of one seed agree in a byte
+//! only by chance, one time in 256.
 
-use crate::contract::{FlowId, Hidden};
+use crate::contract::{FlowId, Secret};
 
-/// Which way bytes go.
+/// Direction of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Direction {
     /// From the source to the target.
@@ -38,21 +38,20 @@ pub(crate) const fn mix(value: u64) -> u64 {
 }
 
 impl Pattern {
-    /// The bytes that this flow carries in runs of this seed.
+    /// The bytes that this flow carries in runs with this seed.
     #[must_use]
     pub const fn new(seed: u64, flow: FlowId, direction: Direction) -> Self {
         let stream = (flow.number() as u64) << 1 | matches!(direction, Direction::Response) as u64;
         Self { key: mix(mix(seed ^ GOLDEN).wrapping_add(stream.wrapping_mul(GOLDEN))) }
     }
 
-    /// The bytes of eight offsets, the first of which is eight times the number.
+    /// The bytes at eight offsets from `8 * number` on.
     #[inline]
     const fn word(self, number: u64) -> u64 {
         mix(self.key.wrapping_add(number.wrapping_mul(GOLDEN)))
     }
 
-    /// Calls `each` with the bytes of offset after offset, eight at a time, each of which is eight
-    /// behind the one before.
+    /// Calls `each` with the eight bytes from `offset` on, then with the next eight, and so on.
     #[inline]
     fn words<T>(self, offset: u64, places: impl Iterator<Item = T>, mut each: impl FnMut(T, u64)) {
         let (number, bits) = (offset / 8, 8 * (offset % 8));
@@ -70,8 +69,8 @@ impl Pattern {
         }
     }
 
-    /// Calls `each` with each eight bytes in a row among the first so many, the first of the eight in the
-    /// lowest bits.
+    /// Calls `each` with every window of eight bytes within the first `bytes` bytes; the first byte
+    /// is in the lowest bits.
     pub(crate) fn windows(self, bytes: u64, mut each: impl FnMut(u64)) {
         let Some(last) = bytes.checked_sub(8) else { return };
         let mut word = self.word(0);
@@ -93,7 +92,7 @@ impl Pattern {
         (self.word(offset / 8) >> (8 * (offset % 8))) as u8
     }
 
-    /// Writes the bytes from an offset on.
+    /// Fills `into` with the bytes from `offset` on.
     pub fn fill(self, offset: u64, into: &mut [u8]) {
         let behind = offset + into.len() as u64;
         let (words, rest) = into.as_chunks_mut();
@@ -102,7 +101,7 @@ impl Pattern {
             return;
         }
         match into.last_chunk_mut() {
-            // Once more what stands before the rest, in place of a loop over it.
+            // Overlaps the last word with the one before, in place of a loop over the rest.
             Some(last) => {
                 self.words(behind - 8, [last].into_iter(), |last, word| *last = word.to_le_bytes());
             }
@@ -114,10 +113,11 @@ impl Pattern {
         }
     }
 
-    /// Where `bytes`, which should be those from an offset on, are others. `None`: nowhere.
+    /// Offset of the first difference between `bytes` and the expected bytes from `offset` on.
+    /// `None`: they are equal.
     #[must_use]
     pub fn mismatch(self, offset: u64, bytes: &[u8]) -> Option<u64> {
-        // What is not a whole word is looked at with some bytes before it.
+        // Compares a trailing partial word together with the bytes before it.
         let Some(last) = bytes.last_chunk() else { return self.first_other(offset, bytes) };
         let behind = offset + bytes.len() as u64;
         let mut others = 0;
@@ -135,20 +135,20 @@ impl Pattern {
     }
 }
 
-/// What keys are drawn from, besides seed and flow.
+/// The domain of keys, which separates them from payload.
 const KEYS: u64 = 0x006b_6579_0000_0000;
 
-/// The key of a flow in runs of this seed.
+/// The key of a flow in runs with this seed.
 #[must_use]
-pub const fn key(seed: u64, flow: FlowId) -> Hidden {
+pub const fn key(seed: u64, flow: FlowId) -> Secret {
     let first = mix(mix(seed ^ KEYS).wrapping_add((flow.number() as u64).wrapping_mul(GOLDEN)));
     let both = (first as u128) << 64 | mix(first ^ GOLDEN) as u128;
-    Hidden::new(both.to_le_bytes())
+    Secret::new(both.to_le_bytes())
 }
 
-/// The identity of adapters in runs of this seed: the key of no flow.
+/// The identity of the adapters in runs with this seed.
 #[must_use]
-pub const fn identity(seed: u64) -> Hidden {
+pub const fn identity(seed: u64) -> Secret {
     key(seed, FlowId::new(0))
 }
 
@@ -197,7 +197,7 @@ mod tests {
             wrong[at] ^= 0x40;
             assert_eq!(pattern.mismatch(5, &wrong), Some(5 + at as u64));
         }
-        // Shifted by one: lost, or repeated.
+        // Shifted by one: a byte was lost, or repeated.
         assert!(pattern.mismatch(6, &bytes).is_some_and(|at| at < 12));
         assert!(pattern.mismatch(4, &bytes).is_some_and(|at| at < 12));
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What stands behind the other session: it takes requests, and answers.
+//! The target behind the server's session: it receives requests and responds.
 
 use crate::choice::Choices;
 use crate::contract::Tick;
 
-/// How a target behaves.
+/// The behaviour of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Behaviour {
-    /// Gives back what comes, as it comes.
+    /// Returns the request as it arrives.
     Echo,
-    /// Takes everything and answers nothing.
+    /// Takes everything and responds with nothing.
     Discard,
-    /// 1024 bytes when the request is over.
+    /// 1024 bytes after the end of the request.
     FixedResponse,
     /// 2048 bytes, half of them two ticks later.
     SlowResponse,
@@ -28,36 +28,37 @@ pub enum Behaviour {
     DripResponse,
     /// 2048 bytes in two to six chunks of any length.
     JitteryResponse,
-    /// 2048 bytes in eight chunks, one each tick since the flow was opened: it waits for no request,
-    /// and ends when it has said all, however much of the request is still to come.
+    /// 2048 bytes in eight chunks, one each tick since the flow was opened. It waits for no
+    /// request, and ends after its last byte, however much of the request is still to come.
     UnpromptedResponse,
-    /// As [`Self::Echo`], while both sessions do besides whatever else a session can.
+    /// As [`Self::Echo`], while both sessions also exercise every other function of a session.
     BusyEcho,
 }
 
-/// How an answer ends.
+/// How a response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// In order.
     Final,
     /// By an error of the target.
     Error,
-    /// The target breaks it off.
+    /// By a reset from the target.
     Reset,
 }
 
-/// The answer to one request, or what is said without one.
+/// The response to a request, or to the opening of a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Chunks: after how many ticks since the request was over, or since the flow was opened if it
-    /// waits for no request, and how many bytes. Empty for an echo, whose answer is what came.
+    /// Chunks: delay in ticks after the end of the request, or after the opening of the flow if the
+    /// target waits for no request, and length in bytes. Empty for an echo, which returns the
+    /// request.
     pub chunks: Vec<(u64, u64)>,
     /// How it ends.
     pub ending: Ending,
 }
 
 impl Behaviour {
-    /// All of them, but for the one that is about sessions.
+    /// All behaviours except the one that exercises the session.
     pub const ALL: [Self; 11] = [
         Self::Echo,
         Self::Discard,
@@ -72,7 +73,7 @@ impl Behaviour {
         Self::UnpromptedResponse,
     ];
 
-    /// All of them, and the one that is about sessions.
+    /// All behaviours.
     pub const EVERY: [Self; 12] = {
         let mut every = [Self::BusyEcho; 12];
         let (all, _) = every.split_at_mut(Self::ALL.len());
@@ -80,7 +81,7 @@ impl Behaviour {
         every
     };
 
-    /// Its name, in scenarios and reports.
+    /// Name in scenarios and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -99,31 +100,32 @@ impl Behaviour {
         }
     }
 
-    /// Whether it gives back what comes, as it comes.
+    /// Whether it returns the request as it arrives.
     #[must_use]
     pub const fn is_echo(self) -> bool {
         matches!(self, Self::Echo | Self::BusyEcho)
     }
 
-    /// Whether both sessions do more than to carry flows.
+    /// Whether both sessions do more than carry flows.
     #[must_use]
     pub const fn is_busy(self) -> bool {
         matches!(self, Self::BusyEcho)
     }
 
-    /// Whether it answers before it was asked.
+    /// Whether it responds before the request.
     #[must_use]
     pub const fn is_unprompted(self) -> bool {
         matches!(self, Self::UnpromptedResponse)
     }
 
-    /// Whether what it gives ends in order.
+    /// Whether its response ends in order.
     #[must_use]
     pub const fn ends_in_order(self) -> bool {
         !matches!(self, Self::ErrorResponse | Self::ResetMidstream)
     }
 
-    /// The answer to a request of so many bytes, which is over, or none of which has come yet.
+    /// The response to a request of `request_bytes` bytes that has ended, or of which nothing has
+    /// come yet.
     pub fn answer(self, request_bytes: u64, choices: &mut Choices) -> Answer {
         let (chunks, ending) = match self {
             Self::Echo | Self::BusyEcho | Self::Discard => (Vec::new(), Ending::Final),
@@ -158,7 +160,7 @@ fn jittery(choices: &mut Choices) -> Vec<(u64, u64)> {
     chunks
 }
 
-/// When something of an answer is due.
+/// When a part of a response is due.
 #[must_use]
 pub(crate) fn due(began: Tick, after: u64) -> Tick {
     began.after(after)

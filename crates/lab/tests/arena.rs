@@ -9,11 +9,11 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use becket_lab::adapters::{HEALTHY, MemoryEgressAdapter, MemoryIngressAdapter};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::{Choices, Random, Scheduler};
 use becket_lab::config::Config;
 use becket_lab::contract::{Adapter, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
+use becket_lab::link::Link;
 use becket_lab::rules::{Examined, Examiner};
 use becket_lab::source::{FlowPlan, Source};
 use becket_lab::target::Behaviour;
@@ -29,7 +29,7 @@ struct Drawn {
     plans: Vec<FlowPlan>,
     behaviour: Behaviour,
     window_bytes: u64,
-    carrier: Carrier,
+    link: Link,
     faults: FaultPlan,
     limits: Limits,
     scheduler: Scheduler,
@@ -68,7 +68,7 @@ impl Drawn {
             config,
             behaviour: one_of(&mut random, &Behaviour::ALL),
             window_bytes: one_of(&mut random, &[500, WINDOW_BYTES]),
-            carrier: one_of(&mut random, &Carrier::ALL),
+            link: one_of(&mut random, &Link::ALL),
             faults: FaultPlan::new(kinds, budget, Tick(100)),
             limits: Limits {
                 flows_max: one_of(&mut random, &[3, 16]),
@@ -98,7 +98,7 @@ impl Drawn {
             plans: self.plans.clone(),
             behaviour: self.behaviour,
             window_bytes: self.window_bytes,
-            carrier: self.carrier,
+            link: self.link,
             faults: self.faults,
         };
         let mut trace = Trace::new(self.config.max_events);
@@ -147,7 +147,7 @@ fn nothing_of_a_run_that_was_broken_off_is_seen_in_the_next() {
             plans: crashing.plans.clone(),
             behaviour: crashing.behaviour,
             window_bytes: crashing.window_bytes,
-            carrier: crashing.carrier,
+            link: crashing.link,
             faults: crashing.faults,
         };
         let run = || {
@@ -201,7 +201,7 @@ fn a_run_and_its_examination_allocate_nothing_in_the_long_run() {
                 plans: Source::SmallBurst.plan(&config, 4),
                 behaviour,
                 window_bytes: WINDOW_BYTES,
-                carrier: Carrier::Stream,
+                link: Link::Stream,
                 faults: FaultPlan::NONE,
             };
             let mut choices = Choices::seeded(seed);

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Parity: generated modules do what they were generated of, and whatever is changed on one side is
-//! told.
+//! Parity: generated modules behave like their profiles, and every change on one side is reported.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
 
-use becket_lab::carrier::Carrier;
 use becket_lab::check::{self, Mode, Options as CheckOptions};
 use becket_lab::choice::Scheduler;
 use becket_lab::fault::FaultKinds;
 use becket_lab::gate::Gate;
 use becket_lab::generate::{BUILTIN, Builtin, Order, Profile, Room, module};
+use becket_lab::link::Link;
 use becket_lab::parity::{self, Options, ParityReport, TextDifference};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
@@ -56,8 +55,8 @@ fn a_report_depends_on_neither_threads_nor_time() {
     );
 }
 
-/// A key of a profile, another value for it, and the constant that says it. Of some nothing else can
-/// be seen than the constant.
+/// A key of a profile, another value for it, and its constant. Some keys affect nothing but their
+/// constant.
 type Key = (&'static str, bool, fn(&mut Profile));
 
 const KEYS: [Key; 24] = [
@@ -72,7 +71,7 @@ const KEYS: [Key; 24] = [
     ("SOURCE", true, |it| it.source = Source::HalfClose),
     ("FLOWS", true, |it| it.flows += 1),
     ("TARGET", true, |it| it.behaviour = Behaviour::ChunkedResponse),
-    ("CARRIER", true, |it| it.carrier = Carrier::LongPoll),
+    ("CARRIER", true, |it| it.link = Link::LongPoll),
     ("WINDOW_BYTES", true, |it| it.window_bytes = 700),
     ("SCHEDULER", true, |it| {
         it.scheduler = match it.scheduler {
@@ -100,15 +99,15 @@ const KEYS: [Key; 24] = [
 ];
 
 /// The constants that differ, and whether plans, drives or runs do.
-fn told(report: &ParityReport) -> (Vec<&str>, bool) {
+fn differences(report: &ParityReport) -> (Vec<&str>, bool) {
     let failed = report.cases.iter().filter(|case| case.difference.is_some());
     let constants = failed.clone().filter_map(|case| case.difference.as_ref()?.constant.as_deref());
     let acts = failed.clone().any(|case| ["plan", "drive", "run"].contains(&case.what));
     (constants.collect(), acts)
 }
 
-/// What a module was generated of is changed, key by key: the constant is told by name, and what it
-/// does is seen in plans, drives and runs without looking at constants.
+/// The profile of a module is changed, key by key: the constant is reported by name, and its effect
+/// shows in plans, drives and runs without comparing constants.
 #[test]
 fn every_key_of_a_profile_is_a_constant_that_acts() {
     let options = Options { seeds: Some(6), ..Options::quick() };
@@ -124,7 +123,7 @@ fn every_key_of_a_profile_is_a_constant_that_acts() {
             let generated = (builtin(name).generated)();
             let report = parity::run_one(&options, &profile, generated);
             assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{name} {constant}");
-            let (constants, acts) = told(&report);
+            let (constants, acts) = differences(&report);
             // What is claimed follows from other keys.
             let first = if constant == "CAPABILITIES" { "ORDER" } else { constant };
             assert_eq!(constants, [first], "{name}");
@@ -138,9 +137,9 @@ fn every_key_of_a_profile_is_a_constant_that_acts() {
 }
 
 #[test]
-fn the_first_difference_of_a_run_is_told_with_both_sides() {
+fn the_first_difference_of_a_run_is_reported_with_both_sides() {
     let mut profile = builtin("steady").profile().unwrap();
-    profile.carrier = Carrier::LongPoll;
+    profile.link = Link::LongPoll;
     let options = Options::quick();
     let report = parity::run_one(&options, &profile, (builtin("steady").generated)());
     let run = report.cases.iter().find(|case| case.what == "run" && case.difference.is_some());
@@ -155,9 +154,9 @@ fn the_first_difference_of_a_run_is_told_with_both_sides() {
     assert!(report.to_string().contains(&text));
 }
 
-/// Whatever is changed in the text of a module, the constant in which it stands is told.
+/// A change in the text of a module is reported with the constant in which it is.
 #[test]
-fn every_constant_that_is_changed_in_a_text_is_told() {
+fn every_constant_that_is_changed_in_a_text_is_reported() {
     for builtin in BUILTIN {
         let profile = builtin.profile().unwrap();
         let module = module(&profile).unwrap();
@@ -183,8 +182,10 @@ fn every_constant_that_is_changed_in_a_text_is_told() {
             let text: Vec<_> = module.split_inclusive('\n').collect();
             let mut text: Vec<String> = text.into_iter().map(Into::into).collect();
             text[at] = format!("{changed}\n");
-            let told = parity::of_text(&profile, &text.concat());
-            let Err(TextDifference::Line { line, constant, .. }) = told else { panic!("{item}") };
+            let difference = parity::of_text(&profile, &text.concat());
+            let Err(TextDifference::Line { line, constant, .. }) = difference else {
+                panic!("{item}")
+            };
             assert_eq!((line, constant.as_deref()), (at + 1, Some(item.as_str())));
             count += 1;
         }
@@ -196,8 +197,8 @@ fn every_constant_that_is_changed_in_a_text_is_told() {
     }
 }
 
-/// The words and the drive once more, by the same files: to the module below, which stands in this crate,
-/// they are its own, as a user's module has its own.
+/// The vocabulary and the drive a second time, from the same files: for the module below, which is
+/// in this crate, they are its own, as in a user's crate.
 #[path = "../src/generate"]
 #[allow(dead_code, unreachable_pub, reason = "users have it as a crate of its own")]
 mod generate {
@@ -217,7 +218,7 @@ fn a_module_with_words_of_its_own_is_the_same() {
     assert!(report.counted > 10, "{report}");
 }
 
-/// Both sides are adapters like others: they pass checks, and what they do not claim they refuse.
+/// Both sides are ordinary adapters: they pass checks, and refuse what they do not claim.
 #[test]
 fn generated_backends_pass_checks() {
     for builtin in BUILTIN {
@@ -242,9 +243,9 @@ fn a_demo_shows_what_came_of_each_flow() {
     assert!(text.starts_with("generated backend steady, seed 1, "), "{text}");
     assert!(text.contains("flow 4") && text.contains("gives the same"), "{text}");
     assert_eq!(parity::demo(Some("tight"), 5).unwrap().flows.len(), 5);
-    let told = |name, flows| parity::demo(name, flows).map_err(|error| error.to_string());
-    assert_eq!(told(Some("tight"), 6), Err("6 flows, and the profile tight has 1 to 5".into()));
-    assert!(told(None, 0).is_err());
-    let unknown = told(Some("loose"), 1).unwrap_err();
+    let demo = |name, flows| parity::demo(name, flows).map_err(|error| error.to_string());
+    assert_eq!(demo(Some("tight"), 6), Err("6 flows, and the profile tight has 1 to 5".into()));
+    assert!(demo(None, 0).is_err());
+    let unknown = demo(Some("loose"), 1).unwrap_err();
     assert!(unknown.ends_with("there are: steady, tight, plain"), "{unknown}");
 }

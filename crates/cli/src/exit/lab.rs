@@ -34,7 +34,7 @@ pub(super) const fn meaning(exit: LabExit) -> &'static str {
     match exit {
         LabExit::Ok => "every gate is passed, or fails where that was expected",
         LabExit::Conformance => {
-            "an adapter breaks a rule; the two reports or runs differ; no code that was generated fits"
+            "an adapter violates a rule; the two reports or runs differ; no code that was generated fits"
         }
         LabExit::Usage => {
             "the arguments are wrong, or a file that they name cannot be read or written"
@@ -43,7 +43,7 @@ pub(super) const fn meaning(exit: LabExit) -> &'static str {
             "nothing can be said, or something was never tried: a gate, a rule in full mode"
         }
         LabExit::Baseline => {
-            "the lab misses a saboteur, or fails an adapter in which nothing is wrong"
+            "a mutant survives, or the lab fails an adapter in which nothing is wrong"
         }
         LabExit::Nondeterministic => "the same seed gave two different runs",
         LabExit::Internal => "the lab, or the runtime below it, did something wrong",

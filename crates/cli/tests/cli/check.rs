@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::support::{becket, pipe, process, root, sample};
 
-/// A saboteur that every mode finds.
-const FAULTY: &str = "local_adapter_drops_final_chunk";
+/// A mutant that every mode finds.
+const FAULTY: &str = "drops_final_chunk";
 
 fn check() -> Command {
     becket().args(["check", "local-adapter"])
@@ -32,7 +32,7 @@ fn a_pair_that_is_faulty_fails_with_the_rule_and_where_it_was_broken() {
     let dir = TempDir::new().unwrap();
     check().current_dir(dir.path()).args(["--adapter", FAULTY]).assert().code(1).stdout_eq(str![[
         r#"
-local_adapter_drops_final_chunk: quick, seeds 1 to 3
+drops_final_chunk: quick, seeds 1 to 3
 ...
 ✗ INT-05 MUST integrity, in [..] runs
   rule:   When an adapter says that a direction ended, it has put out all that it took of it.
@@ -90,7 +90,7 @@ fn the_same_check_gives_the_same_bytes_in_every_process_and_with_any_jobs() {
 fn a_report_on_stdout_is_alone_there() {
     let output = check().args(["--profiles", "1", "--out", "-"]).assert();
     let report: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
-    assert_eq!(report["schema"], "becket-lab-check/1");
+    assert_eq!(report["schema"], "becket-lab-check/2");
     check().args(["--json", "--out", "-"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 {"error":"stdout can carry one report only","cause":"`--json` and each `-` want it","hint":"name files for the others","kind":"usage","exit_code":2}
 
@@ -157,7 +157,7 @@ fn the_lab_examines_itself() {
         let parts = report["parts"].as_array().unwrap();
         parts.iter().find(|part| part["name"] == name).unwrap()["verdict"].clone()
     };
-    assert_eq!((part("saboteurs"), part("elsewhere")), ("pass".into(), "pass".into()));
+    assert_eq!((part("mutants"), part("fresh_process")), ("pass".into(), "pass".into()));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn what_a_process_did_is_told_as_a_cause() {
 #[test]
 fn the_fresh_process_finds_an_adapter_that_differs_from_process_to_process() {
     let dir = TempDir::new().unwrap();
-    let name = "local_adapter_depends_on_its_process";
+    let name = "depends_on_its_process";
     let output = check().args(["--adapter", name]).current_dir(dir.path()).assert().code(5);
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     assert!(text.contains("DET-02"), "{text}");
@@ -326,7 +326,7 @@ fn known_failures_do_not_count_and_those_that_do_not_come_do() {
     let dir = TempDir::new().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     let rules = ["INT-05", "INT-07", "ISO-04", "RES-02", "RES-03", "RES-04"];
-    let entry = |rule| format!("[[expect]]\nrule = \"{rule}\"\nreason = \"it is a saboteur\"\n");
+    let entry = |rule| format!("[[expect]]\nrule = \"{rule}\"\nreason = \"it is a mutant\"\n");
     write("known.toml", &rules.map(entry).concat());
     write("none.toml", &entry("LIF-05"));
     write("wrong.toml", &entry("INT-99"));

@@ -166,7 +166,7 @@ fn the_report_of_a_check_that_did_not_end_names_what_was_kept() {
         assert!(dir.path().join(file).is_file(), "{file}");
         assert!(junit.contains(&format!("becket lab replay {file}")), "{file}");
     }
-    let (unended, junit) = check("hang", &["--patience-ms", "1"]);
+    let (unended, junit) = check("hang", &["--idle-timeout-ms", "1"]);
     let cause = unended["cause"].as_str().unwrap();
     assert!(cause.starts_with("the plugin hangs: checking plugin:"), "{cause}");
     assert_eq!((&unended["replays"], junit.matches("<failure ").count()), (&json!([]), 1));
@@ -179,7 +179,7 @@ fn kept(dir: &TempDir, adapter: &str) {
         becket().args([&run, args].concat()).current_dir(dir.path()).assert().code(code);
     };
     run(&["kept.replay", "--scenario", "single_flow_echo", "--adapter", adapter], 0);
-    run(&["broken.replay", "--witness", "--adapter", "local_adapter_drops_final_chunk"], 1);
+    run(&["broken.replay", "--witness", "--adapter", "drops_final_chunk"], 1);
 }
 
 /// The commands of the lab that call a plugin.
@@ -256,7 +256,7 @@ fn a_plugin_that_ends_the_process_fails_each_command_of_the_lab() {
     }
 }
 
-/// However little patience there is, one that hangs is found.
+/// However short the idle timeout is, a plugin that hangs is found.
 #[test]
 fn a_plugin_that_hangs_fails_each_command_of_the_lab() {
     let dir = TempDir::new().unwrap();
@@ -265,7 +265,7 @@ fn a_plugin_that_hangs_fails_each_command_of_the_lab() {
     let mut commands = commands(&adapter);
     commands.push(vec!["check", "local-adapter", "--adapter", &adapter]);
     for command in &mut commands {
-        command.extend(["--patience-ms", "1"]);
+        command.extend(["--idle-timeout-ms", "1"]);
     }
     failed(&commands, &dir, "hang", "error: the plugin hangs\ncause: ");
     let loads = [commands.remove(0), commands.pop().unwrap()];

@@ -55,14 +55,14 @@ why        [..]
 ...
 tried in   [..]
 ...
-see it broken: [..] lab run --adapter local_adapter_[..] --witness
+see it violated: [..] lab run --adapter [..] --witness
 
 "#
     ]]);
     let output = becket().args(["lab", "explain", "INT-05", "--json"]).assert().success();
     let rule: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(rule["scenarios"][0]["scenario"], "single_flow_echo");
-    assert!(!rule["saboteurs"].as_array().unwrap().is_empty());
+    assert!(!rule["mutants"].as_array().unwrap().is_empty());
     becket().args(["lab", "explain", "INT-5"]).assert().code(2).stderr_eq(str![[r#"
 error: there is no rule `INT-5`
 hint:  did you mean `INT-05`?
@@ -76,7 +76,7 @@ fn the_run_that_explain_names_breaks_the_rule() {
     for rule in ["BPR-01", "INT-05", "LIF-05", "ERR-08"] {
         let output = becket().args(["lab", "explain", rule]).assert().success();
         let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
-        let (_, command) = text.split_once("see it broken: ").unwrap();
+        let (_, command) = text.split_once("see it violated: ").unwrap();
         let args: Vec<_> = command.split_whitespace().skip(1).collect();
         let output = becket().args(args).current_dir(dir.path()).assert().code(1);
         let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
@@ -93,7 +93,7 @@ memory: half_close, seed 1
     1 [..] ms  flow 1   is opening
 ...
 demanded: a direction is half-closed, [..]; that was shown
-no rule is broken ([..] events, trace [..])
+no rule is violated ([..] events, trace [..])
 
 "#]]);
     let json = || run().arg("--json").assert().success().get_output().stdout.clone();
@@ -118,7 +118,7 @@ fn what_is_named_is_as_named_and_what_is_not_known_gets_the_nearest() {
         "small_burst_source",
         "--target",
         "discard",
-        "--carrier",
+        "--link",
         "batch",
         "--fault",
         "delay",
@@ -131,12 +131,12 @@ fn what_is_named_is_as_named_and_what_is_not_known_gets_the_nearest() {
     let output = run(&chosen).success();
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let head: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!((&head["target"], &head["carrier"]), (&"discard".into(), &"batch".into()));
+    assert_eq!((&head["target"], &head["link"]), (&"discard".into(), &"batch".into()));
     assert_eq!((&head["flows"], &head["faults"][0]), (&3.into(), &"delay".into()));
     for (option, asked, near) in [
         ("--source", "small_burst", "small_burst_source"),
         ("--target", "ecko", "echo"),
-        ("--carrier", "strem", "stream"),
+        ("--link", "strem", "stream"),
         ("--fault", "dely", "delay"),
         ("--scheduler", "rand", "random"),
         ("--scenario", "halfclose", "half_close"),
@@ -148,7 +148,7 @@ fn what_is_named_is_as_named_and_what_is_not_known_gets_the_nearest() {
     run(&["--flows", "65"]).code(2);
     run(&["--witness"]).code(2).stderr_eq(str![[r#"
 error: memory has no witness
-cause: only a saboteur has a run that shows what is wrong with it
+cause: only a mutant has a run that shows what is wrong with it
 hint:  name one with --adapter; `--adapter list` lists them
 
 "#]]);
@@ -162,7 +162,7 @@ fn all_orders_of_a_small_run_are_tried() {
         .assert()
         .success()
         .stdout_eq(str![[r#"
-no rule is broken in [..] runs: all that depart three times from the plainest in their first 64 choices
+no rule is violated in [..] runs: all that depart three times from the plainest in their first 64 choices
 
 "#]]);
     let four = ["--source", "small_burst_source", "--flows", "4"];
@@ -176,10 +176,10 @@ hint:  `--flows 2` makes it smaller
     ]]);
 }
 
-/// A run of a saboteur, kept.
+/// A run of a mutant, kept.
 fn kept(dir: &TempDir) {
     becket()
-        .args(["lab", "run", "--adapter", "local_adapter_drops_final_chunk", "--witness"])
+        .args(["lab", "run", "--adapter", "drops_final_chunk", "--witness"])
         .args(["--save", "failed.replay"])
         .current_dir(dir.path())
         .assert()
@@ -234,19 +234,19 @@ hint:  without --only-flow all are shown
     // Where nobody types, all is shown at once.
     lab(&["replay", "failed.small.replay", "--step"]).success();
     lab(&["replay", "failed.small.replay", "--as-test"]).success().stdout_eq(str![[r#"
-// Adapter local_adapter_drops_final_chunk, scenario witness, profile 1.
+// Adapter drops_final_chunk, scenario witness, profile 1.
 #[test]
 ...
 "#]]);
     // With adapters in which nothing is wrong the rule holds.
     lab(&["replay", "failed.replay", "--adapter", "ring"]).code(1).stdout_eq(str![[r#"
 ...
-INT-05 is broken no more
+INT-05 is no longer violated
 
 "#]]);
     lab(&["shrink", "failed.replay", "--adapter", "ring"]).code(3).stdout_eq("").stderr_eq(str![[
         r#"
-error: INT-05 is not broken in failed.replay
+error: INT-05 is not violated in failed.replay
 cause: the run was made again, and the rule held
 hint:  `[..] lab replay failed.replay` shows the run
 
@@ -317,7 +317,7 @@ flow 3   [..] up, [..] down, [..]
 
 → to the target [..]
 
-no rule is broken ([..])
+no rule is violated ([..])
 
 "#]],
     );

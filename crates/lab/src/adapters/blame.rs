@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whose panic it was: an adapter's, or the lab's own.
+//! Whether a panic came from an adapter or from the lab itself.
 //!
 //! ```text
 //!   caught(|| …  lab …  of_adapter(|| adapter) … lab … )
@@ -8,8 +8,9 @@
 //!                └───────────────────── a panic here is a bug of the lab, of which no adapter is guilty
 //! ```
 //!
-//! Every call into an adapter goes through [`of_adapter`], being made and dropped too. What an adapter
-//! calls in turn, its context and its outlet, is its own: it may have called them wrongly.
+//! Every call into an adapter goes through [`of_adapter`], including its creation and drop. A panic
+//! in code that an adapter calls in turn, its context and its outlet, counts as its own: it may
+//! have called them wrongly.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,14 +21,14 @@ thread_local! {
     static IS_ADAPTERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Who panicked.
+/// The origin of a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guilty {
     Adapter,
     Lab,
 }
 
-/// Blames the adapter if the thread begins to unwind before this is dropped.
+/// Blames the adapter if the thread starts to unwind before this is dropped.
 #[derive(Debug)]
 pub(super) struct Blame {
     was_unwinding: bool,
@@ -49,14 +50,14 @@ impl Drop for Blame {
     }
 }
 
-/// Calls an adapter: a panic in it is its own.
+/// Calls an adapter: a panic in it is the adapter's.
 #[inline]
 pub(crate) fn of_adapter<T>(call: impl FnOnce() -> T) -> T {
     let _blame = Blame::new();
     call()
 }
 
-/// What it gives; if it panics, whose panic it was.
+/// The result of `what`; if it panics, the origin of the panic.
 pub(crate) fn caught<T>(what: impl FnOnce() -> T) -> Result<T, Guilty> {
     IS_ADAPTERS.set(false);
     catch_unwind(AssertUnwindSafe(what)).map_err(|_| match IS_ADAPTERS.take() {
@@ -82,7 +83,7 @@ mod tests {
     fn the_guilty_one_is_who_panicked_first() {
         assert_eq!(caught(|| of_adapter(|| 7)), Ok(7));
         assert_eq!(caught(|| of_adapter(|| panic!("on purpose"))), Err::<(), _>(Guilty::Adapter));
-        // What went well before, and what is dropped behind, has no part in it.
+        // Earlier successful calls, and later drops, do not count.
         let lab = || {
             let _adapter = CallsAtItsEnd;
             of_adapter(|| ());

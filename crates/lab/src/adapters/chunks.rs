@@ -8,11 +8,11 @@
 //!
 //! # Invariants
 //!
-//! 1. No chunk that is put out has bytes of two that came in. One that came in is cut where there is
-//!    too little room for it.
-//! 2. A chunk is taken whole, or waits until it fits; only when nothing of its flow is kept is so
-//!    much of it taken as fits, since it would never fit otherwise.
-//! 3. A chunk without bytes is put out if it is final, to say the end, and else left out.
+//! 1. No output chunk has bytes of two input chunks. An input chunk is split when there is too
+//!    little room for it.
+//! 2. A chunk is taken whole, or waits until it fits; only when nothing of its flow is kept is a
+//!    part taken, because the whole would never fit.
+//! 3. An empty chunk is put out only if it is final.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,10 +23,10 @@ use crate::contract::{
     EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
 };
 
-/// Chunks of a flow that are kept at most, however short.
+/// Maximum number of chunks of a flow that are kept, however short.
 const KEPT_CHUNKS_MAX: usize = 4096;
 
-/// What an adapter keeps, whichever way it carries.
+/// The state of an adapter of either direction.
 #[derive(Debug)]
 struct Chunks {
     manifest: Manifest,
@@ -34,11 +34,11 @@ struct Chunks {
     buffered_bytes: u64,
 }
 
-/// A chunk, or what is left of it.
+/// A chunk, or the rest of it.
 #[derive(Debug)]
 struct Kept {
     bytes: Vec<u8>,
-    /// How many of them were put out.
+    /// Number of its bytes that were put out.
     gone: usize,
     is_final: bool,
 }
@@ -50,16 +50,16 @@ struct Line {
     kept_bytes: u64,
     /// Bytes that came in.
     taken: u64,
-    /// The number and the offset of what is put out next.
+    /// Number and offset of the next output.
     sequence: u64,
     offset: u64,
-    /// Nothing more comes in.
+    /// No more input comes.
     is_ended: bool,
-    /// The end was put out, or is kept as the last chunk's.
+    /// The end was put out, or is kept with the last chunk.
     is_said: bool,
-    /// It was broken off, and that was not said yet.
+    /// A reset that was not reported yet.
     broken: Option<Cause>,
-    /// A chunk of so many bytes waits for room.
+    /// A chunk of this length waits for room.
     waits: Option<u64>,
 }
 
@@ -159,7 +159,7 @@ impl Chunks {
         }
     }
 
-    /// Those whose chunk fits, or of which nothing is kept any more.
+    /// Reports room for flows whose chunk fits now, or of which nothing is kept any more.
     fn tell_waiting(&mut self, cx: &mut Context<'_>) {
         let (limits, buffered) = (self.manifest.limits, self.buffered_bytes);
         for (flow, line) in &mut self.flows {
@@ -192,13 +192,13 @@ impl Chunks {
 }
 
 impl Line {
-    /// How many bytes more it may keep.
+    /// Number of bytes that it may keep in addition.
     fn fits(&self, limits: Limits, buffered: u64) -> u64 {
         let own = limits.flow_buffered_bytes_max.saturating_sub(self.kept_bytes);
         own.min(limits.buffered_bytes_max.saturating_sub(buffered))
     }
 
-    /// Gives how many bytes it put out.
+    /// Returns how many bytes it put out.
     fn put_out(&mut self, flow: FlowId, outlet: &mut Outlet<'_>, budget: &mut usize) -> u64 {
         if let Some(cause) = self.broken {
             outlet.reset(flow, cause);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The faces of what keeps flows: adapters that differ in how they keep bytes are called alike.
+//! The adapter types around a buffer: adapters that differ only in how they keep bytes share their
+//! interface.
 //!
-//! `faces!` makes adapters of a keeper, a struct that has the fields `manifest` and `buffered_bytes`
-//! and does what the contract says by methods of the same names; `carries!` says which way each
-//! carries.
+//! `faces!` defines adapters around a buffer type, a struct that has the fields `manifest` and
+//! `buffered_bytes` and implements the contract with methods of the same names; `carries!` defines
+//! the direction of each.
 
 macro_rules! faces {
     ($keeper:ident: $($(#[$doc:meta])* $name:ident($said:literal, $($way:ident),+);)*) => {$(
@@ -12,7 +13,7 @@ macro_rules! faces {
         pub struct $name($keeper);
 
         impl $name {
-            /// One with these limits.
+            /// An adapter with these limits.
             #[must_use]
             pub fn new(limits: Limits) -> Self {
                 let ways = Capabilities::NONE$(.with(Capability::$way))+;

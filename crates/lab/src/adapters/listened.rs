@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What adapters say in words, written down while they run: their errors, their summaries, their
-//! logs, and what is shown of their manifests.
+//! Records the texts of adapters during a run: their errors, summaries, logs, and the debug form of
+//! their manifests.
 //!
-//! An adapter with an ear at it does what it does without: it is asked for its summary, its log and
-//! its manifest after each call, which changes nothing. Of a run the first 2 MiB are kept. Should it
-//! panic, that is known to be its panic: see `blame`.
+//! A recorded adapter behaves like the adapter itself: it is asked for its summary, its log and its
+//! manifest after each call, which has no effect. The first 2 MiB of a run are kept. A panic in
+//! here counts as the adapter's: see `blame`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,27 +16,28 @@ use crate::contract::{
     IngressAdapter, Manifest, Outlet, Tick,
 };
 use crate::hygiene::{Text, TextKind};
-use crate::trace::Place;
+use crate::trace::Stage;
 
-/// Of a run so many bytes of texts are kept: the first.
+/// Bytes of texts that are kept per run: the first ones.
 const TEXT_BYTES_MAX: usize = 2 << 20;
 
-/// What was said in a run. What repeats the text of the same kind before it is kept once.
+/// The texts of a run. A text that repeats the previous one of its kind is kept once.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    texts: Vec<(TextKind, Place, String)>,
+pub struct Transcript {
+    texts: Vec<(TextKind, Stage, String)>,
     bytes: usize,
-    /// The last summary of each place, what was shown of its manifest, and its log: each is kept once.
+    /// The last summary of each stage, the debug form of its manifest, and its log: each is kept
+    /// once.
     last: [[String; 3]; 2],
 }
 
-impl Said {
-    fn error(&mut self, place: Place, error: &AdapterError) {
+impl Transcript {
+    fn error(&mut self, place: Stage, error: &AdapterError) {
         self.keep(TextKind::Error, place, format!("{error} {error:?}"));
     }
 
-    /// What an adapter says of itself.
-    fn of_itself(&mut self, place: Place, adapter: &(impl Adapter + ?Sized)) {
+    /// Records the texts of an adapter about itself.
+    fn of_itself(&mut self, place: Stage, adapter: &(impl Adapter + ?Sized)) {
         let (manifest, summary, log) =
             of_adapter(|| (adapter.manifest(), adapter.summary(), adapter.log()));
         let said = [
@@ -53,14 +54,14 @@ impl Said {
         }
     }
 
-    fn keep(&mut self, kind: TextKind, place: Place, text: String) {
+    fn keep(&mut self, kind: TextKind, place: Stage, text: String) {
         if self.bytes < TEXT_BYTES_MAX {
             self.bytes += text.len();
             self.texts.push((kind, place, text));
         }
     }
 
-    /// What was said, in order.
+    /// The texts, in order.
     #[must_use]
     pub fn texts(&self) -> Vec<Text<'_>> {
         self.texts
@@ -70,12 +71,12 @@ impl Said {
     }
 }
 
-/// An ear at an adapter.
+/// An adapter whose texts are recorded.
 struct Listened<A: ?Sized> {
-    said: Rc<RefCell<Said>>,
-    place: Place,
+    said: Rc<RefCell<Transcript>>,
+    place: Stage,
     adapter: Box<A>,
-    /// Dropped behind the adapter: that one may panic when it is dropped.
+    /// Dropped after the adapter, which may panic when it is dropped.
     end: Option<Blame>,
 }
 
@@ -85,12 +86,12 @@ impl<A: ?Sized> Drop for Listened<A> {
     }
 }
 
-/// The same pair, with an ear at each: what they say is in `said`.
+/// The same pair, with the texts of both adapters recorded in `said`.
 #[must_use]
-pub fn listen((ingress, egress): Pair, said: &Rc<RefCell<Said>>) -> Pair {
+pub fn listen((ingress, egress): Pair, said: &Rc<RefCell<Transcript>>) -> Pair {
     let said = || Rc::clone(said);
-    let ingress = Listened { said: said(), place: Place::Ingress, adapter: ingress, end: None };
-    let egress = Listened { said: said(), place: Place::Egress, adapter: egress, end: None };
+    let ingress = Listened { said: said(), place: Stage::Ingress, adapter: ingress, end: None };
+    let egress = Listened { said: said(), place: Stage::Egress, adapter: egress, end: None };
     (Box::new(ingress), Box::new(egress))
 }
 

@@ -9,11 +9,11 @@
 //!
 //! # Invariants
 //!
-//! 1. A queue holds no more than `flow_buffered_bytes_max`, all together no more than
-//!    `buffered_bytes_max`. Who was offered more hears of room when a queue has been emptied.
-//! 2. What came in is put out in order, once, and the end behind it.
-//! 3. Flows stand in the order of their numbers. The memory of those that are over is kept for the
-//!    next ones: of no more flows than it may carry at once.
+//! 1. A queue holds at most `flow_buffered_bytes_max`, all together at most `buffered_bytes_max`.
+//!    After an offer that did not fit, room is reported when a queue has been emptied.
+//! 2. Bytes are put out in order, once, followed by the end.
+//! 3. Flows are sorted by number. The memory of ended flows is kept for later ones: for at most as
+//!    many flows as the adapter may carry at once.
 
 use std::collections::VecDeque;
 
@@ -24,10 +24,10 @@ use crate::contract::{
     EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
 };
 
-/// A chunk that is put out is at most so long.
+/// Maximum length of an output chunk, in bytes.
 const OUT_BYTES_MAX: usize = 16 << 10;
 
-/// What an adapter keeps, whichever way it carries.
+/// The state of an adapter of either direction.
 #[derive(Debug)]
 struct Memory {
     manifest: Manifest,
@@ -35,13 +35,13 @@ struct Memory {
     /// Memory of flows that are over.
     spare: Vec<VecDeque<u8>>,
     buffered_bytes: u64,
-    /// How many are waited for.
+    /// Number of flows whose source waits for room.
     waited_for: usize,
-    /// Whose turn it is, of each class.
+    /// The flow that goes next, per class.
     next: FlowId,
     /// Flows that may have something to put out, each once.
     busy: Vec<FlowId>,
-    /// Those that are put out in a poll, in their order.
+    /// Flows that are put out in a poll, in order.
     order: Vec<(Turn, FlowId)>,
 }
 
@@ -50,20 +50,20 @@ struct Queue {
     flow: FlowId,
     class: Class,
     bytes: VecDeque<u8>,
-    /// Numbers of what is put out.
+    /// Number of the next output chunk.
     sequence: u64,
     offset: u64,
     /// Bytes that came in.
     taken: u64,
-    /// Nothing more comes in.
+    /// No more input comes.
     is_ended: bool,
-    /// It was said that nothing more comes out.
+    /// The end of the output was reported.
     is_finished: bool,
-    /// Somebody was offered room and found too little.
+    /// An offer found too little room.
     is_waited_for: bool,
-    /// It was broken off, and that was not said yet.
+    /// A reset that was not reported yet.
     broken: Option<Cause>,
-    /// In the list of those that may have something to put out.
+    /// It is in the list of busy flows.
     is_busy: bool,
 }
 
@@ -88,10 +88,10 @@ impl Memory {
         self.next = FlowId::new(0);
     }
 
-    /// Where a flow stands, or would.
+    /// Index of a flow, or where it would be inserted.
     #[inline]
     fn place(&self, flow: FlowId) -> Result<usize, usize> {
-        // Flows are numbered from 1: while none of those before it is missing, its number says it.
+        // Flows are numbered from 1: unless an earlier one is missing, the number gives the index.
         let guessed = (flow.number() as usize).wrapping_sub(1);
         if self.flows.get(guessed).is_some_and(|queue| queue.flow == flow) {
             return Ok(guessed);
@@ -127,7 +127,7 @@ impl Memory {
         Ok(())
     }
 
-    /// The flow has something to put out.
+    /// Marks that the flow has something to put out.
     fn is_busy(&mut self, flow: FlowId) {
         if let Some(queue) = self.queue(flow)
             && !std::mem::replace(&mut queue.is_busy, true)
@@ -136,7 +136,7 @@ impl Memory {
         }
     }
 
-    /// The flow is over for this adapter.
+    /// Removes the flow.
     fn forget(&mut self, flow: FlowId) {
         let Ok(place) = self.place(flow) else { return };
         let mut queue = self.flows.remove(place);
@@ -214,7 +214,7 @@ impl Memory {
         }
     }
 
-    /// Those who found too little room may find some now.
+    /// Reports room to sources whose offers found too little.
     fn tell_waiting(&mut self, cx: &mut Context<'_>) {
         let limits = self.manifest.limits;
         if self.waited_for == 0 || self.buffered_bytes >= limits.buffered_bytes_max {
@@ -245,10 +245,10 @@ impl Memory {
         self.tell_waiting(cx);
     }
 
-    /// All that are busy, in turn.
+    /// Puts out all busy flows, in turn.
     #[inline(never)]
     fn put_all_out(&mut self, outlet: &mut Outlet<'_>, budget: &mut usize) {
-        // The flow behind the one that was last goes first; among them, urgent ones.
+        // The flow after the last one goes first; urgent flows precede the others.
         let mut order = std::mem::take(&mut self.order);
         for flow in &self.busy {
             if let Some(queue) = self.place(*flow).ok().and_then(|place| self.flows.get(place)) {
@@ -287,11 +287,11 @@ impl Memory {
     }
 }
 
-/// Who has the lower one goes first.
+/// The lower one goes first.
 type Turn = u32;
 
 impl Queue {
-    /// Urgent ones first, then those behind the one that was last.
+    /// Urgent flows first, then those after the last one.
     fn turn(&self, last: FlowId) -> Turn {
         2 * self.class as Turn + Turn::from(self.flow <= last)
     }
@@ -330,7 +330,7 @@ impl Queue {
 macro_rules! renewed {
     ($($name:ident),*) => {$(
         impl $name {
-            /// Forgets everything: as a new one with the same limits, with the memory of before.
+            /// Resets the adapter to its initial state with the same limits, and keeps its memory.
             pub fn renew(&mut self) {
                 self.0.renew();
             }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Adapters that the lab brings along: healthy ones, built in different ways, so that rules are
-//! tried on more than one idea of how an adapter works.
+//! Healthy adapters that are part of the lab, built in different ways, so that the rules are tried
+//! on more than one design.
 //!
 //! | file | how |
 //! |---|---|
 //! | `memory` | a queue of bytes for each flow |
 //! | `ring` | a ring of fixed length for each flow, in a table of fixed length; all in turn |
-//! | `blame` | whose panic it was: an adapter's, or the lab's |
-//! | `chunks` | a queue of chunks for each flow, put out with the borders with which they came |
-//! | `faces` | what they have in common: how they are called |
-//! | `listened` | any of them, with somebody who writes down what it says |
+//! | `blame` | whether a panic came from an adapter or from the lab |
+//! | `chunks` | a queue of chunks for each flow, put out with their original borders |
+//! | `faces` | their common interface |
+//! | `listened` | any of them, with its texts recorded |
 
 mod blame;
 mod chunks;
@@ -20,7 +20,7 @@ mod ring;
 
 pub(crate) use blame::{Guilty, caught, of_adapter};
 pub use chunks::{ChunksEgressAdapter, ChunksIngressAdapter};
-pub use listened::{Said, listen};
+pub use listened::{Transcript, listen};
 pub use memory::{MemoryEgressAdapter, MemoryIngressAdapter, MemoryPipeAdapter};
 pub use ring::{RingEgressAdapter, RingIngressAdapter};
 
@@ -29,16 +29,16 @@ use crate::contract::{Capabilities, Capability, EgressAdapter, IngressAdapter, L
 /// Two adapters that are examined together.
 pub type Pair = (Box<dyn IngressAdapter>, Box<dyn EgressAdapter>);
 
-/// A pair of adapters in which nothing is wrong.
+/// A pair of healthy adapters.
 #[derive(Debug, Clone, Copy)]
 pub struct Healthy {
-    /// What it is called by.
+    /// Name.
     pub name: &'static str,
-    /// Makes one with these limits.
+    /// Creates a pair with these limits.
     pub make: fn(Limits) -> Pair,
 }
 
-/// All of them. Any two may be a pair: `ring-memory` is one of two kinds.
+/// All healthy pairs. Any two adapters may form one: `ring-memory` has two kinds.
 pub const HEALTHY: &[Healthy] = &[
     Healthy {
         name: "memory",
@@ -77,7 +77,7 @@ pub const HEALTHY: &[Healthy] = &[
     },
 ];
 
-/// What all of them can do, besides the ways in which one carries.
+/// The capabilities of all of them, besides their directions.
 fn manifest(name: &str, ways: Capabilities, limits: Limits) -> Manifest {
     let capabilities = ways
         .with(Capability::FlowBackpressure)

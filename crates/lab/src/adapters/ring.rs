@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Adapters that keep what they carry in rings of fixed length, one for each flow, in a table of
-//! fixed length.
+//! Adapters that keep bytes in rings of fixed length, one per flow, in a table of fixed length.
 //!
 //! ```text
 //!   slot 0   flow 7   [ . . . . # # # # # . . ]      # bytes that came in, `.` room
@@ -8,16 +7,15 @@
 //!   slot 2   flow 3          start      start + held
 //! ```
 //!
-//! The slots have their turn one after another, one chunk each, until there is nothing to put out or
-//! no room: a flow with much does not go before one with little. A chunk ends where the ring does.
+//! The slots are served in turn, one chunk each, until there is nothing to put out or no room: a
+//! flow with much data does not delay one with little. A chunk ends where the ring does.
 //!
 //! # Invariants
 //!
-//! 1. `held` is no more than the ring is long, and the sum of all no more than
-//!    `buffered_bytes_max`.
-//! 2. Who was offered more than there was room for hears of room when the ring is half empty, not
-//!    for each byte.
-//! 3. A ring is made when its slot is used first, and kept for the next flow that gets the slot.
+//! 1. `held` is at most the length of the ring, and the sum of all at most `buffered_bytes_max`.
+//! 2. After an offer that did not fit, room is reported when the ring is half empty, not for each
+//!    byte.
+//! 3. A ring is allocated when its slot is first used, and kept for the next flow in the slot.
 
 use super::faces::{carries, faces};
 use super::manifest;
@@ -26,23 +24,23 @@ use crate::contract::{
     EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
 };
 
-/// A ring is no longer, whatever the limits say.
+/// Maximum length of a ring, whatever the limits are.
 const RING_BYTES_MAX: u64 = 8 << 20;
 
-/// What an adapter keeps, whichever way it carries.
+/// The state of an adapter of either direction.
 #[derive(Debug)]
 struct Rings {
     manifest: Manifest,
     slots: Vec<Slot>,
     buffered_bytes: u64,
-    /// The slot whose turn is next.
+    /// The slot that goes next.
     turn: usize,
 }
 
-/// A place for a flow.
+/// A slot for a flow.
 #[derive(Debug, Default)]
 struct Slot {
-    /// The flow that has it.
+    /// The flow in it.
     used: Option<Used>,
     ring: Vec<u8>,
 }
@@ -51,10 +49,10 @@ struct Slot {
 struct Used {
     flow: FlowId,
     class: Class,
-    /// Where the oldest byte stands in the ring, and how many there are.
+    /// Position of the oldest byte in the ring, and number of bytes.
     start: usize,
     held: usize,
-    /// Bytes that came in, and that were put out, and in how many chunks.
+    /// Bytes that came in and that were put out, and the number of chunks.
     taken: u64,
     put: u64,
     chunks: u64,
@@ -62,16 +60,16 @@ struct Used {
     is_waited_for: bool,
 }
 
-/// How the flow is to end, as far as it is known.
+/// How the flow ends, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// More may come in.
     Open,
-    /// Nothing more comes in; that was not said yet.
+    /// No more input comes; the end was not reported yet.
     Ended,
-    /// It was said.
+    /// The end was reported.
     Finished,
-    /// It was broken off; that was not said yet.
+    /// It was reset; that was not reported yet.
     Broken(Cause),
 }
 
@@ -181,7 +179,7 @@ impl Rings {
         self.tell_waiting(cx);
     }
 
-    /// Those who found too little room, and whose ring is half empty.
+    /// Reports room to sources whose offers found too little and whose ring is half empty.
     fn tell_waiting(&mut self, cx: &mut Context<'_>) {
         if self.buffered_bytes >= self.manifest.limits.buffered_bytes_max {
             return;
@@ -196,7 +194,7 @@ impl Rings {
         }
     }
 
-    /// Urgent flows first; those of a class in turn, one chunk each, until none has any.
+    /// Urgent flows first; flows of a class in turn, one chunk each, until none has any.
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
         let mut budget = cx.budget_bytes();
         for class in [Class::Interactive, Class::Normal, Class::Bulk] {
@@ -208,7 +206,7 @@ impl Rings {
         self.tell_waiting(cx);
     }
 
-    /// One chunk of each flow of a class. False: none had any, or room for it.
+    /// One chunk of each flow of a class. Returns false if none had any, or room for it.
     fn round(&mut self, class: Class, outlet: &mut Outlet<'_>, budget: &mut usize) -> bool {
         let (mut moved, slots) = (false, self.slots.len());
         for at in (0..slots).map(|step| (self.turn + step) % slots) {
@@ -237,7 +235,7 @@ impl Rings {
 }
 
 impl Used {
-    /// There is room for all of them.
+    /// The caller has checked that all of them fit.
     fn push(&mut self, ring: &mut [u8], bytes: &[u8]) {
         let end = if ring.is_empty() { 0 } else { (self.start + self.held) % ring.len() };
         let first = bytes.len().min(ring.len() - end);
@@ -251,7 +249,7 @@ impl Used {
         self.taken += bytes.len() as u64;
     }
 
-    /// The oldest bytes up to the end of the ring, or what there is room for; or the end.
+    /// The oldest bytes up to the end of the ring, or as much as there is room for; or the end.
     fn put_out(&mut self, ring: &[u8], outlet: &mut Outlet<'_>, budget: usize) -> usize {
         let flow = self.flow;
         if let End::Broken(cause) = self.end {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a run looks like, from its trace alone: classes and buckets.
+//! The features of a run, from its trace alone: classes and buckets.
 
 use std::collections::BTreeSet;
 
-use crate::trace::{ByteBucket, Call, CountBucket, Place, Said, Trace, What};
+use crate::trace::{ByteBucket, Call, CountBucket, EventKind, OutletEvent, Stage, Trace};
 
-/// States of a path that are kept; a path that is longer is as its beginning.
+/// States of a path that are kept; a longer path is cut.
 const PATH_STATES_MAX: usize = 8;
 
-/// What a run looks like.
+/// The features of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Features {
     /// The states that flows went through, path by path, each once.
@@ -17,25 +17,25 @@ pub struct Features {
     pub chunks: [&'static str; 2],
     /// Bytes that came out, likewise.
     pub bytes: [&'static str; 2],
-    /// Flows that adapters said were reset or failed.
+    /// Flows that adapters reported as reset or failed.
     pub resets: &'static str,
     /// Flows that were closed.
     pub closes: &'static str,
-    /// How adapters refused, each way once.
+    /// The kinds of refusals, each once.
     pub refusals: BTreeSet<&'static str>,
     /// Codes by which streams were reset, each once.
     pub codes: BTreeSet<u16>,
-    /// How often sources were turned away, and went on.
+    /// How often offers of sources were refused, and continued.
     pub stalls: [&'static str; 2],
     /// How flows are mapped to streams.
     pub streams: &'static str,
     /// How the session ended.
     pub session: &'static str,
-    /// What went wrong, each kind once.
+    /// Kinds of failures, each once.
     pub failures: BTreeSet<&'static str>,
 }
 
-/// Of a run that did not come to its end: there is no trace to look at.
+/// The features of a run that did not finish: there is no trace.
 pub(crate) static OF_NOTHING: Features = Features {
     paths: BTreeSet::new(),
     chunks: [""; 2],
@@ -51,7 +51,7 @@ pub(crate) static OF_NOTHING: Features = Features {
 };
 
 impl Features {
-    /// Of a run of so many flows.
+    /// The features of a run of `flows` flows.
     #[must_use]
     pub fn of(trace: &Trace, flows: usize) -> Self {
         let (mut chunks, mut bytes) = ([0_u64; 2], [0_u64; 2]);
@@ -61,13 +61,13 @@ impl Features {
         let mut features = Self { session: "in order", ..Self::default() };
         for event in trace.events() {
             match event.what {
-                What::Moved { state } => {
+                EventKind::Moved { state } => {
                     let at = (event.flow.number() as usize).wrapping_sub(1);
                     if let Some(path) = paths.get_mut(at) {
                         path.push(state.name());
                     }
                 }
-                What::Out { place, bytes: count, .. } => {
+                EventKind::Out { place, bytes: count, .. } => {
                     let at = place as usize;
                     if let Some(chunks) = chunks.get_mut(at) {
                         *chunks += 1;
@@ -76,20 +76,23 @@ impl Features {
                         *bytes += count;
                     }
                 }
-                What::Said { said: Said::Reset | Said::Failed, .. } => resets += 1,
-                What::Called { place: Place::Ingress, call: Call::Close, refused: None } => {
+                EventKind::Signalled { said: OutletEvent::Reset | OutletEvent::Failed, .. } => {
+                    resets += 1
+                }
+                EventKind::Called { place: Stage::Ingress, call: Call::Close, refused: None } => {
                     closes += 1;
                 }
-                What::OfferRefused { class, .. } | What::Called { refused: Some(class), .. } => {
+                EventKind::OfferRefused { class, .. }
+                | EventKind::Called { refused: Some(class), .. } => {
                     features.refusals.insert(class.name());
                 }
-                What::StreamOver { is_reset: true, code } => {
+                EventKind::StreamOver { is_reset: true, code } => {
                     features.codes.insert(code);
                 }
-                What::Stalled => stalls[0] += 1,
-                What::Resumed => stalls[1] += 1,
-                What::Stream { stream } => streams.push(stream),
-                What::SessionError { is_client, .. } => {
+                EventKind::Stalled => stalls[0] += 1,
+                EventKind::Resumed => stalls[1] += 1,
+                EventKind::Stream { stream } => streams.push(stream),
+                EventKind::SessionError { is_client, .. } => {
                     features.session = if is_client { "client's error" } else { "server's error" };
                 }
                 what => features.failures.extend(failure(&what)),
@@ -117,7 +120,7 @@ impl Features {
         features
     }
 
-    /// The same, but for how many bytes there were.
+    /// The same features without the numbers of bytes.
     #[must_use]
     pub fn without_sizes(mut self) -> Self {
         self.bytes = [""; 2];
@@ -125,20 +128,20 @@ impl Features {
     }
 }
 
-const fn failure(what: &What) -> Option<&'static str> {
+const fn failure(what: &EventKind) -> Option<&'static str> {
     Some(match what {
-        What::OtherByte { .. } => "other byte",
-        What::Changed { part, .. } => part.name(),
-        What::OutOfPlace { .. } => "out of place",
-        What::OutBeyondRoom { .. } => "beyond room",
-        What::OutOnNoFlow { .. } => "on no flow",
-        What::Illegal { .. } => "illegal",
-        What::Stuck { .. } => "stuck",
-        What::OutOfSteps => "out of steps",
-        What::Left { .. } => "bytes left",
-        What::Waits { .. } => "a timer left",
-        What::SessionKeeps { .. } => "kept by a session",
-        What::SessionCall { is_right: false, .. } => "a call of a session",
+        EventKind::OtherByte { .. } => "other byte",
+        EventKind::Changed { part, .. } => part.name(),
+        EventKind::OutOfPlace { .. } => "out of place",
+        EventKind::OutBeyondRoom { .. } => "beyond room",
+        EventKind::OutOnNoFlow { .. } => "on no flow",
+        EventKind::Illegal { .. } => "illegal",
+        EventKind::Stuck { .. } => "stuck",
+        EventKind::OutOfSteps => "out of steps",
+        EventKind::Left { .. } => "bytes left",
+        EventKind::Waits { .. } => "a timer left",
+        EventKind::SessionKeeps { .. } => "kept by a session",
+        EventKind::SessionCall { is_right: false, .. } => "a call of a session",
         _ => return None,
     })
 }

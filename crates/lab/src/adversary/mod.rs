@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The adversary: does a pair only look as if it did something?
+//! The adversary: detects a pair that only appears to work.
 //!
-//! Who does the same whatever it is given passes many a rule. Of each run the [features](Features)
-//! are taken, from its trace and never from the names of what it was made of; the
-//! [scanner](Collapse) looks at how alike those of all runs are.
+//! A pair that does the same whatever it is given passes many rules. So [features](Features) are
+//! taken from the trace of each run, never from configuration names; the [scanner](Collapse)
+//! measures how alike those of all runs are.
 //!
-//! | number | is | has to be |
+//! | number | meaning | bound |
 //! |---|---|---|
 //! | dominant ratio | runs with the commonest features, of all runs | at most 0.94, or as below |
 //! | diversity | different features, of all runs | at least 0.12, or as below |
-//! | success | runs that did not fail, but for those that were expected to, of all runs | at least 0.90 |
+//! | success | runs without an unexpected failure, of all runs | at least 0.90 |
 //!
-//! A run that an adapter broke off by a panic counts too: all such runs look the same. Ratios are in
-//! thousandths, so that reports have whole numbers in them. One is rounded against whoever is examined.
+//! A run that was aborted by a panic of an adapter counts too: all such runs look the same. Ratios
+//! are in thousandths, so that reports contain whole numbers. They are rounded against the adapter
+//! under test.
 //!
-//! There are only so many ways in which runs can differ: of ever more runs ever fewer are different,
-//! whichever pair is examined. So no more than [`TOGETHER_MAX`] profiles in a row are looked at together; of
-//! the first two numbers the worst of all such rows counts.
+//! The number of ways in which runs can differ is limited: with more runs, fewer of them are
+//! different, whichever pair is examined. So at most [`TOGETHER_MAX`] consecutive profiles are
+//! examined together; for the first two numbers the worst of all such ranges counts.
 //!
 //! How many ways there are depends on the scenarios and on the profiles: three scenarios in twenty
-//! profiles have seven kinds of runs from some start seeds, for every healthy pair. So a row that is
-//! beyond one of the first two numbers is made once more with the memory adapters of the lab. It is
-//! suspicious only if it shows less than [`REFERENCE_SHARE`] thousandths of the variety that they show
-//! in the same runs: of the diversity, and of the runs that are not the commonest. A pair that does
-//! the same whatever it is given shows a class for each scenario at most, far below that.
+//! profiles have seven kinds of runs from some start seeds, for every healthy pair. So a range
+//! beyond one of the first two bounds is repeated with the memory adapters of the lab. It is
+//! suspicious only if it shows less than [`REFERENCE_SHARE`] thousandths of the variety that they
+//! show in the same runs: of the diversity, and of the runs that do not have the commonest
+//! features. A pair that does the same whatever it is given shows at most one class per scenario,
+//! far below that.
 //!
-//! Each run has features of several kinds. The first two numbers are those of all kinds together, and
-//! sizes are no kind of their own: who differs in lengths alone is not diverse.
+//! Each run has features of several kinds. The first two numbers are those of all kinds together,
+//! and sizes are not a kind of their own: a pair whose runs differ only in lengths is not diverse.
 
 mod features;
 
@@ -36,20 +38,20 @@ pub(crate) use features::OF_NOTHING;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The commonest features may be those of so many thousandths of all runs.
+/// Maximum share of the commonest features, in thousandths of all runs.
 pub const DOMINANT_MAX: u64 = 940;
-/// Different features have to be so many thousandths of all runs.
+/// Minimum share of different features, in thousandths of all runs.
 pub const DIVERSITY_MIN: u64 = 120;
-/// Runs that did not fail have to be so many thousandths.
+/// Minimum share of runs that did not fail, in thousandths.
 pub const SUCCESS_MIN: u64 = 900;
 
-/// Profiles that are looked at together, at most: as many as a full check has.
+/// Maximum number of profiles that are examined together: as many as a full check has.
 pub const TOGETHER_MAX: usize = 20;
 
-/// Of the variety that the lab's memory adapters show in the same runs so many thousandths suffice.
+/// Sufficient share of the variety of the lab's memory adapters in the same runs, in thousandths.
 pub const REFERENCE_SHARE: u64 = 500;
 
-/// How varied runs were, in thousandths.
+/// The variety of runs, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variety {
     /// The share of the commonest features.
@@ -61,22 +63,22 @@ pub struct Variety {
 /// How alike runs are, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Collapse {
-    /// How many runs were looked at.
+    /// Number of runs.
     pub runs: u64,
-    /// How many different features they had.
+    /// Number of different features.
     pub distinct: u64,
-    /// Of the commonest, where it is most.
+    /// The share of the commonest features, where it is largest.
     pub dominant: u64,
-    /// Of different ones, where there are fewest.
+    /// The share of different features, where it is smallest.
     pub diversity: u64,
-    /// Of those that did not fail.
+    /// The share of runs that did not fail.
     pub success: u64,
-    /// What the memory adapters show in the same runs. `None`: no number was suspicious by itself.
+    /// The variety of the memory adapters in the same runs. `None`: no number was suspicious.
     pub reference: Option<Variety>,
 }
 
 impl Collapse {
-    /// Of the runs of these profiles, in their order. `reference` makes the runs of a range of them with
+    /// For the runs of these profiles, in order. `reference` makes the runs of a range of them with
     /// the memory adapters.
     pub fn of_profiles(
         profiles: &[Vec<(Features, bool)>],
@@ -93,7 +95,7 @@ impl Collapse {
             collapse
         };
         let count = profiles.len();
-        // The last row is as long as the others: a short one is like itself.
+        // The last range is as long as the others: a short one is always alike.
         let last = count.saturating_sub(TOGETHER_MAX);
         let begins = (0..count).step_by(TOGETHER_MAX).map(|at| at.min(last));
         let rows = begins.map(|at| together(at..count.min(at + TOGETHER_MAX)));
@@ -105,20 +107,19 @@ impl Collapse {
         Self { dominant, diversity, reference, ..all }
     }
 
-    /// One of the first two numbers is suspicious by itself.
+    /// One of the first two numbers is beyond its bound.
     const fn is_uniform(&self) -> bool {
         self.runs > 1 && (self.dominant > DOMINANT_MAX || self.diversity < DIVERSITY_MIN)
     }
 
-    /// How many thousandths it is from being suspicious, by the number that is nearest. Less than 0: it
-    /// is.
+    /// Margin of the nearest number from its bound, in thousandths. Negative: beyond it.
     fn margin(&self) -> i64 {
         let apart = |larger: u64, smaller: u64| larger.cast_signed() - smaller.cast_signed();
         let dominant = apart(self.dominant_max(), self.dominant);
         dominant.min(apart(self.diversity, self.diversity_min()))
     }
 
-    /// The share that the commonest features may have.
+    /// The bound of the share of the commonest features.
     const fn dominant_max(&self) -> u64 {
         match self.reference {
             Some(shown) => {
@@ -130,7 +131,7 @@ impl Collapse {
         }
     }
 
-    /// The share that different features have to have.
+    /// The bound of the share of different features.
     const fn diversity_min(&self) -> u64 {
         match self.reference {
             Some(shown) => {
@@ -141,7 +142,7 @@ impl Collapse {
         }
     }
 
-    /// Of these runs: what was seen of each, and whether it did not fail.
+    /// For these runs: the features of each, and whether it did not fail.
     pub fn of(runs: impl IntoIterator<Item = (Features, bool)>) -> Self {
         let mut seen: BTreeMap<Features, u64> = BTreeMap::new();
         let (mut all, mut passed) = (0, 0);
@@ -165,7 +166,7 @@ impl Collapse {
         }
     }
 
-    /// What is suspicious. Of one run nothing is: it is like itself.
+    /// The suspicion, if any. A single run gives none: it is only like itself.
     #[must_use]
     pub const fn suspicion(&self) -> Option<&'static str> {
         if self.runs < 2 {
@@ -188,9 +189,9 @@ impl Collapse {
 mod tests {
     use super::*;
     use crate::contract::{FlowId, FlowState, Tick};
-    use crate::trace::{Place, Trace, What};
+    use crate::trace::{EventKind, Stage, Trace};
 
-    fn features(events: &[What]) -> Features {
+    fn features(events: &[EventKind]) -> Features {
         let mut trace = Trace::new(1000);
         for what in events {
             trace.push(Tick(0), FlowId::new(1), *what);
@@ -199,7 +200,7 @@ mod tests {
     }
 
     fn ended(state: FlowState) -> Features {
-        features(&[What::Moved { state }])
+        features(&[EventKind::Moved { state }])
     }
 
     fn many(of: Features, count: usize) -> impl Iterator<Item = (Features, bool)> {
@@ -238,14 +239,14 @@ mod tests {
                 shown.collect()
             })
         };
-        // There are ten ways, and more profiles do not make more of them.
+        // There are ten ways, and more profiles do not add any.
         for profiles in [2, 10, 20, 21, 1000] {
             let many = check(profiles, &|at| at % 10);
             assert_eq!(many.suspicion(), None, "{profiles}: {many:?}");
             assert_eq!((many.runs, many.dominant), (2 * profiles as u64, 500));
         }
         assert_eq!(check(1000, &|at| at % 10).distinct, 11);
-        // Who does the same is found, be it for one row among many.
+        // A pair that always does the same is found, even in one range among many.
         assert_eq!(check(1000, &|_| 100).suspicion(), Some("nearly all runs look the same"));
         for row in [0, 20, 980] {
             let alike = |at| if (row..row + 20).contains(&at) { 1 } else { at % 10 };
@@ -269,8 +270,8 @@ mod tests {
     #[test]
     fn lengths_alone_are_no_diversity() {
         let out = |bytes| {
-            let place = Place::Egress;
-            features(&[What::Out { place, sequence: 1, offset: 0, bytes, is_final: true }])
+            let place = Stage::Egress;
+            features(&[EventKind::Out { place, sequence: 1, offset: 0, bytes, is_final: true }])
         };
         assert_ne!(out(1), out(5000));
         let runs = [1, 2000, 5000, 1 << 20].map(|bytes| (out(bytes), true));

@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The adapter that a medium is behind.
+//! The adapter around a medium.
 //!
 //! # Invariants
 //!
-//! 1. A conduit is polled only when it was never polled, or was not pending the last time, or its bell
-//!    has rung since.
-//! 2. All that a bell said during a call is said of the flow before the call returns.
+//! 1. A conduit is polled only when it was never polled, was not pending the last time, or its flag
+//!    was set since.
+//! 2. Every flag that is set during a call is handled before the call returns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Context as Task;
 
 use super::Spec;
-use super::bell::{Desk, Line};
 use super::conduit::{Failure, Medium};
 use super::flow::{Flow, Polled};
+use super::waker_flag::{FlagWaker, Scope};
 use crate::contract::{
     Adapter, AdapterError, Capability, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
     IngressAdapter, Manifest, Outlet,
 };
 
-/// A waiting reader gives up and begins anew once in so many polls.
+/// A waiting read is cancelled and started anew once in this many polls.
 const GIVES_UP_ONCE_IN: u32 = 8;
 
 /// An adapter whose flows are carried by something else.
 pub struct Bridge<M: Medium> {
     manifest: Manifest,
     medium: M,
-    work: Line,
+    work: FlagWaker,
     /// The medium has something to do.
     has_work: bool,
-    desk: Arc<Desk>,
+    scope: Arc<Scope>,
     flows: BTreeMap<FlowId, Flow<M::Conduit>>,
-    /// The flow that was polled first the last time.
+    /// The flow that was polled first in the latest poll.
     turn: FlowId,
 }
 
 impl<M: Medium> Bridge<M> {
-    /// An adapter that carries this way: `adapter_ingress` or `adapter_egress`.
+    /// An adapter for this direction: `adapter_ingress` or `adapter_egress`.
     #[must_use]
     pub fn new(spec: &Spec, way: Capability, medium: M) -> Self {
-        let desk = Desk::new();
+        let scope = Scope::new();
         let end = if way == Capability::AdapterIngress { "ingress" } else { "egress" };
         let manifest = Manifest {
             name: format!("{}-{end}", spec.name),
             capabilities: spec.capabilities.with(way),
             limits: spec.limits,
         };
-        let work = Line::new(&desk);
+        let work = FlagWaker::new(&scope);
         let turn = FlowId::new(0);
-        Self { manifest, medium, work, has_work: false, desk, flows: BTreeMap::new(), turn }
+        Self { manifest, medium, work, has_work: false, scope, flows: BTreeMap::new(), turn }
     }
 
     fn claims(&self, capability: Capability) -> Result<(), AdapterError> {
@@ -59,15 +59,15 @@ impl<M: Medium> Bridge<M> {
         }
     }
 
-    /// A call: whoever is woken during it is heard before it returns. Of the flow that is offered
-    /// something room is said at the next poll, since who offers does not listen before.
+    /// A call: flags that are set during it are handled before it returns. Room for the flow of an
+    /// offer is reported at the next poll, because the offering side does not expect it before.
     fn call<T>(
         &mut self,
         cx: &mut Context<'_>,
         offered: Option<FlowId>,
         act: impl FnOnce(&mut Self, &mut Context<'_>) -> T,
     ) -> T {
-        self.desk.listen(true);
+        self.scope.set_open(true);
         let result = act(self, cx);
         self.has_work |= self.work.take();
         if self.has_work {
@@ -82,7 +82,7 @@ impl<M: Medium> Bridge<M> {
                 cx.has_room(*flow);
             }
         }
-        self.desk.listen(false);
+        self.scope.set_open(false);
         result
     }
 
@@ -156,9 +156,9 @@ impl<M: Medium> Adapter for Bridge<M> {
                 let what = failure.to_string();
                 AdapterError::Failed { flow, what }
             })?;
-            bridge.flows.insert(flow, Flow::new(conduit, &bridge.desk));
+            bridge.flows.insert(flow, Flow::new(conduit, &bridge.scope));
             bridge.has_work = true;
-            // Who reads waits from the start.
+            // A reader waits from the start.
             cx.wants_poll();
             Ok(())
         })
@@ -203,7 +203,7 @@ impl<M: Medium> Adapter for Bridge<M> {
     fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
         self.call(cx, None, |bridge, cx| {
             if let Some(mut known) = bridge.flows.remove(&flow) {
-                // Either end may be the first to go.
+                // Either end may be closed first.
                 if cx.random(2) == 0 {
                     known.abandon();
                 }
@@ -222,7 +222,7 @@ impl<M: Medium> Adapter for Bridge<M> {
     }
 
     fn summary(&self) -> String {
-        format!("{} flows, {} wakes from elsewhere", self.flows.len(), self.desk.unheard())
+        format!("{} flows, {} wakes from elsewhere", self.flows.len(), self.scope.ignored())
     }
 }
 

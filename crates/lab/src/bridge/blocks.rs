@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Backends of `becket-zcopy`: what crosses are descriptors of blocks, never bytes.
+//! Backends of `becket-zcopy`: descriptors of blocks are sent, never bytes.
 //!
 //! ```text
 //!   bytes ──► lease ──► freeze ──► descriptor ══ ZChannel, whatever backend ══► claim ──► bytes
@@ -7,17 +7,18 @@
 //!               └──────────────── the block comes back to its pool ◄─────────────┘
 //! ```
 //!
-//! A flow has a channel and a pool of its own. The pool has one block more than the channel holds,
-//! so that who sends waits now and then for a block that is still read, and is woken when it comes back.
+//! Each flow has its own channel and pool. The pool has one block more than the channel holds, so
+//! that the sender sometimes waits for a block that is still being read, and is woken when it is
+//! returned.
 //!
 //! | the flow | channel and pool |
 //! |---|---|
-//! | bytes | a lease, which may wait, and a `send` of its descriptor, which may wait |
+//! | bytes | a lease and a `send` of its descriptor; both may wait |
 //! | half-close, reset | `close` |
-//! | the end comes out | `Closed`, which a receive answers |
+//! | the end comes out | a receive returns `Closed` |
 //!
-//! At the end, what was sent was received, nothing is in flight, and every block is back in the pool:
-//! else the flow fails.
+//! At the end, everything that was sent has been received, nothing is in flight, and every block is
+//! back in the pool; otherwise the flow fails.
 
 use std::rc::Rc;
 
@@ -29,26 +30,26 @@ use super::{Failure, Spec};
 use crate::adapters::Pair;
 use crate::contract::Limits;
 
-/// A bounded channel holds so many descriptors.
+/// Capacity of a bounded channel, in descriptors.
 const CAPACITY: u32 = 4;
-/// With the one that a send has in its hands, and what is left of the one that came out last.
+/// The item of the current send, and the rest of the item that came out last.
 const ITEMS_BESIDE: u64 = 2;
 
-/// Makes the channel of a flow.
+/// Creates the channel of a flow.
 pub type MakeChannel = Rc<dyn Fn() -> Result<ZChannel, Refusal>>;
 
-/// A backend and a kind of channel, which are examined as a pair of adapters.
+/// A backend and a kind of channel, examined as a pair of adapters.
 #[derive(Debug, Clone, Copy)]
 pub struct Backend {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What it is.
+    /// Description.
     pub about: &'static str,
-    /// Makes a pair: each flow, each way, has a channel and a pool.
+    /// Creates a pair: each flow has a channel and a pool per direction.
     pub make: fn(Limits) -> Pair,
 }
 
-/// The backends that are built in, with the kinds of channels that lose nothing.
+/// The built-in backends, with the kinds of channels that lose nothing.
 pub const BACKENDS: &[Backend] = &[
     Backend {
         name: "zref-rendezvous",
@@ -68,23 +69,23 @@ pub const BACKENDS: &[Backend] = &[
     },
 ];
 
-/// Where blocks lie.
+/// Where blocks are allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
     /// In this process.
     Heap,
-    /// In a file in memory, which other processes may map.
+    /// In a memory file, which other processes may map.
     Memfd,
 }
 
-/// All backends that are built in.
+/// All built-in backends.
 #[must_use]
 pub const fn backends() -> &'static [Backend] {
     BACKENDS
 }
 
-/// A pair of adapters. `open` makes the channel of a flow, which holds `capacity` descriptors and loses
-/// none; each names no more bytes than the limits of the spec have room for.
+/// A pair of adapters. `open` creates the channel of a flow, which holds `capacity` descriptors and
+/// loses none; each descriptor covers no more bytes than the limits of the spec have room for.
 #[must_use]
 pub fn pair(spec: &Spec, capacity: u32, memory: Memory, open: &MakeChannel) -> Pair {
     let items = u64::from(capacity) + ITEMS_BESIDE;
@@ -110,16 +111,16 @@ fn zref(name: &str, limits: Limits, capacity: u32, memory: Memory) -> Pair {
     pair(&Spec::new(name, limits), capacity, memory, &open)
 }
 
-/// Its words are numbers and names of states.
+/// Refusals contain only numbers and names of states.
 fn refused(refusal: impl Into<Refusal>) -> Failure {
     Failure::new(refusal.into().to_string())
 }
 
-/// The channel of a flow, and the pool of what crosses it.
+/// The channel of a flow, and the pool of its blocks.
 struct Blocks {
     channel: ZChannel,
     pool: Pool,
-    /// After the pool.
+    /// Dropped after the pool.
     _region: Region,
 }
 
@@ -142,17 +143,17 @@ impl Blocks {
     }
 }
 
-/// Blocks begin at multiples of this.
+/// Alignment of blocks, in bytes.
 const STRIDE_BYTES: usize = 64;
 
-/// At its end nothing is in flight, and every block came back.
+/// At its end nothing is in flight, and every block was returned.
 fn ended(channel: &ZChannel, pool: &Pool) -> Result<Option<Bytes>, Failure> {
     let counters = channel.counters();
     if (counters.sent, channel.in_flight()) != (counters.received, 0) {
         return Err(Failure::new("what was sent was not received, once"));
     }
     if pool.snapshot().iter().any(|class| class.free != class.blocks) || pool.tampered() > 0 {
-        return Err(Failure::new("a block did not come back, or was written to by who had it not"));
+        return Err(Failure::new("a block was not returned, or was modified without its lease"));
     }
     Ok(None)
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a bridge needs of a thing: a conduit for each flow, and a medium that makes them.
+//! What a bridge requires of a thing: a conduit for each flow, and a medium that creates them.
 
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll};
 
 use crate::contract::{Cause, FlowId};
 
-/// A thing did not do what it was asked: what kind of failure it was, in words of its kind, never
-/// those of an error, which may have payload in them.
+/// An operation of a thing failed: the kind of the failure. Texts of errors are not part of it,
+/// because they may contain payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct Failure {
@@ -16,18 +16,18 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something failed.
+    /// A failure of the thing.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), cause: Cause::Error }
     }
 
-    /// The other end broke it off.
+    /// A reset by the other end.
     pub fn reset(what: impl Into<String>) -> Self {
         Self { what: what.into(), cause: Cause::Reset }
     }
 
-    /// What an error is, without its words: a kind that says that the other end broke it off is a
-    /// reset.
+    /// The kind of an I/O error, without its text. Kinds that mean a reset by the other end become
+    /// a reset.
     #[must_use]
     pub fn of_io(error: &io::Error) -> Self {
         let kind = error.kind();
@@ -37,64 +37,63 @@ impl Failure {
         }
     }
 
-    /// What a flow that ends by it is said to have ended by.
+    /// The cause that is reported for a flow that ends by it.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         self.cause
     }
 }
 
-/// The thing that carries one flow: what is written comes out where it is read, and then the end.
+/// Carries one flow: everything that is written is read at the other end, followed by the end.
 ///
-/// Each method is that of a future: ready, or pending, with the waker kept. It is called again when
-/// that waker was woken, and not before. Writing, flushing and finishing have one waker, reading
-/// another.
+/// Each method works like a future's poll: ready, or pending with the waker kept. After pending it
+/// is called again only when that waker was woken. Writing, flushing and finishing share one waker,
+/// reading has its own.
 pub trait Conduit {
-    /// Takes some of the bytes, of which there is at least one. Gives how many.
+    /// Writes some of the bytes, of which there is at least one. Returns how many.
     ///
     /// # Errors
     ///
     /// It takes nothing more: the flow has failed.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Failure>>;
 
-    /// Sees to it that all that was taken comes out without another call.
+    /// Ensures that everything taken so far comes out without another call.
     ///
     /// # Errors
     ///
     /// It cannot: the flow has failed.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>>;
 
-    /// Nothing more is written: what was taken comes out, and then the end.
+    /// Ends the writing side: what was taken comes out, followed by the end.
     ///
     /// # Errors
     ///
     /// It cannot: the flow has failed.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>>;
 
-    /// The writing end goes away without having finished. Who reads hears of it: by the end, or by a
-    /// failure.
+    /// Drops the writing end without finishing. The reader notices: by the end, or by a failure.
     fn abandon(&mut self);
 
-    /// What comes out next, at the start of `into`, which has room for a byte. Gives how many bytes;
-    /// none: the end.
+    /// Reads the next bytes to the start of `into`, which is not empty. Returns how many; 0 is the
+    /// end.
     ///
     /// # Errors
     ///
     /// Nothing more comes out: the flow has failed.
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Failure>>;
 
-    /// Gives up writing that is pending, as who drops a future does, and begins anew, if it can do
-    /// that. Called now and then, as the seed decides.
+    /// Cancels a pending write, like dropping its future, and starts anew, if the thing supports
+    /// that. Called occasionally, as the seed decides.
     ///
     /// # Errors
     ///
-    /// What was given up was not as if it never had been, or what is begun anew does not wait, though
-    /// nobody was woken: the flow has failed.
+    /// The cancellation had an effect, or the new write does not wait though the waker was not
+    /// woken: the flow has failed.
     fn cancel_write(&mut self, _: &mut Context<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// The same of reading.
+    /// As [`cancel_write`](Self::cancel_write), for reading.
     ///
     /// # Errors
     ///
@@ -103,8 +102,8 @@ pub trait Conduit {
         Ok(())
     }
 
-    /// Gives up writing that was woken before it is polled again, and begins anew: what had happened by
-    /// then has happened, and nothing happens twice. Called now and then, as the seed decides.
+    /// Cancels a write after its wake-up and before the next poll, and starts anew: the effect that
+    /// it had by then remains, and nothing happens twice. Called occasionally, as the seed decides.
     ///
     /// # Errors
     ///
@@ -113,25 +112,25 @@ pub trait Conduit {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives up reading that was woken before it is polled again. What it was handed by then is not
-    /// lost: the next [`poll_read`](Self::poll_read) begins anew, and finds it.
+    /// Cancels a read after its wake-up and before the next poll. An item that it was assigned by
+    /// then is not lost: the next [`poll_read`](Self::poll_read) returns it.
     fn drop_read(&mut self) {}
 }
 
-/// Makes the conduits of an adapter. Each adapter of a pair has its own.
+/// Creates the conduits of an adapter. Each adapter of a pair has its own medium.
 pub trait Medium: 'static {
-    /// What carries a flow.
+    /// The conduit of a flow.
     type Conduit: Conduit;
 
-    /// A flow begins.
+    /// Opens a flow.
     ///
     /// # Errors
     ///
-    /// There is no conduit for it: the flow never was.
+    /// There is no conduit for it: the flow does not exist.
     fn open(&mut self, flow: FlowId) -> Result<Self::Conduit, Failure>;
 
-    /// What is to be done besides, for all flows: a connection that they share. Called when its waker
-    /// was woken, and once when a flow was opened.
+    /// Drives work that all flows share, such as a common connection. Called when its waker was
+    /// woken, and once after each opened flow.
     ///
     /// # Errors
     ///

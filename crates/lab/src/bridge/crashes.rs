@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whether the process behind an adapter crashed, as seen by the thread that called it. Threads that make
-//! runs side by side learn of their own runs only, so that a crash belongs to the run that it ended.
+//! Whether the process of an adapter crashed, per calling thread. Threads that make runs in
+//! parallel see only their own crashes, so that a crash belongs to the run that it ended.
 
 use std::cell::Cell;
 
@@ -8,17 +8,17 @@ thread_local! {
     static CRASH: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// A process crashed in the middle of what it was asked to do. The first crash is kept.
+/// Records that a process crashed during a request. The first crash is kept.
 pub(crate) fn note(how: &'static str) {
     CRASH.set(CRASH.get().or(Some(how)));
 }
 
-/// Whether one did since [`during`] began.
+/// Whether a process crashed since [`during`] began.
 pub(crate) fn has_crashed() -> bool {
     CRASH.get().is_some()
 }
 
-/// How the first one crashed that did while `work` was done.
+/// Runs `work` and returns how the first process crashed in it, if one did.
 pub(crate) fn during<T>(work: impl FnOnce() -> T) -> (T, Option<&'static str>) {
     CRASH.set(None);
     let done = work();

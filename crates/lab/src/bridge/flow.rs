@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One flow: who writes into its conduit, and who reads out of it.
+//! One flow: the writer into its conduit, and the reader out of it.
 //!
 //! ```text
 //!           offer                                                   poll
@@ -11,72 +11,72 @@
 //!
 //! # Invariants
 //!
-//! 1. Who is parked is not polled until its bell has rung.
-//! 2. What was read is put out at once: nothing is kept here.
-//! 3. Behind a reset what comes out is thrown away, and the reset is said when the reader has heard
+//! 1. A parked side is not polled until its flag is set.
+//! 2. What was read is put out at once: nothing is buffered here.
+//! 3. After a reset, output is discarded, and the reset is reported when the reader has noticed
 //!    that the writer is gone.
 
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
-use super::bell::{Desk, Line};
 use super::conduit::{Conduit, Failure};
+use super::waker_flag::{FlagWaker, Scope};
 use crate::contract::{AdapterError, Cause, Chunk, FlowId, Outlet};
 
-/// A chunk that is put out is at most so long.
+/// Maximum length of an output chunk, in bytes.
 pub(super) const OUT_BYTES_MAX: usize = 16 << 10;
 
 /// A flow of a bridge.
 #[derive(Debug)]
 pub(super) struct Flow<C> {
     conduit: C,
-    write: Line,
-    read: Line,
-    /// Bytes that the conduit took, and that it gave back, and in how many chunks.
+    write: FlagWaker,
+    read: FlagWaker,
+    /// Bytes that the conduit took and returned, and the number of chunks.
     taken: u64,
     put: u64,
     chunks: u64,
-    /// Nothing more comes in.
+    /// No more input comes.
     is_ended: bool,
-    /// The conduit knows that.
+    /// The conduit was finished.
     is_finished: bool,
     /// Bytes were written and not flushed.
     is_dirty: bool,
     is_writer_parked: bool,
-    /// Who offered found too little room, and was not told of more.
+    /// An offer found too little room, and no room was reported since.
     is_waited_for: bool,
-    /// There may be room, which could not be said during the offer.
+    /// There may be room, which could not be reported during the offer.
     owes_room: bool,
     is_reader_parked: bool,
-    /// The end came out, and was said.
+    /// The end came out and was reported.
     is_over: bool,
-    /// It was broken off, and that was not said yet.
+    /// A reset that was not reported yet.
     broken: Option<Cause>,
-    /// A failure that could not be said when it was seen.
+    /// A failure that could not be reported when it happened.
     failed: Option<Failure>,
 }
 
-/// What is to be said of a flow whose bells have rung.
+/// What to report about a flow whose flags were set.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Heard {
     pub(super) wants_poll: bool,
     pub(super) has_room: bool,
 }
 
-/// What a poll of a flow came to.
+/// The result of polling a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Polled {
     Alive,
-    /// It was said that it is broken off: nothing more is to be said of it.
+    /// Its reset was reported: nothing more is to be reported.
     Gone,
 }
 
 impl<C: Conduit> Flow<C> {
-    pub(super) fn new(conduit: C, desk: &Arc<Desk>) -> Self {
+    pub(super) fn new(conduit: C, scope: &Arc<Scope>) -> Self {
         Self {
             conduit,
-            write: Line::new(desk),
-            read: Line::new(desk),
+            write: FlagWaker::new(scope),
+            read: FlagWaker::new(scope),
             taken: 0,
             put: 0,
             chunks: 0,
@@ -93,7 +93,7 @@ impl<C: Conduit> Flow<C> {
         }
     }
 
-    /// Bytes that the conduit took and has not given back.
+    /// Bytes that the conduit took and has not returned.
     pub(super) const fn held(&self) -> u64 {
         if self.broken.is_some() { 0 } else { self.taken.saturating_sub(self.put) }
     }
@@ -102,7 +102,7 @@ impl<C: Conduit> Flow<C> {
         !self.is_ended && self.broken.is_none()
     }
 
-    /// Writes what was offered. Gives how many bytes the conduit says that it took.
+    /// Writes an offer. Returns how many bytes the conduit claims to have taken.
     pub(super) fn offer(
         &mut self,
         chunk: &Chunk,
@@ -138,7 +138,7 @@ impl<C: Conduit> Flow<C> {
             let cx = &mut Task::from_waker(self.write.waker());
             match self.conduit.poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Err(Failure::new("it takes nothing, for ever")),
-                // It may be more than there was: that is for the rules to see.
+                // A conduit may claim more than it was offered; the rules detect that.
                 Poll::Ready(Ok(count)) => {
                     taken = taken.saturating_add(count);
                     self.is_dirty = true;
@@ -156,7 +156,7 @@ impl<C: Conduit> Flow<C> {
         AdapterError::Failed { flow, what: failure.to_string() }
     }
 
-    /// Nothing more comes in.
+    /// No more input comes.
     pub(super) fn end(&mut self) {
         self.is_ended = true;
         if let Err(failure) = self.drive_writer() {
@@ -164,7 +164,7 @@ impl<C: Conduit> Flow<C> {
         }
     }
 
-    /// Flushes or finishes, unless that is to wait.
+    /// Flushes or finishes, unless that must wait.
     fn drive_writer(&mut self) -> Result<(), Failure> {
         if self.is_writer_parked || self.broken.is_some() {
             return Ok(());
@@ -207,7 +207,7 @@ impl<C: Conduit> Flow<C> {
         self.broken.is_some()
     }
 
-    /// What its bells say. During an offer that it took too little of, room is said later.
+    /// Evaluates its flags. After an offer that was taken in part, room is reported later.
     pub(super) fn hear(&mut self, is_offered: bool) -> Heard {
         let mut heard = Heard::default();
         if self.read.take() {
@@ -231,7 +231,7 @@ impl<C: Conduit> Flow<C> {
         heard
     }
 
-    /// Goes on with what was woken, and puts out what comes out and there is room for.
+    /// Continues what was woken, and puts out as much as there is room for.
     pub(super) fn poll(
         &mut self,
         flow: FlowId,
@@ -250,14 +250,14 @@ impl<C: Conduit> Flow<C> {
         match (result, self.broken) {
             (Ok(true), Some(cause)) => outlet.reset(flow, cause),
             (Ok(_), _) => return Polled::Alive,
-            // Who reads hears of a writer that is gone by a failure, if it does not by the end.
+            // If the reader does not notice the dropped writer by the end, it does by a failure.
             (Err(_), Some(cause)) => outlet.reset(flow, cause),
             (Err(failure), None) => outlet.reset(flow, failure.cause()),
         }
         Polled::Gone
     }
 
-    /// True: the end came out.
+    /// Returns true if the end came out.
     fn put_out(
         &mut self,
         flow: FlowId,
@@ -291,8 +291,8 @@ impl<C: Conduit> Flow<C> {
         Ok(self.is_over)
     }
 
-    /// Reading and writing are given up and begun anew: what waits has to wait again, and what was woken
-    /// meanwhile has lost nothing.
+    /// Cancels reads and writes and starts them anew: what was waiting must wait again, and what
+    /// was woken meanwhile has lost nothing.
     fn give_up(&mut self) -> Result<(), Failure> {
         self.is_reader_parked &= !self.read.take();
         match self.is_reader_parked {
@@ -306,13 +306,13 @@ impl<C: Conduit> Flow<C> {
                 Poll::Ready(done) => done?,
                 Poll::Pending => self.is_writer_parked = true,
             }
-        } else if !self.write.is_rung() {
+        } else if !self.write.is_set() {
             self.conduit.cancel_write(cx)?;
         }
         Ok(())
     }
 
-    /// Throws away what comes out. True: the reader knows that the writer is gone.
+    /// Discards output. Returns true when the reader has noticed that the writer is gone.
     fn drain(&mut self, budget: &mut usize) -> Result<bool, Failure> {
         let mut buffer = [0; OUT_BYTES_MAX];
         while !self.is_reader_parked && !self.is_over && *budget > 0 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Anything that is `AsyncRead + AsyncWrite` of `futures-io`: as [`super::io`] has it of tokio.
+//! Anything that is `AsyncRead + AsyncWrite` of `futures-io`: like [`super::io`] for tokio.
 
 use std::io;
 use std::pin::Pin;
@@ -14,13 +14,14 @@ use crate::adapters::Pair;
 /// The two ends of a flow.
 #[derive(Debug)]
 pub struct Ends<W, R> {
-    /// Goes before the writer, when both go.
+    /// Declared before the writer: it is dropped first.
     reader: Pin<Box<R>>,
-    /// `None`: it was abandoned.
+    /// `None`: it was dropped.
     writer: Option<Pin<Box<W>>>,
 }
 
-/// A pair of adapters. `open` makes the two ends of a flow: who writes, and who reads that.
+/// A pair of adapters. `open` creates the two ends of a flow: the writer, and the reader of what it
+/// writes.
 pub fn pair<W, R, F>(spec: &Spec, open: F) -> Pair
 where
     W: AsyncWrite + 'static,
@@ -36,7 +37,7 @@ where
 }
 
 impl<W, R> Ends<W, R> {
-    /// What is written into one is read from the other.
+    /// What is written into `writer` is read from `reader`.
     #[must_use]
     pub fn new(writer: W, reader: R) -> Self {
         Self { reader: Box::pin(reader), writer: Some(Box::pin(writer)) }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How often things hung, as seen by the thread that waited for them: each time it waited until its
-//! patience was over, which is the only thing in a run that takes time. Who makes runs on several
-//! threads learns so what its own have cost, whatever those of others do.
+//! Number of hangs, per calling thread: each of them waited for a whole idle timeout, which is the
+//! only thing in a run that takes time. With runs on several threads, each thread counts the cost
+//! of its own runs.
 
 use std::cell::Cell;
 
@@ -9,12 +9,12 @@ thread_local! {
     static HANGS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Something hung.
+/// Records a hang.
 pub(crate) fn count() {
     HANGS.set(HANGS.get() + 1);
 }
 
-/// How often, while `work` was done.
+/// Runs `work` and returns the number of hangs in it.
 pub(crate) fn during<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = HANGS.get();
     let done = work();

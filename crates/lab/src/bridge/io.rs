@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Anything that is `AsyncRead + AsyncWrite` of tokio.
 //!
-//! What is written into one end of a flow is read at the other: of a duplex, both ends of a
-//! connection, or a writer and a reader with something between them.
+//! What is written into one end of a flow is read at the other one: the ends of a duplex, both ends
+//! of a connection, or a writer and a reader with something between them.
 //!
 //! | the flow | the ends |
 //! |---|---|
 //! | bytes | `poll_write`, then `poll_flush` when all of an offer was taken |
 //! | half-close | `poll_shutdown` |
 //! | reset | the writing end is dropped |
-//! | close | both are dropped, either first |
+//! | close | both are dropped, in either order |
 //! | the end comes out | a read of no bytes |
 //! | an error | the flow has failed; reset, if its kind is `ConnectionReset` |
 //!
@@ -39,13 +39,14 @@ use crate::adapters::Pair;
 /// The two ends of a flow.
 #[derive(Debug)]
 pub struct Ends<W, R> {
-    /// Goes before the writer, when both go.
+    /// Declared before the writer: it is dropped first.
     reader: Pin<Box<R>>,
-    /// `None`: it was abandoned.
+    /// `None`: it was dropped.
     writer: Option<Pin<Box<W>>>,
 }
 
-/// A pair of adapters. `open` makes the two ends of a flow: who writes, and who reads that.
+/// A pair of adapters. `open` creates the two ends of a flow: the writer, and the reader of what it
+/// writes.
 pub fn pair<W, R, F>(spec: &Spec, open: F) -> Pair
 where
     W: AsyncWrite + 'static,
@@ -61,7 +62,7 @@ where
 }
 
 impl<W, R> Ends<W, R> {
-    /// What is written into one is read from the other.
+    /// What is written into `writer` is read from `reader`.
     #[must_use]
     pub fn new(writer: W, reader: R) -> Self {
         Self { reader: Box::pin(reader), writer: Some(Box::pin(writer)) }

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Anything that sends and receives items by futures: the channels that people have.
+//! Anything that sends and receives items with futures, such as existing channels.
 //!
 //! | the flow | the channel |
 //! |---|---|
 //! | bytes | a `send` of an item |
-//! | half-close | `close`, when the last send is over |
-//! | reset | `close`, and the send that waits is dropped |
-//! | the end comes out | a `recv` that gives nothing |
+//! | half-close | `close`, after the last send has completed |
+//! | reset | `close`; a pending send is dropped |
+//! | the end comes out | a `recv` returns nothing |
 //! | an error | the flow has failed |
 //!
-//! An offer is cut into items of `item_bytes_max`. A send that waits has its item in its hands: so of
-//! a channel that holds `n` items a flow holds up to `n + 2`, with what is left of the item that
-//! came out last.
+//! An offer is cut into items of `item_bytes_max`. A pending send holds its item: so for a channel
+//! of `n` items a flow holds up to `n + 2`, including the rest of the item that came out last.
 //!
-//! Futures that wait are dropped now and then, as the seed decides, and made anew, where
-//! [`Operations`] says that nothing is lost by it: while they wait, and also between the wake and the
-//! next poll, when a receive may have been handed an item already.
+//! Pending futures are sometimes dropped, as the seed decides, and created anew, where
+//! [`Operations`] declares that this loses nothing: while they wait, and also between the wake and
+//! the next poll, when a receive may already have been assigned an item.
 
 use std::fmt;
 use std::future::Future;
@@ -27,29 +26,29 @@ use bytes::Bytes;
 use super::rest::Rest;
 use super::{Conduit, Failure};
 
-/// An operation under way.
+/// A pending operation.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
 
 /// Both ends of a channel, which carries one flow.
 pub trait Operations {
-    /// Sends an item. No other send is under way.
+    /// Sends an item. No other send is pending.
     fn send(&mut self, item: Bytes) -> Pending<()>;
 
-    /// Receives the next item; `None`: the channel is closed, and empty. No other receive is under
-    /// way.
+    /// Receives the next item; `None`: the channel is closed and empty. No other receive is
+    /// pending.
     fn recv(&mut self) -> Pending<Option<Bytes>>;
 
-    /// Nothing more is sent: the sending end goes away.
+    /// Nothing more is sent: the sending end is dropped.
     fn close(&mut self);
 
-    /// Whether a receive that waits may be dropped without losing anything, also one that was woken and
-    /// not polled since.
+    /// Whether a pending receive may be dropped without losing anything, even after it was woken
+    /// and before it is polled.
     fn may_cancel_recv(&self) -> bool {
         false
     }
 
-    /// Whether a send that waits may be dropped, and its item [comes back](Self::returned). That of a
-    /// send that was woken comes back unless it was sent.
+    /// Whether a pending send may be dropped and its item [is returned](Self::returned). After a
+    /// wake, the item is returned unless it was sent.
     fn may_cancel_send(&self) -> bool {
         false
     }
@@ -60,9 +59,10 @@ pub trait Operations {
     }
 }
 
-/// What carries a flow.
+/// The ends of a channel, which carry a flow.
 pub struct Ends<O> {
-    /// Before the channel, from which they may have handles: fields are dropped in this order.
+    /// Declared before the channel, whose handles the futures may have: fields are dropped in this
+    /// order.
     receiving: Option<Pending<Option<Bytes>>>,
     sending: Option<Pending<()>>,
     channel: O,
@@ -71,14 +71,14 @@ pub struct Ends<O> {
 }
 
 impl<O: Operations> Ends<O> {
-    /// An item has no more than so many bytes, at least one.
+    /// An item has at most `item_bytes_max` bytes, which is at least one.
     #[must_use]
     pub fn new(channel: O, item_bytes_max: usize) -> Self {
         let item_bytes_max = item_bytes_max.max(1);
         Self { receiving: None, sending: None, channel, item_bytes_max, rest: Rest::default() }
     }
 
-    /// Waits until no send is under way.
+    /// Waits until no send is pending.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Some(sending) = &mut self.sending {
             let sent = ready!(sending.as_mut().poll(cx));
@@ -98,7 +98,7 @@ impl<O: Operations> Conduit for Ends<O> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Failure>> {
         ready!(self.poll_sent(cx))?;
         let item = bytes.get(..bytes.len().min(self.item_bytes_max)).unwrap_or_default();
-        // Waiting or not: the item is the send's.
+        // Pending or not: the send owns the item.
         match self.start(cx, Bytes::copy_from_slice(item)) {
             Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
             _ => Poll::Ready(Ok(item.len())),
@@ -143,7 +143,9 @@ impl<O: Operations> Conduit for Ends<O> {
         };
         match self.start(cx, item) {
             Poll::Pending => Ok(()),
-            Poll::Ready(_) => Err(Failure::new("there was room, and who waited was not woken")),
+            Poll::Ready(_) => {
+                Err(Failure::new("there was room, and the waiting sender was not woken"))
+            }
         }
     }
 
@@ -157,7 +159,9 @@ impl<O: Operations> Conduit for Ends<O> {
                 self.receiving = Some(receiving);
                 Ok(())
             }
-            Poll::Ready(_) => Err(Failure::new("there was an item, and who waited was not woken")),
+            Poll::Ready(_) => {
+                Err(Failure::new("there was an item, and the waiting receiver was not woken"))
+            }
         }
     }
 

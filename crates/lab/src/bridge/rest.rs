@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An item that came out whole, and is put out as there is room: at most one of each flow. It counts
-//! as held.
+//! The rest of an item that was received whole and is put out as there is room: at most one per
+//! flow. It counts as held.
 
 use std::fmt;
 
 use bytes::{Buf as _, Bytes};
 
-/// What is left of an item.
+/// The rest of an item.
 #[derive(Default)]
 pub(super) struct Rest(Bytes);
 
@@ -24,14 +24,15 @@ impl Rest {
         self.0 = item;
     }
 
-    /// As much as there is room for.
+    /// Copies as much as fits.
     pub(super) fn take(&mut self, into: &mut [u8]) -> usize {
         let count = self.0.len().min(into.len());
         if let Some(into) = into.get_mut(..count) {
             self.0.copy_to_slice(into);
         }
         if self.0.is_empty() {
-            // An item may be a block of a pool, which goes back when nobody has it.
+            // An item may be a block of a pool, which is returned when its last reference is
+            // dropped.
             self.0 = Bytes::new();
         }
         count

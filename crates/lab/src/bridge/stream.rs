@@ -3,16 +3,16 @@
 //!
 //! | the flow | the two ends |
 //! |---|---|
-//! | bytes | `poll_ready`, `start_send` of an item, then `poll_flush` when all of an offer was taken |
+//! | bytes | `poll_ready`, `start_send` of an item, then `poll_flush` when a whole offer was taken |
 //! | half-close | `poll_close` |
 //! | reset | the sink is dropped |
-//! | close | both are dropped, either first |
+//! | close | both are dropped, in either order |
 //! | the end comes out | `None` |
 //! | an error | the flow has failed |
 //!
-//! An offer is cut into items of `item_bytes_max`. Items may come out cut otherwise: a flow is bytes.
-//! Of an item for which there is too little room the bridge keeps the rest, one of each flow; so of
-//! a thing that holds `n` items a flow holds up to `n + 1`.
+//! An offer is cut into items of `item_bytes_max`. Items may be received with other borders: a flow
+//! is bytes. If there is too little room for an item, the bridge keeps the rest, one per flow; so
+//! for a thing that holds `n` items a flow holds up to `n + 1`.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,13 +27,13 @@ use super::rest::Rest;
 use super::{Conduit, Failure, Spec};
 use crate::adapters::Pair;
 
-/// What a stream gives.
+/// The item of a stream.
 pub trait Item {
-    /// Its bytes, or that there are none to come.
+    /// Its bytes, or none if it is empty.
     ///
     /// # Errors
     ///
-    /// It is an error.
+    /// The stream yielded an error.
     fn bytes(self) -> Result<Bytes, Failure>;
 }
 
@@ -63,16 +63,16 @@ impl<T: Item, E> Item for Result<T, E> {
 
 /// The two ends of a flow.
 pub struct Ends<K, S> {
-    /// Goes before the sink, when both go.
+    /// Declared before the sink: it is dropped first.
     stream: Pin<Box<S>>,
-    /// `None`: it was abandoned.
+    /// `None`: it was dropped.
     sink: Option<Pin<Box<K>>>,
     item_bytes_max: usize,
     rest: Rest,
 }
 
-/// A pair of adapters. `open` makes the two ends of a flow: who sends, and who receives that. An item
-/// has no more than so many bytes, at least one.
+/// A pair of adapters. `open` creates the two ends of a flow: the sink, and the stream that yields
+/// what the sink was sent. An item has at most `item_bytes_max` bytes, which is at least one.
 pub fn pair<K, S, F>(spec: &Spec, item_bytes_max: usize, open: F) -> Pair
 where
     K: Sink<Bytes> + 'static,
@@ -87,7 +87,7 @@ where
 }
 
 impl<K, S> Ends<K, S> {
-    /// What is sent into one is received from the other.
+    /// What is sent into `sink` is received from `stream`.
     #[must_use]
     pub fn new(sink: K, stream: S, item_bytes_max: usize) -> Self {
         let (stream, sink) = (Box::pin(stream), Some(Box::pin(sink)));
@@ -121,7 +121,7 @@ impl<K: Sink<Bytes>, S: Stream<Item: Item>> Conduit for Ends<K, S> {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         ready!(self.sink()?.poll_close(cx)).map_err(refused)?;
-        // Of many sinks only their going away ends the stream.
+        // Many sinks end their stream only by being dropped.
         self.sink = None;
         Poll::Ready(Ok(()))
     }

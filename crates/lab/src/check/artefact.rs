@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Failed runs in files: as they were, at once; and made small, when all runs are done.
+//! Files of failed runs: the original run at once, and the shrunk run after all runs are done.
 //!
-//! A file holds the first failure of a rule. It is named after rule, scenario and seed, so that the
-//! same check gives the same files: `ISO-03-queue_pressure-7.replay`, and
-//! `ISO-03-queue_pressure-7.small.replay` for the small one.
+//! A file holds the first failure of a rule. Its name consists of rule, scenario and seed, so that
+//! the same check gives the same files: `ISO-03-queue_pressure-7.replay`, and
+//! `ISO-03-queue_pressure-7.small.replay` for the shrunk run.
 
 use std::cell::Cell;
 
@@ -18,55 +18,56 @@ use crate::scenario::{self, Demand, Shown, is_disturbed};
 use crate::shrink::{self, Candidate, Failed, Shrunk, shrink_within};
 use crate::trace::Trace;
 
-/// Failures of a check of which there are files, at most: the first ones.
+/// Maximum number of failures of a check that get a file: the first ones.
 pub const ARTEFACTS_MAX: usize = 16;
 
-/// Runs of a shrinking that one wait for a thing that hangs counts for: half a second, in which so many
-/// runs are made of a thing that answers.
+/// Number of shrink runs that one timeout of a hanging adapter counts for: half a second, in which
+/// an adapter that responds does about this many runs.
 pub const TRIES_A_HANG: u32 = 25;
 
 /// A failed run that can be kept.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Artefact<'a> {
-    /// What its file is to be called: letters, digits, `-`, `_` and `.`.
+    /// File name: letters, digits, `-`, `_` and `.`.
     pub name: &'a str,
-    /// What failed.
+    /// The failure.
     pub failure: &'a Failure,
-    /// The run: [`Replay::to_text`] is the file.
+    /// The run: [`Replay::to_text`] is the content of the file.
     pub replay: &'a Replay,
-    /// How it was made small, if it was.
+    /// How the run was shrunk, if it was.
     pub shrunk: Option<&'a Shrunk>,
 }
 
-/// A replay that was run again, and examined as a check does.
+/// A replay that was run again and examined as in a check.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Repeated {
-    /// What happened.
+    /// The trace.
     pub trace: Trace,
-    /// What was broken.
+    /// Violations that were found.
     pub findings: Vec<Finding>,
 }
 
 impl Repeated {
-    /// It is not the same whenever it is made: nothing that is seen once, or not, says how it is next time.
+    /// Whether runs differ although seed and choices are equal: then one run says nothing about the
+    /// next one.
     #[must_use]
     pub fn is_nondeterministic(&self) -> bool {
         self.findings.iter().any(|finding| is_of_determinism(finding.rule))
     }
 }
 
-/// Times that a run in which its rule is not broken is made, before that is believed.
+/// Number of runs without a violation of its rule before a replay counts as not reproduced.
 const REPEATS: usize = 8;
 
 fn is_of_determinism(id: &str) -> bool {
     rule(id).is_some_and(|rule| rule.family == Family::Determinism)
 }
 
-/// Runs a replay again, once more, and each flow alone, and examines it as a check does: so rules are
-/// found broken that one trace by itself does not show. One in which the rule is
-/// not broken that it was kept for is made eight times, unless it differs from one time to the next.
+/// Runs a replay again, twice, and each flow alone, and examines it as in a check. So it finds
+/// violations that a single trace does not show. A run without a violation of the replay's rule is
+/// made eight times, unless the runs differ.
 #[must_use]
 pub fn repeat(make: Make<'_>, replay: &Replay) -> Repeated {
     let (case, examiner) = (Case::of_replay(replay), &mut Examiner::new());
@@ -84,8 +85,8 @@ pub fn repeat(make: Make<'_>, replay: &Replay) -> Repeated {
     repeated
 }
 
-/// Whether the rule that a replay was kept for is broken in it again. One about determinism is, too, if
-/// the run is another than the one that was kept.
+/// Whether the replay's rule is violated again. A determinism rule is also violated if the run
+/// differs from the recorded one.
 #[must_use]
 pub fn is_broken_again(replay: &Replay, repeated: &Repeated) -> bool {
     let Some(rule) = &replay.expected.rule else { return true };
@@ -94,7 +95,7 @@ pub fn is_broken_again(replay: &Replay, repeated: &Repeated) -> bool {
             && (repeated.is_nondeterministic() || !replay.is_repeated_by(&repeated.trace))
 }
 
-/// By what a smaller run is told to fail.
+/// What a smaller run must fail by.
 enum By {
     Rule(&'static Rule),
     /// It does not show what its scenario demands, and healthy adapters do in the same run.
@@ -118,13 +119,13 @@ impl By {
     }
 }
 
-/// Makes the failure of a replay small: the same rule is still broken. A replay that names no rule is
-/// made small by the first that it breaks; if it breaks none, by what its scenario demands. `None`: it
-/// does not fail that way.
+/// Shrinks the failure of a replay: the same rule is still violated. A replay without a rule is
+/// shrunk by the first rule that it violates; if it violates none, by the demand of its scenario.
+/// `None`: it does not fail that way.
 ///
-/// A process or a plugin that hangs is waited for until a patience is over: of the runs that there may
-/// be each such wait takes [`TRIES_A_HANG`]. It is counted and not measured, so that what comes out does
-/// not depend on how fast the machine is.
+/// A process or plugin that hangs costs a timeout per run: each timeout uses up [`TRIES_A_HANG`] of
+/// the allowed runs. Timeouts are counted and not measured, so that the result does not depend on
+/// the speed of the machine.
 pub fn smaller(
     make: Make<'_>,
     replay: &Replay,
@@ -169,8 +170,8 @@ pub fn smaller(
     is_broken.then_some((small, shrunk))
 }
 
-/// The run of a check as a replay. The run is made once more, for its answers; a panic of an adapter
-/// ends it where it did.
+/// The run of a check as a replay. The run is repeated to record its answers; a panic of an adapter
+/// ends it at the same point.
 pub(super) fn replay_of(
     make: Make<'_>,
     adapter: &str,
@@ -194,7 +195,7 @@ pub(super) fn replay_of(
     }
 }
 
-/// What the file of a failure is called.
+/// The file name of a failure.
 pub(super) fn name_of(failure: &Failure, is_small: bool) -> String {
     let Failure { scenario, seed, .. } = failure;
     let what = failure.rule.unwrap_or("run");

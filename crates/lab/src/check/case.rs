@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One run of a check: made, repeated, with each flow alone, listened to, and examined. Drawn from a
-//! seed, or kept in a replay.
+//! One run of a check: executed, repeated, run with each flow alone, recorded, and examined. It is
+//! drawn from a seed or comes from a replay.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -8,29 +8,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::{Make, own};
-use crate::adapters::{Said, listen, of_adapter};
+use crate::adapters::{Transcript, listen, of_adapter};
 use crate::adversary::Features;
 use crate::bridge::crashes;
 use crate::choice::{Choices, Scheduler};
-use crate::contract::{FlowId, Hidden, Limits, Manifest};
+use crate::contract::{FlowId, Limits, Manifest, Secret};
 use crate::hygiene::{Canary, Carried, Search, Text, TextKind};
+use crate::mutant::Witness;
 use crate::pattern::{self, Direction, Pattern};
 use crate::replay::{self, Replay};
-use crate::rules::{Examined, Examiner, Family, Finding, Marks, Parting, Rule};
-use crate::saboteur::Witness;
+use crate::rules::{Examined, Examiner, Family, Finding, Parting, Rule, RuleSets};
 use crate::source::{End, FlowPlan, GAP_BYTES, STRAY_BYTES};
-use crate::trace::{Place, Trace, TraceHash, What};
+use crate::trace::{EventKind, Stage, Trace, TraceHash};
 use crate::world;
 
-/// Bytes at the start of what one flow carries that are a canary too, which is looked for also in
-/// texts that nobody has at hand yet.
+/// Bytes at the start of one flow that also serve as a canary, which is searched for in later texts
+/// too.
 const CANARY_BYTES_MAX: u64 = 64;
-/// Of a run of more flows so many are run alone: the first.
+/// Number of flows of a run that are run alone: the first ones.
 const ALONE_FLOWS_MAX: usize = 64;
-/// Events of a run that are shown, for what is shown to be searched.
+/// Events of a run that are formatted, to search the formatted text.
 const SHOWN_EVENTS_MAX: usize = 2048;
 
-/// What a run is made of, but for the adapters.
+/// A run without its adapters.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) run: replay::Case,
@@ -41,39 +41,39 @@ pub(crate) struct Case {
 /// Where the answers of a run come from.
 #[derive(Debug, Clone)]
 pub(crate) enum Answers {
-    /// From its seed; who goes next is decided by this.
+    /// From its seed; this scheduler picks the next task.
     Drawn(Scheduler),
-    /// They were recorded. A flow alone, which is another run, has the plainest ones.
+    /// From a recording. For a flow alone, which is a different run, all answers are 0.
     Kept(Vec<u32>),
 }
 
 impl Answers {
-    /// The plainest.
+    /// All answers are 0: the default schedule.
     pub(super) const PLAINEST: Self = Self::Kept(Vec::new());
 }
 
-/// How much is looked at, besides the trace of one run.
+/// What is examined besides the trace of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deep {
-    /// The same run once more.
+    /// A second run with the same seed.
     again: bool,
-    /// Each flow alone.
+    /// A run of each flow alone.
     alone: bool,
-    /// What is said.
+    /// The texts of the adapters.
     texts: bool,
 }
 
 impl Deep {
-    /// Everything.
+    /// All of it.
     pub(crate) const ALL: Self = Self { again: true, alone: true, texts: true };
 
-    /// What is said, and nothing that takes another run.
+    /// Only the texts, which need no further run.
     const TEXTS: Self = Self { again: false, alone: false, texts: true };
 
-    /// The trace alone.
+    /// Only the trace.
     pub(super) const NOTHING: Self = Self { again: false, alone: false, texts: false };
 
-    /// What it takes to see that a rule is broken.
+    /// What is needed to detect a violation of this rule.
     pub(crate) const fn for_rule(rule: &Rule) -> Self {
         Self {
             again: matches!(rule.family, Family::Determinism),
@@ -83,22 +83,22 @@ impl Deep {
     }
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) trace: Trace,
-    /// What it asked.
+    /// Number of questions that it asked.
     pub(crate) asked: u64,
     pub(crate) hash: TraceHash,
-    pub(crate) marks: Marks,
+    pub(crate) rule_sets: RuleSets,
     pub(crate) findings: Vec<Finding>,
     pub(crate) features: Features,
-    /// What is wrong with the lab.
+    /// An error of the lab itself.
     pub(crate) problem: Option<&'static str>,
 }
 
 impl Case {
-    /// A saboteur's.
+    /// The run of a mutant's witness.
     pub(crate) fn of_witness(witness: &Witness) -> Self {
         let config = witness.config();
         Self {
@@ -108,7 +108,7 @@ impl Case {
         }
     }
 
-    /// A run that was kept.
+    /// A recorded run.
     pub(crate) fn of_replay(replay: &Replay) -> Self {
         Self {
             run: replay.case.clone(),
@@ -128,7 +128,7 @@ impl Case {
         }
     }
 
-    fn trace(&self, make: Make<'_>, said: &Rc<RefCell<Said>>) -> (Trace, u64) {
+    fn trace(&self, make: Make<'_>, said: &Rc<RefCell<Transcript>>) -> (Trace, u64) {
         let mut trace = Trace::new(self.run.config.max_events);
         let mut choices = self.choices();
         let factory = || listen(of_adapter(|| make(self.limits)), said);
@@ -136,7 +136,7 @@ impl Case {
         (trace, choices.asked())
     }
 
-    /// Runs it: its trace, and the answers to what it asked. A panic of an adapter ends it.
+    /// Runs it: its trace, and its answers. A panic of an adapter ends it.
     pub(crate) fn record(&self, make: Make<'_>) -> (Trace, Vec<u32>) {
         let mut trace = Trace::new(self.run.config.max_events);
         let mut choices = self.choices().recording();
@@ -157,29 +157,29 @@ impl Case {
         Self { run: replay::Case { plans, ..self.run.clone() }, limits: self.limits, answers }
     }
 
-    /// The runs of its flows, each alone, as far as they are made.
+    /// The runs of its flows, each alone, as far as [`ALONE_FLOWS_MAX`] allows.
     pub(super) fn each_alone(&self, make: Make<'_>) -> Vec<Trace> {
         let unheard = Rc::default();
         let run = |plan| self.alone(plan).trace(make, &unheard).0;
         self.run.plans.iter().take(ALONE_FLOWS_MAX).map(run).collect()
     }
 
-    /// Runs it, once more, and each flow alone if there is more than one and no fault strikes.
-    /// `elsewhere` is the hash of the same run in a fresh process.
+    /// Runs it, a second time, and each flow alone if there are several and no faults.
+    /// `fresh_process` is the trace hash of the same run in a fresh process.
     pub(crate) fn examine(
         &self,
         make: Make<'_>,
-        elsewhere: Option<TraceHash>,
+        fresh_process: Option<TraceHash>,
         deep: Deep,
         examiner: &mut Examiner,
     ) -> Seen {
-        let said = Rc::<RefCell<Said>>::default();
+        let said = Rc::<RefCell<Transcript>>::default();
         let pair = listen(of_adapter(|| make(self.limits)), &Rc::default());
         let claimed = || [pair.0.manifest(), pair.1.manifest()];
         let before = claimed();
         let (trace, asked) = self.trace(make, &said);
         let unheard = Rc::default();
-        // A process that crashes would crash in all the others too.
+        // A process that crashes would crash in the other runs as well.
         let deep = if crashes::has_crashed() { Deep::TEXTS } else { deep };
         let again = deep.again.then(|| self.trace(make, &unheard).0);
         let hash_again = again.as_ref().map(Trace::hash);
@@ -196,7 +196,7 @@ impl Case {
         if deep.texts {
             shown = shown_of(&trace);
             texts = said.texts();
-            texts.push(Text { kind: TextKind::Report, place: Place::Network, text: &shown });
+            texts.push(Text { kind: TextKind::Report, place: Stage::Network, text: &shown });
             search = Search::new(&self.canaries())
                 .and_carried(texts.iter().map(|it| it.text), self.carried(&trace).into_iter());
             examined.texts = &texts;
@@ -205,19 +205,19 @@ impl Case {
         examined.solo = alone.as_deref();
         examined.again = hash_again;
         examined.parts = parts;
-        examined.elsewhere = elsewhere;
+        examined.fresh_process = fresh_process;
         examined.claimed_after = Some(after.each_ref());
-        let marks = examiner.examine(&examined);
-        let findings = match marks.broken {
+        let rule_sets = examiner.examine(&examined);
+        let findings = match rule_sets.broken {
             0 => Vec::new(),
             _ => examiner.examination().findings().cloned().collect(),
         };
         let features = Features::of(&trace, self.run.plans.len());
         let problem = own::of_run(&trace, &setup);
-        Seen { hash: trace.hash(), asked, marks, findings, features, trace, problem }
+        Seen { hash: trace.hash(), asked, rule_sets, findings, features, trace, problem }
     }
 
-    /// What all flows carried, each way, with what may not be taken.
+    /// What each flow carried in each direction, including bytes that may not be taken.
     fn carried(&self, trace: &Trace) -> Vec<Carried> {
         let (seed, plans) = (self.seed(), &self.run.plans);
         let pattern = |plan: &FlowPlan, direction| Pattern::new(seed, plan.flow, direction);
@@ -232,7 +232,9 @@ impl Case {
         let mut answered = vec![0; plans.len()];
         for event in trace.events() {
             let at = (event.flow.number() as usize).wrapping_sub(1);
-            if let (What::Answered { bytes, .. }, Some(all)) = (event.what, answered.get_mut(at)) {
+            if let (EventKind::Answered { bytes, .. }, Some(all)) =
+                (event.what, answered.get_mut(at))
+            {
                 *all += bytes;
             }
         }
@@ -245,8 +247,8 @@ impl Case {
         carried
     }
 
-    /// What one of the flows carries, which the seed decides: who tells payload tells any flow's. And
-    /// its key, and the identity of the adapters.
+    /// The payload of one flow, which the seed selects, since an adapter that leaks payload leaks
+    /// that of any flow; its key; and the identity of the adapters.
     pub(crate) fn canaries(&self) -> Vec<Canary> {
         let seed = self.seed();
         let count = self.run.plans.len().max(1) as u64;
@@ -257,7 +259,7 @@ impl Case {
             Canary { name: "payload", bytes: part }
         };
         let bytes = plan.bytes();
-        let hidden = |name, hidden: Hidden| Canary { name, bytes: hidden.bytes().into() };
+        let hidden = |name, hidden: Secret| Canary { name, bytes: hidden.bytes().into() };
         let mut canaries = vec![
             part(Direction::Request, 0, bytes.min(CANARY_BYTES_MAX)),
             hidden("key", pattern::key(seed, plan.flow)),
@@ -285,11 +287,11 @@ pub(super) fn claims(make: Make<'_>, limits: Limits) -> [Manifest; 2] {
     })
 }
 
-/// A trace as people are shown it.
+/// A trace as it is shown to people.
 fn shown_of(trace: &Trace) -> String {
     let mut text = String::new();
     for event in trace.events().iter().take(SHOWN_EVENTS_MAX) {
-        // A string takes everything.
+        // Writing to a `String` cannot fail.
         let _taken = writeln!(text, "{} {} {:?}", event.tick.0, event.flow, event.what);
     }
     text
@@ -302,14 +304,16 @@ mod tests {
     use crate::source::Source;
     use crate::target::Behaviour;
 
-    /// Who tells what is offered behind the end, or behind a gap, tells payload too.
+    /// Bytes of an offer after the end, or after a gap, are payload too.
     #[test]
     fn what_may_not_be_taken_is_searched_for() {
         for source in [Source::LateWrite, Source::Malformed] {
             let case = Case::of_witness(&Witness::new(source, Behaviour::Echo).flows(1));
             let (trace, _) = case.record(&HEALTHY[0].make);
             let mut offered = trace.events().iter().filter_map(|event| match event.what {
-                What::Offered { place: Place::Ingress, offset, bytes, .. } => Some((offset, bytes)),
+                EventKind::Offered { place: Stage::Ingress, offset, bytes, .. } => {
+                    Some((offset, bytes))
+                }
                 _ => None,
             });
             let (offset, bytes) = offered.next_back().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Failures that are known, in a file.
+//! Known failures, in a file.
 //!
 //! ```toml
 //! [[expect]]
@@ -10,16 +10,16 @@
 //! reason = "one lock for all flows; see the adapter's notes"
 //! ```
 //!
-//! An entry with a rule knows that rule to be broken, in that scenario or in any. One without a rule
-//! knows that scenario to fail, in whatever way.
+//! An entry with a rule expects violations of that rule, in that scenario or in any. An entry
+//! without a rule expects that scenario to fail in any way.
 //!
 //! # Invariants
 //!
-//! 1. A run is a *known failure* if everything that is wrong with it is known. What the lab itself does
-//!    wrong nobody can expect.
-//! 2. An entry that met no failure, though its rule had occasion in a run that it is about, is an
-//!    *unexpected pass*, and the check fails: the entry is to be removed.
-//! 3. An entry that is about no run of the check changes nothing.
+//! 1. A run is a *known failure* if all of its failures are expected. Errors of the lab itself
+//!    cannot be expected.
+//! 2. An entry without a matching failure, though its rule had occasion in a matching run, is an
+//!    *unexpected pass*, and the check fails: the entry has to be removed.
+//! 3. An entry that matches no run of the check has no effect.
 
 use std::ops::RangeInclusive;
 
@@ -32,65 +32,65 @@ use crate::report::ExpectationReport;
 use crate::rules::{Rule, Subject, Verdict, bits, of_adapters, rule};
 use crate::scenario;
 
-/// Entries of a file, at most.
+/// Maximum number of entries in a file.
 pub const ENTRIES_MAX: usize = 1000;
-/// Bytes of a file, at most.
+/// Maximum size of a file, in bytes.
 pub const EXPECT_BYTES_MAX: usize = 1 << 20;
-/// Characters of a reason, at most.
+/// Maximum length of a reason, in characters.
 pub const REASON_CHARS_MAX: usize = 400;
-/// Characters of the file's own words in a message.
+/// Characters of the file's own text that a message repeats.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// Failures that are known, each for a reason.
+/// Known failures, each with a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expectations {
     entries: Vec<Expectation>,
 }
 
-/// A failure that is known.
+/// A known failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Expectation {
-    /// Where it stands in its file: the line, from 1.
+    /// Its line in the file, from 1.
     pub line: usize,
-    /// The rule that is broken. `None`: whatever it is.
+    /// The violated rule. `None`: any failure.
     pub rule: Option<&'static str>,
-    /// The scenario in which it is. `None`: in any.
+    /// The scenario. `None`: any.
     pub scenario: Option<&'static str>,
-    /// The seeds of the profiles in which it is.
+    /// The seeds of the profiles.
     pub seeds: RangeInclusive<u64>,
-    /// The adapter, as it is named in the check. `None`: any.
+    /// The name of the adapter in the check. `None`: any.
     pub adapter: Option<String>,
     /// Why it is known.
     pub reason: String,
 }
 
-/// Why a file of expectations cannot be read. `Display` says what is wrong in which line,
-/// [`cause`](Self::cause) why that is so, [`hint`](Self::hint) what to try.
+/// Why a file of expectations is invalid. `Display` gives the line and the error,
+/// [`cause`](Self::cause) why it is one, [`hint`](Self::hint) what to try.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExpectError {
-    /// It is too long.
+    /// The file is too long.
     #[error("the file has {bytes} bytes, and expectations have {EXPECT_BYTES_MAX} at most")]
     TooLong {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
-    /// It has too many entries.
+    /// The file has too many entries.
     #[error("there are {entries} entries, and there may be {ENTRIES_MAX}")]
     TooMany {
-        /// How many.
+        /// Their number.
         entries: usize,
     },
-    /// It is no TOML, or has something in it that nobody knows.
+    /// Not TOML, or an unknown key.
     #[error("the expectations are not understood in line {line}: {said}")]
     Syntax {
         /// The line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The parser's message.
         said: String,
     },
-    /// An entry says neither.
+    /// An entry with neither a rule nor a scenario.
     #[error("the entry in line {line} has neither a rule nor a scenario")]
     AboutNothing {
         /// The line, from 1.
@@ -101,10 +101,10 @@ pub enum ExpectError {
     NoRule {
         /// The line, from 1.
         line: usize,
-        /// What stands there.
+        /// The id.
         name: String,
     },
-    /// A rule that judges no adapter.
+    /// A rule that is not about adapters.
     #[error("line {line}: the rule {rule} judges the runtime, not adapters")]
     RuntimeRule {
         /// The line, from 1.
@@ -117,18 +117,18 @@ pub enum ExpectError {
     NoScenario {
         /// The line, from 1.
         line: usize,
-        /// What stands there.
+        /// The name.
         name: String,
     },
-    /// Seeds that are none.
+    /// Invalid seeds.
     #[error("line {line}: {text:?} are no seeds")]
     NoSeeds {
         /// The line, from 1.
         line: usize,
-        /// What stands there.
+        /// The text.
         text: String,
     },
-    /// An entry without a reason, or with a very long one.
+    /// An entry without a reason, or with a reason that is too long.
     #[error("line {line}: a reason has from 1 to {REASON_CHARS_MAX} characters")]
     Reason {
         /// The line, from 1.
@@ -137,22 +137,22 @@ pub enum ExpectError {
 }
 
 impl ExpectError {
-    /// Why that is so.
+    /// Why this is an error.
     #[must_use]
     pub const fn cause(&self) -> &'static str {
         match self {
             Self::TooLong { .. } | Self::TooMany { .. } => {
-                "a list that nobody reads hides failures"
+                "a list that is not maintained hides failures"
             }
             Self::Syntax { .. } => {
                 "expectations are TOML: tables [[expect]] with rule, scenario, seed, adapter, reason"
             }
             Self::AboutNothing { .. } => "an entry that is about everything would hide everything",
-            Self::NoRule { .. } => "a rule that is not in the catalogue is never broken",
+            Self::NoRule { .. } => "a rule that is not in the catalogue is never violated",
             Self::RuntimeRule { .. } => "what the lab itself does wrong is never expected",
             Self::NoScenario { .. } => "a scenario that does not exist is never run",
             Self::NoSeeds { .. } => "seeds are one number, or a range such as \"1..=20\"",
-            Self::Reason { .. } => "who finds the entry later has to know why it is there",
+            Self::Reason { .. } => "a later reader of the entry has to know why it is there",
         }
     }
 
@@ -168,7 +168,7 @@ impl ExpectError {
             }
             Self::NoScenario { .. } => "take the name from the report",
             Self::NoSeeds { .. } => "write `seed = 7` or `seed = \"1..=20\"`",
-            Self::Reason { .. } => "add `reason = \"…\"`: what is wrong, and who knows more",
+            Self::Reason { .. } => "add `reason = \"…\"`: what is wrong, and whom to ask",
         }
     }
 }
@@ -191,11 +191,11 @@ struct Entry {
 }
 
 impl Expectations {
-    /// Reads a file.
+    /// Parses a file.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and where.
+    /// The first error, with its line.
     pub fn parse(text: &str) -> Result<Self, ExpectError> {
         if text.len() > EXPECT_BYTES_MAX {
             return Err(ExpectError::TooLong { bytes: text.len() });
@@ -217,7 +217,7 @@ impl Expectations {
         Ok(Self { entries: entries.collect::<Result<_, _>>()? })
     }
 
-    /// Each entry, in the order of the file.
+    /// The entries, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Expectation> {
         self.entries.iter()
     }
@@ -276,7 +276,7 @@ fn seeds(value: &toml::Value) -> Option<RangeInclusive<u64>> {
     (first <= last).then_some(first..=last)
 }
 
-/// The file's own words, cut short, and nothing that looks like a secret.
+/// Text of the file, shortened, with anything that looks like a secret hidden.
 fn short(text: &str) -> String {
     if is_secret(text) {
         return "(hidden)".into();
@@ -284,18 +284,18 @@ fn short(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// What became of an entry until here.
+/// What matched an entry so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Met {
-    /// Runs that it is about.
+    /// Runs that it matches.
     runs: u64,
-    /// Those of them that fail as it says.
+    /// Those of them that fail as expected.
     failed: u64,
-    /// There was occasion to.
+    /// Its rule had occasion.
     is_exercised: bool,
 }
 
-/// Tells known failures from others, run by run.
+/// Separates known failures from others, run by run.
 #[derive(Debug)]
 pub(super) struct Judge<'a> {
     entries: Vec<(&'a Expectation, Met)>,
@@ -308,10 +308,10 @@ impl<'a> Judge<'a> {
         Self { entries: entries.map(|entry| (entry, Met::default())).collect(), adapter }
     }
 
-    /// Says of a run what of it is known.
+    /// Marks what is known of a run.
     pub(super) fn judge(&mut self, run: &mut Run) {
         for (entry, met) in &mut self.entries {
-            // Of what the lab failed to see nothing is expected.
+            // Errors of the lab cannot be expected.
             let says_nothing = matches!(run.verdict, Verdict::NotApplicable | Verdict::LabError);
             if says_nothing && run.seen.is_none() || !entry.is_about(self.adapter, run) {
                 continue;
@@ -326,16 +326,16 @@ impl<'a> Judge<'a> {
                 (Some(_), None) => false,
                 (None, Some(seen)) => {
                     met.is_exercised = true;
-                    let broken = of_adapters(seen.marks.broken);
+                    let broken = of_adapters(seen.rule_sets.broken);
                     seen.known |= broken;
                     run.is_known |= seen.is_otherwise();
                     broken != 0 || seen.is_otherwise()
                 }
                 (Some(id), Some(seen)) => {
                     let bit = bits([id]);
-                    met.is_exercised |= seen.marks.exercised & bit != 0;
-                    seen.known |= seen.marks.broken & bit;
-                    seen.marks.broken & bit != 0
+                    met.is_exercised |= seen.rule_sets.exercised & bit != 0;
+                    seen.known |= seen.rule_sets.broken & bit;
+                    seen.rule_sets.broken & bit != 0
                 }
             };
             met.failed += u64::from(is_met);
@@ -344,7 +344,7 @@ impl<'a> Judge<'a> {
         run.judge();
     }
 
-    /// What became of each entry.
+    /// What matched each entry.
     pub(super) fn reports(&self) -> Vec<ExpectationReport> {
         let report = |(entry, met): &(&Expectation, Met)| {
             let verdict = match met {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Failures for people: the first of each rule, and of each scenario that fails without one. Each may
-//! have a file, see `artefact`.
+//! Failures for people: the first of each rule, and of each scenario that fails without a rule.
+//! Each may have a file, see `artefact`.
 
 use std::collections::BTreeSet;
 
 use super::artefact::{self, ARTEFACTS_MAX, Artefact};
-use super::line::{Ears, in_order};
 use super::options::SHRINK_TRIES_MAX;
+use super::ordered_pool::{Observer, in_order};
 use super::{Options, Run, Steps};
 use crate::adapters::{Guilty, caught};
 use crate::contract::FlowId;
@@ -15,13 +15,13 @@ use crate::report::{self, Also, EventReport, Failure, Inputs, Small, quoted, sho
 use crate::rules::{Examiner, Finding, Level, Verdict, bits, rule};
 use crate::shrink::Shrunk;
 
-/// What was told, in order.
+/// Failures that were reported, in order.
 pub(super) struct Failures<'a> {
     options: &'a Options<'a>,
     /// What failed before.
     seen: BTreeSet<(Option<&'static str>, &'static str)>,
     all: Vec<Failure>,
-    /// Those that are in files: their places, and the runs.
+    /// Failures with a file: index, and run.
     kept: Vec<(usize, Replay)>,
 }
 
@@ -30,17 +30,17 @@ impl<'a> Failures<'a> {
         Self { options, seen: BTreeSet::new(), all: Vec::new(), kept: Vec::new() }
     }
 
-    /// Tells what is wrong with a run, if it is the first of its kind.
+    /// Reports what is wrong with a run, if it is the first of its kind.
     pub(super) fn look_at(&mut self, run: &mut Run) {
         let case = run.case.take();
         let last_events = run.seen.as_mut().map(|seen| std::mem::take(&mut seen.last_events));
         if !run.is_wrong() {
             return;
         }
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         if run.crash.is_some() && run.has_failed() {
             self.seen.insert((None, run.scenario.name));
-            told.push(self.failure(run, None, Vec::new()));
+            reported.push(self.failure(run, None, Vec::new()));
         }
         let mut last_events = last_events.unwrap_or_default().into_iter();
         if let Some(seen) = &run.seen {
@@ -48,18 +48,18 @@ impl<'a> Failures<'a> {
                 let events = last_events.next().unwrap_or_default();
                 let is_known = seen.known & bits([finding.rule]) != 0;
                 if !is_known && self.seen.insert((Some(finding.rule), "")) {
-                    told.push(self.failure(run, Some(finding), events));
+                    reported.push(self.failure(run, Some(finding), events));
                 }
             }
         }
         let fails = run.has_failed() && run.reason.is_some();
         if fails && self.seen.insert((None, run.scenario.name)) {
-            told.push(self.failure(run, None, last_events.next().unwrap_or_default()));
+            reported.push(self.failure(run, None, last_events.next().unwrap_or_default()));
         }
-        // What fails the run comes first; and a cause before what follows from it.
-        told.sort_by_key(|failure| (failure.level != Level::Must.name(), failure.event));
-        for mut failure in with_the_first(told) {
-            // What else is wrong with a run in which a process crashed has no file of its own.
+        // What fails the run comes first, and a cause before its consequences.
+        reported.sort_by_key(|failure| (failure.level != Level::Must.name(), failure.event));
+        for mut failure in with_the_first(reported) {
+            // If a process crashed in a run, only the crash gets a file.
             let is_kept = run.crash.is_none() || failure.rule.is_none();
             if let Some(case) = case.as_ref().filter(|_| is_kept) {
                 self.keep(run, case, &mut failure);
@@ -106,7 +106,7 @@ impl<'a> Failures<'a> {
         }
     }
 
-    /// Gives the run to whoever keeps it, if it is one of the first.
+    /// Passes the run to the `artefacts` callback, if it is one of the first.
     fn keep(&mut self, run: &Run, case: &super::Case, failure: &mut Failure) {
         let Some(keeps) = self.options.artefacts else { return };
         if !run.has_failed() || self.kept.len() >= ARTEFACTS_MAX {
@@ -117,13 +117,13 @@ impl<'a> Failures<'a> {
         let file = artefact::name_of(failure, false);
         failure.replay = Some(file.clone());
         keeps(&Artefact { name: &file, failure, replay: &replay, shrunk: None });
-        // A run that was broken off has nothing by which a smaller one could be told to fail.
+        // A run that was aborted gives no rule by which a smaller one could fail.
         if run.seen.is_some() && run.crash.is_none() {
             self.kept.push((self.all.len(), replay));
         }
     }
 
-    /// Makes those small that are in files, and gives the failures.
+    /// Shrinks the failures that have files, and returns all failures.
     pub(super) fn made_small(mut self, steps: &mut Steps<'_>) -> Vec<Failure> {
         let Some(keeps) = self.options.artefacts else { return self.all };
         let kept = std::mem::take(&mut self.kept);
@@ -142,61 +142,63 @@ impl<'a> Failures<'a> {
             (*place, Inputs::of(&replay.case, &replay.recording), small)
         };
         let all = &mut self.all;
-        let mut told = |(place, before, small): &mut (usize, Inputs, Result<Option<Made>, _>)| {
-            let Some(failure) = all.get_mut(*place) else { return };
-            let small = match small {
-                Ok(small) => small.take(),
-                // It stays as large as it was. Whose panic it was decides whose failure it is.
-                Err(guilty) => {
-                    if *guilty == Guilty::Lab {
-                        failure.verdict = Verdict::LabError.name();
-                        failure.said.push_str(SHRINKING_PANICKED);
+        let mut ordered =
+            |(place, before, small): &mut (usize, Inputs, Result<Option<Made>, _>)| {
+                let Some(failure) = all.get_mut(*place) else { return };
+                let small = match small {
+                    Ok(small) => small.take(),
+                    // The run stays as it was. The owner of the panic decides between failure and lab
+                    // error.
+                    Err(guilty) => {
+                        if *guilty == Guilty::Lab {
+                            failure.verdict = Verdict::LabError.name();
+                            failure.said.push_str(SHRINKING_PANICKED);
+                        }
+                        None
                     }
-                    None
-                }
+                };
+                let Some(((replay, shrunk), shown)) = small else { return };
+                let file = artefact::name_of(failure, true);
+                failure.replay = Some(file.clone());
+                failure.small = Some(Small {
+                    size: Inputs::of(&replay.case, &replay.recording).sum(),
+                    inputs: Inputs::of(&replay.case, &replay.recording),
+                    inputs_before: *before,
+                    events_before: shrunk.before.events,
+                    events: shrunk.size.events,
+                    tries: shrunk.tries,
+                    is_minimal: shrunk.is_minimal,
+                    steps: shown,
+                });
+                let shrunk = Some(&shrunk);
+                keeps(&Artefact { name: &file, failure, replay: &replay, shrunk });
             };
-            let Some(((replay, shrunk), shown)) = small else { return };
-            let file = artefact::name_of(failure, true);
-            failure.replay = Some(file.clone());
-            failure.small = Some(Small {
-                size: Inputs::of(&replay.case, &replay.recording).sum(),
-                inputs: Inputs::of(&replay.case, &replay.recording),
-                inputs_before: *before,
-                events_before: shrunk.before.events,
-                events: shrunk.size.events,
-                tries: shrunk.tries,
-                is_minimal: shrunk.is_minimal,
-                steps: shown,
-            });
-            let shrunk = Some(&shrunk);
-            keeps(&Artefact { name: &file, failure, replay: &replay, shrunk });
-        };
         let mut done = |_: usize, _: usize| steps.done("shrinking", None);
-        let ears = Ears { done: &mut done, told: &mut told };
-        let _told = in_order(self.options.jobs, &kept, &work, ears);
+        let observer = Observer { done: &mut done, ordered: &mut ordered };
+        let _done = in_order(self.options.jobs, &kept, &work, observer);
         self.all
     }
 }
 
-/// Of failures of one run the first tells the others, which are shown with it. This decides for all
-/// forms: see [`Failure::shown_with`].
-fn with_the_first(mut told: Vec<Failure>) -> Vec<Failure> {
-    if let [first, others @ ..] = &mut told[..] {
+/// Of the failures of one run the first lists the others, which are shown with it. The result is
+/// the same in all report forms: see [`Failure::shown_with`].
+fn with_the_first(mut reported: Vec<Failure>) -> Vec<Failure> {
+    if let [first, others @ ..] = &mut reported[..] {
         first.also = others.iter().filter_map(|it| Some(Also::new(it.rule?, &it.said))).collect();
         for other in others {
             other.shown_with = Some(first.rule.unwrap_or(first.scenario));
         }
     }
-    told
+    reported
 }
 
-/// Behind what was found.
-const SHRINKING_PANICKED: &str = "; the lab itself panicked when it made this small";
+/// Appended to the finding.
+const SHRINKING_PANICKED: &str = "; the lab itself panicked while it shrank this";
 
-/// A replay that was made small, how, and its last events.
+/// A shrunk replay with its statistics, and its last events.
 type Made = ((Replay, Shrunk), Vec<EventReport>);
 
-/// The last events of a small run.
+/// The last events of a shrunk run.
 fn small_of(options: &Options<'_>, replay: &Replay) -> Vec<EventReport> {
     let repeated = artefact::repeat(options.make, replay);
     let is_its = |it: &&Finding| Some(it.rule) == replay.expected.rule.as_deref();

@@ -7,57 +7,59 @@
 //!             └──── kept, if it reached a state that none before it did
 //! ```
 //!
-//! Defects that show when two things meet are seldom met by chance: a direction ends while its sink has no
-//! room, and at the same tick another flow is reset. So runs are small, their rooms are tight, two kinds
-//! of faults are put at one tick on purpose, and a run that reached something new is where others start
-//! from, as in greybox fuzzing (Zalewski's AFL, 2013; Böhme, Pham and Roychoudhury, 2016).
+//! Defects that need two events to meet are rarely hit by chance: a direction ends while its sink
+//! has no room, and at the same tick another flow is reset. So runs are small and their buffers
+//! tight, two kinds of faults are placed at one tick on purpose, and a run that reached a new state
+//! is a starting point for others, as in greybox fuzzing (Zalewski's AFL, 2013; Böhme, Pham and
+//! Roychoudhury, 2016).
 //!
-//! What counts as a state, at each event of a flow:
+//! A state is, at each event of a flow:
 //!
 //! | part | is |
 //! |---|---|
 //! | flow | the state of its lifecycle |
 //! | phase | which of its directions have ended, at the ingress adapter and at the sink; an answer has begun |
-//! | pressure | its source is turned away; another flow's is |
+//! | pressure | an offer of its source was refused; one of another flow's source was |
 //! | pair | the faults and ends of other flows at the same tick, two at most |
 //!
 //! # Invariants
 //!
-//! 1. The seed of the case decides all runs: which are made does not depend on threads or time.
-//! 2. A run that is found is its plan and its answers. So its file, its shrinking and its replay are those
-//!    of every other.
+//! 1. The seed of the case decides all runs, independent of threads and time.
+//! 2. A run that is found consists of its plan and its answers. So its file, its shrinking and its
+//!    replay work as for every other run.
 
 use std::collections::BTreeSet;
 
 use super::Make;
 use super::case::{Answers, Case, claims};
 use crate::adapters::caught;
-use crate::carrier::Carrier;
 use crate::choice::{Choices, Random};
 use crate::config::Config;
 use crate::contract::{Class, FlowId, FlowState, Limits, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::link::Link;
 use crate::replay;
-use crate::rules::{Examined, Examiner, Marks, Verdict};
+use crate::rules::{Examined, Examiner, RuleSets, Verdict};
 use crate::source::{End, FlowPlan, Planned};
 use crate::target::Behaviour;
-use crate::trace::{FaultKind, Place, Said, Trace, What};
+use crate::trace::{EventKind, FaultKind, OutletEvent, Stage, Trace};
 use crate::world;
 
-/// Runs for each profile.
+/// Runs per profile.
 pub(super) const RUNS: u32 = 320;
-/// For adapters that are slow.
+/// Runs per profile for slow adapters.
 pub(super) const RUNS_SLOW: u32 = 8;
-/// Runs that are kept to start from, at most.
+/// Maximum number of runs that are kept as starting points.
 const KEPT_MAX: usize = 64;
-/// The name of its numbers among those of a seed.
+/// The name of this module's random numbers among those of a seed.
 const GUIDED: u64 = 0x6775_6964_6564;
-/// Events of a run: most take some hundred, a long answer through a room of a few bytes many thousand.
+/// Maximum number of events. Most runs take some hundred; a long response through a buffer of a few
+/// bytes takes many thousand.
 const EVENTS_MAX: u32 = 1 << 18;
-/// Faults come at one of so many ticks, the first.
+/// Faults are injected within the first ticks, up to this one.
 const TICKS: u32 = 8;
 
-/// Faults that are put together, each with each.
+/// Faults that are combined in pairs.
 const KINDS: [FaultKind; 12] = [
     FaultKind::Reset,
     FaultKind::HalfClose,
@@ -82,24 +84,24 @@ const BEHAVIOURS: [Behaviour; 6] = [
     Behaviour::ResetMidstream,
 ];
 
-/// What came of a search.
+/// The result of a search.
 pub(super) struct Searched {
-    /// Of all runs, which rules applied and had occasion.
-    pub(super) marks: Marks,
-    /// The first that fails.
+    /// Over all runs, which rules applied and had occasion.
+    pub(super) rule_sets: RuleSets,
+    /// The first run that fails.
     pub(super) found: Option<Case>,
-    /// States that were reached.
+    /// Number of states that were reached.
     #[cfg_attr(not(test), allow(dead_code, reason = "what a test counts"))]
     pub(super) states: usize,
 }
 
-/// Makes so many runs of adapters with the seed of a case, until one breaks a rule that has to be kept, or
-/// panics.
+/// Runs adapters up to `runs` times with the seed of a case, until a run violates a rule that must
+/// hold, or panics.
 pub(super) fn search(case: &Case, make: Make<'_>, runs: u32, examiner: &mut Examiner) -> Searched {
     let seed = case.run.config.deterministic_seed;
     let mut random = Random::new(seed).fork(GUIDED);
     let (mut reached, mut kept) = (BTreeSet::new(), Vec::<Case>::new());
-    let mut searched = Searched { marks: Marks::default(), found: None, states: 0 };
+    let mut searched = Searched { rule_sets: RuleSets::default(), found: None, states: 0 };
     let mut trace = Trace::new(EVENTS_MAX);
     for _ in 0..runs {
         let it = &mut random;
@@ -122,13 +124,13 @@ pub(super) fn search(case: &Case, make: Make<'_>, runs: u32, examiner: &mut Exam
         let factory = || make(one.limits);
         let ran = caught(|| world::run_with(&setup, &factory, &mut choices, &mut trace));
         let answers = Answers::Kept(choices.recorded().to_vec());
-        let marks = match ran {
+        let rule_sets = match ran {
             Ok(()) => examiner.examine(&Examined::new(&trace, &setup, claimed.each_ref())),
-            Err(_) => Marks::default(),
+            Err(_) => RuleSets::default(),
         };
         drop(setup);
-        searched.marks = searched.marks.join(Marks { broken: 0, ..marks });
-        if ran.is_err() || Verdict::of(&marks).is_failure() {
+        searched.rule_sets = searched.rule_sets.join(RuleSets { broken: 0, ..rule_sets });
+        if ran.is_err() || Verdict::of(&rule_sets).is_failure() {
             searched.found = Some(Case { answers, ..one });
             break;
         }
@@ -146,7 +148,7 @@ fn one_of<T: Copy, const N: usize>(it: &mut Random, all: [T; N], otherwise: T) -
     all.get(it.below(N as u32) as usize).copied().unwrap_or(otherwise)
 }
 
-/// A small run: some flows, tight rooms, two kinds of faults at one tick.
+/// A small run: a few flows, tight buffers, two kinds of faults at one tick.
 fn drawn(seed: u64, it: &mut Random) -> Case {
     let chunk = one_of(it, [64, 128, 256, 1024], 256);
     let config = Config {
@@ -170,11 +172,7 @@ fn drawn(seed: u64, it: &mut Random) -> Case {
         plans,
         behaviour: one_of(it, BEHAVIOURS, Behaviour::Echo),
         window_bytes: chunk * one_of(it, [1, 1, 2, 4], 1),
-        carrier: if it.below(3) == 0 {
-            one_of(it, Carrier::ALL, Carrier::Stream)
-        } else {
-            Carrier::Stream
-        },
+        link: if it.below(3) == 0 { one_of(it, Link::ALL, Link::Stream) } else { Link::Stream },
         faults: pair(it),
     };
     Case { run, limits, answers: Answers::PLAINEST }
@@ -197,7 +195,7 @@ fn plan(number: u32, chunk: u64, it: &mut Random) -> FlowPlan {
     FlowPlan { flow: FlowId::new(number), class, opens_at: Tick(opens_at), chunks, end }
 }
 
-/// None, or two kinds that strike at one tick, or not long before it.
+/// No faults, or two kinds that are injected at one tick or shortly before it.
 fn pair(it: &mut Random) -> FaultPlan {
     if it.below(4) == 0 {
         return FaultPlan::NONE;
@@ -212,8 +210,7 @@ fn pair(it: &mut Random) -> FaultPlan {
     }
 }
 
-/// A run that was kept, with something changed: other faults, another end, another length, or other
-/// answers.
+/// A kept run with one change: other faults, another end, another length, or other answers.
 fn child(parent: &Case, it: &mut Random) -> (Case, Choices) {
     let mut one = parent.clone();
     let Answers::Kept(mut answers) = one.answers.clone() else {
@@ -244,7 +241,7 @@ fn child(parent: &Case, it: &mut Random) -> (Case, Choices) {
     (one, Choices::replayed(answers))
 }
 
-/// What is known of a flow on the way.
+/// What is known of a flow so far.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     state: FlowState,
@@ -265,10 +262,10 @@ fn states(trace: &Trace, flows: usize, reached: &mut BTreeSet<u64>) {
         }
         let at = (event.flow.number() as usize).wrapping_sub(1);
         let meets = match event.what {
-            What::Fault(kind) => 1 + kind as u64,
-            What::Said { said: Said::Reset | Said::Failed, .. } => 32,
-            What::Said { said: Said::HalfClosed, place: Place::Ingress } => 33,
-            What::StreamOver { is_reset, .. } => 34 + u64::from(is_reset),
+            EventKind::Fault(kind) => 1 + kind as u64,
+            EventKind::Signalled { said: OutletEvent::Reset | OutletEvent::Failed, .. } => 32,
+            EventKind::Signalled { said: OutletEvent::HalfClosed, place: Stage::Ingress } => 33,
+            EventKind::StreamOver { is_reset, .. } => 34 + u64::from(is_reset),
             _ => 0,
         };
         if meets != 0 && !pair.contains(&meets) {
@@ -277,15 +274,15 @@ fn states(trace: &Trace, flows: usize, reached: &mut BTreeSet<u64>) {
         }
         let Some(known) = all.get_mut(at) else { continue };
         match event.what {
-            What::Moved { state } => known.state = state,
-            What::Said { said: Said::HalfClosed | Said::Closed, place } => {
+            EventKind::Moved { state } => known.state = state,
+            EventKind::Signalled { said: OutletEvent::HalfClosed | OutletEvent::Closed, place } => {
                 if let Some(ended) = known.ended.get_mut(place as usize) {
                     *ended = true;
                 }
             }
-            What::Answered { .. } => known.has_answer = true,
-            What::Stalled => known.is_stalled = true,
-            What::Resumed => known.is_stalled = false,
+            EventKind::Answered { .. } => known.has_answer = true,
+            EventKind::Stalled => known.is_stalled = true,
+            EventKind::Resumed => known.is_stalled = false,
             _ if meets == 0 => continue,
             _ => {}
         }
@@ -332,8 +329,8 @@ mod tests {
         }
     }
 
-    /// A direction that ends while bytes wait in the adapter ends at the next poll; if another flow is
-    /// reset before that, it never does.
+    /// If a direction ends while bytes wait in the adapter, it ends at the next poll; if another
+    /// flow is reset before that, it never does.
     struct Forgets {
         inner: MemoryIngressAdapter,
         ending: Vec<FlowId>,
@@ -420,7 +417,7 @@ mod tests {
         (Box::new(ingress), Box::new(MemoryEgressAdapter::new(limits)))
     }
 
-    /// The profiles of a full check find it, and it is made small.
+    /// The profiles of a full check find it, and it is shrunk.
     #[test]
     fn an_end_under_backpressure_that_meets_a_reset_is_found() {
         let examiner = &mut Examiner::new();

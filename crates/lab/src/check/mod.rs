@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A check: a pair of adapters is put through all scenarios, in profile after profile.
+//! A check: runs a pair of adapters through all scenarios, in one profile after another.
 //!
 //! ```text
 //!   seed, seed + 1, … ──► profiles ──┐
@@ -9,45 +9,46 @@
 //!                                           failures ──► files, at once ──► small ones
 //! ```
 //!
-//! Runs are independent of one another: several threads take one after another, and what they found is
-//! put in order behind them. So a report does not depend on how many threads there were.
+//! Runs are independent of each other: several threads take them one by one, and the results are
+//! put in order afterwards. So a report does not depend on the number of threads.
 //!
-//! Whoever calls may listen, keep failed runs, run everything in a fresh process too, and say which
-//! failures are known: see [`Options`].
+//! The caller may observe progress, keep failed runs, repeat everything in a fresh process, and
+//! declare known failures: see [`Options`].
 //!
 //! | file | holds |
 //! |---|---|
 //! | `own` | the lab's own parts, each made wrong once |
-//! | `options` | what is checked, how, and who is told meanwhile |
+//! | `options` | what is checked, how, and the callbacks |
 //! | `guided` | many small runs, guided by what they reach |
-//! | `line` | many things done by several threads, and told in their order |
-//! | `negotiation` | what adapters and lab agree on before |
-//! | `case` | one run: made, repeated, listened to, examined |
-//! | `orders` | all orders of a small run, one after the other |
-//! | `run` | one scenario in one profile, and what is said of it |
-//! | `elsewhere` | the same runs in a fresh process |
-//! | `expect` | failures that are known |
+//! | `ordered_pool` | parallel tasks with ordered results |
+//! | `negotiation` | what adapters and lab agree on first |
+//! | `case` | one run: executed, repeated, recorded, examined |
+//! | `orders` | all orders of a small run, one after another |
+//! | `run` | one scenario in one profile, and its verdict |
+//! | `fresh_process` | the same runs in a fresh process |
+//! | `expect` | known failures |
 //! | `failures` | failures for people, and their files |
-//! | `artefact` | a failed run in a file, repeated, made small |
-//! | `verdict` | gates, from what was seen in all runs |
+//! | `artefact` | a failed run in a file, repeated, shrunk |
+//! | `verdict` | gates, from the evidence of all runs |
 //!
 //! # Invariants
 //!
-//! 1. What a check says depends on its options, but for `jobs` and `progress`, and on the adapters.
-//!    With `artefacts` it says which file each failure has, and nothing else is another.
-//! 2. A scenario that the limits of a profile cannot carry is not run, and said to be not applicable.
-//! 3. An adapter that panics has failed its run, in every gate; the others go on. A panic that is not
-//!    its own is the lab's: that run says nothing of the adapter, and the check ends as a lab error.
+//! 1. A report depends on the adapters and on the options, except `jobs` and `progress`. With
+//!    `artefacts` it also names the file of each failure.
+//! 2. A scenario that the limits of a profile cannot carry is not run, and reported as not
+//!    applicable.
+//! 3. A panic of an adapter fails its run in every gate; other runs continue. Any other panic is
+//!    the lab's: that run is no evidence about the adapter, and the check ends as a lab error.
 
 mod artefact;
 mod case;
-mod elsewhere;
 mod expect;
 mod failures;
+mod fresh_process;
 mod guided;
-mod line;
 mod negotiation;
 mod options;
+mod ordered_pool;
 mod orders;
 mod own;
 mod run;
@@ -57,14 +58,14 @@ pub use artefact::{
     ARTEFACTS_MAX, Artefact, Repeated, TRIES_A_HANG, is_broken_again, repeat, smaller,
 };
 pub(crate) use case::{Case, Deep};
-pub(crate) use elsewhere::Hashes;
-pub use elsewhere::hashes;
 pub use expect::{
     ENTRIES_MAX, EXPECT_BYTES_MAX, ExpectError, Expectation, Expectations, REASON_CHARS_MAX,
 };
+pub(crate) use fresh_process::Hashes;
+pub use fresh_process::hashes;
 pub(crate) use negotiation::{Agreement, Agreements, Disagreement};
 pub use options::{
-    Compare, DEPARTURES_MAX, JOBS_MAX, Make, Mode, Options, PROFILES_MAX, Progress,
+    Compare, DEVIATIONS_MAX, JOBS_MAX, Make, Mode, Options, PROFILES_MAX, Progress,
     SHRINK_TRIES_MAX,
 };
 pub(crate) use orders::Orders;
@@ -74,35 +75,35 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::expect::Judge;
 use self::failures::Failures;
-use self::line::{Ears, in_order};
+use self::ordered_pool::{Observer, in_order};
 use crate::adapters::caught;
 use crate::bridge::crashes;
-use crate::gate::{GateResult, Mutant, MutantResult, mutants};
+use crate::gate::{GateResult, MutantOutcome, MutantResult, mutants};
+use crate::mutant::Mutant;
 use crate::parity;
 use crate::report::Report;
 use crate::rules::Examiner;
-use crate::saboteur::Saboteur;
 use crate::scenario::{Profile, SCENARIOS, Scenario};
 
-/// Something that a thread does.
+/// A unit of work for a thread.
 enum Task<'a> {
     Run(&'a Profile, &'static Scenario),
-    Look(&'static Saboteur),
+    Look(&'static Mutant),
 }
 
-/// What came of it.
+/// The result of a task.
 enum Done {
     Run(Run),
-    Looked(Mutant),
-    /// It was not done: a process crashed in a run before it.
+    Looked(MutantResult),
+    /// Not done: a process crashed in a run before it.
     Skipped,
 }
 
-/// The first task in which the process behind an adapter crashed. What comes behind it is not done: a
-/// process that crashes takes long to say always the same.
+/// The first task in which the process of an adapter crashed. Later tasks are skipped: each crash
+/// costs time and gives the same result.
 struct Crash {
     task: AtomicUsize,
-    /// A crash may be one of those failures that are known, behind which a check goes on.
+    /// The crash may be a known failure, after which a check continues.
     is_known: bool,
 }
 
@@ -111,7 +112,7 @@ impl Crash {
         Self { task: AtomicUsize::new(usize::MAX), is_known }
     }
 
-    /// Does a task, unless a process crashed in one before it; and notes if one does in this.
+    /// Runs a task, unless a process crashed in an earlier one; records a crash in this one.
     fn unless_before<T>(
         &self,
         at: usize,
@@ -127,14 +128,14 @@ impl Crash {
         Some((done, how))
     }
 
-    /// Whether a process crashed in a task before this one. Of a task before which all others are done it
-    /// says the same, however many threads there are.
+    /// Whether a process crashed in an earlier task. Once all earlier tasks are done, the answer
+    /// does not depend on the number of threads.
     fn is_before(&self, at: usize) -> bool {
         at > self.task.load(Ordering::Relaxed)
     }
 }
 
-/// Everything that a check does, in its order.
+/// All tasks of a check, in order.
 fn tasks<'a>(
     options: &Options<'_>,
     agreements: &'a Agreements,
@@ -146,8 +147,8 @@ fn tasks<'a>(
         let scenarios = scenarios.filter(move |it| mode.has(it) || agreements.tries(it));
         scenarios.map(move |scenario| Task::Run(profile, scenario))
     });
-    let saboteurs = mutants().filter(|_| options.gates_of_lab);
-    runs.chain(saboteurs.map(Task::Look)).enumerate().collect()
+    let mutants = mutants().filter(|_| options.gates_of_lab);
+    runs.chain(mutants.map(Task::Look)).enumerate().collect()
 }
 
 /// Checks a pair of adapters.
@@ -160,10 +161,10 @@ pub fn run(options: &Options<'_>) -> Report {
     let mut step = Steps::new(options, tasks.len());
     let crash = Crash::new(options.expect.is_some());
 
-    let said = options.elsewhere.map(|elsewhere| {
-        let said = elsewhere();
+    let said = options.fresh_process.map(|fresh_process| {
+        let said = fresh_process();
         step.done("a fresh process", None);
-        // Nothing is said of any run by who says nothing at all.
+        // A fresh process without output is no evidence about any run.
         Hashes::parse(&said.unwrap_or_default())
     });
     let said = said.as_ref();
@@ -171,7 +172,7 @@ pub fn run(options: &Options<'_>) -> Report {
     let mut judge = Judge::new(options.expect, options.name);
     let mut failures = Failures::new(options);
     let mut place = 0..;
-    let mut told = |done: &mut Done| {
+    let mut ordered = |done: &mut Done| {
         let is_behind = place.next().is_some_and(|at| crash.is_before(at));
         if let Done::Run(run) = done
             && !is_behind
@@ -184,7 +185,7 @@ pub fn run(options: &Options<'_>) -> Report {
         Some(Task::Run(profile, scenario)) => {
             step.done(scenario.name, Some(profile.config.deterministic_seed));
         }
-        Some(Task::Look(saboteur)) => step.done(saboteur.name, None),
+        Some(Task::Look(mutant)) => step.done(mutant.name, None),
         None => {}
     };
     let work = |(at, task): &(usize, Task<'_>), examiner: &mut Examiner| {
@@ -198,9 +199,9 @@ pub fn run(options: &Options<'_>) -> Report {
             None => Done::Skipped,
         }
     };
-    let ears = Ears { done: &mut done, told: &mut told };
+    let observer = Observer { done: &mut done, ordered: &mut ordered };
     let (mut runs, mut mutants) = (Vec::new(), Vec::new());
-    let all = in_order(options.jobs, &tasks, &work, ears);
+    let all = in_order(options.jobs, &tasks, &work, observer);
     let has_crashed = crash.is_before(usize::MAX);
     for ((at, task), done) in tasks.iter().zip(all) {
         let done = if crash.is_before(*at) { Done::Skipped } else { done };
@@ -210,8 +211,8 @@ pub fn run(options: &Options<'_>) -> Report {
             (Done::Skipped, Task::Run(profile, scenario)) => {
                 runs.push(Run::behind_a_crash(profile, scenario));
             }
-            (Done::Skipped, Task::Look(saboteur)) => {
-                mutants.push(Mutant { name: saboteur.name, result: MutantResult::NotTried });
+            (Done::Skipped, Task::Look(mutant)) => {
+                mutants.push(MutantResult { name: mutant.name, outcome: MutantOutcome::NotTried });
             }
         }
     }
@@ -237,7 +238,7 @@ pub fn run(options: &Options<'_>) -> Report {
     report
 }
 
-/// Compares generated code with what it was generated of.
+/// Compares generated code with the profile that it was generated from.
 fn compared(options: &Options<'_>, seeds: &[u64]) -> GateResult {
     let Some(compare) = options.parity else {
         let Options { mode, start_seed, profiles, jobs, .. } = *options;
@@ -247,18 +248,18 @@ fn compared(options: &Options<'_>, seeds: &[u64]) -> GateResult {
     compare(seeds).gate()
 }
 
-/// Does all of it by several threads, and gives what came of it in order. `done` hears which one was
-/// done, and how many are.
+/// Runs all tasks on several threads and returns the results in order. `done` is called with the
+/// index of each finished task and the number of finished ones.
 pub(crate) fn in_threads<T: Sync, D: Send>(
     jobs: usize,
     tasks: &[T],
     work: &(dyn Fn(&T, &mut Examiner) -> D + Sync),
     done: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Vec<D> {
-    in_order(jobs, tasks, work, Ears { done, told: &mut |_| () })
+    in_order(jobs, tasks, work, Observer { done, ordered: &mut |_| () })
 }
 
-/// How far a check is.
+/// The progress of a check.
 struct Steps<'a> {
     options: &'a Options<'a>,
     done: usize,
@@ -267,12 +268,12 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(options: &'a Options<'a>, tasks: usize) -> Self {
-        let besides = [options.elsewhere.is_some(), options.gates_of_lab];
+        let besides = [options.fresh_process.is_some(), options.gates_of_lab];
         let besides = besides.into_iter().filter(|it| *it).count();
         Self { options, done: 0, total: tasks + besides }
     }
 
-    /// Something begins that is long before a part of it is done.
+    /// Announces work that takes long before its first step is done.
     fn begin(&self, what: &'static str) {
         let (done, total) = (self.done, self.total.max(self.done));
         self.options.tell(Progress { done, total, what, seed: None });
@@ -295,18 +296,18 @@ fn take(
         Task::Run(profile, scenario) => {
             Done::Run(run::run(options, profile, scenario, said, examiner))
         }
-        Task::Look(saboteur) => Done::Looked(Mutant::look(saboteur, said, examiner)),
+        Task::Look(mutant) => Done::Looked(MutantResult::look(mutant, said, examiner)),
     });
     done.unwrap_or_else(|guilty| {
-        // What it knew of the run that was broken off is worth nothing.
+        // Its state after an aborted run is invalid.
         *examiner = Examiner::new();
         match *task {
             Task::Run(profile, scenario) => {
                 let case = caught(|| case_of(options.make, profile, scenario).ok());
                 Done::Run(Run::panicked(profile, scenario, case.ok().flatten(), guilty))
             }
-            Task::Look(saboteur) => {
-                Done::Looked(Mutant { name: saboteur.name, result: MutantResult::Missed })
+            Task::Look(mutant) => {
+                Done::Looked(MutantResult { name: mutant.name, outcome: MutantOutcome::Survived })
             }
         }
     })
@@ -319,7 +320,8 @@ mod tests {
     use crate::contract::Limits;
     use crate::rules::Verdict;
 
-    /// Limits that no profile has: to multiply them by the flows of a scenario is the lab's mistake.
+    /// Limits that no profile has: multiplying them by the flows of a scenario overflows, which is
+    /// an error of the lab.
     fn impossible() -> Profile {
         Profile { flow_bytes_max: u64::MAX, ..Profile::draw(1) }
     }
@@ -359,7 +361,7 @@ mod tests {
         assert!(reason.contains("the lab itself panicked"), "{reason}");
     }
 
-    /// An adapter that panics wherever it is called, and when it is dropped.
+    /// An adapter that panics in each of its calls, and when it is dropped.
     #[test]
     fn wherever_an_adapter_panics_it_is_its_own() {
         for at in 0..40 {

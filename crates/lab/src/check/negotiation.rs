@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a pair of adapters and the lab agree on, before anything is run.
+//! What a pair of adapters and the lab agree on before any run.
 //!
-//! The lab knows all capabilities. Of each adapter is required the way in which it is used, and what
-//! the caller of the check requires besides. What is not claimed is tried nevertheless: scenarios
-//! that need it are run in either mode, and it has to be refused cleanly.
+//! The lab knows all capabilities. It requires of each adapter the direction in which it is used,
+//! and what the caller of the check requires besides. Capabilities that are not claimed are tried
+//! as well: scenarios that need them are run in either mode, and must be refused cleanly.
 
 use crate::contract::{
     Capabilities, Capability, Limits, Manifest, Negotiated, NegotiationError, negotiate,
 };
 use crate::rules::Verdict;
 use crate::scenario::{Profile, Scenario};
-use crate::trace::Place;
+use crate::trace::Stage;
 
 use super::Options;
 use crate::adapters::caught;
 
-/// What was agreed on with one adapter.
+/// The agreement with one adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreement {
-    pub(crate) place: Place,
-    /// What it claims; nothing if it could not be made.
+    pub(crate) place: Stage,
+    /// Its claims; none if it could not be created.
     pub(crate) claimed: Capabilities,
     pub(crate) result: Result<Negotiated, Disagreement>,
 }
 
-/// Why nothing was agreed on.
+/// Why there is no agreement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Disagreement {
-    /// See there.
+    /// See [`NegotiationError`].
     #[error(transparent)]
     Negotiation(#[from] NegotiationError),
-    /// It panicked when it was made.
+    /// It panicked on creation.
     #[error("the adapter panicked before it was used")]
     Panicked,
 }
 
 impl Disagreement {
-    /// What the caller requires cannot be read: that says nothing of the adapters.
+    /// Whether the caller's own requirements are invalid, which is no evidence about the adapters.
     pub(crate) const fn is_of_caller(&self) -> bool {
         matches!(self, Self::Negotiation(NegotiationError::Required(_)))
     }
@@ -46,12 +46,12 @@ impl Disagreement {
     }
 }
 
-/// What was agreed on with both.
+/// The agreements with both adapters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreements(pub(crate) [Agreement; 2]);
 
 impl Agreements {
-    /// Negotiates with adapters as the first profile has them.
+    /// Negotiates with adapters that have the limits of the first profile.
     pub(super) fn of(options: &Options<'_>, profiles: &[Profile]) -> Self {
         let drawn;
         let profile = match profiles.first() {
@@ -66,13 +66,13 @@ impl Agreements {
             buffered_bytes_max: profile.config.max_buffered_bytes,
             flow_buffered_bytes_max: profile.flow_bytes_max,
         };
-        // All of it is the adapters'.
+        // A panic in here is the adapters'.
         let manifests = caught(|| {
             let (ingress, egress) = (options.make)(limits);
             [ingress.manifest(), egress.manifest()]
         });
         let manifests = manifests.ok();
-        let of = |place: Place, way: Capability| {
+        let of = |place: Stage, way: Capability| {
             let manifest = manifests.as_ref().and_then(|all| all.get(place as usize));
             let Some(Manifest { capabilities, .. }) = manifest else {
                 let result = Err(Disagreement::Panicked);
@@ -82,12 +82,13 @@ impl Agreements {
             Agreement { place, claimed: *capabilities, result: result.map_err(Into::into) }
         };
         Self([
-            of(Place::Ingress, Capability::AdapterIngress),
-            of(Place::Egress, Capability::AdapterEgress),
+            of(Stage::Ingress, Capability::AdapterIngress),
+            of(Stage::Egress, Capability::AdapterEgress),
         ])
     }
 
-    /// Whether a scenario is tried though the mode has it not: somebody does not claim what it needs.
+    /// Whether a scenario is tried though the mode omits it, because an adapter does not claim what
+    /// it needs.
     pub(super) fn tries(&self, scenario: &Scenario) -> bool {
         let Self(all) = self;
         let is_missing = |needed| all.iter().any(|it| !it.claimed.has(needed));
@@ -96,13 +97,13 @@ impl Agreements {
     }
 
     /// Why there was no agreement.
-    pub(crate) fn disagreement(&self) -> Option<(Place, &Disagreement)> {
+    pub(crate) fn disagreement(&self) -> Option<(Stage, &Disagreement)> {
         let Self(all) = self;
         all.iter().find_map(|it| Some((it.place, it.result.as_ref().err()?)))
     }
 }
 
-/// Agrees with an adapter of this way.
+/// Negotiates with an adapter of this direction.
 fn agree(
     claimed: Capabilities,
     required: &[&str],
@@ -110,7 +111,7 @@ fn agree(
 ) -> Result<Negotiated, NegotiationError> {
     let required =
         Capabilities::parse(required.iter().copied()).map_err(NegotiationError::Required)?;
-    // Of one adapter both ways are required of nobody.
+    // No single adapter is required to carry both directions.
     let required =
         required.without(Capability::AdapterIngress).without(Capability::AdapterEgress).with(way);
     let known = Capability::ALL.map(Capability::name);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is checked, how, and who is told meanwhile.
+//! Options of a check, and its callbacks.
 
 use super::{Artefact, Expectations};
 use crate::adapters::Pair;
@@ -7,30 +7,31 @@ use crate::contract::Limits;
 use crate::gate::Parity;
 use crate::scenario::Scenario;
 
-/// Makes a pair of adapters with these limits, as often as it is asked, on any thread.
+/// Creates a pair of adapters with these limits; called repeatedly, from any thread.
 pub type Make<'a> = &'a (dyn Fn(Limits) -> Pair + Sync);
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
-    /// Three scenarios, three profiles, all saboteurs.
+    /// Three scenarios, three profiles, all mutants.
     #[default]
     Quick,
-    /// All scenarios, twenty profiles, all saboteurs. A rule that is never exercised is told.
+    /// All scenarios, twenty profiles, all mutants. A rule without occasion makes the check
+    /// inconclusive.
     Full,
 }
 
-/// Profiles of a check at most.
+/// Maximum number of profiles of a check.
 pub const PROFILES_MAX: u32 = 10_000;
-/// Threads of a check at most.
+/// Maximum number of threads of a check.
 pub const JOBS_MAX: usize = 64;
-/// Runs that making one failure small may take, at most.
+/// Maximum number of runs for shrinking one failure.
 pub const SHRINK_TRIES_MAX: u32 = 1000;
-/// How often an order departs from the plainest, at most, where all orders are run.
-pub const DEPARTURES_MAX: u32 = 2;
+/// Maximum number of deviations from the default schedule where all orders are run.
+pub const DEVIATIONS_MAX: u32 = 2;
 
 impl Mode {
-    /// Profiles, unless it is said how many.
+    /// Default number of profiles.
     #[must_use]
     pub const fn profiles(self) -> u32 {
         match self {
@@ -39,7 +40,7 @@ impl Mode {
         }
     }
 
-    /// The seeds of its profiles: from `first` on, so many, or as many as it has if it is not said.
+    /// The seeds of the profiles: `count` seeds from `first` on, or the mode's default number.
     pub(crate) fn seeds(
         self,
         first: u64,
@@ -49,7 +50,7 @@ impl Mode {
         (0..u64::from(count)).map(move |at| first.wrapping_add(at))
     }
 
-    /// Its name, in reports.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,72 +65,72 @@ impl Mode {
     }
 }
 
-/// Compares generated code with what it was generated from, on these seeds.
+/// Compares generated code with the profile that it was generated from, on these seeds.
 pub type Compare<'a> = &'a (dyn Fn(&[u64]) -> Parity + Sync);
 
-/// How far a check is.
+/// The progress of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// So much is done. It never becomes less.
+    /// Steps done. Never decreases.
     pub done: usize,
-    /// Of so much. It grows when there are failures to be made small.
+    /// Steps in total. Increases when there are failures to shrink.
     pub total: usize,
-    /// What was done last, or is done now if it is long: a scenario, a saboteur, `a fresh process`,
+    /// The last step, or the current one if it takes long: a scenario, a mutant, `a fresh process`,
     /// `parity`, `shrinking`.
     pub what: &'static str,
-    /// In which profile, if it was a run.
+    /// The seed of the profile, if the step was a run.
     pub seed: Option<u64>,
 }
 
-/// What is checked, and how.
+/// Options of a check.
 ///
-/// Callbacks are called from any thread, one at a time, while others work on. None of them changes
-/// what is said of an adapter, but for `elsewhere` and `parity`, which find out a part of it. One that
-/// panics ends the check with that panic.
+/// Callbacks are called from any thread, one at a time, while other threads work. Only
+/// `fresh_process` and `parity` contribute to the verdict. A panic of a callback ends the check
+/// with that panic.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// What the adapters are called in the report, and in commands that repeat a run. A name that
-    /// looks like a secret is hidden.
+    /// Name of the adapters in the report and in commands that repeat a run. A name that looks like
+    /// a secret is hidden.
     pub name: &'a str,
-    /// Makes them.
+    /// Creates the adapters.
     pub make: Make<'a>,
     /// How much is tried.
     pub mode: Mode,
-    /// The seed of the first profile; the next has the next.
+    /// The seed of the first profile; those of the others follow it.
     pub start_seed: u64,
-    /// How many profiles, from 1 to [`PROFILES_MAX`]. `None`: as many as the mode has.
+    /// Number of profiles, from 1 to [`PROFILES_MAX`]. `None`: the mode's default.
     pub profiles: Option<u32>,
-    /// How many threads, from 1 to [`JOBS_MAX`].
+    /// Number of threads, from 1 to [`JOBS_MAX`].
     pub jobs: usize,
-    /// Whether saboteurs are looked for and generated code is compared, which says something of the lab
-    /// and nothing of the adapters. If not, gates 9 and 10 are not exercised.
+    /// Whether mutants are tried and generated code is compared, which is evidence about the lab
+    /// and not about the adapters. If not, gates 9 and 10 are not exercised.
     pub gates_of_lab: bool,
-    /// Names of capabilities that both adapters have to claim, besides the way in which each is used.
+    /// Capabilities that both adapters must claim, besides their direction.
     pub require: &'a [&'a str],
-    /// Hears after each run how far it is.
+    /// Called after each step.
     pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
-    /// Failures that are known.
+    /// Known failures.
     pub expect: Option<&'a Expectations>,
-    /// Takes replays of failed runs: the first of each rule, as soon as all runs before it are done,
-    /// and once more when it was made small. The order and the names are the same for any `jobs`.
+    /// Receives replays of failed runs: the first of each rule, as soon as all runs before it are
+    /// done, and once more after it was shrunk. Order and names are the same for any `jobs`.
     pub artefacts: Option<&'a (dyn Fn(&Artefact<'_>) + Sync)>,
-    /// Runs that making one failure small may take; [`SHRINK_TRIES_MAX`] at most. Less is right for
-    /// adapters that are slow, or hang when they fail: processes, plugins.
+    /// Number of runs for shrinking one failure, at most [`SHRINK_TRIES_MAX`]. Lower it for
+    /// adapters that are slow or hang when they fail, such as processes and plugins.
     pub shrink_tries: u32,
-    /// Where all orders of a small run are made, how often one of them may depart from the plainest;
-    /// [`DEPARTURES_MAX`] at most. One less is right for adapters that are slow.
-    pub departures_max: u32,
-    /// Runs [`hashes`](super::hashes) of the same options in a fresh process, and gives what it
-    /// returned, as text. `None`: that could not be done, and who is called knows why; then
-    /// determinism is not proved, and the check inconclusive. Called once, before all runs.
-    pub elsewhere: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
-    /// Compares generated code. Called once, with the seeds of all profiles, behind all runs. `None`:
-    /// what the lab brings along is compared, see [`parity`](crate::parity).
+    /// Where all orders of a small run are made, the number of deviations of one order from the
+    /// default schedule, at most [`DEVIATIONS_MAX`]. Lower it by one for slow adapters.
+    pub deviations_max: u32,
+    /// Runs [`hashes`](super::hashes) with the same options in a fresh process and returns its
+    /// text. `None`: that was not possible, for a reason that the callback knows; then determinism
+    /// is not proved, and the check is inconclusive. Called once, before all runs.
+    pub fresh_process: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
+    /// Compares generated code. Called once, with the seeds of all profiles, after all runs.
+    /// `None`: compares the lab's own generated modules, see [`parity`](crate::parity).
     pub parity: Option<Compare<'a>>,
 }
 
 impl<'a> Options<'a> {
-    /// A quick check from seed 1 on, on one thread, of which nobody is told before its end.
+    /// A quick check from seed 1 on one thread, without callbacks.
     #[must_use]
     pub const fn quick(name: &'a str, make: Make<'a>) -> Self {
         Self {
@@ -145,20 +146,20 @@ impl<'a> Options<'a> {
             expect: None,
             artefacts: None,
             shrink_tries: SHRINK_TRIES_MAX,
-            departures_max: DEPARTURES_MAX,
-            elsewhere: None,
+            deviations_max: DEVIATIONS_MAX,
+            fresh_process: None,
             parity: None,
         }
     }
 
-    /// The seeds of its profiles.
+    /// The seeds of the profiles.
     pub(crate) fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
         self.mode.seeds(self.start_seed, self.profiles)
     }
 
     pub(crate) fn tell(&self, progress: Progress) {
-        if let Some(hears) = self.progress {
-            hears(progress);
+        if let Some(report) = self.progress {
+            report(progress);
         }
     }
 }

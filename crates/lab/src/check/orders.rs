@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! All orders of a small run, one after the other.
+//! All orders of a small run, one after another.
 //!
 //! ```text
 //!   the plainest order ──► run and examined as any other, twice, with each flow alone, listened to
@@ -9,15 +9,15 @@
 //!                        └─► the first that fails ──► is the run: examined as any other, and kept
 //! ```
 //!
-//! An order costs a run and no more: the flows alone are the same for all of them, and are run once.
-//! An order that fails is a recording as every other. So its file, its shrinking and its replay are
-//! those of a run that was drawn from a seed.
+//! An order costs one run: the runs of its flows alone are the same for all orders, and are made
+//! once. A failing order is a recording like every other. So its file, its shrinking and its replay
+//! work as for a run that was drawn from a seed.
 //!
 //! # Invariants
 //!
-//! 1. The search goes on until an order fails, and says how many orders there were and how much of all
-//!    orders that is. What is cut is never silent.
-//! 2. What is found has to be found once more. An order that does not repeat is no pass.
+//! 1. The search continues until an order fails, and reports the number of orders and how much of
+//!    all orders they cover. A bound that cut the search is always reported.
+//! 2. A failing order must fail again. An order that does not repeat is no pass.
 
 use std::ops::ControlFlow;
 
@@ -25,11 +25,11 @@ use super::Make;
 use super::case::{Case, claims};
 use crate::adapters::caught;
 use crate::choice::{Bounds, Choices, Coverage, explore};
-use crate::rules::{Examined, Examiner, Marks, Verdict};
+use crate::rules::{Examined, Examiner, RuleSets, Verdict};
 use crate::trace::Trace;
 use crate::world;
 
-/// How many orders were tried.
+/// The orders that were tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Orders {
     pub(crate) runs: u64,
@@ -38,29 +38,29 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// The plainest fails: there is no need of others.
+    /// The default order fails: no others are needed.
     pub(super) const fn of_the_first(bounds: Bounds) -> Self {
         Self { runs: 1, coverage: Coverage::Stopped, bounds }
     }
 
-    /// One fails, or is not decided by its choices.
+    /// An order fails, or does not depend on its choices alone.
     pub(super) const fn has_failed(self) -> bool {
         matches!(self.coverage, Coverage::Stopped | Coverage::Diverged)
     }
 }
 
-/// What came of a search.
+/// The result of a search.
 pub(super) struct Searched {
     pub(super) orders: Orders,
-    /// Of all orders, which rules applied and had occasion.
-    pub(super) marks: Marks,
-    /// The first that fails; if none does, the first in which something is not as it should be. As a
-    /// recording.
+    /// Over all orders, which rules applied and had occasion.
+    pub(super) rule_sets: RuleSets,
+    /// The recording of the first order that fails; if none does, of the first one that does not
+    /// show what its scenario demands.
     pub(super) found: Option<Vec<u32>>,
 }
 
-/// Runs a case in every order within the bounds, until one fails: a rule is broken, an adapter panics,
-/// or it is otherwise than is demanded.
+/// Runs a case in every order within the bounds until one fails: a rule is violated, an adapter
+/// panics, or a demand of the scenario is not met.
 pub(super) fn search(
     case: &Case,
     make: Make<'_>,
@@ -72,7 +72,7 @@ pub(super) fn search(
     let claimed = claims(make, case.limits);
     let setup = case.run.setup();
     let mut trace = Trace::new(case.run.config.max_events);
-    let (mut marks, mut loose, mut last) = (Marks::default(), None, Vec::new());
+    let (mut rule_sets, mut loose, mut last) = (RuleSets::default(), None, Vec::new());
     let explored = explore(bounds, |choices: &mut Choices| {
         trace.clear();
         let factory = || make(case.limits);
@@ -85,7 +85,7 @@ pub(super) fn search(
         let mut examined = Examined::new(&trace, &setup, claimed.each_ref());
         examined.solo = Some(&alone);
         let one = examiner.examine(&examined);
-        marks = marks.join(Marks { broken: 0, ..one });
+        rule_sets = rule_sets.join(RuleSets { broken: 0, ..one });
         if Verdict::of(&one).is_failure() || is_otherwise(&trace) {
             return ControlFlow::Break(());
         }
@@ -96,5 +96,5 @@ pub(super) fn search(
     });
     let is_found = explored.found.is_some() || explored.coverage == Coverage::Diverged;
     let orders = Orders { runs: explored.runs, coverage: explored.coverage, bounds };
-    Searched { orders, marks, found: if is_found { Some(last) } else { loose } }
+    Searched { orders, rule_sets, found: if is_found { Some(last) } else { loose } }
 }

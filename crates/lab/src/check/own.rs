@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The lab's own parts, examined in each check: each is made wrong once, and that has to be seen.
+//! Examines the lab's own parts in each check: each is made wrong once, and the lab must detect it.
 //!
 //! | part | made wrong | seen by |
 //! |---|---|---|
 //! | source | its chunks have wrong numbers; its bytes, or its plan, ignore the seed | [`of_run`]; INT-10; [`of_plans`] |
-//! | session, carrier, what waits for the egress adapter | bytes are changed there | INT-10, by name |
+//! | session, link, what waits for the egress adapter | bytes are changed there | INT-10, by name |
 //! | sink | it is off by one; it compares nothing | INT-10, by name; INT-01 of an adapter that puts out zeros |
 //! | trace | it loses an event | [`of_run`] |
 //! | counters, report | each number of a report is one more | [`of_report`] |
 //!
-//! What sees them sees the same in every run and in the report of every check, and not only here. So a
-//! lab that has such a fault says so: exit code 4, and what it says of adapters is worth nothing.
+//! The same detectors work in every run and on the report of every check, not only here. So a lab
+//! with such a fault reports it: exit code 4, and its verdicts on adapters are void.
 
 use super::case::{Case, Deep};
 use super::{Options, Run};
@@ -18,19 +18,19 @@ use crate::adversary::TOGETHER_MAX;
 use crate::config::Config;
 use crate::contract::Tick;
 use crate::gate::{Gate, healthy};
+use crate::mutant::{self, MUTANTS, Witness};
 use crate::report::{Report, junit};
 use crate::rules::{Examiner, Finding};
-use crate::saboteur::{self, SABOTEURS, Witness};
 use crate::source::{End, Source};
 use crate::target::Behaviour;
-use crate::trace::{Part, Place, Trace, What};
+use crate::trace::{EventKind, Part, Stage, Trace};
 use crate::world::Setup;
 use crate::world::planted::{self, Planted};
 
-/// An egress adapter by which it is seen whether the sink compares bytes, and the rule that says so.
-const ZEROS: (&str, &str) = ("local_adapter_padding_only_diversity", "INT-01");
+/// An egress adapter that shows whether the sink compares bytes, and the rule that it must violate.
+const ZEROS: (&str, &str) = ("padding_only_diversity", "INT-01");
 
-/// What is wrong with the lab by what one of its runs left. Nothing of it depends on adapters.
+/// The lab's error that one of its runs shows, if any. Independent of the adapters.
 pub(crate) fn of_run(trace: &Trace, setup: &Setup<'_>) -> Option<&'static str> {
     if !trace.is_whole() {
         return Some("the lab's trace has lost an event");
@@ -40,9 +40,9 @@ pub(crate) fn of_run(trace: &Trace, setup: &Setup<'_>) -> Option<&'static str> {
         let at = (event.flow.number() as usize).wrapping_sub(1);
         let Some((sides, plan)) = sides.get_mut(at).zip(setup.plans.get(at)) else { continue };
         match event.what {
-            What::Offered { place, sequence, offset, bytes, .. } => {
+            EventKind::Offered { place, sequence, offset, bytes, .. } => {
                 let is_stray = matches!(plan.end, End::LateWrite | End::Malformed)
-                    && place == Place::Ingress
+                    && place == Stage::Ingress
                     && offset >= plan.bytes();
                 let Some(side) = sides.get_mut(place as usize).filter(|_| !is_stray) else {
                     continue;
@@ -53,13 +53,13 @@ pub(crate) fn of_run(trace: &Trace, setup: &Setup<'_>) -> Option<&'static str> {
                     return Some("the lab offers a chunk that is not the next");
                 }
                 (side.sequence, side.offered) = (sequence, bytes);
-                let is_source = place == Place::Ingress;
+                let is_source = place == Stage::Ingress;
                 let planned = plan.chunks.get((sequence as usize).wrapping_sub(1));
                 if is_source && planned.is_none_or(|it| bytes > it.bytes || event.tick < it.at) {
                     return Some("the lab's source offers what its plan does not have");
                 }
             }
-            What::Took { place, bytes } => {
+            EventKind::Took { place, bytes } => {
                 if let Some(side) = sides.get_mut(place as usize) {
                     side.taken += bytes.min(std::mem::take(&mut side.offered));
                 }
@@ -70,7 +70,7 @@ pub(crate) fn of_run(trace: &Trace, setup: &Setup<'_>) -> Option<&'static str> {
     None
 }
 
-/// What was offered to an adapter of a flow.
+/// What was offered to an adapter for one flow.
 #[derive(Debug, Clone, Copy, Default)]
 struct Offers {
     sequence: u64,
@@ -78,7 +78,8 @@ struct Offers {
     taken: u64,
 }
 
-/// What is wrong with what sources plan: the bytes of these depend on the seed as their table says.
+/// Whether the plans of sources are wrong: the bytes of these depend on the seed as their table
+/// states.
 fn of_plans() -> Option<&'static str> {
     let is_wrong = |seed: u64| {
         let config = Config { deterministic_seed: seed, ..Config::default() };
@@ -94,7 +95,7 @@ fn of_plans() -> Option<&'static str> {
     [1, 2, 77].into_iter().any(is_wrong).then_some("the lab's source plans the same for every seed")
 }
 
-/// What is wrong with the numbers of a report, counted once more from the runs.
+/// The first wrong number of a report, recounted from the runs.
 pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) -> Option<String> {
     let wrong = |what: &str, said: u64, is: u64| {
         (said != is).then(|| format!("the report has {said} {what}, and there are {is}"))
@@ -139,10 +140,10 @@ pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) ->
         let of = |is_one: &dyn Fn(&str) -> bool| {
             report.mutants.iter().filter(|it| is_one(it.result)).count() as u64
         };
-        let expected = if options.gates_of_lab { SABOTEURS.len() as u64 } else { 0 };
-        all.push(wrong("saboteurs", report.mutants.len() as u64, expected));
-        all.push(wrong("saboteurs that were tried", gate.counted, of(&|it| it != "not-tried")));
-        all.push(wrong("saboteurs that were missed", gate.failed, of(&|it| it == "missed")));
+        let expected = if options.gates_of_lab { MUTANTS.len() as u64 } else { 0 };
+        all.push(wrong("mutants", report.mutants.len() as u64, expected));
+        all.push(wrong("mutants that were tried", gate.counted, of(&|it| it != "not-tried")));
+        all.push(wrong("mutants that survived", gate.failed, of(&|it| it == "survived")));
     }
     for (at, rule) in report.rules.iter().enumerate() {
         let of = |is_one: &dyn Fn(&super::run::Evidence) -> bool| {
@@ -150,10 +151,10 @@ pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) ->
         };
         let is_found = |finding: &Finding| finding.rule == rule.rule;
         let broken = of(&|seen| seen.findings.iter().any(is_found));
-        all.push(wrong("runs that break a rule", rule.broken, broken));
-        let exercised = of(&|seen| seen.marks.exercised >> at & 1 == 1);
+        all.push(wrong("runs that break a rule", rule.violated, broken));
+        let exercised = of(&|seen| seen.rule_sets.exercised >> at & 1 == 1);
         all.push(wrong("runs with an occasion for a rule", rule.exercised, exercised));
-        let applicable = of(&|seen| seen.marks.applicable >> at & 1 == 1);
+        let applicable = of(&|seen| seen.rule_sets.applicable >> at & 1 == 1);
         all.push(wrong("runs to which a rule applies", rule.applicable, applicable));
     }
     let sizes = report.profiles.iter().flat_map(|it| &it.runs).zip(runs);
@@ -165,7 +166,7 @@ pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) ->
     all.into_iter().flatten().next().or_else(|| of_junit(&junit(report)))
 }
 
-/// What is wrong with the sums of a JUnit file.
+/// The wrong sums of a JUnit file, if any.
 fn of_junit(text: &str) -> Option<String> {
     let head = text.lines().find(|line| line.starts_with("<testsuites "))?;
     let said = |name: &str| -> Option<u64> {
@@ -180,7 +181,7 @@ fn of_junit(text: &str) -> Option<String> {
     })
 }
 
-/// Makes each part wrong, one after the other; what was not seen.
+/// Makes each part wrong, one after another, and returns the first that was not detected.
 pub(super) fn examine(report: &Report, runs: &[Run], options: &Options<'_>) -> Option<String> {
     let examiner = &mut Examiner::new();
     if let Some(problem) = of_plans() {
@@ -200,7 +201,7 @@ fn seen(make: super::Make<'_>, examiner: &mut Examiner) -> super::case::Seen {
     Case::of_witness(&witness).examine(make, None, Deep::NOTHING, examiner)
 }
 
-/// Whether a wrong part is seen, and is not when it is right.
+/// Whether a wrong part is detected, and the right part raises no alarm.
 fn is_seen(planted: Planted, examiner: &mut Examiner) -> bool {
     let names = |of: &super::case::Seen, part: Part| {
         let is_it =
@@ -208,7 +209,7 @@ fn is_seen(planted: Planted, examiner: &mut Examiner) -> bool {
         of.findings.iter().any(is_it)
     };
     let healthy_one = seen(&healthy, examiner);
-    if healthy_one.problem.is_some() || healthy_one.marks.broken != 0 {
+    if healthy_one.problem.is_some() || healthy_one.rule_sets.broken != 0 {
         return false;
     }
     if planted == Planted::SourcePlan {
@@ -216,7 +217,7 @@ fn is_seen(planted: Planted, examiner: &mut Examiner) -> bool {
     }
     if planted == Planted::SinkComparison {
         let (name, rule) = ZEROS;
-        let Some(zeros) = saboteur::of_name(name) else { return false };
+        let Some(zeros) = mutant::of_name(name) else { return false };
         let mut finds = || {
             let seen = seen(&zeros.make, examiner);
             seen.findings.iter().any(|finding| finding.rule == rule)
@@ -228,14 +229,14 @@ fn is_seen(planted: Planted, examiner: &mut Examiner) -> bool {
         Planted::SourceSequence | Planted::Trace => wrong.problem.is_some(),
         Planted::SourceSeed => names(&wrong, Part::Source),
         Planted::Session => names(&wrong, Part::Session),
-        Planted::Carrier => names(&wrong, Part::Carrier),
+        Planted::Link => names(&wrong, Part::Link),
         Planted::Boundary => names(&wrong, Part::Boundary),
         Planted::SinkOffset => names(&wrong, Part::Sink),
         Planted::SinkComparison | Planted::SourcePlan => false,
     }
 }
 
-/// The report with one number one more, number by number.
+/// Copies of the report, each with one number increased.
 fn altered(report: &Report) -> impl Iterator<Item = (&'static str, Report)> + '_ {
     type Change = fn(&mut Report);
     const CHANGES: [(&str, Change); 9] = [
@@ -244,7 +245,7 @@ fn altered(report: &Report) -> impl Iterator<Item = (&'static str, Report)> + '_
         ("adversary success", |it| it.adversary.success_per_mille += 1),
         ("gate counted", |it| it.gates.iter_mut().take(1).for_each(|gate| gate.counted += 1)),
         ("gate failed", |it| it.gates.iter_mut().take(1).for_each(|gate| gate.failed += 1)),
-        ("rule broken", |it| it.rules.iter_mut().take(1).for_each(|rule| rule.broken += 1)),
+        ("rule violated", |it| it.rules.iter_mut().take(1).for_each(|rule| rule.violated += 1)),
         ("rule exercised", |it| it.rules.iter_mut().take(1).for_each(|rule| rule.exercised += 1)),
         ("mutants", |it| {
             let mutants = it.gates.iter_mut().filter(|it| it.name == Gate::MutantDetection.name());
@@ -253,7 +254,7 @@ fn altered(report: &Report) -> impl Iterator<Item = (&'static str, Report)> + '_
         ("profiles", |it| drop(it.profiles.pop())),
     ];
     let has_runs = report.adversary.runs > 0;
-    // Without a run there is no success that could be another.
+    // Without a run the success rate cannot be wrong.
     let applies = move |(what, _): &(&str, Change)| has_runs || *what != "adversary success";
     CHANGES.into_iter().filter(applies).map(|(what, change)| {
         let mut wrong = report.clone();
@@ -276,15 +277,15 @@ mod tests {
         let said = planted::with(Planted::Session, || {
             let wrong = seen(&healthy, examiner);
             let finding = wrong.findings.iter().find(|it| it.rule == "INT-10").unwrap();
-            let of_adapters = crate::rules::of_adapters(wrong.marks.broken);
+            let of_adapters = crate::rules::of_adapters(wrong.rule_sets.broken);
             assert_eq!(of_adapters, 0, "no adapter is guilty: {:?}", wrong.findings);
             finding.said.clone()
         });
         assert_eq!(said, "the part that changed a byte is the session, and has to be none");
     }
 
-    /// A part that is wrong all the time, as a bug in it is, ends a check with exit code 4 or, where a run
-    /// shows whose fault it is, as a failure of the lab.
+    /// A part that is wrong all the time, as a bug in it is, ends a check with exit code 4 or, if a
+    /// run shows which part is at fault, as a failure of the lab.
     #[test]
     fn a_check_by_a_lab_that_is_wrong_says_so() {
         for planted in Planted::ALL {

@@ -1,78 +1,78 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One scenario in one profile, and what is said of it.
+//! One scenario in one profile, and its verdict.
 
 use super::case::{Answers, Case, Deep, Seen, claims};
 use super::orders::{self, Orders, Searched};
-use super::{DEPARTURES_MAX, Make, Options, elsewhere, guided};
+use super::{DEVIATIONS_MAX, Make, Options, fresh_process, guided};
 use crate::adapters::{Guilty, caught};
 use crate::adversary::{Features, OF_NOTHING};
 use crate::bridge::crashes;
 use crate::choice::Coverage;
 use crate::contract::FlowId;
-use crate::gate::graver;
+use crate::gate::more_severe;
 use crate::replay;
 use crate::report::{self, EventReport, Size};
-use crate::rules::{Examiner, Finding, Marks, Verdict};
+use crate::rules::{Examiner, Finding, RuleSets, Verdict};
 use crate::scenario::{Profile, Scenario, Shown, is_disturbed};
 use crate::source::Source;
 use crate::trace::{Trace, TraceHash};
 
-/// Why a run says nothing of the adapters.
+/// Why a run is no evidence about the adapters.
 const LAB_PANICKED: &str = "the lab itself panicked, which is a bug of the lab";
 
 /// Why a run was not made.
 const BEHIND_A_CRASH: &str = "not made: the adapter's process crashed before";
 
-/// Why a run is not the same twice, if no rule says so.
+/// Why a run does not repeat, if no rule covers it.
 const UNSTEADY: &str = "a run of it does not repeat: it depends on something that is no choice";
 
-/// The number of no flow: what happens to the run as a whole.
+/// The flow number of events that concern the whole run.
 const RUN: FlowId = FlowId::new(0);
 
-/// A run of a scenario in a profile, and all that is said of it.
+/// A run of a scenario in a profile, with its verdict.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) scenario: &'static Scenario,
     pub(crate) seed: u64,
     pub(crate) verdict: Verdict,
-    /// Why, if that is not said by findings.
+    /// The reason of the verdict, if the findings do not give it.
     pub(crate) reason: Option<&'static str>,
-    /// How the process behind an adapter crashed in it, if it did.
+    /// How the process of an adapter crashed in it, if it did.
     pub(crate) crash: Option<&'static str>,
-    /// That it is not carried out, or panics, was expected.
+    /// Its failure to show the demand, or its panic, was expected.
     pub(crate) is_known: bool,
-    /// What was seen. `None`: it was not run, or did not come to its end.
+    /// The evidence. `None`: it was not run, or did not finish.
     pub(crate) seen: Option<Box<Evidence>>,
-    /// What it was made of, if it was run and something is wrong, until it has been told.
+    /// The case, if the run has something wrong, until the failure is reported.
     pub(crate) case: Option<Box<Case>>,
 }
 
-/// What is kept of a run that was examined.
+/// What is kept of an examined run.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     pub(crate) hash: TraceHash,
-    pub(crate) marks: Marks,
-    /// Broken rules that were expected to be.
+    pub(crate) rule_sets: RuleSets,
+    /// Expected violations.
     pub(crate) known: u128,
     pub(crate) findings: Vec<Finding>,
-    /// For each finding the last events until it, until they have been told.
+    /// For each finding the last events before it, until the failure is reported.
     pub(crate) last_events: Vec<Vec<EventReport>>,
     pub(crate) features: Features,
-    /// How much happened.
+    /// The size of the run.
     pub(crate) size: Size,
     /// Whether it showed what the scenario demands.
     pub(crate) shown: Shown,
     /// The adapters claim what the scenario needs.
     pub(crate) is_supported: bool,
-    /// A fresh process was asked, and said nothing of this run.
+    /// A fresh process was asked, and its output lacks this run.
     pub(crate) is_unproved: bool,
-    /// It is one of several orders: how many, and what of all.
+    /// It is one of several orders: how many, and how much of all orders they cover.
     pub(crate) orders: Option<Orders>,
-    /// An order was not the same when it was run again.
+    /// An order differed when it was run again.
     pub(crate) is_unsteady: bool,
-    /// How many events there were.
+    /// Number of events.
     pub(crate) events: u64,
-    /// What is wrong with the lab, by what the run left.
+    /// An error of the lab that the run shows.
     pub(crate) problem: Option<&'static str>,
 }
 
@@ -82,14 +82,14 @@ impl Evidence {
         self.shown == Shown::Otherwise
     }
 
-    /// What is said of its rules, but for those that were expected to be broken.
-    pub(crate) const fn unknown(&self, marks: Marks) -> Marks {
-        Marks { broken: marks.broken & !self.known, ..marks }
+    /// The rule sets without expected violations.
+    pub(crate) const fn unknown(&self, rule_sets: RuleSets) -> RuleSets {
+        RuleSets { broken: rule_sets.broken & !self.known, ..rule_sets }
     }
 }
 
 impl Run {
-    /// It was broken off by a panic, if there is a case not before it began.
+    /// A run that was aborted by a panic; `case` is `None` if it panicked before it began.
     pub(super) fn panicked(
         profile: &Profile,
         scenario: &'static Scenario,
@@ -110,19 +110,19 @@ impl Run {
         Self { scenario, seed, verdict, reason, crash, is_known: false, seen: None, case: None }
     }
 
-    /// It was not made: the process behind an adapter crashed in a run before it.
+    /// A run that was skipped: the process of an adapter crashed in an earlier run.
     pub(super) fn behind_a_crash(profile: &Profile, scenario: &'static Scenario) -> Self {
         let (verdict, reason) = (Verdict::Inconclusive, Some(BEHIND_A_CRASH));
         Self { verdict, reason, ..Self::new(profile, scenario) }
     }
 
-    /// The process behind an adapter crashed in it: what else is wrong may follow from that.
+    /// The process of an adapter crashed in it: other failures may be consequences.
     pub(super) fn crashed(&mut self, how: &'static str) {
         self.crash = Some(how);
         self.judge();
     }
 
-    /// Says what follows from what was seen, and from what is known.
+    /// Derives the verdict from the evidence and from the known failures.
     pub(super) fn judge(&mut self) {
         if let Some(how) = self.crash {
             self.verdict = if self.is_known { Verdict::KnownFail } else { Verdict::Fail };
@@ -139,7 +139,7 @@ impl Run {
             (self.verdict, self.reason) = (Verdict::LabError, Some(problem));
             return;
         }
-        let by_rules = Verdict::of(&seen.unknown(seen.marks));
+        let by_rules = Verdict::of(&seen.unknown(seen.rule_sets));
         let is_otherwise = seen.is_otherwise();
         let besides = [
             (
@@ -164,18 +164,18 @@ impl Run {
         (self.verdict, self.reason) = gravest((by_rules, None), besides);
     }
 
-    /// It failed, and nobody expected that.
+    /// It failed unexpectedly.
     pub(crate) const fn has_failed(&self) -> bool {
         self.verdict.is_failure()
     }
 
-    /// It has to be told to people: it failed, or a rule was broken that says what should be.
+    /// It must be reported to people: it failed, or violated a SHOULD rule.
     pub(super) fn is_wrong(&self) -> bool {
-        let is_broken = |seen: &Evidence| seen.unknown(seen.marks).broken != 0;
+        let is_broken = |seen: &Evidence| seen.unknown(seen.rule_sets).broken != 0;
         self.has_failed() || self.seen.as_deref().is_some_and(is_broken)
     }
 
-    /// What the adversary looks at. `None`: it was not run.
+    /// The features for the adversary. `None`: it was not run.
     pub(crate) fn features(&self) -> Option<&Features> {
         match &self.seen {
             Some(seen) => Some(&seen.features),
@@ -185,17 +185,17 @@ impl Run {
     }
 }
 
-/// The gravest of what is said: of what the rules say, and of all besides that holds. Of two that are
-/// as grave the first.
+/// The most severe of the verdict by the rules and of all other verdicts that apply. Of two that
+/// are equally severe, the first.
 pub(super) fn gravest<W, const N: usize>(
     by_rules: (Verdict, W),
     besides: [(bool, (Verdict, W)); N],
 ) -> (Verdict, W) {
     let holds = besides.into_iter().filter_map(|(holds, said)| holds.then_some(said));
-    holds.fold(by_rules, |all, one| if graver(all.0, one.0) == all.0 { all } else { one })
+    holds.fold(by_rules, |all, one| if more_severe(all.0, one.0) == all.0 { all } else { one })
 }
 
-/// What is run; or why the limits of the profile cannot carry it.
+/// The case of a scenario in a profile; or why the limits of the profile cannot carry it.
 pub(crate) fn case_of(
     make: Make<'_>,
     profile: &Profile,
@@ -211,7 +211,7 @@ pub(crate) fn case_of(
         plans: scenario.plans(&profile.config),
         behaviour: profile.behaviour(scenario),
         window_bytes: profile.window_bytes,
-        carrier: profile.carrier,
+        link: profile.link,
         faults: profile.faults,
     };
     let drawn = Answers::Drawn(profile.scheduler);
@@ -219,12 +219,12 @@ pub(crate) fn case_of(
     Ok(Case { run, limits, answers })
 }
 
-/// One scenario in one profile.
+/// Runs one scenario in one profile.
 pub(super) fn run(
     options: &Options<'_>,
     profile: &Profile,
     scenario: &'static Scenario,
-    said: Option<&elsewhere::Hashes>,
+    said: Option<&fresh_process::Hashes>,
     examiner: &mut Examiner,
 ) -> Run {
     let (make, run) = (options.make, Run::new(profile, scenario));
@@ -238,19 +238,20 @@ pub(super) fn run(
         true => Shown::Yes,
         false => scenario.demand.is_shown(trace, scenario.flows, behaviour),
     };
-    let elsewhere = said.map(|said| said.of(run.seed, scenario.name));
-    let mut seen = case.examine(make, elsewhere.flatten(), Deep::ALL, examiner);
+    let fresh_process = said.map(|said| said.of(run.seed, scenario.name));
+    let mut seen = case.examine(make, fresh_process.flatten(), Deep::ALL, examiner);
     let (mut orders, mut is_unsteady) = (None, false);
     if let Some(bounds) = scenario.orders {
-        let bounds = bounds.departing(options.departures_max);
+        let bounds = bounds.deviating(options.deviations_max);
         let is_otherwise = |trace: &Trace| shown_by(trace) == Shown::Otherwise;
-        if Verdict::of(&seen.marks).is_failure() || is_otherwise(&seen.trace) {
+        if Verdict::of(&seen.rule_sets).is_failure() || is_otherwise(&seen.trace) {
             orders = Some(Orders::of_the_first(bounds));
         } else {
             let searched = orders::search(&case, make, bounds, is_otherwise, examiner);
-            let Searched { orders: tried, marks, found } = searched;
+            let Searched { orders: tried, rule_sets, found } = searched;
             orders = Some(tried);
-            if let Some(found) = found.filter(|_| tried.has_failed() || seen.marks.broken == 0) {
+            if let Some(found) = found.filter(|_| tried.has_failed() || seen.rule_sets.broken == 0)
+            {
                 case.answers = Answers::Kept(found);
                 match caught(|| case.examine(make, None, Deep::ALL, examiner)) {
                     Ok(again) => seen = again,
@@ -259,20 +260,20 @@ pub(super) fn run(
                         return Run::panicked(profile, scenario, Some(case), guilty);
                     }
                 }
-                let is_wrong = seen.marks.broken != 0 || is_otherwise(&seen.trace);
+                let is_wrong = seen.rule_sets.broken != 0 || is_otherwise(&seen.trace);
                 is_unsteady = tried.coverage == Coverage::Diverged || !is_wrong;
             }
-            seen.marks = seen.marks.join(marks);
+            seen.rule_sets = seen.rule_sets.join(rule_sets);
         }
     }
     let shown = shown_by(&seen.trace);
-    let is_right = |seen: &Seen| seen.marks.broken == 0 && seen.problem.is_none();
+    let is_right = |seen: &Seen| seen.rule_sets.broken == 0 && seen.problem.is_none();
     if scenario.source == Source::Swarm && is_right(&seen) && !crashes::has_crashed() {
-        let runs = match options.departures_max {
-            DEPARTURES_MAX => guided::RUNS,
+        let runs = match options.deviations_max {
+            DEVIATIONS_MAX => guided::RUNS,
             _ => guided::RUNS_SLOW,
         };
-        let guided::Searched { marks, found, .. } = guided::search(&case, make, runs, examiner);
+        let guided::Searched { rule_sets, found, .. } = guided::search(&case, make, runs, examiner);
         if let Some(found) = found {
             case = found;
             match caught(|| case.examine(make, None, Deep::ALL, examiner)) {
@@ -284,12 +285,12 @@ pub(super) fn run(
             }
             is_unsteady = is_right(&seen);
         }
-        seen.marks = seen.marks.join(marks);
+        seen.rule_sets = seen.rule_sets.join(rule_sets);
     }
-    let Seen { hash, marks, findings, features, trace, problem, .. } = seen;
+    let Seen { hash, rule_sets, findings, features, trace, problem, .. } = seen;
     let evidence = Evidence {
         hash,
-        marks,
+        rule_sets,
         known: 0,
         last_events: last_events(&trace, &findings, shown),
         findings,
@@ -297,7 +298,7 @@ pub(super) fn run(
         size: Size::of(&trace),
         shown,
         is_supported,
-        is_unproved: elsewhere == Some(None),
+        is_unproved: fresh_process == Some(None),
         orders,
         is_unsteady,
         events: trace.events().len() as u64,
@@ -305,12 +306,12 @@ pub(super) fn run(
     };
     let mut run = Run { seen: Some(Box::new(evidence)), ..run };
     run.judge();
-    // One in which a process crashed is wrong whatever the rules say.
+    // A run in which a process crashed is wrong whatever the rules report.
     run.case = (run.is_wrong() || crashes::has_crashed()).then(|| Box::new(case));
     run
 }
 
-/// The last events until each finding; of a run that only was not carried out, the last ones.
+/// The last events before each finding; of a run that only missed its demand, its last ones.
 fn last_events(trace: &Trace, findings: &[Finding], shown: Shown) -> Vec<Vec<EventReport>> {
     match findings {
         [] if shown == Shown::Otherwise => {

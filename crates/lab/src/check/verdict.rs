@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Gates, from what was seen in all runs.
+//! Gates, from the evidence of all runs.
 
 use super::run::gravest;
 use super::{Agreements, Run, case_of};
 use crate::adversary::{Collapse, Features};
-use crate::gate::{Gate, GateResult, Mutant, MutantResult, Parity, graver, healthy};
+use crate::gate::{Gate, GateResult, MutantOutcome, MutantResult, Parity, healthy, more_severe};
 use crate::rules::{Verdict, bits};
 use crate::scenario::Profile;
-use crate::trace::Place;
+use crate::trace::Stage;
 
 /// All gates, in the order of reports.
 pub(super) fn gates(
     runs: &[Run],
     collapse: &Collapse,
-    mutants: &[Mutant],
+    mutants: &[MutantResult],
     agreements: &Agreements,
     parity: Option<GateResult>,
 ) -> Vec<GateResult> {
@@ -39,7 +39,7 @@ pub(super) fn collapse(runs: &[Run]) -> Collapse {
     })
 }
 
-/// What the memory adapters show in the same run.
+/// The features of the memory adapters in the same run.
 fn reference(run: &Run) -> Option<Features> {
     let case = case_of(&healthy, &Profile::draw(run.seed), run.scenario).ok()?;
     let (trace, _) = case.record(&healthy);
@@ -52,28 +52,30 @@ fn by_rules(gate: Gate, runs: &[Run]) -> GateResult {
     for run in runs.iter().filter(|run| run.verdict != Verdict::NotApplicable) {
         counted += 1;
         let (one, why) = of_run(gate, run);
-        exercised |= run.seen.as_ref().map_or(1, |seen| gate.marks(&seen.marks).exercised);
+        exercised |= run.seen.as_ref().map_or(1, |seen| gate.rule_sets(&seen.rule_sets).exercised);
         if one == Verdict::NotExercised {
             continue;
         }
         failed += u64::from(one.is_failure());
-        if graver(verdict, one) != verdict {
+        if more_severe(verdict, one) != verdict {
             reason = Some(format!("{}: {why}", run.scenario.name));
         }
-        verdict = graver(verdict, one);
+        verdict = more_severe(verdict, one);
     }
     if counted == 0 {
         let reason = Some("no scenario fits the limits of any profile".into());
         return GateResult { gate, verdict: Verdict::NotExercised, counted, failed, reason };
     }
     if exercised == 0 && verdict == Verdict::Pass {
-        (verdict, reason) =
-            (Verdict::NotExercised, Some("nothing happened that could have broken a rule".into()));
+        (verdict, reason) = (
+            Verdict::NotExercised,
+            Some("nothing happened that could have violated a rule".into()),
+        );
     }
     GateResult { gate, verdict, counted, failed, reason }
 }
 
-/// What one run says in this gate, and why.
+/// The verdict of one run in this gate, and its reason.
 fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
     if let (Gate::Correctness, Some(how)) = (gate, run.crash) {
         return (run.verdict, how);
@@ -82,7 +84,7 @@ fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
     if let Some(problem) = seen.problem {
         return (Verdict::LabError, problem);
     }
-    let all = gate.marks(&seen.marks);
+    let all = gate.rule_sets(&seen.rule_sets);
     let unknown = seen.unknown(all);
     let finding = seen.findings.iter().find(|it| unknown.broken & bits([it.rule]) != 0);
     let by_rules = (Verdict::of(&unknown), finding.map_or("", |finding| finding.rule));
@@ -103,14 +105,14 @@ fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
     gravest(by_rules, besides)
 }
 
-/// The same, unless nothing was agreed on before.
+/// The same result, unless the negotiation failed.
 fn negotiated(result: GateResult, agreements: &Agreements) -> GateResult {
     let Some((place, disagreement)) = agreements.disagreement() else { return result };
-    let verdict = graver(result.verdict, disagreement.verdict());
+    let verdict = more_severe(result.verdict, disagreement.verdict());
     if verdict == result.verdict {
         return result;
     }
-    let place = if place == Place::Egress { "egress" } else { "ingress" };
+    let place = if place == Stage::Egress { "egress" } else { "ingress" };
     GateResult { verdict, reason: Some(format!("{place}: {disagreement}")), ..result }
 }
 
@@ -130,19 +132,19 @@ fn collapsed(collapse: &Collapse) -> GateResult {
     GateResult { gate, verdict, counted: collapse.runs, failed, reason }
 }
 
-fn detection(mutants: &[Mutant]) -> GateResult {
-    let tried = mutants.iter().filter(|mutant| mutant.result != MutantResult::NotTried);
+fn detection(mutants: &[MutantResult]) -> GateResult {
+    let tried = mutants.iter().filter(|mutant| mutant.outcome != MutantOutcome::NotTried);
     let counted = tried.count() as u64;
-    let mut missed = mutants.iter().filter(|mutant| mutant.result == MutantResult::Missed);
-    let first = missed.clone().next();
-    let failed = missed.by_ref().count() as u64;
+    let mut survivors = mutants.iter().filter(|mutant| mutant.outcome == MutantOutcome::Survived);
+    let first = survivors.clone().next();
+    let failed = survivors.by_ref().count() as u64;
     let verdict = match (counted, failed) {
         (0, _) => Verdict::NotExercised,
         (_, 0) => Verdict::Pass,
-        // It is the lab that does not see.
+        // The lab is at fault, not the adapter under test.
         (_, _) => Verdict::LabError,
     };
-    let reason = first.map(|mutant| format!("{} is not found", mutant.name));
+    let reason = first.map(|mutant| format!("{} survived", mutant.name));
     GateResult { gate: Gate::MutantDetection, verdict, counted, failed, reason }
 }
 
@@ -151,17 +153,17 @@ mod tests {
     use super::*;
     use crate::check::run::Evidence;
     use crate::report::Size;
-    use crate::rules::{CATALOGUE, Level, Marks, Rule, Subject};
+    use crate::rules::{CATALOGUE, Level, Rule, RuleSets, Subject};
     use crate::scenario::{SCENARIOS, Shown};
     use crate::trace::TraceHash;
 
-    /// A run in which all rules had occasion, and these were broken.
+    /// A run in which all rules had occasion, and these were violated.
     fn run(broken: &[&str], change: impl FnOnce(&mut Evidence)) -> Run {
         let all = u128::MAX >> (128 - CATALOGUE.len());
         let broken = bits(broken.iter().copied());
         let mut seen = Evidence {
             hash: TraceHash::default(),
-            marks: Marks { applicable: all, exercised: all, broken },
+            rule_sets: RuleSets { applicable: all, exercised: all, broken },
             known: 0,
             findings: Vec::new(),
             last_events: Vec::new(),
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn who_breaks_what_should_be_is_told_and_does_not_fail() {
+    fn a_violation_of_a_should_rule_is_reported_and_does_not_fail() {
         for rule in rules(Subject::Adapter, Level::Should) {
             let runs = [run(&[], |_| ()), run(&[rule.id], |_| ())];
             assert_eq!(runs[1].verdict, Verdict::NonStrict, "{}", rule.id);
@@ -242,7 +244,7 @@ mod tests {
         }
     }
 
-    /// What is known of a run hides nothing else that is wrong with it.
+    /// A known failure of a run hides no other failure.
     #[test]
     fn of_what_is_said_of_a_run_the_gravest_counts() {
         let known = |seen: &mut Evidence| seen.known = bits(["INT-04"]);
@@ -258,7 +260,7 @@ mod tests {
         assert_eq!(runs[0].verdict, Verdict::Fail);
         assert_eq!(gate(Gate::SequenceIntegrity, &runs), (Verdict::Fail, 1, 1));
 
-        // Nothing can be said of it, which is no failure of the adapter.
+        // There is no evidence, which is no failure of the adapter.
         let unproved = |seen: &mut Evidence| {
             known(seen);
             seen.is_unproved = true;
@@ -275,25 +277,25 @@ mod tests {
     }
 
     #[test]
-    fn a_saboteur_that_is_missed_is_a_mistake_of_the_lab() {
-        let mutant = |name, result| Mutant { name, result };
-        let found = || mutant("found", MutantResult::Found(vec!["INT-01"]));
-        let (missed, idle) =
-            (mutant("missed", MutantResult::Missed), mutant("idle", MutantResult::NotTried));
-        let said = |mutants: &[Mutant]| {
+    fn a_mutant_that_survives_is_an_error_of_the_lab() {
+        let mutant = |name, outcome| MutantResult { name, outcome };
+        let killed = || mutant("killed", MutantOutcome::Killed(vec!["INT-01"]));
+        let (survived, idle) =
+            (mutant("survived", MutantOutcome::Survived), mutant("idle", MutantOutcome::NotTried));
+        let gate = |mutants: &[MutantResult]| {
             let GateResult { verdict, counted, failed, .. } = detection(mutants);
             (verdict, counted, failed)
         };
-        assert_eq!(said(&[found(), idle.clone()]), (Verdict::Pass, 1, 0));
-        assert_eq!(said(&[found(), missed, found()]), (Verdict::LabError, 3, 1));
-        assert_eq!(said(&[idle]), (Verdict::NotExercised, 0, 0));
+        assert_eq!(gate(&[killed(), idle.clone()]), (Verdict::Pass, 1, 0));
+        assert_eq!(gate(&[killed(), survived, killed()]), (Verdict::LabError, 3, 1));
+        assert_eq!(gate(&[idle]), (Verdict::NotExercised, 0, 0));
     }
 
     #[test]
     fn a_gate_without_an_occasion_does_not_pass() {
         let idle = |of: Gate| {
             move |seen: &mut Evidence| {
-                seen.marks.exercised &= !of.marks(&seen.marks).exercised;
+                seen.rule_sets.exercised &= !of.rule_sets(&seen.rule_sets).exercised;
             }
         };
         for of in OF_RUNS {

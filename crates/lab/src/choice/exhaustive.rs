@@ -1,48 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! All runs of a small setup, one after the other.
+//! All runs of a small setup, one after another.
 //!
 //! ```text
-//!                 ·            decision 1: who goes next, of three
+//!                 ·            decision 1: which of three goes next
 //!              0/ 1│ \2
 //!              ·   ·   ·       decision 2, of as many as can go there
 //!            0/ \1 …   …
 //!            ·   ·             … and beyond `depth_max`, 0 all the way
 //! ```
 //!
-//! Depth first: a run takes the path that it is told, and the first alternative behind its end; then
-//! the last decision that has another alternative takes it. Nothing is kept but the path, because the
+//! Depth first: a run follows a given path and takes the first alternative after its end; then the
+//! last decision that has another alternative takes that one. Only the path is kept, because the
 //! same path gives the same run (stateless search: Godefroid, 1997).
 //!
-//! A whole tree is large even for one flow. It is cut in two ways that keep what matters: by depth, and
-//! by the number of answers in one run that are not 0, which are those in which a run departs from the
-//! plainest (delay bounding: Emmi, Qadeer and Rakamarić, 2011). Most defects of an order need two.
+//! The whole tree is large even for one flow. Two bounds cut it and keep what matters: the depth,
+//! and the number of answers in one run that are not 0, which are its deviations from the default
+//! schedule (delay bounding: Emmi, Qadeer and Rakamarić, 2011). Most ordering defects need two.
 //!
 //! # Invariants
 //!
-//! 1. No two runs take the same path, and a search that says [`Coverage::All`] took every path.
-//! 2. What was asked on the way is asked again: a run that does not is not decided by its choices, and
-//!    the search says [`Coverage::Diverged`].
+//! 1. No two runs take the same path, and a search that ends with [`Coverage::All`] took every
+//!    path.
+//! 2. A path is asked the same questions as before. If a run asks others, it depends on something
+//!    besides its choices, and the search ends with [`Coverage::Diverged`].
 
 use std::ops::ControlFlow;
 
 use super::Choices;
 
-/// How much of the tree is searched.
+/// Bounds of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Runs, at most.
+    /// Maximum number of runs.
     pub runs_max: u64,
-    /// Decisions from the beginning that are tried in every way; later ones are 0.
+    /// Decisions, counted from the start of a run, that are tried in every way. Later ones are 0.
     pub depth_max: u32,
-    /// Of those, how many in one run are not 0, at most.
-    pub departures_max: u32,
-    /// Not only who goes next is tried, but also whether something happens, and for how much the least
-    /// and the most.
+    /// Maximum number of these decisions that are not 0 in one run.
+    pub deviations_max: u32,
+    /// Also tries whether something happens, and the least and the most of each amount. Without it,
+    /// only the order of tasks and flows is tried.
     pub tries_amounts: bool,
 }
 
 impl Coverage {
-    /// As reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,61 +57,61 @@ impl Coverage {
 }
 
 impl Bounds {
-    /// The flows of a setup that is searched, at most: with more, nothing is ever searched through.
+    /// Maximum number of flows of a setup that is searched. With more, no search would finish.
     pub const FLOWS_MAX: usize = 3;
 
-    /// All orders of so many flows that depart three times from the plainest: some thousand runs a
-    /// flow. `None`: with so many flows there are too many.
+    /// All orders of this many flows with up to three deviations from the default schedule: some
+    /// thousand runs per flow. `None`: there are too many flows.
     #[must_use]
     pub const fn of_flows(flows: usize) -> Option<Self> {
         if flows > Self::FLOWS_MAX {
             return None;
         }
-        Some(Self { runs_max: 1 << 16, depth_max: 64, departures_max: 3, tries_amounts: false })
+        Some(Self { runs_max: 1 << 16, depth_max: 64, deviations_max: 3, tries_amounts: false })
     }
 
-    /// The same with no more departures than so many.
-    pub(crate) fn departing(self, departures_max: u32) -> Self {
-        Self { departures_max: self.departures_max.min(departures_max), ..self }
+    /// The same bounds with at most this many deviations.
+    pub(crate) fn deviating(self, deviations_max: u32) -> Self {
+        Self { deviations_max: self.deviations_max.min(deviations_max), ..self }
     }
 
-    /// Everything, until so many runs.
+    /// Everything, up to this many runs.
     #[must_use]
     pub const fn all(runs_max: u64) -> Self {
-        let (depth_max, departures_max) = (u32::MAX, u32::MAX);
-        Self { runs_max, depth_max, departures_max, tries_amounts: false }
+        let (depth_max, deviations_max) = (u32::MAX, u32::MAX);
+        Self { runs_max, depth_max, deviations_max, tries_amounts: false }
     }
 }
 
-/// How much was searched.
+/// How much of the tree was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coverage {
-    /// Every path of what is tried: all orders, and with [`Bounds::tries_amounts`] the least and the
-    /// most of all amounts.
+    /// Every path: all orders, and with [`Bounds::tries_amounts`] the least and the most of all
+    /// amounts.
     All,
-    /// Every path within `depth_max` and `departures_max`; there are others.
+    /// Every path within `depth_max` and `deviations_max`; there are others.
     Bounded,
-    /// As many as `runs_max` allows; there are others.
+    /// As many paths as `runs_max` allows; there are others.
     RunsMax,
-    /// Until it was stopped.
+    /// All paths until the callback stopped the search.
     Stopped,
-    /// Until a run that did not repeat: it depends on something that is no choice.
+    /// All paths until a run that did not repeat: it depends on something that is not a choice.
     Diverged,
 }
 
-/// What came of a search.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explored<B> {
-    /// How many runs.
+    /// Number of runs.
     pub runs: u64,
-    /// How much of the tree they are.
+    /// How much of the tree they cover.
     pub coverage: Coverage,
-    /// With what it was stopped.
+    /// The value with which the callback stopped the search.
     pub found: Option<B>,
 }
 
-/// Calls `run` with the choices of one path after the other. They record: who wants to keep a run takes
-/// [`Choices::recorded`] along when it stops the search.
+/// Calls `run` with the choices of one path after another. The choices record: to keep a run, take
+/// [`Choices::recorded`] when stopping the search.
 pub fn explore<B>(
     bounds: Bounds,
     mut run: impl FnMut(&mut Choices) -> ControlFlow<B>,
@@ -128,7 +129,7 @@ pub fn explore<B>(
             return Explored { runs, coverage: Coverage::Stopped, found: Some(found) };
         }
         let super::Source::Walk(walked) = choices.source else {
-            // Somebody put other choices in their place.
+            // `run` replaced the choices.
             return Explored { runs, coverage: Coverage::Diverged, found: None };
         };
         walk = *walked;
@@ -136,7 +137,7 @@ pub fn explore<B>(
             return Explored { runs, coverage: Coverage::Diverged, found: None };
         }
         let goes_on = walk.turn();
-        // What is left out may be known only when there is no other path.
+        // Whether a path was cut is only known when no path is left.
         is_cut |= walk.is_cut;
         if !goes_on {
             let coverage = if is_cut { Coverage::Bounded } else { Coverage::All };
@@ -157,11 +158,11 @@ struct Fork {
 pub(super) struct Walk {
     bounds: Bounds,
     path: Vec<Fork>,
-    /// Decisions until here.
+    /// Decisions so far.
     at: usize,
-    /// How many of the path are not 0.
-    departures: u32,
-    /// Something was not tried.
+    /// Decisions of the path that are not 0.
+    deviations: u32,
+    /// An alternative was not tried.
     is_cut: bool,
     is_diverged: bool,
 }
@@ -169,10 +170,10 @@ pub(super) struct Walk {
 impl Walk {
     const fn new(bounds: Bounds) -> Self {
         let (is_cut, is_diverged) = (false, false);
-        Self { bounds, path: Vec::new(), at: 0, departures: 0, is_cut, is_diverged }
+        Self { bounds, path: Vec::new(), at: 0, deviations: 0, is_cut, is_diverged }
     }
 
-    /// One of so many, of which there are two at least.
+    /// One of `alternatives`, of which there are at least two.
     pub(super) fn next(&mut self, alternatives: u32) -> u32 {
         if self.at >= self.bounds.depth_max as usize {
             self.is_cut = true;
@@ -192,29 +193,29 @@ impl Walk {
         taken
     }
 
-    /// A number below a bound, which is 2 at least: the least or the most.
+    /// A number below a bound of at least 2: the least or the most.
     pub(super) fn amount(&mut self, bound: u32) -> u32 {
         if self.bounds.tries_amounts { self.next(2) * (bound - 1) } else { 0 }
     }
 
-    /// What says that something does not happen that does so in `of`, or that it does.
+    /// The answer that makes an event with a chance of one in `of` not happen, or happen.
     pub(super) fn chance(&mut self, of: u32) -> u32 {
         if self.bounds.tries_amounts { self.next(2) * of.saturating_sub(1) } else { 0 }
     }
 
-    /// Goes to the next path. False: there is none.
+    /// Goes to the next path; returns false if there is none.
     fn turn(&mut self) -> bool {
         self.at = 0;
         while let Some(fork) = self.path.pop() {
             if fork.taken + 1 < fork.alternatives {
-                if fork.taken > 0 || self.departures < self.bounds.departures_max {
-                    self.departures += u32::from(fork.taken == 0);
+                if fork.taken > 0 || self.deviations < self.bounds.deviations_max {
+                    self.deviations += u32::from(fork.taken == 0);
                     self.path.push(Fork { taken: fork.taken + 1, ..fork });
                     return true;
                 }
                 self.is_cut = true;
             }
-            self.departures -= u32::from(fork.taken > 0);
+            self.deviations -= u32::from(fork.taken > 0);
         }
         false
     }
@@ -226,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// Two tasks of some steps each; every order of their steps is a path.
+    /// Two tasks of some steps each. Every order of their steps is a path.
     fn orders(steps: [u8; 2], bounds: Bounds) -> (BTreeSet<Vec<u8>>, Explored<()>) {
         let mut seen = BTreeSet::new();
         let explored = explore(bounds, |choices| {
@@ -261,41 +262,41 @@ mod tests {
         let two = Bounds { depth_max: 2, ..Bounds::all(1000) };
         let (seen, explored) = orders([3, 4], two);
         assert_eq!((seen.len(), explored.coverage), (4, Coverage::Bounded));
-        // No departure: the plainest. One: it, and one for each decision on its way.
-        let least = Bounds { departures_max: 0, ..Bounds::all(1000) };
+        // No deviation: the default schedule. One: that, and one more for each decision on its way.
+        let least = Bounds { deviations_max: 0, ..Bounds::all(1000) };
         assert_eq!(orders([3, 4], least).0.len(), 1);
-        let one = Bounds { departures_max: 1, ..Bounds::all(1000) };
+        let one = Bounds { deviations_max: 1, ..Bounds::all(1000) };
         let (seen, explored) = orders([3, 4], one);
         assert_eq!((seen.len(), explored.coverage), (4, Coverage::Bounded));
-        // As many as there are decisions is no bound.
-        let six = Bounds { departures_max: 6, ..Bounds::all(1000) };
+        // A bound as high as the number of decisions has no effect.
+        let six = Bounds { deviations_max: 6, ..Bounds::all(1000) };
         assert_eq!(orders([3, 4], six).1.coverage, Coverage::All);
     }
 
-    /// Of all orders, written down one by one, those that are within the bounds, and no other.
+    /// The runs taken are exactly the orders, enumerated one by one, that are within the bounds.
     #[test]
     fn what_is_taken_is_what_the_bounds_allow() {
         let (all, _) = orders([3, 4], Bounds::all(1000));
-        // Where somebody went who was not the first of those who could, among the choices.
-        let departures = |order: &Vec<u8>| {
-            let (mut left, mut at, mut departures) = ([3, 4], 0, Vec::new());
+        // Positions at which the task was not the first of those that could run, among the choices.
+        let deviations = |order: &Vec<u8>| {
+            let (mut left, mut at, mut deviations) = ([3, 4], 0, Vec::new());
             for task in order {
                 if left.iter().all(|left| *left > 0) {
-                    departures.extend((*task != 0).then_some(at));
+                    deviations.extend((*task != 0).then_some(at));
                     at += 1;
                 }
                 left[usize::from(*task)] -= 1;
             }
-            departures
+            deviations
         };
-        for departures_max in 0..7 {
+        for deviations_max in 0..7 {
             for depth_max in 0..7 {
-                let bounds = Bounds { depth_max, departures_max, ..Bounds::all(1000) };
+                let bounds = Bounds { depth_max, deviations_max, ..Bounds::all(1000) };
                 let (seen, explored) = orders([3, 4], bounds);
                 let is_within = |order: &&Vec<u8>| {
-                    let departures = departures(order);
-                    departures.len() <= departures_max as usize
-                        && departures.last().is_none_or(|last| *last < depth_max)
+                    let deviations = deviations(order);
+                    deviations.len() <= deviations_max as usize
+                        && deviations.last().is_none_or(|last| *last < depth_max)
                 };
                 let expected: BTreeSet<_> = all.iter().filter(is_within).cloned().collect();
                 assert_eq!(seen, expected, "{bounds:?}");

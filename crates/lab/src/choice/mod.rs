@@ -2,32 +2,33 @@
 //! Every decision of a run.
 //!
 //! ```text
-//!                    who goes next        how much, whether
+//!                    which goes next      how much, whether
 //!   seed, scheduler ──► schedule(tasks) ──┬── below(n), happens(…) ──► the run, recorded if asked
 //!                       next_flow(line) ──┘
 //!   recording ────────► the same questions ─────────────────────────► the same run
 //! ```
 //!
-//! A run asks for all that is not decided by its inputs: who goes next, how much is taken, whether a
-//! fault strikes. The answers are a list of small numbers, of which 0 is always the plainest: the
-//! first in line, all of it, no fault. So a failure is made small by making the list short and its
-//! numbers small, as in Hypothesis (MacIver and Donaldson, 2020), whatever the run does with them;
-//! and a recording outlives changes of the generator that made it.
+//! A run asks for every decision that its inputs leave open: which task goes next, how much is
+//! taken, whether a fault is injected. The answers are a list of small numbers, in which 0 is
+//! always the simplest choice: the first in line, all of it, no fault. So a failure is shrunk by
+//! making the list short and its numbers small, as in Hypothesis (MacIver and Donaldson, 2020),
+//! whatever the run does with them; and a recording remains valid when the generator that made it
+//! changes.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `random` | numbers from a seed |
-//! | `scheduler` | who goes next: by turns, at random, or as `pct` says |
+//! | `scheduler` | which task or flow goes next: round robin, random, or by `pct` |
 //! | `pct` | priorities that change at a few points |
-//! | `exhaustive` | all runs of a small setup, one after the other |
+//! | `exhaustive` | all runs of a small setup, one after another |
 //!
 //! # Invariants
 //!
 //! 1. The same source of choices and the same inputs give the same run.
-//! 2. A recording that is too short goes on with zeros, and a number that is too large is taken
+//! 2. A recording that is too short continues with zeros, and a number that is too large is taken
 //!    modulo: every list of numbers is a run.
-//! 3. Whoever decided it, what is recorded of "who goes next" is the place among those who could.
-//!    So a recording repeats the run without the scheduler that made it.
+//! 3. For the question which task goes next, the recording holds the position among the enabled
+//!    ones, whatever scheduler decided it. So a recording repeats the run without that scheduler.
 
 mod exhaustive;
 mod pct;
@@ -47,11 +48,11 @@ use self::scheduler::RoundRobin;
 enum Source {
     /// All of them from a seed.
     Seed(Random),
-    /// Turns; the rest from a seed.
+    /// Round robin; the rest from a seed.
     RoundRobin(Random, RoundRobin),
     /// Priorities; the rest from a seed.
     Pct(Random, Box<Pct>),
-    /// As recorded.
+    /// A recording.
     Recording { answers: Vec<u32>, at: usize },
     /// A path in the tree of all decisions.
     Walk(Box<Walk>),
@@ -63,18 +64,18 @@ pub struct Choices {
     source: Source,
     recorded: Option<Vec<u32>>,
     asked: u64,
-    /// All of them from a seed, and nothing is recorded: as most are.
+    /// All answers come from a seed and none is recorded, as in most runs.
     is_plain: bool,
 }
 
 impl Choices {
-    /// Drawn from a seed.
+    /// All answers drawn from a seed.
     #[must_use]
     pub const fn seeded(seed: u64) -> Self {
         Self::of(Source::Seed(Random::new(seed)))
     }
 
-    /// Who goes next is decided by a scheduler, the rest drawn from a seed.
+    /// The scheduler decides which task goes next; the rest is drawn from a seed.
     #[must_use]
     pub fn scheduled(seed: u64, scheduler: Scheduler) -> Self {
         let random = Random::new(seed);
@@ -88,7 +89,7 @@ impl Choices {
         })
     }
 
-    /// As recorded.
+    /// Answers from a recording.
     #[must_use]
     pub const fn replayed(answers: Vec<u32>) -> Self {
         Self::of(Source::Recording { answers, at: 0 })
@@ -103,7 +104,7 @@ impl Choices {
         Self { source, recorded: None, asked: 0, is_plain }
     }
 
-    /// The same, recording what is answered.
+    /// The same choices, with all answers recorded.
     #[must_use]
     pub fn recording(mut self) -> Self {
         self.recorded = Some(Vec::new());
@@ -111,35 +112,35 @@ impl Choices {
         self
     }
 
-    /// Who goes next of the tasks for which there is something to do: a place in `enabled`, 0 if it
-    /// has one task or none, without a decision. The numbers in it are ascending.
+    /// Picks the next task: a position in `enabled`, whose numbers are ascending. With at most one
+    /// task it is 0, without a decision.
     #[inline]
     pub fn schedule(&mut self, enabled: &[u8]) -> usize {
         let task = move |at: u32| enabled.get(at as usize).copied().unwrap_or(0);
-        self.who(enabled.len() as u32, move |at| task(at).into()) as usize
+        self.pick(enabled.len() as u32, move |at| task(at).into()) as usize
     }
 
-    /// Who goes next of the flows in a line of so many, of which `number` says which stands at a
-    /// place. The first has waited the longest.
+    /// Picks the next flow of a wait queue of `count` flows; `number` gives the flow at a position.
+    /// The first one has waited the longest.
     #[inline]
     pub fn next_flow(&mut self, count: usize, number: impl Fn(usize) -> u32) -> usize {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.who(count, move |at| FLOWS | number(at as usize)) as usize
+        self.pick(count, move |at| FLOWS | number(at as usize)) as usize
     }
 
     #[inline]
-    fn who(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
+    fn pick(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
         match &mut self.source {
             Source::Seed(random) if self.is_plain => {
                 self.asked += u64::from(count > 1);
                 random.below_if_any(count)
             }
-            _ => self.other_who(count, id),
+            _ => self.pick_other(count, id),
         }
     }
 
     #[inline(never)]
-    fn other_who(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
+    fn pick_other(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
         let decided = match &mut self.source {
             Source::RoundRobin(_, turns) => turns.next(count, id),
             Source::Pct(_, pct) => pct.next(count, id),
@@ -154,7 +155,7 @@ impl Choices {
         decided
     }
 
-    /// A number below `bound`; 0 if the bound is 0 or 1, without a decision.
+    /// A number below `bound`. If the bound is 0 or 1, it is 0 without a decision.
     #[inline]
     pub fn below(&mut self, bound: u32) -> u32 {
         if bound <= 1 {
@@ -186,7 +187,7 @@ impl Choices {
         answer
     }
 
-    /// Whether something happens that does so `times` in `of`. 0 is no.
+    /// Whether an event with a chance of `times` in `of` happens. 0 is no.
     #[inline]
     pub fn happens(&mut self, times: u32, of: u32) -> bool {
         if times == 0 {
@@ -215,13 +216,13 @@ impl Choices {
         }
     }
 
-    /// How many decisions there were.
+    /// Number of decisions so far.
     #[must_use]
     pub const fn asked(&self) -> u64 {
         self.asked
     }
 
-    /// What was answered, without zeros at the end, which need not be said.
+    /// The answers, without trailing zeros.
     #[must_use]
     pub fn into_recording(self) -> Vec<u32> {
         let mut recorded = self.recorded.unwrap_or_default();
@@ -229,22 +230,22 @@ impl Choices {
         recorded
     }
 
-    /// What was answered until here.
+    /// The answers so far.
     #[must_use]
     pub fn recorded(&self) -> &[u32] {
         self.recorded.as_deref().unwrap_or_default()
     }
 }
 
-/// Takes the zeros at the end away, which need not be said.
+/// Removes trailing zeros, which a recording does not need.
 pub(crate) fn trim(answers: &mut Vec<u32>) {
     let used = answers.iter().rposition(|answer| *answer != 0).map_or(0, |last| last + 1);
     answers.truncate(used);
 }
 
-/// Ids of flows begin here; those below are tasks.
+/// Ids from here on are flows; those below are tasks.
 const FLOWS: u32 = 1 << 31;
-/// What PCT draws from.
+/// The stream of random numbers that PCT draws from.
 const PCT: u64 = 1;
 
 #[cfg(test)]
@@ -288,14 +289,14 @@ mod tests {
     fn every_list_is_a_run() {
         let mut short = Choices::replayed(vec![5, 1000]);
         assert_eq!([short.below(4), short.below(7), short.below(9)], [1, 6, 0]);
-        let mut who = Choices::replayed(vec![5, 1000]);
-        assert_eq!(who.schedule(&[3, 4, 8]), 2);
-        assert_eq!(who.next_flow(7, |_| 1), 6);
-        assert_eq!(who.schedule(&[3, 4]), 0);
+        let mut choices = Choices::replayed(vec![5, 1000]);
+        assert_eq!(choices.schedule(&[3, 4, 8]), 2);
+        assert_eq!(choices.next_flow(7, |_| 1), 6);
+        assert_eq!(choices.schedule(&[3, 4]), 0);
     }
 
     #[test]
-    fn who_is_alone_is_no_decision() {
+    fn a_single_task_is_no_decision() {
         for choices in all(3) {
             let mut choices = choices.recording();
             assert_eq!((choices.schedule(&[]), choices.schedule(&[6])), (0, 0));

@@ -4,41 +4,43 @@
 //! ```text
 //!   priorities, of n:   ┌── drawn from the seed, all others below ──┐
 //!                       │  T3   F1   T7   F2 …                      │  the highest goes
-//!                       ├── whoever went at change point i ─────────┤
+//!                       ├── the one that went at change point i ────┤
 //!                       │  i = changes … 2 1                        │
 //!                       └───────────────────────────────────────────┘
-//!   steps:  0 ──── change ─────── change ──────── steps ──── turns, without end
+//!   steps:  0 ──── change ─────── change ──────── steps ──── round robin, without end
 //! ```
 //!
-//! Who can go and has the highest priority goes. Each has one drawn at random, and at some steps, drawn
-//! at random too, whoever went falls below all those who have not fallen there. A defect that shows
-//! when d certain steps come in a certain order is found in a run of k steps of n tasks with d − 1
-//! changes at least once in n·k^(d−1), however unlikely the order would be under random choices.
+//! The enabled task with the highest priority goes. Each priority is drawn at random, and at some
+//! steps, drawn at random too, the task that goes falls below all those that have not fallen at
+//! such a step. A defect that shows when d certain steps come in a certain order is found in a run
+//! of k steps of n tasks with d − 1 changes with a chance of at least one in n·k^(d−1), however
+//! unlikely the order is under random choices.
 //!
-//! A step is a question of who goes next. Those who go are the tasks of a run and its flows, a flow
-//! with the same priority in each line.
+//! A step is one question which task or flow goes next. A flow has the same priority in each wait
+//! queue.
 //!
 //! # Invariants
 //!
-//! 1. A priority is decided by the seed and the id alone: who comes later takes none from others.
-//! 2. Behind `steps` steps turns are taken. Priorities starve whom they like; a run in which somebody
-//!    must end in time needs a scheduler that is fair at last.
+//! 1. A priority depends on the seed and the id alone: a task that arrives later does not change
+//!    those of others.
+//! 2. After `steps` steps the scheduler is round robin. Priorities can starve a task; a run with a
+//!    time limit needs a scheduler that becomes fair.
 
 use super::Random;
 use super::scheduler::RoundRobin;
 
-/// Change points of a run, at most.
+/// Maximum number of change points in a run.
 const CHANGES_MAX: u32 = 64;
 
 /// Priorities that change at a few points.
 #[derive(Debug)]
 pub(super) struct Pct {
     priorities: Random,
-    /// Steps at which whoever went falls; the place among them is the new priority.
+    /// Steps at which the task that goes falls; the index among them is its new priority.
     changes: Vec<u32>,
     step: u32,
     steps: u32,
-    /// Who fell, and where to.
+    /// The tasks that fell, each with its new priority.
     fallen: Vec<(u32, usize)>,
     turns: RoundRobin,
 }
@@ -50,12 +52,12 @@ impl Pct {
         Self { priorities: random, changes, step: 0, steps, fallen: Vec::new(), turns }
     }
 
-    /// The place of the one with the highest priority, of so many.
+    /// The position of the task with the highest priority, of `count`.
     pub(super) fn next(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
         if self.step >= self.steps {
             return self.turns.next(count, id);
         }
-        // Of two with the same, the first.
+        // Of two with the same priority, the first.
         let first = (0..count).rev().max_by_key(|at| self.priority(id(*at)));
         let Some(chosen) = first else { return 0 };
         for (rank, at) in self.changes.iter().enumerate() {
@@ -69,7 +71,7 @@ impl Pct {
         chosen
     }
 
-    /// Those that have not fallen are above those that have.
+    /// Tasks that have not fallen are above those that have.
     fn priority(&self, id: u32) -> (bool, u64) {
         match self.fallen.iter().find(|(fallen, _)| *fallen == id) {
             Some((_, rank)) => (false, *rank as u64),
@@ -82,7 +84,7 @@ impl Pct {
 mod tests {
     use super::super::{Choices, Scheduler};
 
-    /// Whom a scheduler lets go, of those that always can.
+    /// The tasks that a scheduler picks when all of them are always enabled.
     fn went(seed: u64, tasks: u8, changes: u32, steps: u32, asked: usize) -> Vec<u8> {
         let all: Vec<u8> = (0..tasks).collect();
         let mut choices = Choices::scheduled(seed, Scheduler::Pct { changes, steps });
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_changes_at_the_points_and_nowhere_else() {
+    fn the_order_changes_at_the_points_and_nowhere_else() {
         let mut counts = [0; 4];
         let mut places = [0; 4];
         for seed in 0..1000 {
@@ -113,17 +115,17 @@ mod tests {
                 places[at / 10] += 1;
             }
         }
-        // Fewer, if points fell on one step, or on the last.
+        // Fewer if two points fell on one step, or on the last one.
         assert!(counts[3] > 800 && counts[0] == 0, "{counts:?}");
         assert!(places.iter().all(|count| (600..900).contains(count)), "{places:?}");
     }
 
     #[test]
-    fn who_fell_goes_when_nobody_else_can_and_stays_below_who_did_not() {
+    fn a_fallen_task_goes_only_when_no_other_can() {
         for seed in 0..200 {
             let mut choices = Choices::scheduled(seed, Scheduler::Pct { changes: 1, steps: 30 });
             let both: Vec<_> = (0..29).map(|_| choices.schedule(&[4, 9])).collect();
-            // The one that fell, and whoever came up for it.
+            // The task that fell, and the one that took its place.
             let [first, last] = [both[0], both[28]];
             let at = both.iter().position(|went| *went != first).unwrap_or(29);
             assert!(both[at..].iter().all(|went| *went == last), "{both:?}");
@@ -141,8 +143,8 @@ mod tests {
         }));
     }
 
-    /// The paper's promise, on its own example: T1 must do its last step before T2's first, with T2
-    /// able to go from the beginning. Random choices do so once in 2²⁰.
+    /// The paper's guarantee, on its own example: T1 must do its last step before T2's first, with
+    /// T2 enabled from the beginning. Random choices do so once in 2²⁰ runs.
     #[test]
     fn an_order_that_is_unlikely_at_random_is_found_in_half_of_the_runs() {
         let is_found = |scheduler: Scheduler, seed: u64| {

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Numbers from a seed: SplitMix64 (Steele, Lea and Flood, 2014).
 //!
-//! Written here and not taken from a library: what a seed gives is a promise of this crate's, and
-//! must not change with a dependency.
+//! It is written here and not taken from a library: the numbers that a seed gives are a guarantee
+//! of this crate, and must not change with a dependency.
 
 use crate::pattern::{GOLDEN, mix};
 
-/// Numbers from a seed.
+/// A sequence of pseudo-random numbers.
 #[derive(Debug, Clone)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// The numbers of this seed.
+    /// The sequence of this seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// Another sequence for each name, decided by the seed.
+    /// An independent sequence for each name, derived from the seed.
     #[must_use]
     pub const fn fork(&self, name: u64) -> Self {
         Self { state: mix(self.state ^ mix(name.wrapping_add(GOLDEN))) }
@@ -32,8 +32,8 @@ impl Random {
         mix(self.state)
     }
 
-    /// A number below `bound`; 0 if the bound is 0 or 1, and then it is as if nobody had asked. For
-    /// who cannot foresee whether there is something to choose from: neither does this.
+    /// A number below `bound`. If the bound is 0 or 1, it is 0 and the sequence does not advance.
+    /// For callers that cannot know beforehand whether there is a choice.
     #[inline]
     pub(super) const fn below_if_any(&mut self, bound: u32) -> u32 {
         let before = self.state;
@@ -43,8 +43,8 @@ impl Random {
         answer
     }
 
-    /// A number below `bound`; 0 if the bound is. Of bounds below 2³² each number is as likely as the
-    /// others to one part in 2³².
+    /// A number below `bound`; 0 if the bound is 0. For bounds below 2³² the numbers are equally
+    /// likely to within one part in 2³².
     #[inline]
     pub const fn below(&mut self, bound: u32) -> u32 {
         // Lemire's multiplication (2019), without the rejection.

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who goes next.
+//! Which task or flow goes next.
 
-/// How it is decided who goes next. What else a run asks is drawn from its seed.
+/// How the next task or flow is picked. Everything else that a run asks is drawn from its seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Scheduler {
-    /// Each task in turn, and of flows that wait the one that has waited the longest.
+    /// Each task in turn; of waiting flows the one that has waited the longest.
     RoundRobin,
-    /// Each as likely as the others.
+    /// All are equally likely.
     #[default]
     Random,
-    /// Each has a priority, drawn at random, and at some points whoever goes falls behind all others:
-    /// PCT, probabilistic concurrency testing. It finds what random choices hardly ever do: somebody
-    /// who is overtaken for long.
+    /// Random priorities; at some points the task that goes falls below all others: PCT,
+    /// probabilistic concurrency testing. It finds what random choices hardly ever do: a task that
+    /// is overtaken for long.
     Pct {
-        /// At how many points; as many as the order of a defect less one.
+        /// Number of such points: one less than the number of ordered steps that a defect needs.
         changes: u32,
-        /// In the first how many questions of who goes next; behind them, turns.
+        /// The points are among this many first questions. After them the scheduler is round robin.
         steps: u32,
     },
 }
 
 impl Scheduler {
-    /// Its name, in reports.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,18 +33,18 @@ impl Scheduler {
     }
 }
 
-/// Turns.
+/// The state of round robin.
 #[derive(Debug, Default)]
 pub(super) struct RoundRobin {
-    /// Whose turn it is: the first from here on.
+    /// The first id that may go next.
     from: u32,
 }
 
 impl RoundRobin {
-    /// The place of the one whose turn it is, of so many, whose ids are ascending if they are tasks.
+    /// The position of the next one of `count`. Ids of tasks are ascending.
     pub(super) fn next(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
         if count == 0 || id(0) >= super::FLOWS {
-            // Flows stand in the order in which they came, and go behind the others when they went.
+            // Flows are in the order of their arrival, and go to the back after their turn.
             return 0;
         }
         let at = (0..count).find(|at| id(*at) >= self.from).unwrap_or(0);
@@ -63,19 +63,20 @@ mod tests {
         let mut choices = Choices::scheduled(1, Scheduler::RoundRobin);
         let mut next = |enabled: &[u8]| enabled[choices.schedule(enabled)];
         assert_eq!([(); 4].map(|()| next(&[2, 5, 8])), [2, 5, 8, 2]);
-        // One that could not goes when its turn is, one that goes alone has had its turn.
+        // A task that was not enabled goes when its turn comes; one that goes alone has had its
+        // turn.
         assert_eq!(
             [next(&[1, 2, 3, 8]), next(&[1]), next(&[0, 1, 4]), next(&[4, 7])],
             [3, 1, 4, 7]
         );
         assert_eq!(next(&[0, 7]), 0);
-        // Lines do not touch it.
+        // Wait queues of flows do not change whose turn it is among tasks.
         assert_eq!(choices.next_flow(3, |at| at as u32), 0);
         assert_eq!(choices.schedule(&[0, 6]), 1);
     }
 
     #[test]
-    fn nobody_waits_for_more_than_all_others_once() {
+    fn no_task_waits_for_more_than_one_turn_of_all_others() {
         let mut choices = Choices::scheduled(1, Scheduler::RoundRobin);
         let mut random = super::super::Random::new(7);
         let mut waits = [0; 9];

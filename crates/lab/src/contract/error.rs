@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How an adapter refuses.
+//! Errors of adapters.
 
 use super::FlowId;
 
-/// Why an adapter did not do what it was asked. It concerns one flow.
+/// Why an adapter refused a call. It concerns one flow; the adapter stays usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
-    /// Its manifest does not name it.
+    /// The manifest does not claim this capability.
     #[error("the adapter has no {0}")]
     Unsupported(&'static str),
-    /// As many flows as it carries at once.
+    /// The adapter carries its maximum number of flows already.
     #[error("the adapter carries no more than {0} flows at once")]
     TooManyFlows(u32),
-    /// It has never heard of the flow, or the flow has ended and its number is free.
+    /// The flow never existed, or it has ended and its number is free.
     #[error("there is no flow {0}")]
     UnknownFlow(FlowId),
     /// The number is in use.
@@ -22,25 +22,25 @@ pub enum AdapterError {
     /// The flow takes nothing more.
     #[error("flow {0} takes nothing more")]
     Closed(FlowId),
-    /// A chunk that cannot be: the rule that it breaks.
+    /// An invalid chunk.
     #[error("a chunk of flow {flow} that cannot be: {rule}")]
     Malformed {
-        /// Whose it was.
+        /// Its flow.
         flow: FlowId,
-        /// What does not fit.
+        /// What is invalid about it.
         rule: &'static str,
     },
-    /// What is at the other end failed; what kind of failure it was.
+    /// The other end of the flow failed.
     #[error("flow {flow} failed: {what}")]
     Failed {
-        /// Whose end it was.
+        /// The flow.
         flow: FlowId,
         /// What went wrong, without payload.
         what: String,
     },
 }
 
-/// The kind of an [`AdapterError`], which is all of it that gets into a trace.
+/// The kind of an [`AdapterError`]: the only part of it that a trace contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -62,7 +62,7 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// Its name, as reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl ErrorClass {
 }
 
 impl AdapterError {
-    /// Its kind.
+    /// The kind of this error.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Flows, and the life of one.
+//! Flows and their lifecycle.
 //!
 //! ```text
 //!            open        opened              half-close
@@ -15,16 +15,17 @@
 //!                                 └────────┘
 //! ```
 //!
-//! Close and reset do nothing to a flow that is over. Everything else that has no arrow is an error.
+//! Close and reset have no effect on a flow that is over. Every other event without an arrow is an
+//! error.
 
 use std::fmt;
 
-/// The number of a flow, from 1 in the lab. It is free again when the flow is over.
+/// The number of a flow, from 1 in the lab. It may be used again after the flow is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(u32);
 
 impl FlowId {
-    /// The flow of this number.
+    /// The flow with this number.
     #[must_use]
     pub const fn new(number: u32) -> Self {
         Self(number)
@@ -43,37 +44,36 @@ impl fmt::Display for FlowId {
     }
 }
 
-/// A moment of virtual time, in milliseconds since the run began.
+/// A moment of virtual time, in milliseconds since the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Tick(pub u64);
 
 impl Tick {
-    /// So many milliseconds later.
+    /// The moment `ms` milliseconds later.
     #[must_use]
     pub const fn after(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 }
 
-/// What a flow carries, for who decides what goes first.
+/// What a flow carries: decides which flow goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Class {
-    /// Somebody waits for it.
+    /// A user waits for it.
     Interactive,
-    /// As it comes.
+    /// No particular priority.
     #[default]
     Normal,
-    /// Much of it; it may wait.
+    /// Large, and not urgent.
     Bulk,
 }
 
-/// 128 bits that are told to nobody. An adapter may use them, and hand them on; no text of it may
-/// have them in it.
+/// 128 secret bits. An adapter may use them and pass them on; none of its texts may contain them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Hidden([u8; 16]);
+pub struct Secret([u8; 16]);
 
-impl Hidden {
-    /// These bits.
+impl Secret {
+    /// A secret of these bits.
     #[must_use]
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -86,94 +86,94 @@ impl Hidden {
     }
 }
 
-/// Its bits are not shown.
-impl fmt::Debug for Hidden {
+/// Does not show the bits.
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(hidden)")
     }
 }
 
-/// What is known of a flow when it begins.
+/// What is known of a flow when it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Descriptor {
-    /// What it carries.
+    /// Its priority class.
     pub class: Class,
-    /// The key by which whoever opens it has proved who that is. Each flow has its own.
-    pub key: Hidden,
-    /// By what the configuration says that the adapter proves who it is. All flows of a run have the
-    /// same.
-    pub identity: Hidden,
+    /// The key that authenticates the opener of the flow. Each flow has its own.
+    pub key: Secret,
+    /// The secret by which the adapter authenticates itself, from its configuration. All flows of a
+    /// run have the same one.
+    pub identity: Secret,
 }
 
 impl Descriptor {
-    /// A flow of this class, opened by nobody in particular.
+    /// A flow of this class, without credentials.
     #[must_use]
     pub const fn of(class: Class) -> Self {
-        Self { class, key: Hidden::new([0; 16]), identity: Hidden::new([0; 16]) }
+        Self { class, key: Secret::new([0; 16]), identity: Secret::new([0; 16]) }
     }
 
-    /// The same with a key and an identity.
+    /// The same descriptor with a key and an identity.
     #[must_use]
-    pub const fn with(self, key: Hidden, identity: Hidden) -> Self {
+    pub const fn with(self, key: Secret, identity: Secret) -> Self {
         Self { key, identity, ..self }
     }
 }
 
-/// Why a flow was broken off.
+/// Why a flow was reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
-    /// Somebody wanted it.
+    /// On request.
     Reset,
-    /// Something failed.
+    /// Because of a failure.
     Error,
 }
 
-/// A piece of a flow. Its bytes stand beside it.
+/// A piece of a flow. Its bytes are passed beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// Whose it is.
+    /// Its flow.
     pub flow: FlowId,
-    /// Its number in its flow and direction, from 1, without a gap.
+    /// Its number in its flow and direction, from 1, without gaps.
     pub sequence: u64,
-    /// Where its first byte stands in the flow.
+    /// Position of its first byte in the flow.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Nothing comes behind it.
+    /// It is the last one.
     pub is_final: bool,
 }
 
-/// Where a flow is in its life.
+/// The states of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum FlowState {
-    /// Its number is known, nothing else.
+    /// Only its number is known.
     #[default]
     New,
-    /// It was asked for.
+    /// It was requested.
     Opening,
     /// Bytes may go both ways.
     Open,
     /// One side sends no more.
     HalfClosed,
-    /// Nothing more comes in; what is there is still put out.
+    /// No more bytes come in; those that are there are still put out.
     Draining,
     /// It ended in order.
     Closed,
-    /// It was broken off.
+    /// It was reset.
     Reset,
     /// It ended by an error.
     Failed,
 }
 
 impl FlowState {
-    /// The states in which a flow is over.
+    /// Whether the flow is over.
     #[must_use]
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Closed | Self::Reset | Self::Failed)
     }
 
-    /// Its name, as reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -189,27 +189,27 @@ impl FlowState {
     }
 }
 
-/// What may happen to a flow.
+/// The events of a flow's lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FlowEvent {
-    /// It is asked for.
+    /// It is requested.
     Open,
-    /// It is there.
+    /// It is established.
     Opened,
     /// One side sends no more.
     HalfClose,
-    /// Nothing more comes in.
+    /// No more bytes come in.
     Drain,
     /// It ends in order.
     Close,
-    /// It is broken off.
+    /// It is reset.
     Reset,
     /// It ends by an error.
     Fail,
 }
 
 impl FlowEvent {
-    /// Its name, as messages have it.
+    /// Name in messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -224,51 +224,51 @@ impl FlowEvent {
     }
 }
 
-/// Something that cannot happen in this state.
+/// An event that is not allowed in the current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{} cannot happen to a flow that is {}", event.name(), state.name())]
 pub struct TransitionError {
-    /// The state of the flow, which stays as it is.
+    /// The state of the flow, which does not change.
     pub state: FlowState,
-    /// What should have happened.
+    /// The event.
     pub event: FlowEvent,
 }
 
-/// What came of an event.
+/// The effect of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolved {
-    /// The flow has another state.
+pub enum Transition {
+    /// The flow has entered this state.
     Moved(FlowState),
-    /// It was over: nothing happened.
+    /// The flow was over: the event had no effect.
     Nothing,
 }
 
-/// The life of one flow. Each side half-closes for itself.
+/// The state of one flow. Each side half-closes on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lifecycle {
     state: FlowState,
 }
 
 impl Lifecycle {
-    /// One that is in this state.
+    /// A lifecycle in this state.
     #[must_use]
     pub const fn at(state: FlowState) -> Self {
         Self { state }
     }
 
-    /// Its state.
+    /// The current state.
     #[must_use]
     pub const fn state(self) -> FlowState {
         self.state
     }
 
-    /// Something happens to it.
+    /// Applies an event.
     ///
     /// # Errors
     ///
-    /// It cannot happen in this state, which stays.
+    /// The event is not allowed in this state, which does not change.
     #[inline]
-    pub const fn happens(&mut self, event: FlowEvent) -> Result<Resolved, TransitionError> {
+    pub const fn apply(&mut self, event: FlowEvent) -> Result<Transition, TransitionError> {
         use FlowEvent as E;
         use FlowState as S;
         const fn any(states: &[FlowState]) -> u8 {
@@ -280,7 +280,7 @@ impl Lifecycle {
             bits
         }
         const NOT_OVER: u8 = any(&[S::New, S::Opening, S::Open, S::HalfClosed, S::Draining]);
-        // From which states there is an arrow, and where it leads.
+        // The states with an arrow for this event, and where it leads.
         let (from, next) = match event {
             E::Open => (const { any(&[S::New]) }, S::Opening),
             E::Opened => (const { any(&[S::Opening]) }, S::Open),
@@ -293,10 +293,10 @@ impl Lifecycle {
         let state = self.state;
         if from >> state as u8 & 1 != 0 {
             self.state = next;
-            return Ok(Resolved::Moved(next));
+            return Ok(Transition::Moved(next));
         }
         match event {
-            E::Close | E::Reset if state.is_over() => Ok(Resolved::Nothing),
+            E::Close | E::Reset if state.is_over() => Ok(Transition::Nothing),
             event => Err(TransitionError { state, event }),
         }
     }
@@ -326,7 +326,7 @@ mod tests {
         FlowEvent::Fail,
     ];
 
-    /// The drawing, arrow by arrow: `.` is an error, `=` does nothing.
+    /// The drawing, arrow by arrow: `.` is an error, `=` has no effect.
     const TABLE: [&str; 8] =
         ["o....rf", ".p...rf", "..hdcrf", "...dcrf", "....crf", "....==.", "....==.", "....==."];
 
@@ -337,16 +337,16 @@ mod tests {
                 let mut life = Lifecycle { state };
                 let expected = match cell {
                     '.' => Err(TransitionError { state, event }),
-                    '=' => Ok(Resolved::Nothing),
-                    'o' => Ok(Resolved::Moved(FlowState::Opening)),
-                    'p' => Ok(Resolved::Moved(FlowState::Open)),
-                    'h' => Ok(Resolved::Moved(FlowState::HalfClosed)),
-                    'd' => Ok(Resolved::Moved(FlowState::Draining)),
-                    'c' => Ok(Resolved::Moved(FlowState::Closed)),
-                    'r' => Ok(Resolved::Moved(FlowState::Reset)),
-                    _ => Ok(Resolved::Moved(FlowState::Failed)),
+                    '=' => Ok(Transition::Nothing),
+                    'o' => Ok(Transition::Moved(FlowState::Opening)),
+                    'p' => Ok(Transition::Moved(FlowState::Open)),
+                    'h' => Ok(Transition::Moved(FlowState::HalfClosed)),
+                    'd' => Ok(Transition::Moved(FlowState::Draining)),
+                    'c' => Ok(Transition::Moved(FlowState::Closed)),
+                    'r' => Ok(Transition::Moved(FlowState::Reset)),
+                    _ => Ok(Transition::Moved(FlowState::Failed)),
                 };
-                assert_eq!(life.happens(event), expected, "{state:?} {event:?}");
+                assert_eq!(life.apply(event), expected, "{state:?} {event:?}");
                 if expected.is_err() {
                     assert_eq!(life.state(), state);
                 }
@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn what_cannot_happen_is_said_in_words() {
-        let error = Lifecycle::default().happens(FlowEvent::HalfClose);
+        let error = Lifecycle::default().apply(FlowEvent::HalfClose);
         let said = error.map_err(|error| error.to_string());
         assert_eq!(said, Err("half-close cannot happen to a flow that is new".into()));
     }

@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an adapter says that it can do, and what two sides agree on.
+//! What an adapter claims, and what two sides agree on.
 //!
-//! A manifest is honest both ways: what it names must work, and what it does not name must be
-//! refused cleanly. The names are hashed, sorted, so that two reports can be told to be of the same
-//! claims.
+//! A manifest is honest in both directions: what it claims must work, and what it does not claim
+//! must be refused cleanly. The names are sorted and hashed, so that two reports can be compared
+//! for equal claims.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Something that an adapter can do, or says about itself.
+/// A capability of an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
 pub enum Capability {
-    /// It carries flows out of the runtime.
+    /// Carries flows out of the runtime.
     AdapterEgress = 1,
-    /// It carries flows into the runtime.
+    /// Carries flows into the runtime.
     AdapterIngress = 1 << 1,
-    /// It takes no more than it has room for, and puts out no more than there is room for.
+    /// Takes no more than it has room for, and puts out no more than there is room for.
     FlowBackpressure = 1 << 2,
-    /// One direction of a flow can end before the other.
+    /// One direction of a flow can end before the other one.
     FlowHalfClose = 1 << 3,
     /// Flows are opened and closed one by one.
     FlowLifecycle = 1 << 4,
-    /// What it tells of flows is numbers and classes.
+    /// Its texts about flows contain only numbers and classes.
     FlowMetadataOnly = 1 << 5,
-    /// Interactive flows go before bulk.
+    /// Interactive flows go before bulk flows.
     FlowPriority = 1 << 6,
-    /// A flow can be broken off.
+    /// Flows can be reset.
     FlowReset = 1 << 7,
-    /// Each flow has a stream of its own.
+    /// Each flow has its own stream.
     RuntimeStreamMapping = 1 << 8,
-    /// Its summary and its errors have no payload in them.
+    /// Its summary and its errors contain no payload.
     TraceSafeAdapterSummary = 1 << 9,
 }
 
 impl Capability {
-    /// All of them, sorted by name.
+    /// All capabilities, sorted by name.
     pub const ALL: [Self; 10] = [
         Self::AdapterEgress,
         Self::AdapterIngress,
@@ -50,7 +50,7 @@ impl Capability {
         Self::TraceSafeAdapterSummary,
     ];
 
-    /// Its name in manifests and reports.
+    /// Name in manifests and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,63 +67,63 @@ impl Capability {
         }
     }
 
-    /// The capability of this name.
+    /// The capability with this name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|capability| capability.name() == name)
     }
 }
 
-/// Some capabilities.
+/// A set of capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Capabilities(u16);
 
 impl Capabilities {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
-    /// All of them.
+    /// All capabilities.
     pub const ALL: Self = Self((1 << Capability::ALL.len()) - 1);
 
-    /// Those and this one.
+    /// The set with this capability added.
     #[must_use]
     pub const fn with(self, capability: Capability) -> Self {
         Self(self.0 | capability as u16)
     }
 
-    /// Those without this one.
+    /// The set without this capability.
     #[must_use]
     pub const fn without(self, capability: Capability) -> Self {
         Self(self.0 & !(capability as u16))
     }
 
-    /// Whether this one is among them.
+    /// Whether the set contains this capability.
     #[must_use]
     pub const fn has(self, capability: Capability) -> bool {
         self.0 & capability as u16 != 0
     }
 
-    /// Those that are among both.
+    /// The intersection.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether all of `others` are among them.
+    /// Whether the set contains all of `others`.
     #[must_use]
     pub const fn has_all(self, others: Self) -> bool {
         self.0 & others.0 == others.0
     }
 
-    /// Each, sorted by name.
+    /// The capabilities, sorted by name.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         Capability::ALL.into_iter().filter(move |capability| self.has(*capability))
     }
 
-    /// Reads names, in any order.
+    /// Parses names, in any order.
     ///
     /// # Errors
     ///
-    /// A name that is unknown, or there twice.
+    /// An unknown name, or one that is listed twice.
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ManifestError> {
         names.into_iter().try_fold(Self::NONE, |known, name| match Capability::of_name(name) {
             None => Err(ManifestError::Unknown(name.chars().take(NAME_CHARS_MAX).collect())),
@@ -134,7 +134,7 @@ impl Capabilities {
         })
     }
 
-    /// The SHA-256 of the names, sorted, each with a line feed behind it.
+    /// The SHA-256 of the sorted names, each followed by a line feed.
     #[must_use]
     pub fn hash(self) -> [u8; 32] {
         let mut hash = Sha256::new();
@@ -152,39 +152,39 @@ impl fmt::Debug for Capabilities {
     }
 }
 
-/// Of a name that nobody knows no more than this is repeated in a message.
+/// Maximum number of characters of an unknown name that a message repeats.
 const NAME_CHARS_MAX: usize = 40;
 
-/// How much an adapter carries.
+/// Limits of an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Flows that may be open at once.
     pub flows_max: u32,
-    /// Bytes that it may hold, of all flows.
+    /// Bytes that it may hold, of all flows together.
     pub buffered_bytes_max: u64,
     /// Bytes that it may hold of one flow.
     pub flow_buffered_bytes_max: u64,
 }
 
-/// What an adapter says about itself.
+/// The claims of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Its name, for reports.
+    /// Name in reports.
     pub name: String,
-    /// What it can do.
+    /// Claimed capabilities.
     pub capabilities: Capabilities,
-    /// How much it carries.
+    /// Claimed limits.
     pub limits: Limits,
 }
 
-/// A manifest that makes no sense.
+/// An invalid manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// No capability has this name.
     #[error("there is no capability {0:?}")]
     Unknown(String),
-    /// A capability is named twice.
+    /// A capability is listed twice.
     #[error("the capability {0} is named twice")]
     Twice(&'static str),
 }
@@ -193,31 +193,31 @@ pub enum ManifestError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NegotiationError {
-    /// What is required cannot be read.
+    /// The required names are invalid.
     #[error("what is required cannot be read")]
     Required(#[source] ManifestError),
-    /// What is offered cannot be read.
+    /// The offered names are invalid.
     #[error("what is offered cannot be read")]
     Offered(#[source] ManifestError),
-    /// Required, and not offered.
+    /// A capability that is required and not offered.
     #[error("the capability {0} is required, and not offered")]
     Missing(&'static str),
 }
 
-/// What two sides agreed on.
+/// The result of a negotiation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Negotiated {
-    /// What both know.
+    /// Capabilities of both sides.
     pub capabilities: Capabilities,
-    /// Its [`Capabilities::hash`].
+    /// Their [`Capabilities::hash`].
     pub hash: [u8; 32],
 }
 
-/// Agrees on what both know.
+/// Intersects what both sides know.
 ///
 /// # Errors
 ///
-/// A name that is unknown or there twice, on either side; one of `required` that is not offered.
+/// A name that is unknown or listed twice, on either side; one of `required` that is not offered.
 pub fn negotiate<'a>(
     known: impl IntoIterator<Item = &'a str>,
     offered: impl IntoIterator<Item = &'a str>,
@@ -268,7 +268,7 @@ mod tests {
 
         let missing = negotiate(all, ["adapter_egress"], ["flow_reset"]);
         assert_eq!(missing, Err(NegotiationError::Missing("flow_reset")));
-        // Offered, but this side does not know it.
+        // Offered, but unknown to this side.
         let unknown_here = negotiate(["adapter_egress"], all, ["flow_reset"]);
         assert_eq!(unknown_here, Err(NegotiationError::Missing("flow_reset")));
         let twice = negotiate(all, all, ["flow_reset", "flow_reset"]);

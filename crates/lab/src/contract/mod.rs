@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an adapter is.
+//! The contract of adapters.
 //!
-//! An adapter carries flows of bytes between something outside and the runtime. It is written
-//! without I/O, clock, thread or randomness of its own: it is called, and what it needs of the world
-//! comes with each call in a [`Context`]. So the lab decides everything that happens to it.
+//! An adapter carries flows of bytes between something outside and the runtime. It has no I/O,
+//! clock, thread or randomness of its own: it only acts when called, and everything that it needs
+//! of its environment comes with the call in a [`Context`]. So the lab decides everything that
+//! happens to it.
 //!
 //! ```text
 //!            ingress adapter                                  egress adapter
@@ -12,21 +13,22 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `flow` | flows, and the life of one |
-//! | `manifest` | what an adapter says that it can do, and the negotiation |
-//! | `context` | what comes with a call |
-//! | `outlet` | where an adapter puts what it has |
-//! | `error` | how an adapter refuses |
+//! | `flow` | flows and their lifecycle |
+//! | `manifest` | what an adapter claims, and the negotiation |
+//! | `context` | the context that comes with each call |
+//! | `outlet` | where an adapter puts its output |
+//! | `error` | errors of adapters |
 //!
 //! # Rules for implementers
 //!
-//! 1. A call does what it can and returns. What it cannot do yet it says: an offer may be taken in
-//!    part or not at all.
-//! 2. Who took less than it was offered says [`Context::has_room`] when it would take more. Who
-//!    has something to put out says [`Context::wants_poll`], and is polled. Nobody is asked again
-//!    and again: an adapter that does not say so is left alone, and its flows stand still.
+//! 1. A call never blocks: it does what it can and returns. An offer may be taken in part or not at
+//!    all.
+//! 2. An adapter that took less than it was offered calls [`Context::has_room`] when it would take
+//!    more. An adapter with output calls [`Context::wants_poll`], and is polled. There is no other
+//!    polling: without these calls its flows make no progress.
 //! 3. It puts out no more than an [`Outlet`] has room for.
-//! 4. What its manifest does not name it refuses with [`AdapterError::Unsupported`], and goes on.
+//! 4. It refuses what its manifest does not claim with [`AdapterError::Unsupported`], and
+//!    continues.
 
 mod context;
 mod error;
@@ -37,8 +39,8 @@ pub(crate) mod outlet;
 pub use context::{Calls, Context};
 pub use error::{AdapterError, ErrorClass};
 pub use flow::{
-    Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Hidden, Lifecycle, Resolved,
-    Tick, TransitionError,
+    Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Lifecycle, Secret, Tick,
+    Transition, TransitionError,
 };
 pub use manifest::{
     Capabilities, Capability, Limits, Manifest, ManifestError, Negotiated, NegotiationError,
@@ -46,19 +48,19 @@ pub use manifest::{
 };
 pub use outlet::{Outlet, Refused};
 
-/// What both adapters of a pair have.
+/// The methods of both adapters of a pair.
 ///
-/// Errors end a flow, never the adapter: it is called for its other flows as before.
+/// An error ends one flow, never the adapter: calls for other flows continue as before.
 pub trait Adapter {
-    /// What it can do, the same at every call.
+    /// The claims of the adapter. Every call returns the same.
     fn manifest(&self) -> Manifest;
 
-    /// A flow begins. Its number is not in use; it may have been in use before.
+    /// Opens a flow. Its number is not in use; it may have been in use before.
     ///
     /// # Errors
     ///
-    /// [`AdapterError::TooManyFlows`] beyond what the manifest says, or another refusal: then the flow
-    /// never was.
+    /// [`AdapterError::TooManyFlows`] beyond the limit of the manifest, or another refusal: then
+    /// the flow does not exist.
     fn open(
         &mut self,
         cx: &mut Context<'_>,
@@ -66,7 +68,8 @@ pub trait Adapter {
         descriptor: &Descriptor,
     ) -> Result<(), AdapterError>;
 
-    /// No more comes in on this flow. What came before is still put out, then the end.
+    /// No more bytes come in on this flow. Those that came before are still put out, followed by
+    /// the end.
     ///
     /// # Errors
     ///
@@ -74,8 +77,9 @@ pub trait Adapter {
     /// [`AdapterError::Closed`] on a flow that is over.
     fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError>;
 
-    /// Who gives to the adapter breaks the flow off: a source, or the runtime. What was not put out is
-    /// lost, and [`Outlet::reset`] says so at the other end. Does nothing to a flow that is over.
+    /// Resets the flow, on behalf of the side that offers: a source, or the runtime. Bytes that
+    /// were not put out are dropped, and [`Outlet::reset`] reports the reset at the other end. No
+    /// effect on a flow that is over.
     ///
     /// # Errors
     ///
@@ -87,44 +91,45 @@ pub trait Adapter {
         cause: Cause,
     ) -> Result<(), AdapterError>;
 
-    /// The flow is over: nothing comes in any more, nothing is to be put out any more, and its number
-    /// may be used again. Does nothing to a flow that is over.
+    /// The flow is over: no more bytes come in or are put out, and its number may be used again. No
+    /// effect on a flow that is over.
     ///
     /// # Errors
     ///
-    /// [`AdapterError::UnknownFlow`] for a flow that never was.
+    /// [`AdapterError::UnknownFlow`] for a flow that never existed.
     fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError>;
 
-    /// Puts out what it has and there is room for. Called after [`Context::wants_poll`], when there
-    /// is room again, and at its deadline.
+    /// Puts out what it has, as far as there is room. Called after [`Context::wants_poll`], when
+    /// there is room again, and at its deadline.
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>);
 
-    /// When it is to be polled without another reason.
+    /// The time at which it must be polled even without another reason.
     fn deadline(&self) -> Option<Tick> {
         None
     }
 
-    /// Bytes that it holds, of all flows.
+    /// Bytes that it holds, of all flows together.
     fn buffered_bytes(&self) -> u64;
 
-    /// What it says about itself, for people: counts and classes, never payload.
+    /// A summary for people: counts and classes, never payload.
     fn summary(&self) -> String;
 
-    /// What it wrote for people since it was asked last, if it keeps a log: searched as what is shown
-    /// for debugging.
+    /// The log lines since the last call, if it keeps a log. They are searched for leaks like its
+    /// other texts.
     fn log(&self) -> String {
         String::new()
     }
 }
 
-/// Carries what a source gives into the runtime.
+/// Carries flows from a source into the runtime.
 pub trait IngressAdapter: Adapter {
-    /// The source offers bytes, the first of which has the chunk's offset. Gives how many it took.
+    /// The source offers bytes; the first one is at the chunk's offset. Returns how many were
+    /// taken.
     ///
     /// # Errors
     ///
-    /// [`AdapterError::Closed`] on a flow that is over or half-closed, [`AdapterError::Malformed`] for
-    /// a chunk that cannot be: the flow has failed then.
+    /// [`AdapterError::Closed`] on a flow that is over or half-closed; [`AdapterError::Malformed`]
+    /// for an invalid chunk: the flow has failed then.
     fn offer(
         &mut self,
         cx: &mut Context<'_>,
@@ -133,7 +138,7 @@ pub trait IngressAdapter: Adapter {
     ) -> Result<usize, AdapterError>;
 }
 
-/// Carries what the runtime gives to a sink.
+/// Carries flows from the runtime to a sink.
 pub trait EgressAdapter: Adapter {
     /// The runtime offers bytes, as a source does to an ingress adapter.
     ///

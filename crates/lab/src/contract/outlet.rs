@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where an adapter puts what it has: into the runtime, or into a sink.
+//! Where an adapter puts its output: the runtime, or a sink.
 
 use super::{Cause, Chunk, FlowId};
 
-/// What stands behind an [`Outlet`].
+/// The receiving end of an [`Outlet`].
 pub(crate) trait Receiver {
     fn room(&self, flow: FlowId) -> usize;
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused>;
@@ -12,19 +12,20 @@ pub(crate) trait Receiver {
     fn closed(&mut self, flow: FlowId);
 }
 
-/// Where an adapter puts what it has, during one poll.
+/// Where an adapter puts its output during one poll.
 pub struct Outlet<'a> {
     receiver: &'a mut dyn Receiver,
 }
 
-/// It was not taken, and this was written down: who keeps to the rules never sees it.
+/// The output was refused, and the refusal recorded. An adapter that keeps to the rules never sees
+/// this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// More bytes than there is room for.
     #[error("there is no room for so many bytes")]
     NoRoom,
-    /// There is no such flow, or it is over.
+    /// The flow does not exist, or it is over.
     #[error("there is no such flow")]
     UnknownFlow,
 }
@@ -34,35 +35,35 @@ impl<'a> Outlet<'a> {
         Self { receiver }
     }
 
-    /// Bytes of this flow that are taken at the moment. When it was less than an adapter wanted,
-    /// the adapter is polled again when there is more.
+    /// How many bytes of this flow would be taken now. An adapter that finds too little room is
+    /// polled again when there is more.
     #[must_use]
     pub fn room(&self, flow: FlowId) -> usize {
         self.receiver.room(flow)
     }
 
-    /// Puts out the next bytes of a flow. The chunk is numbered by the adapter, from 1 in each flow;
-    /// it need not be cut as what came in.
+    /// Puts out the next bytes of a flow. The adapter numbers its chunks, from 1 in each flow;
+    /// their borders may differ from those of the input.
     ///
     /// # Errors
     ///
-    /// See [`Refused`]: nothing of it was taken.
+    /// [`Refused`]: nothing was taken.
     pub fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
         self.receiver.data(chunk, bytes)
     }
 
-    /// Nothing more comes out on this flow: everything that came in before its half-close has been put
-    /// out. A chunk that is final says the same.
+    /// Ends the output of this flow: everything that came in before its half-close has been put
+    /// out. A final chunk has the same effect.
     pub fn half_closed(&mut self, flow: FlowId) {
         self.receiver.half_closed(flow);
     }
 
-    /// The flow was broken off at the other end, or failed in the adapter.
+    /// The flow was reset at the other end, or failed in the adapter.
     pub fn reset(&mut self, flow: FlowId, cause: Cause) {
         self.receiver.reset(flow, cause);
     }
 
-    /// The flow is over, in order, and the adapter has forgotten it.
+    /// The flow ended in order, and the adapter holds nothing of it.
     pub fn closed(&mut self, flow: FlowId) {
         self.receiver.closed(flow);
     }

@@ -1,55 +1,56 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Faults: what the lab does to those whom it examines.
+//! Faults that the lab injects into a run.
 //!
-//! A [plan](FaultPlan) says which kinds may strike, how often in all, and from when until when. Then
-//! the run is calm, which is written down, and each flow has to end within [`CALM_MS`].
+//! A [plan](FaultPlan) gives the kinds, a total number and a period. After it the faults are
+//! cleared, which is recorded, and each flow must end within [`CLEARED_MS_MAX`].
 //!
-//! | kind | what happens | what must come of it |
+//! | kind | effect | required result |
 //! |---|---|---|
-//! | delay, stall | bytes arrive later | nothing |
-//! | partial read | a source, or the runtime, offers a part of what there is | nothing |
-//! | partial write, would-block | there is less room than asked for, or none, once | nothing |
-//! | duplicate, drop, reorder, corrupt, truncate | to an envelope on the network | repaired by a carrier that can, else the session ends by an error, and all flows with it |
-//! | reset, cancel | a flow is broken off, by its source, its target or the runtime | that flow is over |
-//! | half-close | a source ends early, or a target does | that direction is shorter, the other goes on |
-//! | spurious wake | an adapter is polled without a reason | nothing |
-//! | crash | an adapter is thrown away and made anew | flows that were open fail, others do not |
-//! | clock jump | time makes a jump | nothing |
-//! | buffer shrink | until it is calm there is room for a few bytes at a time | nothing |
-//! | slow consumer | until it is calm the sink takes a few bytes a tick | nothing |
-//! | greedy consumer | the sink has more room than chunks may be long, and asks all the time | nothing |
-//! | blocked consumer | the sink takes nothing of one flow until all others have ended, or for [`BLOCKED_MS_MAX`] | nothing: the others end meanwhile, and then it does |
+//! | delay, stall | bytes arrive later | none |
+//! | partial read | a source, or the runtime, offers a part of what there is | none |
+//! | partial write, would-block | there is less room than asked for, or none, once | none |
+//! | duplicate, drop, reorder, corrupt, truncate | applied to an envelope on the network | repaired by a link that can; else the session and all of its flows end by an error |
+//! | reset, cancel | a flow is reset, by its source, its target or the runtime | that flow is over |
+//! | half-close | a source ends early, or a target does | that direction is shorter, the other one goes on |
+//! | spurious wake | an adapter is polled without a reason | none |
+//! | crash | an adapter is dropped and created anew | flows that were open fail, others do not |
+//! | clock jump | virtual time jumps | none |
+//! | buffer shrink | until the faults are cleared there is room for a few bytes at a time | none |
+//! | slow consumer | until the faults are cleared the sink takes a few bytes per tick | none |
+//! | greedy consumer | the sink has more room than chunks may be long, and asks all the time | none |
+//! | blocked consumer | the sink takes nothing of one flow until all others have ended, or for [`BLOCKED_MS_MAX`] | none: the others end meanwhile, and that flow afterwards |
 //!
 //! # Invariants
 //!
-//! 1. Each strike is written down before its effect, as `What::Fault`: to a flow, if it concerns one.
-//! 2. A plan without kinds decides nothing: it asks for no choice, and the run is as without it.
+//! 1. Each fault is recorded before its effect, as `EventKind::Fault`, for its flow if it concerns
+//!    one.
+//! 2. A plan without kinds asks for no choice: the run equals one without the plan.
 //! 3. The choice 0 is no fault.
 
-mod strikes;
+mod injector;
 
-pub(crate) use strikes::Strikes;
+pub(crate) use injector::Injector;
 
 use crate::contract::Tick;
 use crate::trace::FaultKind;
 
-/// From when a run is calm until every flow is over: so many ticks at most.
-pub const CALM_MS: u64 = 20_000;
-/// The sink takes nothing of a flow for so many ticks at most. Others have had as long to end as a calm
-/// run gives them.
-pub const BLOCKED_MS_MAX: u64 = CALM_MS;
+/// Time within which every flow must end after the faults are cleared, in ticks.
+pub const CLEARED_MS_MAX: u64 = 20_000;
+/// Longest time for which the sink takes nothing of a flow, in ticks. As long as a run without
+/// faults gives its flows to end.
+pub const BLOCKED_MS_MAX: u64 = CLEARED_MS_MAX;
 
-/// What must come of a fault.
+/// The required result of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FaultClass {
-    /// Flows go on, and end as if nothing had been, but for the flow that was broken off or cut short.
+    /// Flows end as if there had been no fault, except a flow that was reset or cut short.
     MustSurvive,
-    /// The flows that it hits end by an error.
+    /// The affected flows end by an error.
     MustReport,
 }
 
 impl FaultKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 20] = [
         Self::Delay,
         Self::Stall,
@@ -73,7 +74,7 @@ impl FaultKind {
         Self::BlockedConsumer,
     ];
 
-    /// Its name, in scenarios and reports.
+    /// Name in scenarios and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -100,7 +101,7 @@ impl FaultKind {
         }
     }
 
-    /// What must come of it, on a carrier that repairs or on one that does not.
+    /// The required result, on a link that repairs or on one that does not.
     #[must_use]
     pub const fn class(self, repairs: bool) -> FaultClass {
         match self {
@@ -110,24 +111,24 @@ impl FaultKind {
         }
     }
 
-    /// Whether it makes the network another than one that keeps order and loses nothing.
+    /// Whether it makes the network lose, change or reorder bytes.
     #[must_use]
     pub const fn breaks_network(self) -> bool {
         FaultKinds::NETWORK.has(self)
     }
 }
 
-/// Some kinds of faults.
+/// A set of fault kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct FaultKinds(u32);
 
 impl FaultKinds {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
-    /// All of them.
+    /// All kinds.
     pub const ALL: Self = Self((1 << FaultKind::ALL.len()) - 1);
 
-    /// They break what the network carries.
+    /// Kinds that change what the network carries.
     pub const NETWORK: Self = Self::of(&[
         FaultKind::Duplicate,
         FaultKind::Drop,
@@ -135,10 +136,10 @@ impl FaultKinds {
         FaultKind::Corrupt,
         FaultKind::Truncate,
     ]);
-    /// They break a flow off.
+    /// Kinds that reset a flow.
     pub const BREAKS: Self = Self::of(&[FaultKind::Reset, FaultKind::Cancel]);
 
-    /// These.
+    /// The set of these kinds.
     #[must_use]
     pub const fn of(kinds: &[FaultKind]) -> Self {
         let (mut all, mut rest) = (Self::NONE, kinds);
@@ -149,64 +150,64 @@ impl FaultKinds {
         all
     }
 
-    /// Only this one.
+    /// The set of this kind.
     #[must_use]
     pub const fn only(kind: FaultKind) -> Self {
         Self::NONE.with(kind)
     }
 
-    /// Those and this one.
+    /// The set with this kind added.
     #[must_use]
     pub const fn with(self, kind: FaultKind) -> Self {
         Self(self.0 | 1 << kind as u32)
     }
 
-    /// Those without this one.
+    /// The set without this kind.
     #[must_use]
     pub const fn without(self, kind: FaultKind) -> Self {
         Self(self.0 & !(1 << kind as u32))
     }
 
-    /// Those and the others.
+    /// The union of both sets.
     #[must_use]
     pub const fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// Whether any of these is among them.
+    /// Whether the sets have a kind in common.
     #[must_use]
     pub const fn has_any(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 
-    /// Whether this one is among them.
+    /// Whether the set contains this kind.
     #[must_use]
     pub const fn has(self, kind: FaultKind) -> bool {
         self.0 & 1 << kind as u32 != 0
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Each of them.
+    /// The kinds of the set.
     pub fn iter(self) -> impl Iterator<Item = FaultKind> {
         FaultKind::ALL.into_iter().filter(move |kind| self.has(*kind))
     }
 }
 
-/// Which faults may strike in a run.
+/// Which faults may be injected into a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultPlan {
-    /// Of which kinds. None: the run is without faults, and is never said to be calm.
+    /// The kinds. If empty, the run has no faults, and `FaultsCleared` is never recorded.
     pub kinds: FaultKinds,
-    /// So many at most.
+    /// Total number of faults, at most.
     pub budget: u32,
-    /// Not before.
+    /// First tick of the period.
     pub from: Tick,
-    /// Not after; and not more than 100 000 ticks after `from`.
+    /// Last tick of the period, at most 100 000 ticks after `from`.
     pub until: Tick,
 }
 
@@ -215,7 +216,7 @@ impl FaultPlan {
     pub const NONE: Self =
         Self { kinds: FaultKinds::NONE, budget: 0, from: Tick(0), until: Tick(0) };
 
-    /// So many strikes of these kinds, in the first so many ticks.
+    /// At most `budget` faults of these kinds, up to tick `until`.
     #[must_use]
     pub const fn new(kinds: FaultKinds, budget: u32, until: Tick) -> Self {
         Self { kinds, budget, from: Tick(0), until }
@@ -227,7 +228,7 @@ impl FaultPlan {
         self.kinds.is_empty()
     }
 
-    /// Whether the network may be another than one that keeps order and loses nothing.
+    /// Whether the network may lose, change or reorder bytes.
     #[must_use]
     pub const fn breaks_network(&self) -> bool {
         self.kinds.has_any(FaultKinds::NETWORK)
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn who_repairs_survives_what_others_report() {
+    fn links_that_repair_survive_what_others_report() {
         let reports = |repairs| {
             let must = |kind: &FaultKind| kind.class(repairs) == FaultClass::MustReport;
             FaultKind::ALL.into_iter().filter(must).count()

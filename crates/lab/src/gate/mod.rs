@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The gates: ten questions that a check answers, each by all runs of all profiles.
+//! The gates: ten questions that a check answers, each from all runs of all profiles.
 //!
 //! | gate | is about |
 //! |---|---|
@@ -11,48 +11,48 @@
 //! | local_adapter_sequence_integrity | integrity |
 //! | local_adapter_trace_hygiene | hygiene |
 //! | local_adapter_collapse_resistance | how alike runs are, see [`adversary`](crate::adversary) |
-//! | local_adapter_mutant_detection | whether faulty adapters are found, see `mutants` |
+//! | local_adapter_mutant_detection | whether the mutants are killed, see `mutants` |
 //! | local_adapter_generated_backend_parity | whether generated code does the same |
 //!
 //! # Invariants
 //!
-//! 1. A run counts in every gate of the first seven. One that ended by a panic fails them all.
-//! 2. A gate for which there was no occasion is *not exercised*, which is no pass.
+//! 1. A run counts in each of the first seven gates. A run that ended by a panic fails all of them.
+//! 2. A gate without occasion is *not exercised*, which is no pass.
 
 mod mutants;
 
-pub use mutants::{Mutant, MutantResult};
+pub use mutants::{MutantOutcome, MutantResult};
 pub(crate) use mutants::{healthy, mutants};
 
-use crate::rules::{CATALOGUE, Family, Marks, Rule, Subject, Verdict};
+use crate::rules::{CATALOGUE, Family, Rule, RuleSets, Subject, Verdict};
 
 /// A question that a check answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Gate {
-    /// All rules, and what scenarios demand.
+    /// All rules hold, and the demands of the scenarios are met.
     Correctness,
-    /// Flows begin and end as they should.
+    /// Flows begin and end correctly.
     FlowLifecycle,
     /// The pair and the runtime work together.
     RuntimeIntegration,
-    /// Nobody gives more than is taken.
+    /// No side sends more than the other one takes.
     Backpressure,
-    /// Failures are told where they belong, and nowhere else.
+    /// Failures are reported on their own flow only.
     ErrorResetIsolation,
-    /// Bytes arrive as they are, in order, once.
+    /// Bytes arrive unchanged, in order, once.
     SequenceIntegrity,
-    /// Nothing tells payload or secrets.
+    /// No text contains payload or secrets.
     TraceHygiene,
     /// Runs are not suspiciously alike.
     CollapseResistance,
-    /// Faulty adapters are found.
+    /// The mutants are killed.
     MutantDetection,
-    /// Generated code does the same.
+    /// Generated code behaves like the interpreter.
     GeneratedBackendParity,
 }
 
 impl Gate {
-    /// All of them, in the order of reports.
+    /// All gates, in the order of reports.
     pub const ALL: [Self; 10] = [
         Self::Correctness,
         Self::FlowLifecycle,
@@ -66,7 +66,7 @@ impl Gate {
         Self::GeneratedBackendParity,
     ];
 
-    /// Its name, in reports.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Gate {
         }
     }
 
-    /// Whether a rule counts in it.
+    /// Whether a rule counts in this gate.
     #[must_use]
     pub const fn has(self, rule: &Rule) -> bool {
         match self {
@@ -108,47 +108,47 @@ impl Gate {
         }
     }
 
-    /// What is said of the rules that count in it.
+    /// The rule sets, limited to the rules of this gate.
     #[must_use]
-    pub fn marks(self, marks: &Marks) -> Marks {
+    pub fn rule_sets(self, rule_sets: &RuleSets) -> RuleSets {
         let counts = CATALOGUE.iter().enumerate().filter(|(_, rule)| self.has(rule));
         let mask = counts.fold(0, |mask, (at, _)| mask | 1_u128 << at);
-        Marks {
-            applicable: marks.applicable & mask,
-            exercised: marks.exercised & mask,
-            broken: marks.broken & mask,
+        RuleSets {
+            applicable: rule_sets.applicable & mask,
+            exercised: rule_sets.exercised & mask,
+            broken: rule_sets.broken & mask,
         }
     }
 }
 
-/// What a gate says.
+/// The result of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateResult {
-    /// Which one.
+    /// The gate.
     pub gate: Gate,
-    /// What it says.
+    /// Its verdict.
     pub verdict: Verdict,
-    /// Runs, or mutants, that counted.
+    /// Number of runs, or mutants, that counted.
     pub counted: u64,
-    /// Those of them that failed.
+    /// Number of those that failed.
     pub failed: u64,
-    /// Why, if it does not pass.
+    /// The reason, if it does not pass.
     pub reason: Option<String>,
 }
 
-/// What comparing generated code with what it was generated from gave.
+/// The comparison of generated code with its interpreted profile.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parity {
     /// Runs that were made both ways. 0: the gate is not exercised.
     pub compared: u64,
-    /// Those of them that left other traces.
+    /// Runs with different traces.
     pub differing: u64,
-    /// The first that did, and how.
+    /// The first of them, and its difference.
     pub reason: Option<String>,
 }
 
 impl Parity {
-    /// What the gate says of it.
+    /// The result of the gate.
     #[must_use]
     pub fn gate(&self) -> GateResult {
         let Self { compared: counted, differing: failed, .. } = *self;
@@ -164,13 +164,13 @@ impl Parity {
     }
 }
 
-/// The graver of two verdicts. Not exercised is graver than a pass only.
+/// The more severe of two verdicts. Not exercised is more severe only than a pass.
 #[must_use]
-pub const fn graver(one: Verdict, other: Verdict) -> Verdict {
-    if gravity(one) >= gravity(other) { one } else { other }
+pub const fn more_severe(one: Verdict, other: Verdict) -> Verdict {
+    if severity(one) >= severity(other) { one } else { other }
 }
 
-const fn gravity(verdict: Verdict) -> u8 {
+const fn severity(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Pass | Verdict::NotApplicable => 0,
         Verdict::Unsupported | Verdict::KnownFail => 1,
@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn the_graver_one_counts() {
-        assert_eq!(graver(Verdict::Pass, Verdict::Fail), Verdict::Fail);
-        assert_eq!(graver(Verdict::NotExercised, Verdict::Pass), Verdict::NotExercised);
-        assert_eq!(graver(Verdict::Fail, Verdict::NotExercised), Verdict::Fail);
+        assert_eq!(more_severe(Verdict::Pass, Verdict::Fail), Verdict::Fail);
+        assert_eq!(more_severe(Verdict::NotExercised, Verdict::Pass), Verdict::NotExercised);
+        assert_eq!(more_severe(Verdict::Fail, Verdict::NotExercised), Verdict::Fail);
     }
 }

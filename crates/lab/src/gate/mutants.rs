@@ -1,101 +1,97 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whether the lab finds faulty adapters: each saboteur has runs of its witness, which are examined
-//! as those of a check are. It is found when a rule is broken that healthy adapters keep in the same
-//! run.
+//! Whether the lab kills its mutants: the witness of each mutant is run and examined like a run of a
+//! check. A mutant is killed by a rule that it violates in a run in which a healthy pair violates no
+//! such rule.
 
 use crate::check::{Case, Deep, Hashes, Make};
 use crate::contract::Limits;
-use crate::rules::{Examiner, Marks, ids, of_adapters};
-use crate::saboteur::{SABOTEURS, Saboteur, Shows};
+use crate::mutant::{MUTANTS, Mutant, Shows};
+use crate::rules::{Examiner, RuleSets, ids, of_adapters};
 
-/// So many seeds of a witness are tried before a saboteur is said to be missed.
+/// Seeds of a witness that are tried before a mutant counts as survived.
 const SEEDS_MAX: u64 = 20;
 
-/// What became of a saboteur.
+/// Whether a mutant was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MutantResult {
-    /// It was found, by the rules with these ids.
-    Found(Vec<&'static str>),
-    /// Nothing was found.
-    Missed,
-    /// It shows where a check of one process does not look.
+pub enum MutantOutcome {
+    /// The rules with these ids killed it.
+    Killed(Vec<&'static str>),
+    /// No rule killed it: the lab is at fault.
+    Survived,
+    /// It deviates only in a fresh process, and the check had none.
     NotTried,
 }
 
-/// A saboteur, and what became of it.
+/// The outcome of one mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mutant {
-    /// Its name.
+pub struct MutantResult {
+    /// The mutant's name.
     pub name: &'static str,
-    /// What became of it.
-    pub result: MutantResult,
+    /// Whether it was killed.
+    pub outcome: MutantOutcome,
 }
 
-/// All saboteurs are looked for in either mode: most show in their first run.
-pub(crate) fn mutants() -> impl Iterator<Item = &'static Saboteur> {
-    SABOTEURS.iter()
+/// The mutants that a check tries: all of them, in either mode. Most are killed in their first run.
+pub(crate) fn mutants() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter()
 }
 
-/// What saboteurs are held against.
+/// The pair that mutants are compared with.
 pub(crate) fn healthy(limits: Limits) -> crate::adapters::Pair {
     use crate::adapters::{MemoryEgressAdapter, MemoryIngressAdapter};
     let ingress = Box::new(MemoryIngressAdapter::new(limits));
     (ingress, Box::new(MemoryEgressAdapter::new(limits)))
 }
 
-impl Mutant {
-    /// Looks for one. `said` is what a fresh process says of the same runs.
-    pub(crate) fn look(
-        saboteur: &Saboteur,
-        said: Option<&Hashes>,
-        examiner: &mut Examiner,
-    ) -> Self {
-        let name = saboteur.name;
-        if let (Shows::InOtherProcess, Some(said)) = (saboteur.shows, said) {
-            return Self::look_elsewhere(saboteur, said, examiner);
+impl MutantResult {
+    /// Tries one mutant. `fresh` are the trace hashes of the same runs in a fresh process.
+    pub(crate) fn look(mutant: &Mutant, fresh: Option<&Hashes>, examiner: &mut Examiner) -> Self {
+        let name = mutant.name;
+        if let (Shows::InOtherProcess, Some(fresh)) = (mutant.shows, fresh) {
+            return Self::look_in_fresh_process(mutant, fresh, examiner);
         }
         let is_seen_here = matches!(
-            saboteur.shows,
+            mutant.shows,
             Shows::InTrace | Shows::InTexts | Shows::InManifest | Shows::InSecondRun
         );
         if !is_seen_here {
-            return Self { name, result: MutantResult::NotTried };
+            return Self { name, outcome: MutantOutcome::NotTried };
         }
-        let first = saboteur.witness.seed;
+        let first = mutant.witness.seed;
         for seed in first..first + SEEDS_MAX {
-            let case = Case::of_witness(&saboteur.witness.seed(seed));
-            let marks = |make: Make<'_>, examiner: &mut _| {
-                case.examine(make, None, Deep::ALL, examiner).marks
+            let case = Case::of_witness(&mutant.witness.seed(seed));
+            let rule_sets = |make: Make<'_>, examiner: &mut _| {
+                case.examine(make, None, Deep::ALL, examiner).rule_sets
             };
-            let broken = judged(marks(&saboteur.make, examiner));
+            let broken = judged(rule_sets(&mutant.make, examiner));
             if broken == 0 {
                 continue;
             }
-            let found = broken & !judged(marks(&healthy, examiner));
-            if found != 0 {
-                return Self { name, result: MutantResult::Found(ids(found)) };
+            let killers = broken & !judged(rule_sets(&healthy, examiner));
+            if killers != 0 {
+                return Self { name, outcome: MutantOutcome::Killed(ids(killers)) };
             }
         }
-        Self { name, result: MutantResult::Missed }
+        Self { name, outcome: MutantOutcome::Survived }
     }
 
-    /// Looks for one that shows in a fresh process only.
-    fn look_elsewhere(saboteur: &Saboteur, said: &Hashes, examiner: &mut Examiner) -> Self {
-        let name = saboteur.name;
-        let Some(elsewhere) = said.of(saboteur.witness.seed, name) else {
-            return Self { name, result: MutantResult::NotTried };
+    /// Tries a mutant that deviates only in a fresh process.
+    fn look_in_fresh_process(mutant: &Mutant, fresh: &Hashes, examiner: &mut Examiner) -> Self {
+        let name = mutant.name;
+        let Some(fresh_process) = fresh.of(mutant.witness.seed, name) else {
+            return Self { name, outcome: MutantOutcome::NotTried };
         };
-        let case = Case::of_witness(&saboteur.witness);
-        let seen = case.examine(&saboteur.make, Some(elsewhere), Deep::ALL, examiner);
-        let result = match judged(seen.marks) {
-            0 => MutantResult::Missed,
-            found => MutantResult::Found(ids(found)),
+        let case = Case::of_witness(&mutant.witness);
+        let seen = case.examine(&mutant.make, Some(fresh_process), Deep::ALL, examiner);
+        let outcome = match judged(seen.rule_sets) {
+            0 => MutantOutcome::Survived,
+            killers => MutantOutcome::Killed(ids(killers)),
         };
-        Self { name, result }
+        Self { name, outcome }
     }
 }
 
-/// What adapters broke.
-fn judged(marks: Marks) -> u128 {
-    of_adapters(marks.broken)
+/// The rules about adapters that a run violates, one bit each.
+fn judged(rule_sets: RuleSets) -> u128 {
+    of_adapters(rule_sets.broken)
 }

@@ -13,7 +13,7 @@ use super::interpreted::Interpreted;
 use super::plan::{self, Lengths};
 use super::profile::{Order, Profile, Room};
 use super::vocabulary as words;
-use crate::contract::{Capability, Class, FlowEvent, FlowState, Lifecycle, Resolved};
+use crate::contract::{Capability, Class, FlowEvent, FlowState, Lifecycle, Transition};
 use crate::replay::words::Word;
 use crate::source::{End, FlowPlan};
 use crate::trace::FaultKind;
@@ -107,16 +107,16 @@ pub(crate) fn constants(profile: &Profile) -> Vec<Constant> {
         text("SOURCE", profile.source.name(), "What sources give."),
         number("FLOWS", "u32", profile.flows.into(), "To how many flows."),
         text("TARGET", profile.behaviour.name(), "How flows are answered."),
-        text("CARRIER", profile.carrier.name(), "How sessions are carried."),
+        text("CARRIER", profile.link.name(), "How sessions are carried."),
         number("WINDOW_BYTES", "u64", profile.window_bytes, "Bytes of a flow under way."),
-        text("SCHEDULER", profile.scheduler.name(), "Who goes next in a run."),
+        text("SCHEDULER", profile.scheduler.name(), "How the next task of a run is picked."),
         names("FAULTS", faults.into_iter(), "What strikes in a run."),
         number("FAULT_BUDGET", "u32", profile.fault_budget.into(), "How often, in all."),
         number("FLOW_BYTES_MAX", "u64", policies.flow_bytes_max, "Bytes held of one flow."),
         number("OUT_BYTES_MAX", "u64", policies.out_bytes_max, "Bytes of a chunk that is put out."),
         number("BUDGET_BYTES_MAX", "u64", policies.budget_bytes_max, "Bytes that a call moves."),
         text("ORDER", order, "Which flow goes first."),
-        text("ROOM", room, "When who was turned away hears of room."),
+        text("ROOM", room, "When a source whose offer was refused is notified of room."),
         flag("HALF_CLOSE", policies.half_close, "Whether a flow can end one way."),
         flag("RESET", policies.reset, "Whether a flow can be broken off."),
         names("CAPABILITIES", capabilities.into_iter(), "What is claimed besides the way."),
@@ -212,9 +212,9 @@ fn body(template: &str) -> &str {
 }
 
 fn next(state: FlowState, event: FlowEvent) -> Option<FlowState> {
-    match Lifecycle::at(state).happens(event) {
-        Ok(Resolved::Moved(next)) => Some(next),
-        Ok(Resolved::Nothing) => Some(state),
+    match Lifecycle::at(state).apply(event) {
+        Ok(Transition::Moved(next)) => Some(next),
+        Ok(Transition::Nothing) => Some(state),
         Err(_) => None,
     }
 }

@@ -102,7 +102,7 @@ fn key_before(text: &str, at: usize) -> Option<&str> {
     (!key.is_empty()).then_some(key)
 }
 
-/// `no carrier is "strem": stream, message`: the word, and those that there are.
+/// `no link is "strem": stream, message`: the word, and those that there are.
 fn unknown_word(message: &str) -> Option<(&str, Vec<&str>)> {
     let (said, known) = message.strip_prefix("no ")?.split_once("\": ")?;
     let (_, word) = said.split_once("is \"")?;

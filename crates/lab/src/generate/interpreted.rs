@@ -16,13 +16,14 @@
 //!
 //! 1. A queue holds no more than `flow_bytes_max`, all together no more than `max_buffered_bytes`.
 //! 2. What came in is put out in order, once, and the end behind it.
-//! 3. Who was turned away hears of room once, as the profile's rule of room says.
+//! 3. A source whose offer was refused is notified of room once, as the profile's room policy
+//!    states.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::profile::{Order, Policies, Profile, Room};
 use super::vocabulary::{Carries, Cause, Chunk, Class, Host, Port, Refusal};
-use crate::contract::{FlowEvent, FlowState, Lifecycle, Resolved};
+use crate::contract::{FlowEvent, FlowState, Lifecycle, Transition};
 
 /// A backend that asks its profile.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Interpreted {
         gone.is_some()
     }
 
-    /// Those who found too little room may find some.
+    /// Reports room to sources whose offers found too little.
     fn tell_waiting<H: Host>(&mut self, host: &mut H) {
         if self.buffered >= self.buffered_bytes_max {
             return;
@@ -106,7 +107,7 @@ impl Interpreted {
 
 impl Queue {
     fn happens(&mut self, event: FlowEvent) -> bool {
-        matches!(self.life.happens(event), Ok(Resolved::Moved(_)))
+        matches!(self.life.apply(event), Ok(Transition::Moved(_)))
     }
 
     /// Bytes that were put out.

@@ -26,7 +26,7 @@
 //! | `policies.flow_bytes_max` | room of a flow, no more than `max_buffered_bytes` | 1 | 256 KiB |
 //! | `policies.out_bytes_max` | bytes of a chunk that is put out, no more than `max_chunk_bytes` | 1 | 256 KiB |
 //! | `policies.budget_bytes_max` | bytes that a call moves | 1 | 1 MiB |
-//! | `policies.order`, `policies.room` | who goes first; when who was turned away hears of room | | |
+//! | `policies.order`, `policies.room` | which flow goes first; when a refused source is notified of room | | |
 //! | `policies.half_close`, `policies.reset` | what is claimed, and works | | |
 
 use std::fmt::Write as _;
@@ -35,11 +35,11 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::error::ProfileError;
-use crate::carrier::Carrier;
 use crate::choice::Scheduler;
 use crate::config::Config;
 use crate::contract::{Capabilities, Capability, Limits, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::link::Link;
 use crate::replay::words::{Named, Whole, Word};
 use crate::source::Source;
 use crate::target::Behaviour;
@@ -66,7 +66,7 @@ pub enum Order {
     Numbers,
 }
 
-/// When who was turned away hears of room.
+/// When a source whose offer was refused is notified of room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Room {
     /// As soon as there is any.
@@ -86,9 +86,9 @@ pub struct Policies {
     pub out_bytes_max: u64,
     /// Bytes that it moves in one call.
     pub budget_bytes_max: u64,
-    /// Who goes first.
+    /// Which flow goes first.
     pub order: Order,
-    /// When who was turned away hears of room.
+    /// When a source whose offer was refused is notified of room.
     pub room: Room,
     /// It claims `flow_half_close`.
     pub half_close: bool,
@@ -108,10 +108,10 @@ pub struct Profile {
     /// What the target does.
     pub behaviour: Behaviour,
     /// How sessions are carried.
-    pub carrier: Carrier,
+    pub link: Link,
     /// Bytes of each flow that may be under way.
     pub window_bytes: u64,
-    /// Who goes next.
+    /// How the next task is picked.
     pub scheduler: Scheduler,
     /// What strikes.
     pub faults: FaultKinds,
@@ -208,7 +208,7 @@ struct WrittenTarget {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenCarrier {
-    kind: Named<Carrier>,
+    kind: Named<Link>,
     window_bytes: Whole<1, { 8 << 20 }>,
 }
 
@@ -286,7 +286,7 @@ impl Profile {
             source: source.model.0,
             flows: small(source.flows.0),
             behaviour: target.behaviour.0,
-            carrier: carrier.kind.0,
+            link: carrier.kind.0,
             window_bytes: carrier.window_bytes.0,
             scheduler: run.scheduler.0,
             faults,
@@ -372,7 +372,7 @@ impl Profile {
             self.source.name(),
             self.flows,
             self.behaviour.name(),
-            self.carrier.name(),
+            self.link.name(),
             self.window_bytes,
             self.scheduler.name(),
             quoted(self.faults.iter().map(FaultKind::name)),

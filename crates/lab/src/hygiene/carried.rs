@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whether texts have payload in them: any eight bytes in a row of any flow, however they are written.
+//! Whether texts contain payload: any eight consecutive bytes of any flow, in any encoding.
 //!
 //! What flows carry is much, and known only to be a function of seed, flow and offset; what is said is
 //! little. So the texts are decoded, in every way in which bytes can be written, and each eight bytes in
@@ -18,7 +18,7 @@
 //! 2. A window that is found is eight bytes of payload: payload is as random as its generator, and of a
 //!    million windows of text and a million of payload two are equal by chance once in 10⁷ runs.
 
-use super::{Disguise, Leak, PIECE_BYTES, TEXT_BYTES_MIN};
+use super::{Encoding, Leak, PIECE_BYTES, TEXT_BYTES_MIN};
 use crate::pattern::{GOLDEN, Pattern};
 
 /// The bytes that one flow carries one way: the first so many of a pattern.
@@ -85,19 +85,19 @@ impl Found {
             return None;
         }
         let mut leak = None::<Leak>;
-        let mut found = |disguise, at| {
+        let mut found = |encoding, at| {
             if leak.is_none_or(|leak| at < leak.at) {
-                leak = Some(Leak { name: NAME, disguise, at });
+                leak = Some(Leak { name: NAME, encoding, at });
             }
         };
-        windows(text, &mut |window, disguise, at| {
+        windows(text, &mut |window, encoding, at| {
             if self.windows.binary_search(&window).is_ok() {
-                found(disguise, at);
+                found(encoding, at);
             }
         });
         masked_windows(text, &mut |mask, shown, at| {
             if self.windows.iter().any(|window| window & mask == shown) {
-                found(Disguise::Raw, at);
+                found(Encoding::Raw, at);
             }
         });
         leak
@@ -124,40 +124,40 @@ impl Window {
 }
 
 /// Is given a window, how it was written, and about where.
-trait Each: FnMut(u64, Disguise, usize) {}
+trait Each: FnMut(u64, Encoding, usize) {}
 
-impl<F: FnMut(u64, Disguise, usize)> Each for F {}
+impl<F: FnMut(u64, Encoding, usize)> Each for F {}
 
 /// Each eight bytes in a row that are written in a text.
 fn windows(text: &str, each: &mut impl Each) {
     let bytes = text.as_bytes();
     if !text.is_ascii() {
-        of_bytes(bytes, Disguise::Raw, each);
+        of_bytes(bytes, Encoding::Raw, each);
         // Where bytes became characters, each for itself.
         let mut wide = Vec::with_capacity(bytes.len());
         wide.extend(text.chars().map(|it| u8::try_from(it).unwrap_or(b'?')));
-        of_bytes(&wide, Disguise::Raw, each);
+        of_bytes(&wide, Encoding::Raw, each);
     }
     wide(bytes, each);
     if bytes.contains(&b'\\') {
-        of_bytes(&unescaped(bytes), Disguise::Escaped, each);
+        of_bytes(&unescaped(bytes), Encoding::Escaped, each);
     }
     if bytes.contains(&b'%') {
-        of_bytes(&unquoted(bytes), Disguise::Percent, each);
+        of_bytes(&unquoted(bytes), Encoding::Percent, each);
     }
     hex(bytes, each);
     numbers(bytes, each);
     base64(bytes, each);
 }
 
-/// As they are, and backwards. Of a text that is plain ASCII nobody asks for that: of payload, which is
-/// random, one byte of two is none.
-fn of_bytes(bytes: &[u8], disguise: Disguise, each: &mut impl Each) {
+/// As they are, and reversed. A plain ASCII text is not searched for this: payload is random, and
+/// about every second byte of it is not ASCII.
+fn of_bytes(bytes: &[u8], encoding: Encoding, each: &mut impl Each) {
     let mut window = Window::default();
     for (at, byte) in bytes.iter().enumerate() {
         if let Some(shown) = window.push(*byte) {
-            each(shown, disguise, at);
-            each(shown.swap_bytes(), Disguise::Reversed, at);
+            each(shown, encoding, at);
+            each(shown.swap_bytes(), Encoding::Reversed, at);
         }
     }
     wide(bytes, each);
@@ -174,7 +174,7 @@ fn wide(bytes: &[u8], each: &mut impl Each) {
         match *pair {
             [byte, 0] | [0, byte] => {
                 if let Some(shown) = window.push(byte) {
-                    each(shown, Disguise::Utf16, at);
+                    each(shown, Encoding::Utf16, at);
                 }
             }
             _ => window.clear(),
@@ -186,8 +186,8 @@ fn wide(bytes: &[u8], each: &mut impl Each) {
 /// single digits as lists have them.
 fn hex(text: &[u8], each: &mut impl Each) {
     let mut give = |window: u64, at| {
-        each(window, Disguise::Hex, at);
-        each(window.swap_bytes(), Disguise::Reversed, at);
+        each(window, Encoding::Hex, at);
+        each(window.swap_bytes(), Encoding::Reversed, at);
     };
     // Digits in a row, at each of them, of which the first is the highest.
     let (mut digits, mut run) = (0_u64, 0_usize);
@@ -244,8 +244,8 @@ fn numbers(text: &[u8], each: &mut impl Each) {
             match u8::try_from(number) {
                 Ok(byte) => {
                     if let Some(shown) = window.push(byte) {
-                        each(shown, Disguise::Decimal, at);
-                        each(shown.swap_bytes(), Disguise::Reversed, at);
+                        each(shown, Encoding::Decimal, at);
+                        each(shown.swap_bytes(), Encoding::Reversed, at);
                     }
                 }
                 Err(_) => window.clear(),
@@ -291,7 +291,7 @@ fn base64(text: &[u8], each: &mut impl Each) {
         begins_line = false;
         bits = bits << 6 | u128::from(value);
         run += 1;
-        let mut give = |window: u128| each((window as u64).swap_bytes(), Disguise::Base64, at);
+        let mut give = |window: u128| each((window as u64).swap_bytes(), Encoding::Base64, at);
         if run >= CHARACTERS {
             give(bits >> 2);
             give(bits);
@@ -399,8 +399,8 @@ mod tests {
         payload
     }
 
-    fn found(text: &str) -> Option<Disguise> {
-        Some(Found::new([text].into_iter(), flows()).find(text)?.disguise)
+    fn found(text: &str) -> Option<Encoding> {
+        Some(Found::new([text].into_iter(), flows()).find(text)?.encoding)
     }
 
     fn encoded(bytes: &[u8], last_two: &[u8; 2]) -> String {
@@ -429,31 +429,31 @@ mod tests {
             let words = joined(&piece, "", low);
             let (left, right) = words.split_at(8);
             let texts = [
-                (Disguise::Raw, piece.iter().map(|byte| char::from(*byte)).collect()),
-                (Disguise::Reversed, back.iter().map(|byte| char::from(*byte)).collect()),
-                (Disguise::Reversed, joined(&back, "", low)),
-                (Disguise::Reversed, format!("{back:?}")),
-                (Disguise::Hex, words.clone()),
-                (Disguise::Hex, format!("{left} {right}")),
-                (Disguise::Hex, joined(&piece, "", high)),
-                (Disguise::Hex, joined(&piece, ":", low)),
-                (Disguise::Hex, joined(&piece, "-", high)),
-                (Disguise::Hex, joined(&piece, " ", high)),
-                (Disguise::Hex, format!("{piece:02x?}")),
-                (Disguise::Hex, format!("{piece:x?}")),
-                (Disguise::Hex, format!("{piece:#04X?}")),
-                (Disguise::Decimal, format!("{piece:?}")),
-                (Disguise::Decimal, format!("{piece:#?}")),
-                (Disguise::Percent, joined(&piece, "", |byte| format!("%{byte:02X}"))),
-                (Disguise::Escaped, piece.iter().map(|byte| format!("\\x{byte:02x}")).collect()),
-                (Disguise::Escaped, joined(&piece, "", |byte| format!("\\u{{{byte:x}}}"))),
-                (Disguise::Utf16, wide([0, 1])),
-                (Disguise::Utf16, wide([1, 0])),
+                (Encoding::Raw, piece.iter().map(|byte| char::from(*byte)).collect()),
+                (Encoding::Reversed, back.iter().map(|byte| char::from(*byte)).collect()),
+                (Encoding::Reversed, joined(&back, "", low)),
+                (Encoding::Reversed, format!("{back:?}")),
+                (Encoding::Hex, words.clone()),
+                (Encoding::Hex, format!("{left} {right}")),
+                (Encoding::Hex, joined(&piece, "", high)),
+                (Encoding::Hex, joined(&piece, ":", low)),
+                (Encoding::Hex, joined(&piece, "-", high)),
+                (Encoding::Hex, joined(&piece, " ", high)),
+                (Encoding::Hex, format!("{piece:02x?}")),
+                (Encoding::Hex, format!("{piece:x?}")),
+                (Encoding::Hex, format!("{piece:#04X?}")),
+                (Encoding::Decimal, format!("{piece:?}")),
+                (Encoding::Decimal, format!("{piece:#?}")),
+                (Encoding::Percent, joined(&piece, "", |byte| format!("%{byte:02X}"))),
+                (Encoding::Escaped, piece.iter().map(|byte| format!("\\x{byte:02x}")).collect()),
+                (Encoding::Escaped, joined(&piece, "", |byte| format!("\\u{{{byte:x}}}"))),
+                (Encoding::Utf16, wide([0, 1])),
+                (Encoding::Utf16, wide([1, 0])),
             ];
-            for (disguise, text) in texts {
+            for (encoding, text) in texts {
                 for around in ["", "§", "| ", "="] {
                     let text = format!("{around}{text}{around}");
-                    assert_eq!(found(&text), Some(disguise), "{text:?}");
+                    assert_eq!(found(&text), Some(encoding), "{text:?}");
                 }
             }
             for before in 0..3 {
@@ -461,10 +461,10 @@ mod tests {
                 for last_two in alphabets {
                     let text =
                         encoded(&[&vec![7; before], text.as_slice(), &[9; 3]].concat(), last_two);
-                    assert_eq!(found(&text), Some(Disguise::Base64), "{before} {text}");
+                    assert_eq!(found(&text), Some(Encoding::Base64), "{before} {text}");
                     let (left, right) = text.split_at(6);
                     let split = format!("{left}\n {right}");
-                    assert_eq!(found(&split), Some(Disguise::Base64), "{before} {split}");
+                    assert_eq!(found(&split), Some(Encoding::Base64), "{before} {split}");
                 }
             }
         }
@@ -475,7 +475,7 @@ mod tests {
         let mut missed = 0;
         for offset in (0..4000).step_by(40) {
             let text = String::from_utf8_lossy(&payload(2, offset, 40)).into_owned();
-            missed += usize::from(found(&text) != Some(Disguise::Raw));
+            missed += usize::from(found(&text) != Some(Encoding::Raw));
         }
         // Of few eight in a row of 40 are five known.
         assert!(missed < 10, "{missed}");

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whether a text tells what it may not.
+//! Whether a text contains payload or secrets.
 //!
-//! A *canary* is a string of random bytes that is put where secrets are: into payload, into the
-//! configuration, into keys. No text may have it in it, in no disguise, and no eight bytes of it
-//! either.
+//! A *canary* is a string of random bytes that is placed where secrets are: in payload, in the
+//! configuration, in keys. No text may contain it in any encoding, nor any eight bytes of it.
 //!
 //! ```text
-//!   canary ──► its pieces of 8 bytes ──► each in every disguise ──► needles
+//!   canary ──► its pieces of 8 bytes ──► each in every encoding ──► needles
 //!   text   ──► one pass, by the first 8 bytes of a needle ──► the first leak
 //! ```
 //!
@@ -14,8 +13,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A leak is found whatever stands around it, also with white space between the bytes.
-//! 2. What is said of a leak is the canary's name, the disguise and where it begins: no byte of it.
+//! 1. A leak is found whatever surrounds it, also with white space between the bytes.
+//! 2. The report of a leak contains the canary's name, the encoding and the position: no byte of
+//!    it.
 
 mod carried;
 
@@ -27,7 +27,7 @@ pub(crate) use self::carried::Carried;
 use self::carried::Found;
 
 use crate::config::is_secret;
-use crate::trace::Place;
+use crate::trace::Stage;
 
 /// A canary is looked for in pieces of so many bytes.
 pub const PIECE_BYTES: usize = 8;
@@ -57,7 +57,7 @@ impl fmt::Debug for Canary {
 
 /// How a leak was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Disguise {
+pub enum Encoding {
     /// Byte for byte.
     Raw,
     /// The last byte first.
@@ -77,7 +77,7 @@ pub enum Disguise {
     Escaped,
 }
 
-impl Disguise {
+impl Encoding {
     /// As findings have it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -94,14 +94,14 @@ impl Disguise {
     }
 }
 
-/// A text that tells what it may not.
+/// A text with a leak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leak {
     /// The canary.
     pub name: &'static str,
-    /// How it was written.
-    pub disguise: Disguise,
-    /// Where in the text it begins; white space may not be counted.
+    /// Its encoding.
+    pub encoding: Encoding,
+    /// Its position in the text; white space may not be counted.
     pub at: usize,
 }
 
@@ -124,7 +124,7 @@ pub struct Text<'a> {
     /// What it is.
     pub kind: TextKind,
     /// Whose it is; the network's is the lab's.
-    pub place: Place,
+    pub place: Stage,
     /// The text.
     pub text: &'a str,
 }
@@ -141,7 +141,7 @@ impl Text<'_> {
 struct Needle {
     bytes: Vec<u8>,
     name: &'static str,
-    disguise: Disguise,
+    encoding: Encoding,
 }
 
 /// Looks for canaries.
@@ -176,10 +176,10 @@ impl Search {
             let pieces = canary.bytes.windows(PIECE_BYTES).enumerate();
             let pieces = pieces.filter(|(at, _)| *at < DENSE_BYTES || at % PIECE_BYTES == 0);
             for (_, piece) in pieces {
-                let mut add = |disguise, bytes: Vec<u8>| {
-                    needles.push(Needle { bytes, name: canary.name, disguise });
+                let mut add = |encoding, bytes: Vec<u8>| {
+                    needles.push(Needle { bytes, name: canary.name, encoding });
                 };
-                disguises(piece, &mut add);
+                encodings(piece, &mut add);
             }
         }
         needles.sort_by(|one, other| one.bytes.cmp(&other.bytes));
@@ -233,7 +233,7 @@ impl Search {
             let may = self.may.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0);
             let begin = (at + 1).checked_sub(PIECE_BYTES).filter(|_| may)?;
             let found = self.begins(last, text.get(begin..)?)?;
-            Some(Leak { name: found.name, disguise: found.disguise, at: begin })
+            Some(Leak { name: found.name, encoding: found.encoding, at: begin })
         })
     }
 
@@ -250,38 +250,38 @@ fn start(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// A piece in every disguise.
-fn disguises(piece: &[u8], add: &mut impl FnMut(Disguise, Vec<u8>)) {
+/// A piece in every encoding.
+fn encodings(piece: &[u8], add: &mut impl FnMut(Encoding, Vec<u8>)) {
     let mut back = piece.to_vec();
     back.reverse();
-    add(Disguise::Raw, piece.to_vec());
+    add(Encoding::Raw, piece.to_vec());
     // What is no text is replaced; if most of it is, it says nothing of the piece.
     if piece.iter().filter(|byte| byte.is_ascii()).count() >= TEXT_BYTES_MIN {
-        add(Disguise::Raw, String::from_utf8_lossy(piece).into_owned().into_bytes());
+        add(Encoding::Raw, String::from_utf8_lossy(piece).into_owned().into_bytes());
     }
-    add(Disguise::Reversed, back.clone());
-    add(Disguise::Utf16, piece.iter().flat_map(|byte| [*byte, 0]).collect());
-    add(Disguise::Utf16, piece.iter().flat_map(|byte| [0, *byte]).collect());
+    add(Encoding::Reversed, back.clone());
+    add(Encoding::Utf16, piece.iter().flat_map(|byte| [*byte, 0]).collect());
+    add(Encoding::Utf16, piece.iter().flat_map(|byte| [0, *byte]).collect());
     for between in ["", ",", ":", "-", ",0x"] {
-        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02X}")));
-        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02x}")));
+        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02X}")));
+        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02x}")));
     }
     // A list leaves zeros out that are in front: `[a, 0, 1f]`.
     for between in [",", ",0x"] {
-        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:X}")));
-        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:x}")));
+        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:X}")));
+        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:x}")));
     }
     let hex = joined(&back, "", |text, byte| write!(text, "{byte:02x}"));
-    add(Disguise::Reversed, hex.to_ascii_uppercase());
-    add(Disguise::Reversed, hex);
-    add(Disguise::Decimal, joined(piece, ",", |text, byte| write!(text, "{byte}")));
+    add(Encoding::Reversed, hex.to_ascii_uppercase());
+    add(Encoding::Reversed, hex);
+    add(Encoding::Decimal, joined(piece, ",", |text, byte| write!(text, "{byte}")));
     for skipped_bits in [0, 4, 2] {
-        add(Disguise::Base64, base64(piece, skipped_bits, *b"+/"));
-        add(Disguise::Base64, base64(piece, skipped_bits, *b"-_"));
+        add(Encoding::Base64, base64(piece, skipped_bits, *b"+/"));
+        add(Encoding::Base64, base64(piece, skipped_bits, *b"-_"));
     }
     let all = joined(piece, "", |text, byte| write!(text, "%{byte:02X}"));
-    add(Disguise::Percent, all.to_ascii_lowercase());
-    add(Disguise::Percent, all);
+    add(Encoding::Percent, all.to_ascii_lowercase());
+    add(Encoding::Percent, all);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     for is_upper in [true, false] {
         let some = joined(piece, "", |text, byte| match is_upper {
@@ -289,12 +289,12 @@ fn disguises(piece: &[u8], add: &mut impl FnMut(Disguise, Vec<u8>)) {
             true => write!(text, "%{byte:02X}"),
             false => write!(text, "%{byte:02x}"),
         });
-        add(Disguise::Percent, some);
+        add(Encoding::Percent, some);
     }
-    add(Disguise::Escaped, piece.escape_ascii().to_string().into_bytes());
+    add(Encoding::Escaped, piece.escape_ascii().to_string().into_bytes());
     let shown = format!("{:?}", Bytes::copy_from_slice(piece));
     let shown = shown.strip_prefix("b\"").and_then(|shown| shown.strip_suffix('"'));
-    add(Disguise::Escaped, shown.unwrap_or_default().as_bytes().to_vec());
+    add(Encoding::Escaped, shown.unwrap_or_default().as_bytes().to_vec());
 }
 
 fn joined(
@@ -344,10 +344,10 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn found(text: &[u8]) -> Option<Disguise> {
+    fn found(text: &[u8]) -> Option<Encoding> {
         let leak = Search::new(&[canary()]).find(text)?;
         assert_eq!(leak.name, "key");
-        Some(leak.disguise)
+        Some(leak.encoding)
     }
 
     /// RFC 4648, another way than above.
@@ -384,42 +384,42 @@ mod tests {
                 let text = piece.iter().map(|byte| plain(byte).unwrap_or_else(|| escaped(byte)));
                 text.collect::<String>().into_bytes()
             };
-            let texts: [(Disguise, Vec<u8>); 27] = [
-                (Disguise::Hex, digits(":", |byte| format!("{byte:02x}"))),
-                (Disguise::Hex, digits(":", |byte| format!("{byte:02X}"))),
-                (Disguise::Hex, digits("-", |byte| format!("{byte:02x}"))),
-                (Disguise::Hex, digits("-", |byte| format!("{byte:02X}"))),
-                (Disguise::Hex, digits(" ", |byte| format!("{byte:02X}"))),
-                (Disguise::Hex, format!("{piece:02X?}").into_bytes()),
-                (Disguise::Hex, format!("{piece:#04X?}").into_bytes()),
-                (Disguise::Hex, format!("{piece:x?}").into_bytes()),
-                (Disguise::Hex, format!("{piece:#X?}").into_bytes()),
-                (Disguise::Reversed, hex(&back).to_uppercase().into_bytes()),
-                (Disguise::Percent, url(|byte| format!("%{byte:02X}"))),
-                (Disguise::Percent, url(|byte| format!("%{byte:02x}"))),
-                (Disguise::Raw, piece.to_vec()),
-                (Disguise::Reversed, back.clone()),
-                (Disguise::Reversed, hex(&back).into_bytes()),
-                (Disguise::Hex, hex(piece).into_bytes()),
-                (Disguise::Hex, hex(piece).to_uppercase().into_bytes()),
-                (Disguise::Hex, format!("{piece:02x?}").into_bytes()),
-                (Disguise::Hex, format!("{piece:#04x?}").into_bytes()),
-                (Disguise::Decimal, format!("{piece:?}").into_bytes()),
-                (Disguise::Decimal, format!("{piece:#?}").into_bytes()),
-                (Disguise::Escaped, format!("{:?}", Bytes::copy_from_slice(piece)).into_bytes()),
-                (Disguise::Escaped, piece.escape_ascii().to_string().into_bytes()),
-                (Disguise::Utf16, wide([0, 1])),
-                (Disguise::Utf16, wide([1, 0])),
-                (Disguise::Base64, encoded(piece).into_bytes()),
+            let texts: [(Encoding, Vec<u8>); 27] = [
+                (Encoding::Hex, digits(":", |byte| format!("{byte:02x}"))),
+                (Encoding::Hex, digits(":", |byte| format!("{byte:02X}"))),
+                (Encoding::Hex, digits("-", |byte| format!("{byte:02x}"))),
+                (Encoding::Hex, digits("-", |byte| format!("{byte:02X}"))),
+                (Encoding::Hex, digits(" ", |byte| format!("{byte:02X}"))),
+                (Encoding::Hex, format!("{piece:02X?}").into_bytes()),
+                (Encoding::Hex, format!("{piece:#04X?}").into_bytes()),
+                (Encoding::Hex, format!("{piece:x?}").into_bytes()),
+                (Encoding::Hex, format!("{piece:#X?}").into_bytes()),
+                (Encoding::Reversed, hex(&back).to_uppercase().into_bytes()),
+                (Encoding::Percent, url(|byte| format!("%{byte:02X}"))),
+                (Encoding::Percent, url(|byte| format!("%{byte:02x}"))),
+                (Encoding::Raw, piece.to_vec()),
+                (Encoding::Reversed, back.clone()),
+                (Encoding::Reversed, hex(&back).into_bytes()),
+                (Encoding::Hex, hex(piece).into_bytes()),
+                (Encoding::Hex, hex(piece).to_uppercase().into_bytes()),
+                (Encoding::Hex, format!("{piece:02x?}").into_bytes()),
+                (Encoding::Hex, format!("{piece:#04x?}").into_bytes()),
+                (Encoding::Decimal, format!("{piece:?}").into_bytes()),
+                (Encoding::Decimal, format!("{piece:#?}").into_bytes()),
+                (Encoding::Escaped, format!("{:?}", Bytes::copy_from_slice(piece)).into_bytes()),
+                (Encoding::Escaped, piece.escape_ascii().to_string().into_bytes()),
+                (Encoding::Utf16, wide([0, 1])),
+                (Encoding::Utf16, wide([1, 0])),
+                (Encoding::Base64, encoded(piece).into_bytes()),
                 (
-                    Disguise::Percent,
+                    Encoding::Percent,
                     piece.iter().flat_map(|byte| format!("%{byte:02x}").into_bytes()).collect(),
                 ),
             ];
-            for (disguise, text) in texts {
+            for (encoding, text) in texts {
                 for around in ["", "x", "<<12,"] {
                     let text = [around.as_bytes(), &text, around.as_bytes()].concat();
-                    assert_eq!(found(&text), Some(disguise), "{from} {:?}", text.escape_ascii());
+                    assert_eq!(found(&text), Some(encoding), "{from} {:?}", text.escape_ascii());
                 }
             }
         }
@@ -430,14 +430,14 @@ mod tests {
         let canary = canary().bytes;
         let characters = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
         let one: String = characters(&canary[3..11]);
-        assert_eq!(found(format!("é {one} é").as_bytes()), Some(Disguise::Raw));
+        assert_eq!(found(format!("é {one} é").as_bytes()), Some(Encoding::Raw));
         let two: String = one.chars().flat_map(|one| [one, '\0']).collect();
-        assert_eq!(found(two.as_bytes()), Some(Disguise::Utf16));
+        assert_eq!(found(two.as_bytes()), Some(Encoding::Utf16));
         // As far as it is text.
         let bytes = b"pass\xffword\xfe\xfd, and on".to_vec();
         let search = Search::new(&[Canary { name: "key", bytes: bytes.clone() }]);
         let text = format!("last {}", String::from_utf8_lossy(&bytes[2..]));
-        assert_eq!(search.find(text.as_bytes()).map(|leak| leak.disguise), Some(Disguise::Raw));
+        assert_eq!(search.find(text.as_bytes()).map(|leak| leak.encoding), Some(Encoding::Raw));
         let other = String::from_utf8_lossy(&[0xff; 40]).into_owned();
         assert_eq!(search.find(other.as_bytes()), None);
     }
@@ -449,9 +449,9 @@ mod tests {
             for after in 0..4 {
                 let bytes = [&vec![0x5a; before][..], &canary, &vec![0xa5; after]].concat();
                 let text = encoded(&bytes);
-                assert_eq!(found(text.as_bytes()), Some(Disguise::Base64), "{text}");
+                assert_eq!(found(text.as_bytes()), Some(Encoding::Base64), "{text}");
                 let url = text.replace('+', "-").replace('/', "_");
-                assert_eq!(found(url.as_bytes()), Some(Disguise::Base64), "{url}");
+                assert_eq!(found(url.as_bytes()), Some(Encoding::Base64), "{url}");
             }
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One comparison: both sides put through the same.
+//! One comparison: the interpreted and the generated side with the same inputs.
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,31 +23,31 @@ use crate::target::Behaviour;
 use crate::trace::Trace;
 use crate::world::{self, Setup};
 
-/// The name of parity's numbers among those of a seed.
+/// The name of this module's random numbers among those of a seed.
 const PARITY: u64 = 0x7061_7269_7479;
-/// Lines of two traces side by side that are told.
+/// Maximum number of lines of the two traces that a difference shows.
 const DIFF_LINES_MAX: usize = 24;
 
-/// A module beside its profile.
+/// A module with its profile.
 pub(super) struct Subject<'a> {
     pub(super) profile: Profile,
     pub(super) text: Option<&'a str>,
     pub(super) generated: Generated,
 }
 
-/// What is compared.
+/// A kind of comparison.
 pub(super) enum Kind<'a> {
     Text(&'a str),
     Constants,
     Lifecycle,
     Plan(u64),
     Drive(u64),
-    /// The profile's own run.
+    /// A run of the profile itself.
     Run(u64),
     Scenario(u64, &'static Scenario),
 }
 
-/// What came of both sides: a hash each, and the first difference.
+/// The hashes of both sides, and the first difference.
 struct Compared {
     events: usize,
     interpreted: String,
@@ -119,7 +119,7 @@ impl Subject<'_> {
         let known = constants(&self.profile);
         let logged = |all: &mut dyn Iterator<Item = (&str, &str)>| {
             all.fold(String::new(), |mut text, (name, value)| {
-                // A string takes everything.
+                // Writing to a `String` cannot fail.
                 let _written = writeln!(text, "{name} = {value}");
                 text
             })
@@ -198,7 +198,7 @@ impl Subject<'_> {
     }
 }
 
-/// The backend that asks its profile, as a pair.
+/// The interpreted backend, as a pair.
 pub(super) fn interpreted(profile: &Profile) -> Pair {
     let make = || Interpreted::new(profile);
     face::pair("generated", profile.capabilities(), profile.limits(), make)
@@ -213,13 +213,13 @@ pub(super) fn run(
     factory: &dyn Fn() -> Pair,
 ) -> Trace {
     let config = Config { deterministic_seed: seed, ..profile.config.clone() };
-    let (plans, behaviour, strikes) = match scenario {
+    let (plans, behaviour, has_faults) = match scenario {
         None => (own, profile.behaviour, true),
         Some(scenario) => {
             let all = scenario.behaviours;
             let drawn = Random::new(seed).fork(PARITY).below(all.len() as u32);
             let behaviour = all.get(drawn as usize).copied().unwrap_or(Behaviour::Echo);
-            // Of two seeds one is without faults.
+            // Every second seed has no faults.
             (scenario.plans(&config), behaviour, seed.is_multiple_of(2))
         }
     };
@@ -228,8 +228,8 @@ pub(super) fn run(
         plans,
         behaviour,
         window_bytes: profile.window_bytes,
-        carrier: profile.carrier,
-        faults: if strikes { profile.fault_plan() } else { FaultPlan::NONE },
+        link: profile.link,
+        faults: if has_faults { profile.fault_plan() } else { FaultPlan::NONE },
     };
     let mut trace = Trace::new(config.max_events);
     let mut choices = Choices::scheduled(seed, profile.scheduler);
@@ -237,7 +237,7 @@ pub(super) fn run(
     trace
 }
 
-/// The profile that constants say. `None`: they say none.
+/// The profile that the constants describe. `None`: they are not a valid profile.
 pub(super) fn claimed(constants: &[(&str, String)]) -> Option<Profile> {
     let value = |name: &str| {
         let found = constants.iter().find(|(known, _)| *known == name);
@@ -276,7 +276,7 @@ pub(super) fn claimed(constants: &[(&str, String)]) -> Option<Profile> {
             ],
         ),
     ] {
-        // A string takes everything.
+        // Writing to a `String` cannot fail.
         let _written = writeln!(text, "[{table}]");
         for (key, name, quote) in keys {
             let _written = writeln!(text, "{key} = {quote}{}{quote}", value(name));
@@ -288,7 +288,7 @@ pub(super) fn claimed(constants: &[(&str, String)]) -> Option<Profile> {
     Profile::from_toml(&text, "the constants").ok()
 }
 
-/// Two logs of calls, or of a plan.
+/// Compares two logs of calls, or of a plan.
 fn logs(one: &Log, other: &Log) -> Compared {
     let (interpreted, generated) = (one.hash(), other.hash());
     let difference = (interpreted != generated).then(|| {
@@ -305,7 +305,7 @@ fn logs(one: &Log, other: &Log) -> Compared {
     Compared { events: one.seen.len(), interpreted, generated, difference }
 }
 
-/// The first event that is not the same.
+/// The first different event.
 fn first_difference(one: &Trace, other: &Trace) -> Difference {
     let pairs = one.events().iter().zip(other.events());
     let at = pairs.take_while(|(one, other)| one == other).count();
@@ -314,7 +314,7 @@ fn first_difference(one: &Trace, other: &Trace) -> Difference {
         None => "nothing more".into(),
     };
     let diff = Diff::new(one, other).to_string();
-    // The head of the two columns.
+    // The header of the two columns.
     let diff = diff.replacen("healthy    ", "interpreted", 1).replacen("faulty", "generated", 1);
     let lines = diff.lines().take(DIFF_LINES_MAX).map(Into::into).collect();
     Difference { event: Some(at), lines, ..Difference::both(&said(one), &said(other)) }
@@ -339,11 +339,11 @@ mod tests {
     }
 
     thread_local! {
-        /// The cell of the lifecycle that is wrong.
+        /// The wrong cell of the lifecycle.
         static WRONG: Cell<(State, Event)> = const { Cell::new((State::New, Event::Open)) };
     }
 
-    /// The lifecycle of a module, wrong in one cell.
+    /// The lifecycle of a module with one wrong cell.
     fn wrong(state: State, event: Event) -> Option<State> {
         let healthy = crate::generate::builtin::steady::LIFECYCLE;
         let next = healthy[state as usize][event as usize];
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_cell_of_a_lifecycle_is_told() {
+    fn every_wrong_cell_of_a_lifecycle_is_reported() {
         let mut subject = subject("steady");
         assert!(subject.compare(&Kind::Lifecycle).difference.is_none());
         subject.generated.said.next = wrong;
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_was_changed_is_told() {
+    fn a_text_that_was_changed_is_reported() {
         let subject = subject("plain");
         let text = subject.text.unwrap();
         assert_eq!(subject.compare(&Kind::Text(text)).verdict, "pass");
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_constant_is_told_by_name() {
+    fn every_wrong_constant_is_reported_by_name() {
         let healthy = subject("tight").generated.said.constants;
         for (at, (name, _)) in healthy.iter().enumerate() {
             let mut subject = subject("tight");
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_number_of_a_plan_is_told() {
+    fn every_wrong_number_of_a_plan_is_reported() {
         type Change = fn(&mut crate::parity::Planned);
         let changes: [Change; 8] = [
             |flow| flow.number += 1,
@@ -418,7 +418,7 @@ mod tests {
 
     /// A backend that panics has failed; what comes behind it is compared.
     #[test]
-    fn who_panics_has_failed() {
+    fn a_backend_that_panics_has_failed() {
         let mut subject = subject("plain");
         subject.generated.said.next = |_, _| panic!("no such state");
         let case = subject.compare(&Kind::Lifecycle);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A generated backend at work: one run, and what came of each flow.
+//! A run of a generated backend, and its result for each flow.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::plug::Generated;
 use crate::contract::{FlowId, FlowState};
 use crate::generate::{BUILTIN, Builtin};
 use crate::source::FlowPlan;
-use crate::trace::{ByteBucket, Place, Trace, TraceHash, What};
+use crate::trace::{ByteBucket, EventKind, Stage, Trace, TraceHash};
 
 /// A run of a generated backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,30 +17,30 @@ pub struct Demo {
     pub profile: &'static str,
     /// The seed of the run.
     pub seed: u64,
-    /// What came of each flow.
+    /// The results of the flows.
     pub flows: Vec<DemoFlow>,
-    /// Events of the run.
+    /// Number of events.
     pub events: usize,
-    /// Its trace as one number.
+    /// Its trace hash.
     pub generated: TraceHash,
-    /// That of the interpreted backend.
+    /// The trace hash of the interpreted backend.
     pub interpreted: TraceHash,
 }
 
-/// What came of a flow.
+/// The result of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DemoFlow {
-    /// Which.
+    /// The flow.
     pub flow: FlowId,
-    /// How it ended.
+    /// Its final state.
     pub state: FlowState,
-    /// Chunks and bytes that went into the runtime.
+    /// Chunks and bytes that entered the runtime.
     pub entered: (u64, u64),
     /// Chunks and bytes that reached the sink.
     pub sunk: (u64, u64),
 }
 
-/// A demo that cannot be.
+/// Why a demo cannot run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
@@ -50,14 +50,14 @@ pub enum DemoError {
     /// Too many flows, or none.
     #[error("{asked} flows, and the profile {profile} has 1 to {max}")]
     Flows {
-        /// How many were asked for.
+        /// Requested number.
         asked: u32,
-        /// Of which profile.
+        /// The profile.
         profile: &'static str,
-        /// How many there may be.
+        /// Maximum number.
         max: u32,
     },
-    /// The module's constants are no profile.
+    /// The module's constants are not a valid profile.
     #[error("the constants of the module {0} are no profile")]
     Constants(&'static str),
 }
@@ -102,9 +102,9 @@ impl DemoFlow {
         let mut it = Self { flow, state: FlowState::New, entered: (0, 0), sunk: (0, 0) };
         for event in trace.of_flow(flow) {
             match event.what {
-                What::Moved { state } => it.state = state,
-                What::Out { place, bytes, .. } => {
-                    let sum = if place == Place::Ingress { &mut it.entered } else { &mut it.sunk };
+                EventKind::Moved { state } => it.state = state,
+                EventKind::Out { place, bytes, .. } => {
+                    let sum = if place == Stage::Ingress { &mut it.entered } else { &mut it.sunk };
                     *sum = (sum.0 + 1, sum.1 + bytes);
                 }
                 _ => {}
@@ -119,10 +119,10 @@ impl fmt::Display for Demo {
         let Self { profile, seed, events, .. } = self;
         writeln!(f, "generated backend {profile}, seed {seed}, {events} events")?;
         for DemoFlow { flow, state, entered, sunk } in &self.flows {
-            let told = |(chunks, bytes): (u64, u64)| {
+            let shown = |(chunks, bytes): (u64, u64)| {
                 format!("{chunks:>3} chunks, {} bytes", ByteBucket::of(bytes).name())
             };
-            let (state, entered, sunk) = (state.name(), told(*entered), told(*sunk));
+            let (state, entered, sunk) = (state.name(), shown(*entered), shown(*sunk));
             writeln!(f, "flow {flow:<3} {state:<8} in {entered:<24} out {sunk}")?;
         }
         let same = if self.generated == self.interpreted { "the same" } else { "another" };

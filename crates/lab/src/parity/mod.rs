@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whether generated code does what it was generated of.
+//! Whether generated code behaves like the profile that it was generated from.
 //!
 //! ```text
 //!   profile ──► interpreted backend, plan, lifecycle ──► trace ─┐
@@ -7,36 +7,36 @@
 //!      └──► generated module: constants, table, backend ─► trace ─┘
 //! ```
 //!
-//! Both sides are put through the same, from the same seeds, and the hashes of what came of it are
-//! compared. Of what differs the first is told: the constant with both values, or the event with what
-//! both did there.
+//! Both sides get the same inputs, from the same seeds, and the hashes of the results are compared.
+//! The first difference is reported: the constant with both values, or the event with what both
+//! sides did.
 //!
-//! | what | is compared |
+//! | what | comparison |
 //! |---|---|
-//! | text | the file that was compiled, with what the generator gives of its profile |
-//! | constants | each by name, with what the profile says |
+//! | text | the compiled file, with the generator's output for its profile |
+//! | constants | each by name, with the value of the profile |
 //! | lifecycle | every event in every state |
-//! | plan | what sources give for a seed |
-//! | drive | all that comes of seven hundred calls of every kind, right and wrong, drawn from a seed |
+//! | plan | the plans of the sources for a seed |
+//! | drive | all effects of seven hundred calls of every kind, valid and invalid, drawn from a seed |
 //! | run | the trace of a run: of the profile itself, with its faults, and of each scenario |
 //!
-//! A run of the generated side has nothing of the profile: limits, plan, target, carrier, window,
+//! A run of the generated side uses nothing of the profile: limits, plan, target, link, window,
 //! faults and backend are those of the module.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `plug` | generated modules in the lab |
-//! | `face` | backends as adapters of the contract |
+//! | `face` | backends as adapters |
 //! | `compare` | one comparison of each kind |
 //! | `text` | a module's text, and the constant in which it differs |
-//! | `report` | what came of all, for programs and people |
-//! | `demo` | a generated backend at work |
+//! | `report` | the result of all comparisons, for programs and people |
+//! | `demo` | a run of a generated backend |
 //!
 //! # Invariants
 //!
-//! 1. What parity says depends on its options, but for `jobs`, and on the modules.
+//! 1. The result depends on the options, except `jobs`, and on the modules.
 //! 2. There is always something to compare: parity passes or fails.
-//! 3. A module that panics has failed that comparison; the others go on.
+//! 3. A module that panics fails that comparison; others continue.
 
 mod compare;
 mod demo;
@@ -46,7 +46,7 @@ mod report;
 mod text;
 
 pub use demo::{Demo, DemoError, demo};
-pub use plug::{Generated, Planned, Said};
+pub use plug::{Described, Generated, Planned};
 pub use report::{CaseReport, Difference, ParityReport, SCHEMA, json};
 pub use text::{TextDifference, of_text};
 
@@ -56,22 +56,22 @@ use crate::generate::BUILTIN;
 use crate::rules::Examiner;
 use crate::scenario::SCENARIOS;
 
-/// How much is compared.
+/// Options of the comparison.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Quick: three scenarios, three seeds. Full: all, twenty seeds.
     pub mode: Mode,
     /// The first seed.
     pub start_seed: u64,
-    /// How many seeds, from 1 to [`PROFILES_MAX`](crate::check::PROFILES_MAX). `None`: as many as a check
-    /// of this mode has.
+    /// Number of seeds, from 1 to [`PROFILES_MAX`](crate::check::PROFILES_MAX). `None`: as many as
+    /// a check of this mode has.
     pub seeds: Option<u32>,
-    /// How many threads, from 1 to [`JOBS_MAX`](crate::check::JOBS_MAX).
+    /// Number of threads, from 1 to [`JOBS_MAX`](crate::check::JOBS_MAX).
     pub jobs: usize,
 }
 
 impl Options {
-    /// What a quick check compares, from seed 1 on, on one thread.
+    /// The comparisons of a quick check, from seed 1 on one thread.
     #[must_use]
     pub const fn quick() -> Self {
         Self { mode: Mode::Quick, start_seed: 1, seeds: None, jobs: 1 }
@@ -82,7 +82,7 @@ impl Options {
     }
 }
 
-/// Compares the modules that the lab brings along with what they were generated of.
+/// Compares the lab's own generated modules with their profiles.
 #[must_use]
 pub fn run(options: &Options) -> ParityReport {
     let subjects = BUILTIN.iter().map(|builtin| {
@@ -95,8 +95,8 @@ pub fn run(options: &Options) -> ParityReport {
     }
 }
 
-/// Compares a module with a profile: one of somebody's own crate, brought into the lab by
-/// [`plug!`](crate::plug). Its text is not looked at; [`of_text`] does that.
+/// Compares a module with a profile: for a module of another crate, turned into a [`Generated`] by
+/// [`plug!`](crate::plug). Its text is not compared; [`of_text`] does that.
 #[must_use]
 pub fn run_one(
     options: &Options,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Generated modules in the lab.
 //!
-//! A generated module knows nothing of the lab: it has words of its own. [`plug!`](crate::plug) says
-//! them in the lab's words, and makes of a module what parity compares.
+//! A generated module does not depend on the lab: it has its own vocabulary. [`plug!`](crate::plug)
+//! translates it, and turns a module into what parity compares.
 
 use super::face;
 use crate::adapters::Pair;
@@ -11,29 +11,29 @@ use crate::generate::drive::{Log, drive};
 use crate::generate::vocabulary::{Carries, Class, End, Event, Piece, State};
 use crate::source::{self, FlowPlan};
 
-/// What a generated module says of itself, besides its backend.
+/// A generated module without its backend.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct Described {
     /// Its constants, by name.
     pub constants: Vec<(&'static str, String)>,
-    /// What it claims, besides the way.
+    /// Its claims, without the direction.
     pub capabilities: &'static [&'static str],
     /// How much it carries.
     pub limits: Limits,
     /// Its lifecycle.
     pub next: fn(State, Event) -> Option<State>,
-    /// Bytes of a chunk.
+    /// Maximum length of a chunk, in bytes.
     pub max_chunk_bytes: u64,
-    /// What its sources give.
+    /// The plan of its sources.
     pub plan: Vec<Planned>,
 }
 
-/// What the source of one flow gives, for any seed.
+/// The plan of the source of one flow, for any seed.
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The number of the flow.
     pub number: u32,
-    /// What it carries.
+    /// Its priority class.
     pub class: Class,
     /// When it opens, in milliseconds.
     pub opens_at: u64,
@@ -45,17 +45,17 @@ pub struct Planned {
 
 /// A generated module in the lab.
 pub struct Generated {
-    pub(super) said: Said,
+    pub(super) said: Described,
     make: Box<dyn Fn() -> Pair + Send + Sync>,
     drive: Box<dyn Fn(u64) -> Log + Send + Sync>,
 }
 
 impl Generated {
-    /// A module of this backend. [`plug!`](crate::plug) calls it.
+    /// A module with this backend. [`plug!`](crate::plug) calls it.
     #[must_use]
-    pub fn new<B: Carries + 'static>(said: Said, make: fn() -> B) -> Self {
-        let Said { limits, capabilities, max_chunk_bytes, .. } = said;
-        // A name that is unknown is a difference between constants; nothing is claimed then.
+    pub fn new<B: Carries + 'static>(said: Described, make: fn() -> B) -> Self {
+        let Described { limits, capabilities, max_chunk_bytes, .. } = said;
+        // An unknown name is a difference between constants; then nothing is claimed.
         let claims = Capabilities::parse(capabilities.iter().copied()).unwrap_or_default();
         Self {
             make: Box::new(move || face::pair("generated", claims, limits, make)),
@@ -66,18 +66,18 @@ impl Generated {
         }
     }
 
-    /// Its backend twice, as a pair of adapters.
+    /// Two instances of its backend, as a pair of adapters.
     #[must_use]
     pub fn pair(&self) -> Pair {
         (self.make)()
     }
 
-    /// What comes of a drive.
+    /// The log of a drive.
     pub(super) fn drive(&self, seed: u64) -> Log {
         (self.drive)(seed)
     }
 
-    /// What its sources give for a seed.
+    /// The plans of its sources for a seed.
     #[must_use]
     pub fn plan(&self, seed: u64) -> Vec<FlowPlan> {
         let chunk = |piece: &Piece| source::Planned {
@@ -94,14 +94,14 @@ impl Generated {
         self.said.plan.iter().map(flow).collect()
     }
 
-    /// What it says that an event leads to.
+    /// The state that an event leads to.
     #[must_use]
     pub fn next(&self, state: FlowState, event: FlowEvent) -> Option<FlowState> {
         (self.said.next)(state.into(), event.into()).map(Into::into)
     }
 }
 
-/// A word of one vocabulary, as the same one of another.
+/// The same word of another vocabulary.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! same_word {
@@ -234,7 +234,7 @@ macro_rules! plug {
                 Final HalfClose Reset LateWrite Malformed),
             pieces: flow.pieces.iter().map(piece).collect(),
         };
-        let said = $crate::parity::Said {
+        let said = $crate::parity::Described {
             constants: it::constants(),
             capabilities: it::CAPABILITIES,
             limits: $crate::contract::Limits {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What came of all comparisons, for programs and people.
+//! The result of all comparisons, for programs and people.
 //!
-//! The same comparisons give the same bytes: there is no time in a report, and its lists have one
+//! The same comparisons give the same bytes: a report contains no time, and its lists have one
 //! order.
 
 use std::{fmt, io};
@@ -13,39 +13,39 @@ use crate::gate::{Gate, GateResult};
 use crate::generate::{GENERATOR, ProfileError};
 use crate::rules::Verdict;
 
-/// The version of the report's form. It grows when a field changes its meaning, or goes.
+/// The version of the report's form. It increases when a field changes its meaning or is removed.
 pub const SCHEMA: &str = "becket-lab-parity/1";
 
-/// What came of all comparisons.
+/// The result of all comparisons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParityReport {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The generator whose modules were compared.
+    /// The generator of the modules.
     pub generator: &'static str,
-    /// How much was compared.
+    /// The mode.
     pub mode: &'static str,
     /// The first seed.
     pub start_seed: u64,
-    /// What is said of all: pass or fail; lab-error if a profile of the lab cannot be read.
+    /// The verdict: pass or fail; lab-error if a profile of the lab is invalid.
     pub verdict: &'static str,
     /// The exit code of a command that ends with it.
     pub exit_code: u8,
-    /// Comparisons.
+    /// Number of comparisons.
     pub counted: u64,
-    /// Those in which the sides differ.
+    /// Number of comparisons with a difference.
     pub failed: u64,
     /// The first difference, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// All of them, by profile, seed and scenario.
+    /// All comparisons, by profile, seed and scenario.
     pub cases: Vec<CaseReport>,
 }
 
 /// A comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CaseReport {
-    /// Of which profile.
+    /// The profile.
     pub profile: String,
     /// What was compared: text, constants, lifecycle, plan, drive or run.
     pub what: &'static str,
@@ -57,27 +57,27 @@ pub struct CaseReport {
     pub seed: Option<u64>,
     /// Pass or fail.
     pub verdict: &'static str,
-    /// Events, or lines, or calls, or constants, on the interpreted side.
+    /// Number of events, lines, calls or constants on the interpreted side.
     pub events: u64,
-    /// What came of the interpreted side, as one number.
+    /// The hash of the interpreted side.
     pub interpreted: String,
-    /// What came of the generated side.
+    /// The hash of the generated side.
     pub generated: String,
-    /// Where they differ first.
+    /// The first difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
 }
 
-/// Where both sides differ first.
+/// The first difference of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The constant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constant: Option<String>,
-    /// The event, from 0.
+    /// Index of the event, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<usize>,
-    /// What differs.
+    /// The difference.
     pub said: String,
     /// Both traces side by side, around the first difference.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -99,7 +99,7 @@ impl ParityReport {
         let failed = cases.iter().filter(|case| case.difference.is_some()).count() as u64;
         let first = cases.iter().find(|case| case.difference.is_some());
         let verdict = match failed {
-            // Who compared nothing says nothing.
+            // Without comparisons there is no result.
             0 if cases.is_empty() => Verdict::NotExercised,
             0 => Verdict::Pass,
             _ => Verdict::Fail,
@@ -118,7 +118,7 @@ impl ParityReport {
         }
     }
 
-    /// A profile of the lab cannot be read: there is nothing to compare with.
+    /// A profile of the lab is invalid: there is nothing to compare with.
     pub(super) fn unreadable(options: &Options, error: &ProfileError) -> Self {
         let verdict = Verdict::LabError;
         Self {
@@ -129,7 +129,7 @@ impl ParityReport {
         }
     }
 
-    /// What the gate of generated code says.
+    /// The result of the gate for generated code.
     #[must_use]
     pub fn gate(&self) -> GateResult {
         GateResult {
@@ -146,14 +146,14 @@ impl ParityReport {
 ///
 /// # Errors
 ///
-/// None that a report can cause: text and whole numbers are always JSON.
+/// None in practice: text and integers are always valid JSON.
 pub fn json(report: &ParityReport) -> io::Result<String> {
     let mut text = serde_json::to_string_pretty(report)?;
     text.push('\n');
     Ok(text)
 }
 
-/// One line: what was compared, and where it differs.
+/// One line: what was compared, and the first difference.
 impl fmt::Display for CaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.profile, self.what)?;
@@ -171,14 +171,14 @@ impl fmt::Display for CaseReport {
     }
 }
 
-/// For people: a line for each profile and kind of comparison, then what differs.
+/// For people: a line for each profile and kind of comparison, then the differences.
 impl fmt::Display for ParityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let same = |one: &CaseReport, other: &CaseReport| {
             one.profile == other.profile && one.what == other.what
         };
         let mut cases: Vec<&CaseReport> = self.cases.iter().collect();
-        // Stable: of a profile and a kind they keep their order.
+        // A stable sort keeps their order within a profile and kind.
         let place = |what| {
             ["text", "constants", "lifecycle", "plan", "drive", "run"]
                 .iter()
@@ -197,7 +197,7 @@ impl fmt::Display for ParityReport {
                 "{profile:<12} {what:<10} {count:>4} compared, {events:>8} events, {verdict}"
             )?;
         }
-        for case in self.cases.iter().filter(|case| case.difference.is_some()).take(TOLD_MAX) {
+        for case in self.cases.iter().filter(|case| case.difference.is_some()).take(SHOWN_MAX) {
             writeln!(f, "{case}")?;
             for line in case.difference.iter().flat_map(|difference| &difference.lines) {
                 writeln!(f, "  {line}")?;
@@ -207,5 +207,5 @@ impl fmt::Display for ParityReport {
     }
 }
 
-/// Differences that people are told.
-const TOLD_MAX: usize = 5;
+/// Number of differences that are shown to people.
+const SHOWN_MAX: usize = 5;

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The text of a generated module beside what the generator gives: a file that was changed, or is of
-//! another profile or generator, is told by the first line that differs and the constant in it.
+//! Compares the text of a generated module with the output of the generator: a file that was
+//! modified, or that comes from another profile or generator, is reported with the first different
+//! line and its constant.
 
 use crate::generate::{GenerateError, Profile, module, module_in_lab};
 use crate::replay::words::shown;
 
-/// How a text differs from what the generator gives.
+/// How a text differs from the generator's output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextDifference {
     /// There is nothing to compare it with.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// A line is another.
+    /// A line differs.
     #[error("line {line}{}: `{found}`, and `{expected}` by the profile", of(constant.as_deref()))]
     Line {
-        /// Which, from 1.
+        /// Its number, from 1.
         line: usize,
-        /// The constant, or the item, in which it stands.
+        /// The constant, or the item, in which it is.
         constant: Option<String>,
-        /// What stands there.
+        /// The line.
         found: String,
-        /// What the generator gives.
+        /// The generator's line.
         expected: String,
     },
 }
@@ -30,7 +31,7 @@ fn of(constant: Option<&str>) -> String {
     constant.map(|name| format!(", {name}")).unwrap_or_default()
 }
 
-/// Compares a module's text with what the generator gives of a profile, byte by byte.
+/// Compares a module's text with the generator's output for a profile, byte by byte.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub fn of_text(profile: &Profile, text: &str) -> Result<(), TextDifference> {
     compared(text, &module(profile)?)
 }
 
-/// The same for a module that the lab brings along.
+/// The same for one of the lab's own modules.
 pub(super) fn of_text_in_lab(profile: &Profile, text: &str) -> Result<(), TextDifference> {
     compared(text, &module_in_lab(profile)?)
 }
@@ -48,7 +49,7 @@ fn compared(text: &str, expected: &str) -> Result<(), TextDifference> {
     if text == expected {
         return Ok(());
     }
-    // A text that is shorter differs in the line in which it ends.
+    // A shorter text differs in the line in which it ends.
     let found = text.split('\n').map(Some).chain(std::iter::repeat(None));
     let mut constant = None;
     let differing =
@@ -58,7 +59,7 @@ fn compared(text: &str, expected: &str) -> Result<(), TextDifference> {
                 .then(|| (line, constant.clone(), expected, found.unwrap_or_default()))
         });
     let differing: Vec<_> = differing.collect();
-    // The head of the file says what follows from the constants.
+    // The head of the file follows from the constants.
     let first = differing.iter().find(|(_, constant, ..)| constant.is_some()).or(differing.first());
     let (line, constant, expected, found) =
         first.cloned().unwrap_or_else(|| (expected.split('\n').count() + 1, None, "", "more"));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A replay as a Rust test.
 //!
-//! It is whole in itself: it needs neither the file nor the generator, only becket-lab and the adapters.
-//! It fails as long as the rule is broken, or any rule if none was named; it does not ask for the very
-//! same trace, which may be another with the next lab. Names of variants are what `Debug` says.
+//! The test is self-contained: it needs neither the file nor the generator, only becket-lab and the
+//! adapters. It fails while the rule is violated, or any rule if the replay names none; it does not
+//! compare trace hashes, which may change with the next lab. Names of variants are those of
+//! `Debug`.
 
 use std::fmt::{self, Write as _};
 
@@ -11,15 +12,15 @@ use super::Replay;
 use super::words::shown;
 use crate::source::FlowPlan;
 
-/// Numbers of a line.
+/// Numbers per line.
 const LINE_NUMBERS: usize = 24;
 
-/// The test. `adapters` is an expression for a [`Pair`](crate::adapters::Pair); it may use `limits`,
-/// which are those of the replay.
+/// The test. `adapters` is an expression for a [`Pair`](crate::adapters::Pair); it may use
+/// `limits`, the limits of the replay.
 #[must_use]
 pub fn as_test(replay: &Replay, adapters: &str) -> String {
     let mut text = String::new();
-    // A text takes everything.
+    // Writing to a `String` cannot fail.
     let _written = write(&mut text, replay, adapters);
     text
 }
@@ -36,9 +37,9 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     )?;
     writeln!(text, "#[test]\n#[rustfmt::skip]")?;
     writeln!(text, "fn {}() {{", name(rule, config.deterministic_seed))?;
-    let strikes = !case.faults.is_none();
+    let has_faults = !case.faults.is_none();
     let has_chunks = case.plans.iter().any(|plan| !plan.chunks.is_empty());
-    write_uses(text, strikes, has_chunks)?;
+    write_uses(text, has_faults, has_chunks)?;
     writeln!(text, "    let config = Config {{")?;
     writeln!(text, "        name: {:?}.into(),", line(&config.name))?;
     writeln!(text, "        runtime_id: {},", config.runtime_id)?;
@@ -57,15 +58,15 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
         write_plan(text, plan)?;
     }
     writeln!(text, "    ];")?;
-    let faults = if strikes { "faults" } else { "faults: FaultPlan::NONE" };
-    if strikes {
+    let faults = if has_faults { "faults" } else { "faults: FaultPlan::NONE" };
+    if has_faults {
         write_faults(text, replay)?;
     }
     writeln!(text, "    let case = Case {{")?;
     writeln!(text, "        config, plans, {faults},")?;
     writeln!(text, "        behaviour: Behaviour::{:?},", case.behaviour)?;
     writeln!(text, "        window_bytes: {},", case.window_bytes)?;
-    writeln!(text, "        carrier: Carrier::{:?},", case.carrier)?;
+    writeln!(text, "        link: Link::{:?},", case.link)?;
     writeln!(text, "    }};")?;
     write_recording(text, &replay.recording)?;
     writeln!(text, "    let limits = Limits {{")?;
@@ -93,12 +94,12 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     writeln!(text, "}}")
 }
 
-/// No more than is used, for that is a warning.
-fn write_uses(text: &mut String, strikes: bool, has_chunks: bool) -> fmt::Result {
-    let (kinds, kind) = if strikes { ("FaultKinds, ", "FaultKind, ") } else { ("", "") };
+/// Only the imports that are used, to avoid warnings.
+fn write_uses(text: &mut String, has_faults: bool, has_chunks: bool) -> fmt::Result {
+    let (kinds, kind) = if has_faults { ("FaultKinds, ", "FaultKind, ") } else { ("", "") };
     let planned = if has_chunks { ", Planned" } else { "" };
     writeln!(text, "    use becket_lab::adapters::Pair;")?;
-    writeln!(text, "    use becket_lab::carrier::Carrier;")?;
+    writeln!(text, "    use becket_lab::link::Link;")?;
     writeln!(text, "    use becket_lab::choice::Choices;")?;
     writeln!(text, "    use becket_lab::config::Config;")?;
     writeln!(text, "    use becket_lab::contract::{{Class, FlowId, Limits, Tick}};")?;
@@ -161,7 +162,7 @@ fn write_recording(text: &mut String, recording: &[u32]) -> fmt::Result {
     writeln!(text, "    ];")
 }
 
-/// A text of the replay in a line of code: short, without what could end the line, and no secret.
+/// A text of the replay in a line comment: short, in one line, and without secrets.
 fn line(text: &str) -> String {
     shown(text).chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }

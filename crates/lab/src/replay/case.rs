@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a run is made of, as a value: it can be kept, made smaller and written down.
+//! The inputs of a run as a value: it can be kept, shrunk and written to a file.
 
-use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::fault::FaultPlan;
+use crate::link::Link;
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::world::Setup;
 
-/// What a run is made of, but for adapters and choices. The plans are in it, not what they were made
-/// from: it is the same run when the generator of plans is another.
+/// The inputs of a run without adapters and choices. It contains the plans and not their generator:
+/// it gives the same run when the generator changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// The limits.
     pub config: Config,
-    /// What the sources do: flow 1, flow 2 and so on.
+    /// The plans of the sources: flow 1, flow 2 and so on.
     pub plans: Vec<FlowPlan>,
-    /// What the target does.
+    /// The behaviour of the target.
     pub behaviour: Behaviour,
-    /// Bytes of each flow that may be under way.
+    /// Bytes of each flow that may be in flight.
     pub window_bytes: u64,
-    /// How what the sessions say is carried between them.
-    pub carrier: Carrier,
-    /// What is done to everybody meanwhile.
+    /// The link between the sessions.
+    pub link: Link,
+    /// The faults.
     pub faults: FaultPlan,
 }
 
 impl Case {
-    /// As a run takes it.
+    /// The setup of a run.
     #[must_use]
     pub fn setup(&self) -> Setup<'_> {
         Setup {
@@ -35,7 +35,7 @@ impl Case {
             plans: self.plans.clone(),
             behaviour: self.behaviour,
             window_bytes: self.window_bytes,
-            carrier: self.carrier,
+            link: self.link,
             faults: self.faults,
         }
     }
@@ -48,7 +48,7 @@ impl From<&Setup<'_>> for Case {
             plans: setup.plans.clone(),
             behaviour: setup.behaviour,
             window_bytes: setup.window_bytes,
-            carrier: setup.carrier,
+            link: setup.link,
             faults: setup.faults,
         }
     }

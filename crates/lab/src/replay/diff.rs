@@ -238,36 +238,36 @@ mod tests {
     use super::super::super::choice::Random;
     use super::*;
     use crate::contract::{FlowId, Tick};
-    use crate::trace::What;
+    use crate::trace::EventKind;
 
     fn trace(events: &[u64]) -> Trace {
         let mut trace = Trace::new(1 << 16);
         for event in events {
-            let place = crate::trace::Place::Ingress;
+            let place = crate::trace::Stage::Ingress;
             trace.push(
                 Tick(event >> 32),
                 FlowId::new(1),
-                What::Took { place, bytes: event & 0xffff },
+                EventKind::Took { place, bytes: event & 0xffff },
             );
         }
         trace
     }
 
-    fn marks(one: &[u64], other: &[u64]) -> String {
+    fn rule_sets(one: &[u64], other: &[u64]) -> String {
         let (one, other) = (trace(one), trace(other));
         Diff::new(&one, &other).rows.iter().map(mark).collect()
     }
 
     #[test]
     fn rows_are_marked() {
-        assert_eq!(marks(&[], &[]), "");
-        assert_eq!(marks(&[1, 2, 3], &[1, 2, 3]), "   ");
-        assert_eq!(marks(&[1, 2, 3], &[1, 3]), " < ");
-        assert_eq!(marks(&[1, 3], &[1, 2, 3]), " > ");
-        assert_eq!(marks(&[1, 2, 3], &[1, 4, 3]), " | ");
-        assert_eq!(marks(&[1, 2, 3], &[1, 2 | 5 << 32, 3]), " ~ ");
-        assert_eq!(marks(&[1, 2, 3, 4, 5, 6], &[1, 9, 3, 4, 7, 8, 5, 6]), " |  >>  ");
-        assert_eq!(marks(&[1, 2], &[]), "<<");
+        assert_eq!(rule_sets(&[], &[]), "");
+        assert_eq!(rule_sets(&[1, 2, 3], &[1, 2, 3]), "   ");
+        assert_eq!(rule_sets(&[1, 2, 3], &[1, 3]), " < ");
+        assert_eq!(rule_sets(&[1, 3], &[1, 2, 3]), " > ");
+        assert_eq!(rule_sets(&[1, 2, 3], &[1, 4, 3]), " | ");
+        assert_eq!(rule_sets(&[1, 2, 3], &[1, 2 | 5 << 32, 3]), " ~ ");
+        assert_eq!(rule_sets(&[1, 2, 3, 4, 5, 6], &[1, 9, 3, 4, 7, 8, 5, 6]), " |  >>  ");
+        assert_eq!(rule_sets(&[1, 2], &[]), "<<");
     }
 
     /// Each side is whole and in order, and the script is a shortest one.
@@ -307,8 +307,8 @@ mod tests {
     fn what_has_little_in_common_stands_side_by_side_as_it_comes() {
         let one: Vec<u64> = (0..3000).collect();
         let other: Vec<u64> = (10_000..12_000).collect();
-        let marks = marks(&one, &other);
-        assert_eq!(marks, "|".repeat(2000) + &"<".repeat(1000));
+        let rule_sets = rule_sets(&one, &other);
+        assert_eq!(rule_sets, "|".repeat(2000) + &"<".repeat(1000));
     }
 
     #[test]

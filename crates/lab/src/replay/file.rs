@@ -17,21 +17,22 @@
 //!
 //! # Invariants
 //!
-//! 1. What is written is read back as the same. A text that looks like a secret is not written; what
-//!    is beyond the bounds of a run is written, and refused when it is read.
-//! 2. A file that was changed is refused, or says the same: by its syntax, a field or the check. Who
-//!    edits one on purpose removes the line `check`.
-//! 3. Reading allocates no more than some times the length of the file, and [`ANSWERS_MAX`] answers.
+//! 1. A written replay is read back unchanged. A text that looks like a secret is not written;
+//!    values beyond the bounds of a run are written, and refused when they are read.
+//! 2. A modified file is refused, by its syntax, a field or the check, unless the modification has
+//!    no effect. To edit a file on purpose, remove the line `check`.
+//! 3. Reading allocates at most a small multiple of the length of the file, and [`ANSWERS_MAX`]
+//!    answers.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::words::{Answers, Hash, Named, Text, Whole, shown};
 use super::{Case, Expected, Replay, ReplayError};
-use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::contract::{Class, FlowId, Limits, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::link::Link;
 use crate::source::{End, FlowPlan, Planned};
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
@@ -39,22 +40,22 @@ use crate::trace::FaultKind;
 #[cfg(doc)]
 use super::ANSWERS_MAX;
 
-/// What the file is called in itself.
+/// The value of `format`.
 pub(super) const FORMAT: &str = "becket-lab-replay";
 /// The version of the file.
 pub const VERSION: u32 = 1;
-/// Bytes of a file, at most.
+/// Maximum size of a file, in bytes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
 
 /// The version of the section `faults`.
 const FAULTS_VERSION: u64 = 1;
-/// Ticks that may be named: some thirty years.
+/// Maximum tick: some thirty years.
 const TICKS_MAX: u64 = 1 << 40;
-/// Bytes that may be named.
+/// Maximum number of bytes.
 const BYTES_MAX: u64 = 1 << 30;
-/// Bytes of a chunk, as in a configuration.
+/// Maximum length of a chunk, as in a configuration.
 const CHUNK_BYTES_MAX: u64 = 256 << 10;
-/// Flows of an adapter.
+/// Maximum number of flows of an adapter.
 const FLOWS_MAX: u64 = 1 << 16;
 const U32_MAX: u64 = u32::MAX as u64;
 
@@ -76,7 +77,8 @@ struct File {
     flows: Vec<FlowPart>,
     behaviour: Named<Behaviour>,
     window_bytes: Bytes,
-    carrier: Named<Carrier>,
+    #[serde(rename = "carrier")]
+    link: Named<Link>,
     faults: FaultsPart,
     recording: Answers,
     expected: ExpectedPart,
@@ -283,7 +285,7 @@ impl From<&Replay> for File {
             flows: case.plans.iter().map(flow).collect(),
             behaviour: Named(case.behaviour),
             window_bytes: Whole(case.window_bytes),
-            carrier: Named(case.carrier),
+            link: Named(case.link),
             faults: FaultsPart {
                 version: Whole(FAULTS_VERSION),
                 kinds: case.faults.kinds.iter().map(Named).collect(),
@@ -332,7 +334,7 @@ impl From<File> for Replay {
             plans: (1..).zip(file.flows).map(plan).collect(),
             behaviour: file.behaviour.0,
             window_bytes: file.window_bytes.0,
-            carrier: file.carrier.0,
+            link: file.link.0,
             faults,
         };
         let rule = file.expected.rule.map(|rule| rule.0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A run in a file: repeated, shown, compared, turned into a test.
+//! A run in a file: repeated, displayed, compared, turned into a test.
 //!
 //! ```text
 //!   a failure ──► Replay ──to_text──► file ──parse──► Replay ──run──► the same trace
@@ -8,10 +8,10 @@
 //!                                                        └── as_test    a Rust test
 //! ```
 //!
-//! A replay holds what the run was made of, not what that was generated from: limits, the plan of each
-//! flow, the target, the carrier, the faults and every answer. So it repeats whatever becomes of the
-//! generators. What a run does with them may change with the lab; then the trace is another one, and
-//! the replay says so.
+//! A replay contains the inputs of the run, not their generator: limits, the plan of each flow, the
+//! target, the link, the faults and every answer. So it repeats whatever happens to the generators.
+//! What a run does with them may change with the lab; then the trace differs, and the replay
+//! reports that.
 //!
 //! | file | holds |
 //! |---|---|
@@ -103,7 +103,7 @@ impl Replay {
         trace.hash() == self.expected.trace
     }
 
-    /// To be made smaller.
+    /// To be shrunker.
     #[must_use]
     pub fn candidate(&self) -> Candidate {
         Candidate { case: self.case.clone(), recording: self.recording.clone() }

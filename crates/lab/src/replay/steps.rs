@@ -9,7 +9,7 @@
 //! Numbers and names; what a flow carried is not in a trace.
 
 use crate::pattern::Direction;
-use crate::trace::{Call, Event, Place, Said, Trace, What};
+use crate::trace::{Call, Event, EventKind, OutletEvent, Stage, Trace};
 
 /// One event, as one line without its end.
 #[must_use]
@@ -32,11 +32,11 @@ pub(crate) fn said(event: &Event) -> String {
     }
 }
 
-const fn place(place: Place) -> &'static str {
+const fn place(place: Stage) -> &'static str {
     match place {
-        Place::Ingress => "ingress",
-        Place::Egress => "egress",
-        Place::Network => "network",
+        Stage::Ingress => "ingress",
+        Stage::Egress => "egress",
+        Stage::Network => "network",
     }
 }
 
@@ -49,9 +49,9 @@ fn count(bytes: u64) -> String {
 }
 
 /// What happened, without the flow to which it happened.
-pub(crate) fn what(what: &What) -> String {
+pub(crate) fn what(what: &EventKind) -> String {
     match *what {
-        What::Called { place: at, call, refused } => {
+        EventKind::Called { place: at, call, refused } => {
             let call = match call {
                 Call::Open => "open",
                 Call::HalfClose => "half-close",
@@ -59,92 +59,94 @@ pub(crate) fn what(what: &What) -> String {
                 Call::Close => "close",
             };
             let refused = refused.map(|class| format!(", and refused: {}", class.name()));
-            format!("{} was told to {call}{}", place(at), refused.unwrap_or_default())
+            format!("{} was asked to {call}{}", place(at), refused.unwrap_or_default())
         }
-        What::Offered { place: at, sequence, offset, bytes, is_final } => {
+        EventKind::Offered { place: at, sequence, offset, bytes, is_final } => {
             let (at, bytes, last) = (place(at), count(bytes), last(is_final));
             format!("{at} is offered {bytes} at {offset}, chunk {sequence}{last}")
         }
-        What::Took { place: at, bytes } => format!("{} took {}", place(at), count(bytes)),
-        What::OfferRefused { place: at, class } => {
+        EventKind::Took { place: at, bytes } => format!("{} took {}", place(at), count(bytes)),
+        EventKind::OfferRefused { place: at, class } => {
             format!("{} refused the offer: {}", place(at), class.name())
         }
-        What::Out { place: at, sequence, offset, bytes, is_final } => {
+        EventKind::Out { place: at, sequence, offset, bytes, is_final } => {
             let (at, bytes, last) = (place(at), count(bytes), last(is_final));
             format!("{at} put out {bytes} at {offset}, chunk {sequence}{last}")
         }
-        What::OutBeyondRoom { place: at, bytes, room } => {
+        EventKind::OutBeyondRoom { place: at, bytes, room } => {
             format!("{} put out {}, with room for {room}: not taken", place(at), count(bytes))
         }
-        What::OutOnNoFlow { place: at, bytes, state } => {
+        EventKind::OutOnNoFlow { place: at, bytes, state } => {
             let (at, bytes, state) = (place(at), count(bytes), state.name());
             format!("{at} put out {bytes} on a flow that is {state}: not taken")
         }
-        What::OtherByte { place: at, offset } => {
+        EventKind::OtherByte { place: at, offset } => {
             format!("{}: the byte at {offset} is another than it has to be", place(at))
         }
-        What::Changed { part, offset } => {
+        EventKind::Changed { part, offset } => {
             format!("{} changed the byte at {offset}", part.name())
         }
-        What::OutOfPlace { place: at, sequence, offset } => {
+        EventKind::OutOfPlace { place: at, sequence, offset } => {
             let at = place(at);
             format!("{at}: out of place, for chunk {sequence} at {offset} was next")
         }
-        What::Said { place: at, said } => {
+        EventKind::Signalled { place: at, said } => {
             let said = match said {
-                Said::HalfClosed => "nothing more comes",
-                Said::Reset => "it was reset",
-                Said::Failed => "it failed",
-                Said::Closed => "it is closed",
+                OutletEvent::HalfClosed => "nothing more comes",
+                OutletEvent::Reset => "it was reset",
+                OutletEvent::Failed => "it failed",
+                OutletEvent::Closed => "it is closed",
             };
             format!("{} says: {said}", place(at))
         }
-        What::Holds { place: at, bytes } => format!("{} holds {}", place(at), count(bytes)),
-        What::Stream { stream } => format!("has stream {stream}"),
-        What::StreamOver { is_reset: false, code } => format!("its stream ended, code {code}"),
-        What::StreamOver { is_reset: true, code } => format!("its stream was reset, code {code}"),
-        What::Crossed { direction, bytes } => {
+        EventKind::Holds { place: at, bytes } => format!("{} holds {}", place(at), count(bytes)),
+        EventKind::Stream { stream } => format!("has stream {stream}"),
+        EventKind::StreamOver { is_reset: false, code } => format!("its stream ended, code {code}"),
+        EventKind::StreamOver { is_reset: true, code } => {
+            format!("its stream was reset, code {code}")
+        }
+        EventKind::Crossed { direction, bytes } => {
             let to = match direction {
                 Direction::Request => "the target",
                 Direction::Response => "the client",
             };
             format!("{} reached {to}", count(bytes))
         }
-        What::Answered { is_final: true, .. } => "the target ended its answer".into(),
-        What::Answered { bytes, .. } => format!("the target sent {}", count(bytes)),
-        What::SessionError { is_client, code } => {
+        EventKind::Answered { is_final: true, .. } => "the target ended its answer".into(),
+        EventKind::Answered { bytes, .. } => format!("the target sent {}", count(bytes)),
+        EventKind::SessionError { is_client, code } => {
             let side = side(is_client);
             format!("the session ended by an error on the {side}'s side, code {code}")
         }
-        What::Moved { state } => format!("is {}", state.name()),
-        What::Illegal { place: at, state, event } => {
+        EventKind::Moved { state } => format!("is {}", state.name()),
+        EventKind::Illegal { place: at, state, event } => {
             let (at, event, state) = (place(at), event.name(), state.name());
             format!("{at}: {event} cannot happen to a flow that is {state}")
         }
-        What::Stalled => "the source stands still".into(),
-        What::Resumed => "the source goes on".into(),
-        What::Fault(kind) => format!("fault: {}", kind.name()),
-        What::Unblocked => "the sink takes of it again".into(),
-        What::Calm => "no more faults from here on".into(),
-        What::Stuck { state } => format!("is {}, and nothing moves any more", state.name()),
-        What::OutOfSteps => "was broken off: too many steps".into(),
-        What::Left { place: at, bytes } => {
+        EventKind::Stalled => "the source stands still".into(),
+        EventKind::Resumed => "the source goes on".into(),
+        EventKind::Fault(kind) => format!("fault: {}", kind.name()),
+        EventKind::Unblocked => "the sink takes of it again".into(),
+        EventKind::FaultsCleared => "no more faults from here on".into(),
+        EventKind::Stuck { state } => format!("is {}, and nothing moves any more", state.name()),
+        EventKind::OutOfSteps => "was broken off: too many steps".into(),
+        EventKind::Left { place: at, bytes } => {
             format!("{} still holds {}, and all flows are over", place(at), count(bytes))
         }
-        What::Waits { place: at } => {
+        EventKind::Waits { place: at } => {
             format!("{} waits for a later time, and all flows are over", place(at))
         }
-        What::SessionKeeps { is_client, kept, amount } => {
+        EventKind::SessionKeeps { is_client, kept, amount } => {
             let (side, kept) = (side(is_client), kept.name());
             format!("the {side}'s session keeps {amount} {kept}, and all flows are over")
         }
-        What::SessionCall { is_client, call, is_right: true } => {
+        EventKind::SessionCall { is_client, call, is_right: true } => {
             format!("the {}'s session: {}", side(is_client), call.name())
         }
-        What::SessionCall { is_client, call, is_right: false } => {
+        EventKind::SessionCall { is_client, call, is_right: false } => {
             format!("the {}'s session: what came of {} is wrong", side(is_client), call.name())
         }
-        What::Finished => "is over".into(),
+        EventKind::Finished => "is over".into(),
     }
 }
 

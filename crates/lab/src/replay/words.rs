@@ -7,9 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::carrier::Carrier;
 use crate::config::is_secret;
 use crate::contract::Class;
+use crate::link::Link;
 use crate::source::End;
 use crate::target::Behaviour;
 use crate::trace::{FaultKind, TraceHash};
@@ -42,8 +42,8 @@ impl Word for Behaviour {
     }
 }
 
-impl Word for Carrier {
-    const WHAT: &'static str = "carrier";
+impl Word for Link {
+    const WHAT: &'static str = "link";
     const ALL: &'static [Self] = &Self::ALL;
     fn word(self) -> &'static str {
         self.name()

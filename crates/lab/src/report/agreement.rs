@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an adapter and the lab agreed on.
+//! The result of the negotiation with an adapter.
 
 use serde::Serialize;
 
 use crate::check::Agreement;
 use crate::contract::Capability;
-use crate::trace::Place;
+use crate::trace::Stage;
 
-/// What was agreed on with one adapter, before anything was run.
+/// The result of the negotiation with one adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgreementReport {
-    /// ingress or egress.
+    /// `ingress` or `egress`.
     pub place: &'static str,
-    /// What it claims, by name.
+    /// Claimed capabilities.
     pub claims: Vec<&'static str>,
-    /// What it does not claim: all of that was tried that can be.
+    /// Capabilities that it does not claim; those that can be tried were tried.
     pub claims_not: Vec<&'static str>,
-    /// The SHA-256 of what was agreed on; empty: nothing was.
+    /// The SHA-256 of the agreed capabilities; empty if the negotiation failed.
     pub hash: String,
-    /// Why nothing was.
+    /// Why the negotiation failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -29,7 +29,7 @@ impl AgreementReport {
         let hash = agreement.result.as_ref().map(|agreed| agreed.hash);
         let hex = |hash: [u8; 32]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
-            place: if agreement.place == Place::Egress { "egress" } else { "ingress" },
+            place: if agreement.place == Stage::Egress { "egress" } else { "ingress" },
             claims: claimed.iter().map(Capability::name).collect(),
             claims_not: Capability::ALL
                 .into_iter()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How alike runs are, as a report has it: classes of runs with the same features, and in how many
-//! ways runs differ in each feature.
+//! The similarity of runs in a report: classes of runs with the same features, and the number of
+//! different values of each feature.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::check::Run;
 
 /// The classes of a check's runs.
 pub(super) struct Classes {
-    /// Runs of each, the largest first.
+    /// Number of runs of each class, the largest first.
     sizes: Vec<u64>,
     features: Vec<FeatureReport>,
     /// The class of each run that was made.
@@ -38,7 +38,7 @@ impl Classes {
         Self { sizes, features: kinds, of_runs }
     }
 
-    /// The class of the run at this place.
+    /// The class of the run at this index.
     pub(super) fn of_run(&self, at: usize) -> Option<u64> {
         self.of_runs.get(at).copied().flatten()
     }
@@ -60,7 +60,7 @@ impl Classes {
     }
 }
 
-/// In how many ways runs differ, feature by feature.
+/// The number of different values of each feature.
 fn by_kind(runs: &[Run]) -> Vec<FeatureReport> {
     let features = || runs.iter().filter_map(Run::features);
     fn ways<'a, T: Ord + 'a>(values: impl Iterator<Item = &'a T>) -> u64 {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What changed from one report to another: checks, gates, rules, runs, saboteurs.
+//! The differences between two reports: checks, gates, rules, runs, mutants.
 //!
-//! Reports are read as JSON, so that those of other versions of the lab can be compared as long as
-//! the [schema](super::SCHEMA) is the same. What both have is compared by its name; what one has
-//! alone is *new* or *gone*.
+//! Reports are read as JSON, so that those of other versions of the lab can be compared while the
+//! [schema](super::SCHEMA) is the same. Things are matched by name; a thing in only one of the
+//! reports is *new* or *gone*.
 //!
 //! # Invariants
 //!
 //! 1. A report compared with itself has no changes.
-//! 2. Changes have one order: by adapter, kind and name. There are no more than a report has things.
+//! 2. Changes have one order: by adapter, kind and name. There are at most as many as a report has
+//!    things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -16,29 +17,29 @@ use std::fmt::{self, Write as _};
 use serde::{Deserialize, Serialize};
 
 use super::words::shown;
-use crate::gate::graver;
+use crate::gate::more_severe;
 use crate::rules::{Exit, Verdict};
 
-/// Bytes of a report, at most.
+/// Maximum size of a report, in bytes.
 pub const REPORT_BYTES_MAX: usize = 256 << 20;
 
-/// What became of something.
+/// The direction of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// It is graver than it was; or it is new, and fails.
+    /// More severe than before; or new, and failing.
     Worse,
-    /// It is less grave than it was.
+    /// Less severe than before.
     Better,
-    /// It is another, and as grave as it was: a run that passed, and is not applicable.
+    /// Different, but of the same severity: a run that passed, and is not applicable now.
     Other,
-    /// It is new, and does not fail.
+    /// New, and not failing.
     New,
-    /// It is there no more.
+    /// No longer in the report.
     Gone,
 }
 
-/// What something is.
+/// The kind of a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Thing {
@@ -46,9 +47,9 @@ pub enum Thing {
     Check,
     /// A gate.
     Gate,
-    /// A rule: broken in any run, or in none.
+    /// A rule: violated in any run, or in none.
     Rule,
-    /// A saboteur.
+    /// A mutant.
     Mutant,
     /// A run: its scenario and its seed.
     Run,
@@ -60,41 +61,41 @@ impl Thing {
             Self::Check => "check",
             Self::Gate => "gate",
             Self::Rule => "rule",
-            Self::Mutant => "saboteur",
+            Self::Mutant => "mutant",
             Self::Run => "run",
         }
     }
 }
 
-/// Something that changed.
+/// A change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
-    /// What was checked.
+    /// Name of the adapter.
     pub adapter: String,
-    /// What changed.
+    /// The kind of thing.
     pub thing: Thing,
     /// Its name.
     pub name: String,
-    /// What was said of it.
+    /// The old verdict or outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
-    /// What is said of it.
+    /// The new verdict or outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
-    /// Whether that is good.
+    /// Whether it is better or worse.
     pub direction: Direction,
 }
 
-/// Everything that changed.
+/// All changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// By adapter, kind and name.
+    /// Sorted by adapter, kind and name.
     pub changes: Vec<Change>,
-    /// Things that both reports have, and that are the same.
+    /// Number of things that are the same in both reports.
     pub same: u64,
-    /// 1 if something is worse, 0 if not.
+    /// 1 if something is worse, otherwise 0.
     pub exit_code: u8,
 }
 
@@ -107,10 +108,10 @@ pub enum CompareError {
     TooLong {
         /// old or new.
         which: &'static str,
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
-    /// It is no report.
+    /// It is not a report.
     #[error("the {which} report is none in line {line}, column {column}: {said}")]
     NoReport {
         /// old or new.
@@ -119,10 +120,10 @@ pub enum CompareError {
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The parser's message.
         said: String,
     },
-    /// It is of another version.
+    /// It has another schema.
     #[error(
         "the {which} report has the schema {found:?}, and this lab compares {:?}",
         super::SCHEMA
@@ -130,13 +131,13 @@ pub enum CompareError {
     Schema {
         /// old or new.
         which: &'static str,
-        /// What it says.
+        /// Its schema.
         found: String,
     },
 }
 
 impl CompareError {
-    /// Why that is so.
+    /// Why this is an error.
     #[must_use]
     pub const fn cause(&self) -> &'static str {
         match self {
@@ -204,13 +205,13 @@ struct Found {
 type Things = BTreeMap<(String, Thing, String), String>;
 
 const HELD: &str = "held";
-const BROKEN: &str = "broken";
+const VIOLATED: &str = "violated";
 
-/// Compares two reports: JSON of one report each, or of a list of reports.
+/// Compares two reports: each is the JSON of one report, or of a list of reports.
 ///
 /// # Errors
 ///
-/// Which of them cannot be read, and why.
+/// Which of them is invalid, and why.
 pub fn compare(old: &str, new: &str) -> Result<Comparison, CompareError> {
     let (old, new) = (read("old", old)?, read("new", new)?);
     let mut changes = Vec::new();
@@ -222,7 +223,7 @@ pub fn compare(old: &str, new: &str) -> Result<Comparison, CompareError> {
     for key in names {
         let (adapter, thing, name) = key;
         let (before, after) = (old.get(key), new.get(key));
-        // A rule that nobody broke is not listed, and holds if there was a check at all.
+        // A rule without a violation is not listed, and holds if there was a check at all.
         let held = |all| (*thing == Thing::Rule && has(all, adapter)).then(|| HELD.to_owned());
         let before = before.cloned().or_else(|| held(&old));
         let after = after.cloned().or_else(|| held(&new));
@@ -231,9 +232,9 @@ pub fn compare(old: &str, new: &str) -> Result<Comparison, CompareError> {
             continue;
         }
         let direction = match (&before, &after) {
-            (Some(before), Some(after)) if gravity(before) < gravity(after) => Direction::Worse,
+            (Some(before), Some(after)) if severity(before) < severity(after) => Direction::Worse,
             (None, Some(after)) if is_failure(after) => Direction::Worse,
-            (Some(before), Some(after)) if gravity(before) > gravity(after) => Direction::Better,
+            (Some(before), Some(after)) if severity(before) > severity(after) => Direction::Better,
             (Some(_), Some(_)) => Direction::Other,
             (None, _) => Direction::New,
             (Some(_), None) => Direction::Gone,
@@ -291,7 +292,7 @@ fn read(which: &'static str, text: &str) -> Result<Things, CompareError> {
         for profile in report.profiles {
             for run in profile.runs {
                 for finding in run.findings {
-                    add(Thing::Rule, finding.rule, BROKEN.to_owned());
+                    add(Thing::Rule, finding.rule, VIOLATED.to_owned());
                 }
                 add(Thing::Run, format!("{}, seed {}", run.scenario, profile.seed), run.verdict);
             }
@@ -300,11 +301,11 @@ fn read(which: &'static str, text: &str) -> Result<Things, CompareError> {
     Ok(things)
 }
 
-/// How grave it is: verdicts as they are graver than one another, what is no verdict in between.
-fn gravity(said: &str) -> u8 {
+/// Severity: verdicts by [`more_severe`]; other outcomes are in between.
+fn severity(said: &str) -> u8 {
     match Verdict::of_name(said) {
         Some(verdict) => {
-            let less = |other: &&Verdict| graver(verdict, **other) == verdict;
+            let less = |other: &&Verdict| more_severe(verdict, **other) == verdict;
             Verdict::ALL.iter().filter(less).count() as u8
         }
         None => u8::from(is_failure(said)),
@@ -314,11 +315,11 @@ fn gravity(said: &str) -> u8 {
 fn is_failure(said: &str) -> bool {
     match Verdict::of_name(said) {
         Some(verdict) => verdict.exit() != Exit::Ok,
-        None => matches!(said, BROKEN | "missed"),
+        None => matches!(said, VIOLATED | "survived"),
     }
 }
 
-/// As people read it, a line a change.
+/// For people, one line per change.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.changes {
@@ -328,7 +329,7 @@ impl fmt::Display for Comparison {
             if !name.is_empty() {
                 write!(what, " {}", shown(name))?;
             }
-            // A report is a file, which anybody may have written.
+            // A report is a file, which may come from anywhere.
             let said = |said: &Option<String>| {
                 said.as_deref().map_or_else(|| "not there".into(), |said| shown(said).into_owned())
             };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A failure, for whoever has to mend it: what, where, what happened before, and how to repeat it.
+//! A failure, as an engineer needs it: what, where, the events before it, and how to repeat it.
 
 use std::fmt::{self, Write as _};
 
@@ -9,64 +9,64 @@ use super::EventReport;
 use crate::replay::Case;
 use crate::source::End;
 
-/// Events that a failure's text has, at most: the last.
+/// Maximum number of events in the text of a failure: the last ones.
 const LINES_MAX: usize = 12;
 
-/// The first failure of a rule, or of a scenario that broke no rule.
+/// The first failure of a rule, or of a scenario without a violated rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// What was checked.
+    /// Name of the adapter under test.
     pub adapter: String,
-    /// What is said of its run.
+    /// Verdict of its run.
     pub verdict: &'static str,
-    /// The rule that was broken. `None`: the scenario was not carried out, or an adapter panicked.
+    /// The violated rule. `None`: the scenario did not show its demand, or an adapter panicked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'static str>,
     /// MUST, SHOULD or MAY.
     pub level: &'static str,
-    /// What the rule says, or what went wrong.
+    /// The rule's sentence, or what went wrong.
     pub sentence: &'static str,
     /// The scenario.
     pub scenario: &'static str,
     /// The seed of the profile.
     pub seed: u64,
-    /// Whose flow; 0: the run's.
+    /// The flow; 0: the whole run.
     pub flow: u32,
-    /// Where in the flow.
+    /// Offset in the flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// When.
+    /// Time.
     pub tick: u64,
-    /// Which event of the trace, from 0; one behind the last: the end.
+    /// Index of the event in the trace, from 0; the length of the trace: the end.
     pub event: usize,
-    /// What was found, and what has to be.
+    /// The actual and the expected value.
     pub said: String,
-    /// The last events until there: of the flow, and of all.
+    /// The last events before it: of the flow, and of all.
     pub last_events: Vec<EventReport>,
-    /// Other rules that were broken in the same run, and were not before.
+    /// Other rules that the same run is the first to violate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Also>,
-    /// It is one of those of another failure of the same run, which is of this rule or scenario: for
-    /// people it is shown there.
+    /// The rule or scenario of an earlier failure of the same run; for people, this failure is
+    /// shown there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown_with: Option<&'static str>,
-    /// The file of its replay, the small one if there is one. It has no directory: who writes the file
-    /// sets where it is before this is shown.
+    /// The file of its replay, the shrunk one if there is one, without a directory: the writer of
+    /// the file prepends it before the failure is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
-    /// The same failure, made small.
+    /// The shrunk failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub small: Option<Small>,
     /// The command that repeats it without a file.
     pub command: String,
 }
 
-/// Another rule that was broken in the same run.
+/// Another rule that the same run violates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Also {
     /// The rule.
     pub rule: &'static str,
-    /// What was found, and what has to be.
+    /// The actual and the expected value.
     pub said: String,
 }
 
@@ -76,19 +76,19 @@ impl Also {
     }
 }
 
-/// What a run is given from outside, which is what an engineer has to understand. The plainest flow
-/// of one chunk has 2.
+/// The inputs of a run, which an engineer has to understand. The simplest flow with one chunk has
+/// 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Inputs {
     /// Flows that are opened.
     pub flows: usize,
     /// Chunks that are offered.
     pub chunks: usize,
-    /// Ends that are more than a final chunk.
+    /// Ends other than a final chunk.
     pub ends: usize,
-    /// Faults that may strike.
+    /// Faults that may be injected.
     pub faults: usize,
-    /// Moments at which who goes next, or how much, is not the plainest choice.
+    /// Choices that deviate from the default, of the next task or of an amount.
     pub choices: usize,
 }
 
@@ -103,7 +103,7 @@ impl Inputs {
         }
     }
 
-    /// All of them.
+    /// Their sum.
     #[must_use]
     pub const fn sum(&self) -> usize {
         let Self { flows, chunks, ends, faults, choices } = *self;
@@ -111,7 +111,7 @@ impl Inputs {
     }
 }
 
-/// As people read it: what there is none of is left out.
+/// For people; zeros are left out.
 impl fmt::Display for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { flows, chunks, ends, faults, choices } = *self;
@@ -130,31 +130,31 @@ impl fmt::Display for Inputs {
     }
 }
 
-/// A failure that was made small.
+/// A shrunk failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Small {
-    /// Inputs of the small run, all together.
+    /// Total number of inputs of the shrunk run.
     pub size: usize,
-    /// What the small run is given.
+    /// Inputs of the shrunk run.
     pub inputs: Inputs,
-    /// What the run was given that it was made from.
+    /// Inputs of the original run.
     pub inputs_before: Inputs,
-    /// Events of the trace that it was made from.
+    /// Number of events of the original trace.
     pub events_before: usize,
-    /// Events of its trace.
+    /// Number of events of the shrunk trace.
     pub events: usize,
-    /// Runs that it took.
+    /// Runs that shrinking took.
     pub tries: u32,
-    /// Nothing simpler was left to try.
+    /// No simpler run was left to try.
     pub is_minimal: bool,
     /// Its last events.
     pub steps: Vec<EventReport>,
 }
 
 impl Small {
-    /// What its events are of.
+    /// The heading of its events.
     pub(crate) fn title(&self) -> String {
-        format!("made small: {}; from {}", self.inputs, self.inputs_before)
+        format!("shrunk: {}; from {}", self.inputs, self.inputs_before)
     }
 }
 
@@ -167,12 +167,12 @@ impl Failure {
         replay.into_iter().chain([self.command.clone()]).collect()
     }
 
-    /// The events to show: of the small run if there is one, else the last ones.
+    /// The events to show: of the shrunk run if there is one, else the last ones.
     pub(crate) fn events(&self) -> &[EventReport] {
         self.small.as_ref().map_or(&self.last_events, |small| &small.steps)
     }
 
-    /// As people read it: lines, each with its end. Nothing, if it is shown with another.
+    /// The failure for people, in lines. Empty if it is shown with another one.
     #[must_use]
     pub fn text(&self) -> String {
         let Self { scenario, seed, sentence, .. } = self;
@@ -181,12 +181,12 @@ impl Failure {
             return text;
         }
         let mut line = |line: String| {
-            // A string takes everything.
+            // Writing to a `String` cannot fail.
             let _taken = writeln!(text, "{line}");
         };
         line(match self.rule {
             Some(rule) => {
-                format!("error: {rule} is broken in {scenario}, seed {seed}: {sentence}")
+                format!("error: {rule} is violated in {scenario}, seed {seed}: {sentence}")
             }
             None => format!("error: {scenario} fails, seed {seed}: {sentence}"),
         });
@@ -205,7 +205,7 @@ impl Failure {
             line(format!("  {}", event.line()));
         }
         for Also { rule, said } in &self.also {
-            line(format!("  also broken in this run: {rule} ({said})"));
+            line(format!("  also violated in this run: {rule} ({said})"));
         }
         for (at, command) in self.commands().into_iter().enumerate() {
             line(format!("{}{command}", if at == 0 { "hint: " } else { "  or: " }));
@@ -214,7 +214,7 @@ impl Failure {
     }
 }
 
-/// A word of a command, as a shell takes it.
+/// A word of a command, quoted for a shell.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:=@+,".contains(char);
     match !word.is_empty() && word.chars().all(is_plain) {
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_failure_says_what_where_and_how_to_repeat_it() {
         let expected = "\
-error: ISO-03 is broken in queue_pressure, seed 7: While one flow is stalled, the others go on.
+error: ISO-03 is violated in queue_pressure, seed 7: While one flow is stalled, the others go on.
 cause: flow 2, offset 128, tick 14, event 52: events of others: 0, at least 1
      52     14 ms  flow 2   stalled
 hint: becket check local-adapter --adapter ring --start-seed 7 --profiles 1
@@ -283,9 +283,9 @@ hint: becket check local-adapter --adapter ring --start-seed 7 --profiles 1
         let failure = Failure { small: Some(small), replay, also, ..failure() };
         let text = failure.text();
         let steps = "\
-  made small: 2 flows, 3 chunks, 1 other end, 1 choice; from 4 flows, 9 chunks, 6 faults, 70 choices
+  shrunk: 2 flows, 3 chunks, 1 other end, 1 choice; from 4 flows, 9 chunks, 6 faults, 70 choices
       4      0 ms  flow 1   stalled
-  also broken in this run: INT-07 (bytes at the sink: 0, at least 64)
+  also violated in this run: INT-07 (bytes at the sink: 0, at least 64)
 hint: ";
         assert!(text.contains(steps), "{text}");
         assert_eq!(Failure { shown_with: Some("INT-05"), ..failure }.text(), "");

@@ -5,9 +5,9 @@
 //! |---|---|
 //! | `testsuite` | the gates; then each profile |
 //! | `testcase` | a gate; a run of a scenario |
-//! | `failure` | the adapter does not conform: one element, with each finding in it |
+//! | `failure` | the adapter does not conform: one element, with all findings |
 //! | `error` | the lab itself failed |
-//! | `skipped` | nothing can be said: not applicable, not exercised, unsupported, known to fail |
+//! | `skipped` | no verdict: not applicable, not exercised, unsupported, known to fail |
 //!
 //! There is no `timestamp`, and no `time` unless the report has a timing.
 
@@ -17,7 +17,7 @@ use super::words::{escaped, shown};
 use super::{Failure, Report, Unended};
 use crate::rules::{Verdict, explanation, rule};
 
-/// What a server makes of a case.
+/// How a server treats a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Passed,
@@ -157,7 +157,7 @@ fn of_profile(out: &mut String, report: &Report, profile: &ProfileReport, name: 
     out.push_str(&format!("  <testsuite name=\"{name}: seed {seed}\" {counts}>\n"));
     let properties = [
         ("seed", seed.to_string()),
-        ("carrier", profile.carrier.to_owned()),
+        ("link", profile.link.to_owned()),
         ("faults", profile.faults.to_owned()),
         ("scheduler", profile.scheduler.to_owned()),
         ("max_flows", profile.max_flows.to_string()),
@@ -195,16 +195,17 @@ fn run_said(report: &Report, profile: &ProfileReport, run: &RunReport) -> (Strin
             let (rule, place) = (Some(finding.rule), (profile.seed, run.scenario));
             it.rule == rule && (it.seed, it.scenario) == place
         };
-        // One that is shown with another has its events and files there: in this very case.
-        let told = report.failures.iter().filter(|it| it.shown_with.is_none());
-        if let Some(told) = told.into_iter().find(is_it) {
-            if let Some(small) = &told.small {
+        // A failure that is shown with another one has its events and files there: in this same
+        // case.
+        let mut listed = report.failures.iter().filter(|it| it.shown_with.is_none());
+        if let Some(failure) = listed.find(is_it) {
+            if let Some(small) = &failure.small {
                 text.push_str(&format!("  {}\n", small.title()));
             }
-            for event in told.events() {
+            for event in failure.events() {
                 text.push_str(&format!("  {}\n", shown(&event.line())));
             }
-            for command in told.commands().iter().take(told.commands().len() - 1) {
+            for command in failure.commands().iter().take(failure.commands().len() - 1) {
                 text.push_str(&format!("  file:  {}\n", shown(command)));
             }
         }
@@ -223,12 +224,12 @@ fn run_said(report: &Report, profile: &ProfileReport, run: &RunReport) -> (Strin
 }
 
 struct Test<'a> {
-    /// Escaped already.
+    /// Already escaped.
     class: &'a str,
     name: &'a str,
     verdict: &'a str,
     message: String,
-    /// Lines, each of which is escaped on its own.
+    /// Lines, each of which is escaped separately.
     text: String,
 }
 
@@ -241,7 +242,7 @@ fn case(out: &mut String, test: &Test<'_>) {
             out.push_str(&format!("{head}/>\n"));
             return;
         }
-        // Rules were broken that say what should be: told, and no failure.
+        // Only SHOULD rules were violated: listed, but not a failure.
         Kind::Passed => {
             let text = lines(&test.text);
             out.push_str(&format!(

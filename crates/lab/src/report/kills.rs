@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which rule finds which saboteur: what the kill matrix of a page is drawn from.
+//! The kill matrix: which rule kills which mutant.
 
 use super::Report;
 
-/// Rules by which saboteurs are found.
+/// The rows of the kill matrix.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kills {
-    /// One for each saboteur, in the order of [`SABOTEURS`](crate::saboteur::SABOTEURS).
+    /// One for each mutant, in the order of [`MUTANTS`](crate::mutant::MUTANTS).
     pub rows: Vec<Kill>,
 }
 
-/// A saboteur, and what became of it.
+/// One mutant, with the rules that kill it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kill {
-    /// Its name. One that the lab does not know is shown without what is wrong with it.
-    pub saboteur: String,
-    /// found, missed or not-tried.
+    /// The mutant's name. A name that the lab does not know is shown without a description.
+    pub mutant: String,
+    /// `killed`, `survived` or `not-tried`.
     pub result: &'static str,
-    /// The ids of the rules that find it.
+    /// The ids of the rules that kill it.
     pub killers: Vec<&'static str>,
 }
 
 impl Kills {
-    /// What a check saw of saboteurs.
+    /// The kill matrix of one check.
     #[must_use]
     pub fn of(report: &Report) -> Self {
         let kill = |mutant: &super::MutantReport| Kill {
-            saboteur: mutant.name.into(),
+            mutant: mutant.name.into(),
             result: mutant.result,
             killers: mutant.rules.clone(),
         };

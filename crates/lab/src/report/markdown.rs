@@ -9,7 +9,7 @@ use super::parts::{EventReport, ProfileReport};
 use super::view::{self, Group, Sums, face};
 use super::{Also, Report, words};
 
-/// Failures that are told in full. Comments have a bounded length.
+/// Number of failures that are shown in full. Comments have a bounded length.
 const FAILURES_FULL_MAX: usize = 12;
 /// Cases of a failure that are listed behind the first.
 const CASES_MAX: usize = 20;
@@ -33,7 +33,7 @@ pub fn markdown(report: &Report) -> String {
     expectations(&mut out, report);
     rules(&mut out, report);
     profiles(&mut out, report);
-    saboteurs(&mut out, report);
+    mutants(&mut out, report);
     out
 }
 
@@ -109,8 +109,8 @@ fn summary(out: &mut String, report: &Report) {
         report.rules.len() as u64 - sums.rules_not_applicable,
     );
     if sums.mutants_tried > 0 {
-        let (found, tried) = (sums.mutants_found, sums.mutants_tried);
-        text.push_str(&format!(" · {found} of {tried} saboteurs found"));
+        let (killed, tried) = (sums.mutants_killed, sums.mutants_tried);
+        text.push_str(&format!(" · {killed} of {tried} mutants killed"));
     }
     if let Some(timing) = report.timing {
         text.push_str(&format!(" · {}", words::elapsed(timing.elapsed_ms)));
@@ -170,7 +170,7 @@ fn full(out: &mut String, report: &Report, failure: &Group<'_>) {
     line(out, &format!("**Cause:** {}  ", prose(case.said())));
     line(out, &format!("**Where:** {}  ", prose(&case.place())));
     for Also { rule, said } in failure.also() {
-        line(out, &format!("**Also:** {rule} is broken in this run: {}  ", prose(said)));
+        line(out, &format!("**Also:** {rule} is violated in this run: {}  ", prose(said)));
     }
     if let Some(explained) = failure.explained() {
         line(out, &format!("**Seen by users:** {}  ", prose(explained.why)));
@@ -226,20 +226,20 @@ fn expectations(out: &mut String, report: &Report) {
 fn rules(out: &mut String, report: &Report) {
     let sums = Sums::of(report);
     let summary = format!(
-        "Rules: {} held, {} broken, {} not exercised, {} not applicable",
-        sums.rules_held, sums.rules_broken, sums.rules_idle, sums.rules_not_applicable
+        "Rules: {} held, {} violated, {} not exercised, {} not applicable",
+        sums.rules_held, sums.rules_violated, sums.rules_idle, sums.rules_not_applicable
     );
     fold(out, &summary);
     line(out, "| | Rule | Exercised | Broken | Says |\n|---|---|---:|---:|---|");
     for of in &report.rules {
         let symbol = match () {
-            () if of.broken > 0 => "❌",
+            () if of.violated > 0 => "❌",
             () if of.exercised > 0 => "✅",
             () if of.applicable > 0 => "⚠️",
             () => "➖",
         };
         let sentence = crate::rules::rule(of.rule).map_or("", |rule| rule.sentence);
-        let counts = [of.exercised, of.broken].map(words::count);
+        let counts = [of.exercised, of.violated].map(words::count);
         let (rule, sentence) = (of.rule, prose(sentence));
         line(out, &format!("| {symbol} | {rule} | {} | {} | {sentence} |", counts[0], counts[1]));
     }
@@ -248,16 +248,16 @@ fn rules(out: &mut String, report: &Report) {
 
 fn profiles(out: &mut String, report: &Report) {
     fold(out, &words::plural(report.profiles.len() as u64, "profile"));
-    line(out, "| Seed | Carrier | Faults | Scheduler | Flows | Chunk | Runs |");
+    line(out, "| Seed | Link | Faults | Scheduler | Flows | Chunk | Runs |");
     line(out, "|---:|---|---|---|---:|---:|---|");
     for profile in report.profiles.iter().take(PROFILES_MAX) {
-        let ProfileReport { seed, carrier, faults, scheduler, max_flows, .. } = profile;
+        let ProfileReport { seed, link, faults, scheduler, max_flows, .. } = profile;
         let chunk = words::bytes(profile.max_chunk_bytes);
         let runs: String = profile.runs.iter().map(|run| face(run.verdict).symbol).collect();
         line(
             out,
             &format!(
-                "| {seed} | {carrier} | {faults} | {scheduler} | {max_flows} | {chunk} | {runs} |"
+                "| {seed} | {link} | {faults} | {scheduler} | {max_flows} | {chunk} | {runs} |"
             ),
         );
     }
@@ -272,18 +272,18 @@ fn profiles(out: &mut String, report: &Report) {
     line(out, "\n</details>");
 }
 
-fn saboteurs(out: &mut String, report: &Report) {
+fn mutants(out: &mut String, report: &Report) {
     if report.mutants.is_empty() {
         return;
     }
     let sums = Sums::of(report);
-    let (found, tried) = (sums.mutants_found, sums.mutants_tried);
-    fold(out, &format!("Saboteurs: {found} of {tried} found"));
-    line(out, "| | Saboteur | Found by |\n|---|---|---|");
+    let (killed, tried) = (sums.mutants_killed, sums.mutants_tried);
+    fold(out, &format!("Mutants: {killed} of {tried} killed"));
+    line(out, "| | Mutant | Killed by |\n|---|---|---|");
     for mutant in &report.mutants {
         let symbol = match mutant.result {
-            "found" => "✅",
-            "missed" => "❌",
+            "killed" => "✅",
+            "survived" => "❌",
             _ => "➖",
         };
         line(out, &format!("| {symbol} | `{}` | {} |", mutant.name, mutant.rules.join(" ")));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a check ends with, for programs and people.
+//! The report of a check, for programs and people.
 //!
 //! ```text
 //!              ┌─► json       programs; its form is in `schema.json`
@@ -11,30 +11,31 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `parts` | what a report is made of |
-//! | `seen` | what of a run's trace is kept |
+//! | `parts` | the parts of a report |
+//! | `seen` | what is kept of the trace of a run |
 //! | `alike` | classes of runs that are alike |
 //! | `agreement` | what an adapter and the lab agreed on |
-//! | `compare` | what changed from one report to another |
-//! | `failure` | a failure: what, where, what happened before, how to repeat it |
-//! | `unended` | the report of a check that did not come to its end |
-//! | `view` | what all forms for people show: findings by rule, sums |
+//! | `compare` | the differences between two reports |
+//! | `failure` | a failure: what, where, the events before it, and how to repeat it |
+//! | `unended` | the report of a check that did not finish |
+//! | `view` | content that all forms for people share: findings by rule, sums |
 //! | `words` | names, numbers and hostile text, as they are shown |
-//! | `kills` | which rule finds which saboteur |
+//! | `kills` | the kill matrix |
 //! | `json`, `junit`, `markdown`, `html`, `text` | one form each |
 //!
 //! # Invariants
 //!
-//! 1. A report has classes, counts, flags and hashes in it, never payload, and the time only if it was
-//!    put there ([`Timing`]). Its fields and lists have one order: the same check gives the same bytes
-//!    in each form.
-//! 2. Text that is not the lab's own (the adapter's name, the command) is hidden if it looks like a
-//!    secret. It is escaped, has no control character and a bounded length in the forms for people;
-//!    JSON has its own escapes.
-//! 3. Of a run that broke several rules events and commands are told once, with the first of them:
-//!    the check decides which that is ([`Failure::shown_with`]), and each form for people follows.
-//! 4. However many findings a rule has, the last events of one are there: a report's length grows with
-//!    runs and their findings, and with nothing else.
+//! 1. A report contains classes, counts, flags and hashes, never payload, and times only on request
+//!    ([`Timing`]). Its fields and lists have one order: the same check gives the same bytes in
+//!    each form.
+//! 2. Text from outside the lab (the adapter's name, the command) is hidden if it looks like a
+//!    secret. In the forms for people it is escaped, without control characters and bounded in
+//!    length; JSON has its own escapes.
+//! 3. If a run violates several rules, its events and commands are shown once, with the first of
+//!    them: the check decides which that is ([`Failure::shown_with`]), and each form for people
+//!    follows.
+//! 4. However many findings a rule has, the last events of one are kept: the length of a report
+//!    depends only on the number of runs and findings.
 
 mod agreement;
 mod alike;
@@ -77,38 +78,38 @@ use serde::Serialize;
 use crate::adversary::Collapse;
 use crate::check::{Agreements, Disagreement, Mode, Options, Run};
 use crate::config::is_secret;
-use crate::gate::{Gate, GateResult, Mutant, graver};
+use crate::gate::{Gate, GateResult, MutantResult, more_severe};
+use crate::mutant;
 use crate::rules::{CATALOGUE, Exit, Subject, Verdict};
-use crate::saboteur;
 use crate::scenario::{self, Profile};
 
-/// The version of the report's form. It grows when a field changes its meaning, or goes.
-pub const SCHEMA: &str = "becket-lab-check/1";
+/// The version of the report's form. It increases when a field changes its meaning or is removed.
+pub const SCHEMA: &str = "becket-lab-check/2";
 
-/// What stands where something looked like a secret.
+/// Replaces text that looked like a secret.
 const HIDDEN: &str = "(hidden)";
 
-/// What came of a check.
+/// The report of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// What was checked.
+    /// Name of the adapter under test.
     pub adapter: String,
-    /// The command that repeats a profile, but for its seed: see [`Report::set_command`].
+    /// The command that repeats a profile, without its seed: see [`Report::set_command`].
     pub command: String,
-    /// How much was tried.
+    /// The mode of the check.
     pub mode: &'static str,
     /// The seed of the first profile.
     pub start_seed: u64,
-    /// What is said of all.
+    /// The verdict on everything.
     pub verdict: &'static str,
     /// The exit code of a command that ends with it.
     pub exit_code: u8,
-    /// How long it took, if that was asked for.
+    /// Duration, on request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
-    /// What was agreed on, ingress first.
+    /// The results of the negotiation, ingress first.
     pub agreements: Vec<AgreementReport>,
     /// The gates, in their order.
     pub gates: Vec<GateReport>,
@@ -118,15 +119,15 @@ pub struct Report {
     pub profiles: Vec<ProfileReport>,
     /// How alike the runs are.
     pub adversary: CollapseReport,
-    /// What became of saboteurs.
+    /// The outcomes of the mutants.
     pub mutants: Vec<MutantReport>,
-    /// Rules that adapters are judged by, that apply, and for which there was no occasion.
+    /// Applicable rules about adapters that had no occasion.
     pub not_exercised: Vec<&'static str>,
     /// The first failure of each rule, and of each scenario that fails without one.
     pub failures: Vec<Failure>,
-    /// What became of failures that are known.
+    /// The outcomes of known failures.
     pub expectations: Vec<ExpectationReport>,
-    /// Why it did not come to its end, if it did not: then it has no runs, and see [`Report::unended`].
+    /// Why the check did not finish, if it did not: then it has no runs, see [`Report::unended`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unended: Option<Unended>,
 }
@@ -138,14 +139,14 @@ impl Report {
         runs: &[Run],
         gates: &[GateResult],
         collapse: Collapse,
-        mutants: &[Mutant],
+        mutants: &[MutantResult],
     ) -> Self {
         let rules = rules(runs);
         let not_exercised = not_exercised(&rules);
-        let of_gates = gates.iter().fold(Verdict::Pass, |all, gate| graver(all, gate.verdict));
+        let of_gates = gates.iter().fold(Verdict::Pass, |all, gate| more_severe(all, gate.verdict));
         let is_vacuous = options.mode == Mode::Full && !not_exercised.is_empty();
         let of_rules = if is_vacuous { Verdict::NotExercised } else { Verdict::Pass };
-        let verdict = graver(of_gates, of_rules);
+        let verdict = more_severe(of_gates, of_rules);
         let is_blind = gates
             .iter()
             .any(|gate| gate.gate == Gate::MutantDetection && gate.verdict == Verdict::LabError);
@@ -182,8 +183,8 @@ impl Report {
         }
     }
 
-    /// Adds what was agreed on. A gate has said that nothing was; if that is because nobody can read
-    /// what the caller requires, the command was not understood.
+    /// Adds the results of the negotiation. A gate reports that it failed; if the requirements of
+    /// the caller are invalid, that is a usage error.
     pub(crate) fn agree(&mut self, Agreements(agreements): &Agreements) {
         self.agreements = agreements.iter().map(AgreementReport::of).collect();
         let mut disagreements = agreements.iter().filter_map(|it| it.result.as_ref().err());
@@ -192,9 +193,9 @@ impl Report {
         }
     }
 
-    /// Adds what is for people, and what was known. A failure that did not come is graver than a pass.
+    /// Adds failures for people, and known failures. An unexpected pass is more severe than a pass.
     ///
-    /// A failure at which the lab broke down, as when it was made small, is one of the lab.
+    /// If the lab itself failed while shrinking a failure, the verdict is a lab error.
     pub(crate) fn say(&mut self, failures: Vec<Failure>, expectations: Vec<ExpectationReport>) {
         let lab_error = Verdict::LabError;
         if self.verdict != lab_error.name()
@@ -206,13 +207,14 @@ impl Report {
         let unexpected = Verdict::UnexpectedPass;
         let is_unexpected = expectations.iter().any(|it| it.verdict == unexpected.name());
         let known = Verdict::of_name(self.verdict);
-        if is_unexpected && known.is_some_and(|known| graver(known, unexpected) == unexpected) {
+        if is_unexpected && known.is_some_and(|known| more_severe(known, unexpected) == unexpected)
+        {
             (self.verdict, self.exit_code) = (unexpected.name(), unexpected.exit().code());
         }
         self.expectations = expectations;
     }
 
-    /// The lab is wrong: what it says of adapters is worth nothing.
+    /// The lab is at fault: its verdicts on adapters are void.
     pub(crate) fn doubt(&mut self, problem: String) {
         (self.verdict, self.exit_code) = (Verdict::LabError.name(), Exit::Baseline.code());
         let detection = Gate::MutantDetection.name();
@@ -221,15 +223,15 @@ impl Report {
         }
     }
 
-    /// What a gate says.
+    /// The result of a gate.
     #[must_use]
     pub fn gate(&self, gate: Gate) -> Option<&GateReport> {
         self.gates.iter().find(|report| report.name == gate.name())
     }
 
-    /// Says by which command the check is repeated, as a shell would be given it:
-    /// `becket check plugin target/libecho.so`. `--start-seed`, `--profiles` and `--full` come behind
-    /// it. One that looks like a secret is hidden.
+    /// Sets the command that repeats the check, as it is typed in a shell: `becket check plugin
+    /// target/libecho.so`. `--start-seed`, `--profiles` and `--full` are appended. A command that
+    /// looks like a secret is hidden.
     pub fn set_command(&mut self, command: &str) {
         self.command = if is_secret_text(command) { HIDDEN.into() } else { command.into() };
         let commands = self.failures.iter().map(|it| self.repeat(it.seed, it.scenario));
@@ -248,11 +250,11 @@ impl Report {
     }
 }
 
-/// The names of saboteurs are the lab's own: some say `secret`, and none is one.
+/// Names of mutants are the lab's own: some contain `secret`, and none is one.
 fn is_secret_text(text: &str) -> bool {
     let is_own = |word: &str| {
         let (before, name) = word.rsplit_once(':').unwrap_or(("", word));
-        saboteur::of_name(name).is_some() && !is_secret(before)
+        mutant::of_name(name).is_some() && !is_secret(before)
     };
     text.split_whitespace().any(|word| is_secret(word) && !is_own(word))
 }
@@ -261,22 +263,22 @@ pub(crate) fn shown_name(name: &str) -> String {
     if is_secret_text(name) { HIDDEN.into() } else { name.into() }
 }
 
-/// In how many runs what was said of each rule.
+/// The number of runs per outcome, for each rule.
 fn rules(runs: &[Run]) -> Vec<RuleReport> {
-    let marks = || runs.iter().filter_map(|run| Some(run.seen.as_ref()?.marks));
+    let rule_sets = || runs.iter().filter_map(|run| Some(run.seen.as_ref()?.rule_sets));
     let rules = CATALOGUE.iter().enumerate().map(|(at, rule)| {
         let count = |mask: u128| u64::from(mask >> at & 1 != 0);
         RuleReport {
             rule: rule.id,
-            applicable: marks().map(|marks| count(marks.applicable)).sum(),
-            exercised: marks().map(|marks| count(marks.exercised)).sum(),
-            broken: marks().map(|marks| count(marks.broken)).sum(),
+            applicable: rule_sets().map(|rule_sets| count(rule_sets.applicable)).sum(),
+            exercised: rule_sets().map(|rule_sets| count(rule_sets.exercised)).sum(),
+            violated: rule_sets().map(|rule_sets| count(rule_sets.broken)).sum(),
         }
     });
     rules.collect()
 }
 
-/// Rules for which there was no occasion in any run.
+/// Rules without occasion in any run.
 fn not_exercised(rules: &[RuleReport]) -> Vec<&'static str> {
     let rules = CATALOGUE.iter().zip(rules);
     let idle = rules.filter(|(rule, report)| {
@@ -289,7 +291,7 @@ fn not_exercised(rules: &[RuleReport]) -> Vec<&'static str> {
 mod tests {
     use super::*;
 
-    /// The report of a check without runs, in which one gate says this, and the others pass.
+    /// The report of a check without runs, in which one gate has this verdict, and the others pass.
     fn report(of: Gate, verdict: Verdict) -> Report {
         let make = crate::gate::healthy;
         let gates = Gate::ALL.map(|gate| {
@@ -316,7 +318,8 @@ mod tests {
                 assert_eq!((report.verdict, report.exit_code), (verdict.name(), exit));
             }
         }
-        // A lab that is blind says nothing of adapters; one that broke down is another matter.
+        // A lab that misses faults gives no verdict on adapters; one that breaks down is a
+        // different error.
         assert_eq!(report(Gate::MutantDetection, Verdict::LabError).exit_code, 4);
         assert_eq!(report(Gate::Correctness, Verdict::LabError).exit_code, 70);
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a [`Report`](super::Report) is made of. Names, counts, classes, flags and hashes.
+//! The parts of a [`Report`](super::Report): names, counts, classes, flags and hashes.
 
 use serde::Serialize;
 
 use crate::check::{Orders, Run};
 use crate::choice::Bounds;
-use crate::gate::{GateResult, Mutant, MutantResult};
+use crate::gate::{GateResult, MutantOutcome, MutantResult};
 use crate::rules::{Finding, bits};
 use crate::scenario::Profile;
 
-/// What became of a failure that is known.
+/// The outcome of a known failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExpectationReport {
-    /// Where it stands in its file: the line, from 1.
+    /// Its line in its file, from 1.
     pub line: usize,
     /// The rule.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,11 +22,11 @@ pub struct ExpectationReport {
     pub scenario: Option<&'static str>,
     /// Why it is known.
     pub reason: String,
-    /// known-fail, unexpected-pass, not-exercised; not-applicable: it is about no run.
+    /// `known-fail`, `unexpected-pass`, `not-exercised`; `not-applicable`: no run matches.
     pub verdict: &'static str,
-    /// Runs that it is about.
+    /// Matching runs.
     pub runs: u64,
-    /// Those of them that failed as it says.
+    /// Matching runs that failed as expected.
     pub failed: u64,
 }
 
@@ -35,52 +35,52 @@ pub struct ExpectationReport {
 pub struct GateReport {
     /// Its name.
     pub name: &'static str,
-    /// What it says.
+    /// Verdict.
     pub verdict: &'static str,
-    /// What counted.
+    /// Number of runs or mutants that counted.
     pub counted: u64,
-    /// What of that failed.
+    /// Number of those that failed.
     pub failed: u64,
     /// Why it does not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A rule, and in how many runs what was said of it.
+/// A rule, and its number of runs per outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
     /// Its id.
     pub rule: &'static str,
     /// Runs in which it applied.
     pub applicable: u64,
-    /// Runs in which it could have been broken.
+    /// Runs in which it could have been violated.
     pub exercised: u64,
-    /// Runs in which it was.
-    pub broken: u64,
+    /// Runs in which it was violated.
+    pub violated: u64,
 }
 
 /// A profile, and its runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProfileReport {
-    /// Its seed, by which it is repeated.
+    /// Its seed, which repeats it.
     pub seed: u64,
     /// Flows that may be open at once.
     pub max_flows: u32,
-    /// Bytes of a chunk.
+    /// Maximum length of a chunk, in bytes.
     pub max_chunk_bytes: u64,
-    /// Bytes between source and sink.
+    /// Maximum number of bytes between source and sink.
     pub max_buffered_bytes: u64,
-    /// Bytes of a flow in an adapter, unless a scenario says otherwise.
+    /// Maximum number of bytes of a flow in an adapter, unless a scenario sets another limit.
     pub flow_bytes_max: u64,
-    /// Bytes of a flow under way.
+    /// Bytes of a flow that may be in flight.
     pub window_bytes: u64,
-    /// How sessions were carried.
-    pub carrier: &'static str,
-    /// What struck: none, survivable, any.
+    /// The link between the sessions.
+    pub link: &'static str,
+    /// The faults: `none`, `survivable` or `any`.
     pub faults: &'static str,
-    /// Who went next.
+    /// The scheduler.
     pub scheduler: &'static str,
-    /// What the scenario `swarm` was left with.
+    /// The features that the scenario `swarm` kept.
     pub swarm: String,
     /// One for each scenario, in their order.
     pub runs: Vec<RunReport>,
@@ -91,54 +91,54 @@ pub struct ProfileReport {
 pub struct RunReport {
     /// The scenario.
     pub scenario: &'static str,
-    /// What is said of it.
+    /// Verdict.
     pub verdict: &'static str,
-    /// Why, if no finding says so.
+    /// The reason, if no finding gives it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// The trace as one number; empty: there is none.
+    /// The trace hash; empty if there is no trace.
     pub trace: String,
     /// Rules that had occasion.
     pub rules_exercised: u32,
-    /// How much happened. None: it was not run, or did not come to its end.
+    /// The size of the run. `None`: it was not run, or did not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeReport>,
-    /// Which of the classes of [`CollapseReport`] it is one of, from 0.
+    /// Its class among those of [`CollapseReport`], from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<u64>,
-    /// Of a scenario that is run in every order: how many orders, and what of all. The rest is said of
-    /// the first that fails, or of the plainest.
+    /// For a scenario that is run in every order: the number of orders, and how much of all orders
+    /// they cover. Everything else is about the first one that fails, or about the default order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orders: Option<OrdersReport>,
-    /// Faults that struck.
+    /// Faults that were injected.
     pub faults: Vec<FaultReport>,
-    /// The first finding of each rule that was broken.
+    /// The first finding of each violated rule.
     pub findings: Vec<FindingReport>,
 }
 
 /// The orders of a run that were tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrdersReport {
-    /// How many, each another.
+    /// Number of different orders.
     pub runs: u64,
-    /// What that is of all: see [`Coverage::name`](crate::choice::Coverage::name).
+    /// How much of all orders they cover: see [`Coverage::name`](crate::choice::Coverage::name).
     pub coverage: &'static str,
-    /// Choices from the beginning that were tried in every way; behind them each was the plainest.
+    /// Choices, counted from the start, that were tried in every way; later ones are the default.
     pub depth_max: u32,
-    /// Of those, how many in one order were not the plainest, at most.
-    pub departures_max: u32,
+    /// Maximum number of these choices that were not the default in one order.
+    pub deviations_max: u32,
 }
 
-/// How much happened in a run.
+/// The size of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SizeReport {
     /// Events of its trace.
     pub events: u64,
-    /// Its virtual time, in ticks of a millisecond.
+    /// Virtual time, in ticks of one millisecond.
     pub ticks: u64,
-    /// Bytes that came out at the ingress adapter, as a bucket.
+    /// Bytes that were put out by the ingress adapter, as a bucket.
     pub bytes_ingress: &'static str,
-    /// Bytes that came out at the egress adapter, as a bucket.
+    /// Bytes that were put out by the egress adapter, as a bucket.
     pub bytes_egress: &'static str,
 }
 
@@ -147,25 +147,25 @@ pub struct SizeReport {
 pub struct FaultReport {
     /// Which.
     pub kind: &'static str,
-    /// How often it struck.
+    /// How often it was injected.
     pub times: u64,
 }
 
-/// How a rule was broken.
+/// A violation of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FindingReport {
     /// The rule.
     pub rule: &'static str,
-    /// Whose flow; 0: the run's.
+    /// The flow; 0: the whole run.
     pub flow: u32,
-    /// Where in the flow.
+    /// Offset in the flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// When.
+    /// Time.
     pub tick: u64,
-    /// Which event of the trace, from 0; one behind the last: the end.
+    /// Index of the event in the trace, from 0; the length of the trace: the end.
     pub event: usize,
-    /// What was found, and what has to be.
+    /// The actual and the expected value.
     pub said: String,
     /// It was expected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -175,77 +175,77 @@ pub struct FindingReport {
 /// An event of a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventReport {
-    /// Its number in the trace, from 0.
+    /// Its index in the trace, from 0.
     pub event: usize,
-    /// When.
+    /// Time.
     pub tick: u64,
-    /// To which flow; 0: to the run.
+    /// The flow; 0: the whole run.
     pub flow: u32,
-    /// What kind of event, one of [`EVENT_KINDS`](super::EVENT_KINDS).
+    /// Kind of event, one of [`EVENT_KINDS`](super::EVENT_KINDS).
     pub kind: &'static str,
     /// Where: source, ingress, network, egress, target, flow or run.
     pub place: &'static str,
-    /// What, in words.
+    /// The event in words.
     pub said: String,
 }
 
 /// How alike runs are, in thousandths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollapseReport {
-    /// How many.
+    /// Number of runs.
     pub runs: u64,
-    /// How many different ones.
+    /// Number of different ones.
     pub distinct: u64,
-    /// The commonest, of profiles that are looked at together: see [`adversary`](crate::adversary).
+    /// Share of the commonest ones, over profiles that are examined together: see
+    /// [`adversary`](crate::adversary).
     pub dominant_per_mille: u64,
-    /// Different ones, likewise.
+    /// Share of different ones, likewise.
     pub diversity_per_mille: u64,
-    /// Those that did not fail.
+    /// Share of those that did not fail.
     pub success_per_mille: u64,
-    /// What the lab's memory adapters show in the runs of the two numbers above, if one of those was
-    /// suspicious by itself.
+    /// The same numbers for the lab's memory adapters, if one of the first two was suspicious.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<VarietyReport>,
-    /// Runs of each class of runs that are alike, the largest first.
+    /// Number of runs of each class of equal runs, the largest first.
     pub classes: Vec<u64>,
-    /// In how many ways runs differ in each feature.
+    /// Number of different values of each feature.
     pub features: Vec<FeatureReport>,
 }
 
-/// How varied the runs of the lab's memory adapters are, in thousandths.
+/// The variety of the runs of the lab's memory adapters, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct VarietyReport {
-    /// The commonest.
+    /// Share of the commonest ones.
     pub dominant_per_mille: u64,
-    /// Different ones.
+    /// Share of different ones.
     pub diversity_per_mille: u64,
 }
 
-/// Something in which runs differ.
+/// A feature in which runs differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FeatureReport {
     /// What.
     pub feature: &'static str,
-    /// In how many ways.
+    /// Number of different values.
     pub distinct: u64,
 }
 
-/// A saboteur.
+/// A mutant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MutantReport {
     /// Its name.
     pub name: &'static str,
-    /// found, missed or not-tried.
+    /// `killed`, `survived` or `not-tried`.
     pub result: &'static str,
-    /// By which rules.
+    /// The ids of the rules that kill it.
     pub rules: Vec<&'static str>,
 }
 
-/// How long a check took. The only thing in a report that depends on the machine: it is there when
-/// it was asked for.
+/// The duration of a check. The only part of a report that depends on the machine; present on
+/// request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Timing {
-    /// From its beginning to its end, in milliseconds.
+    /// Total time, in milliseconds.
     pub elapsed_ms: u64,
 }
 
@@ -271,7 +271,7 @@ impl ProfileReport {
             max_buffered_bytes: config.max_buffered_bytes,
             flow_bytes_max: profile.flow_bytes_max,
             window_bytes: profile.window_bytes,
-            carrier: profile.carrier.name(),
+            link: profile.link.name(),
             faults: profile.faults_name(),
             scheduler: profile.scheduler.name(),
             swarm: profile.swarm.to_string(),
@@ -294,7 +294,7 @@ impl RunReport {
             verdict: run.verdict.name(),
             reason: run.reason,
             trace: seen.map(|seen| seen.hash.to_string()).unwrap_or_default(),
-            rules_exercised: seen.map_or(0, |seen| seen.marks.exercised.count_ones()),
+            rules_exercised: seen.map_or(0, |seen| seen.rule_sets.exercised.count_ones()),
             size: seen.map(|seen| seen.size.report()),
             class,
             orders: seen.and_then(|seen| seen.orders).map(OrdersReport::of),
@@ -307,8 +307,8 @@ impl RunReport {
 impl OrdersReport {
     const fn of(orders: Orders) -> Self {
         let Orders { runs, coverage, bounds } = orders;
-        let Bounds { depth_max, departures_max, .. } = bounds;
-        Self { runs, coverage: coverage.name(), depth_max, departures_max }
+        let Bounds { depth_max, deviations_max, .. } = bounds;
+        Self { runs, coverage: coverage.name(), depth_max, deviations_max }
     }
 }
 
@@ -327,7 +327,7 @@ impl FindingReport {
 }
 
 impl EventReport {
-    /// The event as a line, without its end: as [`replay::step`](crate::replay::step) has it.
+    /// The event as one line: see [`replay::step`](crate::replay::step).
     #[must_use]
     pub fn line(&self) -> String {
         let Self { event, tick, flow, said, .. } = self;
@@ -340,11 +340,11 @@ impl EventReport {
 }
 
 impl MutantReport {
-    pub(super) fn of(mutant: &Mutant) -> Self {
-        let (result, rules) = match &mutant.result {
-            MutantResult::Found(rules) => ("found", rules.clone()),
-            MutantResult::Missed => ("missed", Vec::new()),
-            MutantResult::NotTried => ("not-tried", Vec::new()),
+    pub(super) fn of(mutant: &MutantResult) -> Self {
+        let (result, rules) = match &mutant.outcome {
+            MutantOutcome::Killed(rules) => ("killed", rules.clone()),
+            MutantOutcome::Survived => ("survived", Vec::new()),
+            MutantOutcome::NotTried => ("not-tried", Vec::new()),
         };
         Self { name: mutant.name, result, rules }
     }

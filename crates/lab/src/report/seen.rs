@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is kept of a run's trace for a report: how much happened, and what happened last before a
-//! rule was broken.
+//! What a report keeps of a run's trace: its size, and the last events before a violation.
 
 use std::collections::BTreeSet;
 
 use crate::contract::FlowId;
 use crate::replay::what;
-use crate::trace::{ByteBucket, Event, FaultKind, Part, Place, Trace, What};
+use crate::trace::{ByteBucket, Event, EventKind, FaultKind, Part, Stage, Trace};
 
 use super::parts::{EventReport, FaultReport, SizeReport};
 
-/// Events that are shown of the flow that a failure is about, at most, and as many of all flows.
+/// Maximum number of events that are shown of the flow of a failure, and of all flows.
 pub const EVENTS_SHOWN_MAX: usize = 12;
 
-/// How much happened in a run.
+/// The size of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Size {
     events: u64,
     ticks: u64,
-    /// Bytes that came out, at the ingress adapter and at the egress adapter.
+    /// Bytes that were put out, by the ingress adapter and by the egress adapter.
     bytes: [u64; 2],
     faults: Vec<(FaultKind, u64)>,
 }
@@ -30,15 +29,19 @@ impl Size {
         size.ticks = events.last().map_or(0, |event| event.tick.0);
         for event in events {
             match event.what {
-                What::Out { place: place @ (Place::Ingress | Place::Egress), bytes, .. } => {
+                EventKind::Out {
+                    place: place @ (Stage::Ingress | Stage::Egress), bytes, ..
+                } => {
                     if let Some(sum) = size.bytes.get_mut(place as usize) {
                         *sum += bytes;
                     }
                 }
-                What::Fault(kind) => match size.faults.iter_mut().find(|(one, _)| *one == kind) {
-                    Some((_, count)) => *count += 1,
-                    None => size.faults.push((kind, 1)),
-                },
+                EventKind::Fault(kind) => {
+                    match size.faults.iter_mut().find(|(one, _)| *one == kind) {
+                        Some((_, count)) => *count += 1,
+                        None => size.faults.push((kind, 1)),
+                    }
+                }
                 _ => {}
             }
         }
@@ -63,8 +66,7 @@ impl Size {
     }
 }
 
-/// The last events until one of a flow: so many of the flow and of the run as a whole, and so many of
-/// all flows.
+/// The last events before `until`: of the flow and of the run as a whole, and of all flows.
 pub(crate) fn last_events(trace: &Trace, flow: FlowId, until: usize) -> Vec<EventReport> {
     let before = trace.events().iter().enumerate().take(until.saturating_add(1));
     let of_flow = |(_, event): &(usize, &Event)| event.flow == flow || event.flow == FlowId::new(0);
@@ -88,82 +90,88 @@ impl EventReport {
     }
 }
 
-/// The kinds of events, as reports have them.
+/// The kinds of events in reports.
 pub const EVENT_KINDS: [&str; 12] = [
     "call", "refused", "offer", "took", "out", "said", "held", "crossed", "state", "stall",
     "fault", "wrong",
 ];
 
-const fn kind(what: &What) -> &'static str {
+const fn kind(what: &EventKind) -> &'static str {
     match what {
-        What::Called { refused: None, .. } => "call",
-        What::Called { refused: Some(_), .. } | What::OfferRefused { .. } => "refused",
-        What::Offered { .. } => "offer",
-        What::Took { .. } => "took",
-        What::Out { .. } => "out",
-        What::Said { .. } => "said",
-        What::Holds { .. } => "held",
-        What::Crossed { .. }
-        | What::Answered { .. }
-        | What::Stream { .. }
-        | What::StreamOver { .. } => "crossed",
-        What::Moved { .. } | What::Finished => "state",
-        What::Stalled | What::Resumed => "stall",
-        What::Fault(_) | What::Unblocked | What::Calm => "fault",
-        What::OutBeyondRoom { .. }
-        | What::OutOnNoFlow { .. }
-        | What::OtherByte { .. }
-        | What::Changed { .. }
-        | What::OutOfPlace { .. }
-        | What::SessionError { .. }
-        | What::Illegal { .. }
-        | What::Stuck { .. }
-        | What::OutOfSteps
-        | What::Waits { .. }
-        | What::SessionKeeps { .. }
-        | What::SessionCall { is_right: false, .. }
-        | What::Left { .. } => "wrong",
-        What::SessionCall { .. } => "call",
+        EventKind::Called { refused: None, .. } => "call",
+        EventKind::Called { refused: Some(_), .. } | EventKind::OfferRefused { .. } => "refused",
+        EventKind::Offered { .. } => "offer",
+        EventKind::Took { .. } => "took",
+        EventKind::Out { .. } => "out",
+        EventKind::Signalled { .. } => "said",
+        EventKind::Holds { .. } => "held",
+        EventKind::Crossed { .. }
+        | EventKind::Answered { .. }
+        | EventKind::Stream { .. }
+        | EventKind::StreamOver { .. } => "crossed",
+        EventKind::Moved { .. } | EventKind::Finished => "state",
+        EventKind::Stalled | EventKind::Resumed => "stall",
+        EventKind::Fault(_) | EventKind::Unblocked | EventKind::FaultsCleared => "fault",
+        EventKind::OutBeyondRoom { .. }
+        | EventKind::OutOnNoFlow { .. }
+        | EventKind::OtherByte { .. }
+        | EventKind::Changed { .. }
+        | EventKind::OutOfPlace { .. }
+        | EventKind::SessionError { .. }
+        | EventKind::Illegal { .. }
+        | EventKind::Stuck { .. }
+        | EventKind::OutOfSteps
+        | EventKind::Waits { .. }
+        | EventKind::SessionKeeps { .. }
+        | EventKind::SessionCall { is_right: false, .. }
+        | EventKind::Left { .. } => "wrong",
+        EventKind::SessionCall { .. } => "call",
     }
 }
 
-const fn place(what: &What) -> &'static str {
+const fn place(what: &EventKind) -> &'static str {
     let place = match what {
-        What::Called { place, .. }
-        | What::Offered { place, .. }
-        | What::Took { place, .. }
-        | What::OfferRefused { place, .. }
-        | What::Out { place, .. }
-        | What::OutBeyondRoom { place, .. }
-        | What::OutOnNoFlow { place, .. }
-        | What::OtherByte { place, .. }
-        | What::OutOfPlace { place, .. }
-        | What::Said { place, .. }
-        | What::Holds { place, .. }
-        | What::Illegal { place, .. }
-        | What::Waits { place }
-        | What::Left { place, .. } => *place,
-        What::Stalled | What::Resumed | What::Changed { part: Part::Source, .. } => {
+        EventKind::Called { place, .. }
+        | EventKind::Offered { place, .. }
+        | EventKind::Took { place, .. }
+        | EventKind::OfferRefused { place, .. }
+        | EventKind::Out { place, .. }
+        | EventKind::OutBeyondRoom { place, .. }
+        | EventKind::OutOnNoFlow { place, .. }
+        | EventKind::OtherByte { place, .. }
+        | EventKind::OutOfPlace { place, .. }
+        | EventKind::Signalled { place, .. }
+        | EventKind::Holds { place, .. }
+        | EventKind::Illegal { place, .. }
+        | EventKind::Waits { place }
+        | EventKind::Left { place, .. } => *place,
+        EventKind::Stalled | EventKind::Resumed | EventKind::Changed { part: Part::Source, .. } => {
             return "source";
         }
-        What::Answered { .. } | What::Changed { part: Part::Target, .. } => return "target",
-        What::Moved { .. } | What::Stuck { .. } => return "flow",
-        What::Finished | What::OutOfSteps | What::Calm | What::Fault(_) | What::Unblocked => {
+        EventKind::Answered { .. } | EventKind::Changed { part: Part::Target, .. } => {
+            return "target";
+        }
+        EventKind::Moved { .. } | EventKind::Stuck { .. } => return "flow",
+        EventKind::Finished
+        | EventKind::OutOfSteps
+        | EventKind::FaultsCleared
+        | EventKind::Fault(_)
+        | EventKind::Unblocked => {
             return "run";
         }
-        What::Stream { .. }
-        | What::StreamOver { .. }
-        | What::Crossed { .. }
-        | What::Changed { part: Part::Session | Part::Carrier, .. }
-        | What::SessionKeeps { .. }
-        | What::SessionCall { .. }
-        | What::SessionError { .. } => Place::Network,
-        What::Changed { part: Part::Boundary | Part::Sink, .. } => Place::Egress,
+        EventKind::Stream { .. }
+        | EventKind::StreamOver { .. }
+        | EventKind::Crossed { .. }
+        | EventKind::Changed { part: Part::Session | Part::Link, .. }
+        | EventKind::SessionKeeps { .. }
+        | EventKind::SessionCall { .. }
+        | EventKind::SessionError { .. } => Stage::Network,
+        EventKind::Changed { part: Part::Boundary | Part::Sink, .. } => Stage::Egress,
     };
     match place {
-        Place::Ingress => "ingress",
-        Place::Egress => "egress",
-        Place::Network => "network",
+        Stage::Ingress => "ingress",
+        Stage::Egress => "egress",
+        Stage::Network => "network",
     }
 }
 
@@ -176,7 +184,7 @@ mod tests {
     fn trace(flows: &[u32]) -> Trace {
         let mut trace = Trace::new(1000);
         for (at, flow) in flows.iter().enumerate() {
-            trace.push(Tick(at as u64), FlowId::new(*flow), What::Stalled);
+            trace.push(Tick(at as u64), FlowId::new(*flow), EventKind::Stalled);
         }
         trace
     }
@@ -212,10 +220,11 @@ mod tests {
     fn sizes_count() {
         let mut trace = trace(&[1, 1]);
         let flow = FlowId::new(1);
-        let out = |place, bytes| What::Out { place, sequence: 1, offset: 0, bytes, is_final: true };
-        trace.push(Tick(7), flow, out(Place::Egress, 70_000));
-        trace.push(Tick(8), flow, What::Fault(FaultKind::Drop));
-        trace.push(Tick(9), flow, What::Fault(FaultKind::Drop));
+        let out =
+            |place, bytes| EventKind::Out { place, sequence: 1, offset: 0, bytes, is_final: true };
+        trace.push(Tick(7), flow, out(Stage::Egress, 70_000));
+        trace.push(Tick(8), flow, EventKind::Fault(FaultKind::Drop));
+        trace.push(Tick(9), flow, EventKind::Fault(FaultKind::Drop));
         let size = Size::of(&trace);
         let report = size.report();
         assert_eq!((report.events, report.ticks), (5, 9));

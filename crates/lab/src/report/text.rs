@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A report for a terminal: a line a gate, failures with their cause and where to look, and a last
-//! line with verdict, counts and exit code.
+//! A report for a terminal: one line per gate, failures with their cause and where to look, and a
+//! last line with verdict, counts and exit code.
 //!
-//! Colours are the caller's: each piece of text that has a [`Tone`] goes through its painter.
+//! The caller provides colours: each piece of text with a [`Tone`] passes through its painter.
 
 use super::view::{self, Face, Group, Sums, Tone, face};
 use super::{Also, Report, words};
@@ -12,20 +12,20 @@ use crate::rules::Verdict;
 /// Paints a text in a tone.
 pub type Paint<'a> = &'a dyn Fn(Tone, &str) -> String;
 
-/// Failures that are told in full; of those behind them, and of those that are shown with another, a
-/// line each.
+/// Number of failures that are shown in full; further ones, and those that are shown with another
+/// one, get a line each.
 const FAILURES_FULL_MAX: usize = 8;
 
-/// Events of a failure behind the first, which has all.
+/// Events of each failure after the first one, which has all.
 const EVENTS_MAX: usize = 5;
 
-/// Paints nothing.
+/// The painter without colours.
 #[must_use]
 pub fn plain(_: Tone, text: &str) -> String {
     text.into()
 }
 
-/// The report as text. The same report gives the same bytes, for the same painter.
+/// The report as text. The same report and painter give the same bytes.
 #[must_use]
 pub fn text(report: &Report, paint: Paint<'_>) -> String {
     let mut out = String::new();
@@ -111,7 +111,7 @@ fn title(report: &Report, failure: &Group<'_>, paint: Paint<'_>) -> String {
     )
 }
 
-/// A failure with everything that is known of its first case.
+/// A failure with all details of its first case.
 fn full(
     out: &mut String,
     report: &Report,
@@ -138,7 +138,11 @@ fn full(
         line(Tone::Dim, "", &paint(tone, &words::shown(&event.line())));
     }
     for Also { rule, said } in failure.also() {
-        line(Tone::Warn, "also:", &format!("{rule} is broken in this run: {}", words::shown(said)));
+        line(
+            Tone::Warn,
+            "also:",
+            &format!("{rule} is violated in this run: {}", words::shown(said)),
+        );
     }
     if let Some(explained) = failure.explained() {
         line(Tone::Dim, "seen:", explained.why);
@@ -151,7 +155,7 @@ fn full(
     }
 }
 
-/// What became of failures that are known.
+/// The outcomes of known failures.
 fn expectations(out: &mut String, report: &Report, paint: Paint<'_>) {
     if !report.expectations.is_empty() {
         push(out, "");
@@ -180,8 +184,8 @@ fn last(report: &Report, paint: Paint<'_>) -> String {
     let mut line = format!("{verdict}  {}", view::sentence(report));
     let sums = Sums::of(report);
     if sums.mutants_tried > 0 {
-        let (found, tried) = (sums.mutants_found, sums.mutants_tried);
-        line.push_str(&format!(", {found} of {tried} saboteurs found"));
+        let (killed, tried) = (sums.mutants_killed, sums.mutants_tried);
+        line.push_str(&format!(", {killed} of {tried} mutants killed"));
     }
     if let Some(timing) = report.timing {
         line.push_str(&format!(", in {}", words::elapsed(timing.elapsed_ms)));

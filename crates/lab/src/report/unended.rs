@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The report of a check that did not come to its end: a verdict, why, and what was kept. A build server
-//! that looks for a report finds one, and no run in it: of those nothing is known.
+//! The report of a check that did not finish: a verdict, the cause, and the kept replays. A build
+//! server that expects a report finds one; it has no runs, because their results are unknown.
 
 use serde::Serialize;
 
@@ -10,30 +10,30 @@ use crate::check::{Mode, Options};
 use crate::gate::{Gate, GateResult, healthy};
 use crate::rules::Verdict;
 
-/// What is known of a check that did not come to its end.
+/// What is known of a check that did not finish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unended {
-    /// Why. Hidden if it looks like a secret.
+    /// The cause. Hidden if it looks like a secret.
     pub cause: String,
-    /// Files of the replays that were kept until then. One that looks like a secret is hidden.
+    /// Files of replays that were kept before. A name that looks like a secret is hidden.
     pub replays: Vec<String>,
 }
 
 impl Unended {
-    /// As people read it, without a full stop.
+    /// The cause for people, without a full stop.
     pub(super) fn said(&self) -> String {
         format!("the check did not end: {}", self.cause)
     }
 
-    /// The commands that repeat what was kept.
+    /// The commands that repeat the kept replays.
     pub(super) fn commands(&self) -> impl Iterator<Item = String> {
         self.replays.iter().map(|file| format!("becket lab replay {}", quoted(file)))
     }
 }
 
 impl Report {
-    /// The report of a check that did not come to its end. `is_failed`: that is a failure of what was
-    /// checked. Otherwise nothing can be said of it.
+    /// The report of a check that did not finish. `is_failed`: the adapter under test caused that.
+    /// Otherwise the verdict is inconclusive.
     #[must_use]
     pub fn unended(
         name: &str,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What all forms for people show: failures by rule, sums over runs, rules and saboteurs, and how a
-//! verdict looks.
+//! The content that all forms for people share: failures by rule, sums over runs, rules and
+//! mutants, and the appearance of verdicts.
 
 use std::collections::BTreeMap;
 
@@ -9,31 +9,31 @@ use super::{Also, Failure, Report, Small, words};
 use crate::gate::Gate;
 use crate::rules::{Explanation, Level, Rule, Subject, Verdict, explanation, rule};
 
-/// How a text looks.
+/// The tone of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tone {
-    /// Something is well, or helps.
+    /// Success, or help.
     Good,
-    /// Something to look at.
+    /// Worth a look.
     Warn,
     /// Something failed.
     Bad,
     /// A heading.
     Head,
-    /// What can be skipped.
+    /// May be skipped.
     Dim,
 }
 
-/// How a verdict looks: a colour alone says nothing to many readers.
+/// The appearance of a verdict: colour alone would be invisible to many readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Face {
     pub(super) symbol: &'static str,
     pub(super) tone: Tone,
-    /// In a sentence about one thing.
+    /// The word in a sentence about one thing.
     pub(super) word: &'static str,
 }
 
-/// The face of a verdict, by its name.
+/// The appearance of a verdict, by its name.
 pub(super) fn face(verdict: &str) -> Face {
     let (symbol, tone, word) = match Verdict::of_name(verdict) {
         Some(Verdict::Pass) => ("✓", Tone::Good, "passed"),
@@ -51,8 +51,8 @@ pub(super) fn face(verdict: &str) -> Face {
     Face { symbol, tone, word }
 }
 
-/// Whether a run with this verdict is told among the failures, also if it broke no rule.
-fn is_told(verdict: &str) -> bool {
+/// Whether a run with this verdict is listed as a failure even without a violated rule.
+fn is_listed(verdict: &str) -> bool {
     !matches!(
         Verdict::of_name(verdict),
         Some(
@@ -65,17 +65,18 @@ fn is_told(verdict: &str) -> bool {
     )
 }
 
-/// Something that went wrong: a rule that was broken, or a reason why runs failed.
+/// Something that went wrong: a violated rule, or another reason why runs failed.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// `None`: no rule says so.
+    /// `None`: no rule covers it.
     pub(super) rule: Option<&'static Rule>,
-    /// How it counts, as a verdict.
+    /// Its effect, as a verdict.
     pub(super) verdict: &'static str,
-    /// Where: that which is told first, the others in the order of runs. One at least.
+    /// Where it happened: first the run that is shown, then the others in the order of runs. At
+    /// least one.
     pub(super) cases: Vec<Case<'a>>,
-    /// What the check tells of the first of them that nobody expected.
-    pub(super) told: Option<&'a Failure>,
+    /// The first unexpected failure of it.
+    pub(super) failure: Option<&'a Failure>,
 }
 
 /// One run in which something went wrong.
@@ -87,58 +88,58 @@ pub(super) struct Case<'a> {
 }
 
 impl Group<'_> {
-    /// A rule's id, or what failed.
+    /// The rule's id, or what failed.
     pub(super) fn title(&self) -> &'static str {
         self.rule.map_or_else(|| face(self.verdict).word, |rule| rule.id)
     }
 
-    /// What those who use the adapter see, and where to look first.
+    /// What users of the adapter see, and where to look first.
     pub(super) fn explained(&self) -> Option<Explanation> {
         self.rule.and_then(|rule| explanation(rule.id))
     }
 
-    /// What it is shown with: the run that is told of it broke that first, and is shown there.
+    /// The failure with which it is shown: an earlier one of the same run.
     pub(super) fn shown_with(&self) -> Option<&'static str> {
-        self.told?.shown_with
+        self.failure?.shown_with
     }
 
-    /// Other rules that were broken in the run that is told.
+    /// Other rules that the same run violates.
     pub(super) fn also(&self) -> &[Also] {
-        self.told.map_or(&[], |told| &told.also)
+        self.failure.map_or(&[], |failure| &failure.also)
     }
 
-    /// The events to show: of the small run if there is one, else the last ones.
+    /// The events to show: of the shrunk run if there is one, else the last ones.
     pub(super) fn events(&self) -> &[EventReport] {
-        self.told.map_or(&[], Failure::events)
+        self.failure.map_or(&[], Failure::events)
     }
 
-    /// What these events are.
+    /// The heading of these events.
     pub(super) fn events_title(&self) -> String {
-        match self.told.and_then(|told| told.small.as_ref()) {
+        match self.failure.and_then(|failure| failure.small.as_ref()) {
             Some(Small { inputs, inputs_before, .. }) => {
-                format!("Made small: {inputs}; from {inputs_before}")
+                format!("Shrunk: {inputs}; from {inputs_before}")
             }
             None => format!("Last {}", words::plural(self.events().len() as u64, "event")),
         }
     }
 
-    /// The event that breaks the rule, among those that are shown.
+    /// The event that violates the rule, among those that are shown.
     pub(super) fn broken_event(&self) -> Option<usize> {
-        match self.told {
+        match self.failure {
             Some(Failure { small: Some(_), .. }) | None => None,
-            Some(told) => Some(told.event),
+            Some(failure) => Some(failure.event),
         }
     }
 
-    /// The commands that repeat it, the shortest way first.
+    /// The commands that repeat it, the shortest first.
     pub(super) fn commands(&self, report: &Report) -> Vec<String> {
         let again = self.cases.first().map(|it| report.repeat(it.profile.seed, it.run.scenario));
-        self.told.map_or_else(|| again.into_iter().collect(), Failure::commands)
+        self.failure.map_or_else(|| again.into_iter().collect(), Failure::commands)
     }
 }
 
 impl Case<'_> {
-    /// What was found, and what has to be.
+    /// The actual and the expected value.
     pub(super) fn said(&self) -> &str {
         self.finding.map_or(self.run.reason.unwrap_or("it failed"), |finding| &finding.said)
     }
@@ -160,66 +161,66 @@ impl Case<'_> {
     }
 }
 
-/// What went wrong, the gravest first; of those that are as grave, in the order in which a reader of
-/// the first failed run would meet them.
+/// What went wrong, the most severe first; those of equal severity in the order of the first failed
+/// run.
 pub(super) fn groups(report: &Report) -> Vec<Group<'_>> {
     let mut by_rule: BTreeMap<&str, Group<'_>> = BTreeMap::new();
     let mut by_reason: BTreeMap<(&str, &str), Group<'_>> = BTreeMap::new();
     for (profile, run) in runs(report) {
         for finding in &run.findings {
-            let failure = by_rule.entry(finding.rule).or_insert_with(|| Group {
+            let group = by_rule.entry(finding.rule).or_insert_with(|| Group {
                 rule: rule(finding.rule),
                 verdict: run.verdict,
                 cases: Vec::new(),
-                told: report.failures.iter().find(|it| it.rule == Some(finding.rule)),
+                failure: report.failures.iter().find(|it| it.rule == Some(finding.rule)),
             });
-            failure.cases.push(Case { profile, run, finding: Some(finding) });
+            group.cases.push(Case { profile, run, finding: Some(finding) });
         }
-        if is_told(run.verdict) && (run.findings.is_empty() || run.reason.is_some()) {
+        if is_listed(run.verdict) && (run.findings.is_empty() || run.reason.is_some()) {
             let key = (run.verdict, run.reason.unwrap_or(""));
             let verdict = run.verdict;
-            let failure = by_reason.entry(key).or_insert_with(|| Group {
+            let group = by_reason.entry(key).or_insert_with(|| Group {
                 rule: None,
                 verdict,
                 cases: Vec::new(),
-                told: None,
+                failure: None,
             });
-            let mut told = report.failures.iter();
-            let told = told.find(|it| {
+            let mut failures = report.failures.iter();
+            let found = failures.find(|it| {
                 it.rule.is_none() && (it.scenario, it.verdict) == (run.scenario, run.verdict)
             });
-            failure.told = failure.told.or(told);
-            failure.cases.push(Case { profile, run, finding: None });
+            group.failure = group.failure.or(found);
+            group.cases.push(Case { profile, run, finding: None });
         }
     }
     let mut all: Vec<_> = by_rule.into_values().chain(by_reason.into_values()).collect();
-    for failure in &mut all {
-        failure.verdict = verdict_of(failure);
+    for group in &mut all {
+        group.verdict = verdict_of(group);
         // One run is shown: its cause, its events and its commands.
-        let is_it = |case: &Case<'_>, told: &Failure| {
-            (case.profile.seed, case.run.scenario) == (told.seed, told.scenario)
+        let is_it = |case: &Case<'_>, shown: &Failure| {
+            (case.profile.seed, case.run.scenario) == (shown.seed, shown.scenario)
         };
-        let told = failure.told;
-        let at = told.and_then(|told| failure.cases.iter().position(|case| is_it(case, told)));
-        if let Some(before) = at.and_then(|at| failure.cases.get_mut(..=at)) {
+        let shown = group.failure;
+        let at = shown.and_then(|shown| group.cases.iter().position(|case| is_it(case, shown)));
+        if let Some(before) = at.and_then(|at| group.cases.get_mut(..=at)) {
             before.rotate_right(1);
         }
     }
-    all.sort_by_key(|failure| {
-        let first = failure.cases.first();
+    all.sort_by_key(|group| {
+        let first = group.cases.first();
         let seed = first.map_or(0, |case| case.profile.seed.wrapping_sub(report.start_seed));
         let place = first.map(|case| {
             let runs = &case.profile.runs;
             runs.iter().position(|run| std::ptr::eq(run, case.run)).unwrap_or(0)
         });
         let event = first.and_then(|case| case.finding).map_or(0, |finding| finding.event);
-        (gravity(failure), seed, place, event)
+        (severity(group), seed, place, event)
     });
     all
 }
 
-/// Those that are told in full, so many at most, and those of which there is not more than a line: they
-/// are behind them, or shown with another.
+/// Splits the groups into those that are shown in full, at most `count`, and those that get one
+/// line: groups beyond the count, and groups that are shown with another one.
 pub(super) fn in_full<'a, 'b>(
     all: &'b [Group<'a>],
     most: usize,
@@ -232,25 +233,24 @@ pub(super) fn in_full<'a, 'b>(
     (full, rest)
 }
 
-/// A rule that says what should be makes no run fail, whatever else does; what was expected in all
-/// runs is no failure.
-fn verdict_of(failure: &Group<'_>) -> &'static str {
+/// A SHOULD rule fails no run; a failure that was expected in all runs is none.
+fn verdict_of(group: &Group<'_>) -> &'static str {
     let is_known = |case: &Case<'_>| match case.finding {
         Some(finding) => finding.is_known,
         None => case.run.verdict == Verdict::KnownFail.name(),
     };
-    match failure.rule {
-        _ if failure.cases.iter().all(is_known) => Verdict::KnownFail.name(),
+    match group.rule {
+        _ if group.cases.iter().all(is_known) => Verdict::KnownFail.name(),
         Some(rule) if rule.level != Level::Must => Verdict::NonStrict.name(),
         Some(rule) if rule.id.starts_with("DET-") => Verdict::Nondeterministic.name(),
         Some(rule) if rule.of == Subject::Runtime => Verdict::LabError.name(),
         Some(_) => Verdict::Fail.name(),
-        None => failure.verdict,
+        None => group.verdict,
     }
 }
 
-fn gravity(failure: &Group<'_>) -> u8 {
-    match Verdict::of_name(failure.verdict) {
+fn severity(group: &Group<'_>) -> u8 {
+    match Verdict::of_name(group.verdict) {
         Some(Verdict::LabError) | None => 0,
         Some(Verdict::Nondeterministic) => 1,
         Some(Verdict::Fail | Verdict::UnexpectedPass) => 2,
@@ -275,10 +275,10 @@ pub(super) struct Sums {
     pub(super) other: u64,
     pub(super) gates_passed: u64,
     pub(super) rules_held: u64,
-    pub(super) rules_broken: u64,
+    pub(super) rules_violated: u64,
     pub(super) rules_idle: u64,
     pub(super) rules_not_applicable: u64,
-    pub(super) mutants_found: u64,
+    pub(super) mutants_killed: u64,
     pub(super) mutants_tried: u64,
 }
 
@@ -303,7 +303,7 @@ impl Sums {
         sums.gates_passed = passed.count() as u64;
         for rule in &report.rules {
             *match () {
-                () if rule.broken > 0 => &mut sums.rules_broken,
+                () if rule.violated > 0 => &mut sums.rules_violated,
                 () if rule.exercised > 0 => &mut sums.rules_held,
                 () if rule.applicable > 0 => &mut sums.rules_idle,
                 () => &mut sums.rules_not_applicable,
@@ -311,8 +311,8 @@ impl Sums {
         }
         let tried = report.mutants.iter().filter(|mutant| mutant.result != "not-tried");
         sums.mutants_tried = tried.count() as u64;
-        let found = report.mutants.iter().filter(|mutant| mutant.result == "found");
-        sums.mutants_found = found.count() as u64;
+        let killed = report.mutants.iter().filter(|mutant| mutant.result == "killed");
+        sums.mutants_killed = killed.count() as u64;
         sums
     }
 }
@@ -326,12 +326,12 @@ pub(super) fn seeds(report: &Report) -> String {
     }
 }
 
-/// The adapter's name, fit to be shown.
+/// The adapter's name, safe to display.
 pub(super) fn name(report: &Report) -> String {
     words::shown(&report.adapter).into_owned()
 }
 
-/// What a check came to, in a sentence without its end.
+/// The result of a check, as a sentence without its full stop.
 pub(super) fn sentence(report: &Report) -> String {
     if report.unended.is_some() {
         return "the check did not end".into();
@@ -344,27 +344,28 @@ pub(super) fn sentence(report: &Report) -> String {
         0 => text.push_str(&format!(", none of {run} failed")),
         failed => text.push_str(&format!(", {} of {run} failed", words::count(failed))),
     }
-    match sums.rules_broken {
+    match sums.rules_violated {
         0 => {}
-        1 => text.push_str(", 1 rule broken"),
-        broken => text.push_str(&format!(", {broken} rules broken")),
+        1 => text.push_str(", 1 rule violated"),
+        broken => text.push_str(&format!(", {broken} rules violated")),
     }
     text
 }
 
-/// What was run in every order: how many orders, and what of all they are. `None`: nothing was.
+/// What was run in every order: the number of orders, and how much of all orders they cover.
+/// `None`: no run was.
 pub(super) fn orders(report: &Report) -> Option<String> {
     let tried = || runs(report).filter_map(|(_, run)| Some((run, run.orders.as_ref()?)));
     let (first, of_first) = tried().next()?;
     let sum = words::plural(tried().map(|(_, orders)| orders.runs).sum(), "order");
     let profiles = words::plural(tried().count() as u64, "profile");
-    let most = words::plural(of_first.departures_max.into(), "time");
+    let most = words::plural(of_first.deviations_max.into(), "time");
     let mut text = format!(
         "{}: {sum} in {profiles}, each that departs at most {most} from the plainest in its first \
          {} choices",
         first.scenario, of_first.depth_max,
     );
-    // Within the bounds nothing is left out. What else there may be is said for each profile.
+    // Within the bounds nothing is left out. The rest is listed per profile.
     for (coverage, said) in [
         ("all", "there are no others"),
         ("runs-max", "there are more than were made"),
@@ -379,8 +380,7 @@ pub(super) fn orders(report: &Report) -> Option<String> {
     Some(text)
 }
 
-/// Why there are no runs: nothing was agreed on with an adapter, for each with which nothing was; or
-/// the check did not end.
+/// Why there are no runs: a failed negotiation, per adapter, or a check that did not finish.
 pub(super) fn obstacles(report: &Report) -> impl Iterator<Item = String> {
     let disagreements = report.agreements.iter().filter_map(|agreement| {
         let error = words::shown(agreement.error.as_deref()?);
@@ -393,16 +393,16 @@ pub(super) fn obstacles(report: &Report) -> impl Iterator<Item = String> {
     disagreements.chain(unended)
 }
 
-/// How many counted in a gate, and how many of them failed, in words.
+/// How many runs or mutants counted in a gate, and how many of them failed, in words.
 pub(super) fn gate_counts(gate: &GateReport) -> String {
-    let noun = if gate.name == Gate::MutantDetection.name() { "saboteur" } else { "run" };
+    let noun = if gate.name == Gate::MutantDetection.name() { "mutant" } else { "run" };
     let all = words::plural(gate.counted, noun);
     match (gate.counted, gate.failed) {
         (0, _) => face(gate.verdict).word.into(),
         (_, 0) => all,
-        // Runs are looked at together: none of them is the one that failed.
+        // Runs are compared as a whole: no single run is the one that failed.
         _ if gate.name == Gate::CollapseResistance.name() => all,
-        (_, failed) if noun == "saboteur" => format!("{} of {all} missed", words::count(failed)),
+        (_, failed) if noun == "mutant" => format!("{} of {all} survived", words::count(failed)),
         (_, failed) => format!("{} of {all} failed", words::count(failed)),
     }
 }

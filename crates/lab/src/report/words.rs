@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Names, numbers and hostile text, as the forms for people show them.
+//! Names, numbers and hostile text in the forms for people.
 //!
-//! Names of adapters and commands come from outside: they may have quotes, tags, control characters,
-//! marks that turn text around, and any length. [`shown`] takes those away that no form can carry;
-//! what each form escapes besides, it does itself.
+//! Names of adapters and commands come from outside: they may contain quotes, tags, control
+//! characters, bidirectional marks, and have any length. [`shown`] removes what no form can carry;
+//! each form escapes the rest itself.
 
 use std::borrow::Cow;
 
-/// Characters of a text from outside that are shown.
+/// Maximum number of characters of a text from outside.
 pub(super) const TEXT_CHARS_MAX: usize = 300;
 
-/// A text from outside: control characters, and those that turn text around or take no room, as
-/// `�`; what is too long ends in `…`.
+/// A text from outside: control characters, bidirectional marks and zero-width characters become
+/// `�`; a text that is too long ends in `…`.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     let is_fit = |c: char| !is_unfit(c);
     if text.len() <= TEXT_CHARS_MAX && text.chars().all(is_fit) {
@@ -29,7 +29,7 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// Characters that would break a line, or show another text than there is.
+/// Characters that would break a line, or change how the text is displayed.
 fn is_unfit(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -38,7 +38,7 @@ fn is_unfit(c: char) -> bool {
             | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text between tags, and within quotes of either kind, of XML and HTML.
+/// Escapes text between tags, and within quotes of either kind, for XML and HTML.
 pub(super) fn escaped(text: &str) -> String {
     let text = shown(text);
     let mut out = String::with_capacity(text.len() + 8);
@@ -55,7 +55,7 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// A count with thin groups of three: `1 234 567`, with spaces that do not break.
+/// A count in groups of three, `1 234 567`, with non-breaking spaces.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -89,7 +89,7 @@ pub(super) fn bytes(value: u64) -> String {
     }
 }
 
-/// Milliseconds in the unit that people read.
+/// Milliseconds in a unit that people read.
 pub(super) fn elapsed(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),

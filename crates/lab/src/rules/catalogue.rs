@@ -70,13 +70,13 @@ catalogue! {
     EndOnce = "LIF-05", Must, Lifecycle, Adapter;
     "An adapter says once that a direction ended, and once that a flow is over.";
     EndGiven = "LIF-06", Must, Lifecycle, Adapter;
-    "An adapter says that a direction ended in order only when whoever gives to it has ended it.";
+    "An adapter reports a direction as ended in order only after the offering side has ended it.";
     RefusesBehindEnd = "LIF-07", Must, Lifecycle, Adapter;
     "An adapter refuses what is offered behind the end of a direction.";
     CloseTaken = "LIF-08", Must, Lifecycle, Adapter;
     "An adapter does not refuse to close a flow, nor to reset one that is over.";
     EndsInOrder = "LIF-09", Must, Lifecycle, Adapter;
-    "A flow that nobody breaks off ends in order.";
+    "A flow that is not reset ends in order.";
 
     Room = "BPR-01", Must, Backpressure, Adapter;
     "An adapter puts out no more bytes than there is room for.";
@@ -113,7 +113,7 @@ catalogue! {
     NotByItself = "ERR-04", Must, Errors, Adapter;
     "An adapter breaks off no flow that was not broken off at it.";
     SameCause = "ERR-05", Must, Errors, Adapter;
-    "An adapter that was told that a flow failed, or was reset, says the same at the other end.";
+    "After a failure or reset of a flow, an adapter reports the same cause at the other end.";
     NotInOrder = "ERR-06", Must, Errors, Adapter;
     "A flow that was broken off does not end in order at the other end.";
     TakesValid = "ERR-07", Must, Errors, Adapter;
@@ -133,13 +133,13 @@ catalogue! {
     "The end of a direction comes out behind its bytes.";
     BreakComesOut = "LIV-06", Must, Liveness, Adapter;
     "That a flow was broken off is said at the other end.";
-    EndsWhenCalm = "LIV-07", Must, Liveness, Adapter;
-    "When no more faults strike, each flow ends within the time that a calm run has.";
+    EndsWhenCleared = "LIV-07", Must, Liveness, Adapter;
+    "After the last fault each flow ends within the time that a run without faults has.";
 
     Survives = "ROB-01", Must, Robustness, Adapter;
-    "A flow ends as it would have when the faults that struck took nothing of it away.";
+    "A flow ends as it would have when the injected faults took nothing of it away.";
     Reports = "ROB-02", Must, Robustness, Adapter;
-    "What a fault took away or changed is told: no flow ends in order without it.";
+    "What a fault took away or changed is reported: no flow ends in order without it.";
     GivenUp = "ROB-03", Must, Robustness, Adapter;
     "A flow that was given up is over for both adapters.";
     AfterCrash = "ROB-04", Must, Robustness, Adapter;
@@ -149,7 +149,7 @@ catalogue! {
 
     Again = "DET-01", Must, Determinism, Adapter;
     "The same seed gives the same trace.";
-    Elsewhere = "DET-02", Must, Determinism, Adapter;
+    FreshProcess = "DET-02", Must, Determinism, Adapter;
     "The same seed gives the same trace in another process.";
 
     Summary = "HYG-01", Must, Hygiene, Adapter, TraceSafeAdapterSummary;
@@ -184,7 +184,7 @@ catalogue! {
     "An adapter holds no more bytes of one flow than its manifest allows.";
     AllWithin = "RES-03", Must, Resources, Adapter;
     "An adapter holds no more bytes of all flows than its manifest allows.";
-    ToldAll = "RES-04", Should, Resources, Adapter;
+    ReportedAll = "RES-04", Should, Resources, Adapter;
     "An adapter says that it holds no less than what it took and has not put out.";
     FlowsWithin = "RES-05", Must, Resources, Adapter;
     "An adapter opens no more flows at once than its manifest allows.";
@@ -202,7 +202,7 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
     CATALOGUE.iter().find(|rule| rule.id.eq_ignore_ascii_case(id))
 }
 
-/// The rules of these ids, a bit each, as [`Marks`](super::Marks) have them.
+/// The rules of these ids, a bit each, as [`RuleSets`](super::Marks) have them.
 pub(crate) fn bits<'a>(ids: impl IntoIterator<Item = &'a str>) -> u128 {
     ids.into_iter().fold(0, |mask, id| {
         let at = CATALOGUE.iter().position(|rule| rule.id == id);

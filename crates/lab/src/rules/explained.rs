@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Each rule for people: what users see when it is broken, and where to look first.
+//! Each rule for people: what users see when it is violated, and where to look first.
 //!
-//! The sentence of a rule says what has to be. This says why anybody cares, and what to open in an
-//! editor. It is beside the [catalogue](super::CATALOGUE) and not in it: a sentence is for ever, an
-//! explanation gets better.
+//! The sentence of a rule is the requirement. An explanation gives its reason, and the code to look
+//! at. It is beside the [catalogue](super::CATALOGUE) and not in it: sentences are stable,
+//! explanations are improved.
 
 /// A rule, explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
-    /// What those who use the adapter see when the rule is broken.
+    /// What users of the adapter see when the rule is violated.
     pub why: &'static str,
     /// Where to look first.
     pub look: &'static str,
@@ -25,13 +25,13 @@ pub fn explanation(id: &str) -> Option<Explanation> {
 const EXPLAINED: &[(&str, &str, &str)] = &[
     (
         "INT-01",
-        "Silent corruption: the other end gets bytes that nobody sent.",
+        "Silent corruption: the other end gets bytes that were never sent.",
         "Where bytes are copied: a range that begins at the wrong place, a buffer that is used \
          again while it is still read, a ring that does not wrap, flows that share a buffer.",
     ),
     (
         "INT-02",
-        "Who puts chunks in order by their numbers waits for one that never comes, or drops one \
+        "A receiver that orders chunks by their numbers waits for one that never comes, or drops one \
          as a duplicate.",
         "The counter of chunks: it belongs to the flow and direction, begins at 1, and grows by one \
          when a chunk was put out, not when it was offered.",
@@ -77,7 +77,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "INT-11",
-        "Acknowledgements, answers or credit are lost, and whoever waits for them waits for ever.",
+        "Acknowledgements, answers or credit are lost, and the side that waits for them waits for ever.",
         "The session: the call that is named, and the event that comes of it at the other side.",
     ),
     (
@@ -87,7 +87,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "LIF-02",
-        "Whoever keeps the state of the flow is in a state of which the other side knows nothing.",
+        "The state that is kept for the flow differs from the state at the other side.",
         "What the adapter says about flows that it half-closed, drained or never saw opened.",
     ),
     (
@@ -97,7 +97,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "LIF-04",
-        "Who has seen the end stops reading: these bytes are lost.",
+        "A receiver stops reading at the end: these bytes are lost.",
         "The order in which the last chunk and the end come out.",
     ),
     (
@@ -117,7 +117,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "LIF-08",
-        "Cleaning up fails, so nobody dares to do it twice, so somebody forgets it once.",
+        "Cleaning up twice fails, so callers avoid it, and one day a flow is not cleaned up at all.",
         "Close and reset do nothing to a flow that is over; they are no error.",
     ),
     (
@@ -132,7 +132,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "BPR-02",
-        "The source skips bytes that nobody has.",
+        "The source skips bytes that were never taken.",
         "What offer and accept return: a count of the bytes of this offer.",
     ),
     (
@@ -198,7 +198,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "ERR-03",
-        "A client that goes away leaves work behind that nobody wants.",
+        "A client that goes away leaves work behind that has no use any more.",
         "Reset of the ingress adapter: what waits is thrown away, and the reset is said.",
     ),
     (
@@ -224,13 +224,13 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "ERR-08",
-        "A gap is filled with whatever comes next: corruption that nobody sees.",
+        "A gap is filled with whatever comes next: corruption that stays undetected.",
         "Compare the offset of each chunk with what was taken so far.",
     ),
     (
         "LIV-01",
         "Connections that never end: they hold memory, numbers and people's patience.",
-        "The last step of each way to end: who is woken, who says the end, who closes.",
+        "The last step of each way to end: the wake-up, the report of the end, the close.",
     ),
     (
         "LIV-02",
@@ -255,7 +255,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     (
         "LIV-06",
         "The other end waits for bytes of a connection that is gone.",
-        "Reset has to ask for a poll, in which the outlet is told.",
+        "Reset has to ask for a poll, in which it is reported to the outlet.",
     ),
     (
         "LIV-07",
@@ -306,7 +306,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
     ),
     (
         "HYG-02",
-        "Payload in the logs of everybody who logs an error.",
+        "Payload in every log that contains the error.",
         "Error texts that quote what could not be parsed.",
     ),
     (

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an examination knows of a run and of its flows, event by event.
+//! What an examination knows of a run and its flows, event by event.
 
 use super::Examined;
-use super::tally::Tally;
+use super::recorder::Recorder;
 use crate::contract::{Capabilities, Capability, Class, FlowId, FlowState, Limits, Tick};
 use crate::fault::FaultKinds;
 use crate::source::{End, FlowPlan};
 use crate::target::Behaviour;
-use crate::trace::{FaultKind, Place, What};
+use crate::trace::{EventKind, FaultKind, Stage};
 
-/// How a flow has to end.
+/// How a flow must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     /// In order.
     Closed,
-    /// By the error of its target.
+    /// By an error of its target.
     TargetFails,
-    /// Broken off by its target.
+    /// Reset by its target.
     TargetResets,
-    /// Broken off by its source.
+    /// Reset by its source.
     SourceResets,
-    /// It does not matter: something happened to it that need not.
+    /// In any way: something happened that leaves it open.
     Any,
 }
 
@@ -28,7 +28,7 @@ impl Expected {
     fn of(plan: &FlowPlan, behaviour: Behaviour) -> Self {
         match (plan.end, behaviour) {
             (End::Reset, _) => Self::SourceResets,
-            // Its source breaks the rules: the flow fails, whatever the adapter does.
+            // Its source violates the rules: the flow fails, whatever the adapter does.
             (End::Malformed, _) => Self::Any,
             (_, Behaviour::ErrorResponse) => Self::TargetFails,
             (_, Behaviour::ResetMidstream) => Self::TargetResets,
@@ -46,21 +46,21 @@ impl Expected {
     }
 }
 
-/// Bytes that were offered, until it is known what came of them.
+/// An offer, until its result is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Offer {
     pub(super) bytes: u64,
     pub(super) is_final: bool,
-    /// Where it begins, if that is not where it has to.
+    /// Its offset, if that is not the expected one.
     pub(super) misplaced: Option<u64>,
-    /// The direction was over.
+    /// The direction had ended.
     pub(super) is_behind_end: bool,
 }
 
-/// A chunk that was put out.
+/// An output chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Put {
-    pub(super) place: Place,
+    pub(super) place: Stage,
     pub(super) sequence: u64,
     pub(super) offset: u64,
     pub(super) bytes: u64,
@@ -72,38 +72,38 @@ pub(super) struct Put {
 pub(super) struct Side {
     pub(super) is_opened: bool,
     pub(super) is_closed: bool,
-    /// The adapter was told that it is broken off, and of what kind that was.
-    pub(super) told: Option<&'static str>,
-    /// Nothing more is given to it.
+    /// The adapter was notified of a reset, of this kind.
+    pub(super) notified: Option<&'static str>,
+    /// No more input is given to it.
     pub(super) is_ended: bool,
-    /// It said that nothing more comes out.
+    /// It reported the end of its output.
     pub(super) is_finished: bool,
-    /// It said that the flow is over.
+    /// It reported that the flow is over.
     pub(super) is_over: bool,
     pub(super) offer: Option<Offer>,
     pub(super) taken: u64,
     pub(super) out: u64,
-    /// Chunks that were put out.
+    /// Output chunks.
     pub(super) chunks: u64,
-    /// What it said, a bit each.
+    /// What it reported, one bit each.
     pub(super) said: u8,
 }
 
 impl Side {
     /// Bytes that it took, has not put out, and may still put out.
     pub(super) const fn held(&self) -> u64 {
-        let is_gone = self.is_closed | self.is_over | self.told.is_some();
+        let is_gone = self.is_closed | self.is_over | self.notified.is_some();
         if is_gone { 0 } else { self.taken.saturating_sub(self.out) }
     }
 
-    /// It takes a place among those that an adapter carries, for all that is known.
+    /// It may count towards the adapter's limit of flows.
     pub(super) const fn occupies(&self) -> bool {
         self.is_opened & !self.is_closed & !self.is_over
     }
 
-    /// It surely does.
+    /// It certainly does.
     pub(super) const fn surely_occupies(&self) -> bool {
-        self.occupies() && self.told.is_none()
+        self.occupies() && self.notified.is_none()
     }
 }
 
@@ -112,25 +112,25 @@ impl Side {
 pub(super) struct Flow {
     pub(super) id: FlowId,
     pub(super) class: Class,
-    /// Bytes that its source has.
+    /// Bytes in the plan of its source.
     pub(super) planned: u64,
     pub(super) expected: Expected,
     pub(super) life: FlowState,
     pub(super) sides: [Side; 2],
-    /// Bytes that came across the network, to the target and back.
+    /// Bytes that crossed the network, to the target and back.
     pub(super) crossed: [u64; 2],
     /// Bytes that the target sent.
     pub(super) answered: u64,
     pub(super) faults: FaultKinds,
-    /// Since when its source is turned away.
+    /// Since when offers of its source are refused.
     pub(super) stalled: Option<Tick>,
     pub(super) has_stream: bool,
     pub(super) stream: u32,
-    /// The target had a byte that it should not have.
+    /// The target received a wrong byte.
     pub(super) is_other_at_target: bool,
-    /// A part that is no adapter changed bytes: adapters are not judged by them.
+    /// A part other than an adapter changed bytes: adapters are not judged by them.
     pub(super) is_changed: bool,
-    /// An adapter was thrown away before the flow was opened.
+    /// An adapter crashed before the flow was opened.
     pub(super) is_after_crash: bool,
     pub(super) is_stuck: bool,
 }
@@ -157,36 +157,36 @@ impl Flow {
         }
     }
 
-    pub(super) fn side(&self, place: Place) -> Option<&Side> {
+    pub(super) fn side(&self, place: Stage) -> Option<&Side> {
         self.sides.get(place as usize)
     }
 
-    pub(super) fn side_mut(&mut self, place: Place) -> Option<&mut Side> {
+    pub(super) fn side_mut(&mut self, place: Stage) -> Option<&mut Side> {
         self.sides.get_mut(place as usize)
     }
 
-    /// An adapter was thrown away that knew it: nothing is asked of it any more.
+    /// An adapter that knew it crashed: it has no obligations any more.
     pub(super) const fn is_crashed(&self) -> bool {
         self.faults.has(FaultKind::Crash)
     }
 }
 
-/// One of something for each adapter.
+/// One value per adapter.
 pub(super) type Both<T> = [T; 2];
 
 /// What is known of an adapter, over all its flows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct All {
-    /// Bytes that it took and has not put out, and how many it was at most.
+    /// Bytes that it took and has not put out, and their maximum.
     pub(super) held: u64,
     pub(super) held_max: u64,
-    /// How many it said at most that it holds.
-    pub(super) told_max: u64,
+    /// The maximum number of bytes that it reported to hold.
+    pub(super) reported_max: u64,
     /// Bytes that it put out.
     pub(super) out: u64,
     /// Since when it holds nothing.
     pub(super) empty_since: Option<Tick>,
-    /// Flows that it carries, for all that is known, and surely.
+    /// Flows that it carries: possibly, and certainly.
     pub(super) occupied: u32,
     pub(super) surely_occupied: u32,
 }
@@ -197,28 +197,28 @@ pub(super) struct Run {
     pub(super) capabilities: Both<Capabilities>,
     pub(super) limits: Both<Limits>,
     pub(super) window_bytes: u64,
-    /// Bytes that all flows together may have under way each way.
+    /// Bytes of all flows together that may be in flight in each direction.
     pub(super) session_bytes: u64,
     pub(super) is_echo: bool,
-    /// The target answers before it was asked.
+    /// The target responds before the request.
     pub(super) is_unprompted: bool,
-    /// Both urgent flows and others that may wait are planned.
+    /// Both urgent and other flows are planned.
     pub(super) has_classes: bool,
-    /// Faults that struck the run, not a flow.
+    /// Faults of the whole run.
     pub(super) faults: FaultKinds,
     /// All faults.
     pub(super) all_faults: FaultKinds,
     pub(super) adapters: Both<All>,
-    /// Flows that are stalled.
+    /// Number of stalled flows.
     pub(super) stalled: u32,
-    /// The sink takes nothing of this flow, since then.
+    /// The flow of which the sink takes nothing, and since when.
     pub(super) blocked: Option<(FlowId, Tick)>,
-    /// The sink takes of this flow again, since then, and the egress adapter has put out nothing of
-    /// what it holds.
+    /// The flow of which the sink takes again, and since when; the egress adapter has put out
+    /// nothing of it since.
     pub(super) unblocked: Option<(FlowId, Tick)>,
-    /// The first that was broken off.
+    /// The first flow that was reset.
     pub(super) first_broken: Option<FlowId>,
-    pub(super) calm: Option<Tick>,
+    pub(super) cleared: Option<Tick>,
     pub(super) last_stream: u32,
     pub(super) is_session_over: bool,
     pub(super) is_finished: bool,
@@ -244,7 +244,7 @@ impl Run {
             blocked: None,
             unblocked: None,
             first_broken: None,
-            calm: None,
+            cleared: None,
             last_stream: 0,
             is_session_over: false,
             is_finished: false,
@@ -252,52 +252,52 @@ impl Run {
         }
     }
 
-    pub(super) fn all(&self, place: Place) -> All {
+    pub(super) fn all(&self, place: Stage) -> All {
         self.adapters.get(place as usize).copied().unwrap_or_default()
     }
 
-    pub(super) fn claims(&self, place: Place, capability: Capability) -> bool {
+    pub(super) fn claims(&self, place: Stage, capability: Capability) -> bool {
         self.capabilities.get(place as usize).is_some_and(|claimed| claimed.has(capability))
     }
 }
 
-/// What a family has at an event: the run, the rules, and where it stands.
+/// The input of a family at an event: the run, the rules, and the position.
 pub(super) struct Pass<'a> {
     pub(super) run: &'a mut Run,
-    pub(super) tally: &'a mut Tally,
+    pub(super) recorder: &'a mut Recorder,
 }
 
 impl Pass<'_> {
-    /// Another flow than that of this event stands still, because of its sink or of its source.
+    /// Another flow makes no progress, because of its sink or of its source.
     #[inline]
     pub(super) fn another_waits(&self) -> bool {
         self.run.stalled > 0
-            || self.run.blocked.is_some_and(|(flow, _)| flow != self.tally.mark.flow)
+            || self.run.blocked.is_some_and(|(flow, _)| flow != self.recorder.mark.flow)
     }
 
-    /// The faults that struck a flow, or the run.
+    /// The faults of a flow, or of the run.
     pub(super) const fn faults(&self, flow: &Flow) -> FaultKinds {
         self.run.faults.and(flow.faults)
     }
 
-    /// What was put in may be lost or changed on its way, and nobody is to blame for it.
+    /// The network may have lost or changed bytes, for which no part is to blame.
     pub(super) const fn is_network_broken(&self, flow: &Flow) -> bool {
         self.faults(flow).has_any(FaultKinds::NETWORK)
     }
 }
 
-/// The adapter that did what an event tells.
+/// The adapter that an event is about.
 #[inline]
-pub(super) const fn place_of(what: &What) -> Option<Place> {
+pub(super) const fn place_of(what: &EventKind) -> Option<Stage> {
     match *what {
-        What::Called { place, .. }
-        | What::Offered { place, .. }
-        | What::Took { place, .. }
-        | What::OfferRefused { place, .. }
-        | What::Out { place, .. }
-        | What::OutBeyondRoom { place, .. }
-        | What::OutOnNoFlow { place, .. }
-        | What::Said { place, .. } => Some(place),
+        EventKind::Called { place, .. }
+        | EventKind::Offered { place, .. }
+        | EventKind::Took { place, .. }
+        | EventKind::OfferRefused { place, .. }
+        | EventKind::Out { place, .. }
+        | EventKind::OutBeyondRoom { place, .. }
+        | EventKind::OutOnNoFlow { place, .. }
+        | EventKind::Signalled { place, .. } => Some(place),
         _ => None,
     }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is claimed works, and what is not is refused.
+//! Claimed capabilities work, others are refused.
 
 use super::Examined;
 use super::catalogue::Id;
 use super::flow::{Flow, Pass, Side};
-use super::tally::{Fact, Value};
+use super::recorder::{Value, Violation};
 use crate::contract::{Capability, Class, ErrorClass, FlowId, FlowState};
-use crate::trace::{Call, Place};
+use crate::trace::{Call, Stage};
 
 #[inline]
 pub(super) fn called(
     pass: &mut Pass<'_>,
     side: &Side,
-    place: Place,
+    place: Stage,
     (call, refused): (Call, Option<ErrorClass>),
 ) {
     let (capability, works, refuses) = match call {
@@ -26,26 +26,26 @@ pub(super) fn called(
     }
     let found = Value::Named(refused.map_or("no refusal", ErrorClass::name));
     if pass.run.claims(place, capability) {
-        pass.tally.check(works, refused.is_none(), move || {
+        pass.recorder.check(works, refused.is_none(), move || {
             let expected = Value::Named("no refusal");
-            Fact::new("its answer to what it claims", found, expected).by(place)
+            Violation::new("its answer to what it claims", found, expected).by(place)
         });
     } else {
-        pass.tally.check(refuses, refused == Some(ErrorClass::Unsupported), move || {
+        pass.recorder.check(refuses, refused == Some(ErrorClass::Unsupported), move || {
             let expected = Value::Named(ErrorClass::Unsupported.name());
-            Fact::new("its answer to what it does not claim", found, expected).by(place)
+            Violation::new("its answer to what it does not claim", found, expected).by(place)
         });
     }
 }
 
-/// Of a flow bytes are put out: whether one that is more urgent had some that could have been.
+/// Bytes of a flow are put out: checks that no more urgent flow had bytes that could have been.
 #[inline]
-pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
+pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Stage) {
     let is_claimed = pass.run.claims(place, Capability::FlowPriority);
     if !is_claimed || !pass.run.all_faults.is_empty() {
         return;
     }
-    let at = (pass.tally.mark.flow.number() as usize).wrapping_sub(1);
+    let at = (pass.recorder.mark.flow.number() as usize).wrapping_sub(1);
     let Some(class) = flows.get(at).map(|flow| flow.class) else { return };
     let other = match class {
         Class::Interactive => Class::Bulk,
@@ -64,36 +64,36 @@ pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
                     FlowState::Open | FlowState::HalfClosed | FlowState::Draining
                 );
                 let has_room = has_credit && out < run.session_bytes;
-                side.held() > 0 && is_open && (place == Place::Egress || has_room)
+                side.held() > 0 && is_open && (place == Stage::Egress || has_room)
             })
     };
     let Some(waiting) = flows.iter().find(waits) else { return };
     let held = waiting.side(place).map_or(0, Side::held);
-    pass.tally.check(Id::UrgentFirst, class == Class::Interactive, move || {
-        let fact = Fact::new("what waits behind bulk", Value::Is(held), Value::Is(0));
-        fact.by(place)
+    pass.recorder.check(Id::UrgentFirst, class == Class::Interactive, move || {
+        let violation = Violation::new("what waits behind bulk", Value::Is(held), Value::Is(0));
+        violation.by(place)
     });
 }
 
-/// So many chunks of a flow may be under way, whatever was granted meanwhile.
+/// Chunks of a flow that may be in flight, whatever was granted meanwhile.
 const CHUNKS: u64 = 32;
 
 pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
-    pass.tally.mark.flow = FlowId::new(0);
+    pass.recorder.mark.flow = FlowId::new(0);
     let ways =
-        [(Place::Ingress, Capability::AdapterIngress), (Place::Egress, Capability::AdapterEgress)];
+        [(Stage::Ingress, Capability::AdapterIngress), (Stage::Egress, Capability::AdapterEgress)];
     for (place, way) in ways {
-        pass.tally.check(Id::Ways, pass.run.claims(place, way), move || {
+        pass.recorder.check(Id::Ways, pass.run.claims(place, way), move || {
             let (found, expected) = (Value::Named("nothing of it"), Value::Named(way.name()));
-            Fact::new("what it claims of its way", found, expected).by(place)
+            Violation::new("what it claims of its way", found, expected).by(place)
         });
     }
     let Some(after) = examined.claimed_after else { return };
     let before = [examined.ingress, examined.egress];
     for ((before, after), (place, _)) in before.into_iter().zip(after).zip(ways) {
-        pass.tally.check(Id::SameManifest, before == after, move || {
+        pass.recorder.check(Id::SameManifest, before == after, move || {
             let (found, expected) = (Value::Named("another"), Value::Named("the same"));
-            Fact::new("its manifest after the run", found, expected).by(place)
+            Violation::new("its manifest after the run", found, expected).by(place)
         });
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Payload and secrets stay where they are.
+//! Payload and secrets appear in no text.
 
 use super::Examined;
 use super::catalogue::Id;
 use super::flow::Pass;
-use super::tally::{Fact, Value};
+use super::recorder::{Value, Violation};
 use crate::contract::{Capability, FlowId};
 use crate::hygiene::{Text, TextKind};
 
 pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
-    pass.tally.mark.flow = FlowId::new(0);
+    pass.recorder.mark.flow = FlowId::new(0);
     for text in examined.texts {
         let (id, what) = match text.kind {
             TextKind::Summary => (Id::Summary, "its summary"),
@@ -19,9 +19,9 @@ pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
         };
         canaries(pass, examined, text, (id, what));
         if text.kind != TextKind::Report {
-            pass.tally.check(Id::NoMark, !text.has_secret_mark(), move || {
+            pass.recorder.check(Id::NoMark, !text.has_secret_mark(), move || {
                 let (found, expected) = (Value::Named("marked as a secret"), Value::Named("plain"));
-                Fact::new(what, found, expected).by(text.place)
+                Violation::new(what, found, expected).by(text.place)
             });
         }
     }
@@ -39,11 +39,11 @@ fn canaries(
         return;
     }
     match search.find(text.text.as_bytes()) {
-        None => pass.tally.holds(id),
+        None => pass.recorder.holds(id),
         Some(leak) => {
-            let found = Value::Leak(leak.name, leak.disguise.name());
-            let fact = Fact::new(what, found, Value::Named("without")).by(text.place);
-            pass.tally.breaks(id, fact.at(leak.at as u64));
+            let found = Value::Leak(leak.name, leak.encoding.name());
+            let violation = Violation::new(what, found, Value::Named("without")).by(text.place);
+            pass.recorder.breaks(id, violation.at(leak.at as u64));
         }
     }
 }

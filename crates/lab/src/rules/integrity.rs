@@ -1,69 +1,72 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Bytes arrive as they are, in order, once.
+//! Bytes arrive unchanged, in order, once.
 
 use super::catalogue::Id;
 use super::flow::{Flow, Pass, Put, Side};
-use super::tally::{Fact, Value};
+use super::recorder::{Value, Violation};
 use crate::contract::FlowState;
 use crate::pattern::Direction;
-use crate::trace::{FaultKind, Part, Place, Said, SessionCall, What};
+use crate::trace::{EventKind, FaultKind, OutletEvent, Part, SessionCall, Stage};
 
 #[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, put: &Put) {
     let Put { place, sequence, offset, bytes, is_final } = *put;
-    let fact = move |what, found, expected: Value| {
-        Fact::new(what, Value::Is(found), expected).by(place).at(offset)
+    let violation = move |what, found, expected: Value| {
+        Violation::new(what, Value::Is(found), expected).by(place).at(offset)
     };
-    pass.tally.check(Id::Numbered, sequence == side.chunks + 1, move || {
-        fact("the number of a chunk", sequence, Value::Is(side.chunks + 1))
+    pass.recorder.check(Id::Numbered, sequence == side.chunks + 1, move || {
+        violation("the number of a chunk", sequence, Value::Is(side.chunks + 1))
     });
-    pass.tally.check(Id::InPlace, offset == side.out, move || {
-        fact("the offset of a chunk", offset, Value::Is(side.out))
+    pass.recorder.check(Id::InPlace, offset == side.out, move || {
+        violation("the offset of a chunk", offset, Value::Is(side.out))
     });
     if bytes > 0 {
-        pass.tally.holds(Id::ByteAsGiven);
+        pass.recorder.holds(Id::ByteAsGiven);
         let out = side.out.saturating_add(bytes);
-        pass.tally.check(Id::NoMore, out <= side.taken, move || {
+        pass.recorder.check(Id::NoMore, out <= side.taken, move || {
             let expected = Value::AtMost(side.taken);
-            fact("what was put out of what was taken", out, expected)
+            violation("what was put out of what was taken", out, expected)
         });
     }
-    pass.tally.check(Id::NotEmpty, bytes > 0 || is_final, move || {
-        fact("the length of a chunk that is not final", 0, Value::AtLeast(1))
+    pass.recorder.check(Id::NotEmpty, bytes > 0 || is_final, move || {
+        violation("the length of a chunk that is not final", 0, Value::AtLeast(1))
     });
 }
 
-/// A byte that was put out, or came to the target, is another.
-pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &What) {
-    let What::OtherByte { place, offset } = *what else { return };
+/// A byte that was put out, or that reached the target, is wrong.
+pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &EventKind) {
+    let EventKind::OtherByte { place, offset } = *what else { return };
     if pass.is_network_broken(flow) || flow.is_crashed() || flow.is_changed {
         return;
     }
     let expected = Value::Named("that of its flow at this offset");
-    let fact = Fact::new("a byte", Value::Named("another"), expected).at(offset);
+    let violation = Violation::new("a byte", Value::Named("another"), expected).at(offset);
     match place {
-        Place::Network => pass.tally.breaks(Id::AtTarget, fact),
-        // It was another already when it came back from the target.
-        Place::Egress if flow.is_other_at_target && pass.run.is_echo => {}
-        place => pass.tally.breaks(Id::ByteAsGiven, fact.by(place)),
+        Stage::Network => pass.recorder.breaks(Id::AtTarget, violation),
+        // It was already wrong when it came back from the target.
+        Stage::Egress if flow.is_other_at_target && pass.run.is_echo => {}
+        place => pass.recorder.breaks(Id::ByteAsGiven, violation.by(place)),
     }
 }
 
-/// A part that is no adapter changed a byte.
+/// A part other than an adapter changed a byte.
 pub(super) fn changed(pass: &mut Pass<'_>, flow: &Flow, part: Part, offset: u64) {
     if pass.is_network_broken(flow) || flow.is_crashed() {
         return;
     }
     let (what, expected) = ("the part that changed a byte", Value::Named("none"));
-    pass.tally.breaks(Id::Network, Fact::new(what, Value::Named(part.name()), expected).at(offset));
+    pass.recorder
+        .breaks(Id::Network, Violation::new(what, Value::Named(part.name()), expected).at(offset));
 }
 
 #[inline]
-pub(super) fn said(pass: &mut Pass<'_>, side: &Side, place: Place, said: Said) {
-    if matches!(said, Said::HalfClosed | Said::Closed) {
-        pass.tally.check(Id::NoLess, side.out >= side.taken, move || {
+pub(super) fn said(pass: &mut Pass<'_>, side: &Side, place: Stage, said: OutletEvent) {
+    if matches!(said, OutletEvent::HalfClosed | OutletEvent::Closed) {
+        pass.recorder.check(Id::NoLess, side.out >= side.taken, move || {
             let (found, expected) = (Value::Is(side.out), Value::Is(side.taken));
-            Fact::new("what was put out before the end", found, expected).by(place).at(side.out)
+            Violation::new("what was put out before the end", found, expected)
+                .by(place)
+                .at(side.out)
         });
     }
 }
@@ -79,13 +82,13 @@ pub(super) fn crossed(pass: &mut Pass<'_>, flow: &Flow, direction: Direction) {
         Direction::Response => flow.answered,
     };
     let came = flow.crossed.get(direction as usize).copied().unwrap_or(0);
-    pass.tally.check(Id::Network, came <= put_in, move || {
-        Fact::new("what crossed the network", Value::Is(came), Value::AtMost(put_in))
+    pass.recorder.check(Id::Network, came <= put_in, move || {
+        Violation::new("what crossed the network", Value::Is(came), Value::AtMost(put_in))
     });
 }
 
-/// The answer may have ended before the request: then the flow can end while the last bytes of the
-/// request are still under way.
+/// The response may end before the request: then the flow can end while the last bytes of the
+/// request are in flight.
 fn may_end_early(pass: &Pass<'_>, flow: &Flow) -> bool {
     pass.run.is_unprompted || pass.faults(flow).has(FaultKind::HalfClose)
 }
@@ -96,7 +99,7 @@ pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
     }
 }
 
-/// The run is over: nothing is under way any more.
+/// The run is over: nothing is in flight any more.
 pub(super) fn finished(pass: &mut Pass<'_>, flow: &Flow) {
     if flow.life == FlowState::Closed && may_end_early(pass, flow) {
         ended(pass, flow);
@@ -108,36 +111,36 @@ fn ended(pass: &mut Pass<'_>, flow: &Flow) {
         return;
     }
     let ([ingress, egress], [up, down]) = (&flow.sides, flow.crossed);
-    // A source that was cut short had no more than was taken, an echo no more than was answered.
+    // A source that was cut short had no more than was taken, an echo no more than was returned.
     let is_cut_short = pass.faults(flow).has(FaultKind::HalfClose);
     let request = match is_cut_short {
         true => ingress.taken,
         false => flow.planned,
     };
     let answer = if pass.run.is_echo && !is_cut_short { request } else { flow.answered };
-    pass.tally.check(Id::WholeRequest, up == request, move || {
-        Fact::new("what the target has had", Value::Is(up), Value::Is(request)).at(up)
+    pass.recorder.check(Id::WholeRequest, up == request, move || {
+        Violation::new("what the target has had", Value::Is(up), Value::Is(request)).at(up)
     });
-    pass.tally.check(Id::WholeAnswer, egress.out == answer, move || {
+    pass.recorder.check(Id::WholeAnswer, egress.out == answer, move || {
         let (found, expected) = (Value::Is(egress.out), Value::Is(answer));
-        Fact::new("what the sink has had", found, expected).at(egress.out)
+        Violation::new("what the sink has had", found, expected).at(egress.out)
     });
     if !egress.is_ended {
-        // It said that the flow was over while the rest of the answer was under way.
+        // It reported the flow as over while the rest of the response was in flight.
         return;
     }
     let (came, put_in) = (up + down, ingress.out + flow.answered);
-    pass.tally.check(Id::Network, came == put_in, move || {
+    pass.recorder.check(Id::Network, came == put_in, move || {
         let (found, expected) = (Value::Is(came), Value::Is(put_in));
-        Fact::new("what crossed the network, both ways", found, expected)
+        Violation::new("what crossed the network, both ways", found, expected)
     });
 }
 
-/// A session did something besides carrying flows.
+/// A session executed a call besides those for flows.
 pub(super) fn besides(pass: &mut Pass<'_>, call: SessionCall, is_right: bool) {
-    let fact = || {
+    let violation = || {
         let (found, expected) = (Value::Named("another"), Value::Named("what was said"));
-        Fact { place: Some(Place::Network), ..Fact::new(call.name(), found, expected) }
+        Violation { place: Some(Stage::Network), ..Violation::new(call.name(), found, expected) }
     };
-    pass.tally.check(Id::Besides, is_right, fact);
+    pass.recorder.check(Id::Besides, is_right, violation);
 }

@@ -1,91 +1,91 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Flows do not know of one another.
+//! Flows are independent of each other.
 
 use super::Examined;
 use super::catalogue::Id;
 use super::flow::{Expected, Flow, Pass, Side, place_of};
+use super::recorder::{Value, Violation};
 use super::robustness::is_loose;
-use super::tally::{Fact, Value};
 use crate::contract::FlowState;
 use crate::fault::BLOCKED_MS_MAX;
 use crate::pattern::Direction;
-use crate::trace::{Place, Trace, What};
+use crate::trace::{EventKind, Stage, Trace};
 
-/// An adapter put out or said something of a flow.
+/// An adapter reported or put out something of a flow.
 #[inline]
-pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Place) {
-    pass.tally.check(Id::OwnFlows, side.is_opened, move || never_opened(place));
+pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Stage) {
+    pass.recorder.check(Id::OwnFlows, side.is_opened, move || never_opened(place));
     if pass.another_waits() {
-        pass.tally.holds(Id::OthersGoOn);
+        pass.recorder.holds(Id::OthersGoOn);
     }
 }
 
-/// Something of a flow that is not planned.
-pub(super) fn stray(pass: &mut Pass<'_>, what: &What) {
+/// An event of a flow that is not in the plan.
+pub(super) fn stray(pass: &mut Pass<'_>, what: &EventKind) {
     if let Some(place) = place_of(what) {
-        pass.tally.breaks(Id::OwnFlows, never_opened(place));
+        pass.recorder.breaks(Id::OwnFlows, never_opened(place));
     }
 }
 
-const fn never_opened(place: Place) -> Fact {
+const fn never_opened(place: Stage) -> Violation {
     let (found, expected) = (Value::Named("one that it never opened"), Value::Named("its own"));
-    Fact::new("the flow of which it puts something out", found, expected).by(place)
+    Violation::new("the flow of which it puts something out", found, expected).by(place)
 }
 
 #[inline]
 pub(super) fn stream(pass: &mut Pass<'_>, flows: &[Flow], stream: u32) {
-    let at = (pass.tally.mark.flow.number() as usize).wrapping_sub(1);
+    let at = (pass.recorder.mark.flow.number() as usize).wrapping_sub(1);
     let has_one = flows.get(at).is_some_and(|flow| flow.has_stream);
-    // Numbers mostly grow: then nobody has it.
+    // Numbers mostly increase: then no flow has it.
     let is_new = stream > pass.run.last_stream || flows.iter().all(|flow| flow.stream != stream);
-    pass.tally.check(Id::OwnStream, is_new && !has_one, move || {
-        let (found, expected) = (Value::Is(stream.into()), Value::Named("nobody else's"));
-        Fact::new("the number of its stream", found, expected)
+    pass.recorder.check(Id::OwnStream, is_new && !has_one, move || {
+        let (found, expected) = (Value::Is(stream.into()), Value::Named("unused by other flows"));
+        Violation::new("the number of its stream", found, expected)
     });
 }
 
 pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
     let is_other = pass.run.first_broken.is_some_and(|first| first != flow.id);
     if is_other && flow.expected == Expected::Closed && !is_loose(pass, flow) {
-        pass.tally.check(Id::OthersEnd, state == FlowState::Closed, move || {
+        pass.recorder.check(Id::OthersEnd, state == FlowState::Closed, move || {
             let (found, expected) = (Value::Named(state.name()), Value::Named("closed"));
-            Fact::new("the end of a flow, after another was broken off,", found, expected)
+            Violation::new("the end of a flow, after another was reset,", found, expected)
         });
     }
 }
 
-/// A flow that stands still, though it was not stalled itself, while another is.
+/// A flow that makes no progress, though it was not stalled itself, while another one is.
 pub(super) fn finished(pass: &mut Pass<'_>, flow: &Flow) {
     if flow.is_stuck && flow.stalled.is_none() && !flow.life.is_over() && pass.run.stalled > 0 {
         let (found, expected) = (Value::Named(flow.life.name()), Value::Named("over"));
-        let fact = Fact::new("a flow, while another is stalled,", found, expected);
-        pass.tally.breaks(Id::OthersGoOn, fact);
+        let violation = Violation::new("a flow, while another is stalled,", found, expected);
+        pass.recorder.breaks(Id::OthersGoOn, violation);
     }
 }
 
-/// The sink takes of a flow again. If it refused it for as long as it may, the others had all that time
-/// to end.
+/// The sink takes of a flow again. If it was blocked for the maximum time, the others had all that
+/// time to end.
 #[cold]
 pub(super) fn unblocked(pass: &mut Pass<'_>, flows: &[Flow]) {
     let Some((id, since)) = pass.run.blocked.take() else { return };
-    let waited = pass.tally.mark.tick.0.saturating_sub(since.0);
+    let waited = pass.recorder.mark.tick.0.saturating_sub(since.0);
     let Some(blocked) = flows.iter().find(|flow| flow.id == id) else { return };
     if waited < BLOCKED_MS_MAX || takes_room_of_others(pass, blocked) {
         return;
     }
     for flow in flows.iter().filter(|flow| flow.id != id) {
         if let Some(place) = waits_at(flow).filter(|_| !is_loose(pass, flow)) {
-            pass.tally.mark.flow = flow.id;
+            pass.recorder.mark.flow = flow.id;
             let (found, expected) = (Value::Named(flow.life.name()), Value::Named("over"));
-            let fact =
-                Fact::new("a flow, while the sink took nothing of another,", found, expected);
-            pass.tally.breaks(Id::OthersGoOn, fact.by(place));
+            let violation =
+                Violation::new("a flow, while the sink took nothing of another,", found, expected);
+            pass.recorder.breaks(Id::OthersGoOn, violation.by(place));
         }
     }
-    pass.tally.mark.flow = id;
+    pass.recorder.mark.flow = id;
 }
 
-/// Of what the adapters may hold one flow has so much that there is no room for another whole one.
+/// Of the room of the adapters, one flow has so much that no other flow fits completely.
 fn takes_room_of_others(pass: &Pass<'_>, blocked: &Flow) -> bool {
     pass.run.limits.iter().zip(&blocked.sides).any(|(limits, side)| {
         let room = limits.buffered_bytes_max.saturating_sub(side.held());
@@ -93,21 +93,21 @@ fn takes_room_of_others(pass: &Pass<'_>, blocked: &Flow) -> bool {
     })
 }
 
-/// The adapter that keeps a flow from its end: the last of those that have something of it.
-fn waits_at(flow: &Flow) -> Option<Place> {
+/// The adapter that keeps a flow from its end: the last one that holds something of it.
+fn waits_at(flow: &Flow) -> Option<Stage> {
     let [ingress, egress] = &flow.sides;
     if !ingress.is_opened {
         return None;
     }
-    let untold = egress.told.is_some() && !egress.is_over && !egress.is_closed;
+    let is_pending = egress.notified.is_some() && !egress.is_over && !egress.is_closed;
     match () {
-        () if flow.life.is_over() && !untold => None,
-        () if untold || egress.held() > 0 || ingress.held() == 0 => Some(Place::Egress),
-        () => Some(Place::Ingress),
+        () if flow.life.is_over() && !is_pending => None,
+        () if is_pending || egress.held() > 0 || ingress.held() == 0 => Some(Stage::Egress),
+        () => Some(Stage::Ingress),
     }
 }
 
-/// What the outside sees of a flow, however long it took and however it was cut.
+/// The visible behaviour of a flow, independent of time and of chunk borders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Shape {
     state: FlowState,
@@ -135,19 +135,21 @@ impl Shape {
         let [ingress, egress] = &mut shape.said;
         for event in trace.events().iter().filter(|event| event.flow.number() > 0) {
             match event.what {
-                What::Moved { state } => shape.state = state,
-                What::Took { place: Place::Ingress, bytes } => shape.taken += bytes,
-                What::Crossed { direction: Direction::Request, bytes } => shape.request += bytes,
-                What::Out { place: Place::Egress, bytes, .. } => shape.sunk += bytes,
-                What::Said { place: Place::Ingress, said } => *ingress |= 1 << said as u8,
-                What::Said { place: Place::Egress, said } => *egress |= 1 << said as u8,
+                EventKind::Moved { state } => shape.state = state,
+                EventKind::Took { place: Stage::Ingress, bytes } => shape.taken += bytes,
+                EventKind::Crossed { direction: Direction::Request, bytes } => {
+                    shape.request += bytes
+                }
+                EventKind::Out { place: Stage::Egress, bytes, .. } => shape.sunk += bytes,
+                EventKind::Signalled { place: Stage::Ingress, said } => *ingress |= 1 << said as u8,
+                EventKind::Signalled { place: Stage::Egress, said } => *egress |= 1 << said as u8,
                 _ => {}
             }
         }
         shape.settled()
     }
 
-    /// What a flow that was broken off had carried until then is a matter of time.
+    /// How much a flow carried before its reset depends on time.
     const fn settled(mut self) -> Self {
         if !matches!(self.state, FlowState::Closed) {
             (self.request, self.sunk) = (0, 0);
@@ -155,24 +157,24 @@ impl Shape {
         self
     }
 
-    /// What differs.
-    fn other(&self, alone: &Self) -> Option<Fact> {
+    /// The difference.
+    fn other(&self, alone: &Self) -> Option<Violation> {
         let numbers = [
             ("what was taken of its source", self.taken, alone.taken),
             ("what its target has had", self.request, alone.request),
             ("what its sink has had", self.sunk, alone.sunk),
         ];
         let number = numbers.into_iter().find(|(_, found, alone)| found != alone);
-        let number =
-            number.map(|(what, found, alone)| Fact::new(what, Value::Is(found), Value::Is(alone)));
+        let number = number
+            .map(|(what, found, alone)| Violation::new(what, Value::Is(found), Value::Is(alone)));
         if self.state != alone.state {
             let (found, expected) = (self.state.name(), alone.state.name());
             let (found, expected) = (Value::Named(found), Value::Named(expected));
-            return Some(Fact::new("the state in which it ends", found, expected));
+            return Some(Violation::new("the state in which it ends", found, expected));
         }
         let said = || {
             let (found, expected) = (Value::Named("another"), Value::Named("as it is alone"));
-            Fact::new("what an adapter says of it", found, expected)
+            Violation::new("what an adapter says of it", found, expected)
         };
         number.or_else(|| (self.said != alone.said).then(said))
     }
@@ -183,14 +185,14 @@ pub(super) fn compare_with_solo(pass: &mut Pass<'_>, flows: &[Flow], examined: &
         return;
     }
     for (flow, solo) in flows.iter().zip(examined.solo.unwrap_or_default()) {
-        // A flow for which there was no room is not comparable.
+        // A flow for which there was no room cannot be compared.
         if flow.expected == Expected::Any {
             continue;
         }
-        pass.tally.mark.flow = flow.id;
+        pass.recorder.mark.flow = flow.id;
         match Shape::of(flow).other(&Shape::alone(solo)) {
-            Some(fact) => pass.tally.breaks(Id::AsAlone, fact),
-            None => pass.tally.holds(Id::AsAlone),
+            Some(violation) => pass.recorder.breaks(Id::AsAlone, violation),
+            None => pass.recorder.holds(Id::AsAlone),
         }
     }
 }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an adapter must, should and may do, and whether it did.
+//! What an adapter must, should and may do, and whether it does.
 //!
 //! ```text
 //!   trace ──► one pass over its events ──► outcome of each rule: held, broken (where, and how),
 //!   plans ──►   a little state a flow        not exercised, not applicable
 //! ```
 //!
-//! A rule looks at the [trace](crate::trace) and at what the run was made of, never at an adapter. It
-//! is *held* only if the trace had something that could have broken it; a rule that had no occasion is
-//! not exercised, and one for which the adapters claim no capability is not applicable.
+//! A rule examines the [trace](crate::trace) and the inputs of the run, never an adapter. It is
+//! *held* only if the trace had an event that could have violated it; a rule without such an
+//! occasion is not exercised, and one for which the adapters claim no capability is not applicable.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `catalogue` | all rules |
 //! | `examiner` | the pass over the events |
-//! | `flow` | what is known of a flow meanwhile |
-//! | `explained` | what users see when a rule is broken, and where to look first |
-//! | `tally` | which rules had occasion, and which were broken |
-//! | `verdict` | what a check ends with, and with which exit code |
-//! | the others | one family of rules each |
+//! | `flow` | the state per flow during the pass |
+//! | `explained` | what users see when a rule is violated, and where to look first |
+//! | `recorder` | which rules had occasion, and which were violated |
+//! | `verdict` | verdicts and exit codes |
+//! | other files | one family of rules each |
 //!
 //! # Invariants
 //!
-//! 1. An examination depends on its input alone, and takes memory only for findings.
-//! 2. Of each rule the first finding is kept. It has numbers and names in it, never payload.
+//! 1. An examination depends on its input alone, and allocates only for findings.
+//! 2. The first finding of each rule is kept. It contains numbers and names, never payload.
 
 mod backpressure;
 mod catalogue;
@@ -38,16 +38,16 @@ mod integrity;
 mod isolation;
 mod lifecycle;
 mod liveness;
+mod recorder;
 mod resources;
 mod robustness;
-mod tally;
 mod verdict;
 
 pub use catalogue::{CATALOGUE, rule};
 pub(crate) use catalogue::{bits, ids, of_adapters};
 pub use examiner::Examiner;
 pub use explained::{Explanation, explanation};
-pub use tally::Marks;
+pub use recorder::RuleSets;
 pub use verdict::{Exit, Verdict};
 
 use crate::config::Config;
@@ -58,19 +58,19 @@ use crate::target::Behaviour;
 use crate::trace::{Event, Trace, TraceHash};
 use crate::world::Setup;
 
-/// How much a rule asks.
+/// The strictness of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
-    /// Who breaks it does not conform.
+    /// An adapter that violates it does not conform.
     Must,
-    /// There may be a reason to break it.
+    /// There may be a reason to violate it.
     Should,
-    /// It is told, and judged by nobody.
+    /// A violation is listed, and does not count.
     May,
 }
 
 impl Level {
-    /// As reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -81,35 +81,35 @@ impl Level {
     }
 }
 
-/// What a rule is about.
+/// The subject of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
-    /// Bytes arrive as they are, in order, once.
+    /// Bytes arrive unchanged, in order, once.
     Integrity,
-    /// Flows begin and end as they should.
+    /// Flows begin and end correctly.
     Lifecycle,
-    /// Nobody gives more than is taken.
+    /// No side sends more than the other one takes.
     Backpressure,
-    /// Flows do not know of one another.
+    /// Flows are independent of each other.
     Isolation,
-    /// Failures are told where they belong.
+    /// Failures are reported on their own flow.
     Errors,
-    /// Everything comes to its end.
+    /// Everything ends.
     Liveness,
-    /// Faults do not do more harm than they have to.
+    /// Faults do no more harm than necessary.
     Robustness,
-    /// The same seed is the same run.
+    /// The same seed gives the same run.
     Determinism,
-    /// Payload and secrets stay where they are.
+    /// Payload and secrets appear in no text.
     Hygiene,
-    /// What is claimed works, and what is not is refused.
+    /// Claimed capabilities work, others are refused.
     Honesty,
-    /// Memory and numbers stay within what is declared.
+    /// Memory and counts stay within the declared limits.
     Resources,
 }
 
 impl Family {
-    /// All of them, in the order of the catalogue.
+    /// All families, in the order of the catalogue.
     pub const ALL: [Self; 11] = [
         Self::Integrity,
         Self::Lifecycle,
@@ -124,7 +124,7 @@ impl Family {
         Self::Resources,
     ];
 
-    /// Its name, in reports.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -143,12 +143,12 @@ impl Family {
     }
 }
 
-/// Who breaks a rule, if it is broken.
+/// What violates a rule, if it is violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
-    /// The adapters.
+    /// An adapter.
     Adapter,
-    /// The session, the network or the lab: an adapter cannot.
+    /// The session, the network or the lab; never an adapter.
     Runtime,
 }
 
@@ -156,56 +156,56 @@ pub enum Subject {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rule {
-    /// Its name, which it keeps for ever.
+    /// Id, which never changes.
     pub id: &'static str,
-    /// How much it asks.
+    /// Strictness.
     pub level: Level,
-    /// What it is about.
+    /// Family.
     pub family: Family,
-    /// Whom it judges.
+    /// What it judges.
     pub of: Subject,
-    /// It is applied to adapters that claim this.
+    /// It applies to adapters that claim this capability.
     pub needs: Option<Capability>,
-    /// What it says.
+    /// The rule as a sentence.
     pub sentence: &'static str,
 }
 
-/// Everything that a verdict on one run is made of.
+/// The input of an examination of one run.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Examined<'a> {
-    /// What happened.
+    /// The trace.
     pub trace: &'a Trace,
-    /// What the sources were to do.
+    /// The plans of the sources.
     pub plans: &'a [FlowPlan],
-    /// What the target was to do.
+    /// The behaviour of the target.
     pub behaviour: Behaviour,
     /// The limits of the run.
     pub config: &'a Config,
-    /// Bytes of each flow that may be under way each way.
+    /// Bytes of each flow that may be in flight in each direction.
     pub window_bytes: u64,
     /// What the ingress adapter claims.
     pub ingress: &'a Manifest,
     /// What the egress adapter claims.
     pub egress: &'a Manifest,
-    /// For each plan the trace of a run in which its flow was alone, whatever its number was there.
+    /// For each plan the trace of a run with its flow alone, whatever its number is there.
     pub solo: Option<&'a [Trace]>,
-    /// The hash of the same run, once more.
+    /// The trace hash of a second run with the same seed.
     pub again: Option<TraceHash>,
-    /// Where that run is first another, if it is.
+    /// The first difference to that run, if any.
     pub parts: Option<Parting>,
-    /// The hash of the same run in a fresh process.
-    pub elsewhere: Option<TraceHash>,
-    /// What both adapters, ingress first, claim when the run is over.
+    /// The trace hash of the same run in a fresh process.
+    pub fresh_process: Option<TraceHash>,
+    /// What both adapters, ingress first, claim after the run.
     pub claimed_after: Option<[&'a Manifest; 2]>,
-    /// What adapters and lab say, to be searched.
+    /// The texts of adapters and lab, to be searched.
     pub texts: &'a [Text<'a>],
-    /// For what it is searched.
+    /// What they are searched for.
     pub search: Option<&'a Search>,
 }
 
 impl<'a> Examined<'a> {
-    /// A run: its trace, what it was made of, and the manifests of its adapters, ingress first.
+    /// A run: its trace, its setup, and the manifests of its adapters, ingress first.
     #[must_use]
     pub fn new(trace: &'a Trace, setup: &'a Setup<'a>, manifests: [&'a Manifest; 2]) -> Self {
         let [ingress, egress] = manifests;
@@ -220,7 +220,7 @@ impl<'a> Examined<'a> {
             solo: None,
             again: None,
             parts: None,
-            elsewhere: None,
+            fresh_process: None,
             claimed_after: None,
             texts: &[],
             search: None,
@@ -228,17 +228,17 @@ impl<'a> Examined<'a> {
     }
 }
 
-/// Where two runs that should be the same part: the first event that is another.
+/// The first difference between two runs that should be equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parting {
-    /// Its number in both traces, from 0.
+    /// Its index in both traces, from 0.
     pub event: usize,
-    /// What it is in the first run, and in the second. `None`: that has ended before.
+    /// The event in the first run and in the second one. `None`: that run ended before.
     pub events: [Option<Event>; 2],
 }
 
 impl Parting {
-    /// Of two traces. `None`: they are the same.
+    /// The first difference between two traces. `None`: they are equal.
     #[must_use]
     pub fn of(first: &Trace, second: &Trace) -> Option<Self> {
         let (first, second) = (first.events(), second.events());
@@ -248,67 +248,67 @@ impl Parting {
     }
 }
 
-/// How a rule was broken, for the first time.
+/// The first violation of a rule in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The rule's id.
     pub rule: &'static str,
-    /// Whose flow it was; 0: the run's.
+    /// The flow; 0: the whole run.
     pub flow: FlowId,
-    /// Where in the flow, if it is about bytes.
+    /// Offset in the flow, if the rule is about bytes.
     pub offset: Option<u64>,
-    /// When.
+    /// Time.
     pub tick: Tick,
-    /// The number of the event in the trace, from 0; one behind the last: the end.
+    /// Index of the event in the trace, from 0; the length of the trace: the end.
     pub event: usize,
-    /// What was found, and what has to be.
+    /// The actual and the expected value.
     pub said: String,
 }
 
-/// What an examination says of one rule.
+/// The outcome of one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It could have been broken, and was not.
+    /// It could have been violated, and was not.
     Held,
-    /// It was broken.
-    Broken(Finding),
-    /// Nothing happened that could have broken it.
+    /// It was violated.
+    Violated(Finding),
+    /// No event could have violated it.
     NotExercised,
-    /// The adapters do not claim what it is about.
+    /// The adapters do not claim the capability that it is about.
     NotApplicable,
 }
 
 impl Outcome {
-    /// As reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Held => "held",
-            Self::Broken(_) => "broken",
+            Self::Violated(_) => "violated",
             Self::NotExercised => "not-exercised",
             Self::NotApplicable => "not-applicable",
         }
     }
 }
 
-/// What came of an examination.
+/// The result of an examination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examination {
-    /// Each rule of the catalogue, in its order.
+    /// All rules, in the order of the catalogue.
     pub outcomes: Vec<(&'static Rule, Outcome)>,
 }
 
 impl Examination {
-    /// What was broken.
+    /// The violations.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.outcomes.iter().filter_map(|(_, outcome)| match outcome {
-            Outcome::Broken(finding) => Some(finding),
+            Outcome::Violated(finding) => Some(finding),
             _ => None,
         })
     }
 }
 
-/// Examines one run. Who examines many keeps an [`Examiner`].
+/// Examines one run. To examine many, keep an [`Examiner`].
 #[must_use]
 pub fn examine(examined: &Examined<'_>) -> Examination {
     let mut examiner = Examiner::new();

@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a check ends with.
+//! Verdicts and exit codes.
 
-use super::{CATALOGUE, Level, Marks, Subject, catalogue::Id};
+use super::{CATALOGUE, Level, RuleSets, Subject, catalogue::Id};
 
-/// What is said of a run, a scenario, a gate or a check.
+/// The verdict on a run, a scenario, a gate or a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Every rule that had occasion was held.
+    /// Every rule that had occasion held.
     Pass,
-    /// Only rules that say what should be were broken.
+    /// Only SHOULD rules were violated.
     NonStrict,
-    /// A rule was broken.
+    /// A rule was violated.
     Fail,
-    /// The adapter does not claim what was asked for, and refused it cleanly.
+    /// The adapter does not claim what was tried, and refused it cleanly.
     Unsupported,
-    /// It cannot be tried within the limits of this run.
+    /// The limits of this run cannot carry it.
     NotApplicable,
-    /// Nothing happened that could have broken a rule.
+    /// No event could have violated a rule.
     NotExercised,
-    /// It was tried, and nothing can be said.
+    /// It was tried, without a result.
     Inconclusive,
-    /// It failed, as was expected.
+    /// It failed, as expected.
     KnownFail,
     /// It passed, and was expected to fail.
     UnexpectedPass,
-    /// The same seed gave two different runs.
+    /// Two runs with the same seed differ.
     Nondeterministic,
-    /// The lab itself, or what it brings along, did something wrong.
+    /// The lab itself, or one of its own adapters, did something wrong.
     LabError,
 }
 
@@ -34,24 +34,24 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything is as it should be.
+    /// Success.
     Ok = 0,
     /// An adapter does not conform.
     Conformance = 1,
-    /// The command was not understood.
+    /// Invalid arguments.
     Usage = 2,
-    /// Nothing can be said, or something was never tried.
+    /// No result, or something was never tried.
     Inconclusive = 3,
-    /// The lab fails its own test, or a healthy adapter did.
+    /// The lab fails its own test, or fails a healthy adapter.
     Baseline = 4,
-    /// The same seed gave two different runs.
+    /// Two runs with the same seed differ.
     Nondeterministic = 5,
-    /// The lab broke down.
+    /// Internal error of the lab.
     Internal = 70,
 }
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 11] = [
         Self::Pass,
         Self::NonStrict,
@@ -66,7 +66,7 @@ impl Verdict {
         Self::LabError,
     ];
 
-    /// As reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -84,34 +84,34 @@ impl Verdict {
         }
     }
 
-    /// The verdict of this name.
+    /// The verdict with this name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
 
-    /// What follows from the rules alone.
+    /// The verdict by the rules alone.
     #[must_use]
-    pub fn of(marks: &Marks) -> Self {
-        let deterministic = Id::Again.bit() | Id::Elsewhere.bit();
+    pub fn of(rule_sets: &RuleSets) -> Self {
+        let deterministic = Id::Again.bit() | Id::FreshProcess.bit();
         let broken = |of, level| {
             let is_one = |bit: &usize| {
                 let rule = CATALOGUE.get(*bit);
                 rule.is_some_and(|rule| rule.of == of && rule.level == level)
             };
-            (0..CATALOGUE.len()).filter(is_one).any(|bit| marks.broken >> bit & 1 != 0)
+            (0..CATALOGUE.len()).filter(is_one).any(|bit| rule_sets.broken >> bit & 1 != 0)
         };
         match () {
-            () if marks.broken & deterministic != 0 => Self::Nondeterministic,
+            () if rule_sets.broken & deterministic != 0 => Self::Nondeterministic,
             () if broken(Subject::Adapter, Level::Must) => Self::Fail,
             () if broken(Subject::Runtime, Level::Must) => Self::LabError,
             () if broken(Subject::Adapter, Level::Should) => Self::NonStrict,
-            () if marks.exercised == 0 => Self::NotExercised,
+            () if rule_sets.exercised == 0 => Self::NotExercised,
             () => Self::Pass,
         }
     }
 
-    /// Whether something failed, and nobody expected that.
+    /// Whether it is an unexpected failure.
     pub(crate) const fn is_failure(self) -> bool {
         matches!(self, Self::Fail | Self::Nondeterministic | Self::LabError)
     }
@@ -140,13 +140,13 @@ impl Exit {
         self as u8
     }
 
-    /// The graver one of both.
+    /// The more severe of both.
     #[must_use]
     pub const fn worse(self, other: Self) -> Self {
-        if self.gravity() >= other.gravity() { self } else { other }
+        if self.severity() >= other.severity() { self } else { other }
     }
 
-    const fn gravity(self) -> u8 {
+    const fn severity(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Inconclusive => 1,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a run has to show: rules say what may not happen, this says what has to.
+//! What a run must show: rules forbid events, a demand requires them.
 
 use crate::contract::{ErrorClass, FlowState};
 use crate::target::Behaviour;
-use crate::trace::{Call, FaultKind, Place, Trace, What};
+use crate::trace::{Call, EventKind, FaultKind, Stage, Trace};
 
-/// What has to be seen in the trace of a run without faults that take flows away.
+/// What the trace of a run must show, unless faults took flows away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Demand {
@@ -13,22 +13,22 @@ pub enum Demand {
     AllEnd(FlowState),
     /// At least one flow ends in this state.
     OneEnds(FlowState),
-    /// A source is turned away, and goes on, and each flow ends in order.
+    /// An offer of a source is refused, the source continues, and each flow ends in order.
     Stalls,
-    /// While the sink takes nothing of one flow each other ends in order, and then it does. If what comes
-    /// to the sink is what its source gives, that is turned away meanwhile.
+    /// While the sink takes nothing of one flow each other one ends in order, and then that one
+    /// does. If the target is an echo, offers of its source are refused meanwhile.
     OthersEnd,
     /// A direction is half-closed, and each flow ends in order.
     HalfCloses,
     /// A chunk is refused as malformed, and its flow fails.
     RefusesMalformed,
-    /// A flow is refused as one too many, and each other ends in order.
+    /// A flow is refused as one too many, and each other one ends in order.
     RefusesTooMany,
-    /// Nothing but what rules say.
+    /// Nothing besides the rules.
     Rules,
 }
 
-/// Whether a run showed it.
+/// Whether a run met its demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// It did.
@@ -40,7 +40,7 @@ pub enum Shown {
 }
 
 impl Demand {
-    /// As reports have it.
+    /// The demand as a sentence.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
@@ -66,14 +66,14 @@ impl Demand {
         }
     }
 
-    /// Whether the run of so many flows at most, with this target, showed it.
+    /// Whether the run of at most `flows` flows, with this target, met the demand.
     #[must_use]
     pub fn is_shown(self, trace: &Trace, flows: u32, behaviour: Behaviour) -> Shown {
-        let has = |wanted: What| trace.events().iter().any(|event| event.what == wanted);
+        let has = |wanted: EventKind| trace.events().iter().any(|event| event.what == wanted);
         let mut states = vec![FlowState::New; flows as usize];
         for event in trace.events() {
             let at = (event.flow.number() as usize).wrapping_sub(1);
-            if let (What::Moved { state }, Some(last)) = (event.what, states.get_mut(at)) {
+            if let (EventKind::Moved { state }, Some(last)) = (event.what, states.get_mut(at)) {
                 *last = state;
             }
         }
@@ -81,24 +81,26 @@ impl Demand {
         let is_met = match self {
             Self::AllEnd(state) => all(state),
             Self::OneEnds(state) => states.contains(&state),
-            Self::Stalls if !has(What::Stalled) && all(FlowState::Closed) => {
+            Self::Stalls if !has(EventKind::Stalled) && all(FlowState::Closed) => {
                 return Shown::NoOccasion;
             }
-            Self::Stalls => has(What::Stalled) && has(What::Resumed) && all(FlowState::Closed),
+            Self::Stalls => {
+                has(EventKind::Stalled) && has(EventKind::Resumed) && all(FlowState::Closed)
+            }
             Self::OthersEnd if all(FlowState::Closed) => {
                 return others_end(trace, flows, behaviour);
             }
             Self::OthersEnd => false,
             Self::HalfCloses => {
-                let (place, call) = (Place::Ingress, Call::HalfClose);
-                has(What::Called { place, call, refused: None }) && all(FlowState::Closed)
+                let (place, call) = (Stage::Ingress, Call::HalfClose);
+                has(EventKind::Called { place, call, refused: None }) && all(FlowState::Closed)
             }
             Self::RefusesTooMany => {
                 let refused = Some(ErrorClass::TooManyFlows);
-                let is_refusal = |what| matches!(what, What::Called { call: Call::Open, refused: why, .. } if why == refused);
+                let is_refusal = |what| matches!(what, EventKind::Called { call: Call::Open, refused: why, .. } if why == refused);
                 let refusals = trace.events().iter().filter(|event| is_refusal(event.what)).count();
                 let failed = states.iter().filter(|last| **last == FlowState::Failed).count();
-                // A flow that is not there is new for ever.
+                // A flow that does not exist stays new.
                 let mut others = states.iter().filter(|last| **last != FlowState::Failed);
                 let are_in_order =
                     others.all(|last| matches!(last, FlowState::Closed | FlowState::New));
@@ -106,32 +108,34 @@ impl Demand {
             }
             Self::Rules => true,
             Self::RefusesMalformed => {
-                let (place, class) = (Place::Ingress, ErrorClass::Malformed);
-                has(What::OfferRefused { place, class }) && all(FlowState::Failed)
+                let (place, class) = (Stage::Ingress, ErrorClass::Malformed);
+                has(EventKind::OfferRefused { place, class }) && all(FlowState::Failed)
             }
         };
         if is_met { Shown::Yes } else { Shown::Otherwise }
     }
 }
 
-/// Whether the others ended in order while the sink took nothing of one flow, and the source of that one
-/// was turned away, if the target gives back what comes.
+/// Whether the others ended in order while the sink took nothing of one flow, and, with an echo,
+/// offers of its source were refused.
 fn others_end(trace: &Trace, flows: u32, behaviour: Behaviour) -> Shown {
     let events = trace.events();
-    let blocked = What::Fault(FaultKind::BlockedConsumer);
+    let blocked = EventKind::Fault(FaultKind::BlockedConsumer);
     let at = |what| events.iter().position(|event| event.what == what);
     let Some((from, flow)) = at(blocked).and_then(|at| Some((at, events.get(at)?.flow))) else {
         return Shown::NoOccasion;
     };
-    let (until, _) = events.split_at(at(What::Unblocked).unwrap_or(from));
-    let closed = What::Moved { state: FlowState::Closed };
+    let (until, _) = events.split_at(at(EventKind::Unblocked).unwrap_or(from));
+    let closed = EventKind::Moved { state: FlowState::Closed };
     let ended = until.iter().filter(|event| event.flow != flow && event.what == closed).count();
     let (mut is_stalled, mut has_given_all) = (false, false);
     for event in until.iter().filter(|event| event.flow == flow) {
         match event.what {
-            What::Stalled => is_stalled = true,
-            What::Resumed => is_stalled = false,
-            What::Offered { place: Place::Ingress, is_final: true, .. } => has_given_all = true,
+            EventKind::Stalled => is_stalled = true,
+            EventKind::Resumed => is_stalled = false,
+            EventKind::Offered { place: Stage::Ingress, is_final: true, .. } => {
+                has_given_all = true
+            }
             _ => {}
         }
     }
@@ -143,7 +147,7 @@ fn others_end(trace: &Trace, flows: u32, behaviour: Behaviour) -> Shown {
     }
 }
 
-/// Whether a fault struck that may end flows otherwise than they would have.
+/// Whether a fault was injected that may change how flows end.
 #[must_use]
 pub(crate) fn is_disturbed(trace: &Trace) -> bool {
     let disturbs = |kind: FaultKind| {
@@ -154,7 +158,7 @@ pub(crate) fn is_disturbed(trace: &Trace) -> bool {
             )
     };
     let mut faults = trace.events().iter().filter_map(|event| match event.what {
-        What::Fault(kind) => Some(kind),
+        EventKind::Fault(kind) => Some(kind),
         _ => None,
     });
     faults.any(disturbs)
@@ -165,7 +169,7 @@ mod tests {
     use super::*;
     use crate::contract::{FlowId, Tick};
 
-    fn trace(events: &[(u32, What)]) -> Trace {
+    fn trace(events: &[(u32, EventKind)]) -> Trace {
         let mut trace = Trace::new(100);
         for (flow, what) in events {
             trace.push(Tick(0), FlowId::new(*flow), *what);
@@ -175,7 +179,7 @@ mod tests {
 
     #[test]
     fn each_flow_has_to_show_it() {
-        let moved = |flow, state| (flow, What::Moved { state });
+        let moved = |flow, state| (flow, EventKind::Moved { state });
         let (closed, failed) = (FlowState::Closed, FlowState::Failed);
         let both = trace(&[moved(1, closed), moved(2, closed)]);
         let one = trace(&[moved(1, closed), moved(2, failed)]);
@@ -185,8 +189,8 @@ mod tests {
         assert_eq!(Demand::OneEnds(failed).is_shown(&one, 2, Behaviour::Echo), Shown::Yes);
         assert_eq!(Demand::Stalls.is_shown(&both, 2, Behaviour::Echo), Shown::NoOccasion);
         assert_eq!(Demand::Stalls.is_shown(&one, 2, Behaviour::Echo), Shown::Otherwise);
-        let (place, call) = (Place::Egress, Call::Open);
-        let why = |refused| (2, What::Called { place, call, refused: Some(refused) });
+        let (place, call) = (Stage::Egress, Call::Open);
+        let why = |refused| (2, EventKind::Called { place, call, refused: Some(refused) });
         let too_many = why(ErrorClass::TooManyFlows);
         let full =
             |events: &[_]| Demand::RefusesTooMany.is_shown(&trace(events), 3, Behaviour::Echo);
@@ -195,18 +199,18 @@ mod tests {
         assert_eq!(full(&[moved(1, closed), moved(2, closed)]), Shown::Otherwise);
         let otherwise = [moved(1, closed), why(ErrorClass::Closed), moved(2, failed)];
         assert_eq!(full(&otherwise), Shown::Otherwise);
-        let stalled = [(1, What::Stalled), moved(1, closed)];
+        let stalled = [(1, EventKind::Stalled), moved(1, closed)];
         assert_eq!(Demand::Stalls.is_shown(&trace(&stalled), 1, Behaviour::Echo), Shown::Otherwise);
     }
 
     #[test]
-    fn who_is_blocked_waits_and_the_others_do_not() {
-        let (place, is_final) = (Place::Ingress, true);
-        let closed = |flow| (flow, What::Moved { state: FlowState::Closed });
-        let last = What::Offered { place, sequence: 1, offset: 0, bytes: 1, is_final };
-        let fault = (1, What::Fault(FaultKind::BlockedConsumer));
-        let (stalled, resumed) = ((1, What::Stalled), (1, What::Resumed));
-        let unblocked = (1, What::Unblocked);
+    fn a_blocked_flow_waits_and_the_others_do_not() {
+        let (place, is_final) = (Stage::Ingress, true);
+        let closed = |flow| (flow, EventKind::Moved { state: FlowState::Closed });
+        let last = EventKind::Offered { place, sequence: 1, offset: 0, bytes: 1, is_final };
+        let fault = (1, EventKind::Fault(FaultKind::BlockedConsumer));
+        let (stalled, resumed) = ((1, EventKind::Stalled), (1, EventKind::Resumed));
+        let unblocked = (1, EventKind::Unblocked);
         let shown =
             |events: &[_], behaviour| Demand::OthersEnd.is_shown(&trace(events), 2, behaviour);
         let echo = |events: &[_]| shown(events, Behaviour::Echo);
@@ -214,7 +218,7 @@ mod tests {
         assert_eq!(echo(&whole), Shown::Yes);
         assert_eq!(echo(&whole[1..]), Shown::NoOccasion);
         assert_eq!(echo(&whole[..5]), Shown::Otherwise);
-        // The other ends behind it, or the source goes on, or has given all that it had.
+        // The other one ends after it, or the source continues, or has sent everything.
         assert_eq!(echo(&[fault, stalled, unblocked, closed(2), closed(1)]), Shown::Otherwise);
         let goes_on = [fault, stalled, resumed, closed(2), unblocked, closed(1)];
         assert_eq!(echo(&goes_on), Shown::Otherwise);
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn some_faults_disturb() {
-        assert!(is_disturbed(&trace(&[(1, What::Fault(FaultKind::Cancel))])));
-        assert!(!is_disturbed(&trace(&[(0, What::Fault(FaultKind::Delay))])));
+        assert!(is_disturbed(&trace(&[(1, EventKind::Fault(FaultKind::Cancel))])));
+        assert!(!is_disturbed(&trace(&[(0, EventKind::Fault(FaultKind::Delay))])));
     }
 }

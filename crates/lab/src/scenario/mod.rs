@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Scenarios: what a pair of adapters is put through, and what has to be seen of it.
+//! Scenarios: what a pair of adapters is run through, and what its runs must show.
 //!
-//! A scenario says what sources and target do, what room adapters have, what limits have to allow,
-//! and what a run has to show so that it counts. A [profile](Profile) draws the rest from a seed.
-//! Limits that cannot carry a scenario make it *not applicable*: it is never made smaller.
+//! A scenario gives the behaviour of sources and target, the room of adapters, the required limits,
+//! and what a run must show to count. A [profile](Profile) draws the rest from a seed. Limits that
+//! cannot carry a scenario make it *not applicable*: it is never reduced.
 //!
 //! | scenario | source | flows | has to show |
 //! |---|---|---|---|
@@ -23,12 +23,12 @@
 //! | one_byte_drip | one_byte_drip | 1 | each flow ends in order |
 //! | exact_limit | exact_limit | 4 | each flow ends in order |
 //! | late_open | late_open | 4 | each flow ends in order |
-//! | priority_inversion | priority_inversion | 4 | each flow ends in order; rule CAP-05 judges who goes first |
+//! | priority_inversion | priority_inversion | 4 | each flow ends in order; rule CAP-05 judges the order of flows |
 //! | many_flows | many_flows | 2000, of which as many are open as may be | each flow ends in order |
 //! | one_flow_too_many | crowd: one flow more than adapters carry, without faults | as many as may be open | it is refused as too many |
 //! | crash_and_after | early_and_late: the only fault is a crash, before the late ones | 3 | nothing of its own: rule ROB-04 judges the late ones |
 //! | blocked_flow | elephant_and_mice: the only fault is a sink that takes nothing of the long one while the others come and go | 4 | the others end meanwhile, its source is turned away, and then it ends too |
-//! | swarm | swarm: what the seed leaves on, of targets, carriers and faults too | 4 | nothing of its own: rules judge it |
+//! | swarm | swarm: what the seed leaves on, of targets, links and faults too | 4 | nothing of its own: rules judge it |
 //! | session_calls | bidirectional, without faults, while both sessions do whatever else they can | 2 | each flow ends in order; rules INT-11 and RES-08 judge the sessions |
 //! | every_order | small_burst, without faults, in all orders within bounds | 2 | each flow ends in order, in each |
 //!
@@ -71,7 +71,7 @@ pub struct Scenario {
     pub name: &'static str,
     /// What the sources do.
     pub source: Source,
-    /// How many flows. More than may be open at once share their numbers, one after another; of
+    /// Number of flows. More than may be open at once share their numbers, one after another; of
     /// [`Source::Crowd`] there are as many as may be open.
     pub flows: u32,
     /// What the target does: one of these, drawn by the profile.
@@ -82,12 +82,12 @@ pub struct Scenario {
     pub chunk_bytes_min: u64,
     /// Both adapters have to claim this.
     pub needs: Option<Capability>,
-    /// What strikes, whatever the profile drew. `None`: what that has.
+    /// Faults in place of those of the profile. `None`: those of the profile.
     pub faults: Option<FaultPlan>,
     /// What a run has to show.
     pub demand: Demand,
-    /// It is run in every order within these bounds, and not in one. `None`: the profile says who goes
-    /// next.
+    /// It is run in every order within these bounds, and not in one. `None`: the scheduler of the
+    /// profile decides.
     pub orders: Option<Bounds>,
     /// It is tried in quick mode too.
     pub is_quick: bool,
@@ -119,9 +119,9 @@ const PLAIN: Scenario = Scenario {
 };
 
 /// Orders that depart twice from the plainest, which is enough for most defects: some hundred of two
-/// small flows. With the longest carriers there are more, and `runs_max` is never reached.
+/// small flows. With the longest links there are more, and `runs_max` is never reached.
 const ORDERS: Bounds =
-    Bounds { runs_max: 1 << 12, depth_max: 32, departures_max: 2, tries_amounts: false };
+    Bounds { runs_max: 1 << 12, depth_max: 32, deviations_max: 2, tries_amounts: false };
 
 /// Flows that may be open at once, whatever the limits.
 const FLOWS_MAX: u32 = 64;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a seed decides about the runs of all scenarios: limits, windows, carrier, faults, who goes
-//! next.
+//! The part of all scenarios that a seed decides: limits, windows, link, faults, scheduler.
 //!
 //! A profile depends on its seed alone: the tenth of a check that starts at 1 is the first of one
 //! that starts at 10.
@@ -13,14 +12,14 @@
 //! | window of a flow | a chunk, or 2, 4, a half | 1, where chunks are short and nothing strikes |
 //! | flows | 4, 8, 16, 64 | 1 |
 //!
-//! Half of the numbers are round. The others are one more, one less, a prime, or any: where a
-//! number is no multiple of another, whoever rounds shows it.
+//! Half of the numbers are round. The others are one more, one less, a prime, or arbitrary: where a
+//! number is not a multiple of another one, rounding errors show.
 
-use crate::carrier::Carrier;
 use crate::choice::{Random, Scheduler};
 use crate::config::Config;
 use crate::contract::Tick;
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::link::Link;
 use crate::source::{Source, Swarm};
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
@@ -56,10 +55,10 @@ pub struct Profile {
     /// Bytes of each flow that may be under way.
     pub window_bytes: u64,
     /// How sessions are carried.
-    pub carrier: Carrier,
+    pub link: Link,
     /// What strikes.
     pub faults: FaultPlan,
-    /// Who goes next.
+    /// How the next task is picked.
     pub scheduler: Scheduler,
     /// What the scenario `swarm` has instead of these last three, and of its behaviours.
     pub swarm: Swarm,
@@ -122,7 +121,7 @@ impl Profile {
             _ => number_beside(beside, round),
         };
         let (flow_bytes_max, window) = (length(room), length(window));
-        let carrier = one_of(it, Carrier::ALL).unwrap_or_default();
+        let link = one_of(it, Link::ALL).unwrap_or_default();
         let scheduler = match it.below(4) {
             0 => Scheduler::RoundRobin,
             1 => Scheduler::Pct { changes: 3, steps: 256 },
@@ -132,7 +131,7 @@ impl Profile {
         let least = if faults.is_none() { 1 } else { chunk.min(STRUCK_WINDOW_BYTES) };
         let window_bytes = window.max(least);
         let swarm = Swarm::draw(seed);
-        Self { config, flow_bytes_max, window_bytes, carrier, faults, scheduler, swarm }
+        Self { config, flow_bytes_max, window_bytes, link, faults, scheduler, swarm }
     }
 
     /// As this scenario has it: its faults may be its own, a swarm draws for itself, and of what is run
@@ -147,7 +146,7 @@ impl Profile {
             return Self { faults, flow_bytes_max, window_bytes, ..self.clone() };
         }
         Self {
-            carrier: self.swarm.carrier(),
+            link: self.swarm.link(),
             faults: self.swarm.faults(),
             scheduler: self.swarm.scheduler(),
             ..self.clone()
@@ -225,9 +224,9 @@ mod tests {
             assert!(!is_narrow || seed % 3 != 0);
             let least = profile.config.max_chunk_bytes.min(STRUCK_WINDOW_BYTES);
             assert!(of_faults || profile.window_bytes >= least);
-            seen.insert(profile.carrier.name());
+            seen.insert(profile.link.name());
         }
-        assert_eq!(seen.len(), Carrier::ALL.len());
+        assert_eq!(seen.len(), Link::ALL.len());
     }
 
     /// Of each number that has one: those that are round, and what is beside them.

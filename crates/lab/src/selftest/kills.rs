@@ -1,102 +1,102 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which rule finds which saboteur, and which first.
+//! The kill matrix: which rule kills which mutant, and which one first.
 //!
-//! Each saboteur has runs of its witness, which are examined as those of a check are. A rule finds it
-//! if it is broken there and healthy adapters keep it in the same run. It finds it *first* if no
-//! other does at an earlier event of such a run: an engineer reads that one.
+//! The witness of each mutant is run and examined like a run of a check. A rule kills the mutant if
+//! it is violated in such a run and healthy adapters do not violate it there. It does so *first* if
+//! no other rule is violated at an earlier event: an engineer reads the first one.
 
 use serde::Serialize;
 
 use super::{Options, Part, Steps};
 use crate::check::{Case, Deep, Mode, in_threads};
 use crate::gate::healthy;
+use crate::mutant::{MUTANTS, Mutant, Shows};
 use crate::rules::{CATALOGUE, Examiner, Finding, Subject, bits, ids, of_adapters};
-use crate::saboteur::{SABOTEURS, Saboteur, Shows};
 
-/// Seeds of a witness that are tried, unless all that is expected was found before.
+/// Seeds of a witness in quick mode, unless all expected rules killed the mutant before.
 const SEEDS_QUICK: u64 = 6;
-/// In full mode all of them are.
+/// Seeds of a witness in full mode.
 const SEEDS_FULL: u64 = 20;
 
-/// Rules about adapters that find nothing first or alone, and why. What they say is the harm; another
-/// rule names the cause, which comes before.
+/// Rules about adapters that kill no mutant first or alone, and why. They describe the harm;
+/// another rule covers the cause, which comes before.
 pub const REASONS: &[(&str, &str)] = &[
-    ("INT-06", "whoever keeps a part back has said the end too early before: INT-05, LIF-06"),
-    ("INT-07", "whoever keeps a part back has said the end too early before: INT-05, LIF-06"),
+    ("INT-06", "an adapter that keeps a part back has reported the end too early: INT-05, LIF-06"),
+    ("INT-07", "an adapter that keeps a part back has reported the end too early: INT-05, LIF-06"),
     ("INT-08", "what is wrong at the target was put out wrong before it crossed: INT-01, INT-04"),
     ("LIF-02", "states follow what adapters say, and the wrong word comes before: LIF-06"),
     ("BPR-04", "the first byte too many is one too many in an adapter: RES-02"),
     ("ERR-01", "the wrong word is heard before the flow ends by it: ERR-04"),
     ("ERR-02", "the wrong word is heard before the flow ends by it: ERR-04"),
     ("LIV-05", "an end that does not come out leaves the flow without one, seen first: LIV-01"),
-    ("LIV-06", "a break that is not told leaves somebody waiting, which is seen first: LIV-02"),
-    ("LIV-07", "who is late after faults is late without them too, which is seen first: LIF-09"),
+    ("LIV-06", "a reset that is not reported leaves its sink waiting, which is seen first: LIV-02"),
+    ("LIV-07", "a flow that ends late after faults does so without them, seen first: LIF-09"),
     ("ROB-02", "what a fault took is missed where the adapter says the end, before: INT-05"),
     ("ROB-03", "a flow that was given up leaves its sink waiting, which is seen first: LIV-02"),
     ("ROB-04", "what is refused after a crash is refused before the flow ends by it: ERR-07"),
     ("HYG-02", "an error with a text in it is the wrong one to refuse with: ERR-07, ERR-08"),
 ];
 
-/// A saboteur, and what finds it.
+/// A mutant, and the rules that kill it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KillReport {
-    /// Its name.
-    pub saboteur: &'static str,
-    /// What is wrong with it.
+    /// Name.
+    pub mutant: &'static str,
+    /// Its defect.
     pub wrong: &'static str,
-    /// found, missed; not-tried: it shows in a fresh process only, and there was none.
+    /// `killed`, `survived`, or `not-tried`: it deviates only in a fresh process, and there was none.
     pub result: &'static str,
-    /// Rules that have to find it.
+    /// Rules that must kill it.
     pub expected: Vec<&'static str>,
-    /// Rules that find it.
+    /// Rules that kill it.
     pub killers: Vec<&'static str>,
-    /// Those of them that did before the others, in some run.
+    /// Rules that kill it first in some run.
     pub first: Vec<&'static str>,
 }
 
-/// A rule, and what it finds.
+/// A rule, and the mutants that it kills.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RuleReport {
     /// Its id.
     pub rule: &'static str,
-    /// So many saboteurs.
+    /// Number of mutants that it kills.
     pub finds: u64,
-    /// So many of them first.
+    /// Number of mutants that it kills first.
     pub finds_first: u64,
-    /// Why it finds none first.
+    /// Why it kills none first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
 
-/// What was seen of a saboteur: rules, a bit each.
+/// The rules that killed a mutant, one bit each.
 #[derive(Debug)]
 pub(super) struct Looked {
-    saboteur: &'static Saboteur,
+    mutant: &'static Mutant,
     killers: u128,
     first: u128,
     is_tried: bool,
 }
 
-/// Looks for every saboteur.
+/// Tries every mutant.
 pub(super) fn look(options: &Options<'_>, steps: &mut Steps<'_>) -> Vec<Looked> {
-    let hashes = options.elsewhere.and_then(|elsewhere| elsewhere());
+    let hashes = options.fresh_process.and_then(|fresh_process| fresh_process());
     let hashes = hashes.map(|text| crate::check::Hashes::parse(&text));
     let seeds = if options.mode == Mode::Full { SEEDS_FULL } else { SEEDS_QUICK };
-    let one = |saboteur: &&'static Saboteur, examiner: &mut Examiner| {
-        let mut looked = Looked { saboteur, killers: 0, first: 0, is_tried: true };
-        if saboteur.shows == Shows::InOtherProcess {
+    let one = |mutant: &&'static Mutant, examiner: &mut Examiner| {
+        let mut looked = Looked { mutant, killers: 0, first: 0, is_tried: true };
+        if mutant.shows == Shows::InOtherProcess {
             let hash = hashes.as_ref();
-            let hash = hash.and_then(|all| all.of(saboteur.witness.seed, saboteur.name));
+            let hash = hash.and_then(|all| all.of(mutant.witness.seed, mutant.name));
             looked.is_tried = hash.is_some();
             if looked.is_tried {
-                looked.run(saboteur.witness.seed, hash, examiner);
+                looked.run(mutant.witness.seed, hash, examiner);
             }
             return looked;
         }
-        let expected = bits(saboteur.expected_rules.iter().copied());
-        let first = saboteur.witness.seed;
+        let expected = bits(mutant.expected_rules.iter().copied());
+        let first = mutant.witness.seed;
         for seed in first..first + seeds {
             looked.run(seed, None, examiner);
             if options.mode == Mode::Quick && expected & !looked.killers == 0 {
@@ -105,27 +105,27 @@ pub(super) fn look(options: &Options<'_>, steps: &mut Steps<'_>) -> Vec<Looked> 
         }
         looked
     };
-    let all: Vec<_> = SABOTEURS.iter().collect();
+    let all: Vec<_> = MUTANTS.iter().collect();
     let mut done = |at: usize, _: usize| steps.done(all.get(at).map_or("", |it| it.name));
     in_threads(options.jobs, &all, &one, &mut done)
 }
 
 impl Looked {
-    /// One run of the witness; what healthy adapters break in it too does not count.
+    /// One run of the witness; violations of healthy adapters in it do not count.
     fn run(
         &mut self,
         seed: u64,
-        elsewhere: Option<crate::trace::TraceHash>,
+        fresh_process: Option<crate::trace::TraceHash>,
         examiner: &mut Examiner,
     ) {
-        let case = Case::of_witness(&self.saboteur.witness.seed(seed));
-        let seen = case.examine(&self.saboteur.make, elsewhere, Deep::ALL, examiner);
+        let case = Case::of_witness(&self.mutant.witness.seed(seed));
+        let seen = case.examine(&self.mutant.make, fresh_process, Deep::ALL, examiner);
         let judged = |finding: &&Finding| of_adapters(bits([finding.rule])) != 0;
         let found: Vec<_> = seen.findings.iter().filter(judged).collect();
         if found.is_empty() {
             return;
         }
-        let healthy = case.examine(&healthy, None, Deep::ALL, examiner).marks.broken;
+        let healthy = case.examine(&healthy, None, Deep::ALL, examiner).rule_sets.broken;
         let found = found.into_iter().filter(|it| bits([it.rule]) & healthy == 0);
         let found: Vec<_> = found.collect();
         let first = found.iter().map(|finding| finding.event).min();
@@ -140,14 +140,14 @@ impl Looked {
 
 pub(super) fn reports(all: &[Looked]) -> Vec<KillReport> {
     let report = |looked: &Looked| KillReport {
-        saboteur: looked.saboteur.name,
-        wrong: looked.saboteur.wrong,
+        mutant: looked.mutant.name,
+        wrong: looked.mutant.wrong,
         result: match () {
             () if !looked.is_tried => "not-tried",
-            () if looked.killers == 0 => "missed",
-            () => "found",
+            () if looked.killers == 0 => "survived",
+            () => "killed",
         },
-        expected: looked.saboteur.expected_rules.to_vec(),
+        expected: looked.mutant.expected_rules.to_vec(),
         killers: ids(looked.killers),
         first: ids(looked.first),
     };
@@ -170,22 +170,22 @@ pub(super) fn rules(all: &[Looked]) -> Vec<RuleReport> {
     judged.map(report).collect()
 }
 
-/// Whether saboteurs are found, by the rules that have to.
+/// Whether mutants are killed by the rules that must.
 pub(super) fn found(options: &Options<'_>, kills: &[KillReport]) -> Part {
     let spared_per_mille = if options.mode == Mode::Full { 0 } else { 50 };
     let mut part = Part { spared_per_mille, ..Part::default() };
     for kill in kills.iter().filter(|kill| kill.result != "not-tried") {
         let is_found = kill.expected.iter().all(|rule| kill.killers.contains(rule));
         part.count((!is_found || kill.killers.is_empty()).then(|| {
-            let (name, expected, killers) = (kill.saboteur, &kill.expected, &kill.killers);
+            let (name, expected, killers) = (kill.mutant, &kill.expected, &kill.killers);
             format!("{name} is to be found by {expected:?}, and is by {killers:?}")
         }));
     }
     part
 }
 
-/// Whether each rule finds something, and something that others do not, or not before. The seeds of a quick one are
-/// too few to say so.
+/// Whether each rule kills a mutant that no other rule kills, or not before. The seeds of quick
+/// mode are too few for that.
 pub(super) fn first(options: &Options<'_>, rules: &[RuleReport]) -> Part {
     let mut part = Part::default();
     if options.mode == Mode::Quick {
@@ -193,13 +193,13 @@ pub(super) fn first(options: &Options<'_>, rules: &[RuleReport]) -> Part {
     }
     for rule in rules {
         let is_needed = rule.finds_first > 0 || rule.finds > 0 && rule.reason.is_some();
-        // One that shows in a fresh process only finds nothing without one.
-        if rule.rule == "DET-02" && options.elsewhere.is_none() {
+        // A rule about fresh processes kills nothing without one.
+        if rule.rule == "DET-02" && options.fresh_process.is_none() {
             continue;
         }
         part.count((!is_needed).then(|| {
             let (rule, finds) = (rule.rule, rule.finds);
-            format!("{rule} finds {finds} saboteurs, none of them first, and nothing says why")
+            format!("{rule} finds {finds} mutants, none of them first, and nothing says why")
         }));
     }
     part

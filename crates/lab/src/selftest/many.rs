@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Healthy pairs from very many start seeds: does the lab ever cry wolf?
+//! Healthy pairs from very many start seeds, in search of false alarms.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use crate::adapters::Healthy;
 use crate::check::{self, Mode, in_threads};
 use crate::rules::Examiner;
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Tried {
-    /// Checks that were made.
+    /// Number of checks.
     pub checks: u64,
-    /// Runs of them, but for those that did not apply.
+    /// Number of their runs, except those that were not applicable.
     pub runs: u64,
     /// Start seeds from which a healthy pair did not pass.
     pub odd: Vec<Odd>,
@@ -28,14 +28,15 @@ pub struct Odd {
     pub pair: &'static str,
     /// The start seed.
     pub start_seed: u64,
-    /// What was not as it should be.
+    /// The failure.
     pub problem: String,
 }
 
-/// Verdicts of runs of which nothing has to be told.
+/// Verdicts of runs that need no attention.
 const FINE: [&str; 3] = ["pass", "not-applicable", "non-strict"];
 
-/// Checks a healthy pair from each of these start seeds. `done` hears after each how many are.
+/// Checks a healthy pair from each of these start seeds. `done` is called after each with the
+/// number of finished checks.
 #[must_use]
 pub fn healthy_from(
     pair: &'static Healthy,

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The lab examines itself: would it find what is wrong, and does it cry wolf?
+//! The self-test of the lab: whether it finds defects, and whether it raises false alarms.
 //!
 //! | part | passes when |
 //! |---|---|
 //! | healthy | every healthy pair passes the gates of checks from several start seeds |
-//! | saboteurs | so many are found by all rules that are expected to find them: 95 % quick, all full |
-//! | first | each rule finds a saboteur alone or before the others, or it is said why none can |
+//! | mutants | enough mutants are killed by all rules that must kill them: 95 % in quick mode, all in full mode |
+//! | first | each rule kills a mutant alone or before other rules, or there is a reason why it cannot |
 //! | exercised | no rule is without an occasion in the checks of healthy pairs, of which one claims little (full mode) |
-//! | determinism | a check repeated, and made by two threads, is the same report to the last byte |
-//! | canaries | reports and failures of saboteurs that tell payload do not repeat it |
-//! | elsewhere | a fresh process has the same runs (if the caller can start one) |
+//! | determinism | a repeated check, and one on two threads, give the same report byte for byte |
+//! | canaries | reports and failures of mutants that leak payload do not repeat it |
+//! | fresh_process | a fresh process has the same runs (if the caller can start one) |
 //!
-//! What a lab that fails this says of adapters is worth nothing: its exit code is 4.
+//! If the self-test fails, the lab's verdicts on adapters are void: its exit code is 4.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `kills` | which rule finds which saboteur, and which first |
+//! | `kills` | the kill matrix |
 //! | `parts` | the other parts |
 //! | `many` | healthy pairs from thousands of start seeds, for long proofs |
 //!
 //! # Invariants
 //!
-//! 1. What a self-test says depends on its options, but for `jobs` and `progress`.
-//! 2. A part that was not tried is not exercised, and no pass of it is claimed.
+//! 1. The result of a self-test depends on its options, except `jobs` and `progress`.
+//! 2. A part that was not tried is not exercised, which is no pass.
 
 mod kills;
 mod many;
@@ -36,84 +36,85 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::check::{Mode, Progress};
-use crate::gate::graver;
+use crate::gate::more_severe;
 use crate::report::{Kill, Kills};
 use crate::rules::{Exit, Verdict};
 
-/// The version of the form of its report.
-pub const SCHEMA: &str = "becket-lab-selftest/1";
-/// Problems of a part that are told, at most.
+/// The version of the report's form.
+pub const SCHEMA: &str = "becket-lab-selftest/2";
+/// Number of problems of a part that are listed.
 const PROBLEMS_MAX: usize = 20;
 
-/// How much is tried, and who is told.
+/// Options of a self-test.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// Quick: few seeds, three scenarios. Full: what a full check does.
     pub mode: Mode,
-    /// How many threads.
+    /// Number of threads.
     pub jobs: usize,
-    /// Hears how far it is.
+    /// Called after each step.
     pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
-    /// Gives [`check::hashes`](crate::check::hashes) of [`elsewhere`], as a fresh process prints them.
-    pub elsewhere: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
+    /// Returns the output of [`fresh_process`] in a fresh process:
+    /// [`check::hashes`](crate::check::hashes).
+    pub fresh_process: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
 }
 
 impl Options<'_> {
-    /// A quick one, on one thread, of which nobody is told before its end.
+    /// A quick self-test on one thread, without callbacks.
     #[must_use]
     pub const fn quick() -> Self {
-        Self { mode: Mode::Quick, jobs: 1, progress: None, elsewhere: None }
+        Self { mode: Mode::Quick, jobs: 1, progress: None, fresh_process: None }
     }
 }
 
-/// What came of it.
+/// The result of a self-test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SelfTest {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// How much was tried.
+    /// The mode.
     pub mode: &'static str,
-    /// pass, or lab-error.
+    /// `pass` or `lab-error`.
     pub verdict: &'static str,
-    /// 0, or 4.
+    /// 0 or 4.
     pub exit_code: u8,
     /// The parts, in their order.
     pub parts: Vec<PartReport>,
-    /// Which rule finds which saboteur.
+    /// The kill matrix.
     pub kills: Vec<KillReport>,
-    /// What each rule finds.
+    /// The mutants that each rule kills.
     pub rules: Vec<RuleReport>,
 }
 
-/// One part.
+/// The result of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PartReport {
     /// Its name.
     pub name: &'static str,
-    /// pass, lab-error, or not-exercised.
+    /// `pass`, `lab-error` or `not-exercised`.
     pub verdict: &'static str,
-    /// What counted.
+    /// Number of checks, mutants or rules that counted.
     pub counted: u64,
-    /// What of that failed.
+    /// Number of those that failed.
     pub failed: u64,
-    /// How, as far as it is told.
+    /// The first problems.
     pub problems: Vec<String>,
 }
 
-/// What a part gives.
+/// The result of one part.
 #[derive(Debug, Default)]
 struct Part {
     counted: u64,
     failed: u64,
     problems: Vec<String>,
-    /// So many of a thousand may fail.
+    /// How many of a thousand may fail.
     spared_per_mille: u64,
 }
 
 impl Part {
-    /// One more, and what is wrong with it.
+    /// Counts one more, with its problem if it failed.
     fn count(&mut self, problem: Option<String>) {
         self.counted += 1;
         if let Some(problem) = problem {
@@ -135,7 +136,7 @@ impl Part {
     }
 }
 
-/// How far it is.
+/// The progress of the self-test.
 struct Steps<'a> {
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     done: usize,
@@ -145,17 +146,17 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn done(&mut self, what: &'static str) {
         self.done += 1;
-        if let Some(hears) = self.progress {
+        if let Some(report) = self.progress {
             let (done, total) = (self.done, self.total.max(self.done));
-            hears(Progress { done, total, what, seed: None });
+            report(Progress { done, total, what, seed: None });
         }
     }
 }
 
-/// The lab examines itself.
+/// Runs the self-test.
 #[must_use]
 pub fn run(options: &Options<'_>) -> SelfTest {
-    let total = parts::steps(options) + crate::saboteur::SABOTEURS.len();
+    let total = parts::steps(options) + crate::mutant::MUTANTS.len();
     let mut steps = Steps { progress: options.progress, done: 0, total };
     let (healthy, exercised) = parts::healthy(options, &mut steps);
     let looked = kills::look(options, &mut steps);
@@ -163,17 +164,17 @@ pub fn run(options: &Options<'_>) -> SelfTest {
     let rules = kills::rules(&looked);
     let all = vec![
         healthy.report("healthy"),
-        kills::found(options, &kills).report("saboteurs"),
+        kills::found(options, &kills).report("mutants"),
         kills::first(options, &rules).report("first"),
         exercised.report("exercised"),
         parts::determinism(options, &mut steps).report("determinism"),
         parts::canaries(&mut steps).report("canaries"),
-        parts::elsewhere(options).report("elsewhere"),
+        parts::fresh_process(options).report("fresh_process"),
     ];
     let grave = |verdict: Verdict, part: &PartReport| match Verdict::of_name(part.verdict) {
-        // What the mode does not try is no failure of it.
+        // What the mode does not try is no failure.
         Some(Verdict::NotExercised) => verdict,
-        Some(other) => graver(verdict, other),
+        Some(other) => more_severe(verdict, other),
         None => Verdict::LabError,
     };
     let verdict = all.iter().fold(Verdict::Pass, grave);
@@ -189,35 +190,35 @@ pub fn run(options: &Options<'_>) -> SelfTest {
     }
 }
 
-/// What a fresh process prints, for [`Options::elsewhere`].
+/// The output of a fresh process, for [`Options::fresh_process`].
 #[must_use]
-pub fn elsewhere() -> String {
+pub fn fresh_process() -> String {
     parts::hashes()
 }
 
 impl SelfTest {
-    /// The kill matrix, as pages draw it.
+    /// The kill matrix for reports.
     #[must_use]
     pub fn matrix(&self) -> Kills {
         let kill = |kill: &KillReport| Kill {
-            saboteur: kill.saboteur.into(),
+            mutant: kill.mutant.into(),
             result: kill.result,
             killers: kill.killers.clone(),
         };
         Kills { rows: self.kills.iter().map(kill).collect() }
     }
 
-    /// As people read it: lines, each with its end.
+    /// The result for people, in lines.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |line: String| {
-            // A string takes everything.
+            // Writing to a `String` cannot fail.
             let _taken = writeln!(text, "{line}");
         };
         for part in &self.parts {
             let PartReport { name, verdict, counted, failed, problems } = part;
-            line(format!("{name:<12} {verdict:<14} {} of {counted}", counted - failed));
+            line(format!("{name:<13} {verdict:<14} {} of {counted}", counted - failed));
             for problem in problems {
                 line(format!("  {problem}"));
             }
@@ -252,16 +253,16 @@ mod tests {
     }
 
     fn kill(expected: &[&'static str], killers: &[&'static str]) -> KillReport {
-        let result = if killers.is_empty() { "missed" } else { "found" };
+        let result = if killers.is_empty() { "survived" } else { "killed" };
         let (expected, killers, first) = (expected.to_vec(), killers.to_vec(), Vec::new());
-        KillReport { saboteur: "it", wrong: "something", result, expected, killers, first }
+        KillReport { mutant: "it", wrong: "something", result, expected, killers, first }
     }
 
     #[test]
-    fn a_saboteur_that_is_not_found_by_all_that_have_to_fails() {
+    fn a_mutant_that_is_not_found_by_all_that_have_to_fails() {
         let full = Options { mode: Mode::Full, ..Options::quick() };
         let verdict = |options: &Options<'_>, kills: &[KillReport]| {
-            kills::found(options, kills).report("saboteurs").verdict
+            kills::found(options, kills).report("mutants").verdict
         };
         let found = || kill(&["INT-04"], &["INT-04", "INT-05"]);
         for missed in [kill(&["INT-04"], &[]), kill(&["INT-04", "INT-05"], &["INT-04"])] {
@@ -292,8 +293,8 @@ mod tests {
             parts::problem(&check::run(&check::Options { gates_of_lab: false, ..quick }))
         };
         assert_eq!(checked(&HEALTHY[0].make), None);
-        let saboteur = crate::saboteur::of_name("local_adapter_drops_final_chunk").unwrap();
-        let problem = checked(&saboteur.make).unwrap();
+        let mutant = crate::mutant::of_name("drops_final_chunk").unwrap();
+        let problem = checked(&mutant.make).unwrap();
         assert!(problem.contains("local_adapter_correctness is fail"), "{problem}");
     }
 }

@@ -10,9 +10,9 @@ use crate::contract::Limits;
 use crate::gate::Gate;
 use crate::generate::Builtin;
 use crate::hygiene::Search;
+use crate::mutant::{MUTANTS, Mutant};
 use crate::report::{self, Report, json};
 use crate::rules::{CATALOGUE, rule};
-use crate::saboteur::{SABOTEURS, Saboteur};
 use crate::scenario::{Profile, SCENARIOS};
 
 /// Start seeds of each healthy pair in quick mode.
@@ -25,7 +25,7 @@ fn is_of_pair(name: &str) -> bool {
     name != Gate::MutantDetection.name() && name != Gate::GeneratedBackendParity.name()
 }
 
-/// What is wrong with the check of a healthy pair.
+/// The failure in the check of a healthy pair, if any.
 pub(super) fn problem(report: &Report) -> Option<String> {
     let mut gates = report.gates.iter().filter(|gate| is_of_pair(gate.name));
     let gate = gates.find(|gate| gate.verdict != "pass")?;
@@ -48,20 +48,21 @@ const fn starts(options: &Options<'_>) -> u64 {
     }
 }
 
-/// How many times somebody is told of something that was done here.
+/// Number of progress steps of the parts in this file.
 pub(super) fn steps(options: &Options<'_>) -> usize {
     HEALTHY.len() * (starts(options) as usize + 1)
         + modest(options).into_iter().count()
         + leaking().count()
 }
 
-/// Healthy pairs claim all that there is. What has to be refused by who does not claim it has an
-/// occasion with this one, in full mode. Its limits are its own, and too small for some scenarios.
+/// A pair with few claims, for full mode: healthy pairs claim every capability, so the rules about
+/// refusing unclaimed ones have an occasion only with this one. Its limits are its own, and too
+/// small for some scenarios.
 fn modest(options: &Options<'_>) -> Option<&'static Builtin> {
     Builtin::of_name("plain").filter(|_| options.mode == Mode::Full)
 }
 
-/// Healthy pairs pass; and in full mode nothing is without an occasion, whatever they claim.
+/// Healthy pairs pass; and in full mode every rule has an occasion with some pair.
 pub(super) fn healthy(options: &Options<'_>, steps: &mut Steps<'_>) -> (Part, Part) {
     let (mut healthy, mut exercised) = (Part::default(), Part::default());
     let mut tried = BTreeSet::new();
@@ -87,7 +88,7 @@ pub(super) fn healthy(options: &Options<'_>, steps: &mut Steps<'_>) -> (Part, Pa
         steps.done(modest.name);
     }
     if options.mode == Mode::Full {
-        // That of a fresh process has an occasion where there is one.
+        // The rule about fresh processes has an occasion where there is one.
         for rule in CATALOGUE.iter().filter(|rule| rule.id != "DET-02") {
             let is_idle = !tried.contains(rule.id);
             exercised.count(is_idle.then(|| format!("{} had no occasion", rule.id)));
@@ -96,7 +97,7 @@ pub(super) fn healthy(options: &Options<'_>, steps: &mut Steps<'_>) -> (Part, Pa
     (healthy, exercised)
 }
 
-/// A check again, and by two threads, is the same report.
+/// A repeated check, and one on two threads, give the same report.
 pub(super) fn determinism(options: &Options<'_>, steps: &mut Steps<'_>) -> Part {
     let mut part = Part::default();
     for pair in HEALTHY {
@@ -114,20 +115,20 @@ pub(super) fn determinism(options: &Options<'_>, steps: &mut Steps<'_>) -> Part 
     part
 }
 
-/// Saboteurs that tell what they may not.
-fn leaking() -> impl Iterator<Item = &'static Saboteur> {
+/// Mutants that leak payload or secrets.
+fn leaking() -> impl Iterator<Item = &'static Mutant> {
     let is_of_hygiene =
         |id: &&str| rule(id).is_some_and(|rule| rule.family == crate::rules::Family::Hygiene);
-    SABOTEURS.iter().filter(move |it| it.expected_rules.iter().any(is_of_hygiene))
+    MUTANTS.iter().filter(move |it| it.expected_rules.iter().any(is_of_hygiene))
 }
 
-/// What is told of saboteurs that tell payload does not repeat it; and if it did, it would be found.
+/// Reports about mutants that leak payload do not repeat it; and if one did, it would be found.
 pub(super) fn canaries(steps: &mut Steps<'_>) -> Part {
     let mut part = Part::default();
-    for saboteur in leaking() {
-        let quick = check::Options::quick(saboteur.name, &saboteur.make);
-        // The malformed have an occasion in full mode only.
-        let mode = if saboteur.spares.is_some() { Mode::Full } else { Mode::Quick };
+    for mutant in leaking() {
+        let quick = check::Options::quick(mutant.name, &mutant.make);
+        // Malformed chunks are offered in full mode only.
+        let mode = if mutant.spares.is_some() { Mode::Full } else { Mode::Quick };
         let options = check::Options { mode, profiles: Some(2), gates_of_lab: false, ..quick };
         let report = check::run(&options);
         let mut text = all_forms(&report);
@@ -138,18 +139,18 @@ pub(super) fn canaries(steps: &mut Steps<'_>) -> Part {
             Some(_) => Some("its payload is in the report"),
             None => None,
         };
-        part.count(problem.map(|problem| format!("{}: {problem}", saboteur.name)));
+        part.count(problem.map(|problem| format!("{}: {problem}", mutant.name)));
         let planted = canaries.first().and_then(|canary| canary.bytes.get(..8));
         let digits = planted.unwrap_or_default().iter().map(|byte| format!("{byte:02x}"));
         text.extend(digits);
         let is_seen = search.find(text.as_bytes()).is_some();
-        part.count((!is_seen).then(|| format!("{}: nothing would be found", saboteur.name)));
-        steps.done(saboteur.name);
+        part.count((!is_seen).then(|| format!("{}: nothing would be found", mutant.name)));
+        steps.done(mutant.name);
     }
     part
 }
 
-/// All that anybody reads of a check.
+/// All forms of a report.
 fn all_forms(report: &Report) -> String {
     let mut text = json(report).unwrap_or_default();
     for form in [report::junit, report::markdown, report::html] {
@@ -160,7 +161,7 @@ fn all_forms(report: &Report) -> String {
     text
 }
 
-/// Everything that is told to nobody in the runs of a check.
+/// All canaries of the runs of a check.
 fn canaries_of(options: &check::Options<'_>) -> Vec<crate::hygiene::Canary> {
     let profiles: Vec<_> = options.seeds().map(Profile::draw).collect();
     let cases = profiles.iter().flat_map(|profile| {
@@ -169,24 +170,25 @@ fn canaries_of(options: &check::Options<'_>) -> Vec<crate::hygiene::Canary> {
     cases.flat_map(|case| case.canaries()).collect()
 }
 
-/// The check whose runs a fresh process has too.
-fn elsewhere_of(pair: &Healthy) -> check::Options<'_> {
+/// The check that a fresh process repeats.
+fn fresh_process_of(pair: &Healthy) -> check::Options<'_> {
     check::Options { mode: Mode::Full, ..check::Options::quick(pair.name, &pair.make) }
 }
 
-/// What the fresh process prints: of one healthy pair all runs, and the saboteurs that show there.
+/// The output of the fresh process: all runs of one healthy pair, and the mutants that deviate only
+/// there.
 pub(super) fn hashes() -> String {
-    let options = HEALTHY.first().map(elsewhere_of);
+    let options = HEALTHY.first().map(fresh_process_of);
     options.map(|options| check::hashes(&options)).unwrap_or_default()
 }
 
 /// A fresh process has the same runs.
-pub(super) fn elsewhere(options: &Options<'_>) -> Part {
+pub(super) fn fresh_process(options: &Options<'_>) -> Part {
     let mut part = Part::default();
-    let Some(elsewhere) = options.elsewhere else { return part };
+    let Some(fresh_process) = options.fresh_process else { return part };
     let Some(pair) = HEALTHY.first() else { return part };
-    let check = elsewhere_of(pair);
-    let here = check::Options { jobs: options.jobs, elsewhere: Some(elsewhere), ..check };
+    let check = fresh_process_of(pair);
+    let here = check::Options { jobs: options.jobs, fresh_process: Some(fresh_process), ..check };
     let report = check::run(&check::Options { gates_of_lab: false, ..here });
     part.count(problem(&report));
     part

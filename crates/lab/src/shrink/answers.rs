@@ -26,7 +26,7 @@ where
         self.numbers();
     }
 
-    /// The shortest beginning that fails.
+    /// The shortest prefix that fails.
     fn cut(&mut self) {
         let all = self.best.recording.clone();
         least(all.len() as u64, |length| {
@@ -36,8 +36,8 @@ where
         });
     }
 
-    /// Does something to blocks of the recording, from the last to the first, since what comes late
-    /// matters less; to long blocks first.
+    /// Edits blocks of the recording, from the last to the first, since later answers matter less;
+    /// long blocks first.
     fn blocks(&mut self, edit: impl Fn(&mut Vec<u32>, Range<usize>)) {
         let mut length = self.best.recording.len().next_power_of_two();
         while length > 0 {

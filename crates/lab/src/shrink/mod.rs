@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A failure, made small.
+//! Shrinks a failure.
 //!
 //! ```text
 //!   case + recording that fail ──► try something simpler ──► fails still: keep it
@@ -7,29 +7,29 @@
 //!             └──────────── again, until a whole round keeps nothing ────────────┘
 //! ```
 //!
-//! What is made simpler is the input of a run, never its seed: the answers that were recorded, cut,
-//! deleted in blocks, set to zero and made small (Hypothesis: MacIver and Donaldson, 2020; blocks that
-//! halve: Zeller and Hildebrandt, 2002), and what the run is made of: fewer flows, fewer and shorter
-//! chunks, everything at once, a plainer target, no faults. Each try is a run. Whether it "fails still"
-//! is for the caller to say: as a rule, that the same rule is broken.
+//! The input of a run is shrunk, never its seed: the recorded answers are cut, deleted in blocks,
+//! set to zero and reduced (Hypothesis: MacIver and Donaldson, 2020; blocks that halve: Zeller and
+//! Hildebrandt, 2002), and the case is simplified: fewer flows, fewer and shorter chunks,
+//! everything at once, a simpler target, no faults. Each try is a run. The caller decides whether
+//! it "fails still": as a rule, if the same rule is violated.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `answers` | simpler recordings |
 //! | `setup` | simpler cases |
-//! | `size` | which of two failures is the smaller one, and how much it takes to see it |
+//! | `size` | the order of failures by size, and the number of inputs |
 //!
-//! A failure that *is* too many events (rule LIV-03) has as many as the limit allows however small it
-//! gets: lowering the limit would make everybody fail. What gets small is what is put in, see
+//! A failure that *is* too many events (rule LIV-03) has as many as the limit allows, however much
+//! it is shrunk: with a lower limit every run would fail. Its inputs are shrunk, see
 //! [`Candidate::inputs`].
 //!
 //! # Invariants
 //!
-//! 1. What comes out fails, and is no larger than what went in. What is kept is smaller than what was
-//!    kept before, in one order of all failures: so it ends, also without a bound.
+//! 1. The result fails, and is no larger than the original. Each kept candidate is smaller than the
+//!    one before, in a total order of failures: so it terminates, even without a bound.
 //! 2. The same input and the same answers of the caller give the same result.
-//! 3. There are no more tries than the caller allows; who learns from them that they are expensive may
-//!    allow fewer while they are made.
+//! 3. There are at most as many tries as the caller allows; it may lower the bound during the
+//!    search when tries turn out to be expensive.
 
 mod answers;
 mod setup;
@@ -45,55 +45,56 @@ use crate::replay::Case;
 /// A run that is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// What it is made of.
+    /// The case.
     pub case: Case,
-    /// The answers to what it asks.
+    /// The answers.
     pub recording: Vec<u32>,
 }
 
-/// How a run went that fails still.
+/// A run that still fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed {
-    /// The events of its trace.
+    /// Number of events of its trace.
     pub events: usize,
-    /// What it asked: [`Choices::asked`](crate::choice::Choices::asked). Answers behind them are waste.
+    /// Number of questions: [`Choices::asked`](crate::choice::Choices::asked). Further answers are
+    /// unused.
     pub asked: u64,
 }
 
-/// How far it is.
+/// The progress of shrinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Runs until here.
+    /// Runs so far.
     pub tries: u32,
-    /// Runs that there may be.
+    /// Maximum number of runs.
     pub tries_max: u32,
-    /// How many of them were kept.
+    /// Number of candidates that were kept.
     pub kept: u32,
-    /// The size of what was kept last.
+    /// Size of the best candidate.
     pub size: Size,
-    /// What is tried.
+    /// The current step.
     pub step: &'static str,
 }
 
-/// What came of it.
+/// The result of shrinking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shrunk {
     /// The smallest run that fails.
     pub candidate: Candidate,
     /// Its size.
     pub size: Size,
-    /// The size of what it was made from.
+    /// Size of the original failure.
     pub before: Size,
-    /// Runs that it took.
+    /// Number of runs.
     pub tries: u32,
-    /// Nothing simpler was left to try; if not, the tries were used up.
+    /// No simpler candidate was left to try; if false, the tries were used up.
     pub is_minimal: bool,
 }
 
-/// Makes a failure small with no more than `tries_max` runs.
+/// Shrinks a failure with at most `tries_max` runs.
 ///
-/// `fails` runs a candidate and says whether it fails still. `progress` hears of each run. `None`: the
-/// failure itself did not fail when it was run again, or there may be no run.
+/// `fails` runs a candidate and returns whether it still fails. `progress` is called after each
+/// run. `None`: the original failure did not fail when it was repeated, or no run is allowed.
 pub fn shrink(
     failure: Candidate,
     tries_max: u32,
@@ -172,7 +173,8 @@ where
         self.tries >= self.tries_max.get()
     }
 
-    /// Runs the candidate, unless it is the best one. True: it fails, is smaller, and is the best.
+    /// Runs the candidate, unless it equals the best one. True: it fails, is smaller, and is the
+    /// new best.
     fn try_it(&mut self, mut candidate: Candidate) -> bool {
         trim(&mut candidate.recording);
         if self.is_spent() || candidate == self.best {
@@ -198,7 +200,8 @@ where
         self.try_it(Candidate { case: self.best.case.clone(), recording })
     }
 
-    /// A simpler case: with the answers as they are, or with none, since they may fit it no more.
+    /// Tries a simpler case: with the same answers, or with none, since they may not fit it any
+    /// more.
     fn try_case(&mut self, case: Case) -> bool {
         if case == self.best.case {
             return false;
@@ -209,23 +212,23 @@ where
                 && self.try_it(Candidate { case, recording: Vec::new() })
     }
 
-    /// The plainest run of the case, if it fails, makes all that follows quick.
+    /// If the default run of the case fails, it shortens everything that follows.
     fn leap(&mut self) {
         self.step = "no choices";
         self.try_recording(Vec::new());
     }
 }
 
-/// Answers that nobody asked for say nothing, nor do zeros at the end.
+/// Removes answers to questions that were not asked, and trailing zeros.
 fn normalise(recording: &mut Vec<u32>, asked: u64) {
     recording.truncate(usize::try_from(asked).unwrap_or(usize::MAX));
     trim(recording);
 }
 
-/// The least number of `0..=most` for which `keeps` says yes, if it does for all above it; `most` is
-/// known to do. Asks some times more than 2 · log₂ `most` at most.
+/// The least number of `0..=most` for which `keeps` is true, provided it is true for all above it;
+/// it is known to be true for `most`. Calls `keeps` little more than 2 · log₂ `most` times.
 fn least(most: u64, mut keeps: impl FnMut(u64) -> bool) {
-    // From the bottom, in doubling steps, since small is what is hoped for; then between.
+    // From the bottom in doubling steps, since small numbers are likely; then by bisection.
     let (mut low, mut high) = (0, most);
     let mut step = 1;
     while low < high {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Simpler cases: fewer flows, fewer and shorter chunks, everything at once, a plainer target.
+//! Simpler cases: fewer flows, fewer and shorter chunks, everything at once, a simpler target.
 //!
-//! A case that is tried can be carried out: a flow whose last chunk is to be the final one has one. If
-//! it had none, it would never end, and that would be nobody's failure.
+//! Every case that is tried is valid: a flow whose last chunk is final has at least one chunk.
+//! Without one the flow would never end, and no adapter would be at fault.
 
-use super::size::{WINDOW_BYTES, plainer, plainer_carriers};
+use super::size::{WINDOW_BYTES, plainer, plainer_links};
 use super::{Candidate, Failed, Progress, Shrinker, least};
 use crate::choice::Random;
 use crate::contract::{Class, FlowId, Tick};
@@ -34,9 +34,9 @@ where
                 break;
             }
         }
-        self.step = "a plainer carrier";
-        for carrier in plainer_carriers(self.best.case.carrier) {
-            if self.edit(|case| case.carrier = carrier) {
+        self.step = "a plainer link";
+        for link in plainer_links(self.best.case.link) {
+            if self.edit(|case| case.link = link) {
                 break;
             }
         }

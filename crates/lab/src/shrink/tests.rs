@@ -2,10 +2,10 @@
 //! Shrinking by itself: what fails is said of the input, without a run.
 
 use super::*;
-use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::contract::{Class, FlowId, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::link::Link;
 use crate::source::{End, FlowPlan, Planned, Source};
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
@@ -16,8 +16,8 @@ fn candidate(recording: Vec<u32>) -> Candidate {
     let behaviour = Behaviour::DripResponse;
     let kinds = FaultKinds::only(FaultKind::Drop).with(FaultKind::Stall).with(FaultKind::Cancel);
     let faults = FaultPlan::new(kinds, 50, Tick(99));
-    let carrier = Carrier::LossyReordered;
-    let case = Case { config, plans, behaviour, window_bytes: 9, carrier, faults };
+    let link = Link::LossyReordered;
+    let case = Case { config, plans, behaviour, window_bytes: 9, link, faults };
     Candidate { case, recording }
 }
 
@@ -38,30 +38,31 @@ fn small(start: Candidate, tries_max: u32, fails: impl Fn(&Candidate) -> bool) -
     shrunk
 }
 
-/// Who hangs is waited for: those runs are fewer, and it is said that something was left to try.
+/// A hanging adapter costs a timeout per run: there are fewer runs, and the result is reported as
+/// not minimal.
 #[test]
 fn a_failure_that_hangs_is_tried_less_often() {
     use crate::bridge::hangs;
     use crate::check::{self, TRIES_A_HANG};
     use crate::contract::Limits;
-    use crate::saboteur::SABOTEURS;
+    use crate::mutant::MUTANTS;
 
     const TRIES: u32 = 100;
-    let saboteur = SABOTEURS.iter().find(|it| it.name.ends_with("_duplicates_chunk")).unwrap();
+    let mutant = MUTANTS.iter().find(|it| it.name == "duplicates_chunk").unwrap();
     let kept = parking_lot::Mutex::new(None);
     let keeps = |it: &check::Artefact<'_>| {
         kept.lock().get_or_insert_with(|| it.replay.clone());
     };
-    let options = check::Options::quick(saboteur.name, &saboteur.make);
+    let options = check::Options::quick(mutant.name, &mutant.make);
     let options = check::Options { artefacts: Some(&keeps), shrink_tries: 1, ..options };
     let _report = check::run(&check::Options { gates_of_lab: false, ..options });
     let replay = kept.into_inner().unwrap();
     let small = |make: check::Make<'_>| check::smaller(make, &replay, TRIES, |_| ()).unwrap().1;
-    let plain = small(&saboteur.make);
+    let plain = small(&mutant.make);
     assert!(plain.is_minimal && plain.tries > TRIES / TRIES_A_HANG, "{plain:?}");
     let hangs = |limits: Limits| {
         hangs::count();
-        (saboteur.make)(limits)
+        (mutant.make)(limits)
     };
     let hung = small(&hangs);
     assert!(!hung.is_minimal && hung.tries <= TRIES / TRIES_A_HANG, "{hung:?}");
@@ -91,7 +92,7 @@ fn cases_get_plain() {
     let shrunk = small(candidate(vec![3]), 1000, |_| true).unwrap();
     let case = &shrunk.candidate.case;
     assert_eq!((case.plans.len(), case.behaviour), (0, Behaviour::Discard));
-    assert_eq!((case.window_bytes, case.carrier), (64 << 10, Carrier::Stream));
+    assert_eq!((case.window_bytes, case.link), (64 << 10, Link::Stream));
     assert_eq!(case.faults, FaultPlan::NONE);
 }
 
@@ -129,12 +130,12 @@ fn faults_that_a_failure_does_not_need_go() {
     let fails = |it: &Candidate| {
         let faults = it.case.faults;
         let strikes = faults.kinds.has(FaultKind::Stall) && faults.budget >= 7;
-        strikes && faults.until >= Tick(20) && it.case.carrier != Carrier::Stream
+        strikes && faults.until >= Tick(20) && it.case.link != Link::Stream
     };
     let case = small(candidate(vec![3]), 1000, fails).unwrap().candidate.case;
     let kinds = FaultKinds::only(FaultKind::Stall);
     assert_eq!(case.faults, FaultPlan::new(kinds, 7, Tick(20)));
-    assert_eq!(case.carrier, Carrier::Message);
+    assert_eq!(case.link, Link::Message);
 }
 
 #[test]
@@ -163,7 +164,7 @@ fn what_makes_the_run_longer_is_not_kept() {
 }
 
 #[test]
-fn answers_that_nobody_asked_for_go_without_a_try() {
+fn unused_answers_are_removed_without_a_try() {
     let failed = |it: &Candidate| Some(Failed { events: it.recording.len().min(2), asked: 2 });
     let shrunk = shrink(candidate(vec![0, 3, 5, 7]), 1, failed, |_| ()).unwrap();
     assert_eq!(shrunk.candidate.recording, [0, 3]);

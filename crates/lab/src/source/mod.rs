@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What sources give: a plan for each flow, decided by the seed.
+//! Plans of sources: one per flow, decided by the seed.
 //!
-//! All sources are presets of one generator: they sketch each flow (at which ticks which chunks of how
-//! many bytes, and how it ends), and a sketch becomes a plan under the limits of a run. The same seed
-//! gives the same plan. How the chunks of several flows are interleaved is the scheduler's.
+//! All sources are presets of one generator: they sketch each flow (the ticks and lengths of its
+//! chunks, and its end), and the limits of a run turn a sketch into a plan. The same seed gives the
+//! same plan. The scheduler decides how the chunks of several flows are interleaved.
 //!
 //! | source | flows | each |
 //! |---|---|---|
@@ -27,11 +27,12 @@
 //! | elephant_and_mice | F | the first: sixteen of the longest chunks, bulk; others as small_burst, from tick 1000 on, three ticks apart |
 //! | swarm | F | whatever the seed has left on, see [`Swarm`] |
 //!
-//! F may be more than may be open at once: then flows take over the numbers of those that are over.
+//! F may exceed the number of flows that may be open at once: then later flows reuse the numbers of
+//! ended ones.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `plan` | what the source of one flow does, and the sketch that it is made from |
+//! | `plan` | the plan of the source of one flow, and its sketch |
 //! | `swarm` | what a seed switches off |
 
 mod plan;
@@ -114,7 +115,7 @@ impl Source {
         Self::Swarm,
     ];
 
-    /// Its name, in scenarios and reports.
+    /// Name in scenarios and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -140,13 +141,13 @@ impl Source {
         }
     }
 
-    /// Whether it has one flow, however many are asked for.
+    /// Whether it always has one flow.
     #[must_use]
     pub const fn is_one_flow(self) -> bool {
         matches!(self, Self::LargeObject | Self::SlowDrip | Self::OneByteDrip)
     }
 
-    /// Whether its runs take many steps: its chunks are as long as they may be, or many.
+    /// Whether its runs take many steps: its chunks have the maximum length, or there are many.
     #[must_use]
     pub const fn is_long(self) -> bool {
         matches!(
@@ -162,8 +163,8 @@ impl Source {
         )
     }
 
-    /// The plan of `flows` flows for the seed of the configuration. Presets of one flow have one,
-    /// however many are asked for.
+    /// The plans of `flows` flows for the seed of the configuration. Presets of one flow ignore
+    /// `flows`.
     #[must_use]
     pub fn plan(self, config: &Config, flows: u32) -> Vec<FlowPlan> {
         let other;
@@ -185,7 +186,7 @@ impl Source {
         (1..=flows).map(plan).collect()
     }
 
-    /// One flow of so many.
+    /// The sketch of one of the flows.
     fn sketch(self, config: &Config, (number, flows): (u32, u32)) -> Sketch {
         let (seed, longest) = (config.deterministic_seed, config.max_chunk_bytes);
         let half = (longest / 2).max(1);

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the source of one flow does, chunk by chunk.
+//! The plan of the source of one flow, chunk by chunk.
 
 use crate::contract::{Class, FlowId, Tick};
 
-/// How a flow ends at its source.
+/// How the source of a flow ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// Its last chunk is final.
     Final,
-    /// By a half-close behind its last chunk.
+    /// A half-close after its last chunk.
     HalfClose,
-    /// It is broken off behind its last chunk.
+    /// A reset after its last chunk.
     Reset,
     /// Its last chunk is final; then it offers [`STRAY_BYTES`] more, which must be refused.
     LateWrite,
-    /// Behind its last chunk it offers [`STRAY_BYTES`] whose offset leaves out [`GAP_BYTES`]. They must
-    /// be refused, and the flow has failed.
+    /// After its last chunk it offers [`STRAY_BYTES`] with an offset that skips [`GAP_BYTES`]. They
+    /// must be refused, and the flow has failed.
     Malformed,
 }
 
-/// Bytes of a chunk that may not be taken.
+/// Length of a chunk that may not be taken, in bytes.
 pub const STRAY_BYTES: u64 = 16;
-/// What the offset of a malformed chunk leaves out.
+/// Bytes that the offset of a malformed chunk skips.
 pub const GAP_BYTES: u64 = 7;
 
 impl End {
@@ -32,23 +32,23 @@ impl End {
     }
 }
 
-/// A chunk that is to come.
+/// A planned chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {
-    /// Not before.
+    /// The earliest tick.
     pub at: Tick,
-    /// How many bytes.
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// What the source of one flow does.
+/// The plan of the source of one flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowPlan {
-    /// Which flow.
+    /// The flow.
     pub flow: FlowId,
-    /// What it carries.
+    /// Its priority class.
     pub class: Class,
-    /// When it opens; not before the flow whose number it takes over is over.
+    /// When it opens; not before the previous flow with its number is over.
     pub opens_at: Tick,
     /// Its chunks, in order of their ticks.
     pub chunks: Vec<Planned>,
@@ -57,20 +57,20 @@ pub struct FlowPlan {
 }
 
 impl FlowPlan {
-    /// All its bytes.
+    /// Total number of bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.bytes).sum()
     }
 }
 
-/// A flow as a source has it in mind. It becomes a plan when it is known how long a chunk may be.
+/// A flow before the maximum length of chunks is applied.
 #[derive(Debug, Clone)]
 pub(super) struct Sketch {
     pub(super) class: Class,
-    /// The tick at which it opens and its first chunk comes.
+    /// The tick at which it opens and offers its first chunk.
     pub(super) opens_at: u64,
-    /// Ticks from one chunk to the next.
+    /// Ticks between chunks.
     pub(super) every: u64,
     /// Its chunks, of any length, without their ticks.
     pub(super) chunks: Vec<Planned>,
@@ -78,13 +78,13 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    /// One chunk of so many bytes at once, and the end.
+    /// One chunk of this length at once, and the end.
     pub(super) fn of(bytes: u64) -> Self {
         let (class, end) = (Class::Normal, End::Final);
         Self { class, opens_at: 0, every: 0, chunks: of_lengths([bytes]), end }
     }
 
-    /// The plan of the flow of this number. A chunk is never longer than the longest.
+    /// The plan of the flow with this number. No chunk is longer than `longest`.
     pub(super) fn plan(self, number: u32, longest: u64) -> FlowPlan {
         let Self { class, opens_at, every, mut chunks, end } = self;
         for (at, chunk) in (0..).zip(&mut chunks) {

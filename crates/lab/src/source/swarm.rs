@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a seed switches off: a random half of all features and faults, fully (swarm testing: Groce,
-//! Zhang, Eide, Chen and Regehr, 2012).
+//! What a seed switches off: a random half of all features and faults, completely (swarm testing:
+//! Groce, Zhang, Eide, Chen and Regehr, 2012).
 //!
-//! Runs that may do everything seldom do one thing much: a reset ends what a stall would have shown,
-//! and one carrier in eight is the one that matters. A swarm leaves half of it out, each seed another
-//! half, and what is left is done the more. What was drawn can be printed: the report of a profile has
-//! it.
+//! Runs that may do everything rarely do one thing often: a reset ends what a stall would have
+//! shown, and one link in eight is the one that matters. A swarm leaves out half of everything,
+//! each seed another half, and the rest occurs more often. The report of a profile contains what
+//! was drawn.
 //!
-//! A kind of which everything is off is as plain as it can be: an echo, a stream, the random
+//! A kind of which everything is off has its simplest form: an echo, a stream, the random
 //! scheduler, small final chunks, no fault.
 
 use std::fmt;
 
 use super::plan::{End, Sketch, of_lengths};
-use crate::carrier::Carrier;
 use crate::choice::{Random, Scheduler};
 use crate::config::Config;
 use crate::contract::{Class, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::link::Link;
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
 
@@ -29,7 +29,7 @@ const CHUNKS_MAX: u32 = 6;
 /// The last tick at which a flow opens, and between two chunks.
 const OPENS_MS_MAX: u32 = 12;
 const EVERY_MS_MAX: u32 = 4;
-/// A fault strikes so often at most, and not behind this tick.
+/// Maximum number of faults, and the last tick of faults.
 const BUDGET_MAX: u32 = 6;
 const UNTIL: Tick = Tick(30);
 
@@ -51,11 +51,11 @@ pub enum Feature {
     Classes,
     /// Flows that end by a half-close.
     HalfClose,
-    /// Flows that their source breaks off.
+    /// Flows that their source resets.
     Reset,
-    /// Flows that offer more behind their end.
+    /// Flows that offer more after their end.
     LateWrite,
-    /// Flows that offer something behind a gap.
+    /// Flows that offer something after a gap.
     Malformed,
 }
 
@@ -99,32 +99,32 @@ const SCHEDULERS: [Scheduler; 3] =
 /// depend on them.
 const TOSSED: usize = 1;
 
-/// Everything else that can be off: what sources do, targets, carriers, schedulers, faults.
+/// Everything else that can be off: what sources do, targets, links, schedulers, faults.
 const COUNT: usize = Feature::ALL.len()
     + Behaviour::ALL.len()
-    + Carrier::ALL.len()
+    + Link::ALL.len()
     + SCHEDULERS.len()
     + FaultKind::ALL.len()
     - TOSSED;
 
-/// What a seed has left on.
+/// The features that a seed keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swarm {
     seed: u64,
-    /// What flows may do.
+    /// Features of flows.
     pub features: Vec<Feature>,
-    /// How targets may behave.
+    /// Behaviours of targets.
     pub behaviours: Vec<Behaviour>,
-    /// How sessions may be carried.
-    pub carriers: Vec<Carrier>,
-    /// Who may say who goes next.
+    /// Links.
+    pub links: Vec<Link>,
+    /// Schedulers.
     pub schedulers: Vec<Scheduler>,
-    /// What may strike.
+    /// Faults.
     pub faults: FaultKinds,
 }
 
 impl Swarm {
-    /// What this seed leaves on: a half of all, the smaller one.
+    /// The features that this seed keeps: half of all, rounded down.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed).fork(SWARM);
@@ -145,7 +145,7 @@ impl Swarm {
             seed,
             features: left(Feature::ALL, &mut on),
             behaviours: left(Behaviour::ALL, &mut on),
-            carriers: left(Carrier::ALL, &mut on),
+            links: left(Link::ALL, &mut on),
             schedulers: left(SCHEDULERS, &mut on),
             faults: left(FaultKind::ALL, &mut on)
                 .into_iter()
@@ -164,10 +164,10 @@ impl Swarm {
         one_of(&mut self.random(1), &self.behaviours).unwrap_or(Behaviour::Echo)
     }
 
-    /// One of the carriers that are on.
+    /// One of the links that are on.
     #[must_use]
-    pub fn carrier(&self) -> Carrier {
-        one_of(&mut self.random(2), &self.carriers).unwrap_or_default()
+    pub fn link(&self) -> Link {
+        one_of(&mut self.random(2), &self.links).unwrap_or_default()
     }
 
     /// One of the schedulers that are on.
@@ -243,7 +243,7 @@ impl fmt::Display for Swarm {
         let kinds: [(&str, Vec<&str>); 5] = [
             ("flows", self.features.iter().map(|one| one.name()).collect()),
             ("targets", self.behaviours.iter().map(|one| one.name()).collect()),
-            ("carriers", self.carriers.iter().map(|one| one.name()).collect()),
+            ("links", self.links.iter().map(|one| one.name()).collect()),
             ("schedulers", self.schedulers.iter().map(|one| one.name()).collect()),
             ("faults", self.faults.iter().map(FaultKind::name).collect()),
         ];
@@ -265,7 +265,7 @@ mod tests {
     fn on(swarm: &Swarm) -> usize {
         swarm.features.len()
             + swarm.behaviours.len()
-            + swarm.carriers.len()
+            + swarm.links.len()
             + swarm.schedulers.len()
             + swarm.faults.iter().count()
     }
@@ -316,7 +316,7 @@ mod tests {
                 possible[at] += u32::from(swarm.has(feature));
             }
             assert!(swarm.behaviours.is_empty() || swarm.behaviours.contains(&swarm.behaviour()));
-            assert!(swarm.carriers.is_empty() || swarm.carriers.contains(&swarm.carrier()));
+            assert!(swarm.links.is_empty() || swarm.links.contains(&swarm.link()));
             assert_eq!(swarm.faults().kinds, swarm.faults);
         }
         // Slow chunks need several.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sizes as reports tell them: how many, about. Exact numbers could tell what a flow carried.
+//! Sizes in reports, as buckets: exact numbers could reveal what a flow carried.
 
-/// How many: 0, up to 2, up to 8, more.
+/// A count: 0, up to 2, up to 8, more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CountBucket {
     /// None.
@@ -14,7 +14,7 @@ pub enum CountBucket {
     Many,
 }
 
-/// How many bytes: 0, up to 1 KiB, up to 64 KiB, more.
+/// A number of bytes: 0, up to 1 KiB, up to 64 KiB, more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ByteBucket {
     /// None.
@@ -28,7 +28,7 @@ pub enum ByteBucket {
 }
 
 impl CountBucket {
-    /// Where a count belongs.
+    /// The bucket of a count.
     #[must_use]
     pub const fn of(count: u64) -> Self {
         match count {
@@ -39,7 +39,7 @@ impl CountBucket {
         }
     }
 
-    /// As reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl CountBucket {
 }
 
 impl ByteBucket {
-    /// Where a number of bytes belongs.
+    /// The bucket of a number of bytes.
     #[must_use]
     pub const fn of(bytes: u64) -> Self {
         match bytes {
@@ -63,7 +63,7 @@ impl ByteBucket {
         }
     }
 
-    /// As reports have it.
+    /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

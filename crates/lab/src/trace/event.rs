@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What can happen in a run.
+//! The events of a run.
 
 use crate::contract::{ErrorClass, FlowEvent, FlowId, FlowState, Tick};
 use crate::pattern::Direction;
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// Time.
     pub tick: Tick,
-    /// To which flow; 0: to the run.
+    /// The flow; 0: the whole run.
     pub flow: FlowId,
-    /// What.
-    pub what: What,
+    /// What happened.
+    pub what: EventKind,
 }
 
-/// Which adapter.
+/// The stage of a run that an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
-    /// Between the source and the runtime.
+pub enum Stage {
+    /// The ingress adapter, between the source and the runtime.
     Ingress,
-    /// Between the runtime and the sink.
+    /// The egress adapter, between the runtime and the sink.
     Egress,
-    /// None: the network, with the session at its end.
+    /// The network, with the session at its end; no adapter.
     Network,
 }
 
-/// What an adapter is asked to do with a flow.
+/// A call of an adapter about a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     /// [`Adapter::open`](crate::contract::Adapter::open).
@@ -39,27 +39,27 @@ pub enum Call {
     Close,
 }
 
-/// What an adapter says of a flow when it is polled.
+/// What an adapter reports about a flow when it is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Said {
-    /// Nothing more comes out.
+pub enum OutletEvent {
+    /// Its output has ended.
     HalfClosed,
-    /// It was broken off outside.
+    /// It was reset at the other end.
     Reset,
-    /// It failed, here or at the other end.
+    /// It failed, in the adapter or at the other end.
     Failed,
     /// It is over, in order.
     Closed,
 }
 
-/// What the lab does to those whom it examines.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FaultKind {
     /// Bytes arrive later.
     Delay,
     /// Nothing arrives for a while.
     Stall,
-    /// Fewer bytes are given than there are.
+    /// Fewer bytes are offered than there are.
     PartialRead,
     /// Fewer bytes are taken than are offered.
     PartialWrite,
@@ -69,59 +69,59 @@ pub enum FaultKind {
     Duplicate,
     /// Bytes do not arrive.
     Drop,
-    /// Bytes arrive before those in front of them.
+    /// Bytes overtake earlier ones.
     Reorder,
-    /// A bit is another.
+    /// A bit is changed.
     Corrupt,
     /// The end of a message is missing.
     Truncate,
-    /// A flow is broken off.
+    /// A flow is reset.
     Reset,
     /// One direction ends early.
     HalfClose,
     /// An adapter is polled without a reason.
     SpuriousWake,
-    /// A flow is given up.
+    /// A flow is cancelled.
     Cancel,
-    /// An adapter is thrown away and made anew.
+    /// An adapter is dropped and created anew.
     Crash,
-    /// Time makes a jump.
+    /// Virtual time jumps.
     ClockJump,
     /// There is less room than before.
     BufferShrink,
-    /// The sink takes little.
+    /// The sink takes few bytes.
     SlowConsumer,
-    /// The sink wants more than it should.
+    /// The sink asks for more than it should.
     GreedyConsumer,
     /// The sink takes nothing of one flow.
     BlockedConsumer,
 }
 
-/// A part of a run that carries bytes and is no adapter.
+/// A part of a run that carries bytes and is not an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
     /// The lab's source.
     Source,
     /// A session.
     Session,
-    /// The lab's network.
-    Carrier,
+    /// The link.
+    Link,
     /// The lab's target.
     Target,
-    /// What waits between the session and the egress adapter.
+    /// The queue between the session and the egress adapter.
     Boundary,
     /// The lab's sink.
     Sink,
 }
 
 impl Part {
-    /// As people read it.
+    /// Name for people.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Source => "the lab's source",
             Self::Session => "the session",
-            Self::Carrier => "the lab's carrier",
+            Self::Link => "the lab's link",
             Self::Target => "the lab's target",
             Self::Boundary => "what waits for the egress adapter",
             Self::Sink => "the lab's sink",
@@ -129,60 +129,60 @@ impl Part {
     }
 }
 
-/// A call of a session that is made besides carrying flows.
+/// A call of a session besides those for flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SessionCall {
     /// A stream is opened.
     Open,
-    /// It is accepted.
+    /// A stream is accepted.
     Accept,
-    /// It is refused.
+    /// A stream is refused.
     Refuse,
     /// An element is queued.
     Send,
-    /// An element goes straight into the network, if it can.
+    /// An element is sent directly, if possible.
     SendThrough,
-    /// Credit is given.
+    /// Credit is granted.
     Grant,
-    /// Credit is taken back.
+    /// Credit is revoked.
     Revoke,
     /// Elements are accepted.
     Ack,
     /// An element is refused.
     Nack,
-    /// An element is taken back by its sender.
+    /// An element is withdrawn by its sender.
     Withdraw,
-    /// An element is given back by its receiver.
+    /// An element is returned by its receiver.
     GiveBack,
-    /// What was not sent is taken out.
+    /// Unsent elements are taken from the queue.
     TakeUnsent,
     /// One direction of a stream ends.
     End,
-    /// A stream is broken off.
+    /// A stream is reset.
     Reset,
-    /// Memory is announced.
+    /// A region is announced.
     Region,
-    /// It is taken back.
+    /// A region is withdrawn.
     Unregion,
-    /// A block of it is given back.
+    /// A block of a region is released.
     Release,
-    /// Something is asked.
+    /// A request is sent.
     Request,
-    /// It is answered.
+    /// A request is answered.
     Reply,
-    /// The answer is not wanted any more.
+    /// A request is cancelled.
     Cancel,
-    /// News.
+    /// A notice is sent.
     Notice,
-    /// Bytes that came stay in memory.
+    /// Arrived bytes are held in memory.
     Hold,
-    /// They do not any more.
+    /// Held bytes are released.
     LetGo,
-    /// Time has passed: pings, and their answers.
+    /// A deadline: pings, and their answers.
     OnDeadline,
-    /// Nothing new is begun.
+    /// The session drains: nothing new begins.
     Drain,
-    /// The session ends.
+    /// The session closes.
     Close,
 }
 
@@ -221,27 +221,27 @@ impl SessionCall {
     }
 }
 
-/// What a session may keep when it is to keep nothing.
+/// What a session may keep when it should keep nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kept {
-    /// Streams that are open.
+    /// Open streams.
     Streams,
-    /// Requests that are open.
+    /// Open requests.
     Requests,
     /// Frames that wait to be sent.
     Frames,
     /// Bytes of elements that wait to be sent.
     QueuedBytes,
-    /// Bytes of elements that came, for which no credit goes back.
+    /// Bytes of arrived elements for which no credit is returned.
     ChargedBytes,
     /// Bytes of credit that neither side has.
     LostCredit,
-    /// Memory of what was given to it to be sent.
+    /// Memory of elements that it was given to send.
     Memory,
 }
 
 impl Kept {
-    /// As findings have it.
+    /// Name in findings.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -259,186 +259,186 @@ impl Kept {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum What {
-    /// An adapter was asked to do something; how it refused, if it did.
+pub enum EventKind {
+    /// An adapter was called about a flow.
     Called {
         /// Which adapter.
-        place: Place,
-        /// What was asked.
+        place: Stage,
+        /// The call.
         call: Call,
-        /// How it refused.
+        /// Its refusal, if any.
         refused: Option<ErrorClass>,
     },
     /// Bytes were offered to an adapter.
     Offered {
         /// Which adapter.
-        place: Place,
+        place: Stage,
         /// The chunk's number.
         sequence: u64,
-        /// Where the first byte stands.
+        /// Offset of the first byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
-        /// Nothing comes behind them.
+        /// The direction ends after them.
         is_final: bool,
     },
-    /// It says that it took so many of them.
+    /// An adapter reported how many bytes of an offer it took.
     Took {
         /// Which adapter.
-        place: Place,
-        /// How many.
+        place: Stage,
+        /// Number of bytes.
         bytes: u64,
     },
-    /// It refused them.
+    /// An adapter refused an offer.
     OfferRefused {
         /// Which adapter.
-        place: Place,
-        /// How.
+        place: Stage,
+        /// The kind of refusal.
         class: ErrorClass,
     },
     /// An adapter put bytes out.
     Out {
         /// Which adapter.
-        place: Place,
+        place: Stage,
         /// The chunk's number.
         sequence: u64,
-        /// Where the first byte stands.
+        /// Offset of the first byte.
         offset: u64,
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
-        /// Nothing comes behind them.
+        /// The direction ends after them.
         is_final: bool,
     },
-    /// It put out more than there was room for: it was not taken.
+    /// An adapter put out more than there was room for: it was refused.
     OutBeyondRoom {
         /// Which adapter.
-        place: Place,
-        /// How many bytes.
+        place: Stage,
+        /// Number of bytes.
         bytes: u64,
-        /// For how many there was room.
+        /// The room, in bytes.
         room: u64,
     },
-    /// It put bytes out on a flow that takes none: that never was, or is over.
+    /// An adapter put out bytes of a flow that takes none: one that never existed, or is over.
     OutOnNoFlow {
         /// Which adapter.
-        place: Place,
-        /// How many bytes.
+        place: Stage,
+        /// Number of bytes.
         bytes: u64,
         /// The state of the flow.
         state: FlowState,
     },
-    /// A byte that was put out is not the one that it has to be.
+    /// An adapter put out a wrong byte.
     OtherByte {
         /// Which adapter put it out.
-        place: Place,
-        /// Where it stands.
+        place: Stage,
+        /// Its offset.
         offset: u64,
     },
-    /// A byte behind this part is not the one that it has to be, and before it all were.
+    /// A byte is wrong behind this part, and was correct in front of it.
     Changed {
-        /// Which part: no adapter is one.
+        /// The part, which is never an adapter.
         part: Part,
-        /// Where it stands.
+        /// Its offset.
         offset: u64,
     },
     /// A chunk's number or offset is not the next.
     OutOfPlace {
         /// Which adapter put it out.
-        place: Place,
+        place: Stage,
         /// The number that was expected.
         sequence: u64,
         /// The offset that was expected.
         offset: u64,
     },
-    /// An adapter said something of a flow.
-    Said {
+    /// An adapter reported something about a flow.
+    Signalled {
         /// Which adapter.
-        place: Place,
-        /// What.
-        said: Said,
+        place: Stage,
+        /// The report.
+        said: OutletEvent,
     },
-    /// An adapter holds so many bytes, more than it did before.
+    /// An adapter holds this many bytes, more than before.
     Holds {
         /// Which adapter.
-        place: Place,
-        /// How many.
+        place: Stage,
+        /// Number of bytes.
         bytes: u64,
     },
-    /// A flow got a stream of the session.
+    /// A flow was assigned a stream of the session.
     Stream {
         /// Its number.
         stream: u32,
     },
     /// The stream of a flow ended.
     StreamOver {
-        /// By whom: `true`, by a reset.
+        /// `true`: by a reset.
         is_reset: bool,
         /// The code that came with it.
         code: u16,
     },
-    /// Bytes came across the network.
+    /// Bytes crossed the network.
     Crossed {
-        /// Which way.
+        /// Direction.
         direction: Direction,
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
     },
     /// The target sent bytes.
     Answered {
-        /// How many.
+        /// Number of bytes.
         bytes: u64,
-        /// Nothing comes behind them.
+        /// The direction ends after them.
         is_final: bool,
     },
     /// A session ended by an error: on the client's side, or on the server's.
     SessionError {
         /// On the client's side.
         is_client: bool,
-        /// The code that the other side is told.
+        /// The code that is sent to the other side.
         code: u16,
     },
-    /// A flow has another state.
+    /// A flow entered another state.
     Moved {
-        /// Which.
+        /// The state.
         state: FlowState,
     },
-    /// Something happened that cannot happen to a flow in its state.
+    /// An event that is not allowed in the state of its flow.
     Illegal {
         /// By which adapter.
-        place: Place,
-        /// The state, which stays.
+        place: Stage,
+        /// The state, which does not change.
         state: FlowState,
-        /// What should have happened.
+        /// The event.
         event: FlowEvent,
     },
-    /// The source has bytes, and nothing takes them.
+    /// The source has bytes, and no adapter takes them.
     Stalled,
-    /// It goes on.
+    /// The source continues.
     Resumed,
-    /// A fault struck.
+    /// A fault was injected.
     Fault(FaultKind),
     /// The sink, which took nothing of this flow, takes of it again.
     Unblocked,
-    /// No more faults strike: every flow must end from now on.
-    Calm,
+    /// The faults are cleared: every flow must end from now on.
+    FaultsCleared,
     /// Nothing moves any more, and this flow is not over.
     Stuck {
         /// Its state.
         state: FlowState,
     },
-    /// The run took as many steps as it may: an adapter asks to be polled again and again.
+    /// The run reached its maximum number of steps: an adapter requests polls for ever.
     OutOfSteps,
     /// Every flow is over, and an adapter still holds bytes.
     Left {
         /// Which adapter.
-        place: Place,
-        /// How many.
+        place: Stage,
+        /// Number of bytes.
         bytes: u64,
     },
     /// Every flow is over, nothing happens any more, and an adapter waits for a later time.
     Waits {
         /// Which adapter.
-        place: Place,
+        place: Stage,
     },
     /// Every flow is over, and a session still keeps something.
     SessionKeeps {
@@ -449,24 +449,24 @@ pub enum What {
         /// How much.
         amount: u64,
     },
-    /// A session did something besides carrying flows, or what came of it is wrong.
+    /// A session made a call besides those for flows, or the result of one is wrong.
     SessionCall {
         /// On the client's side.
         is_client: bool,
-        /// Which call it was.
+        /// The call.
         call: SessionCall,
-        /// It is as it has to be.
+        /// The result is correct.
         is_right: bool,
     },
     /// The run is over.
     Finished,
 }
 
-impl What {
-    /// Everything of it, as numbers: the same numbers are the same event.
+impl EventKind {
+    /// All fields as numbers: equal numbers mean equal events.
     #[inline]
     pub(super) fn words(&self) -> [u64; 4] {
-        let place = |place: Place| place as u64;
+        let place = |place: Stage| place as u64;
         match *self {
             Self::Called { place: at, call, refused } => {
                 [1, place(at) << 8 | call as u64, refused.map_or(0, |class| class as u64), 0]
@@ -483,7 +483,7 @@ impl What {
             Self::OutOnNoFlow { place: at, bytes, state } => [7, place(at), bytes, state as u64],
             Self::OtherByte { place: at, offset } => [8, place(at), offset, 0],
             Self::OutOfPlace { place: at, sequence, offset } => [9, place(at), sequence, offset],
-            Self::Said { place: at, said } => [10, place(at), said as u64, 0],
+            Self::Signalled { place: at, said } => [10, place(at), said as u64, 0],
             Self::Holds { place: at, bytes } => [11, place(at), bytes, 0],
             Self::Stream { stream } => [12, stream.into(), 0, 0],
             Self::StreamOver { is_reset, code } => [13, is_reset.into(), code.into(), 0],
@@ -497,7 +497,7 @@ impl What {
             Self::Stalled => [19, 0, 0, 0],
             Self::Resumed => [20, 0, 0, 0],
             Self::Fault(kind) => [21, kind as u64, 0, 0],
-            Self::Calm => [22, 0, 0, 0],
+            Self::FaultsCleared => [22, 0, 0, 0],
             Self::Stuck { state } => [23, state as u64, 0, 0],
             Self::Finished => [24, 0, 0, 0],
             Self::OutOfSteps => [25, 0, 0, 0],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A trace as one number, by which two runs are told to be the same.
+//! A trace as one number, to compare two runs.
 //!
 //! ```text
 //!   event ──► five words ──► Σ word × odd constant ──┐
@@ -7,11 +7,11 @@
 //!   state of the events before ──────────────────────┘
 //! ```
 //!
-//! Two lanes of 64 bits do so, with other constants. The products of an event do not wait for one
-//! another, so an event costs little more than one step of the state. A word that is another makes
-//! each lane another, for an odd factor and each step of a state are bijections; of traces that differ
-//! in more the lanes agree by chance once in 2¹²⁸. It is no cryptographic hash: nobody looks for a
-//! collision here.
+//! Two lanes of 64 bits do this, with different constants. The products of an event are
+//! independent, so an event costs little more than one step of the state. A single changed word
+//! changes each lane, because an odd factor and each step of a state are bijections; for traces
+//! with more differences the lanes agree by chance once in 2¹²⁸. It is not a cryptographic hash: it
+//! need not resist deliberate collisions.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ use crate::pattern::{GOLDEN, mix};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceHash([u64; 2]);
 
-/// SplitMix64's first numbers for the seed 0, made odd: of each lane one for each word.
+/// SplitMix64's first numbers for the seed 0, made odd: for each lane one per word.
 const FACTORS: [[u64; 5]; 2] = [
     [factor(1), factor(2), factor(3), factor(4), factor(5)],
     [factor(6), factor(7), factor(8), factor(9), factor(10)],
@@ -62,7 +62,7 @@ impl TraceHash {
         }
     }
 
-    /// Reads what is shown: 32 digits, small letters among them.
+    /// Parses the displayed form: 32 hexadecimal digits in lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -74,7 +74,7 @@ impl TraceHash {
         Some(Self([word(one)?, word(other)?]))
     }
 
-    /// Two runs as one.
+    /// Combines the hashes of two runs.
     #[must_use]
     pub const fn join(self, next: Self) -> Self {
         let Self([one, other]) = self;
@@ -94,10 +94,10 @@ impl fmt::Display for TraceHash {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::{Call, Place, Said, Trace, What};
+    use super::super::{Call, EventKind, OutletEvent, Stage, Trace};
     use crate::contract::{ErrorClass, FlowId, Tick};
 
-    fn hash(events: &[(u64, u32, What)]) -> super::TraceHash {
+    fn hash(events: &[(u64, u32, EventKind)]) -> super::TraceHash {
         let mut trace = Trace::new(100);
         for (tick, flow, what) in events {
             trace.push(Tick(*tick), FlowId::new(*flow), *what);
@@ -107,25 +107,29 @@ mod tests {
 
     #[test]
     fn every_field_and_the_order_count() {
-        let place = Place::Ingress;
-        let took = |bytes| What::Took { place, bytes };
-        let called = |call| What::Called { place, call, refused: None };
+        let place = Stage::Ingress;
+        let took = |bytes| EventKind::Took { place, bytes };
+        let called = |call| EventKind::Called { place, call, refused: None };
         let mut seen = HashSet::new();
-        let traces: &[&[(u64, u32, What)]] = &[
+        let traces: &[&[(u64, u32, EventKind)]] = &[
             &[],
             &[(0, 1, took(1))],
             &[(1, 1, took(1))],
             &[(0, 2, took(1))],
             &[(0, 1, took(2))],
-            &[(0, 1, What::Took { place: Place::Egress, bytes: 1 })],
-            &[(0, 1, What::Holds { place, bytes: 1 })],
+            &[(0, 1, EventKind::Took { place: Stage::Egress, bytes: 1 })],
+            &[(0, 1, EventKind::Holds { place, bytes: 1 })],
             &[(0, 1, took(1)), (0, 1, took(2))],
             &[(0, 1, took(2)), (0, 1, took(1))],
             &[(0, 1, called(Call::Open))],
             &[(0, 1, called(Call::Reset))],
-            &[(0, 1, What::Called { place, call: Call::Open, refused: Some(ErrorClass::Closed) })],
-            &[(0, 1, What::Said { place, said: Said::Closed })],
-            &[(0, 1, What::Said { place, said: Said::Failed })],
+            &[(
+                0,
+                1,
+                EventKind::Called { place, call: Call::Open, refused: Some(ErrorClass::Closed) },
+            )],
+            &[(0, 1, EventKind::Signalled { place, said: OutletEvent::Closed })],
+            &[(0, 1, EventKind::Signalled { place, said: OutletEvent::Failed })],
         ];
         for trace in traces {
             assert!(seen.insert(hash(trace)), "{trace:?}");
@@ -137,10 +141,10 @@ mod tests {
     fn a_trace_that_is_too_long_is_cut() {
         let mut trace = Trace::new(2);
         for _ in 0..2 {
-            trace.push(Tick(0), FlowId::new(1), What::Stalled);
+            trace.push(Tick(0), FlowId::new(1), EventKind::Stalled);
         }
         assert!(!trace.is_cut());
-        trace.push(Tick(0), FlowId::new(1), What::Stalled);
+        trace.push(Tick(0), FlowId::new(1), EventKind::Stalled);
         assert!(trace.is_cut() && trace.events().len() == 2);
         trace.clear();
         assert!(!trace.is_cut() && trace.events().is_empty() && trace.hash() == hash(&[]));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What happened in a run, without a byte of payload.
+//! The events of a run, without a byte of payload.
 //!
-//! A trace is the only thing that a verdict is made of: rules look at events, never at the run. An
-//! event has numbers and classes; what a flow carried is in it only as "as it should be" or "another
-//! byte than it should be, at this offset".
+//! Verdicts are made from traces alone: rules examine events, never the run. An event has numbers
+//! and classes; of the bytes that a flow carried it contains only "correct" or "wrong from this
+//! offset on".
 //!
 //! | file | holds |
 //! |---|---|
-//! | `event` | what can happen |
-//! | `bucket` | sizes as reports tell them |
+//! | `event` | the events |
+//! | `bucket` | sizes in reports |
 //! | `hash` | the trace as one number |
 
 mod bucket;
@@ -16,13 +16,13 @@ mod event;
 mod hash;
 
 pub use bucket::{ByteBucket, CountBucket};
-pub use event::{Call, Event, FaultKind, Kept, Part, Place, Said, SessionCall, What};
+pub use event::{Call, Event, EventKind, FaultKind, Kept, OutletEvent, Part, SessionCall, Stage};
 pub use hash::TraceHash;
 
 use crate::contract::{FlowId, Tick};
 use crate::world::planted::{self, Planted};
 
-/// What a trace loses that is wrong on purpose.
+/// Index of the event that a trace loses if it is made wrong on purpose.
 const LOST: usize = 5;
 
 /// The events of one run, in order.
@@ -31,30 +31,30 @@ pub struct Trace {
     events: Vec<Event>,
     events_max: usize,
     is_cut: bool,
-    /// How often something happened.
+    /// Number of events, including dropped ones.
     pushed: usize,
-    /// The event of this number is lost, if the trace is wrong on purpose. 0: none is.
+    /// The event with this number is lost, if the trace is made wrong on purpose. 0: none.
     loses: usize,
 }
 
 impl Trace {
-    /// Of so many events at most.
+    /// An empty trace for at most this many events.
     #[must_use]
     pub fn new(events_max: u32) -> Self {
         let loses = if planted::is(Planted::Trace) { LOST } else { 0 };
         Self { events_max: events_max as usize, loses, ..Self::default() }
     }
 
-    /// Begins anew, with the memory of before.
+    /// Removes all events, and keeps the memory.
     pub fn clear(&mut self) {
         self.events.clear();
         self.is_cut = false;
         self.pushed = 0;
     }
 
-    /// Something happened.
+    /// Records an event.
     #[inline]
-    pub fn push(&mut self, tick: Tick, flow: FlowId, what: What) {
+    pub fn push(&mut self, tick: Tick, flow: FlowId, what: EventKind) {
         if self.events.len() >= self.events_max {
             return self.cut();
         }
@@ -65,7 +65,7 @@ impl Trace {
         self.events.push(Event { tick, flow, what });
     }
 
-    /// Everything that happened is in it, up to where it was cut.
+    /// Whether it contains all events up to the cut.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.pushed == self.events.len()
@@ -76,26 +76,25 @@ impl Trace {
         self.is_cut = true;
     }
 
-    /// What happened, in order.
+    /// The events, in order.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// There was more than there may be: the run was broken off.
+    /// Whether the run had more events than allowed, and was aborted.
     #[must_use]
     pub const fn is_cut(&self) -> bool {
         self.is_cut
     }
 
-    /// All events as one number, which takes a few nanoseconds an event each time that it is asked
-    /// for.
+    /// The hash of all events. Takes a few nanoseconds per event at each call.
     #[must_use]
     pub fn hash(&self) -> TraceHash {
         TraceHash::of(&self.events)
     }
 
-    /// What happened to one flow.
+    /// The events of one flow.
     pub fn of_flow(&self, flow: FlowId) -> impl Iterator<Item = &Event> {
         self.events.iter().filter(move |event| event.flow == flow)
     }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Memory that runs share, one after another.
+//! Memory that is reused from run to run.
 //!
-//! A run has flows, two sessions, the network between them, and lines of those who wait. In an
-//! [`Arena`] all that stays where it is: a run allocates nothing but what its adapters do. Each thread
-//! has one for [`world::run`](super::run); who makes very many runs keeps one of their own.
+//! A run has flows, two sessions, the network between them, and wait queues. In an [`Arena`] their
+//! memory stays allocated: a run allocates only what its adapters do. Each thread has one for
+//! [`world::run`](super::run); a caller that makes very many runs keeps its own.
 //!
 //! # Invariants
 //!
-//! 1. A run finds memory there, never content: [`Arena::begin`] brings everything back to where it
-//!    begins, whatever was left there, also by a run that an adapter's panic broke off. So the trace
-//!    of a run does not depend on whether there were others before it, or which.
-//! 2. It keeps no more than the largest run needed, and not the buffers of flows beyond
+//! 1. A run finds memory there, never content: [`Arena::begin`] resets everything to its initial
+//!    state, whatever was left there, even by a run that an adapter's panic aborted. So the trace
+//!    of a run does not depend on earlier runs.
+//! 2. It keeps no more than the largest run needed, and drops the buffers of flows beyond
 //!    [`FLOWS_MAX`].
 
 use std::cell::Cell;
@@ -27,16 +27,16 @@ use crate::choice::Choices;
 use crate::contract::{Calls, EgressAdapter, FlowId, IngressAdapter};
 use crate::trace::Trace;
 
-/// Flows that are kept for the next run.
+/// Flows whose memory is kept for the next run.
 const FLOWS_MAX: usize = 64;
 
 thread_local! {
-    /// That of the runs of this thread before, when none is going on.
+    /// The arena of this thread, while no run uses it.
     static SHARED: Cell<Option<Box<Arena>>> = const { Cell::new(None) };
 }
 
-/// Runs something in this thread's arena. In a run within a run, and behind one that was broken off, it
-/// is a new one.
+/// Runs something in this thread's arena. A nested run, and the first run after an aborted one, get
+/// a new arena.
 pub(super) fn shared(run: impl FnOnce(&mut Arena)) {
     let mut arena = SHARED.try_with(Cell::take).ok().flatten().unwrap_or_default();
     run(&mut arena);
@@ -44,29 +44,29 @@ pub(super) fn shared(run: impl FnOnce(&mut Arena)) {
     let _ends = SHARED.try_with(|shared| shared.set(Some(arena)));
 }
 
-/// Memory that runs share, one after another.
+/// Memory that is reused from run to run.
 pub struct Arena {
     pub(super) flows: Vec<Flow>,
-    /// Those that a run before had, and this one has not.
+    /// Flows of the previous run that this one does not need.
     spare: Vec<Flow>,
     pub(super) client: Session,
     pub(super) server: Session,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
-    /// What an adapter says while it is called.
+    /// Requests of the adapter that is being called.
     pub(super) calls: Calls,
     pub(super) to_offer: Vec<FlowId>,
     pub(super) to_accept: Vec<FlowId>,
     pub(super) to_answer: Vec<FlowId>,
-    /// Flows that have ended, of which nobody has seen to it.
+    /// Flows that have ended, and whose end is not handled yet.
     pub(super) ended: Vec<FlowId>,
-    /// Whose a stream is, by its index: for the client, and for the server.
+    /// The flow of a stream, by stream index: for the client, and for the server.
     pub(super) by_stream: [Vec<FlowId>; 2],
     pub(super) pool: Pool,
-    /// What a source offers.
+    /// Bytes of the current offer.
     pub(super) offered: Vec<u8>,
-    /// Where the sessions of all runs count from: they are told how much later it is. It is no clock,
-    /// for nobody looks at what it says.
+    /// The origin of the sessions' time in all runs: they are given offsets from it. No real time
+    /// passes into a run, because the value itself is never used.
     pub(super) origin: Instant,
 }
 
@@ -77,7 +77,7 @@ impl Default for Arena {
 }
 
 impl Arena {
-    /// Without memory.
+    /// An arena without memory.
     #[must_use]
     pub fn new() -> Self {
         let origin = Instant::now();
@@ -101,7 +101,7 @@ impl Arena {
         }
     }
 
-    /// Runs one setup, as [`world::run`](super::run) does.
+    /// Runs one setup, see [`world::run`](super::run).
     pub fn run(
         &mut self,
         setup: &Setup<'_>,
@@ -121,7 +121,7 @@ impl Arena {
         world.run();
     }
 
-    /// Runs one setup, as [`world::run_with`](super::run_with) does.
+    /// Runs one setup, see [`world::run_with`](super::run_with).
     pub fn run_with(
         &mut self,
         setup: &Setup<'_>,
@@ -136,9 +136,9 @@ impl Arena {
         World { ingress, egress, factory: Some(factory), calls, parts }.run();
     }
 
-    /// Everything is as at the beginning of a run.
+    /// Resets everything to the initial state of a run.
     fn begin(&mut self, setup: &Setup<'_>) {
-        // Every field by its name: none can be forgotten.
+        // Lists every field by name, so that none can be forgotten.
         let Self {
             flows,
             spare,
@@ -197,23 +197,23 @@ impl std::fmt::Debug for Arena {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::carrier::Carrier;
     use crate::config::Config;
     use crate::fault::FaultPlan;
+    use crate::link::Link;
     use crate::source::Source;
     use crate::target::Behaviour;
 
-    /// Lines of those who wait, left as a run leaves them that a panic broke off: what is in them is
-    /// seen by no trace for as long as nobody looks there too early.
+    /// Wait queues as an aborted run leaves them: without the reset, their content would affect the
+    /// next trace only if a task looked there too early.
     #[test]
-    fn a_run_finds_nobody_waiting_who_waited_in_the_run_before() {
+    fn a_run_finds_no_wait_queue_of_the_run_before() {
         let config = Config::default();
         let setup = Setup {
             config: &config,
             plans: Source::SmallBurst.plan(&config, 2),
             behaviour: Behaviour::Echo,
             window_bytes: 1024,
-            carrier: Carrier::Stream,
+            link: Link::Stream,
             faults: FaultPlan::NONE,
         };
         let mut arena = Arena::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements that wait, one behind the other in one buffer.
+//! Elements that wait, one after another in one buffer.
 //!
 //! ```text
 //!   bytes   ┌────────┬─────────┬──────────────┬────┐
@@ -10,9 +10,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Behind `start` stand so many bytes as `lengths` say together.
-//! 2. When one comes, what was taken is no more than what waits, or less than [`TAKEN_BYTES`]: the
-//!    buffer is as long as the window of a flow asks for, not as the flow.
+//! 1. After `start` there are as many bytes as the sum of `lengths`.
+//! 2. When an element arrives, at most as many bytes are taken as wait, or fewer than
+//!    [`TAKEN_BYTES`]: the buffer is bounded by the window of a flow, not by the flow.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(super) struct Elements {
     lengths: VecDeque<usize>,
 }
 
-/// Bytes that are looked at, an element or others, and those around them.
+/// Bytes that are lent out, and the bytes around them.
 #[derive(Debug)]
 pub(super) struct Lent {
     bytes: Vec<u8>,
@@ -59,7 +59,7 @@ impl Elements {
         self.lengths.len()
     }
 
-    /// None waits any more. The memory stays.
+    /// Removes all elements. The memory stays.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.lengths.clear();
@@ -75,21 +75,21 @@ impl Elements {
         self.lengths.push_back(element.len());
     }
 
-    /// The one that has waited the longest.
+    /// The oldest element.
     pub(super) fn front(&self) -> Option<&[u8]> {
         let length = *self.lengths.front()?;
         self.bytes.get(self.start..)?.get(..length)
     }
 
-    /// The first one without so many bytes of it, which can be read while the rest of the world is
-    /// changed. Until it is [taken back](Self::take_back) none comes and none goes.
+    /// The oldest element without its first `part` bytes, for reading while the rest of the world
+    /// is changed. Until it is [taken back](Self::take_back) no element is added or removed.
     pub(super) fn lend(&mut self, part: usize) -> Lent {
         let length = self.lengths.front().copied().unwrap_or(0);
         let (from, to) = (self.start + part.min(length), self.start + length);
         Lent::new(std::mem::take(&mut self.bytes), from..to)
     }
 
-    /// What was lent; if all were dropped meanwhile, the memory of it.
+    /// Takes back what was lent; if all elements were dropped meanwhile, only the memory.
     pub(super) fn take_back(&mut self, lent: Lent) {
         self.bytes = lent.bytes;
         if self.lengths.is_empty() {
@@ -97,7 +97,7 @@ impl Elements {
         }
     }
 
-    /// The one that has waited the longest waits no more. True: there was one.
+    /// Removes the oldest element. True: there was one.
     pub(super) fn pop(&mut self) -> bool {
         let Some(length) = self.lengths.pop_front() else { return false };
         self.start += length;
@@ -108,12 +108,12 @@ impl Elements {
     }
 }
 
-/// Bytes that a session keeps until it has sent them, cut from one buffer after another, each of
-/// which is used again when nothing of it is kept any more.
+/// Bytes that a session keeps until it has sent them, cut from one buffer after another. A buffer
+/// is reused when nothing of it is kept any more.
 #[derive(Debug)]
 pub(super) struct Pool(BytesMut);
 
-/// Bytes of a buffer, unless one element needs more.
+/// Size of a buffer in bytes, unless one element needs more.
 const POOL_BYTES: usize = 16 << 10;
 
 impl Default for Pool {
@@ -123,12 +123,12 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// Everything that was cut has been let go.
+    /// Everything that was cut has been dropped.
     pub(super) fn renew(&mut self) {
         self.0.reserve(POOL_BYTES);
     }
 
-    /// Nothing is kept of what was cut from the last buffer.
+    /// Whether nothing is kept of the current buffer.
     pub(super) fn is_back(&mut self) -> bool {
         self.0.try_reclaim(POOL_BYTES)
     }
@@ -138,7 +138,7 @@ impl Pool {
         self.0.split().freeze()
     }
 
-    /// An element of so many bytes, which are written by `fill`.
+    /// An element of `bytes` bytes, written by `fill`.
     pub(super) fn filled(&mut self, bytes: usize, fill: impl FnOnce(&mut [u8])) -> Bytes {
         self.0.resize(bytes, 0);
         fill(&mut self.0);

@@ -1,53 +1,52 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Faults, as far as they are the world's: what is done to flows, adapters, sink and time. What is
-//! done to the network is the carrier's.
+//! Faults of flows, adapters, sink and time. Faults of the network are in `link`.
 //!
-//! Some strike where something happens that they change: a poll that finds less room, an offer of a
-//! part, a jump while time passes. The others may strike before each task, so at any point of a
-//! flow's life.
+//! Some faults are injected where the thing that they change happens: a poll that finds less room,
+//! an offer of a part, a jump while time passes. The others may be injected before each task, and
+//! so at any point of a flow's life.
 
 use std::ops::{Deref, DerefMut};
 
 use becket_wire::Session;
 use bytes::Bytes;
 
-use super::near::RESET;
+use super::client_side::RESET;
 use super::{Parts, RUN, World};
 use crate::contract::{Cause, EgressAdapter, FlowId, IngressAdapter, Tick};
-use crate::fault::{BLOCKED_MS_MAX, CALM_MS};
+use crate::fault::{BLOCKED_MS_MAX, CLEARED_MS_MAX};
 use crate::target::Ending;
-use crate::trace::{Call, FaultKind, Place, What};
+use crate::trace::{Call, EventKind, FaultKind, Stage};
 
-/// What may strike before a task does so once in so many times; what changes something that happens
-/// anyway, more often.
+/// Chance of a fault before a task: one in this many. Faults that change something that happens
+/// anyway are more frequent.
 const ONCE_IN_TASKS: u32 = 32;
 const ONCE_IN_CHANCES: u32 = 6;
-/// The egress adapter took bytes of a flow: once in so many times it is blocked from there on. Often
-/// enough that a flow of few chunks is too, and seldom enough that not always the first one is.
+/// Chance that the sink blocks a flow when the egress adapter took bytes of it: one in this many.
+/// Frequent enough for flows of few chunks, and rare enough that it is not always the first flow.
 const ONCE_IN_BLOCKS: u32 = 3;
-/// What lasts does so for so many ticks at most.
+/// Longest duration of a lasting fault, in ticks.
 const LASTS_MS_MAX: u32 = 32;
 const JUMP_MS_MAX: u32 = 500;
-/// A greedy sink asks so often.
+/// Number of polls by a greedy sink.
 const GREEDY_POLLS: u32 = 32;
-/// And has room for so many of the longest chunks.
+/// Room of a greedy sink, in chunks of maximum length.
 const GREEDY_CHUNKS: usize = 4;
-/// A sink that takes little takes at least so many bytes a tick; also the least shrunken room.
+/// Minimum number of bytes per tick that a slow sink takes; also the minimum of reduced room.
 const FEW_BYTES: u32 = 64;
 
-/// What lasts for a while.
+/// The faults that last for a while.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lasting {
     until: Tick,
-    /// Room of the poll that is under way.
+    /// Room of the current poll.
     once: usize,
     /// Room of every poll.
     shrunk: usize,
-    /// Bytes that the sink takes in a tick, and still takes in this one.
+    /// Bytes that the sink takes per tick, and the rest for this tick.
     slow: Option<(usize, usize)>,
-    /// So often the sink asks again.
+    /// Polls that the greedy sink still makes.
     greedy: u32,
-    /// The sink takes nothing of this flow, and not beyond this tick.
+    /// The flow of which the sink takes nothing, and until when.
     blocked: Option<(FlowId, Tick)>,
 }
 
@@ -59,11 +58,11 @@ impl Default for Lasting {
 }
 
 impl Lasting {
-    /// What is left of some room for a flow.
+    /// The room of a flow that the faults leave.
     #[inline]
-    pub(super) fn room(&self, place: Place, flow: FlowId, room: usize) -> usize {
+    pub(super) fn room(&self, place: Stage, flow: FlowId, room: usize) -> usize {
         let room = room.min(self.once).min(self.shrunk);
-        if place == Place::Ingress || room == 0 {
+        if place == Stage::Ingress || room == 0 {
             return room;
         }
         if self.blocked.is_some_and(|(blocked, _)| blocked == flow) {
@@ -73,7 +72,7 @@ impl Lasting {
         self.slow.map_or(room, |(_, left)| room.min(left))
     }
 
-    /// The sink took so many.
+    /// The sink took this many bytes.
     #[inline]
     pub(super) fn took(&mut self, bytes: usize) {
         if let Some((_, left)) = &mut self.slow {
@@ -86,7 +85,7 @@ impl Lasting {
     }
 }
 
-/// An adapter: one that was lent, or one that was made in its place.
+/// An adapter: a borrowed one, or a replacement after a crash.
 pub(super) enum Slot<'a, T: ?Sized> {
     Lent(&'a mut T),
     Made(Box<T>),
@@ -114,18 +113,18 @@ impl<T: ?Sized> DerefMut for Slot<'_, T> {
     }
 }
 
-/// Makes a pair of adapters, as often as it is asked.
+/// Creates a pair of adapters; called repeatedly.
 pub type Factory<'a> = &'a dyn Fn() -> (Box<dyn IngressAdapter>, Box<dyn EgressAdapter>);
 
 impl World<'_> {
-    /// Faults have their chance, before a task is taken; and it is seen to that they end.
+    /// Injects faults before a task is taken, and ends those that are over.
     #[cold]
     #[inline(never)]
-    pub(super) fn strike(&mut self) {
+    pub(super) fn inject(&mut self) {
         let parts = &mut self.parts;
         let lasting = &mut parts.lasting;
-        if parts.strikes.is_spent(parts.now) && lasting.is_over(parts.now) {
-            return self.calm();
+        if parts.injector.is_spent(parts.now) && lasting.is_over(parts.now) {
+            return self.clear();
         }
         let [_, egress] = &mut parts.wants_poll;
         if lasting.greedy > 0 && !*egress {
@@ -153,8 +152,8 @@ impl World<'_> {
         self.see_to_ended();
     }
 
-    /// By its source, or by its target, whatever was to come. Neither knows of the other: the other
-    /// direction goes on.
+    /// Half-closes by its source, or by its target, whatever was to come. The other direction
+    /// continues.
     fn half_close(&mut self, flow: FlowId) {
         let parts = &mut self.parts;
         let ends_in_order = parts.setup.behaviour.ends_in_order();
@@ -163,7 +162,7 @@ impl World<'_> {
         if let Some(stream) = known.target.stream.filter(|_| is_by_target && !known.target.is_done)
         {
             known.target.is_done = true;
-            // What it has not given back keeps its credit no longer.
+            // What was not returned keeps no credit any more.
             while let Some(bytes) = known.target.echoes.front().map(<[u8]>::len) {
                 known.target.echoes.pop();
                 // Refused: the stream is over.
@@ -172,12 +171,12 @@ impl World<'_> {
             return parts.end_answer(flow, stream, Ending::Final);
         }
         known.source.is_done = true;
-        if !self.ask(Place::Ingress, Call::HalfClose, flow) {
+        if !self.ask(Stage::Ingress, Call::HalfClose, flow) {
             self.parts.break_off(flow, Cause::Error);
         }
     }
 
-    /// By its source, or by its target.
+    /// Resets by its source, or by its target.
     fn reset(&mut self, flow: FlowId) {
         let parts = &mut self.parts;
         let is_by_target = parts.choices.below(2) == 1;
@@ -194,18 +193,18 @@ impl World<'_> {
         }
         known.source.is_done = true;
         known.broken_by_source = true;
-        if !self.ask(Place::Ingress, Call::Reset, flow) {
+        if !self.ask(Stage::Ingress, Call::Reset, flow) {
             self.parts.break_off(flow, Cause::Reset);
         }
     }
 
-    /// By the runtime, or by its source, which does not wait for what the adapter says of it.
+    /// Cancels by the runtime, or by its source, which does not wait for the adapter.
     fn cancel(&mut self, flow: FlowId) {
         let is_by_source = self.parts.choices.below(2) == 1;
         let Some(known) = self.parts.flow(flow) else { return };
         known.source.is_done = true;
         if is_by_source && known.is_open {
-            self.ask(Place::Ingress, Call::Reset, flow);
+            self.ask(Stage::Ingress, Call::Reset, flow);
         }
         self.parts.break_off(flow, Cause::Reset);
     }
@@ -232,17 +231,17 @@ impl World<'_> {
         }
         if self.factory.is_some() && parts.strikes_at(FaultKind::Crash, None, ONCE_IN_TASKS) {
             let is_ingress = parts.choices.below(2) == 0;
-            self.crash(if is_ingress { Place::Ingress } else { Place::Egress });
+            self.crash(if is_ingress { Stage::Ingress } else { Stage::Egress });
         }
     }
 
-    /// An adapter is thrown away, and another is made. Of flows that were open the new one knows
-    /// nothing: they have failed.
-    fn crash(&mut self, place: Place) {
+    /// Drops an adapter and creates another one, which does not know the open flows: they have
+    /// failed.
+    fn crash(&mut self, place: Stage) {
         let Some(factory) = self.factory else { return };
         let (ingress, egress) = factory();
         match place {
-            Place::Ingress => self.ingress = Slot::Made(ingress),
+            Stage::Ingress => self.ingress = Slot::Made(ingress),
             _ => self.egress = Slot::Made(egress),
         }
         let parts = &mut self.parts;
@@ -259,39 +258,40 @@ impl World<'_> {
             if let Some(lost) = flow.lost.get_mut(at) {
                 *lost = true;
             }
-            // The sink sees who told it of flows go away.
-            flow.sink_knows |= place == Place::Egress;
+            // The sink notices that the adapter is gone.
+            flow.sink_knows |= place == Stage::Egress;
             parts.break_off(id, Cause::Error);
         }
         self.see_to_ended();
     }
 
-    /// Nothing moves, and faults could still strike: they do not any more. False: it was calm.
+    /// Nothing moves while faults are still possible: clears them. False: they were cleared before.
     #[cold]
     #[inline(never)]
-    pub(super) fn calms(&mut self) -> bool {
-        let calms = !self.parts.strikes.is_calm();
-        if calms {
-            self.calm();
+    pub(super) fn clears(&mut self) -> bool {
+        let clears = !self.parts.injector.is_cleared();
+        if clears {
+            self.clear();
         }
-        calms
+        clears
     }
 
-    /// From here on everything is as it should be, and every flow has to end.
-    fn calm(&mut self) {
+    /// Clears the faults: from here on every flow must end.
+    fn clear(&mut self) {
         let parts = &mut self.parts;
         parts.unblock();
-        parts.strikes.calm();
-        parts.say(RUN, What::Calm);
-        parts.ends_by = Some(parts.now.after(CALM_MS));
+        parts.injector.clear();
+        parts.say(RUN, EventKind::FaultsCleared);
+        parts.ends_by = Some(parts.now.after(CLEARED_MS_MAX));
         let was = std::mem::take(&mut parts.lasting);
         if was.shrunk != usize::MAX || was.slow.is_some() {
-            // There is more room. Nobody else is polled: who forgot to ask for it shows.
+            // There is more room, so both adapters are polled once. If one forgot to request a
+            // poll, its flows stay stuck.
             parts.wants_poll = [true; 2];
         }
     }
 
-    /// Before a poll: it may find less room.
+    /// Before a poll: may reduce the room.
     #[cold]
     #[inline(never)]
     pub(super) fn narrow(&mut self) {
@@ -303,8 +303,8 @@ impl World<'_> {
         }
     }
 
-    /// Behind a poll: if there was less room, there is as much as before.
-    pub(super) fn widen(&mut self, place: Place) {
+    /// After a poll: restores the room.
+    pub(super) fn widen(&mut self, place: Stage) {
         let parts = &mut self.parts;
         if std::mem::replace(&mut parts.lasting.once, usize::MAX) != usize::MAX
             && let Some(wants) = parts.wants_poll.get_mut(place as usize)
@@ -319,25 +319,25 @@ impl Parts<'_> {
     #[inline(never)]
     fn strikes_at(&mut self, kind: FaultKind, flow: Option<FlowId>, once_in: u32) -> bool {
         let to = (&mut *self.choices, &mut *self.trace);
-        self.strikes.strike(kind, flow, once_in, self.now, to)
+        self.injector.inject(kind, flow, once_in, self.now, to)
     }
 
-    /// How much is given of so many bytes that are there: all, but for a fault.
+    /// How many of these bytes are passed on: all, without a fault.
     #[inline]
     pub(super) fn part_of(&mut self, flow: FlowId, bytes: u64) -> u64 {
-        if self.strikes.is_calm() { bytes } else { self.part_struck(flow, bytes) }
+        if self.injector.is_cleared() { bytes } else { self.part_injected(flow, bytes) }
     }
 
     #[cold]
     #[inline(never)]
-    fn part_struck(&mut self, flow: FlowId, bytes: u64) -> u64 {
+    fn part_injected(&mut self, flow: FlowId, bytes: u64) -> u64 {
         if bytes < 2 || !self.strikes_at(FaultKind::PartialRead, Some(flow), ONCE_IN_CHANCES) {
             return bytes;
         }
         1 + u64::from(self.choices.below(u32::try_from(bytes - 1).unwrap_or(u32::MAX)))
     }
 
-    /// How far time goes beyond where it would.
+    /// How far time jumps ahead.
     pub(super) fn jump(&mut self) -> u64 {
         if !self.strikes_at(FaultKind::ClockJump, None, ONCE_IN_CHANCES) {
             return 0;
@@ -345,11 +345,11 @@ impl Parts<'_> {
         1 + u64::from(self.choices.below(JUMP_MS_MAX))
     }
 
-    /// The egress adapter took bytes of a flow: from here on the sink may take none of them, if there
-    /// are others that can go on.
+    /// After the egress adapter took bytes of a flow: the sink may block the flow from here on, if
+    /// others can continue.
     #[inline]
     pub(super) fn may_block(&mut self, flow: FlowId) {
-        if !self.strikes.is_calm() {
+        if !self.injector.is_cleared() {
             self.block(flow);
         }
     }
@@ -357,7 +357,7 @@ impl Parts<'_> {
     #[cold]
     #[inline(never)]
     fn block(&mut self, id: FlowId) {
-        let may = self.strikes.may(FaultKind::BlockedConsumer, self.now)
+        let may = self.injector.may(FaultKind::BlockedConsumer, self.now)
             && self.lasting.blocked.is_none()
             && self.others_go_on(id)
             && self.known(id).is_some_and(|flow| !flow.life.state().is_over());
@@ -366,15 +366,15 @@ impl Parts<'_> {
         }
     }
 
-    /// Another flow has not ended everywhere, and does not wait for the number of this one.
+    /// Whether another flow has not ended everywhere, and does not wait for the number of this one.
     fn others_go_on(&self, id: FlowId) -> bool {
         let number = self.numbers.seen(id);
-        // Those that come last are mostly the last to end.
+        // The last ones mostly end last.
         let mut others = self.flows.iter().rev().filter(|flow| !flow.is_settled());
         others.any(|flow| self.numbers.seen(flow.id) != number)
     }
 
-    /// If the sink has taken nothing of a flow for long enough, it takes of it again.
+    /// Unblocks a flow when its time is over.
     #[inline]
     pub(super) fn may_unblock(&mut self) {
         if let Some((id, until)) = self.lasting.blocked {
@@ -387,7 +387,7 @@ impl Parts<'_> {
 
     fn unblock(&mut self) {
         if let Some((id, _)) = self.lasting.blocked.take() {
-            self.say(id, What::Unblocked);
+            self.say(id, EventKind::Unblocked);
             let [_, egress] = &mut self.wants_poll;
             *egress = true;
         }
@@ -402,9 +402,9 @@ impl Parts<'_> {
         self.lasting.until = self.lasting.until.max(self.now.after(ms));
     }
 
-    /// A flow that this kind can strike, if it may at this moment.
+    /// A flow that this kind can affect, if it may be injected now.
     fn any_flow(&mut self, kind: FaultKind) -> Option<FlowId> {
-        if !self.strikes.may(kind, self.now) {
+        if !self.injector.may(kind, self.now) {
             return None;
         }
         let can: Vec<_> = self
@@ -417,7 +417,7 @@ impl Parts<'_> {
                         FaultKind::Cancel => true,
                         FaultKind::Reset => flow.is_open && !flow.broken_by_source,
                         _ if flow.source.is_done => false,
-                        // Behind its last chunk it would end anyway.
+                        // After its last chunk it would end anyway.
                         _ => flow.is_open && flow.source.chunk < plan.chunks.len(),
                     }
             })
@@ -426,7 +426,7 @@ impl Parts<'_> {
         can.get(self.choices.below(can.len() as u32) as usize).copied()
     }
 
-    /// Time has passed: what the sink takes in a tick it takes again.
+    /// Time has passed: the sink has its bytes per tick again.
     pub(super) fn refill(&mut self) {
         if let Some((each, left)) = &mut self.lasting.slow {
             *left = *each;
@@ -435,8 +435,8 @@ impl Parts<'_> {
         }
     }
 
-    /// When something is due because of faults: the sink takes more, or a session wants to know
-    /// whether the other one is there. Without faults nobody is silent.
+    /// When something is due because of faults: the sink takes more, or a session checks that its
+    /// peer is alive. Without faults no session is silent that long.
     pub(super) fn fault_due(&self) -> Option<Tick> {
         if self.setup.faults.is_none() || self.flows.iter().all(super::Flow::is_settled) {
             return None;
@@ -452,7 +452,7 @@ impl Parts<'_> {
         Some(Tick(after.as_millis() as u64))
     }
 
-    /// Sessions whose deadline has come look after one another.
+    /// Handles the deadlines of the sessions.
     pub(super) fn see_to_deadlines(&mut self) {
         if self.setup.faults.is_none() {
             return;

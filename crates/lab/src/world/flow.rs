@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is known of one flow, on all sides.
+//! The state of one flow, on all sides.
 
 use becket_wire::StreamId;
 
 use super::elements::{Elements, Lent};
 use super::probe::Probed;
-use crate::contract::{Cause, FlowId, Hidden, Lifecycle, Tick};
+use crate::contract::{Cause, FlowId, Lifecycle, Secret, Tick};
 use crate::pattern::{self, Direction, Pattern};
 use crate::source::FlowPlan;
 use crate::target::Answer;
 
-/// What is to be done about a flow that ended.
+/// How the end of a flow is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Both adapters forget it: it ended in order.
+    /// It ended in order: both adapters remove it.
     CloseBoth,
-    /// It was broken off: the ingress adapter forgets it, the sink is told.
+    /// It was reset: the ingress adapter removes it, and the sink is notified.
     TellSink,
 }
 
-/// Where a source is in its plan.
+/// The progress of a source in its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sent {
-    /// The chunk that is next.
+    /// Index of the next chunk.
     pub(super) chunk: usize,
     /// Bytes of it that were taken.
     pub(super) part: u64,
-    /// Bytes that were taken of all.
+    /// Bytes that were taken in total.
     pub(super) offset: u64,
-    /// Everything was given, and the end.
+    /// Everything was taken, including the end.
     pub(super) is_done: bool,
 }
 
-/// What is expected next of those who put bytes out.
+/// The expected next output at a boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) sequence: u64,
     pub(super) offset: u64,
-    /// Its end came.
+    /// The end was put out.
     pub(super) is_over: bool,
 }
 
@@ -47,11 +47,11 @@ impl Default for Expected {
     }
 }
 
-/// So many bytes of a flow from its beginning on are kept as they have to be, each way.
+/// Number of bytes at the start of a flow that are kept, per direction.
 const KNOWN_BYTES_MAX: usize = 4 << 10;
 
-/// The bytes that a flow carries one way. They are looked at several times; the first ones are worked
-/// out once.
+/// The bytes that a flow carries in one direction. They are compared several times; the first ones
+/// are computed once.
 #[derive(Debug)]
 pub(super) struct Carried {
     pattern: Pattern,
@@ -63,41 +63,40 @@ impl Carried {
         Self { pattern: Pattern::new(seed, flow, direction), known: Vec::new() }
     }
 
-    /// Those of another flow, with the memory of these.
+    /// Changes to another flow, and keeps the memory.
     fn renew(&mut self, seed: u64, flow: FlowId, direction: Direction) {
         self.pattern = Pattern::new(seed, flow, direction);
         self.known.clear();
     }
 
-    /// Those of another seed, for a source that is wrong on purpose.
+    /// Changes to the bytes of another seed, for a source that is made wrong.
     pub(super) fn of_other_seed(&mut self, flow: FlowId) {
         self.pattern = Pattern::new(u64::MAX, flow, Direction::Request);
         self.known.clear();
     }
 
-    /// The bytes there, if they are among those that are kept.
+    /// The bytes at this range, if they are kept.
     fn known(&mut self, offset: u64, bytes: usize) -> Option<&[u8]> {
         let from = usize::try_from(offset).ok()?;
         let to = from.checked_add(bytes).filter(|to| *to <= KNOWN_BYTES_MAX)?;
         let before = self.known.len();
         if to > before {
-            // Whole words, so that the next ones begin with one.
+            // Whole words, so that the next range starts at a word.
             self.known.resize(to.next_multiple_of(8), 0);
             self.pattern.fill(before as u64, self.known.get_mut(before..)?);
         }
         self.known.get(from..to)
     }
 
-    /// So many bytes from an offset on, if they are among those that are kept, which can be read
-    /// while the rest of the world is changed. Until they are [taken back](Self::take_back) none are
-    /// looked at.
+    /// The bytes at this range, if they are kept, for reading while the rest of the world is
+    /// changed. Until they are [taken back](Self::take_back) none may be used.
     pub(super) fn lend(&mut self, offset: u64, bytes: usize) -> Option<Lent> {
         self.known(offset, bytes)?;
         let from = usize::try_from(offset).ok()?;
         Some(Lent::new(std::mem::take(&mut self.known), from..from + bytes))
     }
 
-    /// What was lent.
+    /// Takes back what was lent.
     pub(super) fn take_back(&mut self, lent: Lent) {
         self.known = lent.into_bytes();
     }
@@ -110,7 +109,8 @@ impl Carried {
         }
     }
 
-    /// Where `bytes`, which should be those from an offset on, are others. `None`: nowhere.
+    /// Offset of the first difference between `bytes` and the expected bytes from `offset` on.
+    /// `None`: they are equal.
     pub(super) fn mismatch(&mut self, offset: u64, bytes: &[u8]) -> Option<u64> {
         if self.known(offset, bytes.len()) == Some(bytes) {
             return None;
@@ -119,18 +119,18 @@ impl Carried {
     }
 }
 
-/// What the target has of a flow.
+/// The state of a flow at the target.
 #[derive(Debug, Default)]
 pub(super) struct Targeted {
-    /// It knows the flow by this.
+    /// Its stream.
     pub(super) stream: Option<StreamId>,
     pub(super) taken: u64,
-    /// What is to be given back as it came.
+    /// Elements to be echoed.
     pub(super) echoes: Elements,
-    /// The request is over, since then.
+    /// When the request ended.
     pub(super) asked: Option<Tick>,
     pub(super) answer: Option<Answer>,
-    /// Chunks of the answer that were sent, and bytes.
+    /// Chunks of the response that were sent, and bytes.
     pub(super) chunk: usize,
     pub(super) part: u64,
     pub(super) sent: u64,
@@ -138,7 +138,7 @@ pub(super) struct Targeted {
 }
 
 impl Targeted {
-    /// Nothing, with the memory of before.
+    /// Resets the state, and keeps the memory.
     fn renew(&mut self) {
         let Self { stream, taken, echoes, asked, answer, chunk, part, sent, is_done } = self;
         (*stream, *asked, *answer) = (None, None, None);
@@ -151,8 +151,8 @@ impl Targeted {
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) id: FlowId,
-    /// By which whoever opens it has proved who that is.
-    pub(super) key: Hidden,
+    /// The key that authenticates its opener.
+    pub(super) key: Secret,
     pub(super) life: Lifecycle,
     pub(super) stream: Option<StreamId>,
     pub(super) request: Carried,
@@ -161,38 +161,38 @@ pub(super) struct Flow {
     pub(super) is_open: bool,
     pub(super) opens_at: Tick,
     pub(super) source: Sent,
-    /// The ingress adapter took less than it was offered, and has not said that it has room.
+    /// The ingress adapter took less than it was offered, and has reported no room since.
     pub(super) is_stalled: bool,
-    /// In the line of those who offer.
+    /// Queued for an offer.
     pub(super) offers: bool,
-    /// What the ingress adapter put out.
+    /// Output of the ingress adapter.
     pub(super) entered: Expected,
-    /// What came back and was not taken: elements, and how much of the first was.
+    /// Elements that arrived and were not taken, and how much of the first one was.
     pub(super) arrived: Elements,
     pub(super) arrived_part: usize,
-    /// The response is over: nothing comes behind what arrived.
+    /// The response has ended: nothing follows what arrived.
     pub(super) is_answered: bool,
-    /// What was offered to the egress adapter.
+    /// Offers to the egress adapter.
     pub(super) handed: Expected,
     pub(super) egress_is_full: bool,
-    /// In the line of those for whom something came.
+    /// Queued for an offer to the egress adapter.
     pub(super) accepts: bool,
-    /// What the sink has.
+    /// Output at the sink.
     pub(super) sunk: Expected,
-    /// The source broke it off: the ingress adapter says so, unless it cannot.
+    /// The source reset it: the ingress adapter must report that, unless it cannot.
     pub(super) broken_by_source: bool,
-    /// How it was broken off.
+    /// The cause of its reset.
     pub(super) broken: Option<Cause>,
     /// The adapters that knew it and crashed.
     pub(super) lost: [bool; 2],
-    /// It was ended everywhere.
+    /// Its end was handled everywhere.
     pub(super) is_ended: bool,
     /// The sink knows that it is over.
     pub(super) sink_knows: bool,
     pub(super) target: Targeted,
-    /// In the line of those whose target has something.
+    /// Queued for its target.
     pub(super) answers: bool,
-    /// What was seen of its bytes at the boundaries.
+    /// Results of the comparisons at the boundaries.
     pub(super) probed: Probed,
 }
 
@@ -230,9 +230,9 @@ impl Flow {
         }
     }
 
-    /// As a new one, with the memory of before.
+    /// Resets the state to that of a new flow, and keeps the memory.
     pub(super) fn renew(&mut self, seed: u64, plan: &FlowPlan) {
-        // Every field by its name: none can be forgotten.
+        // Lists every field by name, so that none can be forgotten.
         let Self {
             id,
             key,
@@ -287,12 +287,12 @@ impl Flow {
         target.renew();
     }
 
-    /// It is over, and everybody knows.
+    /// It is over on all sides.
     pub(super) const fn is_settled(&self) -> bool {
         self.life.state().is_over() && self.sink_knows && self.is_ended
     }
 
-    /// What is to be done about its end, if it has ended and nobody did.
+    /// How its end must be handled, if it has ended and was not handled yet.
     pub(super) fn ending(&self) -> Option<Ending> {
         if self.is_ended {
             return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is left when every flow is over: nothing may be.
+//! What is kept after every flow is over: it must be nothing.
 
 use becket_wire::Session;
 
@@ -7,35 +7,35 @@ use super::flow::Flow;
 use super::pipe::Pipe;
 use super::{Parts, RUN, World};
 use crate::contract::Tick;
-use crate::trace::{Event, FaultKind, Kept, Place, What};
+use crate::trace::{Event, EventKind, FaultKind, Kept, Stage};
 
 impl World<'_> {
     #[cold]
     #[inline(never)]
     pub(super) fn say_what_is_left(&mut self) {
         let held = [self.ingress.buffered_bytes(), self.egress.buffered_bytes()];
-        for (place, bytes) in [Place::Ingress, Place::Egress].into_iter().zip(held) {
+        for (place, bytes) in [Stage::Ingress, Stage::Egress].into_iter().zip(held) {
             if bytes > 0 {
-                self.parts.say(RUN, What::Left { place, bytes });
+                self.parts.say(RUN, EventKind::Left { place, bytes });
             }
         }
     }
 
-    /// Every flow is over: no adapter waits for anything.
+    /// Every flow is over: records adapters that wait for a later time.
     pub(super) fn say_who_waits(&mut self, deadlines: [Option<Tick>; 2]) {
-        for (place, deadline) in [Place::Ingress, Place::Egress].into_iter().zip(deadlines) {
+        for (place, deadline) in [Stage::Ingress, Stage::Egress].into_iter().zip(deadlines) {
             let said = self.parts.said_waits.get_mut(place as usize);
             let is_news = said.is_some_and(|said| !std::mem::replace(said, deadline.is_some()));
             if is_news && deadline.is_some() {
-                self.parts.say(RUN, What::Waits { place });
+                self.parts.say(RUN, EventKind::Waits { place });
             }
         }
     }
 }
 
 impl Parts<'_> {
-    /// Nothing is under way, and every flow is over: neither session keeps anything, and what credit
-    /// one of them has the other has given.
+    /// Nothing is in flight, and every flow is over: records what a session keeps, and credit that
+    /// neither of them has.
     #[cold]
     #[inline(never)]
     pub(super) fn say_what_sessions_keep(&mut self) {
@@ -44,13 +44,13 @@ impl Parts<'_> {
         if self.is_broken || !is_ready || is_under_way(self.up) || is_under_way(self.down) {
             return;
         }
-        // What a network lost that keeps nothing to send again was missed by neither session yet.
-        let is_drop = |event: &Event| event.what == What::Fault(FaultKind::Drop);
+        // What a link without retransmission lost was not missed by a session yet.
+        let is_drop = |event: &Event| event.what == EventKind::Fault(FaultKind::Drop);
         let may_lose = self.up.may_lose() || self.down.may_lose();
         if may_lose && self.trace.events().iter().any(is_drop) {
             return;
         }
-        // An adapter put out an end that did not come: the stream is open still, and rightly so.
+        // An adapter put out an end that did not arrive: the stream is still open, correctly.
         let is_early =
             |flow: &Flow| flow.stream.is_some() && flow.broken.is_none() && !flow.is_answered;
         if self.flows.iter().any(is_early) {
@@ -74,12 +74,12 @@ impl Parts<'_> {
         });
         for (is_client, kept) in kept {
             for (kept, amount) in kept.into_iter().filter(|(_, amount)| *amount > 0) {
-                self.say(RUN, What::SessionKeeps { is_client, kept, amount });
+                self.say(RUN, EventKind::SessionKeeps { is_client, kept, amount });
             }
         }
         if !self.pool.is_back() {
             let (is_client, kept) = (true, Kept::Memory);
-            self.say(RUN, What::SessionKeeps { is_client, kept, amount: 1 });
+            self.say(RUN, EventKind::SessionKeeps { is_client, kept, amount: 1 });
         }
         self.end_sessions();
     }

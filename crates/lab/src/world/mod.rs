@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One run: a pair of adapters, two sessions, the network between them, and everything around.
+//! One run: a pair of adapters, two sessions, the network between them, sources, targets and the
+//! sink.
 //!
 //! ```text
 //!        Task::Offer      Task::Ingress     Task::ClientSends   Task::Up
@@ -8,44 +9,44 @@
 //!        Task::Egress     Task::Accept      Task::Down          Task::ServerSends
 //! ```
 //!
-//! A run is a sequence of small tasks. Of those for which there is something to do the
-//! [choices](crate::choice) take one; when there is none, time passes until there is. Everything that
-//! happens is written into the [trace](crate::trace).
+//! A run is a sequence of small tasks. The [choices](crate::choice) pick one of those that have
+//! something to do; when there is none, time passes until there is. Every event is recorded in the
+//! [trace](crate::trace).
 //!
 //! | file | holds |
 //! |---|---|
-//! | `ancillary` | what sessions do besides carrying flows |
-//! | `arena` | memory that runs share, one after another |
-//! | `flow` | what is known of one flow, on all sides |
+//! | `ancillary` | session calls besides those for flows |
+//! | `arena` | memory that is reused from run to run |
+//! | `flow` | the state of one flow, on all sides |
 //! | `elements` | bytes that wait |
-//! | `kept` | what is left when every flow is over |
-//! | `near` | the client's side: the boundary between adapters and session |
-//! | `far` | the server's side, and the target |
-//! | `pipe` | the network, one way |
-//! | `fault` | what is done to flows, adapters, sink and time |
+//! | `kept` | what is kept after every flow is over |
+//! | `client_side` | the client's side: the boundary between adapters and session |
+//! | `server_side` | the server's side, and the target |
+//! | `pipe` | one direction of the network |
+//! | `fault` | faults of flows, adapters, sink and time |
 //! | `probe` | bytes compared at every boundary |
-//! | `planted` | parts of the lab that are wrong on purpose |
+//! | `planted` | parts of the lab that are made wrong on purpose |
 //! | `number` | the numbers of flows, as adapters see them |
-//! | `sink` | what the egress adapter gives, checked |
+//! | `sink` | the sink, which checks the output of the egress adapter |
 //!
 //! # Invariants
 //!
-//! 1. A task is only taken when there is something to do, so that a run that goes on makes progress;
-//!    an adapter that asks to be polled again and again is stopped by `steps_max`.
-//! 2. Adapters see nothing of one another, and nothing of the world but their [`Context`].
+//! 1. A task is only picked when it has something to do, so that a run makes progress; an adapter
+//!    that requests polls for ever is stopped by `steps_max`.
+//! 2. Adapters see nothing of each other, and nothing of the world except their [`Context`].
 
 mod ancillary;
 mod arena;
+mod client_side;
 mod elements;
-mod far;
 mod fault;
 mod flow;
 mod kept;
-mod near;
 mod number;
 mod pipe;
 pub(crate) mod planted;
 mod probe;
+mod server_side;
 mod sink;
 
 use std::time::Instant;
@@ -61,73 +62,73 @@ use self::flow::{Expected, Flow};
 use self::number::Numbers;
 use self::pipe::Pipe;
 use self::planted::Planted;
-use crate::carrier::{Carrier, Hazard};
 use crate::choice::{Choices, Random};
 use crate::config::Config;
 use crate::contract::{
     Adapter, AdapterError, Calls, Capability, Chunk, Context, EgressAdapter, FlowEvent, FlowId,
-    Hidden, IngressAdapter, Outlet, Tick,
+    IngressAdapter, Outlet, Secret, Tick,
 };
-use crate::fault::{FaultPlan, Strikes};
+use crate::fault::{FaultPlan, Injector};
+use crate::link::{Hazard, Link};
 use crate::pattern::{self, Direction};
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
-use crate::trace::{Call, Place, Trace, What};
+use crate::trace::{Call, EventKind, Stage, Trace};
 
-/// A call may move so many bytes.
+/// Bytes that a call may move.
 const BUDGET_BYTES: usize = 64 << 10;
-/// Steps for each event that a run may have.
+/// Steps of a run, per event that it may have.
 const STEPS_AN_EVENT: u64 = 16;
-/// The flow number of what happens to the run.
+/// The flow number of events that concern the whole run.
 const RUN: FlowId = FlowId::new(0);
 
-/// What a run is made of, but for the adapters.
+/// The inputs of a run, without the adapters.
 #[derive(Debug)]
 pub struct Setup<'a> {
-    /// Its limits.
+    /// Limits.
     pub config: &'a Config,
-    /// What the sources do.
+    /// Plans of the sources.
     pub plans: Vec<FlowPlan>,
-    /// What the target does.
+    /// Behaviour of the target.
     pub behaviour: Behaviour,
-    /// Bytes of each flow that may be under way to the sink, and to the target.
+    /// Bytes of each flow that may be in flight in each direction.
     pub window_bytes: u64,
-    /// How what the sessions say is carried between them.
-    pub carrier: Carrier,
-    /// What is done to everybody meanwhile.
+    /// The link between the sessions.
+    pub link: Link,
+    /// Faults that are injected.
     pub faults: FaultPlan,
 }
 
-/// Something that can be done next.
+/// A step of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Task {
     /// A source opens a flow, or offers what is due.
     Offer,
     /// The ingress adapter is polled.
     Ingress,
-    /// The client's session puts frames into the network.
+    /// The client's session writes frames to the network.
     ClientSends,
     /// Bytes reach the server.
     Up,
-    /// The target answers.
+    /// The target responds.
     Answer,
-    /// The server's session puts frames into the network.
+    /// The server's session writes frames to the network.
     ServerSends,
     /// Bytes reach the client.
     Down,
-    /// The egress adapter is offered what came.
+    /// The egress adapter is offered what arrived.
     Accept,
     /// The egress adapter is polled.
     Egress,
-    /// A session does something besides carrying flows.
+    /// A session makes a call besides those for flows.
     Ancillary,
 }
 
 impl Task {
-    /// How many there are.
+    /// Number of tasks.
     const ALL: usize = 10;
 
-    /// That of this number, which is its place in this list.
+    /// The task with this number, which is its index in this list.
     #[inline]
     const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
@@ -146,14 +147,14 @@ impl Task {
     }
 }
 
-/// The numbers of the tasks that are in a set, ascending.
+/// The numbers of the tasks of a set, ascending.
 #[derive(Clone, Copy)]
 struct Enabled {
     numbers: [u8; Task::ALL],
     count: u8,
 }
 
-/// Those of each set of tasks. A bit stands for each task, the lowest for the first.
+/// The tasks of each set. A set is a bit mask, with the first task in the lowest bit.
 static ENABLED: [Enabled; 1 << Task::ALL] = {
     let mut all = [Enabled { numbers: [0; Task::ALL], count: 0 }; 1 << Task::ALL];
     let mut rest = all.as_mut_slice();
@@ -187,7 +188,7 @@ impl Enabled {
     }
 }
 
-/// Runs one setup, with the memory of this thread's runs before. What happened is in the trace.
+/// Runs one setup, reusing the memory of this thread's earlier runs. The events are in the trace.
 pub fn run(
     setup: &Setup<'_>,
     adapters: (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
@@ -197,8 +198,8 @@ pub fn run(
     arena::shared(|arena| arena.run(setup, adapters, choices, trace));
 }
 
-/// Runs one setup with adapters from a factory, which makes another when one crashes. Without a
-/// factory none does.
+/// Runs one setup with adapters from a factory, which creates another one after a crash. Without a
+/// factory there are no crashes.
 pub fn run_with(setup: &Setup<'_>, factory: Factory<'_>, choices: &mut Choices, trace: &mut Trace) {
     arena::shared(|arena| arena.run_with(setup, factory, choices, trace));
 }
@@ -207,12 +208,12 @@ struct World<'a> {
     ingress: Slot<'a, dyn IngressAdapter + 'a>,
     egress: Slot<'a, dyn EgressAdapter + 'a>,
     factory: Option<Factory<'a>>,
-    /// What an adapter says while it is called.
+    /// Requests of the adapter that is being called.
     calls: &'a mut Calls,
     parts: Parts<'a>,
 }
 
-/// Everything but the adapters.
+/// Everything except the adapters.
 struct Parts<'a> {
     setup: &'a Setup<'a>,
     choices: &'a mut Choices,
@@ -224,19 +225,19 @@ struct Parts<'a> {
     server: &'a mut Session,
     up: &'a mut Pipe,
     down: &'a mut Pipe,
-    /// Adapters that want to be polled, ingress first.
+    /// Adapters that requested a poll, ingress first.
     wants_poll: [bool; 2],
     random: [Random; 2],
     held: [u64; 2],
-    /// It was said that they wait for a later time, though all flows are over.
+    /// It was recorded that they wait for a later time although all flows are over.
     said_waits: [bool; 2],
     /// Flows whose source may have something to offer.
     to_offer: &'a mut Vec<FlowId>,
-    /// Flows for which something came that the egress adapter has not taken.
+    /// Flows with input that the egress adapter has not taken.
     to_accept: &'a mut Vec<FlowId>,
     /// Flows whose target may have something to send.
     to_answer: &'a mut Vec<FlowId>,
-    /// Flows that have ended, of which nobody has seen to it.
+    /// Flows that have ended, and whose end is not handled yet.
     ended: &'a mut Vec<FlowId>,
     by_stream: &'a mut [Vec<FlowId>; 2],
     pool: &'a mut Pool,
@@ -245,15 +246,15 @@ struct Parts<'a> {
     server_has: bool,
     /// A session ended by an error.
     is_broken: bool,
-    strikes: Strikes,
+    injector: Injector,
     lasting: Lasting,
-    /// Where the sessions count from.
+    /// The origin of the sessions' time.
     origin: Instant,
-    /// What the configuration says that adapters prove who they are by.
-    identity: Hidden,
-    /// Faults are over: by then every flow has to be.
+    /// The secret by which adapters authenticate themselves, from the configuration.
+    identity: Secret,
+    /// When every flow must have ended after the faults were cleared.
     ends_by: Option<Tick>,
-    /// What the sessions do besides, if the target is busy.
+    /// Session calls besides those for flows, if the target is busy.
     ancillary: Option<Box<Ancillary>>,
 }
 
@@ -264,18 +265,18 @@ impl World<'_> {
         self.parts.wake_due();
         while steps < steps_max && !self.parts.trace.is_cut() {
             steps += 1;
-            if !self.parts.strikes.is_calm() {
-                self.strike();
+            if !self.parts.injector.is_cleared() {
+                self.inject();
             }
             match self.parts.choose() {
                 Some(task) => self.take(task),
                 None if self.pass_time() => {}
-                None if self.calms() => {}
+                None if self.clears() => {}
                 None => break,
             }
         }
         if steps >= steps_max {
-            self.parts.say(RUN, What::OutOfSteps);
+            self.parts.say(RUN, EventKind::OutOfSteps);
         }
         if self.parts.flows.iter().all(Flow::is_settled) {
             self.say_what_is_left();
@@ -289,17 +290,17 @@ impl World<'_> {
     fn take(&mut self, task: Task) {
         match task {
             Task::Offer => self.offer(),
-            Task::Ingress => self.poll(Place::Ingress),
-            Task::Egress => self.poll(Place::Egress),
+            Task::Ingress => self.poll(Stage::Ingress),
+            Task::Egress => self.poll(Stage::Egress),
             Task::Accept => self.accept(),
             Task::ClientSends => {
                 self.parts.client_has = false;
-                // What was refused goes when the pipe has room again, which it says.
+                // A refused frame is sent when the pipe reports room.
                 self.parts.client.transmit(self.parts.up);
             }
             Task::ServerSends => {
                 self.parts.server_has = false;
-                // What was refused goes when the pipe has room again, which it says.
+                // A refused frame is sent when the pipe reports room.
                 self.parts.server.transmit(self.parts.down);
             }
             Task::Up => {
@@ -314,17 +315,17 @@ impl World<'_> {
         }
     }
 
-    fn poll(&mut self, place: Place) {
+    fn poll(&mut self, place: Stage) {
         let at = place as usize;
         let Some(wants) = self.parts.wants_poll.get_mut(at) else { return };
         *wants = false;
-        if !self.parts.strikes.is_calm() {
+        if !self.parts.injector.is_cleared() {
             self.narrow();
         }
         let Self { ingress, egress, calls, parts, .. } = self;
         match place {
-            Place::Ingress => parts.call(place, (&mut **ingress, calls), |adapter, cx, parts| {
-                adapter.poll(cx, &mut Outlet::new(&mut near::Boundary(parts)));
+            Stage::Ingress => parts.call(place, (&mut **ingress, calls), |adapter, cx, parts| {
+                adapter.poll(cx, &mut Outlet::new(&mut client_side::Boundary(parts)));
             }),
             _ => parts.call(place, (&mut **egress, calls), |adapter, cx, parts| {
                 adapter.poll(cx, &mut Outlet::new(&mut sink::Sink(parts)));
@@ -334,25 +335,25 @@ impl World<'_> {
         self.see_to_ended();
     }
 
-    /// Has an adapter do something with a flow; true: it did.
-    fn ask(&mut self, place: Place, call: Call, flow: FlowId) -> bool {
+    /// Calls an adapter about a flow; true: it did not refuse.
+    fn ask(&mut self, place: Stage, call: Call, flow: FlowId) -> bool {
         if self.parts.has_lost(place, flow) {
             return false;
         }
         let Self { ingress, egress, calls, parts, .. } = self;
         let asked = (call, flow);
         let result = match place {
-            Place::Ingress => {
+            Stage::Ingress => {
                 parts.call(place, (&mut **ingress, calls), |it, cx, of| do_call(it, cx, of, asked))
             }
             _ => parts.call(place, (&mut **egress, calls), |it, cx, of| do_call(it, cx, of, asked)),
         };
         let refused = result.err().map(|error| error.class());
-        self.parts.say(flow, What::Called { place, call, refused });
+        self.parts.say(flow, EventKind::Called { place, call, refused });
         refused.is_none()
     }
 
-    /// What ended meanwhile is ended everywhere.
+    /// Handles the ends of flows on all sides.
     #[inline]
     fn see_to_ended(&mut self) {
         if !self.parts.ended.is_empty() {
@@ -369,18 +370,18 @@ impl World<'_> {
         while let Some((flow, step)) = self.parts.next_ending() {
             match step {
                 flow::Ending::CloseBoth => {
-                    self.ask(Place::Ingress, Call::Close, flow);
-                    self.ask(Place::Egress, Call::Close, flow);
-                    self.parts.happens(Place::Network, flow, FlowEvent::Close);
+                    self.ask(Stage::Ingress, Call::Close, flow);
+                    self.ask(Stage::Egress, Call::Close, flow);
+                    self.parts.apply(Stage::Network, flow, FlowEvent::Close);
                 }
                 flow::Ending::TellSink => {
-                    self.ask(Place::Ingress, Call::Close, flow);
-                    if !self.ask(Place::Egress, Call::Reset, flow) {
-                        self.ask(Place::Egress, Call::Close, flow);
+                    self.ask(Stage::Ingress, Call::Close, flow);
+                    if !self.ask(Stage::Egress, Call::Reset, flow) {
+                        self.ask(Stage::Egress, Call::Close, flow);
                         let claimed = self.egress.manifest().capabilities;
                         let claims = claimed.has(Capability::FlowReset);
                         if let Some(known) = self.parts.flow(flow).filter(|_| !claims) {
-                            // It never said that it could: its sink hears it from the runtime.
+                            // The adapter never claimed reset: the runtime notifies its sink.
                             known.sink_knows = true;
                         }
                     }
@@ -389,7 +390,7 @@ impl World<'_> {
         }
     }
 
-    /// Time passes until something is due. False: nothing ever is.
+    /// Lets time pass until something is due. False: nothing ever is.
     #[cold]
     #[inline(never)]
     fn pass_time(&mut self) -> bool {
@@ -459,7 +460,7 @@ impl<'a> Parts<'a> {
             client_has: true,
             server_has: false,
             is_broken: false,
-            strikes: Strikes::new(setup.faults),
+            injector: Injector::new(setup.faults),
             lasting: Lasting::default(),
             origin: arena.origin,
             identity: pattern::identity(setup.config.deterministic_seed),
@@ -473,11 +474,11 @@ impl<'a> Parts<'a> {
         (parts, &mut arena.calls)
     }
 
-    /// Calls an adapter, and sees to what it said meanwhile.
+    /// Calls an adapter, and handles its requests.
     #[inline]
     fn call<A: Adapter + ?Sized, R>(
         &mut self,
-        place: Place,
+        place: Stage,
         (adapter, calls): (&mut A, &mut Calls),
         act: impl FnOnce(&mut A, &mut Context<'_>, &mut Self) -> R,
     ) -> R {
@@ -490,8 +491,9 @@ impl<'a> Parts<'a> {
         result
     }
 
-    /// What came of a call besides its result: what the adapter said, and how many bytes it holds.
-    fn was_called(&mut self, place: Place, calls: &mut Calls, random: Random, held: u64) {
+    /// Handles the effects of a call besides its result: the requests of the adapter, and how many
+    /// bytes it holds.
+    fn was_called(&mut self, place: Stage, calls: &mut Calls, random: Random, held: u64) {
         let at = place as usize;
         if let Some(kept) = self.random.get_mut(at) {
             *kept = random;
@@ -504,23 +506,23 @@ impl<'a> Parts<'a> {
         }
         if let Some(before) = self.held.get_mut(at).filter(|before| **before < held) {
             *before = held;
-            self.trace.push(self.now, RUN, What::Holds { place, bytes: held });
+            self.trace.push(self.now, RUN, EventKind::Holds { place, bytes: held });
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn have_room(&mut self, place: Place, calls: &mut Calls) {
+    fn have_room(&mut self, place: Stage, calls: &mut Calls) {
         for seen in calls.with_room.drain(..) {
             self.has_room(place, self.numbers.whose(seen));
         }
     }
 
-    /// One of the tasks for which there is something to do.
+    /// Picks a task that has something to do.
     fn choose(&mut self) -> Option<Task> {
         let [ingress, egress] = self.wants_poll;
         let is_up = !self.is_broken;
-        // In the order of their numbers. All are looked at, so that nothing has to be foreseen.
+        // In the order of their numbers, and evaluated without branches.
         let can = [
             self.client.is_ready() & !self.to_offer.is_empty(),
             ingress,
@@ -541,12 +543,12 @@ impl<'a> Parts<'a> {
         Task::from_number(chosen)
     }
 
-    /// One of the flows in a line, the first if nothing is chosen.
+    /// Picks a flow of a wait queue; by default the first.
     #[inline]
     fn pick(choices: &mut Choices, line: &mut Vec<FlowId>) -> Option<FlowId> {
         let number = |at: usize| line.get(at).map_or(0, |flow: &FlowId| flow.number());
         let chosen = choices.next_flow(line.len(), number);
-        // Those behind it move up. No line is longer than flows may be open at once, and most are
+        // Those after it move up. No queue is longer than the number of open flows, and most are
         // very short.
         let mut picked = line.pop()?;
         for place in line.iter_mut().skip(chosen).rev() {
@@ -565,16 +567,16 @@ impl<'a> Parts<'a> {
         self.flows.get((flow.number() as usize).checked_sub(1)?)
     }
 
-    /// Something of a flow is over: if that was the last, it has ended, and somebody has to see to it.
+    /// A part of a flow has ended: if it was the last one, the end of the flow must be handled.
     fn may_have_ended(&mut self, id: FlowId) {
         if self.known(id).is_some_and(|flow| flow.is_open && flow.ending().is_some()) {
             self.ended.push(id);
         }
     }
 
-    /// A stream is this flow's, for the client or for the server. Streams with an index that was used
-    /// before are told apart by whom they belong to says: nothing more is heard of the ones before.
-    fn is_whose(&mut self, stream: StreamId, flow: FlowId, is_client: bool) {
+    /// Assigns a stream to this flow, for the client or for the server. When a stream index is used
+    /// again, the new flow replaces the old one, of which no more events come.
+    fn set_owner(&mut self, stream: StreamId, flow: FlowId, is_client: bool) {
         let [client, server] = &mut *self.by_stream;
         let (by_stream, at) = (if is_client { client } else { server }, stream.index() as usize);
         if at >= by_stream.len() {
@@ -585,84 +587,84 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// One way of the network, and what may become of what is on it.
+    /// One direction of the network, with the state that decides about its faults.
     fn way(&mut self, is_up: bool) -> (&mut Pipe, Hazard<'_>) {
-        let (now, strikes) = (self.now, &mut self.strikes);
+        let (now, injector) = (self.now, &mut self.injector);
         let (choices, trace) = (&mut *self.choices, &mut *self.trace);
         let pipe = if is_up { &mut *self.up } else { &mut *self.down };
-        (pipe, Hazard { now, strikes, choices, trace })
+        (pipe, Hazard { now, injector, choices, trace })
     }
 
-    /// The adapter that knew this flow crashed.
-    fn has_lost(&self, place: Place, flow: FlowId) -> bool {
+    /// Whether the adapter that knew this flow crashed.
+    fn has_lost(&self, place: Stage, flow: FlowId) -> bool {
         self.known(flow).is_some_and(|flow| flow.lost.get(place as usize) == Some(&true))
     }
 
     #[inline(always)]
-    fn say(&mut self, flow: FlowId, what: What) {
+    fn say(&mut self, flow: FlowId, what: EventKind) {
         self.trace.push(self.now, flow, what);
     }
 
-    /// Bytes were put out where they are taken: whether they are the next.
-    fn put_out(&mut self, place: Place, id: FlowId, chunk: &Chunk, bytes: &[u8]) {
+    /// Checks that output is the next of its flow.
+    fn put_out(&mut self, place: Stage, id: FlowId, chunk: &Chunk, bytes: &[u8]) {
         let Chunk { sequence, offset, is_final, .. } = *chunk;
         let is_echo = self.setup.behaviour.is_echo();
         let count = bytes.len() as u64;
         let Some(flow) = self.flow(id) else { return };
         let (pattern, expected) = match place {
-            Place::Ingress => (&mut flow.request, &mut flow.entered),
+            Stage::Ingress => (&mut flow.request, &mut flow.entered),
             _ if is_echo => (&mut flow.request, &mut flow.sunk),
             _ => (&mut flow.response, &mut flow.sunk),
         };
         let next = *expected;
         expected.sequence += 1;
         expected.offset += count;
-        let is_off = planted::is(Planted::SinkComparison) && place == Place::Egress;
-        let is_beside = planted::is(Planted::SinkOffset) && place == Place::Egress;
+        let is_off = planted::is(Planted::SinkComparison) && place == Stage::Egress;
+        let is_beside = planted::is(Planted::SinkOffset) && place == Stage::Egress;
         let at = next.offset + u64::from(is_beside);
         let other = pattern.mismatch(at, bytes).filter(|_| !is_off);
-        self.say(id, What::Out { place, sequence, offset, bytes: count, is_final });
+        self.say(id, EventKind::Out { place, sequence, offset, bytes: count, is_final });
         if (sequence, offset) != (next.sequence, next.offset) {
             let Expected { sequence, offset, .. } = next;
-            self.say(id, What::OutOfPlace { place, sequence, offset });
+            self.say(id, EventKind::OutOfPlace { place, sequence, offset });
         }
-        if place == Place::Egress && self.probe_sink(id, bytes, other) {
-            // It is the sink that is wrong.
+        if place == Stage::Egress && self.probe_sink(id, bytes, other) {
+            // The sink is wrong, not the adapter.
             return;
         }
         if let Some(offset) = other {
-            self.say(id, What::OtherByte { place, offset });
-            if place == Place::Ingress {
+            self.say(id, EventKind::OtherByte { place, offset });
+            if place == Stage::Ingress {
                 self.is_other(id, Direction::Request);
             }
         }
     }
 
-    /// Something happens to a flow, by somebody.
+    /// Applies an event to a flow's lifecycle.
     #[inline]
-    fn happens(&mut self, place: Place, flow: FlowId, event: FlowEvent) {
-        use crate::contract::Resolved;
+    fn apply(&mut self, place: Stage, flow: FlowId, event: FlowEvent) {
+        use crate::contract::Transition;
         let Some(known) = self.flow(flow) else { return };
-        match known.life.happens(event) {
-            Ok(Resolved::Moved(state)) => self.say(flow, What::Moved { state }),
-            Ok(Resolved::Nothing) => {}
+        match known.life.apply(event) {
+            Ok(Transition::Moved(state)) => self.say(flow, EventKind::Moved { state }),
+            Ok(Transition::Nothing) => {}
             Err(error) => {
                 let (state, event) = (error.state, error.event);
-                self.say(flow, What::Illegal { place, state, event });
+                self.say(flow, EventKind::Illegal { place, state, event });
             }
         }
     }
 
-    /// The end of the run: whoever is not over now never will be.
+    /// The end of the run: records flows that have not ended.
     #[cold]
     #[inline(never)]
     fn finish(&mut self) {
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at).filter(|flow| !flow.is_settled()) else { continue };
             let (id, state) = (flow.id, flow.life.state());
-            self.say(id, What::Stuck { state });
+            self.say(id, EventKind::Stuck { state });
         }
-        self.say(RUN, What::Finished);
+        self.say(RUN, EventKind::Finished);
     }
 }
 
@@ -671,8 +673,7 @@ fn by_id(flows: &mut [Flow], flow: FlowId) -> Option<&mut Flow> {
     flows.get_mut((flow.number() as usize).checked_sub(1)?)
 }
 
-/// The limits of both sessions: those of the run. Who looks often whether the other side is there
-/// sees soon what is wrong.
+/// The limits of both sessions: those of the run. Short ping intervals make errors visible early.
 fn limits(setup: &Setup<'_>) -> Limits {
     let config = setup.config;
     let element_bytes_max = u32::try_from(config.max_chunk_bytes).unwrap_or(u32::MAX);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The numbers of flows, as adapters see them: as many as flows may be open at once, used again and
-//! again.
+//! The numbers of flows as adapters see them: as many as flows may be open at once, used
+//! repeatedly.
 //!
 //! ```text
 //!   flows of the run    1 ── over   2 ── open   3 ── over   (max_flows: 3)
@@ -8,17 +8,18 @@
 //!   adapters see        1               2       3
 //! ```
 //!
-//! A run of no more flows than may be open at once has each under its own number. Of more, those
-//! that share a number come one after another: the next opens when everybody knows that the one
-//! before it is over. The trace has the numbers of the run, so that no two flows are mixed up in it.
+//! In a run with at most as many flows as may be open at once, each has its own number. Otherwise,
+//! flows that share a number come one after another: the next one opens when all sides know that
+//! the previous one is over. The trace has the numbers of the run, so that no two flows are mixed
+//! up in it.
 
 use crate::contract::FlowId;
 
 #[derive(Debug)]
 pub(super) struct Numbers {
-    /// Flows of the run.
+    /// Number of flows of the run.
     flows: u32,
-    /// For each number that adapters see, the flow that has it. Empty: each has its own.
+    /// For each number that adapters see, its current flow. Empty: each flow has its own.
     has: Vec<u32>,
 }
 
@@ -38,30 +39,31 @@ impl Numbers {
         (flow.number() as usize).wrapping_sub(1) % self.has.len().max(1)
     }
 
-    /// Under which number adapters see a flow.
+    /// The number that adapters see for a flow.
     #[inline]
     pub(super) fn seen(&self, flow: FlowId) -> FlowId {
         if self.are_shared() { FlowId::new(self.place(flow) as u32 + 1) } else { flow }
     }
 
-    /// Whose number it is that an adapter says. One that nobody can have is no flow of the run.
+    /// The flow of a number that an adapter uses. An unassigned number gives a flow that is not in
+    /// the run.
     #[inline]
     pub(super) fn whose(&self, seen: FlowId) -> FlowId {
         if !self.are_shared() {
             return seen;
         }
         let at = (seen.number() as usize).wrapping_sub(1);
-        let nobody = || self.flows.saturating_add(seen.number().max(1));
-        FlowId::new(self.has.get(at).copied().unwrap_or_else(nobody))
+        let unassigned = || self.flows.saturating_add(seen.number().max(1));
+        FlowId::new(self.has.get(at).copied().unwrap_or_else(unassigned))
     }
 
-    /// Whether nobody before it has its number.
+    /// Whether its number is free for it.
     #[inline]
     pub(super) fn has_turn(&self, flow: FlowId) -> bool {
         !self.are_shared() || self.has.get(self.place(flow)) == Some(&flow.number())
     }
 
-    /// The flow that has the number at this place gives it away, to the next if there is one.
+    /// The flow with the number at this index gives it to the next one, if there is one.
     fn pass_on(&mut self, at: usize) -> Option<FlowId> {
         let each = self.has.len() as u32;
         let has = self.has.get_mut(at)?;
@@ -72,7 +74,7 @@ impl Numbers {
 }
 
 impl super::Parts<'_> {
-    /// Flows that waited for a number open, if those that had it are over.
+    /// Opens flows that waited for a number, if the previous ones are over.
     pub(super) fn pass_numbers_on(&mut self) {
         for at in 0..self.numbers.has.len() {
             while let Some(has) = self.numbers.has.get(at).copied()
@@ -106,8 +108,8 @@ mod tests {
         });
         assert_eq!((many.pass_on(0), many.pass_on(0)), (Some(FlowId::new(7)), None));
         assert_eq!((many.pass_on(1), many.pass_on(1)), (Some(FlowId::new(5)), None));
-        for nobody in [0, 4, 7, u32::MAX] {
-            assert!(many.whose(FlowId::new(nobody)).number() > 7, "{nobody}");
+        for unassigned in [0, 4, 7, u32::MAX] {
+            assert!(many.whose(FlowId::new(unassigned)).number() > 7, "{unassigned}");
         }
     }
 }

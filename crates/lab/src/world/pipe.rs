@@ -1,91 +1,92 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The network, one way: bytes that were put in and have not come out.
+//! One direction of the network: bytes that were written and not read.
 
 use becket_wire::{DecodeError, Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 
 use super::Setup;
 use super::planted::{self, Planted};
 use super::probe::Frames;
-use crate::carrier::{BrokenLink, Carrier, Hazard, Link};
 use crate::contract::Tick;
+use crate::link::{Broken, Hazard, Link, OneWay};
 
-/// A carrier that is wrong on purpose changes bodies of this length, which are elements.
+/// Length of the bodies that a link changes if it is made wrong, which are elements.
 const SPOILED_BYTES: usize = 32;
-/// So many bytes that were decoded are kept at most.
+/// Number of decoded bytes after which the buffer is compacted.
 const COMPACT_BYTES: usize = 256 << 10;
 
-/// Bytes that are under way. It is as long as the sessions' credit allows.
+/// Bytes in flight, bounded by the sessions' credit.
 ///
-/// A stream's bytes lie here while they are under way; those of other carriers come here from a
-/// [`Link`] when they have arrived.
+/// The bytes of a stream are here while they are in flight; those of other links come here from a
+/// [`OneWay`] when they have arrived.
 #[derive(Debug)]
 pub(super) struct Pipe {
     bytes: Vec<u8>,
-    /// Where those begin that were not decoded.
+    /// Start of the bytes that were not decoded.
     start: usize,
-    /// How far they have come.
+    /// End of the bytes that have arrived.
     arrived: usize,
     decoder: Decoder,
-    link: Option<Box<Link>>,
-    /// Of a stream nothing arrives before.
+    one_way: Option<Box<OneWay>>,
+    /// For a stream: nothing arrives before.
     held_until: Tick,
-    /// What is under way, so that a change is seen.
+    /// Checksums of the frames in flight, to detect changes.
     frames: Frames,
 }
 
 impl Pipe {
-    /// One that carries nothing.
+    /// An empty pipe.
     pub(super) fn new() -> Self {
         let (decoder, frames) = (Decoder::new(0), Frames::default());
         let (bytes, held_until) = (Vec::new(), Tick(0));
-        Self { bytes, start: 0, arrived: 0, decoder, link: None, held_until, frames }
+        Self { bytes, start: 0, arrived: 0, decoder, one_way: None, held_until, frames }
     }
 
-    /// As the setup has it, empty, with the memory of before.
+    /// Empties it for the setup, and keeps the memory.
     pub(super) fn renew(&mut self, setup: &Setup<'_>, frame_body_bytes_max: u32) {
-        let Self { bytes, start, arrived, decoder, link, held_until, frames } = self;
+        let Self { bytes, start, arrived, decoder, one_way, held_until, frames } = self;
         frames.renew(setup.faults.breaks_network());
         bytes.clear();
         (*start, *arrived, *held_until) = (0, 0, Tick(0));
         *decoder = Decoder::new(frame_body_bytes_max);
-        let needs_link = setup.carrier != Carrier::Stream || setup.faults.breaks_network();
-        *link = needs_link.then(|| Box::new(Link::new(setup.carrier)));
+        let needs_envelopes = setup.link != Link::Stream || setup.faults.breaks_network();
+        *one_way = needs_envelopes.then(|| Box::new(OneWay::new(setup.link)));
     }
 
-    /// What is lost on the way is not sent again.
+    /// Whether lost bytes stay lost.
     pub(super) fn may_lose(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.may_lose())
+        self.one_way.as_ref().is_some_and(|one_way| one_way.may_lose())
     }
 
-    /// When something arrives, or goes on.
+    /// When something next arrives, or moves.
     pub(super) fn next_due(&self, now: Tick) -> Option<Tick> {
         if self.arrived < self.bytes.len() {
             return Some(self.held_until.max(now));
         }
-        self.link.as_ref()?.next_due(now)
+        self.one_way.as_ref()?.next_due(now)
     }
 
-    /// Something arrives, or goes on, at this moment.
+    /// Whether something arrives, or moves, at this moment.
     #[inline]
     pub(super) fn is_due(&self, now: Tick) -> bool {
-        match &self.link {
-            // Nothing to be foreseen: both are as random as the run.
+        match &self.one_way {
+            // Evaluated without a branch: both operands are unpredictable.
             None => (self.arrived < self.bytes.len()) & (self.held_until <= now),
             Some(_) => self.next_due(now).is_some_and(|due| due <= now),
         }
     }
 
-    /// A frame that was refused would be taken; said once.
+    /// Whether there is room again after a refusal. Returns true once per refusal.
     pub(super) fn has_room_again(&mut self) -> bool {
-        self.link.as_mut().is_some_and(|link| link.has_room_again())
+        self.one_way.as_mut().is_some_and(|one_way| one_way.has_room_again())
     }
 
-    /// What is due goes on. Of a stream all that is under way arrives, if nothing else is chosen.
-    pub(super) fn carry(&mut self, hazard: &mut Hazard<'_>) -> Result<(), BrokenLink> {
-        if self.link.is_some() {
-            return self.carry_by_link(hazard);
+    /// Moves what is due. For a stream everything in flight arrives, unless the choices decide
+    /// otherwise.
+    pub(super) fn carry(&mut self, hazard: &mut Hazard<'_>) -> Result<(), Broken> {
+        if self.one_way.is_some() {
+            return self.carry_enveloped(hazard);
         }
-        if !hazard.strikes.is_calm()
+        if !hazard.injector.is_cleared()
             && let Some(ms) = hazard.delay().or_else(|| hazard.stall())
         {
             self.held_until = hazard.now.after(ms);
@@ -103,21 +104,21 @@ impl Pipe {
 
     #[cold]
     #[inline(never)]
-    fn carry_by_link(&mut self, hazard: &mut Hazard<'_>) -> Result<(), BrokenLink> {
-        if let Some(link) = &mut self.link {
-            link.carry(hazard, &mut self.bytes)?;
+    fn carry_enveloped(&mut self, hazard: &mut Hazard<'_>) -> Result<(), Broken> {
+        if let Some(one_way) = &mut self.one_way {
+            one_way.carry(hazard, &mut self.bytes)?;
             self.arrived = self.bytes.len();
         }
         Ok(())
     }
 
-    /// The bytes, so that frames in them can be looked at while the rest of the world is changed. Until
-    /// they are [taken back](Self::take_back) nothing is put in and nothing carried.
+    /// The bytes, for decoding frames in them while the rest of the world is changed. Until they
+    /// are [taken back](Self::take_back) nothing is written or moved.
     pub(super) fn lend(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
 
-    /// The next frame in the bytes that were lent, if one has arrived whole.
+    /// The next complete frame in the bytes that were lent.
     #[inline]
     pub(super) fn next<'b>(&mut self, lent: &'b [u8]) -> Result<Option<Frame<'b>>, DecodeError> {
         let arrived = lent.get(self.start..self.arrived).unwrap_or_default();
@@ -130,12 +131,12 @@ impl Pipe {
         Ok(Some(frame))
     }
 
-    /// The carrier changed something.
+    /// The link changed a frame.
     pub(super) const fn is_changed(&self) -> bool {
         self.frames.is_changed()
     }
 
-    /// What was lent.
+    /// Takes back what was lent.
     pub(super) fn take_back(&mut self, lent: Vec<u8>) {
         self.bytes = lent;
         if self.start == self.bytes.len() {
@@ -150,10 +151,10 @@ impl Pipe {
 }
 
 impl Pipe {
-    /// Changes the last byte, if the carrier is wrong on purpose.
+    /// Changes the last byte, if the link is made wrong.
     #[inline]
     fn spoil(&mut self, body_bytes: usize) {
-        if planted::is(Planted::Carrier)
+        if planted::is(Planted::Link)
             && body_bytes >= SPOILED_BYTES
             && let Some(last) = self.bytes.last_mut()
         {
@@ -163,12 +164,12 @@ impl Pipe {
 }
 
 impl Outlet for Pipe {
-    // In place, so that heads are never written field by field and then read as words.
+    // Inlined, so that heads are never written field by field and then read as words.
     #[inline(always)]
     fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
-        if let Some(link) = &mut self.link {
-            // A copy, so that nothing but this needs the head in memory.
-            return put_on(link, &mut self.frames, *head, body);
+        if let Some(one_way) = &mut self.one_way {
+            // A copy, so that the head stays in registers otherwise.
+            return put_on(one_way, &mut self.frames, *head, body);
         }
         let head = head.encode();
         self.frames.put(&head, body);
@@ -183,11 +184,11 @@ impl Outlet for Pipe {
 
 #[cold]
 #[inline(never)]
-fn put_on(link: &mut Link, frames: &mut Frames, head: Head, body: &[u8]) -> Result<(), Full> {
+fn put_on(one_way: &mut OneWay, frames: &mut Frames, head: Head, body: &[u8]) -> Result<(), Full> {
     let (mut frame, head) = (Vec::with_capacity(HEAD_BYTES + body.len()), head.encode());
     frame.extend_from_slice(&head);
     frame.extend_from_slice(body);
-    if !link.put(frame) {
+    if !one_way.put(frame) {
         return Err(Full);
     }
     frames.put(&head, body);

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Faults in the parts of a run that are the lab's own, planted so that a check sees whether it would see
-//! them: see `check::own`.
+//! Faults in the lab's own parts of a run, planted to check that the lab would detect them: see
+//! `check::own`.
 
 use std::cell::Cell;
 
-/// A part that is wrong.
+/// A part that is made wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Planted {
-    /// The source's chunks have the next number but one.
+    /// The source skips a chunk number.
     SourceSequence,
     /// The source offers the bytes of another seed.
     SourceSeed,
-    /// The source's plan is that of another seed.
+    /// The source has the plan of another seed.
     SourcePlan,
-    /// The session puts the bytes of an answer in another order.
+    /// The session reorders the bytes of a response.
     Session,
-    /// The carrier changes a byte.
-    Carrier,
-    /// What waits for the egress adapter is changed.
+    /// The link changes a byte.
+    Link,
+    /// The queue in front of the egress adapter changes a byte.
     Boundary,
     /// The sink is off by one.
     SinkOffset,
@@ -32,13 +32,13 @@ impl Planted {
         1 << self as u16
     }
 
-    /// All of them.
+    /// All parts.
     pub(crate) const ALL: [Self; 9] = [
         Self::SourceSequence,
         Self::SourceSeed,
         Self::SourcePlan,
         Self::Session,
-        Self::Carrier,
+        Self::Link,
         Self::Boundary,
         Self::SinkOffset,
         Self::SinkComparison,
@@ -47,11 +47,11 @@ impl Planted {
 }
 
 thread_local! {
-    /// Those that are wrong, a bit each.
+    /// The parts that are wrong, one bit each.
     static PLANTED: Cell<u16> = const { Cell::new(0) };
 }
 
-/// Does something with one part wrong, besides those that are, in runs of this thread.
+/// Runs `work` with one more part wrong, on this thread.
 pub(crate) fn with<T>(planted: Planted, work: impl FnOnce() -> T) -> T {
     struct Healed(u16);
     impl Drop for Healed {

@@ -2,26 +2,28 @@
 //! Bytes compared at every boundary, so that the part that changed them is named.
 //!
 //! ```text
-//!   source ─► ingress ─► session ═ carrier ═ session ─► target      1 what the source offers
+//!   source ─► ingress ─► session ═══ link ══ session ─► target      1 what the source offers
 //!      1         2          └────── 3 ──────┘              4        2 what the ingress adapter puts out
 //!                                                                   3 what comes out of the session
-//!   sink ◄── egress ◄─ [waits] ◄─ session ═ carrier ═ session ◄─┘   4 what the target answers
+//!   sink ◄── egress ◄─ [waits] ◄─ session ═══ link ══ session ◄─┘   4 what the target answers
 //!    7         6          5         └────── 3 ──────┘               5 what the egress adapter is offered
 //! ```
 //!
 //! Each byte is a function of seed, flow and offset, so a comparison needs no copy of it. The first
-//! boundary at which the bytes of a flow are others names the part before it. Of an adapter that is said
-//! by [`What::OtherByte`]; of every other part by [`What::Changed`], once for each flow and way, and then
-//! no adapter behind it is judged by the bytes.
+//! boundary with a wrong byte of a flow names the part before it. An adapter is named by
+//! [`EventKind::OtherByte`]; every other part by [`EventKind::Changed`], once for each flow and
+//! direction, and then no adapter behind it is judged by the bytes.
 //!
-//! Between the sessions frames are known by a checksum, so that one that the carrier changed is told from
-//! one that a session wrote wrongly. Where the network is to be broken by faults, that is not looked at.
+//! Between the sessions frames are identified by a checksum, so that a frame that the link changed
+//! can be distinguished from one that a session wrote wrongly. If faults may change what the
+//! network carries, this is not checked.
 //!
 //! # Invariants
 //!
-//! 1. How far the sink is, is counted here once more: a sink that is wrong about it is not believed.
-//! 2. What the source offers is compared with what the seed of the configuration says, not with the
-//!    source's own idea of it: its first bytes and its last, of each offer.
+//! 1. The progress of the sink is counted here a second time, so that an error of the sink is
+//!    detected.
+//! 2. The offers of the source are compared with the seed of the configuration, not with the
+//!    source's own state: the first and the last bytes of each offer.
 
 use std::borrow::Cow;
 
@@ -29,34 +31,34 @@ use super::Parts;
 use super::planted::{self, Planted};
 use crate::contract::{Chunk, FlowId};
 use crate::pattern::{Direction, Pattern};
-use crate::trace::{Part, What};
+use crate::trace::{EventKind, Part};
 
-/// Bytes at both ends of an offer that are compared.
+/// Number of bytes at each end of an offer that are compared.
 const ENDS_BYTES: usize = 8;
 
-/// What the boundaries know of a flow.
+/// The state of a flow at the boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Probed {
-    /// Bytes were others already, of the request and of the answer.
+    /// Wrong bytes were seen, in the request and in the response.
     is_other: [bool; 2],
-    /// Bytes of the answer that came out of the session.
+    /// Bytes of the response that came out of the session.
     came: u64,
     /// Bytes that the egress adapter put out.
     sunk: u64,
 }
 
 impl Parts<'_> {
-    /// Bytes of a direction are others, behind this part; said once.
+    /// Records that bytes of a direction are wrong behind this part; once.
     #[cold]
     #[inline(never)]
     fn changed(&mut self, id: FlowId, way: Direction, part: Part, offset: u64) {
         if !self.is_changed(id, way) {
-            self.say(id, What::Changed { part, offset });
+            self.say(id, EventKind::Changed { part, offset });
         }
         self.is_other(id, way);
     }
 
-    /// Bytes are others from here on, whoever changed them.
+    /// Marks a direction as wrong from here on.
     pub(super) fn is_other(&mut self, id: FlowId, way: Direction) {
         let is_echo = self.setup.behaviour.is_echo();
         let Some(flow) = self.flow(id) else { return };
@@ -85,25 +87,25 @@ impl Parts<'_> {
         }
     }
 
-    /// Boundary 3, at the server: whether what came for the target is as it was put in.
+    /// Boundary 3, at the server: whether the bytes for the target are unchanged.
     pub(super) fn probe_request(&mut self, id: FlowId, other: Option<u64>) {
         if let Some(offset) = other {
-            let part = if self.up.is_changed() { Part::Carrier } else { Part::Session };
+            let part = if self.up.is_changed() { Part::Link } else { Part::Session };
             self.changed(id, Direction::Request, part, offset);
         }
     }
 
-    /// Boundary 4: the target answers with this.
+    /// Boundary 4: the target responds with this.
     pub(super) fn probe_answer(&mut self, id: FlowId, offset: u64, bytes: &[u8]) {
         self.probe(id, offset, bytes, Part::Target);
     }
 
-    /// Boundary 3, at the client: this came for the sink.
+    /// Boundary 3, at the client: this arrived for the sink.
     pub(super) fn probe_arrival(&mut self, id: FlowId, bytes: &[u8]) {
         let Some(flow) = self.flow(id) else { return };
         let offset = flow.probed.came;
         flow.probed.came += bytes.len() as u64;
-        let part = if self.down.is_changed() { Part::Carrier } else { Part::Session };
+        let part = if self.down.is_changed() { Part::Link } else { Part::Session };
         self.probe(id, offset, bytes, part);
     }
 
@@ -112,7 +114,7 @@ impl Parts<'_> {
         self.probe(id, offset, bytes, Part::Boundary);
     }
 
-    /// Boundary 6: the egress adapter put this out, and the sink says that a byte is another. True: the
+    /// Boundary 6: the egress adapter put this out, and the sink reports a wrong byte. True: the
     /// sink is wrong.
     pub(super) fn probe_sink(&mut self, id: FlowId, bytes: &[u8], other: Option<u64>) -> bool {
         let Some(flow) = self.flow(id) else { return false };
@@ -134,7 +136,7 @@ impl Parts<'_> {
         }
     }
 
-    /// Where bytes of the answer are others.
+    /// Offset of the first wrong byte of the response.
     fn other(&mut self, id: FlowId, offset: u64, bytes: &[u8]) -> Option<u64> {
         let is_echo = self.setup.behaviour.is_echo();
         let flow = self.flow(id)?;
@@ -143,7 +145,7 @@ impl Parts<'_> {
     }
 }
 
-/// Parts that are wrong on purpose.
+/// Parts that are made wrong on purpose.
 impl Parts<'_> {
     /// A chunk as the source offers it.
     pub(super) fn as_planted(&mut self, mut chunk: Chunk) -> Chunk {
@@ -158,7 +160,7 @@ impl Parts<'_> {
         chunk
     }
 
-    /// This came for the sink, and waits for the egress adapter.
+    /// This arrived for the sink, and waits for the egress adapter.
     pub(super) fn arrives(&mut self, id: FlowId, body: &[u8]) {
         let turned = |is_it| {
             let turn = |body: &[u8]| body.iter().rev().copied().collect::<Vec<_>>();
@@ -173,24 +175,24 @@ impl Parts<'_> {
     }
 }
 
-/// Frames that are under way, by their checksums.
+/// Checksums of the frames in flight.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     under_way: std::collections::VecDeque<u64>,
     is_changed: bool,
-    /// Faults are to change them: nothing is looked at.
+    /// Faults may change frames: nothing is checked.
     is_off: bool,
 }
 
 impl Frames {
-    /// None is under way.
+    /// Removes all frames.
     pub(super) fn renew(&mut self, is_off: bool) {
         let Self { under_way, is_changed, is_off: off } = self;
         under_way.clear();
         (*is_changed, *off) = (false, is_off);
     }
 
-    /// One was put in.
+    /// Records a frame that was written.
     #[inline]
     pub(super) fn put(&mut self, head: &[u8], body: &[u8]) {
         if !self.is_off {
@@ -198,7 +200,7 @@ impl Frames {
         }
     }
 
-    /// One came out. Carriers may let one pass others.
+    /// Records a frame that arrived. Links may reorder frames.
     #[inline]
     pub(super) fn came(&mut self, head: &[u8], body: &[u8]) {
         if self.is_off {
@@ -217,7 +219,7 @@ impl Frames {
         }
     }
 
-    /// One came out that was never put in.
+    /// Whether a frame arrived that was never written.
     pub(super) const fn is_changed(&self) -> bool {
         self.is_changed
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The sink: what the egress adapter gives, checked. It keeps counters and flags, no bytes.
+//! The sink: checks the output of the egress adapter. It keeps counters and flags, no bytes.
 
 use super::Parts;
 use crate::contract::{
     Cause, Chunk, FlowId,
     outlet::{Receiver, Refused},
 };
-use crate::trace::{Place, Said, What};
+use crate::trace::{EventKind, OutletEvent, Stage};
 
-/// Where what the egress adapter puts out goes.
+/// Receives the output of the egress adapter.
 pub(super) struct Sink<'a, 'b>(pub(super) &'a mut Parts<'b>);
 
 impl Sink<'_, '_> {
@@ -26,25 +26,26 @@ impl Receiver for Sink<'_, '_> {
         let flow = self.0.numbers.whose(flow);
         let takes = self.0.known(flow).is_some_and(|flow| flow.is_open && !flow.sink_knows);
         let room = if takes { self.0.setup.config.max_chunk_bytes as usize } else { 0 };
-        self.0.lasting.room(Place::Egress, flow, room)
+        self.0.lasting.room(Stage::Egress, flow, room)
     }
 
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
         let room = self.room(chunk.flow);
         let parts = &mut *self.0;
-        let (place, count) = (Place::Egress, bytes.len() as u64);
+        let (place, count) = (Stage::Egress, bytes.len() as u64);
         let id = parts.numbers.whose(chunk.flow);
         let known = parts.flow(id).map(|flow| {
-            // Behind a reset the sink takes what the adapter had, until it says that it is over.
+            // After a reset the sink takes what the adapter had, until the adapter reports the flow
+            // as over.
             (flow.is_open && !flow.sink_knows, flow.life.state())
         });
         let (takes, state) = known.unwrap_or_default();
         if !takes {
-            parts.say(id, What::OutOnNoFlow { place, bytes: count, state });
+            parts.say(id, EventKind::OutOnNoFlow { place, bytes: count, state });
             return Err(Refused::UnknownFlow);
         }
         if bytes.len() > room {
-            parts.say(id, What::OutBeyondRoom { place, bytes: count, room: room as u64 });
+            parts.say(id, EventKind::OutBeyondRoom { place, bytes: count, room: room as u64 });
             return Err(Refused::NoRoom);
         }
         parts.lasting.took(bytes.len());
@@ -57,22 +58,25 @@ impl Receiver for Sink<'_, '_> {
 
     fn half_closed(&mut self, flow: FlowId) {
         let flow = self.0.numbers.whose(flow);
-        self.0.say(flow, What::Said { place: Place::Egress, said: Said::HalfClosed });
+        self.0.say(
+            flow,
+            EventKind::Signalled { place: Stage::Egress, said: OutletEvent::HalfClosed },
+        );
         self.end(flow);
     }
 
     fn reset(&mut self, flow: FlowId, cause: Cause) {
-        let said = if cause == Cause::Reset { Said::Reset } else { Said::Failed };
+        let said = if cause == Cause::Reset { OutletEvent::Reset } else { OutletEvent::Failed };
         let flow = self.0.numbers.whose(flow);
-        self.0.say(flow, What::Said { place: Place::Egress, said });
+        self.0.say(flow, EventKind::Signalled { place: Stage::Egress, said });
         self.end(flow);
-        // By itself: what is before it is told.
+        // The adapter reset it by itself: the sides before it are notified.
         self.0.break_off(flow, cause);
     }
 
     fn closed(&mut self, flow: FlowId) {
         let flow = self.0.numbers.whose(flow);
-        self.0.say(flow, What::Said { place: Place::Egress, said: Said::Closed });
+        self.0.say(flow, EventKind::Signalled { place: Stage::Egress, said: OutletEvent::Closed });
         self.end(flow);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Behind a bridge, broken things are found by the rule that is about what they do wrong.
+//! Broken things behind a bridge are found by the rule about their defect.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,26 +18,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::bridged;
 
-/// What a pipe does wrong.
+/// The defect of a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     Nothing,
-    /// Now and then who reads is not woken.
+    /// Sometimes the reader is not woken.
     LosesWakes,
-    /// Who waits for room is not woken.
+    /// A writer that waits for room is not woken.
     LosesRoom,
-    /// Who reads is woken by another thread.
+    /// The reader is woken by another thread.
     WakesElsewhere,
-    /// Writes all but the last byte, and says that it wrote all.
+    /// Writes all but the last byte, and reports all of them as written.
     WritesShort,
-    /// Says that it wrote more than there was.
+    /// Reports more bytes as written than there were.
     WritesMore,
     WritesNothing,
-    /// What was not flushed is lost at the end.
+    /// Bytes that were not flushed are lost at the end.
     ForgetsAtEnd,
     /// The end comes when it is empty.
     EndsEarly,
-    /// Who reads does not hear that the writer is gone.
+    /// The reader does not notice that the writer is gone.
     HidesDrop,
     /// Gives a byte twice.
     Repeats,

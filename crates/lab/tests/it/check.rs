@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Checks: healthy pairs pass every gate, the named saboteurs do not, and a report depends on
+//! Checks: healthy pairs pass every gate, the named mutants do not, and a report depends on
 //! neither threads nor time.
 
 use becket_lab::adapters::{HEALTHY, Healthy};
 use becket_lab::check::{self, Make, Mode, Options};
 use becket_lab::gate::Gate;
+use becket_lab::mutant;
 use becket_lab::report::{ProfileReport, Report, json};
-use becket_lab::saboteur;
 use becket_lab::scenario::SCENARIOS;
 
 use crate::long::or_long;
@@ -32,7 +32,7 @@ fn shown(report: &Report) -> String {
                 profile.flow_bytes_max,
                 profile.window_bytes,
                 profile.max_buffered_bytes,
-                profile.carrier,
+                profile.link,
                 profile.faults,
                 profile.scheduler,
             )
@@ -113,7 +113,7 @@ fn in_full_mode_a_healthy_pair_breaks_nothing_and_every_mutant_is_found() {
 }
 
 #[test]
-fn the_named_saboteurs_fail_the_gate_that_is_about_them() {
+fn the_named_mutants_fail_the_gate_that_is_about_them() {
     for (name, gate) in [
         ("ignores_source_backpressure", Gate::Backpressure),
         ("accepts_post_close_write", Gate::FlowLifecycle),
@@ -124,9 +124,9 @@ fn the_named_saboteurs_fail_the_gate_that_is_about_them() {
         ("secret_trace_leak", Gate::TraceHygiene),
         ("padding_only_diversity", Gate::SequenceIntegrity),
     ] {
-        let saboteur = saboteur::of_name(&format!("local_adapter_{name}")).unwrap();
+        let mutant = mutant::of_name(name).unwrap();
         for start_seed in [1, 2, 8].into_iter().take(or_long(1, 3)) {
-            let report = quick(&saboteur.make, start_seed);
+            let report = quick(&mutant.make, start_seed);
             let failed = failed(&report);
             for gate in [gate, Gate::Correctness] {
                 assert!(failed.contains(&gate.name()), "{name} from {start_seed}: {failed:?}");
@@ -150,7 +150,7 @@ fn a_report_depends_on_neither_threads_nor_time() {
     }
     assert_ne!(one, report(1, 8));
     let read: serde_json::Value = serde_json::from_str(&one).unwrap();
-    assert_eq!(read["schema"], "becket-lab-check/1");
+    assert_eq!(read["schema"], "becket-lab-check/2");
     assert_eq!(read["gates"].as_array().unwrap().len(), 10);
 }
 
@@ -170,7 +170,7 @@ fn a_profile_is_repeated_by_its_seed() {
 }
 
 #[test]
-fn who_differs_from_run_to_run_is_nondeterministic() {
+fn an_adapter_that_differs_from_run_to_run_is_nondeterministic() {
     use std::sync::atomic::{AtomicU64, Ordering};
     let made = AtomicU64::new(0);
     let make = move |limits: becket_lab::contract::Limits| {
@@ -184,7 +184,7 @@ fn who_differs_from_run_to_run_is_nondeterministic() {
 }
 
 #[test]
-fn who_panics_fails_every_gate_of_the_runs_and_the_others_go_on() {
+fn a_panic_fails_every_gate_of_the_runs_and_other_runs_go_on() {
     let make = |limits: becket_lab::contract::Limits| -> becket_lab::adapters::Pair {
         assert!(limits.flows_max > 100, "no such adapter");
         (pair("memory").make)(limits)

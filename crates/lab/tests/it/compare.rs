@@ -4,8 +4,8 @@
 use becket_lab::adapters::{HEALTHY, Pair};
 use becket_lab::check::{self, Make, Options};
 use becket_lab::contract::Limits;
+use becket_lab::mutant;
 use becket_lab::report::{Comparison, Direction, Thing, compare, json};
-use becket_lab::saboteur;
 
 fn healthy(limits: Limits) -> Pair {
     (HEALTHY[0].make)(limits)
@@ -23,8 +23,8 @@ fn has(compared: &Comparison, thing: Thing, name: &str, direction: Direction) ->
 
 #[test]
 fn a_report_is_compared_with_a_worse_one_and_back() {
-    let saboteur = saboteur::of_name("local_adapter_duplicates_chunk").unwrap();
-    let (good, bad) = (report(&healthy, 1), report(&saboteur.make, 1));
+    let mutant = mutant::of_name("duplicates_chunk").unwrap();
+    let (good, bad) = (report(&healthy, 1), report(&mutant.make, 1));
 
     let same = compare(&good, &good).unwrap();
     assert_eq!((same.changes.len(), same.exit_code), (0, 0));
@@ -39,7 +39,7 @@ fn a_report_is_compared_with_a_worse_one_and_back() {
     let run = worse.changes.iter().find(|it| it.thing == Thing::Run).unwrap();
     assert_eq!((run.old.as_deref(), run.new.as_deref()), (Some("pass"), Some("fail")));
     let text = worse.to_string();
-    assert!(text.contains("worse  pair: rule INT-04: held → broken\n"), "{text}");
+    assert!(text.contains("worse  pair: rule INT-04: held → violated\n"), "{text}");
 
     let better = compare(&bad, &good).unwrap();
     assert_eq!((better.changes.len(), better.exit_code), (worse.changes.len(), 0));
@@ -67,12 +67,12 @@ fn what_one_has_alone_is_new_or_gone() {
 fn what_is_no_report_is_refused_with_its_place() {
     let good = report(&healthy, 1);
     let half: String = good.chars().take(good.len() / 2).collect();
-    let newer = good.replace("becket-lab-check/1", "becket-lab-check/2");
+    let newer = good.replace("becket-lab-check/2", "becket-lab-check/3");
     for (old, new, said) in [
         ("", good.as_str(), "the old report is none in line 1"),
         (&good, "{}", "the new report is none in line 1"),
         (&good, &half, "the new report is none in line"),
-        (&newer, &good, "the old report has the schema \"becket-lab-check/2\""),
+        (&newer, &good, "the old report has the schema \"becket-lab-check/3\""),
         (&good, "[1, 2]", "the new report is none"),
     ] {
         let error = compare(old, new).unwrap_err();
@@ -87,7 +87,7 @@ fn what_is_as_grave_as_before_is_neither_worse_nor_better() {
     let changed = |from: &str, to: &str| old.replacen(from, to, 1);
     let run = "\"scenario\": \"many_small_flows\",\n          \"verdict\": ";
     let idle = changed(&format!("{run}\"pass\""), &format!("{run}\"not-applicable\""));
-    let untried = changed("\"result\": \"found\"", "\"result\": \"not-tried\"");
+    let untried = changed("\"result\": \"killed\"", "\"result\": \"not-tried\"");
     for new in [idle, untried] {
         for (old, new) in [(&old, &new), (&new, &old)] {
             let compared = compare(old, new).unwrap();
@@ -104,7 +104,7 @@ fn what_files_say_is_shown_without_what_moves_a_terminal() {
     let hostile = r"\u001b[2J\u202e";
     let new = old
         .replace("\"adapter\": \"pair\"", &format!("\"adapter\": \"pair{hostile}\""))
-        .replace("\"result\": \"found\"", &format!("\"result\": \"{hostile}\""))
+        .replace("\"result\": \"killed\"", &format!("\"result\": \"{hostile}\""))
         .replace("\"name\": \"local_adapter_", &format!("\"name\": \"{hostile}"));
     let text = compare(&old, &new).unwrap().to_string();
     assert!(text.contains("pair\u{fffd}[2J\u{fffd}"), "{text}");

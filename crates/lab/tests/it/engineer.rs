@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From a failure to something that an engineer can work with: each saboteur's failure is recorded,
-//! made small, written to a file, read back, and repeated.
+//! From a failure to something that an engineer can work with: each mutant's failure is recorded,
+//! shrunk, written to a file, read back, and repeated.
 //!
 //! `cargo test -p becket-lab --test it engineer -- --nocapture` prints how small each became.
 
 use becket_lab::adapters::HEALTHY;
 use becket_lab::check::{repeat, smaller};
 use becket_lab::choice::Choices;
+use becket_lab::mutant::{MUTANTS, Mutant, Shows};
 use becket_lab::replay::{Case, Diff, Expected, Replay, as_test};
-use becket_lab::saboteur::{SABOTEURS, Saboteur, Shows};
 use becket_lab::trace::Trace;
 use becket_lab::world;
 
 const TRIES_MAX: u32 = 1000;
-/// What may have to be put in to see the failure of half of all saboteurs.
+/// What may have to be put in to see the failure of half of all mutants.
 const INPUTS_MAX: usize = 5;
 
-/// The failure of a saboteur: of a rule that is about it, or of the first that it breaks. `None`: it
+/// The failure of a mutant: of a rule that is about it, or of the first that it breaks. `None`: it
 /// shows in another process only.
-fn failure(of: &Saboteur) -> Option<Replay> {
+fn failure(of: &Mutant) -> Option<Replay> {
     if of.shows == Shows::InOtherProcess {
         return None;
     }
@@ -31,7 +31,7 @@ fn failure(of: &Saboteur) -> Option<Replay> {
         world::run_with(&setup, &|| (of.make)(witness.limits), &mut choices, &mut trace);
         let mut replay = Replay {
             // Of some the name is a secret.
-            adapter: "saboteur".into(),
+            adapter: "mutant".into(),
             limits: witness.limits,
             scenario: "witness".into(),
             profile: seed.to_string(),
@@ -53,7 +53,7 @@ fn failure(of: &Saboteur) -> Option<Replay> {
 #[test]
 fn every_failure_gets_small_and_repeats_from_its_file() {
     let (mut before, mut after, mut inputs) = (0, 0, Vec::new());
-    for of in SABOTEURS {
+    for of in MUTANTS {
         let Some(failure) = failure(of) else { continue };
         let rule = failure.expected.rule.clone().unwrap();
         // What differs from run to run does not each time.
@@ -85,13 +85,13 @@ fn every_failure_gets_small_and_repeats_from_its_file() {
         }
         inputs.push(shrunk.candidate.inputs());
         println!(
-            "{:58} {rule} {:3} inputs, {:5} events to {:4}, {:3} departures to {}, {:4} tries{}",
+            "{:58} {rule} {:3} inputs, {:5} events to {:4}, {:3} deviations to {}, {:4} tries{}",
             of.name,
             shrunk.candidate.inputs(),
             shrunk.before.events,
             shrunk.size.events,
-            shrunk.before.departures,
-            shrunk.size.departures,
+            shrunk.before.deviations,
+            shrunk.size.deviations,
             shrunk.tries,
             if shrunk.is_minimal { "" } else { " (all)" },
         );
@@ -102,14 +102,14 @@ fn every_failure_gets_small_and_repeats_from_its_file() {
         "{} failures, {before} events to {after}, {median} inputs in the middle",
         inputs.len()
     );
-    assert_eq!(inputs.len() + 1, SABOTEURS.len());
+    assert_eq!(inputs.len() + 1, MUTANTS.len());
     assert!(median <= INPUTS_MAX, "{inputs:?}");
     assert!(after * 2 < before, "{before} {after}");
 }
 
 #[test]
 fn a_test_is_the_same_for_the_same_replay_and_has_all_of_it() {
-    for of in SABOTEURS {
+    for of in MUTANTS {
         let Some(failure) = failure(of) else { continue };
         let text = as_test(&failure, "adapters(limits)");
         assert_eq!(text, as_test(&Replay::parse(&failure.to_text()).unwrap(), "adapters(limits)"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Adapters that are processes: the examples in Python and C pass as built-in ones do, and a process
-//! that crashes, hangs, lies or floods fails its runs and nothing else, and is gone behind them.
+//! Adapters that are processes: the examples in Python and C pass like built-in ones, and a process
+//! that crashes, hangs, lies or floods fails only its own runs, and leaves nothing behind.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -118,10 +118,10 @@ fn what_a_process_says_of_itself_is_its_manifest() {
 }
 
 #[test]
-fn what_cannot_be_started_is_told() {
+fn a_program_that_cannot_be_started_is_an_error() {
     let started = |command: &str| {
-        let patience = Duration::from_millis(300);
-        Exec::with_patience(command, patience).unwrap().try_it(LIMITS).unwrap_err()
+        let idle_timeout = Duration::from_millis(300);
+        Exec::with_idle_timeout(command, idle_timeout).unwrap().try_it(LIMITS).unwrap_err()
     };
     assert!(matches!(started("/no/such/program"), ExecError::Start { .. }));
     assert!(matches!(started("true"), ExecError::Ended(_)));
@@ -154,11 +154,11 @@ fn a_broken_process_is_a_verdict_and_leaves_nothing_behind() {
         ("endless-poll", "had still more"),
         ("closes-stdout", "closed its side"),
     ] {
-        let exec = Exec::with_patience(&broken(defect), Duration::from_secs(3)).unwrap();
+        let exec = Exec::with_idle_timeout(&broken(defect), Duration::from_secs(3)).unwrap();
         let report = check_with(&|limits| exec.pair(limits));
         let mishaps = exec.mishaps();
         assert!(mishaps[0].contains(mishap), "{defect}: {mishaps:?}");
-        assert!(!mishaps[1..].contains(&mishaps[0]), "each is told once: {mishaps:?}");
+        assert!(!mishaps[1..].contains(&mishaps[0]), "each is listed once: {mishaps:?}");
         // Whether the second answer is there at once, or is taken for that to the next request, is
         // the system's to say.
         let is_found = report.exit_code == 1 || defect == "twice" && report.exit_code == 5;
@@ -182,8 +182,8 @@ fn children(defect: &str) -> usize {
 }
 
 #[test]
-fn who_hangs_is_given_up_and_waited_for_less() {
-    let exec = Exec::with_patience(&broken("hang"), Duration::from_secs(4)).unwrap();
+fn after_a_hang_timeouts_are_shorter() {
+    let exec = Exec::with_idle_timeout(&broken("hang"), Duration::from_secs(4)).unwrap();
     let report = check_with(&|limits| exec.pair(limits));
     assert_eq!((report.verdict, report.exit_code), ("fail", 1));
     let mishaps = exec.mishaps();
@@ -194,16 +194,17 @@ fn who_hangs_is_given_up_and_waited_for_less() {
 
 /// A program whose child holds a pipe open, and says so if it lives for long. What comes out of the
 /// pipe is nothing, and then its end, if the child was ended with the program.
-fn with_a_child(then: &str, patience: Duration) -> ExecError {
+fn with_a_child(then: &str, idle_timeout: Duration) -> ExecError {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    // Opened for both, it waits for nobody.
+    // Opened for both, which does not block.
     let held = File::options().read(true).write(true).open(&pipe).unwrap();
     let mut reader = File::open(&pipe).unwrap();
     let command = format!("sh -c '(sleep 60; echo alive) >{} & {then}'", pipe.display());
-    let error = Exec::with_patience(&command, patience).unwrap().try_it(LIMITS).unwrap_err();
+    let error =
+        Exec::with_idle_timeout(&command, idle_timeout).unwrap().try_it(LIMITS).unwrap_err();
     drop(held);
     let mut said = String::new();
     reader.read_to_string(&mut said).unwrap();
@@ -220,7 +221,7 @@ fn what_a_program_has_started_ends_with_it() {
 }
 
 #[test]
-fn who_fills_stderr_is_read_and_goes_on() {
+fn a_process_that_fills_stderr_is_read_and_goes_on() {
     let exec = Exec::new(&broken("floods-stderr")).unwrap();
     let report = check_with(&|limits| exec.pair(limits));
     assert!(exec.mishaps().is_empty(), "{:?}", exec.mishaps());

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use becket_lab::adapters::{HEALTHY, Pair};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::{Bounds, Choices, Coverage, Explored, explore};
 use becket_lab::config::Config;
 use becket_lab::contract::{Class, FlowId, Limits, Tick};
 use becket_lab::fault::FaultPlan;
+use becket_lab::link::Link;
+use becket_lab::mutant::{MUTANTS, Mutant};
 use becket_lab::replay::Case;
 use becket_lab::rules::{Examined, examine};
-use becket_lab::saboteur::{SABOTEURS, Saboteur};
 use becket_lab::source::{End, FlowPlan, Planned};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::Trace;
@@ -27,8 +27,8 @@ fn case(ends: &[End], behaviour: Behaviour) -> Case {
         FlowPlan { flow, class, opens_at: Tick(0), chunks, end: *end }
     };
     let plans = (1..).zip(ends).map(plan).collect();
-    let (carrier, faults) = (Carrier::Stream, FaultPlan::NONE);
-    Case { config: Config::default(), plans, behaviour, window_bytes: 1000, carrier, faults }
+    let (link, faults) = (Link::Stream, FaultPlan::NONE);
+    Case { config: Config::default(), plans, behaviour, window_bytes: 1000, link, faults }
 }
 
 /// Runs it: the trace, and what was broken.
@@ -64,7 +64,7 @@ fn healthy_adapters_are_healthy_in_every_order_that_departs_twice() {
         for behaviour in [Behaviour::Echo, Behaviour::ResetMidstream] {
             // Three flows have many orders: of one kind, they do.
             for flows in 1..=if kind == 0 { 3 } else { 2 } {
-                let bounds = Bounds { departures_max: 2, ..Bounds::of_flows(flows).unwrap() };
+                let bounds = Bounds { deviations_max: 2, ..Bounds::of_flows(flows).unwrap() };
                 let (traces, explored) = search(&case(&ends[..flows], behaviour), kind, bounds);
                 assert_eq!((explored.found, explored.coverage), (None, Coverage::Bounded));
                 assert!(traces > [0, 1, 30, 150][flows] && explored.runs > traces as u64);
@@ -76,7 +76,7 @@ fn healthy_adapters_are_healthy_in_every_order_that_departs_twice() {
 
 #[test]
 fn amounts_are_tried_too() {
-    let bounds = Bounds { departures_max: 1, ..Bounds::all(1 << 16) };
+    let bounds = Bounds { deviations_max: 1, ..Bounds::all(1 << 16) };
     let all = Bounds { tries_amounts: true, ..bounds };
     let [orders, amounts] = [bounds, all]
         .map(|bounds| search(&case(&[End::Final], Behaviour::JitteryResponse), 0, bounds));
@@ -87,12 +87,12 @@ fn amounts_are_tried_too() {
 /// A flow that half-closes takes the others along: it shows when another one is open then, and has not
 /// offered everything. The plainest order has no such moment; one departure is enough.
 #[test]
-fn the_fewest_departures_that_show_a_defect_are_found() {
-    let is_it = |of: &&Saboteur| of.name == "local_adapter_half_closes_all_for_one";
-    let of = SABOTEURS.iter().find(is_it).unwrap();
+fn the_fewest_deviations_that_show_a_defect_are_found() {
+    let is_it = |of: &&Mutant| of.name == "half_closes_all_for_one";
+    let of = MUTANTS.iter().find(is_it).unwrap();
     let case = case(&[End::HalfClose, End::Final], Behaviour::Discard);
-    let found = (0..4).map(|departures_max| {
-        let bounds = Bounds { departures_max, ..Bounds::of_flows(2).unwrap() };
+    let found = (0..4).map(|deviations_max| {
+        let bounds = Bounds { deviations_max, ..Bounds::of_flows(2).unwrap() };
         let explored = explore(bounds, |choices| match run(&case, of.make, choices).1.is_empty() {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(choices.recorded().to_vec()),

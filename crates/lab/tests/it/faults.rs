@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Faults: healthy adapters survive what must be survived, report what must be reported, and nothing
-//! ever hangs or gives a byte that is not the right one.
+//! Faults: healthy adapters survive what they must survive, report what they must report, and never
+//! hang or put out a wrong byte.
 
 use std::collections::BTreeMap;
 
 use becket_lab::adapters::{HEALTHY, Healthy};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::{FlowId, FlowState, Limits, Tick};
-use becket_lab::fault::{BLOCKED_MS_MAX, CALM_MS, FaultClass, FaultKinds, FaultPlan};
+use becket_lab::fault::{BLOCKED_MS_MAX, CLEARED_MS_MAX, FaultClass, FaultKinds, FaultPlan};
+use becket_lab::link::Link;
 use becket_lab::source::{End, FlowPlan, Source};
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Event, FaultKind, Place, Trace, What};
+use becket_lab::trace::{Event, EventKind, FaultKind, Stage, Trace};
 use becket_lab::world::{self, Setup};
 
 /// All presets with all targets.
@@ -26,7 +26,7 @@ const LIMITS: Limits =
 #[derive(Debug, Clone, Copy)]
 struct Case {
     seed: u64,
-    carrier: Carrier,
+    link: Link,
     source: Source,
     behaviour: Behaviour,
     faults: FaultPlan,
@@ -46,9 +46,9 @@ impl Case {
     fn run(&self, pair: &Healthy, choices: &mut Choices) -> Trace {
         let config = self.config();
         let plans = self.source.plan(&config, 4);
-        let Self { carrier, behaviour, faults, .. } = *self;
+        let Self { link, behaviour, faults, .. } = *self;
         let window_bytes = 16 << 10;
-        let setup = Setup { config: &config, plans, behaviour, window_bytes, carrier, faults };
+        let setup = Setup { config: &config, plans, behaviour, window_bytes, link, faults };
         let mut trace = Trace::new(config.max_events);
         world::run_with(&setup, &|| (pair.make)(LIMITS), choices, &mut trace);
         trace
@@ -76,7 +76,7 @@ impl Case {
         for plan in self.source.plan(&self.config(), 4) {
             self.check_flow(&plan, trace);
         }
-        self.check_calm(trace);
+        self.check_cleared(trace);
         self.check_report(trace);
     }
 
@@ -84,10 +84,12 @@ impl Case {
         let ends: Vec<_> = trace.of_flow(plan.flow).filter_map(|event| end(&event.what)).collect();
         let planned = self.planned(plan.end);
         let [end] = ends[..] else { panic!("{self:?} {}: {ends:?}", plan.flow) };
-        let is_hit = |kind| trace.of_flow(plan.flow).any(|event| event.what == What::Fault(kind));
-        let has = |what: fn(&What) -> bool| trace.events().iter().any(|event| what(&event.what));
-        let crashed = has(|what| *what == What::Fault(FaultKind::Crash));
-        let is_over = has(|what| matches!(what, What::SessionError { .. }));
+        let is_hit =
+            |kind| trace.of_flow(plan.flow).any(|event| event.what == EventKind::Fault(kind));
+        let has =
+            |what: fn(&EventKind) -> bool| trace.events().iter().any(|event| what(&event.what));
+        let crashed = has(|what| *what == EventKind::Fault(FaultKind::Crash));
+        let is_over = has(|what| matches!(what, EventKind::SessionError { .. }));
         // A reset that comes first, or crosses with another end.
         let is_broken = is_hit(FaultKind::Reset) || is_hit(FaultKind::Cancel);
         let may_be = end == planned
@@ -107,34 +109,35 @@ impl Case {
         }
     }
 
-    /// When it is calm no fault strikes, and soon everything is over.
-    fn check_calm(&self, trace: &Trace) {
+    /// After the faults are cleared none is injected, and soon everything is over.
+    fn check_cleared(&self, trace: &Trace) {
         let events = trace.events();
-        let calm = events.iter().position(|event| event.what == What::Calm);
-        let calm = calm.unwrap_or(events.len());
-        let is_strike = |event: &Event| matches!(event.what, What::Fault(_));
-        assert!(!events[calm..].iter().any(is_strike), "{self:?}");
-        let strikes = strikes(trace).count();
-        assert!(strikes <= self.faults.budget as usize, "{self:?}: {strikes} strikes");
-        if let Some(calm) = events.get(calm) {
-            assert!(events.last().unwrap().tick <= calm.tick.after(CALM_MS), "{self:?}");
+        let cleared = events.iter().position(|event| event.what == EventKind::FaultsCleared);
+        let cleared = cleared.unwrap_or(events.len());
+        let is_strike = |event: &Event| matches!(event.what, EventKind::Fault(_));
+        assert!(!events[cleared..].iter().any(is_strike), "{self:?}");
+        let injections = injections(trace).count();
+        assert!(injections <= self.faults.budget as usize, "{self:?}: {injections} faults");
+        if let Some(cleared) = events.get(cleared) {
+            assert!(events.last().unwrap().tick <= cleared.tick.after(CLEARED_MS_MAX), "{self:?}");
         }
     }
 
-    /// What must be reported has been, if somebody was there whom it could hit; what must be survived
-    /// has ended no session.
+    /// What must be reported was reported, if there was a flow to affect; what must be survived
+    /// ended no session.
     fn check_report(&self, trace: &Trace) {
         let events = trace.events();
-        let errors =
-            events.iter().filter(|event| matches!(event.what, What::SessionError { .. })).count();
-        let struck = events.iter().position(|event| match event.what {
-            What::Fault(kind) => {
-                kind.breaks_network()
-                    && kind.class(self.carrier.repairs()) == FaultClass::MustReport
+        let errors = events
+            .iter()
+            .filter(|event| matches!(event.what, EventKind::SessionError { .. }))
+            .count();
+        let injected = events.iter().position(|event| match event.what {
+            EventKind::Fault(kind) => {
+                kind.breaks_network() && kind.class(self.link.repairs()) == FaultClass::MustReport
             }
             _ => false,
         });
-        let Some(struck) = struck else {
+        let Some(injected) = injected else {
             assert_eq!(errors, 0, "{self:?}: a session ended by an error");
             return;
         };
@@ -142,49 +145,49 @@ impl Case {
         let all_planned = self.source.plan(&self.config(), 4).iter().all(|plan| {
             trace.of_flow(plan.flow).any(|event| end(&event.what) == Some(self.planned(plan.end)))
         });
-        let all_broken = strikes(trace).any(|(_, kind)| {
+        let all_broken = injections(trace).any(|(_, kind)| {
             matches!(kind, FaultKind::Reset | FaultKind::Cancel | FaultKind::Crash)
         });
-        let nobody = all_planned || all_broken;
-        assert!(errors == 1 || nobody, "{self:?}: not reported, {:?}", events[struck]);
+        let is_harmless = all_planned || all_broken;
+        assert!(errors == 1 || is_harmless, "{self:?}: not reported, {:?}", events[injected]);
     }
 }
 
-fn strikes(trace: &Trace) -> impl Iterator<Item = (&Event, FaultKind)> {
+fn injections(trace: &Trace) -> impl Iterator<Item = (&Event, FaultKind)> {
     trace.events().iter().filter_map(|event| match event.what {
-        What::Fault(kind) => Some((event, kind)),
+        EventKind::Fault(kind) => Some((event, kind)),
         _ => None,
     })
 }
 
-fn end(what: &What) -> Option<FlowState> {
+fn end(what: &EventKind) -> Option<FlowState> {
     match what {
-        What::Moved { state } if state.is_over() => Some(*state),
+        EventKind::Moved { state } if state.is_over() => Some(*state),
         _ => None,
     }
 }
 
 fn sunk(flow: FlowId, trace: &Trace) -> u64 {
-    let bytes = |what: &What| match what {
-        What::Out { place: Place::Egress, bytes, .. } => *bytes,
+    let bytes = |what: &EventKind| match what {
+        EventKind::Out { place: Stage::Egress, bytes, .. } => *bytes,
         _ => 0,
     };
     trace.of_flow(flow).map(|event| bytes(&event.what)).sum()
 }
 
-fn is_wrong(what: &What) -> bool {
+fn is_wrong(what: &EventKind) -> bool {
     matches!(
         what,
-        What::OutBeyondRoom { .. }
-            | What::OutOnNoFlow { .. }
-            | What::OtherByte { .. }
-            | What::OutOfPlace { .. }
-            | What::Illegal { .. }
-            | What::Left { .. }
-            | What::Waits { .. }
-            | What::SessionKeeps { .. }
-            | What::OutOfSteps
-            | What::Stuck { .. }
+        EventKind::OutBeyondRoom { .. }
+            | EventKind::OutOnNoFlow { .. }
+            | EventKind::OtherByte { .. }
+            | EventKind::OutOfPlace { .. }
+            | EventKind::Illegal { .. }
+            | EventKind::Left { .. }
+            | EventKind::Waits { .. }
+            | EventKind::SessionKeeps { .. }
+            | EventKind::OutOfSteps
+            | EventKind::Stuck { .. }
     )
 }
 
@@ -194,13 +197,13 @@ fn check(pair: &Healthy, case: &Case) -> Trace {
     trace
 }
 
-/// Each kind with everything else: it strikes, and nothing comes of it that may not.
+/// Each kind with everything else: it is injected, and causes nothing that it may not.
 #[test]
 fn every_kind_alone() {
-    let mut struck = BTreeMap::new();
+    let mut injected = BTreeMap::new();
     let mut number = 0_u64;
     for kind in FaultKind::ALL {
-        for carrier in Carrier::ALL {
+        for link in Link::ALL {
             for (source, behaviour) in pairs() {
                 number += 1;
                 if source.is_long() && !number.is_multiple_of(13) {
@@ -208,13 +211,13 @@ fn every_kind_alone() {
                 }
                 let budget = 1 + (number % 3) as u32;
                 let faults = FaultPlan::new(FaultKinds::only(kind), budget, Tick(200));
-                let case = Case { seed: number, carrier, source, behaviour, faults };
+                let case = Case { seed: number, link, source, behaviour, faults };
                 let trace = check(&HEALTHY[0], &case);
-                *struck.entry(kind).or_insert(0) += strikes(&trace).count();
+                *injected.entry(kind).or_insert(0) += injections(&trace).count();
             }
         }
     }
-    assert!(FaultKind::ALL.iter().all(|kind| struck[kind] >= 100), "{struck:?}");
+    assert!(FaultKind::ALL.iter().all(|kind| injected[kind] >= 100), "{injected:?}");
 }
 
 /// Several kinds at once, half of them drawn by the seed, against each pair of adapters.
@@ -222,13 +225,13 @@ fn every_kind_alone() {
 fn a_swarm_of_kinds() {
     for (number, (source, behaviour)) in pairs().enumerate() {
         for (at, pair) in HEALTHY.iter().enumerate() {
-            for carrier in Carrier::ALL {
+            for link in Link::ALL {
                 let seed = (number * 100 + at * 10) as u64;
-                let mut drawn = Choices::seeded(seed + carrier as u64);
+                let mut drawn = Choices::seeded(seed + link as u64);
                 let kinds = FaultKinds::ALL.iter().filter(|_| drawn.below(2) == 0);
                 let kinds = kinds.fold(FaultKinds::NONE, FaultKinds::with);
                 let faults = FaultPlan::new(kinds, 10, Tick(500));
-                check(pair, &Case { seed, carrier, source, behaviour, faults });
+                check(pair, &Case { seed, link, source, behaviour, faults });
             }
         }
     }
@@ -251,15 +254,15 @@ fn flows_are_broken_off_at_every_point() {
                 for source in [Source::LateOpen, Source::SlowDrip] {
                     let plan = FaultPlan::new(FaultKinds::only(kind), 1, Tick(200));
                     let faults = FaultPlan { from: Tick(2 * (seed % 20)), ..plan };
-                    let carrier = Carrier::Datagram;
-                    let case = Case { seed, carrier, source, behaviour, faults };
+                    let link = Link::Datagram;
+                    let case = Case { seed, link, source, behaviour, faults };
                     let trace = check(&HEALTHY[0], &case);
                     for (at, event) in trace.events().iter().enumerate() {
-                        if event.what == What::Fault(kind) {
+                        if event.what == EventKind::Fault(kind) {
                             let before = trace.events()[..at].iter().rev();
                             let mut of_flow = before.filter(|before| before.flow == event.flow);
                             let state = of_flow.find_map(|before| match before.what {
-                                What::Moved { state } => Some(state),
+                                EventKind::Moved { state } => Some(state),
                                 _ => None,
                             });
                             seen.insert(state.unwrap_or_default());
@@ -279,32 +282,37 @@ fn what_opens_behind_a_crash_ends_as_planned() {
     for seed in 0..200 {
         for pair in HEALTHY {
             let faults = FaultPlan::new(FaultKinds::only(FaultKind::Crash), 1, Tick(200));
-            let (carrier, source) = (Carrier::Stream, Source::LateOpen);
-            let case = Case { seed, carrier, source, behaviour: Behaviour::Echo, faults };
+            let (link, source) = (Link::Stream, Source::LateOpen);
+            let case = Case { seed, link, source, behaviour: Behaviour::Echo, faults };
             let trace = check(pair, &case);
-            let Some(crash) =
-                trace.events().iter().position(|event| event.what == What::Fault(FaultKind::Crash))
+            let Some(crash) = trace
+                .events()
+                .iter()
+                .position(|event| event.what == EventKind::Fault(FaultKind::Crash))
             else {
                 continue;
             };
             for plan in source.plan(&case.config(), 4) {
-                let of_flow = |events: &[Event], what: fn(&What) -> bool| {
+                let of_flow = |events: &[Event], what: fn(&EventKind) -> bool| {
                     events.iter().any(|event| event.flow == plan.flow && what(&event.what))
                 };
                 let (before, behind) = trace.events().split_at(crash);
-                let opened =
-                    |what: &What| matches!(what, What::Moved { state: FlowState::Opening });
+                let opened = |what: &EventKind| {
+                    matches!(what, EventKind::Moved { state: FlowState::Opening })
+                };
                 let was_over = of_flow(before, |what| end(what).is_some());
                 if of_flow(before, opened) && !was_over {
                     assert!(of_flow(behind, |what| end(what) == Some(FlowState::Failed)));
-                    // Only the adapter that still knows it is told.
-                    let told = |place| {
+                    // Only the adapter that still knows it is called.
+                    let called = |place| {
                         behind.iter().any(|event| {
-                            let What::Called { place: at, .. } = event.what else { return false };
+                            let EventKind::Called { place: at, .. } = event.what else {
+                                return false;
+                            };
                             event.flow == plan.flow && at == place
                         })
                     };
-                    assert_ne!(told(Place::Ingress), told(Place::Egress), "{case:?}");
+                    assert_ne!(called(Stage::Ingress), called(Stage::Egress), "{case:?}");
                     failed += 1;
                 } else if of_flow(behind, opened) {
                     assert!(of_flow(behind, |what| end(what) == Some(FlowState::Closed)));
@@ -319,9 +327,9 @@ fn what_opens_behind_a_crash_ends_as_planned() {
 #[test]
 fn a_seed_is_a_run_and_a_recording_repeats_it() {
     for (number, (source, behaviour)) in pairs().enumerate() {
-        let carrier = Carrier::ALL[number % 8];
+        let link = Link::ALL[number % 8];
         let faults = FaultPlan::new(FaultKinds::ALL, 6, Tick(300));
-        let case = Case { seed: number as u64, carrier, source, behaviour, faults };
+        let case = Case { seed: number as u64, link, source, behaviour, faults };
         let mut choices = Choices::seeded(case.seed).recording();
         let trace = case.run(&HEALTHY[0], &mut choices);
         let again = case.run(&HEALTHY[0], &mut Choices::seeded(case.seed));
@@ -331,18 +339,19 @@ fn a_seed_is_a_run_and_a_recording_repeats_it() {
     }
 }
 
-/// The choice 0 is no fault; the run is said to be calm all the same, for faults could have struck.
+/// The choice 0 is no fault; the run is reported as cleared nevertheless, because faults were
+/// possible.
 #[test]
 fn zeros_are_a_run_without_faults() {
     for kind in FaultKind::ALL {
         let faults = FaultPlan::new(FaultKinds::only(kind), 6, Tick(300));
         let (source, behaviour) = (Source::MixedFlow, Behaviour::Echo);
-        let case = Case { seed: 1, carrier: Carrier::Message, source, behaviour, faults };
+        let case = Case { seed: 1, link: Link::Message, source, behaviour, faults };
         let trace = case.run(&HEALTHY[0], &mut Choices::replayed(Vec::new()));
         case.check(&trace);
-        assert_eq!(strikes(&trace).count(), 0, "{kind:?}");
-        let calm = |event: &&Event| event.what == What::Calm;
-        assert_eq!(trace.events().iter().filter(calm).count(), 1, "{kind:?}");
+        assert_eq!(injections(&trace).count(), 0, "{kind:?}");
+        let cleared = |event: &&Event| event.what == EventKind::FaultsCleared;
+        assert_eq!(trace.events().iter().filter(cleared).count(), 1, "{kind:?}");
     }
 }
 
@@ -354,13 +363,13 @@ fn a_slow_sink_takes_a_little_in_each_tick() {
         let kind = FaultKind::SlowConsumer;
         let faults = FaultPlan::new(FaultKinds::only(kind), 1, Tick(200));
         let (source, behaviour) = (Source::LargeObject, Behaviour::Echo);
-        let case = Case { seed, carrier: Carrier::Message, source, behaviour, faults };
+        let case = Case { seed, link: Link::Message, source, behaviour, faults };
         let trace = check(&HEALTHY[0], &case);
         let mut sunk = BTreeMap::new();
-        let is_slow = |event: &&Event| event.what != What::Calm;
-        let events = trace.events().iter().skip_while(|event| event.what != What::Fault(kind));
+        let is_slow = |event: &&Event| event.what != EventKind::FaultsCleared;
+        let events = trace.events().iter().skip_while(|event| event.what != EventKind::Fault(kind));
         for event in events.take_while(is_slow) {
-            if let What::Out { place: Place::Egress, bytes, .. } = event.what {
+            if let EventKind::Out { place: Stage::Egress, bytes, .. } = event.what {
                 *sunk.entry(event.tick).or_insert(0) += bytes;
             }
         }
@@ -375,39 +384,39 @@ fn a_slow_sink_takes_a_little_in_each_tick() {
 #[test]
 fn a_blocked_sink_takes_of_all_flows_but_one() {
     let kind = FaultKind::BlockedConsumer;
-    for (seed, carrier) in (0..).zip(Carrier::ALL.into_iter().cycle().take(40)) {
+    for (seed, link) in (0..).zip(Link::ALL.into_iter().cycle().take(40)) {
         for pair in HEALTHY {
             let faults = FaultPlan::new(FaultKinds::only(kind), 1, Tick(999));
             let (source, behaviour) = (Source::ElephantAndMice, Behaviour::Echo);
-            let case = Case { seed, carrier, source, behaviour, faults };
+            let case = Case { seed, link, source, behaviour, faults };
             let trace = check(pair, &case);
             let events = trace.events();
             let at = |what| events.iter().position(|event| event.what == what);
-            let from = at(What::Fault(kind)).expect("the long flow is blocked");
-            let until = at(What::Unblocked).expect("and then it is not");
+            let from = at(EventKind::Fault(kind)).expect("the long flow is blocked");
+            let until = at(EventKind::Unblocked).expect("and then it is not");
             let blocked = events[from].flow;
             assert_eq!((blocked, events[until].flow), (FlowId::new(1), blocked));
             let meanwhile = &events[from..until];
             let is_out =
-                |event: &&Event| matches!(event.what, What::Out { place: Place::Egress, .. });
+                |event: &&Event| matches!(event.what, EventKind::Out { place: Stage::Egress, .. });
             let mut others: Vec<_> = meanwhile.iter().filter(is_out).map(|it| it.flow).collect();
             others.dedup();
             let ended = meanwhile.iter().filter(|event| end(&event.what).is_some()).count();
             assert_eq!(ended, 3, "{case:?} {}", pair.name);
             assert!(!others.contains(&blocked) && others.len() >= 3, "{case:?} {others:?}");
-            // It is woken at once, and the calm phase is about what comes then.
+            // It is woken at once, and the cleared phase is about what follows.
             assert!(events[until].tick < Tick(2000), "{case:?}");
-            assert!(at(What::Calm).is_some_and(|calm| calm > until));
+            assert!(at(EventKind::FaultsCleared).is_some_and(|cleared| cleared > until));
         }
     }
 }
 
-/// Flows that wait for a number that the blocked flow has are not waited for; and one that is broken off
-/// is not blocked any more.
+/// Flows that wait for a number of the blocked flow are not waited for; and a flow that is reset is
+/// no longer blocked.
 #[test]
-fn a_blocked_flow_holds_up_nobody_for_ever() {
+fn a_blocked_flow_does_not_hold_up_others_for_ever() {
     let kind = FaultKind::BlockedConsumer;
-    let mut struck = 0;
+    let mut injected = 0;
     for seed in 0..60 {
         for (source, behaviour) in [
             (Source::ManyFlows, Behaviour::Echo),
@@ -418,8 +427,8 @@ fn a_blocked_flow_holds_up_nobody_for_ever() {
             let config = Config { deterministic_seed: seed, max_flows: 3, ..Config::default() };
             let plans = source.plan(&config, 9);
             let faults = FaultPlan::new(FaultKinds::only(kind), 3, Tick(50));
-            let (carrier, window_bytes) = (Carrier::Stream, 16 << 10);
-            let setup = Setup { config: &config, plans, behaviour, window_bytes, carrier, faults };
+            let (link, window_bytes) = (Link::Stream, 16 << 10);
+            let setup = Setup { config: &config, plans, behaviour, window_bytes, link, faults };
             let mut trace = Trace::new(config.max_events);
             let make = || (HEALTHY[0].make)(LIMITS);
             world::run_with(&setup, &make, &mut Choices::seeded(seed), &mut trace);
@@ -427,11 +436,11 @@ fn a_blocked_flow_holds_up_nobody_for_ever() {
             assert_eq!(ends, 9, "{source:?} {seed}");
             let last = trace.events().last().unwrap().tick;
             assert!(last < Tick(BLOCKED_MS_MAX), "{source:?} {seed}: {last:?}");
-            struck += strikes(&trace).count();
+            injected += injections(&trace).count();
             one_is_blocked_while_others_go_on(trace.events());
         }
     }
-    assert!(struck > 100, "{struck}");
+    assert!(injected > 100, "{injected}");
 }
 
 /// One flow at a time, while there are others: it is free again as soon as it is over, or they are.
@@ -439,10 +448,10 @@ fn one_is_blocked_while_others_go_on(events: &[Event]) {
     let mut blocked = None;
     for (at, event) in events.iter().enumerate() {
         match event.what {
-            What::Fault(FaultKind::BlockedConsumer) => {
+            EventKind::Fault(FaultKind::BlockedConsumer) => {
                 assert_eq!(blocked.replace((event.flow, at)), None, "two at once");
             }
-            What::Unblocked => {
+            EventKind::Unblocked => {
                 let (flow, since) = blocked.take().expect("it was blocked");
                 assert_eq!(flow, event.flow);
                 let meanwhile = &events[since + 1..at];

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use becket_lab::carrier::Carrier;
 use becket_lab::generate::{BUILTIN, Builtin, Order, Profile, Room, module, module_in_lab, unit};
+use becket_lab::link::Link;
 use becket_lab::source::Source;
 
 /// A folder of this test alone.
@@ -47,7 +47,7 @@ fn profiles() -> Vec<Profile> {
     for (at, ((order, room), source)) in orders.into_iter().zip(rooms).zip(sources).enumerate() {
         let mut profile = Profile { source, ..steady.clone() };
         profile.config.name = format!("policy_{at}");
-        profile.carrier = Carrier::Chunked;
+        profile.link = Link::Chunked;
         (profile.policies.order, profile.policies.room) = (order, room);
         (profile.policies.half_close, profile.policies.reset) = (at != 1, at != 2);
         profiles.push(profile);
@@ -127,7 +127,7 @@ fn the_same_profile_gives_the_same_bytes_whatever_its_comments() {
 }
 
 /// A module with something wrong in it.
-struct Mutant {
+struct Mutation {
     what: String,
     text: String,
 }
@@ -144,13 +144,13 @@ fn wrong(kind: &str, value: &str) -> String {
 }
 
 /// One for each constant, each row of the lifecycle, each number and word of the first flows.
-fn mutants(text: &str) -> Vec<Mutant> {
-    let mut mutants = Vec::new();
+fn mutations(text: &str) -> Vec<Mutation> {
+    let mut mutations = Vec::new();
     let lines: Vec<_> = text.lines().collect();
     let mut mutate = |at: usize, what: String, line: String| {
         let mut lines = lines.clone();
         lines[at] = &line;
-        mutants.push(Mutant { what, text: lines.join("\n") });
+        mutations.push(Mutation { what, text: lines.join("\n") });
     };
     let ends = lines.iter().position(|line| line.starts_with("mod tests")).unwrap();
     let mut plan_rows = 0;
@@ -208,42 +208,42 @@ fn mutants(text: &str) -> Vec<Mutant> {
             }
         }
     }
-    mutants
+    mutations
 }
 
-/// Whatever is wrong in a constant, a test of the module fails: all mutants of a module are compiled
+/// Whatever is wrong in a constant, a test of the module fails: all mutations of a module are compiled
 /// at once, each in a module of its own.
 #[test]
 fn a_wrong_constant_fails_the_tests_of_its_module() {
     let builtin = Builtin::of_name("plain").unwrap();
     let text = module(&builtin.profile().unwrap()).unwrap();
-    let mutants = mutants(&text);
-    let names: Vec<_> = mutants.iter().map(|mutant| mutant.what.as_str()).collect();
+    let mutations = mutations(&text);
+    let names: Vec<_> = mutations.iter().map(|mutation| mutation.what.as_str()).collect();
     for constant in ["NAME", "MAX_FLOWS", "FLOW_BYTES_MAX", "RESET", "PROFILE_SHA256", "ROOM"] {
         assert!(names.contains(&constant), "{constant}");
     }
-    assert!(mutants.len() > 40, "{}", mutants.len());
-    let folder = folder("mutants");
+    assert!(mutations.len() > 40, "{}", mutations.len());
+    let folder = folder("mutations");
     let mut root = String::from("pub mod healthy;\n");
     fs::write(folder.join("healthy.rs"), &text).unwrap();
-    for (at, mutant) in mutants.iter().enumerate() {
-        fs::write(folder.join(format!("m{at}.rs")), &mutant.text).unwrap();
+    for (at, mutation) in mutations.iter().enumerate() {
+        fs::write(folder.join(format!("m{at}.rs")), &mutation.text).unwrap();
         root.push_str(&format!("pub mod m{at};\n"));
     }
     let file = folder.join("all.rs");
     fs::write(&file, root).unwrap();
     // A state to which nothing leads any more is one that is not used.
     let results = tested_with(&file, "-Awarnings");
-    assert_eq!(results.len(), 4 * (mutants.len() + 1));
+    assert_eq!(results.len(), 4 * (mutations.len() + 1));
     let of_module = |name: &str| {
         let prefix = format!("{name}::");
         let tests = results.iter().filter(move |(test, _)| test.starts_with(&prefix));
         tests.filter(|(_, is_ok)| !**is_ok).count()
     };
     assert_eq!(of_module("healthy"), 0);
-    let survived: Vec<_> = (0..mutants.len())
+    let survived: Vec<_> = (0..mutations.len())
         .filter(|at| of_module(&format!("m{at}")) == 0)
-        .map(|at| mutants[at].what.as_str())
+        .map(|at| mutations[at].what.as_str())
         .collect();
     assert!(survived.is_empty(), "{survived:#?}");
 }

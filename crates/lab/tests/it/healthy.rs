@@ -2,14 +2,14 @@
 //! Healthy adapters: whatever the pair and the seed, nothing happens that may not.
 
 use becket_lab::adapters::{HEALTHY, Healthy};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::{ErrorClass, FlowState, Limits};
 use becket_lab::fault::FaultPlan;
+use becket_lab::link::Link;
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Event, Place, Trace, TraceHash, What};
+use becket_lab::trace::{Event, EventKind, Stage, Trace, TraceHash};
 use becket_lab::world::{self, Setup};
 
 fn config(seed: u64) -> Config {
@@ -38,7 +38,7 @@ fn run(
         plans,
         behaviour,
         window_bytes: 64 << 10,
-        carrier: Carrier::Stream,
+        link: Link::Stream,
         faults: FaultPlan::NONE,
     };
     let mut trace = Trace::new(config.max_events);
@@ -47,20 +47,20 @@ fn run(
     trace
 }
 
-fn is_wrong(what: &What) -> bool {
+fn is_wrong(what: &EventKind) -> bool {
     matches!(
         what,
-        What::OutBeyondRoom { .. }
-            | What::OutOnNoFlow { .. }
-            | What::OtherByte { .. }
-            | What::OutOfPlace { .. }
-            | What::Illegal { .. }
-            | What::SessionError { .. }
-            | What::Left { .. }
-            | What::Waits { .. }
-            | What::SessionKeeps { .. }
-            | What::OutOfSteps
-            | What::Stuck { .. }
+        EventKind::OutBeyondRoom { .. }
+            | EventKind::OutOnNoFlow { .. }
+            | EventKind::OtherByte { .. }
+            | EventKind::OutOfPlace { .. }
+            | EventKind::Illegal { .. }
+            | EventKind::SessionError { .. }
+            | EventKind::Left { .. }
+            | EventKind::Waits { .. }
+            | EventKind::SessionKeeps { .. }
+            | EventKind::OutOfSteps
+            | EventKind::Stuck { .. }
     )
 }
 
@@ -70,7 +70,7 @@ fn check_ends((source, seed): (Source, u64), behaviour: Behaviour, events: &[Eve
     for plan in source.plan(&config, 4) {
         let of_flow = || events.iter().filter(|event| event.flow == plan.flow);
         let ends = of_flow().filter_map(|event| match event.what {
-            What::Moved { state } if state.is_over() => Some(state),
+            EventKind::Moved { state } if state.is_over() => Some(state),
             _ => None,
         });
         let expected = match (plan.end, behaviour) {
@@ -92,7 +92,7 @@ fn check_ends((source, seed): (Source, u64), behaviour: Behaviour, events: &[Eve
 fn check_refusals((source, seed): (Source, u64), events: &[Event]) {
     let plans = source.plan(&config(seed), 4);
     let refused = events.iter().filter_map(|event| match event.what {
-        What::OfferRefused { class, .. } => Some((event.flow, class)),
+        EventKind::OfferRefused { class, .. } => Some((event.flow, class)),
         _ => None,
     });
     for (flow, class) in refused {
@@ -192,7 +192,7 @@ fn chunks_keep_their_borders() {
     let trace = run(pair("chunks"), 5, (Source::SlowDrip, Behaviour::Echo), 1, 64 << 10);
     let lengths = |place| {
         let out = trace.events().iter().filter_map(move |event| match event.what {
-            What::Out { place: at, bytes, .. } if at == place => Some(bytes),
+            EventKind::Out { place: at, bytes, .. } if at == place => Some(bytes),
             _ => None,
         });
         out.collect::<Vec<_>>()
@@ -200,7 +200,7 @@ fn chunks_keep_their_borders() {
     let config = Config { deterministic_seed: 5, ..Config::default() };
     let planned: Vec<_> =
         Source::SlowDrip.plan(&config, 1)[0].chunks.iter().map(|chunk| chunk.bytes).collect();
-    assert_eq!(lengths(Place::Ingress), planned);
+    assert_eq!(lengths(Stage::Ingress), planned);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn what_may_not_be_taken_is_offered_and_refused() {
         for pair in HEALTHY {
             let refused = (0..20).any(|seed| {
                 let trace = run(pair, seed, (source, Behaviour::Echo), 2, 64 << 10);
-                let refused = What::OfferRefused { place: Place::Ingress, class };
+                let refused = EventKind::OfferRefused { place: Stage::Ingress, class };
                 trace.events().iter().any(|event| event.what == refused)
             });
             assert!(refused, "{} {source:?}", pair.name);

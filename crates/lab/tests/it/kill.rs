@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The kill matrix: which rule finds which saboteur.
+//! The kill matrix: which rule kills which mutant.
 //!
-//! Each saboteur has 20 runs of its witness. It is *killed* by the rules that are broken in any of
-//! them, of those that judge adapters. `cargo test -p becket-lab --test it kill -- --nocapture` prints
-//! the matrix, and what each saboteur lacks in its list of expected rules.
+//! Each mutant has 20 runs of its witness. It is *killed* by the rules about adapters that it
+//! violates in any of them. `cargo test -p becket-lab --test it kill -- --nocapture` prints the
+//! matrix, and what each mutant's list of expected rules lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use becket_lab::adapters::{Pair, Said};
+use becket_lab::adapters::{Pair, Transcript};
 use becket_lab::choice::Choices;
-use becket_lab::contract::{FlowId, Hidden, Limits, Manifest};
+use becket_lab::contract::{FlowId, Limits, Manifest, Secret};
 use becket_lab::hygiene::{Canary, Search};
+use becket_lab::mutant::{MUTANTS, Mutant, Shows, Witness};
 use becket_lab::pattern::{self, Direction, Pattern};
 use becket_lab::rules::{CATALOGUE, Examined, Examiner, Rule, Subject};
-use becket_lab::saboteur::{SABOTEURS, Saboteur, Shows, Witness};
 use becket_lab::selftest::REASONS;
 use becket_lab::source::FlowPlan;
 use becket_lab::trace::Trace;
 use becket_lab::world::{self, Setup};
 
-use crate::elsewhere;
+use crate::fresh_process;
 
 const SEEDS: u64 = 20;
-/// Of these, so many with each flow alone too, and with a search of what is said.
+/// Number of these that also run each flow alone and search the texts.
 const DEEP_SEEDS: u64 = 6;
-/// Bytes of each request that nobody may repeat, with those that are offered behind its end.
+/// Bytes of each request, and of those that are offered after its end, that are used as canaries.
 const CANARY_BYTES: usize = 256;
 
-/// Rules that were broken.
+/// Rules that were violated.
 type Broken = BTreeSet<&'static str>;
 
-/// What was found of a saboteur.
+/// The rules that a mutant violates.
 #[derive(Debug, Default)]
 struct Found {
-    /// Of all its runs.
+    /// In all its runs.
     broken: Broken,
-    /// Those that were broken first in one of its runs.
+    /// As the first one in a run.
     first: Broken,
 }
 
-/// Why none finds a rule first that watches session, network and lab.
+/// Why no mutant is killed first by a rule about session, network and lab.
 const NO_ADAPTER_CAN: &str = "no adapter can; tests/rules breaks it in a trace made by hand";
 
-/// Why no saboteur breaks a rule first, or alone, if that is known.
+/// Why no mutant is killed first, or only, by a rule, if that is known.
 fn why_not(rule: &Rule) -> Option<&'static str> {
     let known = REASONS.iter().find(|(id, _)| *id == rule.id).map(|(_, why)| *why);
     known.or((rule.of == Subject::Runtime).then_some(NO_ADAPTER_CAN))
@@ -60,18 +60,18 @@ fn trace(make: fn(Limits) -> Pair, witness: &Witness, setup: &Setup<'_>) -> Trac
     trace
 }
 
-/// Whose runs are made: a saboteur's, with its own adapters or with healthy ones.
+/// The runs of a mutant, with its own adapters or with healthy ones.
 #[derive(Clone, Copy)]
-struct Who<'a> {
-    saboteur: &'a Saboteur,
+struct Runs<'a> {
+    mutant: &'a Mutant,
     is_healthy: bool,
 }
 
-/// What breaks in one run: alone and again, as a check has it.
-fn found(who: Who<'_>, seed: u64, examiner: &mut Examiner) -> Found {
-    let Who { saboteur, is_healthy } = who;
-    let make = if is_healthy { elsewhere::healthy } else { saboteur.make };
-    let witness = &saboteur.witness.seed(seed);
+/// The violations in one run: alone and repeated, as in a check.
+fn found(runs: Runs<'_>, seed: u64, examiner: &mut Examiner) -> Found {
+    let Runs { mutant, is_healthy } = runs;
+    let make = if is_healthy { fresh_process::healthy } else { mutant.make };
+    let witness = &mutant.witness.seed(seed);
     let config = witness.config();
     let setup = witness.setup(&config);
     let pair = make(witness.limits);
@@ -86,11 +86,11 @@ fn found(who: Who<'_>, seed: u64, examiner: &mut Examiner) -> Found {
     let is_alone = is_deep && witness.faults.is_none();
     let alone: Vec<_> = setup.plans.iter().filter(|_| is_alone).map(alone).collect();
 
-    // A process for each run, and a search, take their time: those have one that show there.
-    let is_elsewhere = saboteur.shows == Shows::InOtherProcess && seed == 1;
-    let heard = match saboteur.shows {
-        Shows::InTexts if is_deep => elsewhere::said(make, witness),
-        _ => Said::default(),
+    // A process for each run, and a search, are slow: they are used for mutants that need them.
+    let is_in_fresh_process = mutant.shows == Shows::InOtherProcess && seed == 1;
+    let heard = match mutant.shows {
+        Shows::InTexts if is_deep => fresh_process::said(make, witness),
+        _ => Transcript::default(),
     };
     let texts = heard.texts();
     let search = Search::new(&if texts.is_empty() { Vec::new() } else { payload(witness) });
@@ -98,7 +98,8 @@ fn found(who: Who<'_>, seed: u64, examiner: &mut Examiner) -> Found {
     let mut examined = Examined::new(&once, &setup, before.each_ref());
     examined.solo = is_alone.then_some(&alone[..]);
     examined.again = Some(again);
-    examined.elsewhere = is_elsewhere.then(|| elsewhere::hash(saboteur, is_healthy, seed));
+    examined.fresh_process =
+        is_in_fresh_process.then(|| fresh_process::hash(mutant, is_healthy, seed));
     examined.claimed_after = Some(after.each_ref());
     examined.texts = &texts;
     examined.search = Some(&search);
@@ -110,9 +111,9 @@ fn found(who: Who<'_>, seed: u64, examiner: &mut Examiner) -> Found {
     Found { broken: examination.findings().map(|finding| finding.rule).collect(), first }
 }
 
-/// The first bytes of each request, and what else is told to nobody.
+/// The first bytes of each request, and the secrets of the run.
 fn payload(witness: &Witness) -> Vec<Canary> {
-    let hidden = |hidden: Hidden| Canary { name: "hidden", bytes: hidden.bytes().into() };
+    let hidden = |hidden: Secret| Canary { name: "hidden", bytes: hidden.bytes().into() };
     let keys = witness.plans().into_iter().map(|plan| pattern::key(witness.seed, plan.flow));
     let keys = keys.chain([pattern::identity(witness.seed)]).map(hidden);
     let canary = |plan: &FlowPlan| {
@@ -123,21 +124,21 @@ fn payload(witness: &Witness) -> Vec<Canary> {
     witness.plans().iter().map(canary).chain(keys).collect()
 }
 
-fn killers(saboteur: &Saboteur) -> Found {
-    let (mut examiner, who) = (Examiner::new(), Who { saboteur, is_healthy: false });
+fn killers(mutant: &Mutant) -> Found {
+    let (mut examiner, runs) = (Examiner::new(), Runs { mutant, is_healthy: false });
     (0..SEEDS).fold(Found::default(), |mut all, seed| {
-        let Found { broken, first } = found(who, seed, &mut examiner);
+        let Found { broken, first } = found(runs, seed, &mut examiner);
         all.broken.extend(broken);
         all.first.extend(first);
         all
     })
 }
 
-/// All saboteurs, by their names.
+/// All mutants, by name.
 fn matrix() -> &'static BTreeMap<&'static str, Found> {
     static MATRIX: OnceLock<BTreeMap<&str, Found>> = OnceLock::new();
-    let of = |saboteur: &Saboteur| (saboteur.name, killers(saboteur));
-    MATRIX.get_or_init(|| SABOTEURS.iter().map(of).collect())
+    let of = |mutant: &Mutant| (mutant.name, killers(mutant));
+    MATRIX.get_or_init(|| MUTANTS.iter().map(of).collect())
 }
 
 fn judged() -> impl Iterator<Item = &'static str> {
@@ -152,28 +153,28 @@ fn show(matrix: &BTreeMap<&'static str, Found>) {
 }
 
 #[test]
-fn every_saboteur_is_killed_by_the_rules_that_are_about_it() {
+fn every_mutant_is_killed_by_the_rules_that_are_about_it() {
     let matrix = matrix();
     show(matrix);
 
     let mut wrong = Vec::new();
-    for saboteur in SABOTEURS {
-        let killers = &matrix[saboteur.name].broken;
-        let expected: Broken = saboteur.expected_rules.iter().copied().collect();
+    for mutant in MUTANTS {
+        let killers = &matrix[mutant.name].broken;
+        let expected: Broken = mutant.expected_rules.iter().copied().collect();
         if killers.is_empty() || expected.is_empty() || !expected.is_subset(killers) {
-            wrong.push((saboteur.name, expected, killers));
+            wrong.push((mutant.name, expected, killers));
         }
     }
     let all: Broken = matrix.values().flat_map(|found| &found.broken).copied().collect();
     let without: Vec<_> = judged().filter(|id| !all.contains(id)).collect();
-    println!("rules without a saboteur: {without:?}");
+    println!("rules without a mutant: {without:?}");
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(without.is_empty(), "rules without a saboteur: {without:?}");
+    assert!(without.is_empty(), "rules without a mutant: {without:?}");
 }
 
-/// A rule that always comes behind another tells nobody anything.
+/// A rule that is always violated after another one gives no new information.
 #[test]
-fn every_rule_finds_a_saboteur_alone_or_first_or_says_why_not() {
+fn every_rule_finds_a_mutant_alone_or_first_or_says_why_not() {
     let finds = |id: &str| {
         let of = |found: &Found| found.first.contains(id) || found.broken.iter().eq([&id]);
         matrix().iter().find(|(_, found)| of(found)).map(|(name, _)| *name)
@@ -186,20 +187,21 @@ fn every_rule_finds_a_saboteur_alone_or_first_or_says_why_not() {
     assert_eq!(without.collect::<Broken>(), explained.collect());
 }
 
-/// Without this the matrix would say nothing: a rule that is broken by everybody kills everybody.
+/// Without this the matrix would prove nothing: a rule that healthy adapters violate kills every
+/// mutant.
 #[test]
 fn in_the_same_runs_healthy_adapters_break_nothing() {
     let mut examiner = Examiner::new();
-    for saboteur in SABOTEURS {
-        let who = Who { saboteur, is_healthy: true };
+    for mutant in MUTANTS {
+        let runs = Runs { mutant, is_healthy: true };
         for seed in 0..SEEDS {
-            let Found { broken, .. } = found(who, seed, &mut examiner);
-            assert!(broken.is_empty(), "{} seed {seed}: {broken:?}", saboteur.name);
+            let Found { broken, .. } = found(runs, seed, &mut examiner);
+            assert!(broken.is_empty(), "{} seed {seed}: {broken:?}", mutant.name);
         }
     }
 }
 
 #[test]
 fn in_a_fresh_process() {
-    elsewhere::answer();
+    fresh_process::answer();
 }

@@ -5,10 +5,10 @@
 //! |---|---|
 //! | `bridges` | bridges: over healthy things they pass; over broken ones they name the rule |
 //! | `broken_things` | broken things behind a bridge: found by the rule about their defect |
-//! | `carriers` | the link: fragmentation, delay and reordering are invisible to adapters |
+//! | `links` | the link: fragmentation, delay and reordering are invisible to adapters |
 //! | `channels` | each kind of channel of `becket-chan` passes; channels that lose values fail |
 //! | `check` | checks: healthy pairs pass every gate, the named mutants fail; reports depend on neither threads nor time |
-//! | `check_told` | progress, files of failed runs, known failures, hashes of a fresh process |
+//! | `check_output` | progress, files of failed runs, known failures, hashes of a fresh process |
 //! | `compare` | two reports compared |
 //! | `engineer` | each failure of a mutant is recorded, shrunk, written, read and replayed |
 //! | `exec` | adapters in child processes: healthy, crashing, hanging, flooding |
@@ -19,6 +19,7 @@
 //! | `healthy` | healthy adapters in whole runs |
 //! | `hygiene` | payload in traces, errors, logs and reports, in every encoding |
 //! | `kill` | the kill matrix: which rule kills which mutant |
+//! | `mutants` | each mutant deviates where it is described, and nowhere else |
 //! | `negotiation` | capabilities: negotiated, tried if not claimed, judged |
 //! | `orders` | the scenario that is run in every order |
 //! | `planted` | a planted bug, from the check that finds it to the mended adapter |
@@ -30,7 +31,6 @@
 //! | `rules` | each rule fails on a healthy trace with one event changed |
 //! | `rules_healthy` | healthy adapters violate no rule |
 //! | `rules_page` | the book's page of rules is generated from the catalogue |
-//! | `saboteurs` | each mutant deviates where it is described, and nowhere else |
 //! | `seeds` | healthy pairs in all scenarios, seed by seed |
 //! | `selftest` | the lab's self-test passes |
 //! | `session_calls` | each public function of the session is called by a scenario |
@@ -43,22 +43,23 @@
 mod bridged;
 mod bridges;
 mod broken_things;
-mod carriers;
 mod channels;
 mod check;
-mod check_told;
+mod check_output;
 mod compare;
-mod elsewhere;
 mod engineer;
 mod exec;
 mod exhaustive;
 mod faults;
 mod foreign;
+mod fresh_process;
 mod generated;
 mod healthy;
 mod hygiene;
 mod kill;
+mod links;
 mod long;
+mod mutants;
 mod negotiation;
 mod orders;
 mod planted;
@@ -70,7 +71,6 @@ mod report;
 mod rules;
 mod rules_healthy;
 mod rules_page;
-mod saboteurs;
 mod sample;
 mod schema;
 mod seeds;

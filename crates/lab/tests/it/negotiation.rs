@@ -5,8 +5,8 @@ use becket_lab::adapters::{HEALTHY, Pair};
 use becket_lab::check::{self, Make, Options};
 use becket_lab::contract::{Capabilities, Capability, Limits};
 use becket_lab::gate::Gate;
+use becket_lab::mutant;
 use becket_lab::report::Report;
-use becket_lab::saboteur;
 
 fn healthy(limits: Limits) -> Pair {
     (HEALTHY[0].make)(limits)
@@ -16,8 +16,8 @@ fn with(require: &[&str], make: Make<'_>) -> Report {
     check::run(&Options { require, ..Options::quick("pair", make) })
 }
 
-fn saboteur(name: &str) -> fn(Limits) -> Pair {
-    saboteur::of_name(&format!("local_adapter_{name}")).expect("a saboteur of this name").make
+fn mutant(name: &str) -> fn(Limits) -> Pair {
+    mutant::of_name(name).expect("a mutant with this name").make
 }
 
 fn integration(report: &Report) -> (&'static str, Option<&str>) {
@@ -40,7 +40,7 @@ fn what_is_agreed_on_is_in_the_report() {
 
 #[test]
 fn what_is_required_must_be_claimed() {
-    let make = &saboteur("half_closes_without_a_claim");
+    let make = &mutant("half_closes_without_a_claim");
     let report = with(&["flow_half_close"], make);
     let said = "the capability flow_half_close is required, and not offered";
     assert_eq!((report.verdict, report.exit_code), ("fail", 1));
@@ -70,7 +70,7 @@ fn what_is_not_claimed_is_tried_in_quick_mode_too() {
         ("half_closes_without_a_claim", "half_close", "CAP-01"),
         ("resets_without_a_claim", "reset_isolation", "CAP-02"),
     ] {
-        let report = with(&[], &saboteur(name));
+        let report = with(&[], &mutant(name));
         assert_eq!((report.verdict, integration(&report).0), ("fail", "fail"), "{name}");
         let failure = report.failures.iter().find(|it| it.rule == Some(rule)).expect(rule);
         assert_eq!(failure.rule, Some(rule));
@@ -158,7 +158,7 @@ mod modest {
 }
 
 #[test]
-fn who_refuses_cleanly_what_it_does_not_claim_is_unsupported_there_and_passes() {
+fn a_clean_refusal_of_an_unclaimed_capability_is_unsupported_and_passes() {
     let make = |limits: Limits| modest::pair(healthy(limits));
     for start_seed in 1..5 {
         let report = check::run(&Options { start_seed, ..Options::quick("modest", &make) });

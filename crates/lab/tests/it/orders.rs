@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The scenario that is run in every order: healthy pairs pass in each, what fails in one is found, kept,
-//! made small and repeated, and what is not tried is told.
+//! The scenario that is run in every order: healthy pairs pass in each, a failure in one order is
+//! found, kept, shrunk and repeated, and what was not tried is reported.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_lab::adapters::{HEALTHY, Pair};
-use becket_lab::check::{self, Artefact, DEPARTURES_MAX, Make, Mode, Options, repeat};
+use becket_lab::check::{self, Artefact, DEVIATIONS_MAX, Make, Mode, Options, repeat};
 use becket_lab::choice::{Coverage, explore};
 use becket_lab::contract::{
     Adapter, AdapterError, Cause, Chunk, Context, Descriptor, FlowId, IngressAdapter, Limits,
     Manifest, Outlet,
 };
+use becket_lab::mutant::{self, Mutant};
 use becket_lab::replay::{Case, Replay};
 use becket_lab::report::{Report, RunReport, json, text};
-use becket_lab::saboteur::{self, Saboteur};
 use becket_lab::scenario::{self, Profile, Scenario};
 use becket_lab::trace::Trace;
 use becket_lab::world;
@@ -25,11 +25,11 @@ fn every_order() -> &'static Scenario {
     scenario::of_name("every_order").unwrap()
 }
 
-fn overtaken() -> &'static Saboteur {
-    saboteur::of_name("local_adapter_cuts_a_flow_that_is_overtaken").unwrap()
+fn overtaken() -> &'static Mutant {
+    mutant::of_name("cuts_a_flow_that_is_overtaken").unwrap()
 }
 
-/// One profile of a full check, without what is about the lab.
+/// One profile of a full check, without the gates about the lab.
 fn full<'a>(make: Make<'a>, start_seed: u64) -> Options<'a> {
     let (mode, profiles) = (Mode::Full, Some(1));
     let quick = Options::quick("pair", make);
@@ -47,7 +47,7 @@ fn others(report: &Report) -> BTreeSet<&'static str> {
     runs.filter(|run| run.scenario != every_order().name).map(|run| run.verdict).collect()
 }
 
-/// What a profile makes of it; `None`: its limits cannot carry it.
+/// The case in a profile; `None`: its limits cannot carry it.
 fn case(seed: u64) -> Option<(Case, Limits)> {
     let scenario = every_order();
     let profile = Profile::draw(seed).of(scenario);
@@ -61,7 +61,7 @@ fn case(seed: u64) -> Option<(Case, Limits)> {
         plans: scenario.plans(&profile.config),
         behaviour: profile.behaviour(scenario),
         window_bytes: profile.window_bytes,
-        carrier: profile.carrier,
+        link: profile.link,
         faults: profile.faults,
         config: profile.config,
     };
@@ -71,7 +71,7 @@ fn case(seed: u64) -> Option<(Case, Limits)> {
 #[test]
 fn each_order_is_another_and_within_the_bounds() {
     let bounds = every_order().orders.unwrap();
-    assert_eq!(bounds.departures_max, DEPARTURES_MAX);
+    assert_eq!(bounds.deviations_max, DEVIATIONS_MAX);
     let mut tried = 0;
     for seed in 0..24 {
         let Some((case, limits)) = case(seed) else { continue };
@@ -83,9 +83,9 @@ fn each_order_is_another_and_within_the_bounds() {
             trace.clear();
             world::run_with(&setup, &|| (HEALTHY[0].make)(limits), choices, &mut trace);
             let order = choices.recorded().to_vec();
-            let departures = order.iter().filter(|answer| **answer != 0).count();
-            assert!(departures <= bounds.departures_max as usize, "{order:?}");
-            // Depth first: each is greater than the one before, as a word in a dictionary is.
+            let deviations = order.iter().filter(|answer| **answer != 0).count();
+            assert!(deviations <= bounds.deviations_max as usize, "{order:?}");
+            // Depth first: each is lexicographically greater than the one before.
             assert!(last.as_ref().is_none_or(|last| *last < order), "{last:?} {order:?}");
             last = Some(order.clone());
             assert!(seen.insert(order), "twice");
@@ -97,47 +97,47 @@ fn each_order_is_another_and_within_the_bounds() {
         let report = check::run(&full(&HEALTHY[0].make, seed));
         let orders = run_of(&report).orders.as_ref().unwrap();
         assert_eq!((orders.runs, orders.coverage), (explored.runs, "bounded"), "seed {seed}");
-        let told = (orders.depth_max, orders.departures_max);
-        assert_eq!(told, (bounds.depth_max, bounds.departures_max));
+        let reported = (orders.depth_max, orders.deviations_max);
+        assert_eq!(reported, (bounds.depth_max, bounds.deviations_max));
         assert!(orders.runs > 100, "{orders:?}");
     }
     assert!(tried >= 18, "{tried}");
 }
 
 #[test]
-fn healthy_pairs_pass_in_each_order_and_what_is_not_tried_is_told() {
+fn healthy_pairs_pass_in_each_order_and_untried_orders_are_reported() {
     for pair in HEALTHY {
         for start_seed in [1, 6, 40] {
             let report = check::run(&full(&pair.make, start_seed));
             let run = run_of(&report);
             assert_eq!(run.verdict, "pass", "{} {start_seed}: {run:?}", pair.name);
             let orders = run.orders.as_ref().unwrap();
-            let told = text(&report, &|_, text| text.to_owned());
+            let shown = text(&report, &|_, text| text.to_owned());
             let said = "orders in 1 profile, each that departs at most 2 times from the plainest";
-            assert!(told.contains(said), "{told}");
+            assert!(shown.contains(said), "{shown}");
             assert_eq!(orders.coverage, "bounded");
         }
     }
     let quick = Options { mode: Mode::Quick, ..full(&HEALTHY[0].make, 1) };
     let quick = check::run(&quick);
     assert!(quick.profiles[0].runs.iter().all(|run| run.orders.is_none()));
-    let told = text(&quick, &|_, text| text.to_owned());
-    assert!(!told.contains("orders"), "{told}");
+    let shown = text(&quick, &|_, text| text.to_owned());
+    assert!(!shown.contains("orders"), "{shown}");
 }
 
 #[test]
-fn fewer_departures_are_fewer_orders_and_none_is_the_plainest_alone() {
-    let runs = |departures_max| {
-        let options = Options { departures_max, ..full(&HEALTHY[0].make, 1) };
+fn fewer_deviations_are_fewer_orders_and_none_is_the_plainest_alone() {
+    let runs = |deviations_max| {
+        let options = Options { deviations_max, ..full(&HEALTHY[0].make, 1) };
         let report = check::run(&options);
         let orders = run_of(&report).orders.clone().unwrap();
-        assert_eq!((orders.departures_max, orders.coverage), (departures_max, "bounded"));
+        assert_eq!((orders.deviations_max, orders.coverage), (deviations_max, "bounded"));
         orders.runs
     };
     let [none, one, two] = [0, 1, 2].map(runs);
     assert!(none == 1 && one > 10 && two > 5 * one, "{none} {one} {two}");
-    // Nobody makes them more than they are.
-    let more = Options { departures_max: 99, ..full(&HEALTHY[0].make, 1) };
+    // A larger value has no effect.
+    let more = Options { deviations_max: 99, ..full(&HEALTHY[0].make, 1) };
     assert_eq!(run_of(&check::run(&more)).orders.as_ref().unwrap().runs, two);
 }
 
@@ -148,13 +148,13 @@ fn a_report_of_all_orders_depends_on_neither_threads_nor_time() {
         json(&check::run(&Options { jobs, profiles: Some(4), ..options })).unwrap()
     };
     let one = report(1);
-    assert!(one.contains("\"departures_max\": 2"));
+    assert!(one.contains("\"deviations_max\": 2"));
     for jobs in [1, 2, 5] {
         assert_eq!(one, report(jobs), "{jobs} threads");
     }
 }
 
-/// Who is wrong in one order only is found from any seed; and hardly ever by who draws the order.
+/// A defect in a single order is found from any seed; random orders hardly ever show it.
 #[test]
 fn what_shows_in_one_order_is_found_whatever_the_seed() {
     let (mut tried, mut by_chance) = (0, 0);
@@ -172,7 +172,7 @@ fn what_shows_in_one_order_is_found_whatever_the_seed() {
     assert!(tried >= 18 && by_chance * 4 <= tried, "{tried} {by_chance}");
 }
 
-/// Failures of a check, as they are kept, and as they are when they were made small.
+/// Failures of a check: the kept runs, and the shrunk ones.
 fn kept(make: Make<'_>, seed: u64) -> (Report, Vec<(String, Replay, bool)>) {
     let all = Mutex::new(Vec::new());
     let keeps = |it: &Artefact<'_>| {
@@ -193,8 +193,8 @@ fn the_order_that_fails_is_kept_made_small_and_repeated() {
     assert_eq!(name, "INT-05-every_order-1.replay");
     assert_eq!(small_name, "INT-05-every_order-1.small.replay");
     for replay in [replay, small] {
-        let departures = replay.recording.iter().filter(|answer| **answer != 0).count();
-        assert!((1..=2).contains(&departures), "{:?}", replay.recording);
+        let deviations = replay.recording.iter().filter(|answer| **answer != 0).count();
+        assert!((1..=2).contains(&deviations), "{:?}", replay.recording);
         let again = repeat(make, replay);
         assert!(replay.is_repeated_by(&again.trace));
         assert!(again.findings.iter().any(|it| it.rule == "INT-05"), "{:?}", again.findings);

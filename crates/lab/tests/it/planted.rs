@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A bug that is planted, from the check that finds it to the run that shows that it is gone: found,
-//! made small, written to a file, read back, repeated, laid beside a healthy run.
+//! A planted bug, from the check that finds it to the run that shows that it is fixed: found,
+//! shrunk, written to a file, read back, repeated, compared with a healthy run.
 //!
 //! The adapter is one that somebody might write: a queue of bytes for each flow. What is planted is one
 //! byte: of a chunk that does not fit, one less is kept than is said to have been taken. Or a room that is
@@ -15,7 +15,7 @@ use becket_lab::contract::{
     IngressAdapter, Limits, Manifest, Outlet,
 };
 use becket_lab::replay::{Diff, Replay, as_test};
-use becket_lab::trace::{Place, What};
+use becket_lab::trace::{EventKind, Stage};
 use parking_lot::Mutex;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -199,9 +199,9 @@ fn planted(limits: Limits) -> Pair {
     pair(limits, Bug::KeepsOneLess)
 }
 
-/// Who rounds is right as long as limits are round: quick checks draw others too.
+/// Rounding up is correct as long as limits are round: quick checks draw others too.
 #[test]
-fn who_rounds_up_is_found_by_limits_that_are_not_round() {
+fn rounding_up_is_found_by_limits_that_are_not_round() {
     let make = |limits| pair(limits, Bug::RoundsUp);
     let quick = Options { gates_of_lab: false, ..Options::quick("postbox", &make) };
     let found = |start_seed: u64| {
@@ -224,7 +224,7 @@ fn without_the_bug_nothing_is_wrong() {
 
 #[test]
 fn with_it_the_way_from_the_check_to_the_mended_adapter() {
-    // Found, and kept as it was and made small.
+    // Found, and kept as it was and shrunk.
     let kept = Mutex::new(Vec::new());
     let keeps = |it: &Artefact<'_>| {
         let small = it.shrunk.is_some();
@@ -259,6 +259,6 @@ fn with_it_the_way_from_the_check_to_the_mended_adapter() {
     // They are the same until the adapter holds less than it took.
     let both = mended.trace.events().iter().zip(again.trace.events());
     let (other, _) = both.into_iter().find(|(one, other)| one.what != other.what).unwrap();
-    assert!(matches!(other.what, What::Holds { place: Place::Ingress, .. }), "{diff}");
+    assert!(matches!(other.what, EventKind::Holds { place: Stage::Ingress, .. }), "{diff}");
     assert!(as_test(&replay, "planted(limits)").contains(rule));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Plugins as carriers of flows: entries that give back what they are given pass, those that do not are
-//! refused at once, and one that now and then swaps two frames is found, made small, written to a file
+//! Plugins as links of flows: entries that give back what they are given pass, those that do not are
+//! refused at once, and one that now and then swaps two frames is found, shrunk, written to a file
 //! and repeated from there; so is one that loses bytes, as bytes that are missing.
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use becket_host::PluginSpec;
 use becket_lab::adapters::{HEALTHY, Pair};
-use becket_lab::bridge::plugin::{Address, Carrier, PluginError};
+use becket_lab::bridge::plugin::{Address, PluginAdapter, PluginError};
 use becket_lab::check::{self, Mode, Options};
 use becket_lab::contract::Limits;
 use becket_lab::gate::Gate;
@@ -33,17 +33,17 @@ fn compiled(source: &str, name: &str) -> PathBuf {
     place
 }
 
-fn sample(entry: &str) -> Result<Carrier, PluginError> {
-    Carrier::of_spec(PluginSpec::linked("sample", becket_sample::PLUGIN), Some(entry))
+fn sample(entry: &str) -> Result<PluginAdapter, PluginError> {
+    PluginAdapter::of_spec(PluginSpec::linked("sample", becket_sample::PLUGIN), Some(entry))
 }
 
-fn check_of(carrier: &Carrier, mode: Mode, profiles: u32) -> Report {
-    let make = |limits: Limits| -> Pair { carrier.pair(limits) };
+fn check_of(link: &PluginAdapter, mode: Mode, profiles: u32) -> Report {
+    let make = |limits: Limits| -> Pair { link.pair(limits) };
     check::run(&Options { mode, profiles: Some(profiles), ..Options::quick("plugin", &make) })
 }
 
-fn passes(carrier: &Carrier, mode: Mode, profiles: u32) {
-    let report = check_of(carrier, mode, profiles);
+fn passes(link: &PluginAdapter, mode: Mode, profiles: u32) {
+    let report = check_of(link, mode, profiles);
     for gate in Gate::ALL.into_iter().take(7) {
         let result = report.gate(gate).unwrap();
         assert_eq!(result.verdict, "pass", "{}: {:?} {:?}", gate.name(), result, report.failures);
@@ -63,10 +63,10 @@ fn streams_of_a_sample_carry_flows() {
 #[test]
 fn a_plugin_in_c_carries_flows_and_the_entry_need_not_be_named() {
     let path = compiled("examples/plugins/c/plugin.c", "carrier_c.so");
-    let carrier = Carrier::load(&Address::parse(&path.display().to_string())).unwrap();
-    assert_eq!(carrier.entry(), "chat");
-    passes(&carrier, Mode::Quick, 1);
-    let echo = Carrier::load(&Address::parse(&format!("{}#echo", path.display()))).unwrap();
+    let link = PluginAdapter::load(&Address::parse(&path.display().to_string())).unwrap();
+    assert_eq!(link.entry(), "chat");
+    passes(&link, Mode::Quick, 1);
+    let echo = PluginAdapter::load(&Address::parse(&format!("{}#echo", path.display()))).unwrap();
     assert_eq!(echo.entry(), "echo");
 }
 
@@ -80,7 +80,7 @@ fn what_does_not_give_back_is_refused() {
     }
     let error = refused("nothing");
     assert!(matches!(error, PluginError::NoEntry { .. }) && error.hint().unwrap().contains("chat"));
-    let nowhere = Carrier::load(&Address::parse("/no/such/plugin.so")).unwrap_err();
+    let nowhere = PluginAdapter::load(&Address::parse("/no/such/plugin.so")).unwrap_err();
     assert!(matches!(nowhere, PluginError::Load(_)), "{nowhere}");
 }
 
@@ -88,8 +88,8 @@ fn what_does_not_give_back_is_refused() {
 fn frames_in_another_order_are_found_made_small_and_repeated_from_a_file() {
     let path = compiled("examples/zoo/plugins/stream_order.c", "stream_order.so");
     let address = Address::parse(&format!("{}#hit", path.display()));
-    let carrier = Carrier::load(&address).unwrap();
-    let make = |limits: Limits| -> Pair { carrier.pair(limits) };
+    let link = PluginAdapter::load(&address).unwrap();
+    let make = |limits: Limits| -> Pair { link.pair(limits) };
     let kept = Mutex::new(Vec::new());
     let keeps = |it: &check::Artefact<'_>| {
         let size = it.shrunk.map(|shrunk| shrunk.size);
@@ -105,11 +105,11 @@ fn frames_in_another_order_are_found_made_small_and_repeated_from_a_file() {
     let (_, text, size) = small.unwrap_or_else(|| panic!("{kept:?}"));
     let size = size.unwrap();
     println!("{size:?}");
-    assert!(size.flows == 1 && size.chunks == 1 && size.departures <= 5, "{size:?}");
+    assert!(size.flows == 1 && size.chunks == 1 && size.deviations <= 5, "{size:?}");
 
     // From its file, with a plugin that was loaded anew: the same trace, the same rule.
     let replay = Replay::parse(text).unwrap();
-    let again = Carrier::load(&address).unwrap();
+    let again = PluginAdapter::load(&address).unwrap();
     let repeated = check::repeat(&|limits| again.pair(limits), &replay);
     assert!(replay.is_repeated_by(&repeated.trace));
     assert!(repeated.findings.iter().any(|finding| finding.rule == "INT-01"));
@@ -125,8 +125,8 @@ fn frames_in_another_order_are_found_made_small_and_repeated_from_a_file() {
 /// The rules that a check of a plugin of the zoo finds broken, each with how small its run became.
 fn found_in(name: &str) -> Vec<(&'static str, Option<Size>)> {
     let path = compiled(&format!("examples/zoo/plugins/{name}.c"), &format!("found_{name}.so"));
-    let carrier = Carrier::load(&Address::parse(&format!("{}#hit", path.display()))).unwrap();
-    let make = |limits: Limits| -> Pair { carrier.pair(limits) };
+    let link = PluginAdapter::load(&Address::parse(&format!("{}#hit", path.display()))).unwrap();
+    let make = |limits: Limits| -> Pair { link.pair(limits) };
     let kept = Mutex::new(Vec::new());
     let keeps = |it: &check::Artefact<'_>| {
         let size = it.shrunk.map(|shrunk| shrunk.size);

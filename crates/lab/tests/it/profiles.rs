@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Profiles in files: every key has its bounds, and what is wrong is told with its line and what to
-//! write instead.
+//! Profiles in files: every key has its bounds, and errors are reported with their line and a hint.
 
 use becket_lab::generate::{BUILTIN, Profile, ProfileError};
 
@@ -63,7 +62,8 @@ fn numbers_have_bounds() {
         }
         for value in [min, max] {
             let text = with(key, &value.to_string());
-            // At a bound the others may not fit any more: then that is said, and no bound.
+            // At a bound other values may not fit any more: then that is reported, and not the
+            // bound.
             if let Err(error) = Profile::from_toml(&text, "P.toml") {
                 assert!(error.to_string().contains("more than"), "{key} {value}: {error}");
             }
@@ -73,29 +73,29 @@ fn numbers_have_bounds() {
 
 #[test]
 fn unknown_keys_and_values_have_a_line_and_a_suggestion() {
-    let told = |text: &str| {
+    let refusal = |text: &str| {
         let error = refused(text);
         (error.line().unwrap(), error.to_string(), error.hint().unwrap_or_default().to_owned())
     };
     let text = STEADY.replace("window_bytes", "windw_bytes");
-    let (line, said, hint) = told(&text);
+    let (line, said, hint) = refusal(&text);
     assert_eq!(line, line_of(&text, "windw_bytes"));
     assert_eq!(said, format!("P.toml:{line}: unknown key `windw_bytes`"));
     assert_eq!(hint, "did you mean `window_bytes`?");
 
-    let (line, said, hint) = told(&with("kind", "\"strem\""));
-    assert_eq!(said, format!("P.toml:{line}: no carrier is \"strem\""));
+    let (line, said, hint) = refusal(&with("kind", "\"strem\""));
+    assert_eq!(said, format!("P.toml:{line}: no link is \"strem\""));
     assert_eq!(hint, "did you mean `stream`?");
 
-    let (_, said, hint) = told(&with("order", "\"zzz\""));
+    let (_, said, hint) = refusal(&with("order", "\"zzz\""));
     assert!(said.ends_with("no order of flows is \"zzz\""), "{said}");
     assert_eq!(hint, "known here: urgent, turns, numbers");
 
-    let (_, _, hint) = told(&with("faults", "[\"dely\"]"));
+    let (_, _, hint) = refusal(&with("faults", "[\"dely\"]"));
     assert_eq!(hint, "did you mean `delay`?");
 
     let text = format!("{STEADY}\n[extra]\nx = 1\n");
-    assert_eq!(told(&text).0, line_of(&text, "[extra]"));
+    assert_eq!(refusal(&text).0, line_of(&text, "[extra]"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn every_key_has_to_be_there() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_told_where_it_stands() {
+fn values_that_do_not_fit_together_are_reported_with_their_line() {
     for (key, value, said) in [
         ("flows", "17", "flows is 17, more than max_flows, which is 16"),
         ("max_chunk_bytes", "65537", "max_chunk_bytes is 65537, more than max_buffered_bytes"),

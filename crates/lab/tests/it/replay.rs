@@ -2,11 +2,11 @@
 //! Replays: what is written is read back, repeats the run, and nothing that was damaged is taken.
 
 use becket_lab::adapters::{HEALTHY, Pair};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::{Choices, Scheduler};
 use becket_lab::config::Config;
 use becket_lab::contract::{Class, FlowId, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
+use becket_lab::link::Link;
 use becket_lab::replay::{Case, Diff, Expected, Replay, ReplayError, step, steps};
 use becket_lab::source::{End, FlowPlan, Planned, Source};
 use becket_lab::target::Behaviour;
@@ -25,9 +25,9 @@ fn adapters() -> Pair {
 fn recorded(source: Source, seed: u64, scheduler: Scheduler, faults: FaultPlan) -> Replay {
     let config = Config { deterministic_seed: seed, max_chunk_bytes: 4 << 10, ..Config::default() };
     let plans = source.plan(&config, 4);
-    let carrier = Carrier::ALL[seed as usize % Carrier::ALL.len()];
+    let link = Link::ALL[seed as usize % Link::ALL.len()];
     let behaviour = Behaviour::ALL[seed as usize % Behaviour::ALL.len()];
-    let case = Case { config, plans, behaviour, window_bytes: 2000, carrier, faults };
+    let case = Case { config, plans, behaviour, window_bytes: 2000, link, faults };
     let mut choices = Choices::scheduled(seed, scheduler).recording();
     let mut trace = Trace::new(case.config.max_events);
     let (mut ingress, mut egress) = adapters();
@@ -97,12 +97,12 @@ fn cases() -> impl Strategy<Value = Case> {
     let made_of = (
         prop::collection::vec(plan, 0..6),
         prop::sample::select(&Behaviour::ALL[..]),
-        prop::sample::select(&Carrier::ALL[..]),
+        prop::sample::select(&Link::ALL[..]),
         0..=1_u64 << 30,
         faults,
         config,
     );
-    made_of.prop_map(|(mut plans, behaviour, carrier, window_bytes, faults, config)| {
+    made_of.prop_map(|(mut plans, behaviour, link, window_bytes, faults, config)| {
         for (number, plan) in (1..).zip(&mut plans) {
             plan.flow = FlowId::new(number);
         }
@@ -117,7 +117,7 @@ fn cases() -> impl Strategy<Value = Case> {
             trace_enabled,
             deterministic_seed: seed,
         };
-        Case { config, plans, behaviour, window_bytes, carrier, faults }
+        Case { config, plans, behaviour, window_bytes, link, faults }
     })
 }
 
@@ -316,7 +316,7 @@ fn without_line(text: &str) -> String {
 }
 
 #[test]
-fn who_edits_a_file_removes_the_check() {
+fn without_its_check_an_edited_file_is_read() {
     let text = sample().to_text();
     let edited: Vec<_> = text.lines().filter(|line| !line.contains("\"check\"")).collect();
     let edited = edited.join("\n").replace("\"window_bytes\": 2000", "\"window_bytes\": 2001");

@@ -24,7 +24,7 @@ fn what_is_printed_is_what_is_compiled_here() {
 #[rustfmt::skip]
 fn holds_lif_06_seed_1() {
     use becket_lab::adapters::Pair;
-    use becket_lab::carrier::Carrier;
+    use becket_lab::link::Link;
     use becket_lab::choice::Choices;
     use becket_lab::config::Config;
     use becket_lab::contract::{Class, FlowId, Limits, Tick};
@@ -69,7 +69,7 @@ fn holds_lif_06_seed_1() {
         config, plans, faults: FaultPlan::NONE,
         behaviour: Behaviour::Discard,
         window_bytes: 65536,
-        carrier: Carrier::Stream,
+        link: Link::Stream,
     };
     let recording = vec![
         3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
@@ -98,7 +98,7 @@ fn holds_lif_06_seed_1() {
 #[rustfmt::skip]
 fn holds_replayed_seed_2() {
     use becket_lab::adapters::Pair;
-    use becket_lab::carrier::Carrier;
+    use becket_lab::link::Link;
     use becket_lab::choice::Choices;
     use becket_lab::config::Config;
     use becket_lab::contract::{Class, FlowId, Limits, Tick};
@@ -153,7 +153,7 @@ fn holds_replayed_seed_2() {
         config, plans, faults,
         behaviour: Behaviour::Discard,
         window_bytes: 65536,
-        carrier: Carrier::Stream,
+        link: Link::Stream,
     };
     let recording = vec![
         3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,

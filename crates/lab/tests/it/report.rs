@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Reports in all their forms: what a green and a red check say is compared with what is kept in
-//! `tests/it/reports`; each form is well formed, the same for the same check, and shows nothing of a
-//! hostile name but its text. `SNAPSHOTS=overwrite cargo test -p becket-lab --test report` keeps what
-//! there is.
+//! Reports in all their forms: a green and a red report are compared with the files in
+//! `tests/it/reports`; each form is well formed, the same for the same check, and shows a hostile
+//! name only as text. `SNAPSHOTS=overwrite cargo test -p becket-lab --test it report` updates the
+//! files.
 
 use crate::sample::{green, red};
 use becket_lab::adapters::HEALTHY;
 use becket_lab::check::{self, Mode, Options};
+use becket_lab::mutant;
 use becket_lab::report::{
     Kill, Kills, Report, Sheet, Timing, Tone, Unended, compare, html, html_sheet, json, junit,
     junit_all, markdown, plain, text,
 };
 use becket_lab::rules::Verdict;
-use becket_lab::saboteur;
 use roxmltree::{Document, Node, ParsingOptions};
 use snapbox::{assert_data_eq, file};
 
@@ -22,10 +22,10 @@ fn checked(name: &str, make: check::Make<'_>) -> Report {
     check::run(&Options { profiles: Some(2), ..Options::quick(name, make) })
 }
 
-/// Real checks: of a healthy pair, and of a saboteur.
+/// Real checks: of a healthy pair, and of a mutant.
 fn real() -> [Report; 2] {
-    let saboteur = saboteur::of_name("local_adapter_drops_final_chunk").unwrap();
-    [checked("memory", &HEALTHY[0].make), checked(saboteur.name, &saboteur.make)]
+    let mutant = mutant::of_name("drops_final_chunk").unwrap();
+    [checked("memory", &HEALTHY[0].make), checked(mutant.name, &mutant.make)]
 }
 
 type Form = (&'static str, fn(&Report) -> String);
@@ -82,7 +82,7 @@ fn pages_say_what_is_kept() {
 }
 
 #[test]
-fn terminals_are_told_what_is_kept() {
+fn the_text_form_equals_the_kept_one() {
     assert_data_eq!(text(&green(), &plain), file!["reports/green.txt"]);
     // What is painted stands between the tone's name and an end.
     let paint = |tone: Tone, text: &str| format!("<{tone:?}>{text}</>");
@@ -96,9 +96,9 @@ fn pages_are_kept_where_they_are_wanted() {
     let dir = std::path::Path::new(&dir);
     let keep = |name, text: &str| std::fs::write(dir.join(name), text).unwrap();
     let make = &HEALTHY[0].make;
-    let saboteur = saboteur::of_name("local_adapter_drops_final_chunk").unwrap();
+    let mutant = mutant::of_name("drops_final_chunk").unwrap();
     let artefacts: &(dyn Fn(&check::Artefact<'_>) + Sync) = &|_| {};
-    let options = Options::quick(saboteur.name, &saboteur.make);
+    let options = Options::quick(mutant.name, &mutant.make);
     let failed = check::run(&Options { artefacts: Some(artefacts), ..options });
     keep("failed.html", &html(&failed));
     keep("failed.md", &markdown(&failed));
@@ -252,7 +252,7 @@ fn hostile() -> Report {
 #[test]
 fn a_hostile_name_is_text_in_each_form() {
     let report = hostile();
-    let kill = Kill { saboteur: HOSTILE.into(), result: "missed", killers: Vec::new() };
+    let kill = Kill { mutant: HOSTILE.into(), result: "survived", killers: Vec::new() };
     let kills = Kills { rows: vec![kill] };
     let reports = [report.clone(), red()];
     let sheet = html_sheet(&Sheet { reports: &reports, kills: Some(&kills) });
@@ -286,24 +286,20 @@ fn a_hostile_name_is_text_in_each_form() {
 fn secrets_are_hidden_in_each_form() {
     let make = &HEALTHY[0].make;
     let mut report = checked("my-password-71af", make);
-    for command in [
-        "becket check plugin /run/Token=71af/x.so",
-        "x password71af:local_adapter_secret_trace_leak",
-    ] {
+    for command in ["becket check plugin /run/Token=71af/x.so", "x password71af:secret_trace_leak"]
+    {
         report.set_command(command);
         for (name, form) in FORMS {
             let text = form(&report);
             assert!(!text.contains("71af") && text.contains("(hidden)"), "{name}");
         }
     }
-    // The lab's own names are none, whatever they say.
-    report.set_command(
-        "becket check local-adapter --adapter saboteur:local_adapter_secret_trace_leak",
-    );
+    // The lab's own names are not secrets, whatever they contain.
+    report.set_command("becket check local-adapter --adapter mutant:secret_trace_leak");
     assert!(report.command.ends_with("secret_trace_leak"));
 }
 
-/// A check that did not come to its end has a report in each form, which says so and is no pass.
+/// A check that did not finish has a report in each form, which says so and is no pass.
 #[test]
 fn a_check_that_did_not_end_says_so_in_each_form() {
     let why = || Unended {
@@ -365,12 +361,13 @@ fn a_command_repeats_the_scenario_in_its_mode() {
     assert!(repeated("half_close").ends_with(" --profiles 1 --full"));
 }
 
-/// A run that broke two rules is told once: its events and its commands stand with the first.
+/// A run that violates two rules is shown once: its events and commands are listed with the first
+/// one.
 #[test]
 fn no_form_for_people_tells_a_run_twice() {
     let mut report = red();
     let seen = "a saying of the first";
-    // What was made small has events of its own.
+    // What was shrunk has events of its own.
     report.failures.retain(|failure| failure.small.is_none());
     for failure in &mut report.failures {
         failure.last_events.iter_mut().for_each(|event| event.said = seen.into());
@@ -387,9 +384,9 @@ fn no_form_for_people_tells_a_run_twice() {
         ("html", 2, html),
         ("text", 1, |report| text(report, &plain)),
     ] {
-        let told = |report: &Report| form(report).matches(seen).count();
-        assert_eq!(told(&report), times * events, "{name}");
-        assert_eq!(told(&alone(report.clone())), 2 * times * events, "{name}");
+        let count = |report: &Report| form(report).matches(seen).count();
+        assert_eq!(count(&report), times * events, "{name}");
+        assert_eq!(count(&alone(report.clone())), 2 * times * events, "{name}");
         assert!(form(&report).contains("INT-07"), "{name}");
     }
 }
@@ -398,7 +395,7 @@ fn no_form_for_people_tells_a_run_twice() {
 #[test]
 fn the_cause_that_is_shown_is_of_the_run_whose_events_are() {
     let mut report = red();
-    // The first of two was expected, and so nothing is told of it.
+    // The first of two was expected, and so it is not reported.
     report.profiles[0].runs[0].verdict = "known-fail";
     report.profiles[0].runs[0].findings.iter_mut().for_each(|it| it.is_known = true);
     report.profiles[1].runs[0].findings[0].said = "the unexpected one".into();
@@ -427,16 +424,16 @@ fn what_was_expected_in_each_run_is_no_failure() {
     assert!(text(&report, &plain).contains("✗ ISO-03 "));
 }
 
-/// Whatever else a run ended with, a rule that it broke is told.
+/// Whatever else a run ended with, a rule that it violates is reported.
 #[test]
-fn a_broken_rule_is_told_of_a_run_of_any_verdict() {
+fn a_violated_rule_is_reported_for_a_run_of_any_verdict() {
     for verdict in Verdict::ALL {
         let mut report = red();
         report.profiles[1].runs[1].verdict = verdict.name();
         for (name, form) in FORMS {
             let text = form(&report);
-            let is_told = name == "junit" || text.contains("RES-04");
-            assert!(is_told, "{name} of a run that is {}", verdict.name());
+            let is_listed = name == "junit" || text.contains("RES-04");
+            assert!(is_listed, "{name} of a run that is {}", verdict.name());
         }
         assert!(text(&report, &plain).contains("≈ RES-04"), "{}", verdict.name());
     }

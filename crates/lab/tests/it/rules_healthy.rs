@@ -2,12 +2,12 @@
 //! Healthy adapters break no rule, whatever the source, the target and the seed.
 
 use becket_lab::adapters::{HEALTHY, Healthy};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::{FlowId, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
-use becket_lab::rules::{CATALOGUE, Examined, Examiner, Marks};
+use becket_lab::link::Link;
+use becket_lab::rules::{CATALOGUE, Examined, Examiner, RuleSets};
 use becket_lab::source::{FlowPlan, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, FaultKind, Trace};
@@ -21,14 +21,14 @@ struct Made {
     seed: u64,
     flows: u32,
     buffer: u64,
-    carrier: Carrier,
+    link: Link,
     faults: FaultPlan,
 }
 
 impl Made {
     fn of(source: Source, behaviour: Behaviour, seed: u64) -> Self {
-        let (carrier, faults) = (Carrier::Stream, FaultPlan::NONE);
-        Self { source, behaviour, seed, flows: 4, buffer: 64 << 10, carrier, faults }
+        let (link, faults) = (Link::Stream, FaultPlan::NONE);
+        Self { source, behaviour, seed, flows: 4, buffer: 64 << 10, link, faults }
     }
 
     fn is_large(&self) -> bool {
@@ -51,8 +51,8 @@ impl Made {
     }
 
     fn setup<'a>(&self, config: &'a Config, plans: Vec<FlowPlan>) -> Setup<'a> {
-        let Self { behaviour, carrier, faults, .. } = *self;
-        Setup { config, plans, behaviour, window_bytes: 64 << 10, carrier, faults }
+        let Self { behaviour, link, faults, .. } = *self;
+        Setup { config, plans, behaviour, window_bytes: 64 << 10, link, faults }
     }
 
     fn trace(&self, pair: &Healthy, setup: &Setup<'_>) -> Trace {
@@ -63,7 +63,7 @@ impl Made {
     }
 
     /// Runs it, and looks for anything broken. With `solo`, each flow is run alone too.
-    fn check(&self, pair: &Healthy, examiner: &mut Examiner, solo: bool) -> Marks {
+    fn check(&self, pair: &Healthy, examiner: &mut Examiner, solo: bool) -> RuleSets {
         let config = self.config();
         let setup = self.setup(&config, self.source.plan(&config, self.flows));
         let trace = self.trace(pair, &setup);
@@ -78,8 +78,8 @@ impl Made {
         examined.solo = solo.then_some(&alone[..]);
         examined.again = solo.then(|| self.trace(pair, &setup).hash());
         examined.claimed_after = solo.then_some(manifests.each_ref());
-        let marks = examiner.examine(&examined);
-        if marks.broken != 0 {
+        let rule_sets = examiner.examine(&examined);
+        if rule_sets.broken != 0 {
             let examination = examiner.examination();
             let finding = examination.findings().next().unwrap();
             let events = trace.events();
@@ -90,19 +90,19 @@ impl Made {
             let near: String = near.iter().map(line).collect();
             panic!("{} {self:?}\n{finding:#?}\n{near}", pair.name);
         }
-        marks
+        rule_sets
     }
 }
 
 /// The rules that had no occasion.
-fn idle(marks: Marks) -> Vec<&'static str> {
+fn idle(rule_sets: RuleSets) -> Vec<&'static str> {
     let bits = CATALOGUE.iter().enumerate();
-    bits.filter(|(at, _)| marks.exercised >> at & 1 == 0).map(|(_, rule)| rule.id).collect()
+    bits.filter(|(at, _)| rule_sets.exercised >> at & 1 == 0).map(|(_, rule)| rule.id).collect()
 }
 
 #[test]
 fn no_rule_is_broken() {
-    let (mut examiner, mut all) = (Examiner::new(), Marks::default());
+    let (mut examiner, mut all) = (Examiner::new(), RuleSets::default());
     for pair in HEALTHY {
         for source in Source::ALL {
             for behaviour in Behaviour::ALL {
@@ -123,10 +123,10 @@ fn no_rule_is_broken() {
 
 #[test]
 fn no_rule_is_broken_on_any_carrier_under_faults() {
-    let (mut examiner, mut all) = (Examiner::new(), Marks::default());
+    let (mut examiner, mut all) = (Examiner::new(), RuleSets::default());
     let mut number = 0;
     for pair in HEALTHY {
-        for carrier in Carrier::ALL {
+        for link in Link::ALL {
             for kind in FaultKind::ALL.map(Some).into_iter().chain([None]) {
                 for seed in 0..6 {
                     // All sources with all targets, in turn.
@@ -135,7 +135,7 @@ fn no_rule_is_broken_on_any_carrier_under_faults() {
                     let behaviour = Behaviour::ALL[number % Behaviour::ALL.len()];
                     let kinds = kind.map_or(FaultKinds::ALL, FaultKinds::only);
                     let faults = FaultPlan::new(kinds, 3, Tick(30));
-                    let made = Made { carrier, faults, ..Made::of(source, behaviour, seed) };
+                    let made = Made { link, faults, ..Made::of(source, behaviour, seed) };
                     all = all.join(made.check(pair, &mut examiner, false));
                 }
             }

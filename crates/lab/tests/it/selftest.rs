@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The lab examines itself, and passes.
+//! The lab's self-test passes.
 //!
 //! `cargo test -p becket-lab --test it selftest -- --ignored --nocapture` makes the long proofs: healthy
 //! pairs from many start seeds. `BECKET_LAB_SEEDS=10000` says from how many, `BECKET_LAB_FIRST=1` from
@@ -22,21 +22,21 @@ fn part(test: &SelfTest, name: &str) -> (&'static str, u64) {
 #[test]
 fn a_quick_self_test_passes_whoever_listens() {
     let heard = Mutex::new(Vec::new());
-    let hears = |progress: Progress| heard.lock().push(progress);
-    let quick = selftest::run(&Options { progress: Some(&hears), jobs: 2, ..Options::quick() });
+    let observe = |progress: Progress| heard.lock().push(progress);
+    let quick = selftest::run(&Options { progress: Some(&observe), jobs: 2, ..Options::quick() });
     assert_eq!((quick.verdict, quick.exit_code), ("pass", 0), "{}", quick.text());
-    for name in ["healthy", "saboteurs", "determinism", "canaries"] {
+    for name in ["healthy", "mutants", "determinism", "canaries"] {
         let (verdict, counted) = part(&quick, name);
         assert!(verdict == "pass" && counted >= 10, "{name}: {}", quick.text());
     }
-    for name in ["first", "exercised", "elsewhere"] {
+    for name in ["first", "exercised", "fresh_process"] {
         assert_eq!(part(&quick, name), ("not-exercised", 0), "{name}");
     }
     let heard = heard.into_inner();
     assert!(heard.iter().map(|it| it.done).eq(1..=heard.len()));
     assert!(heard.iter().all(|it| it.total == heard.len()), "{:?}", heard.last());
-    let found = quick.kills.iter().filter(|kill| kill.result == "found").count();
-    println!("{found} of {} saboteurs", quick.kills.len());
+    let found = quick.kills.iter().filter(|kill| kill.result == "killed").count();
+    println!("{found} of {} mutants", quick.kills.len());
     assert_eq!(quick.matrix().rows.len(), quick.kills.len());
 }
 
@@ -46,12 +46,12 @@ fn a_full_self_test_passes() {
     if !is_long() {
         return;
     }
-    let asks = || elsewhere();
-    let full = Options { mode: Mode::Full, jobs: 2, elsewhere: Some(&asks), progress: None };
+    let asks = || fresh_process();
+    let full = Options { mode: Mode::Full, jobs: 2, fresh_process: Some(&asks), progress: None };
     let full = selftest::run(&full);
     println!("{}", full.text());
     for kill in &full.kills {
-        println!("{} {:?} first {:?}", kill.saboteur, kill.killers, kill.first);
+        println!("{} {:?} first {:?}", kill.mutant, kill.killers, kill.first);
     }
     assert_eq!((full.verdict, full.exit_code), ("pass", 0), "{}", full.text());
     for part in &full.parts {
@@ -74,12 +74,12 @@ const TEST: &str = "selftest::in_a_fresh_process";
 #[test]
 fn in_a_fresh_process() {
     if std::env::var_os(RUN).is_some() {
-        print!("\n{}", selftest::elsewhere());
+        print!("\n{}", selftest::fresh_process());
     }
     assert!(!HEALTHY.is_empty());
 }
 
-fn elsewhere() -> Option<String> {
+fn fresh_process() -> Option<String> {
     let this = std::env::current_exe().ok()?;
     let mut command = Command::new(this);
     let output = command.args(["--exact", TEST, "--nocapture"]).env(RUN, "1").output().ok()?;
@@ -90,7 +90,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
 }
 
-/// Checks all healthy pairs from many start seeds, and tells what is odd.
+/// Checks all healthy pairs from many start seeds, and prints every deviation from a pass.
 fn proof(mode: Mode, seeds: u64) {
     let (first, seeds) = (number("BECKET_LAB_FIRST", 1), number("BECKET_LAB_SEEDS", seeds));
     let mut odd = Vec::new();

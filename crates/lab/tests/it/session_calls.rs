@@ -9,7 +9,7 @@ use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::fault::FaultPlan;
 use becket_lab::scenario::{self, Profile};
-use becket_lab::trace::{Kept, SessionCall, Trace, What};
+use becket_lab::trace::{EventKind, Kept, SessionCall, Trace};
 use becket_lab::world::{self, Setup};
 
 /// In every run: the trace shows what comes of it.
@@ -117,7 +117,7 @@ fn run(name: &str, seed: u64) -> Trace {
         plans: scenario.plans(&config),
         behaviour: scenario.behaviours[0],
         window_bytes: profile.window_bytes.max(64),
-        carrier: profile.carrier,
+        link: profile.link,
         faults: FaultPlan::NONE,
     };
     let limits = scenario.limits(&Profile { config: config.clone(), ..Profile::draw(seed) });
@@ -145,10 +145,10 @@ fn every_public_call_of_the_session_is_made_by_the_scenario_that_is_said() {
         seeds += 1;
         for event in run(BUSY, seed).events() {
             match event.what {
-                What::SessionCall { call, is_right: true, .. } => made.extend([call.name()]),
-                What::SessionCall { .. }
-                | What::SessionKeeps { .. }
-                | What::SessionError { .. } => {
+                EventKind::SessionCall { call, is_right: true, .. } => made.extend([call.name()]),
+                EventKind::SessionCall { .. }
+                | EventKind::SessionKeeps { .. }
+                | EventKind::SessionError { .. } => {
                     panic!("seed {seed}: {event:?}")
                 }
                 _ => {}
@@ -167,7 +167,7 @@ fn three_runs_make_nearly_all_of_them() {
         let calls = (first..first + 3).flat_map(|seed| {
             let trace = run(BUSY, seed);
             let calls = trace.events().iter().filter_map(|event| match event.what {
-                What::SessionCall { call, .. } => Some(call),
+                EventKind::SessionCall { call, .. } => Some(call),
                 _ => None,
             });
             calls.collect::<Vec<SessionCall>>()

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Failures that are planted, made small: what comes out fails still, and has little in it that it
-//! does not need.
+//! Planted failures, shrunk: the result still fails, and has few inputs that it does not need.
 
 use becket_lab::adapters::{MemoryEgressAdapter, MemoryIngressAdapter};
-use becket_lab::carrier::Carrier;
 use becket_lab::choice::{Choices, Scheduler};
 use becket_lab::config::Config;
 use becket_lab::contract::{FlowState, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
+use becket_lab::link::Link;
 use becket_lab::replay::Case;
 use becket_lab::shrink::{Candidate, Failed, Shrunk, shrink};
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Event, Trace, What};
+use becket_lab::trace::{Event, EventKind, Trace};
 use becket_lab::world;
 
 const BUFFER_BYTES: u64 = 300;
@@ -38,11 +37,11 @@ fn case(source: Source, behaviour: Behaviour, flows: u32, seed: u64) -> Case {
         ..Config::default()
     };
     let plans = source.plan(&config, flows);
-    let (carrier, faults) = (Carrier::Stream, FaultPlan::NONE);
-    Case { config, plans, behaviour, window_bytes: 1000, carrier, faults }
+    let (link, faults) = (Link::Stream, FaultPlan::NONE);
+    Case { config, plans, behaviour, window_bytes: 1000, link, faults }
 }
 
-/// A trace fails as said: the first seed for which one does, made small.
+/// The first seed whose trace fails as required, shrunk.
 fn shrunk(
     source: Source,
     behaviour: Behaviour,
@@ -75,7 +74,7 @@ fn shrunk(
 
 fn states(events: &[Event]) -> impl Iterator<Item = (u32, FlowState)> + '_ {
     events.iter().filter_map(|event| match event.what {
-        What::Moved { state } => Some((event.flow.number(), state)),
+        EventKind::Moved { state } => Some((event.flow.number(), state)),
         _ => None,
     })
 }
@@ -100,14 +99,15 @@ fn a_reset_while_another_flow_is_half_closed() {
     assert_eq!(case.plans.len(), 2, "{shrunk:#?}");
     let resets = case.plans.iter().filter(|plan| plan.end == End::Reset).count();
     assert!(resets <= 1 && shrunk.size.bytes <= 2, "{shrunk:#?}");
-    assert!(shrunk.size.departures <= 6, "{shrunk:#?}");
+    assert!(shrunk.size.deviations <= 6, "{shrunk:#?}");
     assert!(trace.events().len() <= 40, "{shrunk:#?} {:#?}", trace.events());
 }
 
 #[test]
 fn a_source_that_stalls_twice() {
-    let stalls =
-        |events: &[Event]| events.iter().filter(|event| event.what == What::Stalled).count() >= 2;
+    let stalls = |events: &[Event]| {
+        events.iter().filter(|event| event.what == EventKind::Stalled).count() >= 2
+    };
     let (shrunk, _) = shrunk(Source::LargeObject, Behaviour::Echo, 1, stalls);
     let [plan] = &shrunk.candidate.case.plans[..] else { panic!("{shrunk:#?}") };
     // Two stalls need two full buffers, and one byte more.
@@ -118,8 +118,9 @@ fn a_source_that_stalls_twice() {
 #[test]
 fn bytes_that_come_back_before_the_request_is_over() {
     let early = |events: &[Event]| {
-        let answered = events.iter().position(|event| matches!(event.what, What::Answered { .. }));
-        let last = events.iter().rposition(|event| matches!(event.what, What::Offered { .. }));
+        let answered =
+            events.iter().position(|event| matches!(event.what, EventKind::Answered { .. }));
+        let last = events.iter().rposition(|event| matches!(event.what, EventKind::Offered { .. }));
         answered.zip(last).is_some_and(|(answered, last)| {
             events[..last].iter().all(|event| event.flow.number() <= 3) && answered < last
         })
@@ -140,14 +141,14 @@ fn shrinking_is_decided_by_its_input() {
     assert_eq!(first.hash(), second.hash());
 }
 
-/// Whoever decided who goes next: what was recorded is the same run.
+/// Whichever scheduler decided: the recording gives the same run.
 #[test]
 fn a_recording_repeats_the_run_of_any_scheduler() {
     for source in Source::ALL {
         for behaviour in [Behaviour::Echo, Behaviour::JitteryResponse, Behaviour::ResetMidstream] {
             for seed in 0..3 {
                 let mut case = case(source, behaviour, 4, seed);
-                case.carrier = Carrier::ALL[(seed * 3) as usize + 1];
+                case.link = Link::ALL[(seed * 3) as usize + 1];
                 case.faults = FaultPlan::new(FaultKinds::ALL, 4 * seed as u32, Tick(100));
                 for scheduler in [
                     Scheduler::Random,
@@ -162,7 +163,7 @@ fn a_recording_repeats_the_run_of_any_scheduler() {
                     assert_eq!(trace.hash(), again.hash(), "{source:?} {scheduler:?} {seed}");
                     assert_eq!((asked, recording), (asked_again, recorded_again));
                     let stuck = trace.events().iter().find(|event| {
-                        matches!(event.what, What::Stuck { .. } | What::Illegal { .. })
+                        matches!(event.what, EventKind::Stuck { .. } | EventKind::Illegal { .. })
                     });
                     assert_eq!(stuck, None, "{source:?} {behaviour:?} {scheduler:?} {seed}");
                 }

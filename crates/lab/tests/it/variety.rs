@@ -10,8 +10,8 @@ use becket_lab::contract::{
     IngressAdapter, Limits, Manifest, Outlet,
 };
 use becket_lab::gate::Gate;
+use becket_lab::mutant;
 use becket_lab::report::{GateReport, Report};
-use becket_lab::saboteur;
 
 fn checked(make: Make<'_>, mode: Mode, start_seed: u64, profiles: u32) -> Report {
     let quick = Options::quick("pair", make);
@@ -138,7 +138,7 @@ fn pairs_that_do_the_same_whatever_they_are_given_fail_it() {
             assert_eq!(collapse(&report).verdict, "fail", "{name} from {start_seed}");
         }
     }
-    let padding = saboteur::of_name("local_adapter_padding_only_diversity").unwrap();
+    let padding = mutant::of_name("padding_only_diversity").unwrap();
     for start_seed in [1, 361, 821] {
         for profiles in [3, 20, 40] {
             let report = checked(&padding.make, Mode::Quick, start_seed, profiles);

@@ -5,26 +5,29 @@
 
 use std::collections::BTreeSet;
 
-use becket_lab::rules::{CATALOGUE, Exit, Level, Marks, Verdict, rule};
+use becket_lab::rules::{CATALOGUE, Exit, Level, RuleSets, Verdict, rule};
 
-fn marks(broken: &[&str]) -> Marks {
+fn rule_sets(broken: &[&str]) -> RuleSets {
     let bit = |id: &&str| 1_u128 << CATALOGUE.iter().position(|rule| rule.id == *id).unwrap();
     let broken = broken.iter().map(bit).fold(0, |all, bit| all | bit);
     let all = u128::MAX >> (128 - CATALOGUE.len());
-    Marks { applicable: all, exercised: all, broken }
+    RuleSets { applicable: all, exercised: all, broken }
 }
 
 #[test]
 fn verdicts_follow_from_rules() {
     assert_eq!(rule("BPR-05").unwrap().level, Level::Should);
-    assert_eq!(Verdict::of(&marks(&[])), Verdict::Pass);
-    assert_eq!(Verdict::of(&marks(&["BPR-05"])), Verdict::NonStrict);
-    assert_eq!(Verdict::of(&marks(&["BPR-05", "INT-01"])), Verdict::Fail);
-    assert_eq!(Verdict::of(&marks(&["ROB-05"])), Verdict::LabError);
-    assert_eq!(Verdict::of(&marks(&["ROB-05", "INT-01"])), Verdict::Fail);
-    assert_eq!(Verdict::of(&marks(&["DET-02", "INT-01"])), Verdict::Nondeterministic);
-    assert_eq!(Verdict::of(&Marks::default()), Verdict::NotExercised);
-    assert_eq!(marks(&["INT-01"]).join(marks(&["INT-02"])), marks(&["INT-01", "INT-02"]));
+    assert_eq!(Verdict::of(&rule_sets(&[])), Verdict::Pass);
+    assert_eq!(Verdict::of(&rule_sets(&["BPR-05"])), Verdict::NonStrict);
+    assert_eq!(Verdict::of(&rule_sets(&["BPR-05", "INT-01"])), Verdict::Fail);
+    assert_eq!(Verdict::of(&rule_sets(&["ROB-05"])), Verdict::LabError);
+    assert_eq!(Verdict::of(&rule_sets(&["ROB-05", "INT-01"])), Verdict::Fail);
+    assert_eq!(Verdict::of(&rule_sets(&["DET-02", "INT-01"])), Verdict::Nondeterministic);
+    assert_eq!(Verdict::of(&RuleSets::default()), Verdict::NotExercised);
+    assert_eq!(
+        rule_sets(&["INT-01"]).join(rule_sets(&["INT-02"])),
+        rule_sets(&["INT-01", "INT-02"])
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Bug {
 /// What the check has to come to.
 #[derive(Clone, Copy)]
 pub(super) enum Sees {
-    /// A failure that is kept in a file and made small: flows, chunks, ends, faults and choices are together
+    /// A failure that is kept in a file and shrunk: flows, chunks, ends, faults and choices are together
     /// no more than this. The build with the bug repeats it, and the other does not.
     Small(u64),
     /// It ends with this code, and these words stand in its report.
@@ -121,14 +121,14 @@ pub(super) const BUGS: &[Bug] = &[
         what: "the lab's sink compares nothing",
         file: "crates/lab/src/world/mod.rs",
         healthy: "let other = pattern.mismatch(at, bytes).filter(|_| !is_off);",
-        planted: "let other = pattern.mismatch(at, bytes).filter(|_| !is_off && place == Place::Ingress);",
+        planted: "let other = pattern.mismatch(at, bytes).filter(|_| !is_off && place == Stage::Ingress);",
         check: &["local-adapter"],
         sees: Sees::Ends { code: BLIND, says: "when it is wrong itself: Sink" },
     },
     Bug {
         name: "source-sequence",
         what: "the lab's source gives each chunk the number of the next",
-        file: "crates/lab/src/world/near.rs",
+        file: "crates/lab/src/world/client_side.rs",
         healthy: "            sequence: sent.chunk as u64 + 1,",
         planted: "            sequence: sent.chunk as u64 + 2,",
         check: &["local-adapter"],
@@ -174,8 +174,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "report-broken",
         what: "the lab's report says of each rule that one run more breaks it",
         file: "crates/lab/src/report/mod.rs",
-        healthy: "            broken: marks().map(|marks| count(marks.broken)).sum(),",
-        planted: "            broken: marks().map(|marks| count(marks.broken)).sum::<u64>() + 1,",
+        healthy: "            violated: rule_sets().map(|rule_sets| count(rule_sets.broken)).sum(),",
+        planted: "            violated: rule_sets().map(|rule_sets| count(rule_sets.broken)).sum::<u64>() + 1,",
         check: &["local-adapter"],
         sees: Sees::Ends { code: BLIND, says: "runs that break a rule, and there are" },
     },

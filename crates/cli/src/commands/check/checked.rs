@@ -5,7 +5,7 @@
 //!   a thread of its own: check, check, …        the first thread
 //!     progress ───────────────────────────────► a line on the terminal
 //!     a run failed: its replay ─► DIR/          Ctrl-C: done, files are whole
-//!     elsewhere ─► becket lab elsewhere …       a fresh process: the same hashes?
+//!     fresh_process ─► becket lab fresh-process …       a fresh process: the same hashes?
 //! ```
 
 use std::fs;
@@ -44,7 +44,7 @@ pub(super) fn all(plan: Plan, names: Vec<String>, ui: &Ui) -> Result<Option<Vec<
     let work = move || {
         let found = names.iter().enumerate().map(|(number, name)| {
             plan.calls.teller.at(number);
-            shown.begin_within(plan.calls.process.patience(name), &format!("loading {name}"));
+            shown.begin_within(plan.calls.process.idle_timeout(name), &format!("loading {name}"));
             Adapter::of_name(name)
         });
         let adapters: Vec<Adapter> = found.collect::<Result<_, _>>()?;
@@ -59,7 +59,7 @@ pub(super) fn all(plan: Plan, names: Vec<String>, ui: &Ui) -> Result<Option<Vec<
 
 fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
     let name = &adapter.name;
-    board.begin_within(plan.calls.process.patience(name), &format!("checking {name}"));
+    board.begin_within(plan.calls.process.idle_timeout(name), &format!("checking {name}"));
     let progress = |progress: Progress| {
         let seed = progress.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
         let what = format!("{}{seed}", progress.what);
@@ -75,7 +75,7 @@ fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
             Err(failure) => board.note(format!("{failure}: {}", failure.why().unwrap_or_default())),
         }
     };
-    let elsewhere = || match in_a_fresh_process(&plan.effort, adapter) {
+    let fresh_process = || match in_a_fresh_process(&plan.effort, adapter) {
         Ok(said) => Some(said),
         Err(why) => {
             board.note(format!("no fresh process can be asked: {why}"));
@@ -89,7 +89,7 @@ fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
         progress: Some(&progress),
         expect: plan.expected.as_ref(),
         artefacts: Some(&keep),
-        elsewhere: Some(&elsewhere),
+        fresh_process: Some(&fresh_process),
         ..plan.effort.options(adapter)
     };
     let mut report = check::run(&options);
@@ -111,7 +111,6 @@ fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
 /// The name of a file: letters, digits and a few marks.
 fn kept_name(adapter: &str, name: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
-    let adapter = adapter.strip_prefix("local_adapter_").unwrap_or(adapter);
     let adapter: String =
         adapter.chars().map(|char| if is_plain(char) { char } else { '_' }).take(64).collect();
     format!("{adapter}-{name}")
@@ -125,18 +124,18 @@ fn write(path: &Path, text: &str, ui: &Ui) -> Result<(), Failure> {
     Output::open(path)?.write(text, ui)
 }
 
-/// What a fresh process says of the same check: `becket lab elsewhere`.
+/// What a fresh process says of the same check: `becket lab fresh-process`.
 fn in_a_fresh_process(effort: &Effort, adapter: &Adapter) -> Result<String, String> {
     let mut arguments = vec!["--adapter".to_owned(), adapter.name.clone()];
     arguments.extend(effort.arguments());
-    ask_elsewhere(&arguments)
+    ask_fresh_process(&arguments)
 }
 
-/// What `becket lab elsewhere` says to these arguments.
-pub(in crate::commands) fn ask_elsewhere(arguments: &[String]) -> Result<String, String> {
+/// What `becket lab fresh-process` says to these arguments.
+pub(in crate::commands) fn ask_fresh_process(arguments: &[String]) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new(program)
-        .args(["lab", "elsewhere"])
+        .args(["lab", "fresh-process"])
         .args(arguments)
         .stdin(Stdio::null())
         .output()
@@ -159,7 +158,6 @@ mod tests {
             kept_name("ring", "INT-05-slow_drip-1.replay"),
             "ring-INT-05-slow_drip-1.replay"
         );
-        assert_eq!(kept_name("local_adapter_x", "a"), "x-a");
         let kept = kept_name("exec:../../bin/sh -c 'x'", "a.replay");
         assert!(!kept.contains('/') && !kept.contains('\''), "{kept}");
         assert!(kept_name(&"n".repeat(500), "a").len() < 100);

@@ -25,15 +25,15 @@ use crate::ui::Ui;
 const SHRINK_TRIES_EXEC: u32 = 100;
 /// Of all orders of a small run, those that depart so often from the plainest: each starts a process, or
 /// asks one some hundred times.
-const DEPARTURES_EXEC: u32 = 1;
+const DEVIATIONS_EXEC: u32 = 1;
 
 /// How much is tried.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::commands) struct Effort {
-    /// Three scenarios, three profiles, all saboteurs [the default]
+    /// Three scenarios, three profiles, all mutants [the default]
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// All scenarios, twenty profiles, all saboteurs; a rule that is never exercised counts
+    /// All scenarios, twenty profiles, all mutants; a rule that is never exercised counts
     #[arg(long)]
     full: bool,
     /// The seed of the first profile, which decides everything in it; the next has the next
@@ -68,7 +68,7 @@ impl Effort {
         options.jobs = self.jobs();
         if adapter.is_process() {
             options.shrink_tries = SHRINK_TRIES_EXEC;
-            options.departures_max = DEPARTURES_EXEC;
+            options.deviations_max = DEVIATIONS_EXEC;
         }
         options
     }

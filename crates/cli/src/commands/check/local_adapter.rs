@@ -16,7 +16,7 @@ use crate::ui::Ui;
 
 /// Check pairs of adapters: scenarios, faults and ten gates, all decided by a seed
 ///
-/// Every profile is drawn from its seed: limits, carrier, faults, who goes next. In each the
+/// Every profile is drawn from its seed: limits, link, faults, who goes next. In each the
 /// scenarios are run, twice here and once in a fresh process, and each flow alone; what happened is
 /// judged by the rules of `becket lab rules`. Replays of failed runs are kept at once, then made
 /// small. Several adapters make a matrix.

@@ -6,8 +6,8 @@ use becket_lab::bridge::blocks::BACKENDS;
 use becket_lab::bridge::channel::KINDS;
 use becket_lab::bridge::exec::Exec;
 use becket_lab::contract::Limits;
+use becket_lab::mutant::{self, MUTANTS};
 use becket_lab::rules::Exit as LabExit;
-use becket_lab::saboteur::SABOTEURS;
 
 use super::foreign::{self, Foreign};
 use crate::commands::pick::nearest;
@@ -55,6 +55,8 @@ impl Adapter {
             let Foreign { make, exec } = foreign?;
             return Ok(Self { name: name.to_owned(), make, exec });
         }
+        // Older replay files have names of mutants with a prefix.
+        let name = mutant::of_name(name).map_or(name, |mutant| mutant.name);
         match known().into_iter().find(|known| known.name == name) {
             Some(known) => Ok(Self { name: known.name, make: Box::new(known.make), exec: None }),
             None => Err(unknown(name)),
@@ -105,8 +107,8 @@ fn known() -> Vec<Known> {
         about: it.about,
         make: it.make,
     });
-    let faulty = SABOTEURS.iter().map(|it| Known {
-        heading: "Saboteurs: each is wrong in one behaviour",
+    let faulty = MUTANTS.iter().map(|it| Known {
+        heading: "Mutants: each is wrong in one behaviour",
         name: it.name.to_owned(),
         about: it.wrong,
         make: it.make,
@@ -164,9 +166,11 @@ mod tests {
         let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
         let names: Vec<_> = names.map(str::trim).collect();
         let bridged = KINDS.len() + BACKENDS.len();
-        assert_eq!(names.len(), HEALTHY.len() + SABOTEURS.len() + bridged);
+        assert_eq!(names.len(), HEALTHY.len() + MUTANTS.len() + bridged);
         assert!(names.iter().all(|name| Adapter::of_name(name).is_ok()));
         assert!(Adapter::of_name(DEFAULT).is_ok());
+        let prefixed = Adapter::of_name("local_adapter_flips_a_bit");
+        assert_eq!(prefixed.ok().map(|adapter| adapter.name).as_deref(), Some("flips_a_bit"));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use becket_lab::carrier::Carrier;
 use becket_lab::check::JOBS_MAX;
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::Limits;
 use becket_lab::fault::FaultPlan;
+use becket_lab::link::Link;
 use becket_lab::rules::{Examined, Examiner};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
@@ -86,7 +86,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 fn measured(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let board = Arc::<Board>::default();
     let shown = Arc::clone(&board);
-    board.begin_within(args.process.patience(&args.adapter), "measuring");
+    board.begin_within(args.process.idle_timeout(&args.adapter), "measuring");
     let work = move || -> Result<_, Failure> {
         Ok(measure(&args, &Adapter::of_name(&args.adapter)?, &shown))
     };
@@ -162,7 +162,7 @@ fn repeat(
                 plans: Source::SmallBurst.plan(&config, flows),
                 behaviour: Behaviour::Echo,
                 window_bytes: 64 << 10,
-                carrier: Carrier::Stream,
+                link: Link::Stream,
                 faults: FaultPlan::NONE,
             };
             let (mut ingress, mut egress) = make(limits);
@@ -204,7 +204,7 @@ fn describe(measured: &Measured) -> String {
     ));
     line("not in it: the same run again, each flow alone, texts searched, which a check does too");
     if measured.broken > 0 {
-        let broken = format!("in {} a rule was broken", text::plural(measured.broken, "run"));
+        let broken = format!("in {} a rule was violated", text::plural(measured.broken, "run"));
         said.push_str(&format!("  {}\n", paint(WARN, &broken)));
     }
     if measured.is_debug {

@@ -5,13 +5,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use becket_chan::timer;
-use becket_lab::carrier::Carrier;
 use becket_lab::check::Repeated;
 use becket_lab::choice::Scheduler;
 use becket_lab::config::Config;
 use becket_lab::contract::{Class, FlowId, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
 use becket_lab::generate::BUILTIN;
+use becket_lab::link::Link;
 use becket_lab::parity;
 use becket_lab::replay::Case;
 use becket_lab::rules::Exit as LabExit;
@@ -74,7 +74,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 fn shown(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let (replay, repeated) = listen(move |board| {
         let name = &args.adapter;
-        board.begin_within(args.process.patience(name), &format!("running {name}"));
+        board.begin_within(args.process.idle_timeout(name), &format!("running {name}"));
         let adapter = Adapter::of_name(name)?;
         let (flows_max, flow_buffered_bytes_max) = (args.flows, 256);
         let limits = Limits { flows_max, buffered_bytes_max: 4 << 10, flow_buffered_bytes_max };
@@ -144,7 +144,7 @@ fn case(args: &Args) -> Case {
         plans: plans.collect(),
         behaviour: Behaviour::Echo,
         window_bytes: 1024,
-        carrier: Carrier::Datagram,
+        link: Link::Datagram,
         faults: if args.faults { FaultPlan::new(kinds, 8, Tick(20)) } else { FaultPlan::NONE },
     }
 }

@@ -5,11 +5,11 @@ use becket_lab::adapters::{HEALTHY, Pair};
 use becket_lab::choice::Choices;
 use becket_lab::contract::{Limits, Manifest};
 use becket_lab::gate::Gate;
+use becket_lab::mutant::{MUTANTS, Mutant};
 use becket_lab::replay::Case;
 use becket_lab::rules::{
     CATALOGUE, Examined, Exit as LabExit, Family, Outcome, Rule, Subject, examine, explanation,
 };
-use becket_lab::saboteur::{SABOTEURS, Saboteur};
 use becket_lab::scenario::{Profile, SCENARIOS, Scenario};
 use becket_lab::trace::Trace;
 use becket_lab::world;
@@ -25,11 +25,11 @@ use crate::ui::{DIM, GOOD, HEAD, Ui, WARN, paint, text};
 /// Seeds that are tried in search of a scenario with an occasion.
 const SEEDS: u64 = 20;
 /// Columns of the words on the left.
-const LABEL: usize = 11;
+const LABEL: usize = 12;
 /// Columns of a line of text.
 const WIDTH: usize = 96;
 
-/// Explain rules: why they matter, where to look, which saboteur breaks them, where they are tried
+/// Explain rules: why they matter, where to look, which mutant breaks them, where they are tried
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which rules, such as INT-05; `becket lab rules` lists them
@@ -45,7 +45,7 @@ struct Explained {
     why: &'static str,
     look: &'static str,
     gates: Vec<&'static str>,
-    saboteurs: Vec<&'static str>,
+    mutants: Vec<&'static str>,
     scenarios: Vec<Occasion>,
 }
 
@@ -88,15 +88,15 @@ fn explained(rule: &Rule) -> Result<Explained, Failure> {
         why: said.why,
         look: said.look,
         gates: Gate::ALL.iter().filter(|gate| gate.has(rule)).map(|gate| gate.name()).collect(),
-        saboteurs: saboteurs(rule).map(|saboteur| saboteur.name).collect(),
+        mutants: mutants(rule).map(|mutant| mutant.name).collect(),
         scenarios: SCENARIOS.iter().filter_map(|scenario| occasion(rule, scenario)).collect(),
     })
 }
 
 /// Those that are made to break it.
-fn saboteurs(rule: &Rule) -> impl Iterator<Item = &'static Saboteur> {
+fn mutants(rule: &Rule) -> impl Iterator<Item = &'static Mutant> {
     let id = rule.id;
-    SABOTEURS.iter().filter(move |saboteur| saboteur.expected_rules.contains(&id))
+    MUTANTS.iter().filter(move |mutant| mutant.expected_rules.contains(&id))
 }
 
 /// The first seed in which the scenario gives a healthy pair an occasion to break the rule.
@@ -132,7 +132,7 @@ fn is_exercised(
         plans: scenario.plans(&profile.config),
         behaviour: profile.behaviour(scenario),
         window_bytes: profile.window_bytes,
-        carrier: profile.carrier,
+        link: profile.link,
         faults: profile.faults,
     };
     let run = |case: &Case| {
@@ -160,7 +160,7 @@ fn is_exercised(
     examined.claimed_after = Some(after.each_ref());
     let outcomes = examine(&examined).outcomes;
     outcomes.iter().any(|(one, outcome)| {
-        one.id == rule.id && matches!(outcome, Outcome::Held | Outcome::Broken(_))
+        one.id == rule.id && matches!(outcome, Outcome::Held | Outcome::Violated(_))
     })
 }
 
@@ -191,20 +191,20 @@ fn shown(rule: &Rule, explained: &Explained) -> String {
             part("tried in", "every scenario: all that is said is searched");
         }
         (_, Family::Determinism) => part("tried in", "every scenario: each run is made again"),
-        (true, _) => part("tried in", "no scenario with the memory pair; saboteurs show it"),
+        (true, _) => part("tried in", "no scenario with the memory pair; mutants show it"),
         (false, _) => part("tried in", &occasions.join(", ")),
     }
-    let mut broken_by = saboteurs(rule).peekable();
-    let first = broken_by.peek().map(|saboteur| saboteur.name);
-    for (at, saboteur) in broken_by.enumerate() {
-        let label = if at == 0 { "broken by" } else { "" };
-        part(label, &format!("{}: {}", saboteur.name, saboteur.wrong));
+    let mut broken_by = mutants(rule).peekable();
+    let first = broken_by.peek().map(|mutant| mutant.name);
+    for (at, mutant) in broken_by.enumerate() {
+        let label = if at == 0 { "violated by" } else { "" };
+        part(label, &format!("{}: {}", mutant.name, mutant.wrong));
     }
     if let Some(name) = first {
         let command = format!("{} lab run --adapter {name} --witness", program());
-        text.push_str(&format!("\n{} {command}\n", paint(GOOD, "see it broken:")));
+        text.push_str(&format!("\n{} {command}\n", paint(GOOD, "see it violated:")));
     } else {
-        let nobody = "no saboteur breaks it";
+        let nobody = "no mutant violates it";
         text.push_str(&format!("{}\n", paint(WARN, nobody)));
     }
     text

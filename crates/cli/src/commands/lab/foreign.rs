@@ -3,7 +3,7 @@
 
 use becket_lab::adapters::Pair;
 use becket_lab::bridge::exec::{Exec, ExecError};
-use becket_lab::bridge::plugin::{Address, Carrier, PluginError};
+use becket_lab::bridge::plugin::{Address, PluginAdapter, PluginError};
 use becket_lab::contract::Limits;
 use becket_lab::rules::Exit as LabExit;
 
@@ -56,9 +56,9 @@ fn plugin(address: &str) -> Result<Foreign, Failure> {
         Failure::new(Exit::Lab(LabExit::Internal), "stdout cannot be kept from the plugin")
             .cause(error.to_string())
     })?;
-    let loaded = Carrier::load(&Address::parse(address));
-    let carrier = loaded.map_err(|error| not_loaded(address, &error))?;
-    Ok(Foreign { make: Box::new(move |limits| carrier.pair(limits)), exec: None })
+    let loaded = PluginAdapter::load(&Address::parse(address));
+    let plugin = loaded.map_err(|error| not_loaded(address, &error))?;
+    Ok(Foreign { make: Box::new(move |limits| plugin.pair(limits)), exec: None })
 }
 
 /// What processes did beyond what a trace shows, for people: `None` if they did nothing.

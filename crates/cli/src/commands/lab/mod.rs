@@ -4,11 +4,11 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `rules`, `explain` | the catalogue, and one rule of it |
-//! | `run`, `replay`, `shrink` | one run: made, repeated from its file, made small |
+//! | `run`, `replay`, `shrink` | one run: made, repeated from its file, shrunk |
 //! | `selftest`, `compare` | the lab examined by itself; two reports |
 //! | `generate` | a backend of one profile, as a crate |
 //! | `demo`, `bench` | a run as a picture; how many there are in a second |
-//! | `elsewhere` | the fresh process by which a check proves that it repeats |
+//! | `fresh_process` | the fresh process by which a check proves that it repeats |
 //! | [`adapter`] | `--adapter` |
 //! | `once`, `show` | one run, judged; its events |
 //! | `load` | replays from files |
@@ -21,10 +21,10 @@ pub(super) mod adapter;
 mod bench;
 mod compare;
 mod demo;
-pub(super) mod elsewhere;
 mod explain;
 pub(super) mod files;
 mod foreign;
+pub(super) mod fresh_process;
 mod generate;
 pub(super) mod load;
 mod once;
@@ -45,7 +45,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Look into the lab: its rules, one run step by step, a failure made small
+/// Look into the lab: its rules, one run step by step, a failure shrunk
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) enum Command {
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Compare(compare::Args),
     Bench(bench::Args),
     #[command(hide = true)]
-    Elsewhere(elsewhere::Args),
+    FreshProcess(fresh_process::Args),
 }
 
 /// Runs one of them.
@@ -76,6 +76,6 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Selftest(args) => selftest::run(args, ui),
         Command::Compare(args) => compare::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
-        Command::Elsewhere(args) => listen(move |_| elsewhere::run(args)),
+        Command::FreshProcess(args) => listen(move |_| fresh_process::run(args)),
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn about(replay: &Replay) -> String {
     let chunks = text::plural(chunks as u64, "chunk");
     part("sources", &format!("{flows}, {chunks}, {}", text::plural(bytes, "byte")));
     part("target", case.behaviour.name());
-    part("carrier", case.carrier.name());
+    part("link", case.link.name());
     part("faults", &faults);
     part(
         "limits",
@@ -125,10 +125,10 @@ pub(super) fn verdict(repeated: &Repeated) -> String {
         said.push_str(&tell(finding));
     }
     let (style, word) = match repeated.findings.is_empty() {
-        true => (GOOD, "no rule is broken".to_owned()),
+        true => (GOOD, "no rule is violated".to_owned()),
         false => {
             let count = repeated.findings.len();
-            (BAD, format!("{count} {} broken", if count == 1 { "rule is" } else { "rules are" }))
+            (BAD, format!("{count} {} violated", if count == 1 { "rule is" } else { "rules are" }))
         }
     };
     let trace = format!("({events}, trace {})", repeated.trace.hash());

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use becket_lab::contract::FlowState;
 use becket_lab::pattern::Direction;
-use becket_lab::trace::{Event, FaultKind, What};
+use becket_lab::trace::{Event, EventKind, FaultKind};
 
 use crate::ui::{BAD, DIM, GOOD, WARN, paint};
 
@@ -63,18 +63,18 @@ impl Picture {
         let row = self.rows.entry(number).or_default();
         let cell = row.cells.entry(column).or_default();
         match event.what {
-            What::Crossed { direction: Direction::Request, bytes } => {
+            EventKind::Crossed { direction: Direction::Request, bytes } => {
                 cell.is_up = true;
                 row.request_bytes += bytes;
             }
-            What::Crossed { direction: Direction::Response, bytes } => {
+            EventKind::Crossed { direction: Direction::Response, bytes } => {
                 cell.is_down = true;
                 row.answer_bytes += bytes;
             }
-            What::Stalled => row.is_stalled = true,
-            What::Resumed => row.is_stalled = false,
-            What::Fault(kind) => cell.is_struck = kind != FaultKind::SpuriousWake,
-            What::Moved { state } => {
+            EventKind::Stalled => row.is_stalled = true,
+            EventKind::Resumed => row.is_stalled = false,
+            EventKind::Fault(kind) => cell.is_struck = kind != FaultKind::SpuriousWake,
+            EventKind::Moved { state } => {
                 row.state = Some(state);
                 if is_over(state) {
                     row.is_stalled = false;
@@ -202,14 +202,14 @@ mod tests {
         let mut add = |tick, flow, what| {
             picture.add(&Event { tick: Tick(tick), flow: FlowId::new(flow), what });
         };
-        let up = What::Crossed { direction: Direction::Request, bytes: 3 };
-        let down = What::Crossed { direction: Direction::Response, bytes: 5 };
-        let moved = |state| What::Moved { state };
+        let up = EventKind::Crossed { direction: Direction::Request, bytes: 3 };
+        let down = EventKind::Crossed { direction: Direction::Response, bytes: 5 };
+        let moved = |state| EventKind::Moved { state };
         add(0, 1, up);
         add(0, 1, down);
         add(1, 2, up);
-        add(1, 2, What::Stalled);
-        add(2, 2, What::Took { place: becket_lab::trace::Place::Ingress, bytes: 1 });
+        add(1, 2, EventKind::Stalled);
+        add(2, 2, EventKind::Took { place: becket_lab::trace::Stage::Ingress, bytes: 1 });
         add(2, 1, moved(FlowState::Closed));
         add(9, 2, moved(FlowState::Failed));
         let drawn = plain(&picture.draw(80));
@@ -225,7 +225,7 @@ mod tests {
     fn it_keeps_within_its_width_and_shows_the_newest() {
         let mut picture = Picture::default();
         for tick in 0..500 {
-            let what = What::Crossed { direction: Direction::Request, bytes: 1 };
+            let what = EventKind::Crossed { direction: Direction::Request, bytes: 1 };
             picture.add(&Event { tick: Tick(tick), flow: FlowId::new(1), what });
         }
         for width in [60, 80, 120] {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use becket_lab::adapters::HEALTHY;
 use becket_lab::check::{Repeated, is_broken_again};
+use becket_lab::mutant;
 use becket_lab::replay::{Diff, Replay, as_test};
 use becket_lab::rules::Exit as LabExit;
-use becket_lab::saboteur;
 
 use super::adapter::{Adapter, DEFAULT, is_plugin};
 use super::watch::{Board, listen};
@@ -21,7 +21,7 @@ use crate::ui::{GOOD, Ui, WARN, paint};
 ///
 /// The file holds all that the run is made of and every choice in it, so it repeats whatever
 /// becomes of seeds and scenarios. Exits with 0 if the rule that it was kept for is broken again,
-/// with 1 if it is broken no more, and with 5 if that cannot be said: the run differs each time.
+/// with 1 if it is no longer violated, and with 5 if that cannot be said: the run differs each time.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -123,7 +123,7 @@ fn loaded(
 
 /// Adapters of this name are called from here on.
 fn begin(name: &str, process: Process, board: &Board) {
-    board.begin_within(process.patience(name), &format!("repeating with {name}"));
+    board.begin_within(process.idle_timeout(name), &format!("repeating with {name}"));
 }
 
 /// What was broken, and whether it is the run that was kept.
@@ -135,7 +135,7 @@ fn end(replay: &Replay, repeated: &Repeated) -> String {
             "{} it is not decided by its choices, and differs from one time to the next\n",
             paint(WARN, "another run each time:")
         ),
-        Some(rule) => format!("{}\n", paint(GOOD, &format!("{rule} is broken no more"))),
+        Some(rule) => format!("{}\n", paint(GOOD, &format!("{rule} is no longer violated"))),
         None if replay.is_repeated_by(&repeated.trace) => {
             format!("{}\n", paint(GOOD, "the same run as was kept, to the last event"))
         }
@@ -152,9 +152,9 @@ fn expression(name: &str) -> String {
     if let Some(at) = HEALTHY.iter().position(|healthy| healthy.name == name) {
         return format!("(becket_lab::adapters::HEALTHY[{at}].make)(limits)");
     }
-    match saboteur::of_name(name) {
+    match mutant::of_name(name) {
         Some(known) => {
-            format!("(becket_lab::saboteur::of_name({:?}).unwrap().make)(limits)", known.name)
+            format!("(becket_lab::mutant::of_name({:?}).unwrap().make)(limits)", known.name)
         }
         None => "my_adapters(limits)".to_owned(),
     }

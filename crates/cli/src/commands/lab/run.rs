@@ -4,14 +4,14 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use becket_lab::carrier::Carrier;
 use becket_lab::check::Repeated;
 use becket_lab::choice::{Bounds, Coverage, Random, Scheduler, explore};
 use becket_lab::contract::{Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
+use becket_lab::link::Link;
+use becket_lab::mutant;
 use becket_lab::replay::{Case, Expected, Replay};
 use becket_lab::rules::{Examined, Exit as LabExit, examine};
-use becket_lab::saboteur;
 use becket_lab::scenario::{Profile, SCENARIOS, Scenario, Shown};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
@@ -36,7 +36,7 @@ const FLOWS_MAX: u32 = 64;
 
 /// Make one run and show every event of it
 ///
-/// The seed draws everything: the scenario, limits, carrier, faults, who goes next. What is named
+/// The seed draws everything: the scenario, limits, link, faults, who goes next. What is named
 /// is as named. With --json one object a line: what the run is made of, each event, the verdict.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// The seed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
-    /// The run in which a saboteur shows what is wrong with it
+    /// The run in which a mutant shows what is wrong with it
     #[arg(long, conflicts_with_all = ["scenario", "source"])]
     witness: bool,
     /// A scenario of the checks
@@ -59,9 +59,9 @@ pub(crate) struct Args {
     /// How they are answered, such as echo
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// How they are carried, such as stream
-    #[arg(long, value_name = "NAME")]
-    carrier: Option<String>,
+    /// The link between the two sessions, such as stream
+    #[arg(long, value_name = "NAME", alias = "carrier")]
+    link: Option<String>,
     /// What goes wrong, such as delay; `none`; may be given several times
     #[arg(long, value_name = "NAME")]
     fault: Vec<String>,
@@ -107,7 +107,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 fn one(args: &Args, ui: &Ui, board: &Board) -> Result<Exit, Failure> {
     let name = &args.adapter;
-    board.begin_within(args.process.patience(name), &format!("running {name}"));
+    board.begin_within(args.process.idle_timeout(name), &format!("running {name}"));
     let adapter = Adapter::of_name(name)?;
     let drawn = drawn(args, &adapter)?;
     let save = args.save.as_deref().map(Output::open).transpose()?;
@@ -161,8 +161,8 @@ fn drawn(args: &Args, adapter: &Adapter) -> Result<Drawn, Failure> {
     if let Some(asked) = &args.target {
         case.behaviour = pick::one("target", asked, Behaviour::EVERY, |it| it.name())?;
     }
-    if let Some(asked) = &args.carrier {
-        case.carrier = pick::one("carrier", asked, Carrier::ALL, |it| it.name())?;
+    if let Some(asked) = &args.link {
+        case.link = pick::one("link", asked, Link::ALL, |it| it.name())?;
     }
     if let Some(asked) = &args.scheduler {
         let pct = Scheduler::Pct { changes: 3, steps: 256 };
@@ -198,12 +198,12 @@ fn faults(asked: &[String]) -> Result<FaultPlan, Failure> {
     Ok(FaultPlan::new(kinds, strikes, until))
 }
 
-/// The witness of a saboteur, with the seed that was asked for.
+/// The witness of a mutant, with the seed that was asked for.
 fn witness(args: &Args) -> Result<Drawn, Failure> {
-    let Some(of) = saboteur::of_name(&args.adapter) else {
+    let Some(of) = mutant::of_name(&args.adapter) else {
         let error = format!("{} has no witness", args.adapter);
         return Err(Failure::new(Exit::Lab(LabExit::Usage), error)
-            .cause("only a saboteur has a run that shows what is wrong with it")
+            .cause("only a mutant has a run that shows what is wrong with it")
             .hint("name one with --adapter; `--adapter list` lists them"));
     };
     let mut witness = of.witness.seed(args.seed);
@@ -254,7 +254,7 @@ fn of_seed(args: &Args, adapter: &Adapter) -> Result<Drawn, Failure> {
             plans,
             behaviour: profile.behaviour(scenario),
             window_bytes: profile.window_bytes,
-            carrier: profile.carrier,
+            link: profile.link,
             faults: profile.faults,
             config: profile.config,
         },
@@ -329,7 +329,7 @@ fn exhaustive(
             "all that depart three times from the plainest in their first 64 choices"
         }
         Coverage::RunsMax => "as many as are made at most; there are others",
-        Coverage::Stopped => "a rule is broken in the last",
+        Coverage::Stopped => "a rule is violated in the last",
         Coverage::Diverged => "until one did not repeat: it depends on something that is no choice",
     };
     let said = format!("{}: {covered}", text::plural(explored.runs, "run"));
@@ -341,7 +341,7 @@ fn exhaustive(
         if ui.json() {
             ui.data(&serde_json::json!({ "runs": explored.runs, "covered": covered }))?;
         } else {
-            ui.text(&format!("{} {}\n", paint(GOOD, "no rule is broken in"), said))?;
+            ui.text(&format!("{} {}\n", paint(GOOD, "no rule is violated in"), said))?;
         }
         return Ok(None);
     };

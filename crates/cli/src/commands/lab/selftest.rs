@@ -10,13 +10,13 @@ use becket_lab::selftest::{self, Options, SelfTest};
 
 use super::files::Output;
 use super::watch::{Board, watch};
-use crate::commands::check::checked::ask_elsewhere;
+use crate::commands::check::checked::ask_fresh_process;
 use crate::commands::check::common::{Effort, exit_of_code};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{BAD, GOOD, Ui, WARN, paint};
 
-/// Examine the lab itself: healthy adapters pass, every saboteur is found, nothing differs
+/// Examine the lab itself: healthy adapters pass, every mutant is killed, nothing differs
 ///
 /// Exits with 4 if the lab fails: what it says of adapters is worth nothing then.
 #[derive(Debug, clap::Args)]
@@ -47,15 +47,15 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         let progress = |progress: Progress| {
             shown.step(progress.done as u64, progress.total as u64, progress.what);
         };
-        let elsewhere = || match ask_elsewhere(&["--selftest".to_owned()]) {
+        let fresh_process = || match ask_fresh_process(&["--selftest".to_owned()]) {
             Ok(said) => Some(said),
             Err(why) => {
                 shown.note(format!("no fresh process can be asked: {why}"));
                 None
             }
         };
-        let (progress, elsewhere) = (Some(&progress as _), Some(&elsewhere as _));
-        selftest::run(&Options { mode, jobs, progress, elsewhere })
+        let (progress, fresh_process) = (Some(&progress as _), Some(&fresh_process as _));
+        selftest::run(&Options { mode, jobs, progress, fresh_process })
     };
     let Some(report) = watch(ui, &board, work)? else { return Ok(Exit::Interrupted) };
     let takes_stdout = output.as_ref().is_some_and(Output::is_stdout);

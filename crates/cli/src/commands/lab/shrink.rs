@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab shrink FILE`: a failure, made small.
+//! `becket lab shrink FILE`: a failure, shrunk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,8 +72,8 @@ fn made_small(args: Args, place: &Path, ui: &Ui) -> Result<Exit, Failure> {
     let board = Arc::<Board>::default();
     let (shown, tries) = (Arc::clone(&board), args.tries);
     let named = args.adapter;
-    let patience = args.process.patience(named.as_deref().unwrap_or(&replay.adapter));
-    board.begin_within(patience, "making it small");
+    let idle_timeout = args.process.idle_timeout(named.as_deref().unwrap_or(&replay.adapter));
+    board.begin_within(idle_timeout, "shrinking");
     let work = move || -> Result<_, Failure> {
         let adapter = load::adapter(&replay, named.as_deref())?;
         let heard = |progress: &Progress| {
@@ -154,12 +154,12 @@ fn tell(small: &Replay, shrunk: &Shrunk, place: &Path, ui: &Ui) -> Result<(), Fa
 fn nothing(replay: &Replay, file: &Path) -> Failure {
     let (error, cause) = match &replay.expected.rule {
         Some(rule) => (
-            format!("{rule} is not broken in {}", file.display()),
+            format!("{rule} is not violated in {}", file.display()),
             "the run was made again, and the rule held",
         ),
         None => (
-            format!("no rule is broken in {}", file.display()),
-            "there is nothing to keep while it is made smaller",
+            format!("no rule is violated in {}", file.display()),
+            "there is nothing to keep while it is shrunker",
         ),
     };
     Failure::new(Exit::Lab(LabExit::Inconclusive), error).cause(cause).hint(format!(

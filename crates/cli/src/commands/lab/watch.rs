@@ -39,7 +39,7 @@ pub(in crate::commands) struct Board {
     /// What all of it is, and what is done at this moment.
     said: Mutex<(String, String)>,
     /// So long nothing may change.
-    patience: Mutex<Option<Duration>>,
+    idle_timeout: Mutex<Option<Duration>>,
     /// What is to be told besides, in order.
     notes: Mutex<Vec<String>>,
 }
@@ -51,11 +51,11 @@ impl Board {
     }
 
     /// The same. When nothing has changed for so long, it hangs in a plugin.
-    pub(in crate::commands) fn begin_within(&self, patience: Option<Duration>, title: &str) {
+    pub(in crate::commands) fn begin_within(&self, idle_timeout: Option<Duration>, title: &str) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(0, Ordering::Relaxed);
         *self.said.lock() = (title.into(), String::new());
-        *self.patience.lock() = patience;
+        *self.idle_timeout.lock() = idle_timeout;
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -156,11 +156,11 @@ pub(in crate::commands) fn watch<T: Send + 'static>(
                 _ = tick.tick() => {
                     tell();
                     let is_still = still.lasts(board, Instant::now());
-                    let patience = *board.patience.lock();
-                    if let Some(patience) = patience.filter(|patience| is_still >= *patience) {
+                    let idle_timeout = *board.idle_timeout.lock();
+                    if let Some(idle_timeout) = idle_timeout.filter(|idle_timeout| is_still >= *idle_timeout) {
                         tell();
                         drop(progress);
-                        return Err(hangs(board, patience));
+                        return Err(hangs(board, idle_timeout));
                     }
                     if progress.is_shown() {
                         progress.set(&board.line(columns()));
@@ -240,14 +240,14 @@ fn columns() -> usize {
     ratatui::crossterm::terminal::size().map_or(79, |(columns, _)| usize::from(columns.max(2)) - 1)
 }
 
-fn hangs(board: &Board, patience: Duration) -> Failure {
+fn hangs(board: &Board, idle_timeout: Duration) -> Failure {
     let (done, total, title, what) = board.read();
     let behind = match total {
         0 => String::new(),
         _ => format!(", after {what}, {done} of {total}"),
     };
     Failure::new(Exit::Lab(LabExit::Conformance), "the plugin hangs")
-        .cause(format!("{title}: nothing in {} s{behind}", patience.as_secs()))
+        .cause(format!("{title}: nothing in {} s{behind}", idle_timeout.as_secs()))
         .hint("a call into it does not return; a debugger shows where, on the thread `becket-lab`")
 }
 

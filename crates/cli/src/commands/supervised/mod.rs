@@ -53,7 +53,7 @@ pub(super) struct Process {
     /// So long nothing may happen in a plugin. A fresh process that does all runs of a full check once
     /// more says nothing before its end
     #[arg(long, value_name = "N", hide = true, default_value_t = 300_000)]
-    patience_ms: u64,
+    idle_timeout_ms: u64,
 }
 
 /// How it ended.
@@ -94,8 +94,8 @@ impl Early {
 impl Process {
     /// How long nothing may happen while this adapter is called: as long as it takes, unless it is a
     /// plugin.
-    pub(super) fn patience(self, adapter: &str) -> Option<Duration> {
-        is_plugin(adapter).then(|| Duration::from_millis(self.patience_ms))
+    pub(super) fn idle_timeout(self, adapter: &str) -> Option<Duration> {
+        is_plugin(adapter).then(|| Duration::from_millis(self.idle_timeout_ms))
     }
 
     /// Does the work: in a process of its own, if it has to do with a plugin. At `places` files may be
@@ -143,7 +143,7 @@ impl Process {
     fn waited(self, places: &[PathBuf]) -> Result<Ended, Failure> {
         let (child, ours) = spawn("--in-process").map_err(lost)?;
         let process = child.id();
-        let end = END.min(Duration::from_millis(self.patience_ms));
+        let end = END.min(Duration::from_millis(self.idle_timeout_ms));
         let ended = runtime::run_one(watched(child, ours, end));
         for place in places {
             files::sweep(place, process);

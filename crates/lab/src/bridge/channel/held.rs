@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels that hold what comes.
+//! Channels that deliver every item.
 //!
-//! Every second operation is tried without waiting first, so that both ways into a channel are used.
+//! Every second operation first tries its non-waiting form, so that both ways into a channel are
+//! used.
 
 use becket_chan::{Builder, Receiver, RecvError, Sender, TryRecvError, TrySendError};
 use bytes::Bytes;
@@ -16,7 +17,7 @@ pub(super) type MakeBuilder = fn() -> Builder<Bytes>;
 pub(super) struct Held {
     receiver: Receiver<Bytes>,
     sender: Option<Sender<Bytes>>,
-    /// What the undelivered hook was given: the item of a send that was dropped.
+    /// The item of a dropped send, from the undelivered hook.
     returned: Lost<Bytes>,
     operations: u64,
 }
@@ -35,7 +36,7 @@ impl Held {
     }
 }
 
-/// At its end all that was sent was received, and nothing was lost.
+/// At its end everything that was sent was received, and nothing was lost.
 fn ended(receiver: &Receiver<Bytes>) -> Result<Option<Bytes>, Failure> {
     let seen = receiver.snapshot();
     let is_exact = (seen.sends, seen.len, seen.undelivered) == (seen.receives, 0, 0);

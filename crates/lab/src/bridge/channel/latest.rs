@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels that drop items by design. Each item is a state: all bytes that its reader did not know
+//! Channels that drop items by design. Each item is a state: all bytes that the reader did not have
 //! when it was sent.
 //!
 //! ```text
 //!   bytes of the flow   ……………………………………………………
 //!   read                ▓▓▓▓▓▓▓▓▓▓
 //!   item 7                    ├─────────┤            still in the channel, or dropped
-//!   item 8                    ├──────────────┤       whoever has it needs no other
+//!   item 8                    ├──────────────┤       its reader needs no other item
 //!                             ▲ read when it was sent
 //! ```
 //!
-//! A send never waits, so the room is the writer's to know: it takes no more bytes than the limit
-//! beyond what was read, and hears of room when the reader took an item.
+//! A send never waits, so the writer keeps account of the room itself: it takes at most the limit
+//! beyond what was read, and reports room when the reader took an item.
 //!
 //! # Invariants
 //!
-//! 1. An item begins where the reader is or before it, and ends where the writer was.
-//! 2. What a receive that waited was handed is what was sent next, whatever came after it. Any other
-//!    receive of a channel that keeps the latest takes the one that was sent last.
-//! 3. Sent is received, held or undelivered: the channel's counters say so at each receive, and the
-//!    hook was called as often as they say.
+//! 1. An item begins at or before the reader's position, and ends at the writer's.
+//! 2. A pending receive is assigned the next item that is sent, whatever follows it. Any other
+//!    receive from a channel that keeps the latest takes the item that was sent last.
+//! 3. Sent equals received, held and undelivered: the channel's counters agree at each receive, and
+//!    the undelivered hook was called that many times.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -36,7 +36,7 @@ use crate::bridge::{Conduit, Failure};
 
 pub(super) type MakeBuilder = fn() -> Builder<State>;
 
-/// Which items a channel keeps when there are too many.
+/// Which items a full channel keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeps {
     /// The latest one.
@@ -50,7 +50,7 @@ pub(super) enum Keeps {
 /// An item.
 pub(super) struct State {
     number: u64,
-    /// Where its bytes begin in the flow.
+    /// Offset of its first byte in the flow.
     from: u64,
     bytes: Bytes,
 }
@@ -63,16 +63,16 @@ pub(super) struct Latest {
     lost: Lost<State>,
     keeps: Keeps,
     flow_bytes_max: usize,
-    /// Bytes that were written and not received, and where they begin.
+    /// Bytes that were written and not received, and their offset.
     unread: VecDeque<u8>,
     read: u64,
     sent: u64,
     received: u64,
     lost_count: u64,
-    /// A receive waits, and the number of the item that it was handed.
+    /// A receive is pending, and the number of the item that it was assigned.
     is_waiting: bool,
     handed: Option<u64>,
-    /// The last state was dropped, and is to be sent when there is room.
+    /// The last state was dropped, and must be sent when there is room.
     is_owed: bool,
     waits_for_room: Option<Waker>,
     rest: Rest,
@@ -124,7 +124,7 @@ impl Latest {
         self.hear_of_lost()
     }
 
-    /// What was dropped is what the kind says that it drops.
+    /// Checks that the dropped items are those that this kind drops.
     fn hear_of_lost(&mut self) -> Result<(), Failure> {
         while let Some(state) = self.lost.take() {
             self.lost_count += 1;
@@ -142,7 +142,7 @@ impl Latest {
         Ok(())
     }
 
-    /// An item came: what of it is new.
+    /// An item was received: keeps what is new in it.
     fn took(&mut self, state: State, cx: &mut Context<'_>) -> Result<(), Failure> {
         let is_next = state.number > self.received;
         let is_right = match (self.handed.take(), self.keeps) {
@@ -156,7 +156,7 @@ impl Latest {
         };
         self.received = state.number;
         self.hear_of_lost()?;
-        // One that is as long as what is known has nothing new in it.
+        // A state that is no longer than what is known has nothing new.
         let new = state.bytes.slice(known.min(state.bytes.len())..);
         self.read += new.len() as u64;
         self.unread.drain(..new.len().min(self.unread.len()));
@@ -168,7 +168,7 @@ impl Latest {
         Ok(())
     }
 
-    /// There is more room than there was.
+    /// Reports room to the writer.
     fn tell_writer(&mut self) {
         if let Some(waker) = self.waits_for_room.take() {
             waker.wake();
@@ -225,12 +225,14 @@ impl Conduit for Latest {
         self.stream.leave();
         match self.stream.as_mut().poll_next(cx) {
             Poll::Pending => Ok(()),
-            Poll::Ready(_) => Err(Failure::new("there was an item, and who waited was not woken")),
+            Poll::Ready(_) => {
+                Err(Failure::new("there was an item, and the waiting receiver was not woken"))
+            }
         }
     }
 
     fn drop_read(&mut self) {
-        // What it was handed is in the channel again, and is dropped there if that kind drops it.
+        // The assigned item returns to the channel, and is dropped there if the kind drops it.
         self.stream.leave();
         self.is_waiting = false;
         self.handed = None;

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Each kind of channel of `becket-chan`, under the same rules.
 //!
-//! A flow has a channel of its own, whose items are bytes. What a kind may lose by design it loses
-//! here too, and that is part of what is checked:
+//! A flow has its own channel, whose items are bytes. What a kind may lose by design it also loses
+//! here, and that is part of the check:
 //!
 //! | kinds | what an item is | what is lost |
 //! |---|---|---|
 //! | rendezvous, bounded, unlimited, spsc | the next bytes | nothing |
 //! | conflated, bounded that drops the oldest or the latest | all bytes that were not read yet | items, never bytes |
 //!
-//! A channel that keeps the latest is for states, not for pieces: each item says everything that its
-//! reader does not know. So all rules hold for its bytes as for any others, and what the kind
-//! promises is checked beside them: that what is received is the latest, and that each item that is
-//! lost is counted, once, and told to the undelivered hook.
+//! A channel that keeps the latest is for states, not for pieces: each item contains everything
+//! that its reader does not have. So all rules hold for its bytes as for any others, and the
+//! guarantee of the kind is checked besides: that the latest item is received, and that each lost
+//! item is counted once and passed to the undelivered hook.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `held` | channels that hold what comes, with their senders and receivers cloned |
-//! | `spsc` | those for one sender and one receiver |
-//! | `latest` | channels that drop |
+//! | `held` | channels that deliver every item, with their senders and receivers cloned |
+//! | `spsc` | channels for one sender and one receiver |
+//! | `latest` | channels that drop items |
 
 mod held;
 mod latest;
@@ -37,19 +37,19 @@ use super::operations::Ends;
 use crate::adapters::Pair;
 use crate::contract::{Capability, Limits};
 
-/// A bounded channel holds so many items.
+/// Capacity of a bounded channel, in items.
 const CAPACITY: usize = 4;
-/// With what a send has in its hands, and what is left of the item that came out last.
+/// The item of the current send, and the rest of the item that came out last.
 const ITEMS_BESIDE: u64 = 2;
 
-/// A kind of channel, which is examined as a pair of adapters.
+/// A kind of channel, examined as a pair of adapters.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelKind {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What holds for it beside the rules of all adapters.
+    /// What is checked besides the rules of all adapters.
     pub holds: &'static str,
-    /// Makes a pair: each flow, each way, is carried by a channel.
+    /// Creates a pair: each flow has a channel per direction.
     pub make: fn(Limits) -> Pair,
 }
 
@@ -123,16 +123,16 @@ pub const KINDS: &[ChannelKind] = &[
     },
 ];
 
-/// Of a channel without a bound items are as long as what is put out at once.
+/// Item length in a channel without a bound: as much as is put out at once.
 const UNLIMITED_ITEM_BYTES_MAX: usize = super::flow::OUT_BYTES_MAX;
 
-/// All kinds, in the order in which they are reported.
+/// All kinds, in the order of reports.
 #[must_use]
 pub const fn channel_kinds() -> &'static [ChannelKind] {
     KINDS
 }
 
-/// So long that a flow holds no more than its limit.
+/// The item length with which a flow holds no more than its limit.
 fn item_bytes_max(limits: Limits, capacity: usize) -> usize {
     let items = capacity as u64 + ITEMS_BESIDE;
     let most = (limits.flow_buffered_bytes_max / items).max(1);
@@ -154,8 +154,8 @@ fn latest(name: &str, limits: Limits, keeps: latest::Keeps, builder: latest::Mak
     })
 }
 
-/// What an undelivered hook was given, the oldest first. It is taken out soon: a hook is given one
-/// item at a time here.
+/// The items that the undelivered hook received, oldest first. They are taken out soon: the hook
+/// receives one item at a time here.
 struct Lost<T>(Arc<Mutex<VecDeque<T>>>);
 
 impl<T> Lost<T> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A channel for one sender and one receiver.
 //!
-//! An operation borrows its handle for as long as it is under way: here it takes the handle along,
-//! and puts it back when it is over or dropped. A send that is dropped while it waits drops its item,
-//! which comes back to nobody: so only receives are dropped to be made anew.
+//! An operation borrows its handle while it is pending: here it owns the handle meanwhile, and puts
+//! it back when it completes or is dropped. A pending send that is dropped drops its item, which is
+//! not returned: so only receives are dropped and created anew.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::bridge::operations::{Operations, Pending};
 /// A handle, unless an operation has it.
 type Kept<H> = Rc<Cell<Option<H>>>;
 
-/// A handle that an operation has: it is put back at the operation's end, whatever that is.
+/// A handle that an operation has. It is put back at the operation's end, whatever that is.
 struct Lent<H> {
     handle: Option<H>,
     kept: Kept<H>,

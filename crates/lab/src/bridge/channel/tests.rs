@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Cancel safety of each kind: operations are dropped at every point of a short flow, and at every pair
-//! of points, and all bytes arrive, once and in order.
+//! Cancel safety of each kind: operations are dropped at every point of a short flow, and at every
+//! pair of points, and all bytes arrive, once and in order.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use crate::bridge::operations::Ends;
 use crate::bridge::{Conduit, Failure};
 
 const BYTES: &[u8] = b"0123456789ab";
-/// More than any of these flows has.
+/// More points than any of these flows has.
 const POINTS_MAX: usize = 200;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ impl Wake for Flag {
     }
 }
 
-/// Reading or writing: who waits, until it is woken.
+/// Reading or writing: whether it waits for a wake-up.
 struct Side {
     flag: Arc<Flag>,
     waker: Waker,
@@ -47,8 +47,8 @@ impl Side {
     }
 }
 
-/// Carries a short flow. At the points of these numbers operations are given up. Gives how many points
-/// there were.
+/// Carries a short flow. Operations are cancelled at the points with these numbers. Returns the
+/// number of points.
 fn carry(conduit: &mut impl Conduit, gives_up_at: [usize; 2]) -> Result<usize, Failure> {
     let (mut read, mut write) = (Side::new(), Side::new());
     let (mut out, mut written, mut is_finished) = (Vec::new(), 0, false);
@@ -56,7 +56,7 @@ fn carry(conduit: &mut impl Conduit, gives_up_at: [usize; 2]) -> Result<usize, F
         if gives_up_at.contains(&point) {
             give_up(conduit, &mut read, &mut write)?;
         }
-        // One side after the other, so that either finds the other one waiting.
+        // Alternates, so that either side sometimes finds the other one waiting.
         let reads = point % 3 != 1;
         if reads && read.may_go_on() {
             let mut into = [0; 3];
@@ -86,7 +86,7 @@ fn carry(conduit: &mut impl Conduit, gives_up_at: [usize; 2]) -> Result<usize, F
     panic!("{gives_up_at:?}: after {POINTS_MAX} points there are {} bytes", out.len());
 }
 
-/// As a bridge does, whoever was woken.
+/// Cancels as a bridge does, whether a wake-up came or not.
 fn give_up(conduit: &mut impl Conduit, read: &mut Side, write: &mut Side) -> Result<(), Failure> {
     match read.may_go_on() {
         true => conduit.drop_read(),

@@ -3,9 +3,10 @@
 //!
 //! # Invariants
 //!
-//! 1. A call is one request and one answer; a poll, as many as the child says that it has more.
-//! 2. A child that broke the protocol, hung or ended is ended. From then on every call fails, each of
-//!    its flows is broken off at the next poll, and nothing is held.
+//! 1. A call is one request and one answer; a poll takes one per output until the child has no
+//!    more.
+//! 2. A child that violates the protocol, hangs or ends is terminated. From then on every call
+//!    fails, each of its flows is reset at the next poll, and nothing is held.
 
 use std::cell::RefCell;
 use std::mem;
@@ -19,20 +20,20 @@ use crate::contract::{
     IngressAdapter, Manifest, Outlet, Tick,
 };
 
-/// Answers to one poll: each but the last puts something out.
+/// Maximum number of answers to one poll. Each except the last puts something out.
 const ROUNDS_MAX: u32 = 4096;
 /// The number of `ErrorClass::Failed`.
 const FAILED: u8 = 7;
 
-/// What both adapters of a pair use.
+/// State shared by both adapters of a pair.
 #[derive(Debug)]
 pub(super) struct Shared {
     exec: Exec,
-    /// `None`: it is over. Why is below.
+    /// `None`: the child is gone, for the reason below.
     child: Option<Child>,
     is_reusable: bool,
     reason: String,
-    /// What it wrote to stderr before it was over, and nobody has heard.
+    /// Its last output on stderr that was not yet logged.
     last_words: String,
 }
 
@@ -67,7 +68,7 @@ impl Shared {
     }
 }
 
-/// A child that nobody needs is kept for the next pair, if it can be.
+/// An idle child is kept for the next pair, if possible.
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(child) = self.child.take().filter(|_| self.is_reusable) {
@@ -76,23 +77,23 @@ impl Drop for Shared {
     }
 }
 
-/// One of the two.
+/// One of the two adapters.
 #[derive(Debug)]
 pub(super) struct Remote {
     shared: Rc<RefCell<Shared>>,
     manifest: Manifest,
     is_egress: bool,
-    /// Flows that it has opened and that are not over.
+    /// Open flows.
     flows: Vec<FlowId>,
-    /// What the last answer said.
+    /// From the latest answer.
     buffered: u64,
     deadline: Option<Tick>,
     summary: String,
-    /// The flows were broken off after the child's end.
-    is_told: bool,
+    /// The flows were reset after the end of the child.
+    flows_are_reset: bool,
 }
 
-/// What is kept of an answer, which is the child's to overwrite.
+/// A copy of an answer, whose buffer the child's next answer overwrites.
 struct Kept {
     value: u32,
     has_more: bool,
@@ -109,7 +110,7 @@ impl Remote {
             buffered: 0,
             deadline: None,
             summary: String::new(),
-            is_told: false,
+            flows_are_reset: false,
         }
     }
 
@@ -118,7 +119,7 @@ impl Remote {
         Head { is_egress: self.is_egress, flow, now: cx.now(), budget, random }
     }
 
-    /// One request and its answer. What comes out goes to `outlet`.
+    /// One request and its answer. Output goes to `outlet`.
     fn ask(
         &mut self,
         cx: &mut Context<'_>,
@@ -130,7 +131,7 @@ impl Remote {
         let shared = &mut *shared;
         let Some(child) = &mut shared.child else {
             self.buffered = 0;
-            if outlet.is_none() && !self.is_told {
+            if outlet.is_none() && !self.flows_are_reset {
                 cx.wants_poll();
             }
             return Err(AdapterError::Failed { flow, what: shared.reason.clone() });
@@ -175,7 +176,7 @@ impl Remote {
             Kept { value: answer.value, has_more: answer.has_more, puts_out: !outputs.is_empty() };
         let (result, text) = (answer.result, answer.error.to_owned());
         if result != FAILED && !text.is_empty() {
-            // Those errors have no text of the adapter's: it is searched with what it logs.
+            // These errors have no text field: the text is searched together with the log.
             child.hear(&text);
         }
         match result {
@@ -206,17 +207,17 @@ impl Remote {
         Ok(given.value as usize)
     }
 
-    /// Its flows are broken off: their carrier is gone.
+    /// Resets its flows, whose transport is gone.
     fn tell_end(&mut self, outlet: &mut Outlet<'_>) {
         for flow in self.flows.drain(..) {
             outlet.reset(flow, Cause::Error);
         }
         self.buffered = 0;
-        self.is_told = true;
+        self.flows_are_reset = true;
     }
 }
 
-/// The flows that end by it are forgotten.
+/// Puts out the output of an answer, and forgets the flows that end by it.
 fn put_out(
     output: &Output<'_>,
     flows: &mut Vec<FlowId>,
@@ -226,7 +227,7 @@ fn put_out(
     match *output {
         Output::Data(chunk, bytes) => {
             *budget = budget.saturating_sub(bytes.len());
-            // What was refused was written down where it was.
+            // A refusal was recorded by the outlet.
             let _refused = outlet.data(&chunk, bytes);
         }
         Output::HalfClosed(flow) => outlet.half_closed(flow),
@@ -241,7 +242,7 @@ fn put_out(
     }
 }
 
-/// An error that the child gives.
+/// An error that the child reported.
 fn error(class: u8, flow: FlowId, value: u32, what: String) -> AdapterError {
     match class {
         1 => AdapterError::Unsupported("what was asked for"),
@@ -295,7 +296,8 @@ impl Adapter for Remote {
             let request = Request::new(Op::Poll, self.head(cx, None, budget)).rooms(&rooms);
             let asked = self.ask(cx, FlowId::new(0), request, Some((outlet, &mut budget)));
             match asked {
-                // Who has more and puts nothing out has no room for it, and is asked when it has.
+                // If the child has more and puts nothing out, it waits for room, and is polled when
+                // there is some.
                 Ok(kept) if kept.has_more && kept.puts_out => {}
                 Ok(_) => return,
                 Err(_) if self.shared.borrow().child.is_some() => return,
@@ -309,7 +311,7 @@ impl Adapter for Remote {
     fn deadline(&self) -> Option<Tick> {
         match self.shared.borrow().child.is_some() {
             true => self.deadline,
-            // The other side may have found it gone.
+            // The other adapter may have found the child gone.
             false => (!self.flows.is_empty()).then_some(Tick(0)),
         }
     }

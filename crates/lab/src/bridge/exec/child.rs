@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One child process, from its start to its end.
+//! One child process, from start to end.
 //!
 //! ```text
 //!   Child ── requests ──► socket ═══ stdin         child
@@ -7,17 +7,18 @@
 //!         ◄── words ───── socket ═══ stderr
 //! ```
 //!
-//! Both are socket pairs, whose waits can have an end; pipes' cannot.
+//! Both are socket pairs: their waits can have a timeout, those of pipes cannot.
 //!
 //! # Invariants
 //!
-//! 1. A child is killed and waited for when its `Child` is dropped, in whatever state it is, and whatever
-//!    it has started is killed with it: each child leads a group of processes.
-//! 2. No call waits for longer than the patience allows. This is the only clock in here: it decides
-//!    whether a child has hung, nothing else.
-//! 3. Of what it writes to stderr the first [`WORDS_BYTES_MAX`] bytes are kept until somebody asks;
-//!    the rest is read and dropped.
-//! 4. A group is killed only while its leader has not been waited for: its number is nobody else's then.
+//! 1. A child is killed and reaped when its `Child` is dropped, in whatever state it is, together
+//!    with all processes that it started: each child leads a process group.
+//! 2. No call waits for longer than the idle timeout. This is the only clock in here, and decides
+//!    only whether a child hangs.
+//! 3. The first [`WORDS_BYTES_MAX`] bytes of its stderr are kept until they are taken; the rest is
+//!    read and dropped.
+//! 4. A group is killed only while its leader is not reaped: until then its number cannot be
+//!    reused.
 
 use std::io::{ErrorKind, Read, Write};
 use std::mem;
@@ -36,12 +37,13 @@ use super::wire::ANSWER_BYTES_MAX;
 
 /// Bytes of stderr that are kept.
 const WORDS_BYTES_MAX: usize = 16 << 10;
-/// A wait is cut into pieces of this length, between which stderr is read, lest a child that fills it
-/// waits for its reader, and the reader for an answer.
+/// A wait is split into slices of this length, between which stderr is read. Otherwise a child that
+/// fills stderr and the lab that waits for its answer would deadlock.
 const SLICE: Duration = Duration::from_millis(20);
-/// Pieces of stderr that are read at once, lest one who never stops writing is listened to for ever.
+/// Chunks of stderr that are read at once, so that a child that never stops writing cannot block
+/// the lab.
 const PIECES_MAX: usize = 64;
-/// Between two looks whether a child that has closed its side has ended.
+/// Interval between checks whether a child that closed its side has ended.
 const PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
@@ -50,45 +52,46 @@ pub(super) struct Child {
     stream: UnixStream,
     words: UnixStream,
     kept: Vec<u8>,
-    patience: Duration,
-    /// The last answer, and what is behind it.
+    idle_timeout: Duration,
+    /// The latest answer, and bytes after it.
     read: Vec<u8>,
 }
 
-/// Whether a child has ended, leaving it to be waited for.
+/// Checks whether a child has ended, without reaping it.
 const LOOK: WaitIdOptions =
     WaitIdOptions::EXITED.union(WaitIdOptions::NOHANG).union(WaitIdOptions::NOWAIT);
 
-/// Leaders of groups that run, of all checks in this process. `None`: none is to run any more.
+/// Leaders of running groups, of all checks in this process. `None`: no more may start.
 static LEADERS: Mutex<Option<Vec<Pid>>> = Mutex::new(Some(Vec::new()));
 
-/// Kills them all, for a process that is about to end without dropping what it has.
+/// Kills all of them, for a process that is about to exit without dropping its values.
 pub(super) fn kill_all() {
     for leader in LEADERS.lock().take().into_iter().flatten() {
         kill(leader);
     }
 }
 
-/// Takes one out of the list, who may be waited for then. False: it is not there, and is not to be killed.
+/// Removes a leader from the list before it is reaped. False: it is not in the list, and must not
+/// be killed.
 fn take(leaders: &mut Option<Vec<Pid>>, leader: Pid) -> bool {
     let Some(leaders) = leaders else { return false };
     let place = leaders.iter().position(|other| *other == leader);
     place.map(|at| leaders.swap_remove(at)).is_some()
 }
 
-/// Who has ended meanwhile is not to be killed.
+/// Kills a group. An error means that it has ended meanwhile.
 fn kill(leader: Pid) {
     let _ended = kill_process_group(leader, Signal::KILL);
 }
 
-/// What a read or a write of one slice came to.
+/// The result of a read or a write in one slice.
 enum Moved {
     Bytes(usize),
     Nothing,
 }
 
 impl Child {
-    pub(super) fn start(command: &[String], patience: Duration) -> Result<Self, ExecError> {
+    pub(super) fn start(command: &[String], idle_timeout: Duration) -> Result<Self, ExecError> {
         let program = command.first().cloned().unwrap_or_default();
         let (stream, theirs) = UnixStream::pair().map_err(ExecError::Io)?;
         let (words, their_words) = UnixStream::pair().map_err(ExecError::Io)?;
@@ -111,16 +114,16 @@ impl Child {
         running.push(Pid::from_child(&process));
         drop(leaders);
         let (kept, read) = (Vec::new(), Vec::new());
-        Ok(Self { process, stream, words, kept, patience, read })
+        Ok(Self { process, stream, words, kept, idle_timeout, read })
     }
 
-    pub(super) const fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub(super) const fn set_idle_timeout(&mut self, idle_timeout: Duration) {
+        self.idle_timeout = idle_timeout;
     }
 
-    /// Asks, and gives the answer, without its length.
+    /// Sends a request and returns the answer, without its length.
     pub(super) fn ask(&mut self, request: &[u8]) -> Result<&[u8], ExecError> {
-        let until = Instant::now() + self.patience;
+        let until = Instant::now() + self.idle_timeout;
         self.write(request, until)?;
         self.read.clear();
         let mut wanted = 4;
@@ -137,7 +140,7 @@ impl Child {
         if self.read.len() > wanted {
             return Err(ExecError::Garbled("there is something behind it"));
         }
-        // What it wrote before its answer is there by now.
+        // What it wrote before its answer is readable by now.
         self.listen();
         Ok(self.read.get(4..).unwrap_or_default())
     }
@@ -180,25 +183,25 @@ impl Child {
         }
     }
 
-    /// A slice is over.
+    /// Waits for the end of a slice.
     fn wait_on(&mut self, until: Instant) -> Result<(), ExecError> {
         self.listen();
         if Instant::now() >= until {
-            return Err(ExecError::Hung(self.patience.as_millis() as u64));
+            return Err(ExecError::Hung(self.idle_timeout.as_millis() as u64));
         }
         Ok(())
     }
 
-    /// It has closed its side. One that only does that is ended.
+    /// The child closed its side. If it does not end, it is terminated.
     fn end(&mut self) -> ExecError {
         self.listen();
-        // Whoever closes stdout is about to end, and is given the patience of one call for it.
-        let until = Instant::now() + self.patience;
+        // A child that closes stdout is expected to exit, and has one idle timeout for it.
+        let until = Instant::now() + self.idle_timeout;
         let _closed = self.stream.shutdown(std::net::Shutdown::Both);
         loop {
             match self.try_wait() {
                 Ok(Some(status)) => return ExecError::Ended(ended(status)),
-                // Between its closing and its end there is nothing that could be waited for.
+                // Between the close and the exit there is no event to wait for.
                 Ok(None) if Instant::now() < until => std::thread::park_timeout(PAUSE),
                 Ok(None) => return ExecError::Closed,
                 Err(error) => return ExecError::Io(error),
@@ -206,12 +209,12 @@ impl Child {
         }
     }
 
-    /// Whether it has ended. Then what it has started ends, too.
+    /// Whether it has ended. Then its whole group is killed.
     fn try_wait(&mut self) -> std::io::Result<Option<ExitStatus>> {
         let leader = Pid::from_child(&self.process);
         let mut leaders = LEADERS.lock();
         let is_known = leaders.as_ref().is_some_and(|all| all.contains(&leader));
-        // Who is not known has been waited for, or killed: its status is there, or soon will be.
+        // An unlisted leader was reaped or killed: its status is available, or soon will be.
         if is_known && waitid(WaitId::Pid(leader), LOOK)?.is_none() {
             return Ok(None);
         }
@@ -222,7 +225,7 @@ impl Child {
         self.process.wait().map(Some)
     }
 
-    /// Takes what is on stderr.
+    /// Reads stderr.
     fn listen(&mut self) {
         let mut piece = [0; 4 << 10];
         for _ in 0..PIECES_MAX {
@@ -231,12 +234,12 @@ impl Child {
         }
     }
 
-    /// As though it had written this to stderr.
+    /// Adds a text as if the child had written it to stderr.
     pub(super) fn hear(&mut self, text: &str) {
         keep(&mut self.kept, text.as_bytes());
     }
 
-    /// What it wrote to stderr since this was asked last: in hexadecimal if it is no text.
+    /// What it wrote to stderr since the last call: in hexadecimal if it is not text.
     pub(super) fn words(&mut self) -> String {
         String::from_utf8(mem::take(&mut self.kept)).unwrap_or_else(|error| {
             let bytes = error.into_bytes();
@@ -244,7 +247,7 @@ impl Child {
         })
     }
 
-    /// Ends it. Gives what it wrote to stderr and was not asked for, which is often why it ends.
+    /// Terminates it. Returns the rest of stderr, which often has the reason.
     pub(super) fn last_words(mut self) -> String {
         self.listen();
         self.words()
@@ -264,7 +267,8 @@ impl Drop for Child {
             kill(leader);
         }
         drop(leaders);
-        // One that has left its group. An error: it has ended, and is waited for all the same.
+        // A child that left its group. An error means that it has ended; it is reaped in either
+        // case.
         let _ended = self.process.kill();
         let _waited = self.process.wait();
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What goes wrong with a child.
+//! Errors of a child process.
 
 use std::io;
 use std::process::ExitStatus;
@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 
 use crate::contract::ManifestError;
 
-/// Why a child is of no use, or no longer. It is ended then.
+/// Why a child cannot be used, or not any longer. It is terminated then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecError {
-    /// The command has no words, or a quote that does not end.
+    /// The command has no words, or an unterminated quote.
     #[error("the command cannot be read: {0}")]
     Command(&'static str),
     /// The program cannot be started.
@@ -19,26 +19,26 @@ pub enum ExecError {
     Start {
         /// The first word of the command.
         program: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ended in the middle: a sentence, with its signal or exit code.
+    /// It ended during a run: a sentence with its signal or exit code.
     #[error("{0}")]
     Ended(&'static str),
-    /// It closed its stdout, and went on.
+    /// It closed its stdout and kept running.
     #[error("the adapter's process closed its side and did not end")]
     Closed,
-    /// It did not answer, or did not read, for so many milliseconds. How long is not in the message,
-    /// which is the same in each run.
+    /// It did not answer, or did not read, for this many milliseconds. The message omits the
+    /// number, so that it is the same in each run.
     #[error("the adapter's process did not answer")]
     Hung(u64),
-    /// Its answer is longer than any can be.
+    /// Its answer is longer than the maximum.
     #[error("an answer of {0} bytes: no answer is that long")]
     TooLong(u32),
-    /// Its answer makes no sense.
+    /// Its answer is invalid.
     #[error("an answer that cannot be read: {0}")]
     Garbled(&'static str),
-    /// It puts out something in each of so many answers to one poll.
+    /// It put out something in each of this many answers to one poll.
     #[error("a poll that took {0} answers and had still more")]
     NoEnd(u32),
     /// It speaks another version of the protocol.
@@ -46,10 +46,10 @@ pub enum ExecError {
     Version {
         /// Its version.
         found: u16,
-        /// This one.
+        /// The supported version.
         known: u16,
     },
-    /// Its manifest makes no sense.
+    /// Its manifest is invalid.
     #[error("its manifest makes no sense: {0}")]
     Manifest(#[from] ManifestError),
     /// The connection to it broke.
@@ -58,7 +58,7 @@ pub enum ExecError {
 }
 
 impl ExecError {
-    /// Why, beyond what `Display` says.
+    /// The cause, beyond what `Display` gives.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         match self {
@@ -90,10 +90,10 @@ impl ExecError {
 
 /// Exit codes of a process.
 const CODES: usize = 256;
-/// Signals end here.
+/// Upper bound of signal numbers.
 const SIGNALS: usize = 65;
 
-/// How a process ended, in a sentence. There are only so many, each of which is made once.
+/// How a process ended, as a sentence. There is a bounded number of them, and each is created once.
 pub(super) fn ended(status: ExitStatus) -> &'static str {
     use std::os::unix::process::ExitStatusExt as _;
     static SENTENCES: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -116,7 +116,7 @@ pub(super) fn ended(status: ExitStatus) -> &'static str {
     sentence.map_or("the adapter's process ended: no exit code", String::as_str)
 }
 
-/// The signals that a process is ended by most often.
+/// The most common fatal signals.
 const fn signal_name(signal: usize) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",

@@ -7,13 +7,13 @@
 //!   lab ── contract ──► Remote (egress)  ─┘              ◄ answer
 //! ```
 //!
-//! One process serves both adapters of a pair. It is asked one thing at a time and answers each: what
-//! the contract calls is one request and one answer, so a run with a process repeats as one without.
-//! What is asked and answered is in `wire`, and for people in the book.
+//! One process serves both adapters of a pair. It receives one request at a time and answers each:
+//! a call of the contract is one request and one answer, so a run with a process repeats as one
+//! without. The messages are in `wire`, and described in the book.
 //!
-//! A process that says that it can begins anew at a hello, and serves one pair after the other.
-//! Every second pair gets a fresh one all the same, so that what it keeps from one run to the next
-//! shows as another trace.
+//! A process may declare that it starts anew at a hello, and then serves one pair after another.
+//! Every second pair gets a fresh process nevertheless, so that state kept between runs shows as a
+//! different trace.
 //!
 //! | file | holds |
 //! |---|---|
@@ -25,13 +25,14 @@
 //!
 //! # Invariants
 //!
-//! 1. Whatever the process does, a call returns within the patience, and the process ends with the last
-//!    adapter that it serves, or with the [`Exec`] that keeps it, and with it what it has started.
-//! 2. The patience is the only clock: a process that does not answer for so long has hung. No verdict
-//!    depends on how long one took that answered.
-//! 3. A process that fails breaks off the flows of its pair, as a failing adapter does: that is what
-//!    the verdict is made from. What happened is in [`Exec::mishaps`], for people. One that ends in the
-//!    middle ends the check with it, which says how it ended.
+//! 1. Whatever the process does, a call returns within the idle timeout, and the process ends, with
+//!    everything that it started, with the last adapter that it serves, or with the [`Exec`] that
+//!    keeps it.
+//! 2. The idle timeout is the only clock: a process that does not answer in time hangs. No verdict
+//!    depends on how long an answer took.
+//! 3. When a process fails, the flows of its pair are reset, as by a failing adapter: the verdict
+//!    is made from that. [`Exec::mishaps`] has the details for people. A process that ends during a
+//!    run ends the check, which reports how it ended.
 
 mod adapter;
 mod child;
@@ -56,15 +57,15 @@ use super::{crashes, hangs};
 use crate::adapters::Pair;
 use crate::contract::{Capabilities, Limits, Manifest};
 
-/// A process has so long for each answer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Processes that wait for the next pair.
+/// Default time for each answer.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of idle processes that are kept for the next pair.
 const IDLE_MAX: usize = 8;
-/// Once a process has hung, the patience is so many times shorter, but no shorter than this. That a
-/// process which was just started says hello has its own: starting takes as long as the machine is busy.
-const IMPATIENCE: u32 = 20;
-const PATIENCE_MIN: Duration = Duration::from_millis(500);
-/// So many mishaps are kept, each in other words: the first.
+/// After a process has hung, the idle timeout is divided by this, down to a minimum. The first
+/// hello of a process has its own timeout, because starting takes as long as the machine is busy.
+const HUNG_DIVISOR: u32 = 20;
+const IDLE_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+/// Maximum number of distinct mishaps that are kept: the first ones.
 const MISHAPS_MAX: usize = 16;
 
 /// A command whose process serves adapters.
@@ -75,17 +76,17 @@ pub struct Exec {
 
 struct Inner {
     command: Vec<String>,
-    patience: Duration,
+    idle_timeout: Duration,
     idle: Mutex<Vec<Child>>,
-    /// Pairs that were made.
+    /// Pairs that were created.
     made: AtomicU64,
     has_hung: AtomicBool,
-    /// One that was just started has.
+    /// A process hung at its start.
     has_hung_at_once: AtomicBool,
     mishaps: Mutex<Vec<ExecError>>,
 }
 
-/// The command may hold what is not for everyone: its program alone is shown.
+/// Shows only the program: the rest of the command may be confidential.
 impl fmt::Debug for Exec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exec").field("program", &self.inner.command.first()).finish_non_exhaustive()
@@ -93,50 +94,51 @@ impl fmt::Debug for Exec {
 }
 
 impl Exec {
-    /// A command, split at spaces but for those between quotes, that is run without a shell.
+    /// Parses a command, split at spaces outside quotes. It is run without a shell.
     ///
     /// # Errors
     ///
     /// [`ExecError::Command`].
     pub fn new(command: &str) -> Result<Self, ExecError> {
-        Ok(Self::of(words::words(command)?, PATIENCE))
+        Ok(Self::of(words::words(command)?, IDLE_TIMEOUT))
     }
 
-    /// As [`Self::new`], with another patience.
+    /// As [`Self::new`], with another idle timeout.
     ///
     /// # Errors
     ///
     /// [`ExecError::Command`].
-    pub fn with_patience(command: &str, patience: Duration) -> Result<Self, ExecError> {
-        Ok(Self::of(words::words(command)?, patience))
+    pub fn with_idle_timeout(command: &str, idle_timeout: Duration) -> Result<Self, ExecError> {
+        Ok(Self::of(words::words(command)?, idle_timeout))
     }
 
-    fn of(command: Vec<String>, patience: Duration) -> Self {
+    fn of(command: Vec<String>, idle_timeout: Duration) -> Self {
         let (idle, mishaps) = (Mutex::default(), Mutex::default());
         let (has_hung, has_hung_at_once) = (AtomicBool::new(false), AtomicBool::new(false));
         let made = AtomicU64::new(0);
-        let inner = Inner { command, patience, idle, made, has_hung, has_hung_at_once, mishaps };
+        let inner =
+            Inner { command, idle_timeout, idle, made, has_hung, has_hung_at_once, mishaps };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Starts a process, has it say what it is, and ends it: whether the command works at all.
+    /// Starts a process, reads its manifests and ends it: checks whether the command works at all.
     ///
     /// # Errors
     ///
-    /// What went wrong.
+    /// The process cannot be started, or its answer is invalid.
     pub fn try_it(&self, limits: Limits) -> Result<[Manifest; 2], ExecError> {
         self.start(limits).map(|(_, welcome)| welcome.manifests)
     }
 
-    /// Makes a pair. If there is no process for it, every call of the pair fails: it claims
-    /// everything and does nothing, so it does not pass.
+    /// Creates a pair. Without a process, the pair claims everything and every call fails, so it
+    /// cannot pass.
     #[must_use]
     pub fn pair(&self, limits: Limits) -> Pair {
         let made = self.inner.made.fetch_add(1, Ordering::Relaxed);
         let idle = if made % 2 == 1 { self.inner.idle.lock().pop() } else { None };
         let started = match idle {
             Some(mut child) => {
-                child.set_patience(self.patience(&self.inner.has_hung));
+                child.set_idle_timeout(self.idle_timeout(&self.inner.has_hung));
                 hello(&mut child, limits).map(|welcome| (child, welcome))
             }
             None => self.start(limits),
@@ -157,41 +159,45 @@ impl Exec {
         (Box::new(ingress), Box::new(Remote::new(&shared, egress, true)))
     }
 
-    /// What went wrong with processes until here, each once, oldest first; sixteen at most.
+    /// What went wrong with processes so far, each once, oldest first; sixteen at most.
     #[must_use]
     pub fn mishaps(&self) -> Vec<String> {
         self.inner.mishaps.lock().iter().map(ToString::to_string).collect()
     }
 
-    /// What to try, of the first mishap for which there is something.
+    /// The hint of the first mishap that has one.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         self.inner.mishaps.lock().iter().find_map(ExecError::hint)
     }
 
-    /// Whoever has hung once is waited for less, lest a check of one who always hangs takes hours.
-    fn patience(&self, has_hung: &AtomicBool) -> Duration {
+    /// The timeout is shorter after a hang; otherwise a check of an adapter that always hangs would
+    /// take hours.
+    fn idle_timeout(&self, has_hung: &AtomicBool) -> Duration {
         match has_hung.load(Ordering::Relaxed) {
-            false => self.inner.patience,
-            true => (self.inner.patience / IMPATIENCE).max(PATIENCE_MIN).min(self.inner.patience),
+            false => self.inner.idle_timeout,
+            true => (self.inner.idle_timeout / HUNG_DIVISOR)
+                .max(IDLE_TIMEOUT_MIN)
+                .min(self.inner.idle_timeout),
         }
     }
 
-    /// Kills all processes of all commands, and what they have started, and lets none start any more:
-    /// for who ends without dropping what it has, as at Ctrl-C. A pair that goes on fails.
+    /// Kills all processes of all commands, with everything that they started, and prevents further
+    /// starts: for a program that exits without dropping its values, as at Ctrl-C. A pair that
+    /// continues fails.
     pub fn kill_all() {
         child::kill_all();
     }
 
     fn start(&self, limits: Limits) -> Result<(Child, Welcome), ExecError> {
         let Inner { command, has_hung, has_hung_at_once, .. } = &*self.inner;
-        let mut child = Child::start(command, self.patience(has_hung_at_once))?;
+        let mut child = Child::start(command, self.idle_timeout(has_hung_at_once))?;
         let welcome = hello(&mut child, limits).inspect_err(|error| {
             if matches!(error, ExecError::Hung(_) | ExecError::Closed) {
                 has_hung_at_once.store(true, Ordering::Relaxed);
             }
         })?;
-        child.set_patience(self.patience(has_hung));
+        child.set_idle_timeout(self.idle_timeout(has_hung));
         Ok((child, welcome))
     }
 

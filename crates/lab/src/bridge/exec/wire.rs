@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Requests and answers, as bytes. The book's chapter on adapters in other languages is the same
-//! for people. Integers are little-endian.
+//! The binary form of requests and answers, little-endian. The book's chapter on adapters in other
+//! languages describes it.
 //!
 //! ```text
 //!   request   len:4 | op:1 side:1 0:2 flow:4 now:8 budget:4 random:4 | what belongs to the op
@@ -12,18 +12,18 @@
 use super::ExecError;
 use crate::contract::{Capabilities, Cause, Chunk, Class, FlowId, Limits, Manifest, Tick};
 
-/// What a hello begins with.
+/// The first bytes of a hello.
 pub(super) const MAGIC: &[u8; 4] = b"BKLA";
 /// The version of the protocol.
 pub(super) const VERSION: u16 = 1;
-/// An answer has at most so many bytes behind its length.
+/// Maximum length of an answer, in bytes, without its length field.
 pub(super) const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// A summary, an error, a name, a list of capabilities.
+/// Maximum length of a summary, an error, a name or a list of capabilities, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 4096;
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
-/// What is asked for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Op {
@@ -36,14 +36,14 @@ pub(super) enum Op {
     Poll = 6,
 }
 
-/// A request that is put together.
+/// A request under construction.
 #[derive(Debug)]
 pub(super) struct Request {
     bytes: Vec<u8>,
     op: Op,
 }
 
-/// What stands at the start of each.
+/// The common fields of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
     pub(super) is_egress: bool,
@@ -120,7 +120,7 @@ impl Request {
         self.op
     }
 
-    /// With its length before it.
+    /// The bytes of the request, with its length in front.
     pub(super) fn into_bytes(mut self) -> Vec<u8> {
         let len = (self.bytes.len() - 4) as u32;
         if let Some(place) = self.bytes.first_chunk_mut() {
@@ -130,7 +130,7 @@ impl Request {
     }
 }
 
-/// What comes out of a poll.
+/// One output of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Output<'a> {
     Data(Chunk, &'a [u8]),
@@ -139,10 +139,10 @@ pub(super) enum Output<'a> {
     Closed(FlowId),
 }
 
-/// An answer, read.
+/// A parsed answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer<'a> {
-    /// 0: it was done; otherwise the number of an `ErrorClass`.
+    /// 0: success; otherwise the number of an `ErrorClass`.
     pub(super) result: u8,
     pub(super) wants_poll: bool,
     pub(super) has_more: bool,
@@ -155,16 +155,16 @@ pub(super) struct Answer<'a> {
     body: &'a [u8],
 }
 
-/// What a child says to a hello.
+/// The answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Welcome {
-    /// It takes another hello, and forgets everything then.
+    /// The process accepts another hello, and then forgets everything.
     pub(super) is_reusable: bool,
     /// Ingress first.
     pub(super) manifests: [Manifest; 2],
 }
 
-/// Bytes that are read from the front.
+/// Reads bytes from the front.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Reads the answer to a request, without its length.
+    /// Parses the answer to a request, without its length.
     pub(super) fn read(bytes: &'a [u8], op: Op) -> Result<Self, ExecError> {
         let mut reader = Reader(bytes);
         let [answered, result, flags, _] = reader.array()?;
@@ -237,7 +237,7 @@ impl<'a> Answer<'a> {
         })
     }
 
-    /// What comes out, in order.
+    /// The outputs, in order.
     pub(super) fn outputs(&self) -> Result<Vec<Output<'a>>, ExecError> {
         let mut reader = Reader(self.body);
         let mut outputs = Vec::new();
@@ -303,7 +303,7 @@ mod tests {
 
     use super::*;
 
-    /// A poll's answer with everything in it.
+    /// A poll's answer with all fields set.
     fn full() -> Vec<u8> {
         let mut bytes = vec![6, 0, 3, 0];
         bytes.extend(9_u32.to_le_bytes());
@@ -366,7 +366,7 @@ mod tests {
             by in any::<u8>(),
         ) {
             let _ = Answer::read(&bytes, Op::Poll).map(|answer| answer.outputs().is_ok());
-            // And those that are nearly right.
+            // Answers that are almost valid.
             let mut near = full();
             if let Some(byte) = near.get_mut(at) {
                 *byte ^= by;

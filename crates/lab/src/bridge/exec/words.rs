@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A command, split into words: at spaces, but for those between quotes. There is no shell, so that
-//! what is started is what is ended.
+//! Splits a command into words, at spaces outside quotes. There is no shell, so that the started
+//! process is the one that is terminated.
 
 use super::ExecError;
 

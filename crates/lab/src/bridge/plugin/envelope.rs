@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What stands around an answer, learned from one that is known.
+//! What surrounds an answer, learned from the answer to a known message.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use futures_lite::future::block_on;
 
 use crate::bridge::Failure;
 
-/// What is sent to learn from: nothing that an entry says by itself.
+/// The known message: a text that no entry produces by itself.
 const PROBE: &[u8; 32] = b"\x00lab\xff 7c1f.probe.e0a94d62b85f3 \x00";
-/// Frames before the first answer.
+/// Maximum number of frames before the first answer.
 const GREETINGS_MAX: usize = 8;
 
-/// What stands around an answer.
+/// What surrounds an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Envelope {
     pub(super) is_stream: bool,
@@ -25,14 +25,14 @@ pub(super) struct Envelope {
     pub(super) greetings: usize,
     before: Vec<u8>,
     behind: Vec<u8>,
-    /// The last frame has bytes that are no answer.
+    /// The last frame contains bytes that are not an answer.
     pub(super) has_farewell: bool,
-    /// The entry waits where its stream has no room.
+    /// The entry waits when its stream has no room.
     pub(super) waits_for_room: bool,
 }
 
 impl Envelope {
-    /// An answer to this, if it is one, and what is around it.
+    /// What surrounds the known message in this answer; `None`: it is not in it.
     fn around(answer: &[u8]) -> Option<Self> {
         let at = answer.windows(PROBE.len()).position(|part| part == PROBE)?;
         let (before, rest) = answer.split_at(at);
@@ -40,13 +40,13 @@ impl Envelope {
         Some(Self { before: before.into(), behind: behind.into(), ..Self::default() })
     }
 
-    /// Learned from a call.
+    /// Learned from calls.
     pub(super) fn of_calls(
         plugin: &Plugin,
         entry: &str,
-        patience: Duration,
+        idle_timeout: Duration,
     ) -> Result<Self, Failure> {
-        let answer = call(plugin, entry, PROBE, patience)?;
+        let answer = call(plugin, entry, PROBE, idle_timeout)?;
         Self::around(&answer).ok_or_else(|| Failure::new("its answer has not the payload in it"))
     }
 
@@ -54,9 +54,9 @@ impl Envelope {
     pub(super) fn of_stream(
         plugin: &Plugin,
         entry: &str,
-        patience: Duration,
+        idle_timeout: Duration,
     ) -> Result<Self, Failure> {
-        let mut stream = open(plugin, entry, patience)?;
+        let mut stream = open(plugin, entry, idle_timeout)?;
         let waits_for_room = stream.is_on_coroutine();
         block_on(stream.send(PROBE)).map_err(|error| Failure::new(error.to_string()))?;
         let mut envelope = None;
@@ -80,7 +80,7 @@ impl Envelope {
         Ok(Self { is_stream: true, has_farewell, waits_for_room, ..envelope })
     }
 
-    /// The answer without what stands around it, as far as that is there.
+    /// The answer without its surroundings, as far as they are there.
     pub(super) fn strip<'a>(&self, answer: &'a [u8]) -> &'a [u8] {
         answer
             .strip_prefix(self.before.as_slice())
@@ -93,41 +93,46 @@ pub(super) fn call(
     plugin: &Plugin,
     entry: &str,
     bytes: &[u8],
-    patience: Duration,
+    idle_timeout: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let request = Request::new(bytes.to_vec());
-    let response = block_on(plugin.call(entry, request).timeout(patience)).map_err(|error| {
-        Failure::new(match error {
-            CallError::DeadlineExceeded => NO_ANSWER.to_owned(),
-            other => other.to_string(),
-        })
-    })?;
+    let response =
+        block_on(plugin.call(entry, request).timeout(idle_timeout)).map_err(|error| {
+            Failure::new(match error {
+                CallError::DeadlineExceeded => NO_ANSWER.to_owned(),
+                other => other.to_string(),
+            })
+        })?;
     match response.status.is_ok() {
         true => Ok(response.body.to_vec()),
         false => Err(Failure::new(format!("it answered {}", response.status))),
     }
 }
 
-/// What a call that was not answered is said to have failed by.
+/// The failure of a call without an answer.
 pub(super) const NO_ANSWER: &str = "it did not answer";
 
-pub(super) fn open(plugin: &Plugin, entry: &str, patience: Duration) -> Result<Stream, Failure> {
-    let opened = plugin.stream(entry, Request::new(Vec::new())).idle(patience);
+pub(super) fn open(
+    plugin: &Plugin,
+    entry: &str,
+    idle_timeout: Duration,
+) -> Result<Stream, Failure> {
+    let opened = plugin.stream(entry, Request::new(Vec::new())).idle(idle_timeout);
     block_on(opened).map_err(|error| Failure::new(error.to_string()))
 }
 
-/// The next frame; `None`: the end. The stream's idle limit ends the wait.
+/// The next frame; `None`: the end. The stream's idle timeout ends the wait.
 pub(super) fn next(stream: &mut Stream) -> Result<Option<Frame>, Failure> {
     block_on(stream.next()).map_err(failed)
 }
 
-/// Sends messages one after the other. As long as the plugin takes the next one nothing is read; when it
-/// does not, one frame is, and given to `came`. So all queues between the plugin and this stream get as
-/// full as they can.
+/// Sends messages one after another. While the plugin takes messages nothing is read; when it does
+/// not, one frame is read and passed to `came`. So all queues between the plugin and this stream
+/// get as full as possible.
 pub(super) fn send_all<'a>(
     stream: &mut Stream,
     messages: impl Iterator<Item = &'a [u8]>,
-    patience: Duration,
+    idle_timeout: Duration,
     mut came: impl FnMut(&Frame) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let waker = Waker::from(Arc::new(Parked(thread::current())));
@@ -135,7 +140,7 @@ pub(super) fn send_all<'a>(
     let sender = stream.sender();
     for message in messages {
         let mut sending = pin!(sender.send(message));
-        let until = Instant::now() + patience;
+        let until = Instant::now() + idle_timeout;
         loop {
             if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
                 sent.map_err(unsent)?;
@@ -165,16 +170,16 @@ fn unsent(error: SendError) -> Failure {
     })
 }
 
-/// What a stream that ends before its time is said to have failed by.
+/// The failure of a stream that ends early.
 pub(super) const ENDED: &str = "the plugin ended a stream that was open";
 
-/// The next frame, if it comes within so long. One that comes later is not lost: the next wait has it.
+/// The next frame, if it comes in time. A later one is not lost: the next wait returns it.
 pub(super) fn next_within(
     stream: &mut Stream,
-    patience: Duration,
+    idle_timeout: Duration,
 ) -> Option<Result<Option<Frame>, Failure>> {
     let waker = Waker::from(Arc::new(Parked(thread::current())));
-    let until = Instant::now() + patience;
+    let until = Instant::now() + idle_timeout;
     loop {
         if let Poll::Ready(next) = stream.poll_next(&mut Context::from_waker(&waker)) {
             return Some(next.map_err(failed));
@@ -187,7 +192,7 @@ pub(super) fn next_within(
     }
 }
 
-/// A thread that waits.
+/// A waiting thread.
 struct Parked(Thread);
 
 impl Wake for Parked {
@@ -215,7 +220,7 @@ mod tests {
         let learned = Envelope::around(&[b"echo: ", PROBE.as_slice(), b"."].concat()).unwrap();
         assert_eq!(learned.strip(b"echo: abc."), b"abc");
         assert_eq!(learned.strip(b"echo: ."), b"");
-        // What is not as it was learned is left as it is.
+        // Bytes that differ from what was learned are left unchanged.
         assert_eq!(learned.strip(b"ehco: abc."), b"ehco: abc.");
         assert_eq!(learned.strip(b"echo: abc"), b"echo: abc");
         assert_eq!(Envelope::around(PROBE).unwrap(), Envelope::default());

@@ -9,29 +9,29 @@ use crate::bridge::Failure;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PluginError {
-    /// It does not load.
+    /// It cannot be loaded.
     #[error(transparent)]
     Load(Box<LoadError>),
-    /// It has no such entry, or does not say that it has.
+    /// It has no such entry, or does not list it.
     #[error("the plugin has no entry {entry}")]
     NoEntry {
-        /// The entry that was asked for.
+        /// The requested entry.
         entry: String,
-        /// Those that it has.
+        /// The entries that it has.
         known: Vec<String>,
     },
-    /// What went in did not come back.
+    /// The output differed from the input.
     #[error("the entry {entry} does not give back what it is given")]
     NoEcho {
         /// The entry.
         entry: String,
-        /// What it did.
+        /// The failure.
         why: Failure,
     },
 }
 
 impl PluginError {
-    /// Why, beyond what `Display` says.
+    /// The cause, beyond what `Display` gives.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         match self {

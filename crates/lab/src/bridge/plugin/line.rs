@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One flow through a plugin: calls of an entry, or a stream of its own.
 //!
-//! Of a stream nobody can say that no more comes, until it has ended. So when an answer is short and
-//! nothing more comes for a while, the stream is closed and read to its end: what came then was late,
-//! what did not is lost, and the flow goes on in another stream. Lost bytes are no failure of the
-//! flow: they are missing where it is read, and there the rules of integrity find them.
+//! An open stream gives no sign that no more output comes. So when bytes are missing and nothing
+//! comes for a while, the stream is closed and read to its end: bytes that come then were late, the
+//! others are lost, and the flow continues in another stream. Lost bytes are not reported as a
+//! failure of the flow: they are missing where it is read, and there the integrity rules detect
+//! them.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -21,34 +22,34 @@ use super::envelope::{ENDED, NO_ANSWER, call, next, next_within, open, send_all}
 use crate::bridge::{Conduit, Failure};
 use crate::contract::Limits;
 
-/// Messages are as long as these, one after the other, and then again.
+/// Lengths of messages, in turn.
 const LENGTHS: [usize; 7] = [1, 700, 64, 4096, 9, 255, 16 << 10];
-/// So many messages go before their answers are waited for.
+/// Number of messages that are sent before their answers are awaited.
 const TOGETHER: usize = 4;
-/// Of a plugin that waits for room every other time so many go, more than all queues hold: nothing is
-/// read before they are full, and then as little as can be.
+/// With a plugin that waits for room, every other time this many messages are sent, which exceeds
+/// all queues: nothing is read before they are full, and then as little as possible.
 const BURST: usize = 3 * super::FEW_FRAMES as usize;
-/// These are short, so that they are many.
+/// Short lengths, so that there are many messages.
 const BURST_LENGTHS: [usize; 4] = [1, 9, 64, 30];
-/// So many bytes more than went may come back; then the flow has failed.
+/// Surplus bytes after which the flow fails.
 const SURPLUS_BYTES_MAX: u64 = 64 << 10;
 
 /// One flow through a plugin.
 pub(super) struct Line {
     inner: Arc<Inner>,
     limits: Limits,
-    /// `None`: each message is a call. Or it is over.
+    /// `None`: each message is a call, or the flow is over.
     stream: Option<Stream>,
-    /// What came back and was not read.
+    /// Bytes that came back and were not read.
     back: VecDeque<u8>,
     /// Bytes that all flows of this adapter hold.
     held: Rc<Cell<u64>>,
-    /// Bytes that went and have not come back.
+    /// Bytes that were sent and have not come back.
     owed: u64,
-    /// Bytes that came back and had not gone.
+    /// Bytes that came back and had not been sent.
     surplus: u64,
     messages: usize,
-    /// How often messages were sent together.
+    /// Number of bursts so far.
     bursts: usize,
     /// Nothing more comes back.
     is_over: bool,
@@ -82,7 +83,7 @@ impl Line {
         })
     }
 
-    /// Bytes that may be written.
+    /// Number of bytes that may be written.
     fn room(&self) -> usize {
         let own = self.limits.flow_buffered_bytes_max.saturating_sub(self.back.len() as u64);
         let all = self.limits.buffered_bytes_max.saturating_sub(self.held.get());
@@ -101,7 +102,7 @@ impl Line {
         Ok(())
     }
 
-    /// Sends some messages, and waits until as much has come back, or is lost.
+    /// Sends some messages, and waits until as many bytes have come back or are lost.
     fn carry(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         self.bursts += 1;
         if self.inner.envelope.waits_for_room && self.bursts.is_multiple_of(2) {
@@ -126,7 +127,7 @@ impl Line {
         Ok(gone)
     }
 
-    /// As [`Self::carry`], with queues that are full both ways.
+    /// As [`Self::carry`], with full queues both ways.
     fn carry_burst(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let inner = Arc::clone(&self.inner);
         let Some(mut stream) = self.stream.take() else { return Err(inner.hung()) };
@@ -140,7 +141,7 @@ impl Line {
         }
         let gone = bytes.len() - rest.len();
         self.owed += gone as u64;
-        let sent = send_all(&mut stream, messages.into_iter(), inner.patience(), |frame| {
+        let sent = send_all(&mut stream, messages.into_iter(), inner.idle_timeout(), |frame| {
             self.came_back(inner.envelope.strip(&frame.body))
         });
         self.stream = Some(stream);
@@ -154,10 +155,10 @@ impl Line {
     fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         let inner = Arc::clone(&self.inner);
         let Some(stream) = &self.stream else {
-            let answer = call(&inner.plugin, &inner.entry, message, inner.patience());
+            let answer = call(&inner.plugin, &inner.entry, message, inner.idle_timeout());
             let answer = answer.map_err(|failure| patient(&inner, failure))?;
             self.came_back(inner.envelope.strip(&answer))?;
-            // Whatever came, this was the answer to it.
+            // Whatever came, it was the answer to this message.
             self.owed = 0;
             return Ok(());
         };
@@ -167,7 +168,7 @@ impl Line {
         })
     }
 
-    /// Takes what comes back next; if nothing does, what is owed is lost.
+    /// Receives the next frame; if none comes, the outstanding bytes are lost.
     fn hear(&mut self) -> Result<(), Failure> {
         let inner = Arc::clone(&self.inner);
         let Some(stream) = &mut self.stream else { return Err(inner.hung()) };
@@ -180,11 +181,12 @@ impl Line {
         }
     }
 
-    /// Takes what still comes until the stream's end, forgets the rest, and begins another stream.
+    /// Receives what still comes until the stream's end, writes off the rest, and opens another
+    /// stream.
     fn write_off(&mut self) -> Result<(), Failure> {
         let inner = Arc::clone(&self.inner);
         match self.read_out() {
-            // It has neither ended nor said anything: then that is all.
+            // It neither ended nor sent anything: the rest is lost.
             Err(failure) if is_hang(&failure) => drop(inner.hung()),
             ended => ended?,
         }
@@ -196,7 +198,7 @@ impl Line {
         Ok(())
     }
 
-    /// Nothing more is sent; what still comes back is taken.
+    /// Ends the input and receives what still comes back.
     fn finish(&mut self) -> Result<(), Failure> {
         self.read_out().map_err(|failure| patient(&self.inner, failure))?;
         self.is_over = true;
@@ -223,9 +225,9 @@ impl Line {
     }
 }
 
-/// A stream whose greetings were heard.
+/// A stream whose greetings were received.
 fn greeted(inner: &Inner) -> Result<Stream, Failure> {
-    let mut stream = open(&inner.plugin, &inner.entry, inner.patience())?;
+    let mut stream = open(&inner.plugin, &inner.entry, inner.idle_timeout())?;
     for _ in 0..inner.envelope.greetings {
         next(&mut stream).map_err(|failure| patient(inner, failure))?;
     }
@@ -236,7 +238,7 @@ fn is_hang(failure: &Failure) -> bool {
     failure.to_string() == NO_ANSWER
 }
 
-/// A wait that came to its end makes the next ones shorter.
+/// Records a hang, which shortens later waits.
 fn patient(inner: &Inner, failure: Failure) -> Failure {
     if is_hang(&failure) { inner.hung() } else { failure }
 }
@@ -270,7 +272,7 @@ impl Conduit for Line {
     }
 
     fn abandon(&mut self) {
-        // The plugin is told that nobody reads any more.
+        // Dropping the stream notifies the plugin.
         self.stream = None;
         self.forget();
         self.is_over = true;

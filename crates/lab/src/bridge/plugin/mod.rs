@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A plugin that gives back what it is given, as a carrier of flows.
+//! A plugin that echoes its input, as an adapter.
 //!
 //! ```text
 //!   offer ──► messages ──► entry of the plugin ──► answers ──► poll
 //!             a call each, or messages of one stream a flow
 //! ```
 //!
-//! An entry that answers with the payload of the call is one; so is a bidirectional one that sends back
-//! each message. The bytes of a flow go through it, in messages of many lengths, a few at a time, so
-//! that one that is lost, changed, doubled, or comes back in another order or to another stream, shows
-//! as any adapter's would. Each adapter of a pair has streams of its own; the plugin is loaded once.
+//! It needs an entry that answers with the payload of the call, or a bidirectional one that sends
+//! back each message. The bytes of a flow are sent in messages of many lengths, a few at a time, so
+//! that a message that is lost, changed, duplicated, reordered or returned on another stream is
+//! detected as for any other adapter. Each adapter of a pair has its own streams; the plugin is
+//! loaded once.
 //!
-//! Of a plugin that waits for room the queues of streams are short, and every other time more messages go
-//! than they hold, while nothing is read before it has to be: what is lost when a queue is full, on the
-//! way to the plugin or back, is missing like anything else.
+//! For a plugin that waits for room the queues of streams are short, and every other time more
+//! messages are sent than fit, while nothing is read before that is necessary: what is lost when a
+//! queue is full, on the way to the plugin or back, is missing like any other lost byte.
 //!
-//! What stands around an answer is learned when the plugin is loaded: frames before the first answer,
-//! bytes before and behind a message, whether it says something at its end. That is taken off. What is
-//! not as it was learned is taken as it is, and then the bytes are wrong.
+//! What surrounds an answer is learned when the plugin is loaded: frames before the first answer,
+//! bytes around a message, and output at its end. These are stripped. Bytes that differ from what
+//! was learned are kept, and then the payload is wrong.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `envelope` | what stands around an answer |
+//! | `envelope` | what surrounds an answer |
 //! | `line` | one flow: calls, or a stream |
 //! | `error` | why a plugin cannot carry |
 //!
 //! # Invariants
 //!
-//! 1. Whoever writes waits until as many bytes have come back as went, woken by the answer itself, or
-//!    until the stream has ended without them. So between two calls of an adapter nothing is under way,
-//!    and a run repeats.
-//! 2. A wait ends after the patience, by the clock: then the plugin has hung. Before that a stream from
-//!    which nothing comes for a while is closed, so that it ends by itself. No verdict depends on how
-//!    long an answer took that came.
-//! 3. What came back and was not put out is bounded by the limits of the pair.
-//! 4. Errors have no byte of an answer in them.
+//! 1. A write waits until as many bytes have come back as were sent, woken by the answer itself, or
+//!    until the stream has ended without them. So between two calls of an adapter nothing is in
+//!    flight, and a run repeats.
+//! 2. A wait ends after the idle timeout, in wall-clock time: then the plugin hangs. Before that a
+//!    stream without output for a while is closed, so that it ends by itself. No verdict depends on
+//!    how long an answer took.
+//! 3. The bytes that came back and were not put out are bounded by the limits of the pair.
+//! 4. Errors contain no byte of an answer.
 
 mod envelope;
 mod error;
@@ -57,19 +58,20 @@ use super::{Failure, Spec, hangs, pair};
 use crate::adapters::Pair;
 use crate::contract::{FlowId, Limits};
 
-/// So long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Whoever has not answered once is waited for less, lest a check takes hours.
-const IMPATIENCE: Duration = Duration::from_millis(500);
-/// A stream that owes bytes is closed when nothing has come for so long: to learn at its end whether
-/// they are late or lost. One of a plugin that has lost some before, or hung, is closed at once.
+/// Time for an answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout after a first hang; otherwise a check would take hours.
+const HUNG_DIVISOR: Duration = Duration::from_millis(500);
+/// A stream with outstanding bytes is closed when nothing came for this long, to find out whether
+/// they are late or lost. If the plugin lost bytes before, or hung, the stream is closed at once.
 const QUIET: Duration = Duration::from_secs(1);
-/// Frames that a stream holds each way, of a plugin that waits for room: few, so that queues get full.
+/// Capacity of a stream in each direction, in frames, for a plugin that waits for room: small, so
+/// that queues get full.
 const FEW_FRAMES: u32 = 16;
-/// Entries that are tried when none is named, in this order.
+/// Entries that are tried by default, in this order.
 const ENTRIES: [&str; 3] = ["pipe", "chat", "echo"];
 
-/// How far away the plugin runs.
+/// Where the plugin runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Placement {
     /// In this process.
@@ -78,10 +80,10 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// All of them.
+    /// All placements.
     pub const ALL: [Self; 1] = [Self::Inline];
 
-    /// Its name, where one is asked for.
+    /// Name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -90,19 +92,19 @@ impl Placement {
     }
 }
 
-/// A plugin and an entry of it.
+/// A plugin and one of its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// The plugin's file.
     pub path: PathBuf,
-    /// The entry; otherwise the first of `pipe`, `chat` and `echo` that it has.
+    /// The entry; by default the first of `pipe`, `chat` and `echo` that it has.
     pub entry: Option<String>,
-    /// How far away it runs.
+    /// Where it runs.
     pub placement: Placement,
 }
 
 impl Address {
-    /// Reads `PATH` or `PATH#ENTRY`.
+    /// Parses `PATH` or `PATH#ENTRY`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let (path, entry) = match text.rsplit_once('#') {
@@ -115,12 +117,12 @@ impl Address {
 
 /// A plugin that carries flows.
 #[derive(Clone)]
-pub struct Carrier {
+pub struct PluginAdapter {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    /// The plugin is in it.
+    /// Keeps the plugin loaded.
     _host: Host,
     plugin: Plugin,
     entry: String,
@@ -129,36 +131,36 @@ struct Inner {
     has_lost: AtomicBool,
 }
 
-impl fmt::Debug for Carrier {
+impl fmt::Debug for PluginAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entry = &self.inner.entry;
-        f.debug_struct("Carrier").field("entry", entry).finish_non_exhaustive()
+        f.debug_struct("PluginAdapter").field("entry", entry).finish_non_exhaustive()
     }
 }
 
-impl Carrier {
+impl PluginAdapter {
     /// Loads a plugin and learns how its entry answers, by calling it.
     ///
     /// # Errors
     ///
-    /// It does not load, has no such entry, or the entry does not give back what it is given.
+    /// It cannot be loaded, has no such entry, or the entry does not echo.
     pub fn load(address: &Address) -> Result<Self, PluginError> {
         let Placement::Inline = address.placement;
         let spec = PluginSpec::path(name_of(&address.path), &address.path);
         Self::of_spec(spec, address.entry.as_deref())
     }
 
-    /// As [`Self::load`], from what a host takes.
+    /// As [`Self::load`], from the specification that a host takes.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Self::load`].
     pub fn of_spec(spec: PluginSpec, entry: Option<&str>) -> Result<Self, PluginError> {
         let few =
             becket_host::Limits { stream_frames_max: FEW_FRAMES, ..becket_host::Limits::default() };
         let short = Self::learned(spec.clone().limits(few), entry);
-        // One that cannot wait for room would lose what it sends when its queue is full: it has a long
-        // one.
+        // A plugin that cannot wait for room would lose what it sends when its queue is full: it
+        // gets a long one.
         let may_stay = |it: &Self| it.inner.envelope.waits_for_room || !it.inner.envelope.is_stream;
         if short.as_ref().is_ok_and(may_stay) {
             return short;
@@ -167,7 +169,8 @@ impl Carrier {
         Self::learned(spec, entry)
     }
 
-    /// Loads it, and learns from the entry what is around its answers, and whether it waits for room.
+    /// Loads it, and learns from the entry what surrounds its answers, and whether it waits for
+    /// room.
     fn learned(spec: PluginSpec, entry: Option<&str>) -> Result<Self, PluginError> {
         let host = Host::new();
         let plugin = host.load(spec).map_err(|error| PluginError::Load(Box::new(error)))?;
@@ -182,8 +185,8 @@ impl Carrier {
             known: entries.iter().map(|entry| entry.name.clone()).collect(),
         })?;
         let envelope = match found.kind {
-            EntryKind::Unary => Envelope::of_calls(&plugin, &found.name, PATIENCE),
-            EntryKind::Bidirectional => Envelope::of_stream(&plugin, &found.name, PATIENCE),
+            EntryKind::Unary => Envelope::of_calls(&plugin, &found.name, IDLE_TIMEOUT),
+            EntryKind::Bidirectional => Envelope::of_stream(&plugin, &found.name, IDLE_TIMEOUT),
             _ => Err(Failure::new("it only sends")),
         };
         let entry = found.name.clone();
@@ -193,13 +196,13 @@ impl Carrier {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The entry that carries.
+    /// The entry that carries flows.
     #[must_use]
     pub fn entry(&self) -> &str {
         &self.inner.entry
     }
 
-    /// Makes a pair of adapters.
+    /// Creates a pair of adapters.
     #[must_use]
     pub fn pair(&self, limits: Limits) -> Pair {
         let spec = Spec::new(self.inner.plugin.name(), limits);
@@ -212,11 +215,11 @@ impl Carrier {
 }
 
 impl Inner {
-    fn patience(&self) -> Duration {
-        if self.has_hung.load(Ordering::Relaxed) { IMPATIENCE } else { PATIENCE }
+    fn idle_timeout(&self) -> Duration {
+        if self.has_hung.load(Ordering::Relaxed) { HUNG_DIVISOR } else { IDLE_TIMEOUT }
     }
 
-    /// How long a stream that owes bytes may say nothing.
+    /// How long a stream with outstanding bytes may be silent.
     fn quiet(&self) -> Duration {
         let is_known = [&self.has_lost, &self.has_hung].iter().any(|it| it.load(Ordering::Relaxed));
         if is_known { Duration::ZERO } else { QUIET }

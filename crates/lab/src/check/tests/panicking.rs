@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An egress adapter that panics at one of its calls, by number; being dropped is one.
+//! An egress adapter that panics at one of its calls, by number. Its drop counts as a call.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ pub(super) fn pair(limits: Limits, at: u32) -> Pair {
 impl Panicking {
     fn call(&self) {
         let left = self.left.get();
-        // Once: who panics while it unwinds ends the process.
+        // Only once: a panic during unwinding aborts the process.
         self.left.set(left.checked_sub(1).unwrap_or(u32::MAX));
         assert!(left > 0, "on purpose");
     }

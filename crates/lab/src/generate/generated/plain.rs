@@ -56,7 +56,7 @@ pub const CARRIER: &str = "batch";
 /// Bytes of a flow under way.
 pub const WINDOW_BYTES: u64 = 1024;
 
-/// Who goes next in a run.
+/// How the next task of a run is picked.
 pub const SCHEDULER: &str = "round_robin";
 
 /// What strikes in a run.
@@ -79,7 +79,7 @@ pub const BUDGET_BYTES_MAX: u64 = 300;
 /// Which flow goes first.
 pub const ORDER: &str = "numbers";
 
-/// When who was turned away hears of room.
+/// When a source whose offer was refused is notified of room.
 pub const ROOM: &str = "any";
 
 /// Whether a flow can end one way.
@@ -361,7 +361,7 @@ impl Backend {
         true
     }
 
-    /// Those who found too little room may find some.
+    /// Reports room to sources whose offers found too little.
     fn tell_waiting<H: Host>(&mut self, host: &mut H) {
         if self.buffered >= MAX_BUFFERED_BYTES as usize {
             return;

@@ -56,7 +56,7 @@ pub const CARRIER: &str = "lossy_reordered";
 /// Bytes of a flow under way.
 pub const WINDOW_BYTES: u64 = 4096;
 
-/// Who goes next in a run.
+/// How the next task of a run is picked.
 pub const SCHEDULER: &str = "pct";
 
 /// What strikes in a run.
@@ -86,7 +86,7 @@ pub const BUDGET_BYTES_MAX: u64 = 1000;
 /// Which flow goes first.
 pub const ORDER: &str = "turns";
 
-/// When who was turned away hears of room.
+/// When a source whose offer was refused is notified of room.
 pub const ROOM: &str = "empty";
 
 /// Whether a flow can end one way.
@@ -367,7 +367,7 @@ impl Backend {
         true
     }
 
-    /// Those who found too little room may find some.
+    /// Reports room to sources whose offers found too little.
     fn tell_waiting<H: Host>(&mut self, host: &mut H) {
         if self.buffered >= MAX_BUFFERED_BYTES as usize {
             return;

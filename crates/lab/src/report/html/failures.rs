@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What went wrong: a card for each rule that was broken, with its first case.
+//! Failures: a card for each violated rule, with its first case.
 
 use super::{Part, class, command, mark, timeline};
 use crate::report::view::{self, Case, Group, Sums, Tone, face};
 use crate::report::words::{count, escaped, plural};
 use crate::report::{Also, EventReport};
 
-/// Cases of a failure that are listed.
+/// Number of cases of a failure that are listed.
 const CASES_MAX: usize = 100;
 
 pub(super) fn failures(out: &mut String, part: &Part<'_>) {
@@ -17,7 +17,7 @@ pub(super) fn failures(out: &mut String, part: &Part<'_>) {
     let id = &part.id;
     let noun = plural(failures.len() as u64, "finding");
     out.push_str(&format!(
-        "<h2 id=\"{id}-failures\">What went wrong <small>{noun}, the gravest first, and of those the \
+        "<h2 id=\"{id}-failures\">EventKind went wrong <small>{noun}, the gravest first, and of those the \
          earliest</small></h2>\n"
     ));
     for (at, failure) in failures.iter().enumerate() {
@@ -56,7 +56,7 @@ fn card(out: &mut String, part: &Part<'_>, failure: &Group<'_>, is_first: bool) 
     out.push_str(&format!("<dt>Where</dt><dd class=\"place\">{}</dd>", place(case)));
     for Also { rule, said } in failure.also() {
         let said = escaped(said);
-        out.push_str(&format!("<dt>Also</dt><dd>{rule} is broken in this run: {said}</dd>"));
+        out.push_str(&format!("<dt>Also</dt><dd>{rule} is violated in this run: {said}</dd>"));
     }
     if let Some(explained) = failure.explained() {
         let (why, look) = (escaped(explained.why), escaped(explained.look));
@@ -65,7 +65,7 @@ fn card(out: &mut String, part: &Part<'_>, failure: &Group<'_>, is_first: bool) 
     out.push_str("</dl>\n");
     match failure.shown_with() {
         Some(with) => out.push_str(&format!(
-            "<p class=\"note\">This run broke {} first: its events and its commands stand there.</p>\n",
+            "<p class=\"note\">This run violates {} first: its events and commands are shown there.</p>\n",
             escaped(with)
         )),
         None => {
@@ -81,7 +81,7 @@ fn card(out: &mut String, part: &Part<'_>, failure: &Group<'_>, is_first: bool) 
     out.push_str("</article>\n");
 }
 
-/// Where a case was, number by number.
+/// The position of a case, number by number.
 fn place(case: &Case<'_>) -> String {
     let mut parts = vec![("scenario", case.run.scenario.to_owned())];
     parts.push(("seed", case.profile.seed.to_string()));
@@ -97,7 +97,7 @@ fn place(case: &Case<'_>) -> String {
     parts.iter().map(|(name, value)| format!("<span>{name} <b>{value}</b></span> ")).collect()
 }
 
-/// The events, drawn and in words.
+/// The events, as a drawing and in words.
 fn evidence(out: &mut String, failure: &Group<'_>, is_first: bool) {
     let title = failure.events_title();
     out.push_str("<div class=\"evidence\">\n<div>\n");
@@ -112,7 +112,7 @@ fn events(out: &mut String, failure: &Group<'_>) {
     out.push_str(
         "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Last events\">\
          <table class=\"events\"><thead class=\"hidden\"><tr><th>Event</th><th>Tick</th><th>Flow</th>\
-         <th>What happened</th></tr></thead><tbody>\n",
+         <th>EventKind happened</th></tr></thead><tbody>\n",
     );
     let mut before: Option<&EventReport> = None;
     for event in failure.events() {
@@ -170,7 +170,7 @@ fn others(out: &mut String, failure: &Group<'_>) {
     out.push_str("</details>\n");
 }
 
-/// What became of failures that are known.
+/// The outcomes of known failures.
 pub(super) fn expectations(out: &mut String, part: &Part<'_>) {
     if part.report.expectations.is_empty() {
         return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is seen first: the verdict, figures, and the gates.
+//! The top of the page: the verdict, figures, and the gates.
 
 use super::{Part, class, mark, words_of};
 use crate::check::Mode;
@@ -33,7 +33,7 @@ pub(super) fn verdict(out: &mut String, part: &Part<'_>) {
     ));
 }
 
-/// Where a check ends because something was never tried: what.
+/// What was never tried, if a check is inconclusive for that.
 fn idle(report: &Report) -> String {
     let is_why = report.verdict == Verdict::NotExercised.name() && report.mode == Mode::Full.name();
     if !is_why || report.not_exercised.is_empty() {
@@ -44,7 +44,7 @@ fn idle(report: &Report) -> String {
     format!("<br/>No occasion for {}", rules.join(", "))
 }
 
-/// What was run in every order.
+/// The runs that were made in every order.
 fn orders(report: &Report) -> String {
     view::orders(report).map(|said| format!("<br/>{}", escaped(&said))).unwrap_or_default()
 }
@@ -61,9 +61,9 @@ pub(super) fn agreements(out: &mut String, part: &Part<'_>) {
         return;
     }
     out.push_str(
-        "<details><summary><h2>What was agreed on <small>what the adapters claim, and what they do \
+        "<details><summary><h2>EventKind was agreed on <small>what the adapters claim, and what they do \
          not</small></h2></summary>\n<div class=\"card wide\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"What was agreed on\">\n<table class=\"list\"><thead><tr><th>Adapter</th>\
+         aria-label=\"EventKind was agreed on\">\n<table class=\"list\"><thead><tr><th>Adapter</th>\
          <th>Claims</th><th>Does not claim</th><th>Hash</th></tr></thead><tbody>\n",
     );
     for agreement in &part.report.agreements {
@@ -95,7 +95,7 @@ fn bar(parts: &[(u64, Tone)]) -> String {
     out
 }
 
-/// A figure: what it is, how much, of how much, as a bar, and in words.
+/// A figure: its name, value, total, a bar, and a description.
 fn figure(out: &mut String, what: &str, value: &str, of: &str, bar: &str, more: &str) {
     out.push_str(&format!(
         "<div><dt>{what}</dt><dd>{value} <small>{of}</small></dd><dd class=\"more\">{bar}{more}</dd></div>\n"
@@ -123,20 +123,20 @@ pub(super) fn figures(out: &mut String, part: &Part<'_>) {
 
     let rules = [
         (sums.rules_held, Tone::Good),
-        (sums.rules_broken, Tone::Bad),
+        (sums.rules_violated, Tone::Bad),
         (sums.rules_idle, Tone::Warn),
         (sums.rules_not_applicable, Tone::Dim),
     ];
     let all = part.report.rules.len() as u64 - sums.rules_not_applicable;
-    let more = format!("{} broken, {} not exercised", sums.rules_broken, sums.rules_idle);
+    let more = format!("{} violated, {} not exercised", sums.rules_violated, sums.rules_idle);
     let of = format!("of {} held", plural(all, "rule"));
     figure(out, "Rules", &sums.rules_held.to_string(), &of, &bar(&rules), &more);
 
-    let missed = sums.mutants_tried - sums.mutants_found;
-    let mutants = [(sums.mutants_found, Tone::Good), (missed, Tone::Bad)];
-    let of = format!("of {} found", plural(sums.mutants_tried, "saboteur"));
+    let survived = sums.mutants_tried - sums.mutants_killed;
+    let mutants = [(sums.mutants_killed, Tone::Good), (survived, Tone::Bad)];
+    let of = format!("of {} killed", plural(sums.mutants_tried, "mutant"));
     let more = "faulty adapters that this very lab has to find";
-    figure(out, "The lab itself", &sums.mutants_found.to_string(), &of, &bar(&mutants), more);
+    figure(out, "The lab itself", &sums.mutants_killed.to_string(), &of, &bar(&mutants), more);
 
     let seen = &part.report.adversary;
     let (distinct, same) = (seen.distinct, seen.runs.saturating_sub(seen.distinct));
@@ -171,7 +171,7 @@ pub(super) fn gates(out: &mut String, part: &Part<'_>) {
     out.push_str("</ul>\n");
 }
 
-/// All reports of a page, a line each.
+/// All reports of a page, one line each.
 pub(super) fn overview(out: &mut String, reports: &[Report]) {
     let is_bad = |report: &&Report| face(report.verdict).tone == Tone::Bad;
     let failed = match reports.iter().filter(is_bad).count() {
@@ -183,7 +183,7 @@ pub(super) fn overview(out: &mut String, reports: &[Report]) {
         "<h1 class=\"all\">{failed} of {all} failed</h1>\n<div class=\"card wide\" tabindex=\"0\" \
          role=\"region\" aria-label=\"All reports\">\n<table class=\"list\">\n<thead><tr><th></th>\
          <th>Adapter</th><th>Gates</th><th class=\"n\">Runs</th><th class=\"n\">Failed</th>\
-         <th class=\"n\">Rules broken</th><th>Mode, seeds</th><th class=\"n\">Exit code</th></tr>\
+         <th class=\"n\">Rules violated</th><th>Mode, seeds</th><th class=\"n\">Exit code</th></tr>\
          </thead>\n<tbody>\n"
     ));
     for (at, report) in reports.iter().enumerate() {
@@ -206,7 +206,7 @@ pub(super) fn overview(out: &mut String, reports: &[Report]) {
             escaped(&report.adapter),
             count(sums.runs - sums.not_run),
             count(sums.failed),
-            sums.rules_broken,
+            sums.rules_violated,
             report.mode,
             view::seeds(report),
             report.exit_code,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Two tables with a column for each rule, families grouped: adapters × rules, and saboteurs × rules.
+//! Two tables with a column for each rule, families grouped: adapters × rules, and mutants × rules.
 
 use super::class;
 use super::rules::{legend, outcome};
+use crate::mutant::{self, Mutant};
 use crate::report::words::{escaped, plural};
 use crate::report::{Kill, Kills, Report};
 use crate::rules::{CATALOGUE, Family, Rule, Subject, rule};
-use crate::saboteur::{self, Saboteur};
 
 /// The columns' heads: families, and the numbers of their rules.
 fn head<'a>(out: &mut String, first: &str, rules: impl Iterator<Item = &'a Rule> + Clone) {
@@ -19,7 +19,7 @@ fn head<'a>(out: &mut String, first: &str, rules: impl Iterator<Item = &'a Rule>
             continue;
         }
         let name = family.name();
-        // A name stands where it has room, else the mark of its rules.
+        // The name of a family if it fits, else the prefix of its rules.
         let mut of_family = rules.clone().filter(|rule| rule.family == family);
         let mark = of_family.next().and_then(|rule| rule.id.split('-').next()).unwrap_or(name);
         let shown = if name.len() <= columns * 2 { name } else { mark };
@@ -40,7 +40,7 @@ fn head<'a>(out: &mut String, first: &str, rules: impl Iterator<Item = &'a Rule>
     out.push_str("</tr>\n</thead>\n");
 }
 
-/// A line between families.
+/// A border between families.
 fn edge(before: &mut Option<Family>, rule: &Rule) -> &'static str {
     let is_first = before.is_some_and(|before| before != rule.family);
     *before = Some(rule.family);
@@ -78,31 +78,31 @@ pub(super) fn of_adapters(out: &mut String, reports: &[Report]) {
     out.push_str("</div>\n");
 }
 
-/// A row for each saboteur, those that are about the same family together.
-pub(super) fn of_saboteurs(out: &mut String, kills: &Kills) {
+/// A row for each mutant, grouped by family.
+pub(super) fn of_mutants(out: &mut String, kills: &Kills) {
     let judged = || CATALOGUE.iter().filter(|rule| rule.of == Subject::Adapter);
     let tried = kills.rows.iter().filter(|row| row.result != "not-tried").count();
-    let found = kills.rows.iter().filter(|row| row.result == "found").count();
+    let killed = kills.rows.iter().filter(|row| row.result == "killed").count();
     let idle = judged().filter(|rule| !kills.rows.iter().any(|row| row.killers.contains(&rule.id)));
     let idle = idle.count();
     out.push_str(&format!(
-        "<h2 id=\"kills\">Saboteurs and the rules that find them <small>{found} of {} found, {} \
-         without a saboteur here</small></h2>\n<div class=\"card\">\n<p class=\"note\">Each saboteur is \
-         a faulty adapter, wrong in one behaviour. A lab that does not find it is no lab.</p>\n\
-         <div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Saboteurs and rules\">\n",
-        plural(tried as u64, "saboteur"),
+        "<h2 id=\"kills\">Mutants and the rules that kill them <small>{killed} of {} killed, {} \
+         without a mutant here</small></h2>\n<div class=\"card\">\n<p class=\"note\">Each mutant is \
+         a faulty adapter, wrong in one behaviour. If one survives, the lab is at fault.</p>\n\
+         <div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Mutants and rules\">\n",
+        plural(tried as u64, "mutant"),
         plural(idle as u64, "rule"),
     ));
-    head(out, "Saboteur", judged());
+    head(out, "Mutant", judged());
     let mut group = None;
     out.push_str("<tbody>\n");
     let rows = kills.rows.iter().map(|row| {
-        let saboteur = saboteur::of_name(&row.saboteur);
-        (row, saboteur, saboteur.and_then(family))
+        let mutant = mutant::of_name(&row.mutant);
+        (row, mutant, mutant.and_then(family))
     });
     let mut rows: Vec<_> = rows.collect();
     rows.sort_by_key(|(.., family)| family.map_or(u8::MAX, |family| family as u8));
-    for (row, saboteur, family) in rows {
+    for (row, mutant, family) in rows {
         if family != group && kills.rows.len() > GROUPS_MIN {
             let name = family.map_or("others", Family::name);
             let columns = judged().count() + 1;
@@ -112,44 +112,44 @@ pub(super) fn of_saboteurs(out: &mut String, kills: &Kills) {
             ));
             group = family;
         }
-        line(out, row, saboteur, judged());
+        line(out, row, mutant, judged());
     }
-    out.push_str("</tbody>\n<tfoot>\n<tr><th class=\"row\" scope=\"row\">saboteurs found</th>");
+    out.push_str("</tbody>\n<tfoot>\n<tr><th class=\"row\" scope=\"row\">mutants killed</th>");
     let mut before = None;
     for rule in judged() {
-        let found = kills.rows.iter().filter(|row| row.killers.contains(&rule.id)).count();
+        let killed = kills.rows.iter().filter(|row| row.killers.contains(&rule.id)).count();
         let edge = edge(&mut before, rule);
-        let found = if found == 0 { "–".into() } else { found.to_string() };
-        out.push_str(&format!("<td class=\"{}\">{found}</td>", edge.trim_start()));
+        let killed = if killed == 0 { "–".into() } else { killed.to_string() };
+        out.push_str(&format!("<td class=\"{}\">{killed}</td>", edge.trim_start()));
     }
     out.push_str(
         "</tr>\n</tfoot>\n</table>\n</div>\n<ul class=\"legend\"><li><i class=\"kill\" \
-         aria-hidden=\"true\">●</i>found by the rule that is about it</li><li><i class=\"also\" \
-         aria-hidden=\"true\">•</i>found by this rule too</li><li><i class=\"bad\" \
-         aria-hidden=\"true\">!</i>missed</li></ul>\n</div>\n",
+         aria-hidden=\"true\">●</i>killed by a rule that it is made to violate</li><li><i class=\"also\" \
+         aria-hidden=\"true\">•</i>killed by another rule</li><li><i class=\"bad\" \
+         aria-hidden=\"true\">!</i>survived</li></ul>\n</div>\n",
     );
 }
 
-/// Fewer saboteurs than this stand without headings.
+/// With fewer mutants there are no group headings.
 const GROUPS_MIN: usize = 12;
 
-/// The family of the first rule that is about it.
-fn family(saboteur: &Saboteur) -> Option<Family> {
-    saboteur.expected_rules.first().and_then(|id| rule(id)).map(|rule| rule.family)
+/// The family of the first rule that the mutant is made to violate.
+fn family(mutant: &Mutant) -> Option<Family> {
+    mutant.expected_rules.first().and_then(|id| rule(id)).map(|rule| rule.family)
 }
 
 fn line<'a>(
     out: &mut String,
     row: &Kill,
-    saboteur: Option<&Saboteur>,
+    mutant: Option<&Mutant>,
     rules: impl Iterator<Item = &'a Rule>,
 ) {
-    let name = escaped(row.saboteur.strip_prefix("local_adapter_").unwrap_or(&row.saboteur));
-    let wrong = escaped(saboteur.map_or("", |saboteur| saboteur.wrong));
+    let name = escaped(&row.mutant);
+    let wrong = escaped(mutant.map_or("", |mutant| mutant.wrong));
     let (class, sign) = match row.result {
-        "found" => ("", ""),
+        "killed" => ("", ""),
         "not-tried" => ("", " <small>(not tried)</small>"),
-        _ => (" class=\"missed\"", " <small>! missed</small>"),
+        _ => (" class=\"survived\"", " <small>! survived</small>"),
     };
     out.push_str(&format!(
         "<tr{class}><th class=\"row\" scope=\"row\" title=\"{name}: {wrong}\">{name}{sign}</th>"
@@ -157,7 +157,7 @@ fn line<'a>(
     let mut before = None;
     for rule in rules {
         let edge = edge(&mut before, rule);
-        let is_about = saboteur.is_some_and(|it| it.expected_rules.contains(&rule.id));
+        let is_about = mutant.is_some_and(|it| it.expected_rules.contains(&rule.id));
         let (class, symbol) = match (row.killers.contains(&rule.id), is_about) {
             (true, true) => ("kill", "●"),
             (true, false) => ("also", "•"),
@@ -168,7 +168,7 @@ fn line<'a>(
             ("", _) => out.push_str("<td></td>"),
             (class, "") => out.push_str(&format!("<td class=\"{class}\"></td>")),
             (class, symbol) => out.push_str(&format!(
-                "<td class=\"{class}\" title=\"{name} is found by {}\">{symbol}</td>",
+                "<td class=\"{class}\" title=\"{name} is killed by {}\">{symbol}</td>",
                 rule.id
             )),
         }

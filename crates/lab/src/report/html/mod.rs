@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Reports as one page: a file that needs nothing besides itself.
+//! Reports as one self-contained page.
 //!
-//! The page is read without scripts; its few lines of script copy commands, light up a column and
-//! unfold what a link points at. A policy in the page's head lets that very script run and no other,
-//! and nothing be loaded. Colours follow the reader's light or dark setting; each colour has a symbol
-//! beside it, and each drawing says in words what it shows. The page is also well-formed XML: what is
-//! not escaped does not pass its test.
+//! The page is readable without scripts; its short script copies commands, highlights a column and
+//! unfolds the target of a link. A policy in the page's head allows only that script, and no
+//! loading of resources. Colours follow the reader's light or dark setting; each colour has a
+//! symbol beside it, and each drawing has a description in words. The page is also well-formed XML:
+//! a test finds text that is not escaped.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `head` | verdict, figures and gates |
-//! | `failures` | what went wrong |
+//! | `failures` | failures |
 //! | `timeline` | the last events of a failure, drawn |
 //! | `rules` | rules by family, and as a list |
-//! | `matrix` | adapter × rule, saboteur × rule |
-//! | `plots` | what was tried, drawn |
+//! | `matrix` | adapter × rule, mutant × rule |
+//! | `plots` | drawings of what was tried |
 //! | `profiles` | the profiles, and verdicts of their runs |
 //! | `svg` | drawings |
 //! | `page.css`, `page.js` | style and script |
@@ -42,13 +42,13 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 viewBox='0 0 16 16'%3E%3Cpath d='M8 15V9a4 4 0 1 0-4-4' fill='none' stroke='%232c7a6b' \
 stroke-width='2.4' stroke-linecap='round'/%3E%3C/svg%3E";
 
-/// What a page shows.
+/// The content of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Sheet<'a> {
-    /// Reports, in the order in which they are shown. With more than one the page begins with a matrix
-    /// of adapters and rules.
+    /// Reports, in display order. With more than one the page begins with a matrix of adapters and
+    /// rules.
     pub reports: &'a [Report],
-    /// Which rule finds which saboteur. `None`: as the report with the most saboteurs says.
+    /// The kill matrix. `None`: that of the report with the most mutants.
     pub kills: Option<&'a Kills>,
 }
 
@@ -75,7 +75,7 @@ pub fn html_sheet(sheet: &Sheet<'_>) -> String {
         of_report(&mut out, &part);
     }
     if let Some(kills) = kills {
-        matrix::of_saboteurs(&mut out, kills);
+        matrix::of_mutants(&mut out, kills);
     }
     rules::catalogue(&mut out, reports);
     end(&mut out);
@@ -85,7 +85,7 @@ pub fn html_sheet(sheet: &Sheet<'_>) -> String {
 /// One of the page's reports.
 struct Part<'a> {
     report: &'a Report,
-    /// What its anchors begin with.
+    /// Prefix of its anchors.
     id: String,
     is_alone: bool,
 }
@@ -128,7 +128,7 @@ fn begin(out: &mut String, reports: &[Report], has_kills: bool) {
         (is_alone, "r0-rules", "Rules"),
         (is_alone, "r0-plots", "Plots"),
         (is_alone, "r0-profiles", "Profiles"),
-        (has_kills, "kills", "Saboteurs"),
+        (has_kills, "kills", "Mutants"),
         (true, "catalogue", "Catalogue"),
     ];
     for (_, id, name) in links.into_iter().filter(|(is_there, ..)| *is_there) {
@@ -167,7 +167,7 @@ fn end(out: &mut String) {
     out.push_str("</script>\n</body>\n</html>\n");
 }
 
-/// The class of the page's style for a tone.
+/// The style class of a tone.
 const fn class(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "good",
@@ -177,7 +177,7 @@ const fn class(tone: Tone) -> &'static str {
     }
 }
 
-/// A verdict as a round mark: a symbol, a colour, and a word for those who see neither.
+/// A verdict as a round mark: a symbol, a colour, and a word for screen readers.
 fn mark(verdict: &str) -> String {
     let face = face(verdict);
     let (class, symbol) = (class(face.tone), face.symbol);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What was tried, drawn: verdicts by scenario and profile, sizes of runs, faults, how alike runs are,
-//! and how often each rule had occasion.
+//! Drawings of what was tried: verdicts by scenario and profile, sizes of runs, faults, similarity
+//! of runs, and the number of occasions of each rule.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::report::words::{count, plural, share};
 use crate::report::{Report, RunReport};
 use crate::rules::{CATALOGUE, Family};
 
-/// Columns of the map of verdicts; with more profiles a column is of several.
+/// Maximum number of columns of the map of verdicts; with more profiles a column covers several.
 const COLUMNS_MAX: usize = 60;
-/// Bars of classes.
+/// Maximum number of bars of classes.
 const CLASSES_MAX: usize = 16;
 
 pub(super) fn plots(out: &mut String, part: &Part<'_>) {
@@ -103,7 +103,7 @@ fn verdicts(out: &mut String, report: &Report) {
     figure(out, "Runs by scenario and profile", &note, svg, true);
 }
 
-/// How grave a verdict is, of those that share a tile.
+/// The severity of a verdict, for those that share a tile.
 fn grave(run: &RunReport) -> u8 {
     match class(face(run.verdict).tone) {
         "bad" => 3,
@@ -113,7 +113,7 @@ fn grave(run: &RunReport) -> u8 {
     }
 }
 
-/// A column a rule: in how many runs it had occasion, and in how many it was broken.
+/// A column per rule: in how many runs it had occasion, and in how many it was violated.
 fn exercised(out: &mut String, report: &Report) {
     const STEP: u32 = 13;
     const TALL: u32 = 96;
@@ -137,12 +137,12 @@ fn exercised(out: &mut String, report: &Report) {
             before = Some(rule.family);
         }
         let tall = |part: u64| (u64::from(TALL) * part).div_ceil(most) as u32;
-        let (all, bad) = (tall(of.exercised), tall(of.broken));
+        let (all, bad) = (tall(of.exercised), tall(of.violated));
         let said = format!(
-            "{}: exercised in {}, broken in {}",
+            "{}: exercised in {}, violated in {}",
             rule.id,
             plural(of.exercised, "run"),
-            count(of.broken)
+            count(of.violated)
         );
         let width = STEP - 3;
         svg.rect("ghost", Box { x, y: base - TALL, width, height: TALL }, &said);
@@ -154,7 +154,7 @@ fn exercised(out: &mut String, report: &Report) {
         }
         let number = rule.id.split('-').nth(1).unwrap_or("").trim_start_matches('0');
         let tone = match () {
-            () if of.broken > 0 => "small sign bad",
+            () if of.violated > 0 => "small sign bad",
             () if of.exercised == 0 && of.applicable > 0 => "small sign warn",
             () => "small",
         };
@@ -166,8 +166,9 @@ fn exercised(out: &mut String, report: &Report) {
         0 => "none without".into(),
         idle => format!("{} without", plural(idle, "rule")),
     };
-    let note =
-        format!("runs in which each rule could have been broken; in red, was ({idle} an occasion)");
+    let note = format!(
+        "runs in which each rule could have been violated; in red, was ({idle} an occasion)"
+    );
     figure(out, "Occasions of rules", &note, svg, true);
 }
 
@@ -201,7 +202,7 @@ fn columns(bars: &[(String, Vec<(u64, &str)>)], said: &str) -> Svg {
     svg
 }
 
-/// How often each size is, by powers of two.
+/// The frequency of each size, by powers of two.
 fn histogram(out: &mut String, title: &str, what: &str, values: impl Iterator<Item = u64>) {
     let mut values: Vec<u64> = values.collect();
     values.sort_unstable();
@@ -228,7 +229,7 @@ fn histogram(out: &mut String, title: &str, what: &str, values: impl Iterator<It
     figure(out, title, &note, columns(&bars, "runs"), false);
 }
 
-/// Bytes that came out at both adapters, by bucket.
+/// Bytes that were put out by both adapters, by bucket.
 fn buckets(out: &mut String, report: &Report) {
     const NAMES: [&str; 4] = ["0", "<=1KiB", "<=64KiB", "more"];
     const LABELS: [&str; 4] = ["none", "≤1 KiB", "≤64 KiB", "more"];
@@ -279,7 +280,7 @@ fn faults(out: &mut String, report: &Report) {
     if bars.is_empty() {
         bars.push(("none".into(), 0));
     }
-    let note = format!("{} struck, by kind", plural(all, "fault"));
+    let note = format!("{} injected, by kind", plural(all, "fault"));
     figure(out, "Faults", &note, rows(&bars, "times"), false);
 }
 

@@ -5,7 +5,7 @@ use super::{Part, class};
 use crate::report::view::face;
 use crate::report::words::{bytes, plural};
 
-/// Profiles that are listed.
+/// Number of profiles that are listed.
 const PROFILES_MAX: usize = 400;
 
 pub(super) fn profiles(out: &mut String, part: &Part<'_>) {
@@ -15,7 +15,7 @@ pub(super) fn profiles(out: &mut String, part: &Part<'_>) {
         "<details id=\"{id}-profiles\"><summary><h2>Profiles <small>{all}: what each seed drew</small>\
          </h2></summary>\n<div class=\"card wide\" tabindex=\"0\" role=\"region\" \
          aria-label=\"Profiles\">\n<table class=\"list\"><thead><tr><th class=\"n\">Seed</th>\
-         <th>Carrier</th><th>Faults</th><th>Scheduler</th><th class=\"n\">Flows</th>\
+         <th>Link</th><th>Faults</th><th>Scheduler</th><th class=\"n\">Flows</th>\
          <th class=\"n\">Chunk</th><th class=\"n\">Buffer</th><th class=\"n\">Room of a flow</th>\
          <th class=\"n\">Window</th><th>Runs</th></tr></thead><tbody>\n"
     ));
@@ -35,7 +35,7 @@ pub(super) fn profiles(out: &mut String, part: &Part<'_>) {
              <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td class=\"verdicts\">{runs}</td></tr>\n",
             profile.seed,
-            profile.carrier,
+            profile.link,
             profile.faults,
             profile.scheduler,
             profile.max_flows,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Rules: by family for one report, and all of them with what they say.
+//! Rules: by family for one report, and all of them with their sentences.
 
 use super::{Part, class};
 use crate::report::Report;
@@ -8,24 +8,24 @@ use crate::report::view::{Sums, Tone};
 use crate::report::words::{count, escaped, plural};
 use crate::rules::{CATALOGUE, Family, Level, Subject};
 
-/// What is said of a rule in all runs: a symbol, a tone, and words.
+/// The outcome of a rule over all runs: a symbol, a tone, and words.
 pub(super) fn outcome(report: &RuleReport, level: Level) -> (&'static str, Tone, &'static str) {
     match () {
-        () if report.broken > 0 && level == Level::Must => ("✗", Tone::Bad, "broken"),
-        () if report.broken > 0 => ("≈", Tone::Warn, "broken, and only what should be"),
+        () if report.violated > 0 && level == Level::Must => ("✗", Tone::Bad, "violated"),
+        () if report.violated > 0 => ("≈", Tone::Warn, "violated, a SHOULD rule"),
         () if report.exercised > 0 => ("✓", Tone::Good, "held"),
         () if report.applicable > 0 => ("○", Tone::Warn, "not exercised"),
         () => ("–", Tone::Dim, "not applicable"),
     }
 }
 
-/// What the symbols of rules mean.
+/// The meaning of the symbols.
 pub(super) fn legend(out: &mut String) {
     out.push_str("<ul class=\"legend\">");
     let all = [
         ("✓", "good", "held"),
-        ("✗", "bad", "broken"),
-        ("≈", "warn", "a SHOULD broken"),
+        ("✗", "bad", "violated"),
+        ("≈", "warn", "a SHOULD violated"),
         ("○", "warn", "not exercised"),
         ("–", "dim", "not applicable"),
     ];
@@ -37,14 +37,14 @@ pub(super) fn legend(out: &mut String) {
     out.push_str("</ul>\n");
 }
 
-/// The rules of one report, a line a family.
+/// The rules of one report, one line per family.
 pub(super) fn by_family(out: &mut String, part: &Part<'_>) {
     let Part { report, id, .. } = part;
     let sums = Sums::of(report);
     out.push_str(&format!(
-        "<h2 id=\"{id}-rules\">Rules <small>{} held, {} broken, {} not exercised, {} not applicable\
+        "<h2 id=\"{id}-rules\">Rules <small>{} held, {} violated, {} not exercised, {} not applicable\
          </small></h2>\n<div class=\"card\">\n<dl class=\"families\">\n",
-        sums.rules_held, sums.rules_broken, sums.rules_idle, sums.rules_not_applicable
+        sums.rules_held, sums.rules_violated, sums.rules_idle, sums.rules_not_applicable
     ));
     for family in Family::ALL {
         out.push_str(&format!("<div><dt>{}</dt><dd>", family.name()));
@@ -71,7 +71,7 @@ pub(super) fn by_family(out: &mut String, part: &Part<'_>) {
     out.push_str("</div>\n");
 }
 
-/// All rules, and what they say.
+/// All rules, with their sentences.
 pub(super) fn catalogue(out: &mut String, reports: &[Report]) {
     out.push_str(
         "<details id=\"catalogue\"><summary><h2>Catalogue of rules</h2></summary>\n<div class=\"card \
@@ -81,8 +81,8 @@ pub(super) fn catalogue(out: &mut String, reports: &[Report]) {
     );
     for (at, rule) in CATALOGUE.iter().enumerate() {
         let of = reports.iter().filter_map(|report| report.rules.get(at));
-        let (exercised, broken) =
-            of.fold((0, 0), |(e, b), one| (e + one.exercised, b + one.broken));
+        let (exercised, violated) =
+            of.fold((0, 0), |(e, b), one| (e + one.exercised, b + one.violated));
         let judges = match rule.of {
             Subject::Adapter => "adapter",
             Subject::Runtime => "runtime",
@@ -96,7 +96,7 @@ pub(super) fn catalogue(out: &mut String, reports: &[Report]) {
             escaped(rule.sentence),
             needs.unwrap_or_default(),
             count(exercised),
-            count(broken),
+            count(violated),
             id = rule.id,
         ));
     }

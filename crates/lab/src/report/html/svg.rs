@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A small writer of SVG drawings that stand within a page: shapes and texts, whose colours are
-//! classes of the page's style. Each drawing has a name and says in words what it shows.
+//! A small writer of SVG drawings within a page: shapes and texts, whose colours are style classes
+//! of the page. Each drawing has a name and a description.
 //!
-//! Lengths are whole numbers in pixels, and so the same on each machine.
+//! Lengths are whole pixels, and so the same on each machine.
 
 use crate::report::words::escaped;
 
@@ -36,7 +36,7 @@ impl Svg {
         Self { width, height, body: String::new() }
     }
 
-    /// A rectangle with round corners; `said` when a pointer is over it.
+    /// A rectangle with round corners, and a tooltip.
     pub(super) fn rect(&mut self, class: &str, at: Box, said: &str) {
         let Box { x, y, width, height } = at;
         let round = width.min(height).min(8) / 4;
@@ -74,7 +74,7 @@ impl Svg {
             .push_str(&format!(r#"<text class="{class}" x="{x}" y="{y}"{anchor}>{text}</text>"#));
     }
 
-    /// The drawing, with what it shows in words for those who do not see it.
+    /// The drawing, with a description for screen readers.
     pub(super) fn finish(self, said: &str) -> String {
         let Self { width, height, body } = self;
         let said = escaped(said);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The last events before a failure, drawn: a lane for each flow and place, an event a column.
+//! The last events before a failure as a drawing: a lane for each flow and place, a column for each
+//! event.
 //!
 //! ```text
 //!              31   32   33   34          each event's number
 //!   flow 1 ┌ ingress   ▷    ✓
-//!          └ egress              →    ✗      the column in which the rule was broken is marked
+//!          └ egress              →    ✗      the column in which the rule is violated is marked
 //!   tick       0 ms      2 ms
 //! ```
 
@@ -72,7 +73,7 @@ pub(super) fn timeline(
         let is_it = broken == Some(event.event);
         if is_it {
             let place = Box { x, y: 0, width: COLUMN, height: height - 16 };
-            svg.rect("here", place, "here the rule was broken");
+            svg.rect("here", place, "the rule is violated here");
         }
         let middle = x + COLUMN / 2;
         let class = if is_it { "ink small" } else { "small" };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The calls, one at a time, as the choices have it. One for which there is no occasion is not made.
+//! The calls, one at a time, as the choices decide. A call without an occasion is not made.
 
 use becket_wire::{Priority, StreamId, Withdrawn, codes};
 use bytes::Bytes;
@@ -10,9 +10,9 @@ use super::{
     Side, body,
 };
 
-/// Of requests and of regions so many are under way at once, of each side.
+/// Requests and regions of each side that may be open at once.
 const AT_ONCE_MAX: usize = 4;
-/// The numbers of operations, of news, and of their bodies.
+/// The numbers of operations, notices, and of their bodies.
 const OPERATION: u16 = 0x4000;
 const BODY_BYTES_MAX: u32 = 64;
 const REGION_BYTES: u64 = 4096;
@@ -58,7 +58,7 @@ impl Ancillary {
         parts.call_of(side, SessionCall::Open, true);
     }
 
-    /// The lines on which both sides speak, the latest first.
+    /// The lines that are open on both sides, the latest first.
     fn open_lines(&mut self) -> impl Iterator<Item = &mut Line> {
         self.ledger.lines.iter_mut().rev().filter(|line| line.phase == Phase::Open)
     }
@@ -85,7 +85,7 @@ impl Ancillary {
         parts.call_of(side, call, number == sequence);
     }
 
-    /// The next element that came to this side is accepted, refused or given back. True: there was one.
+    /// Accepts, refuses or returns the next element that arrived at this side. True: there was one.
     pub(super) fn decide(&mut self, parts: &mut Parts<'_>, side: Side, fate: Fate) -> bool {
         let sender = side.other();
         let is_asked = |line: &&mut Line| !line.way(sender).pending.is_empty();
@@ -110,7 +110,7 @@ impl Ancillary {
         true
     }
 
-    /// Credit that was spent is there again.
+    /// Grants spent credit again.
     pub(super) fn grant(
         &mut self,
         parts: &mut Parts<'_>,
@@ -132,7 +132,7 @@ impl Ancillary {
         };
         let Some(line) = self.open_lines().find(is_undecided) else { return };
         let (id, way) = (line.id, line.way_mut(side));
-        // The last one has the best chance not to have left.
+        // The last one is most likely still queued.
         let mut elements = way.elements.iter().rev();
         let Some((sequence, element)) = elements.find(|(_, it)| it.fate == Fate::Out) else {
             return;
@@ -177,7 +177,7 @@ impl Ancillary {
         parts.call_of(side, SessionCall::Request, true);
     }
 
-    /// A request that came to this side is answered. True: there was one.
+    /// Answers a request that arrived at this side. True: there was one.
     pub(super) fn answer(&mut self, parts: &mut Parts<'_>, side: Side) -> bool {
         let mut asked = self.ledger.book(side.other()).requests.iter_mut();
         let Some(asked) = asked.find(|it| it.has_come && !it.is_answered) else { return false };
@@ -204,7 +204,7 @@ impl Ancillary {
         }
     }
 
-    /// A region is announced or taken back, or a block of one goes back to its owner.
+    /// Announces or withdraws a region, or releases a block of one.
     fn regions(&mut self, parts: &mut Parts<'_>, side: Side) {
         match parts.choices.below(3) {
             0 if self.ledger.book(side).regions.len() < AT_ONCE_MAX => {
@@ -228,7 +228,7 @@ impl Ancillary {
         }
     }
 
-    /// True: there was one.
+    /// Withdraws a region. True: there was one.
     pub(super) fn unregion(&mut self, parts: &mut Parts<'_>, side: Side) -> bool {
         let mut regions = self.ledger.book(side).regions.iter_mut();
         let Some(region) = regions.find(|region| !region.is_gone) else { return false };
@@ -238,7 +238,7 @@ impl Ancillary {
         true
     }
 
-    /// True: it held something.
+    /// Releases held bytes. True: there were some.
     pub(super) fn let_go(&mut self, parts: &mut Parts<'_>, side: Side) -> bool {
         let held = std::mem::take(&mut self.ledger.book(side).held);
         if held > 0 {
@@ -257,7 +257,7 @@ impl Ancillary {
         };
         let Some(line) = self.ledger.lines.iter_mut().rev().find(may) else { return };
         let is_right = parts.session(side).reset(line.id, RESET, Bytes::new()).is_ok();
-        // If both have reset it, neither hears of the other's.
+        // If both sides have reset it, neither receives the other's reset.
         line.phase = match line.phase {
             Phase::Broken(..) => Phase::Over,
             _ => Phase::Broken(side, RESET),
@@ -267,7 +267,7 @@ impl Ancillary {
         self.take_unsent(parts, side, id);
     }
 
-    /// What was queued on a line that is reset comes back as it was.
+    /// Takes back what was queued on a line that is reset, and checks it.
     pub(super) fn take_unsent(&mut self, parts: &mut Parts<'_>, side: Side, id: StreamId) {
         let unsent = parts.session(side).take_unsent(id);
         let line = self.ledger.lines.iter_mut().rev().find(|line| line.id == id);
@@ -281,7 +281,7 @@ impl Ancillary {
         parts.call_of(side, SessionCall::TakeUnsent, is_right);
     }
 
-    /// A way ends for which nothing is owed any more. True: there was one.
+    /// Ends a direction without open obligations. True: there was one.
     pub(super) fn end(&mut self, parts: &mut Parts<'_>, side: Side) -> bool {
         let is_quiet =
             |way: &Way| way.elements.is_empty() && way.pending.is_empty() && way.revoking == (0, 0);
@@ -294,7 +294,7 @@ impl Ancillary {
     }
 }
 
-/// What an element has in it is its line's and its own.
+/// The content of an element: unique to its line and number.
 pub(super) fn of_element(id: StreamId, sequence: u64) -> u64 {
     u64::from(id.number()) << 20 | sequence
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The end of what sessions do besides: what is owed is settled, and when all flows are over the
-//! sessions look after one another, drain and close.
+//! The end of the ancillary calls: open obligations are settled, and when all flows are over the
+//! sessions check that their peer is alive, drain and close.
 
 use becket_wire::{Event, Refused, codes};
 use bytes::Bytes;
@@ -9,13 +9,13 @@ use super::ledger::{Fate, Line};
 use super::{Ancillary, Parts, SessionCall, Side};
 use crate::contract::Tick;
 
-/// Looks of the sessions at one another: two until a ping, one for its answer, and one more.
+/// Checks by the sessions: two until a ping, one for its answer, and one more.
 const LOOKS: usize = 5;
-/// Turns of the network until nothing is under way.
+/// Turns of the network until nothing is in flight.
 const TURNS_MAX: usize = 4096;
 
 impl Ancillary {
-    /// One thing that is owed. False: nothing can be done before something comes.
+    /// Settles one obligation. False: nothing can be done before something arrives.
     pub(super) fn settle(&mut self, parts: &mut Parts<'_>) -> bool {
         [Side::CLIENT, Side::SERVER].into_iter().any(|side| {
             self.answer(parts, side)
@@ -26,7 +26,7 @@ impl Ancillary {
         })
     }
 
-    /// What is still owed by somebody, by the call that nothing came of.
+    /// Open obligations, by the call without a result.
     fn missed(&self) -> Vec<(Side, SessionCall)> {
         let mut missed = Vec::new();
         for line in self.ledger.lines.iter().filter(|line| !line.is_over()) {
@@ -47,8 +47,8 @@ impl Ancillary {
 }
 
 impl Parts<'_> {
-    /// All flows are over: nothing is owed, a session that hears nothing asks whether the other one is
-    /// there, and both end in order.
+    /// All flows are over: there are no obligations, a silent session is pinged, and both end in
+    /// order.
     pub(in super::super) fn end_sessions(&mut self) {
         let Some(it) = &mut self.ancillary else { return };
         it.is_ending = true;
@@ -100,7 +100,7 @@ impl Parts<'_> {
         self.origin + std::time::Duration::from_millis(self.now.0)
     }
 
-    /// Until nothing is under way.
+    /// Runs the network until nothing is in flight.
     fn pump(&mut self) {
         for _ in 0..TURNS_MAX {
             self.client.transmit(self.up);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What comes, compared with what was said.
+//! Compares what arrives with what was sent.
 
 use becket_wire::{Credit, Event, StreamId, codes};
 use bytes::Bytes;
@@ -8,16 +8,16 @@ use super::calls::of_element;
 use super::ledger::{Fate, Phase, less};
 use super::{Ancillary, CREDIT, NACKED, Parts, REFUSED, SERVICE, SessionCall, Side, body};
 
-/// What came of a call: the right thing, a wrong one; or nothing of this is anybody's here.
+/// The result of a call: correct or wrong; or `None` if the event has no call here.
 type Came = Option<(SessionCall, bool)>;
 
 impl Parts<'_> {
-    /// Takes an event that is not about flows. False: it is.
+    /// Handles an event that is not about flows. False: it is about a flow.
     pub(in super::super) fn ancillary_event(&mut self, is_client: bool, event: &Event<'_>) -> bool {
         let Some(mut it) = self.ancillary.take() else { return false };
         let side = Side { is_client };
         let came = it.came(self, side, event);
-        // Whatever it was may be what something waits for.
+        // It may be what an obligation waits for.
         it.is_settled = false;
         self.ancillary = Some(it);
         if let Some((call, false)) = came {
@@ -96,7 +96,7 @@ impl Ancillary {
         }
     }
 
-    /// The other side wants a line.
+    /// The other side opens a line.
     fn opened(&mut self, parts: &mut Parts<'_>, side: Side, id: StreamId) -> bool {
         let Some(line) = self.ledger.line(id).filter(|line| line.opener != side) else {
             return false;
@@ -156,8 +156,8 @@ impl Ancillary {
             }
             Event::Acked { upto, .. } => {
                 let elements = &mut line.way_mut(side).elements;
-                let told: Vec<_> = elements.extract_if(..=*upto, |_, _| true).collect();
-                let is_right = told.iter().all(|(_, it)| it.fate == Fate::Accepted);
+                let acked: Vec<_> = elements.extract_if(..=*upto, |_, _| true).collect();
+                let is_right = acked.iter().all(|(_, it)| it.fate == Fate::Accepted);
                 (Call::Ack, is_right)
             }
             Event::Nacked { sequence, code, .. } => {
@@ -208,7 +208,7 @@ impl Ancillary {
         })
     }
 
-    /// Some of what came stays in memory for a while.
+    /// Holds some of the arrived bytes in memory for a while.
     fn hold(&mut self, parts: &mut Parts<'_>, side: Side, bytes: u64) {
         if parts.choices.below(4) == 1 {
             parts.session(side).hold(bytes);
@@ -217,7 +217,7 @@ impl Ancillary {
         }
     }
 
-    /// The sender wants an element back: it is, unless something was decided of it before.
+    /// The sender withdraws an element: it is returned, unless it was decided before.
     fn withdraw_came(
         &mut self,
         parts: &mut Parts<'_>,
@@ -228,7 +228,7 @@ impl Ancillary {
         let Some(line) = self.ledger.line(id) else { return false };
         let way = line.way_mut(side.other());
         let Some(at) = way.pending.iter().position(|pending| *pending == sequence) else {
-            // It was decided, and the answer is under way, or has come.
+            // It was decided, and the answer is in flight, or has arrived.
             return true;
         };
         way.pending.remove(at);

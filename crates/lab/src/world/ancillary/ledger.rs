@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What was said and has not come, and what is to be said of what came: of both sides, each thing once.
+//! What was sent and has not arrived, and what is owed for what arrived: for both sides, each thing
+//! once.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,12 +8,12 @@ use becket_wire::{Credit, StreamId};
 
 use super::Side;
 
-/// What becomes of an element.
+/// The decision about an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Nothing was decided.
+    /// Undecided.
     Out,
-    /// The receiver decided, and the sender has not heard of it.
+    /// The receiver decided, and the sender was not notified yet.
     Accepted,
     Refused,
     Returned,
@@ -26,19 +27,19 @@ pub(super) struct Element {
     pub(super) has_come: bool,
 }
 
-/// One way of a line.
+/// One direction of a line.
 #[derive(Debug, Default)]
 pub(super) struct Way {
-    /// How many were sent.
+    /// Number of elements that were sent.
     pub(super) sent: u64,
-    /// By their numbers: those of which something is to come.
+    /// Elements without a result, by number.
     pub(super) elements: BTreeMap<u64, Element>,
-    /// Those that came and were not decided, in order.
+    /// Elements that arrived and are undecided, in order.
     pub(super) pending: VecDeque<u64>,
-    /// Credit that the receiver asked back, and was not answered.
+    /// Credit that the receiver revoked, without an answer yet.
     pub(super) revoking: (u64, u64),
     pub(super) has_ended: bool,
-    /// The receiver knows.
+    /// The receiver knows the end.
     pub(super) is_over: bool,
 }
 
@@ -46,20 +47,20 @@ pub(super) struct Way {
 pub(super) enum Phase {
     Opening,
     Open,
-    /// It was reset, or refused: by this side, and the other has not heard of it.
+    /// It was reset or refused by this side, and the other side was not notified yet.
     Broken(Side, u16),
     Over,
 }
 
-/// A stream beside those of flows.
+/// A stream besides those of flows.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) id: StreamId,
     pub(super) opener: Side,
     pub(super) phase: Phase,
-    /// The other side knows of it.
+    /// The other side knows it.
     pub(super) has_come: bool,
-    /// Of what the opener sends, and of what the other does.
+    /// The direction of the opener, and that of the other side.
     pub(super) ways: [Way; 2],
 }
 
@@ -68,19 +69,19 @@ impl Line {
         Self { id, opener, phase: Phase::Opening, has_come: false, ways: Default::default() }
     }
 
-    /// Of what this side sends.
+    /// The direction in which this side sends.
     pub(super) fn way(&self, sender: Side) -> &Way {
         let [own, other] = &self.ways;
         if sender == self.opener { own } else { other }
     }
 
-    /// Of what this side sends.
+    /// The direction in which this side sends.
     pub(super) fn way_mut(&mut self, sender: Side) -> &mut Way {
         let [own, other] = &mut self.ways;
         if sender == self.opener { own } else { other }
     }
 
-    /// Nothing is owed of it any more.
+    /// It has no open obligations.
     pub(super) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
@@ -90,7 +91,7 @@ impl Line {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
     pub(super) number: u64,
-    /// By which its body is known.
+    /// Identifies its body.
     pub(super) token: u64,
     pub(super) operation: u16,
     pub(super) bytes: u32,
@@ -104,28 +105,28 @@ pub(super) struct Asked {
 pub(super) struct Region {
     pub(super) number: u32,
     pub(super) has_come: bool,
-    /// Blocks that were given back, and have not come.
+    /// Blocks whose release has not arrived.
     pub(super) released: u32,
-    /// Its owner took it back.
+    /// Its owner withdrew it.
     pub(super) is_gone: bool,
 }
 
-/// What one side has said.
+/// The state of one side.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) requests: Vec<Asked>,
     pub(super) news: VecDeque<(u64, u32)>,
     pub(super) regions: Vec<Region>,
-    /// Bytes that it holds of what came.
+    /// Bytes that it holds of what arrived.
     pub(super) held: u64,
 }
 
-/// Of both.
+/// The state of both sides.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) lines: Vec<Line>,
     pub(super) books: [Book; 2],
-    /// Numbers that were given to requests, news and regions.
+    /// Numbers that were given to requests, notices and regions.
     pub(super) numbers: u32,
 }
 
@@ -145,7 +146,7 @@ impl Ledger {
     }
 }
 
-/// What is left of credit that was asked back.
+/// The rest of revoked credit.
 pub(super) fn less(asked: (u64, u64), answered: Credit) -> Option<(u64, u64)> {
     let messages = asked.0.checked_sub(answered.messages.into())?;
     Some((messages, asked.1.checked_sub(answered.bytes)?))

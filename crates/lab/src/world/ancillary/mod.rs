@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What sessions do besides carrying flows: everything that production makes of them.
+//! Session calls besides those for flows: everything that production uses of sessions.
 //!
 //! ```text
 //!   Work ── no steps left ──► Settle ── nothing owed ──► Over      then, when all flows are over:
@@ -7,18 +7,18 @@
 //!   of either side            lines end                            drain, drained, close, closed
 //! ```
 //!
-//! Both sides open *lines*, streams of their own beside those of flows; send on them, straight into the
-//! network and through the queue; accept, refuse, give back and withdraw what came; revoke credit and
-//! grant it again; hold bytes and let them go; ask, answer, cancel, tell news; announce regions and give
-//! their blocks back. One ledger has for both sides what is under way, so that whatever comes is compared
-//! with what was said, and what does not come is missed.
+//! Both sides open *lines*, streams besides those of flows; send on them, directly and through the
+//! queue; accept, refuse, return and withdraw elements; revoke credit and grant it again; hold
+//! bytes and release them; request, answer, cancel, send notices; announce regions and release
+//! their blocks. One ledger for both sides records what is in flight, so that everything that
+//! arrives is compared with what was sent, and a missing result is detected.
 //!
 //! # Invariants
 //!
-//! 1. Whatever comes was said before, and comes once; what was decided of an element is what its sender
-//!    hears of it.
-//! 2. When it is over nothing is under way, and each call had what it was made for.
-//! 3. It changes nothing of the flows, but who goes when.
+//! 1. Everything that arrives was sent before, and arrives once; the sender of an element receives
+//!    the decision about it.
+//! 2. At the end nothing is in flight, and each call had its result.
+//! 3. It changes nothing about the flows, except the order of tasks.
 
 mod calls;
 mod ending;
@@ -30,29 +30,29 @@ use bytes::Bytes;
 
 use self::ledger::{Ledger, Phase};
 use super::Parts;
-use crate::trace::{SessionCall, What};
+use crate::trace::{EventKind, SessionCall};
 
-/// What a line is opened for; flows are for service 1.
+/// The service of lines; flows use service 1.
 pub(super) const SERVICE: u16 = 2;
-/// Lines that either side opens at most, one after the other.
+/// Maximum number of lines that either side opens, one after another.
 const LINES_MAX: usize = 4;
-/// Streams more than flows have: those of lines that are over may still be there for a moment.
+/// Streams in addition to those of flows: those of ended lines may still exist for a moment.
 pub(super) const STREAMS: u32 = LINES_MAX as u32;
 /// Calls of a run, before it settles.
 const STEPS: u32 = 160;
-/// What the other side may send on a line.
+/// Credit of the other side on a line.
 const CREDIT: Credit = Credit::new(6, 2048);
 const ELEMENT_BYTES_MAX: u32 = 300;
-/// What a line is refused and reset with.
+/// The code with which a line is refused and reset.
 const REFUSED: u16 = codes::APPLICATION + 7;
 const RESET: u16 = codes::APPLICATION + 8;
 const NACKED: u16 = codes::APPLICATION + 9;
 
-/// The run's, if its target is busy.
+/// The ancillary calls of a run, if its target is busy.
 #[derive(Debug)]
 pub(super) struct Ancillary {
     steps: u32,
-    /// Calls since something was received, once there are no steps left: none is made in vain.
+    /// No call is possible until something arrives, once there are no steps left.
     is_settled: bool,
     /// All flows are over, and the sessions end.
     is_ending: bool,
@@ -67,13 +67,13 @@ impl Ancillary {
         Self { steps: STEPS, is_settled, is_ending, is_closed, ledger: Ledger::default() }
     }
 
-    /// There is something to be done.
+    /// Whether there is something to do.
     pub(super) const fn has_steps(&self) -> bool {
         self.steps > 0 || !self.is_settled
     }
 }
 
-/// Who makes a call: the client, or the server.
+/// The side that makes a call: the client, or the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Side {
     is_client: bool,
@@ -93,7 +93,7 @@ impl Side {
 }
 
 impl Parts<'_> {
-    /// One call more, of either side; or one of those that settle.
+    /// Makes one more call, of either side; or settles an obligation.
     pub(super) fn ancillary_step(&mut self) {
         let Some(mut it) = self.ancillary.take() else { return };
         if it.steps > 0 {
@@ -107,9 +107,9 @@ impl Parts<'_> {
         self.ancillary = Some(it);
     }
 
-    /// A call was made, or what came of one is not what it has to be.
+    /// Records a call, and whether its result is correct.
     fn call_of(&mut self, side: Side, call: SessionCall, is_right: bool) {
-        self.say(super::RUN, What::SessionCall { is_client: side.is_client, call, is_right });
+        self.say(super::RUN, EventKind::SessionCall { is_client: side.is_client, call, is_right });
     }
 
     fn session(&mut self, side: Side) -> &mut becket_wire::Session {
@@ -117,7 +117,7 @@ impl Parts<'_> {
     }
 }
 
-/// What an element, a request, an answer or news has in it: known by its number.
+/// The body of an element, a request, an answer or a notice: identified by its number.
 fn body(number: u64, bytes: u32) -> Bytes {
     (0..bytes).map(|at| (number.wrapping_mul(31).wrapping_add(at.into()) >> 2) as u8).collect()
 }

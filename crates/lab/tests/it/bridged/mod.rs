@@ -18,8 +18,8 @@ pub(crate) fn wrong(report: &Report) -> Vec<String> {
     let mut wrong = Vec::new();
     for profile in &report.profiles {
         for run in profile.runs.iter().filter(|run| !FINE.contains(&run.verdict)) {
-            let (seed, carrier, faults) = (profile.seed, &profile.carrier, &profile.faults);
-            wrong.push(format!("seed {seed} {carrier} {faults}: {run:#?}"));
+            let (seed, link, faults) = (profile.seed, &profile.link, &profile.faults);
+            wrong.push(format!("seed {seed} {link} {faults}: {run:#?}"));
         }
     }
     wrong

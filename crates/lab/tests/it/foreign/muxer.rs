@@ -38,7 +38,7 @@ struct Shared {
     wanted: Vec<u32>,
     outbound: BTreeMap<u32, Stream>,
     inbound: BTreeMap<u32, Stream>,
-    /// Who waits for a stream.
+    /// Conduits that wait for a stream.
     waits: BTreeMap<(bool, u32), Waker>,
     /// The medium is to be called.
     work: Option<Waker>,
@@ -182,7 +182,7 @@ impl Conduit for Ends {
         let mut shared = self.shared.borrow_mut();
         shared.outbound.remove(&self.flow);
         if !self.is_named {
-            // The other side never heard of it, and never will.
+            // The other side never received it, and never will.
             shared.wanted.retain(|flow| *flow != self.flow);
             if let Some(waker) = shared.waits.remove(&(false, self.flow)) {
                 waker.wake();

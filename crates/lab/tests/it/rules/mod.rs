@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use becket_lab::contract::{Capability, ErrorClass, FlowId, FlowState, Tick};
-use becket_lab::fault::{BLOCKED_MS_MAX, CALM_MS};
+use becket_lab::fault::{BLOCKED_MS_MAX, CLEARED_MS_MAX};
 use becket_lab::pattern::Direction;
 use becket_lab::rules::{CATALOGUE, Examination, Family, Outcome};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Call, Event, FaultKind, Kept, Place, Said, SessionCall, What};
+use becket_lab::trace::{Call, Event, EventKind, FaultKind, Kept, OutletEvent, SessionCall, Stage};
 
 mod run;
 
@@ -20,11 +20,11 @@ use self::run::{
 
 /// The first flow that gets into a state gets into another.
 fn moves(run: &mut Run, from: FlowState, to: FlowState) {
-    run.edit(|_, what| is_moved(what, from), |what| *what = What::Moved { state: to });
+    run.edit(|_, what| is_moved(what, from), |what| *what = EventKind::Moved { state: to });
 }
 
 /// So many more, or fewer, bytes are carried by the first event that is so.
-fn carries(run: &mut Run, is_so: fn(&What) -> bool, change: i64) {
+fn carries(run: &mut Run, is_so: fn(&EventKind) -> bool, change: i64) {
     run.edit(
         |_, what| is_so(what),
         |what| out_bytes(what, |bytes| bytes.saturating_add_signed(change)),
@@ -34,9 +34,9 @@ fn carries(run: &mut Run, is_so: fn(&What) -> bool, change: i64) {
 /// The first offer to the ingress adapter is huge, and taken.
 fn takes_much(run: &mut Run) {
     run.edit(
-        |_, what| matches!(what, What::Offered { .. }),
+        |_, what| matches!(what, EventKind::Offered { .. }),
         |what| {
-            if let What::Offered { bytes, .. } = what {
+            if let EventKind::Offered { bytes, .. } = what {
                 *bytes = 1 << 40;
             }
         },
@@ -63,13 +63,13 @@ fn tight() -> Run {
 /// A rule, a healthy run, and what breaks the rule in it.
 const CASES: &[(&str, Make, Break)] = &[
     ("INT-01", burst, |run| {
-        run.insert(|_, what| is_out(what, OUT), 1, What::OtherByte { place: OUT, offset: 9 })
+        run.insert(|_, what| is_out(what, OUT), 1, EventKind::OtherByte { place: OUT, offset: 9 })
     }),
     ("INT-02", burst, |run| {
         run.edit(
             |_, what| is_out(what, IN),
             |what| {
-                if let What::Out { sequence, .. } = what {
+                if let EventKind::Out { sequence, .. } = what {
                     *sequence = 2;
                 }
             },
@@ -79,7 +79,7 @@ const CASES: &[(&str, Make, Break)] = &[
         run.edit(
             |_, what| is_out(what, IN),
             |what| {
-                if let What::Out { offset, .. } = what {
+                if let EventKind::Out { offset, .. } = what {
                     *offset = 5;
                 }
             },
@@ -89,34 +89,34 @@ const CASES: &[(&str, Make, Break)] = &[
     ("INT-05", burst, |run| carries(run, |what| is_out(what, IN), -1)),
     ("INT-06", burst, |run| {
         run.edit(
-            |_, what| matches!(what, What::Crossed { direction: Direction::Request, .. }),
+            |_, what| matches!(what, EventKind::Crossed { direction: Direction::Request, .. }),
             |what| out_bytes(what, |bytes| bytes - 1),
         )
     }),
     ("INT-07", burst, |run| carries(run, |what| is_out(what, OUT), -1)),
     ("INT-08", burst, |run| {
         run.insert(
-            |_, what| matches!(what, What::Crossed { .. }),
+            |_, what| matches!(what, EventKind::Crossed { .. }),
             1,
-            What::OtherByte { place: Place::Network, offset: 0 },
+            EventKind::OtherByte { place: Stage::Network, offset: 0 },
         )
     }),
     ("INT-09", burst, |run| {
         run.insert(
             |_, what| is_out(what, IN),
             1,
-            What::Out { place: IN, sequence: 1, offset: 0, bytes: 0, is_final: false },
+            EventKind::Out { place: IN, sequence: 1, offset: 0, bytes: 0, is_final: false },
         )
     }),
     ("INT-10", burst, |run| {
         run.edit(
-            |_, what| matches!(what, What::Crossed { .. }),
+            |_, what| matches!(what, EventKind::Crossed { .. }),
             |what| out_bytes(what, |bytes| bytes + 1),
         )
     }),
     ("INT-11", burst, |run| {
         let (is_client, call, is_right) = (false, SessionCall::Nack, false);
-        run.begin_with(0, What::SessionCall { is_client, call, is_right });
+        run.begin_with(0, EventKind::SessionCall { is_client, call, is_right });
     }),
     ("LIF-01", burst, |run| {
         run.edit(
@@ -129,28 +129,28 @@ const CASES: &[(&str, Make, Break)] = &[
         run.insert(
             |flow, what| flow == 1 && is_called(what, OUT, Call::Close),
             1,
-            What::OutOnNoFlow { place: OUT, bytes: 1, state: FlowState::Closed },
+            EventKind::OutOnNoFlow { place: OUT, bytes: 1, state: FlowState::Closed },
         )
     }),
     ("LIF-04", burst, |run| {
         run.insert(
-            |flow, what| flow == 1 && is_said(what, IN, Said::HalfClosed),
+            |flow, what| flow == 1 && is_said(what, IN, OutletEvent::HalfClosed),
             1,
-            What::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::HalfClosed },
+            EventKind::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::HalfClosed },
         )
     }),
     ("LIF-05", burst, |run| {
         run.insert(
-            |flow, what| flow == 1 && is_said(what, IN, Said::HalfClosed),
+            |flow, what| flow == 1 && is_said(what, IN, OutletEvent::HalfClosed),
             1,
-            What::Said { place: IN, said: Said::HalfClosed },
+            EventKind::Signalled { place: IN, said: OutletEvent::HalfClosed },
         )
     }),
     ("LIF-06", burst, |run| {
         run.insert(
-            |flow, what| flow == 1 && matches!(what, What::Stream { .. }),
+            |flow, what| flow == 1 && matches!(what, EventKind::Stream { .. }),
             1,
-            What::Said { place: IN, said: Said::HalfClosed },
+            EventKind::Signalled { place: IN, said: OutletEvent::HalfClosed },
         )
     }),
     (
@@ -158,8 +158,8 @@ const CASES: &[(&str, Make, Break)] = &[
         || Run::of(Source::LateWrite, Behaviour::Echo, 64 << 10),
         |run| {
             run.edit(
-                |_, what| matches!(what, What::OfferRefused { .. }),
-                |what| *what = What::Took { place: IN, bytes: 16 },
+                |_, what| matches!(what, EventKind::OfferRefused { .. }),
+                |what| *what = EventKind::Took { place: IN, bytes: 16 },
             )
         },
     ),
@@ -174,7 +174,7 @@ const CASES: &[(&str, Make, Break)] = &[
         run.insert(
             |_, what| is_out(what, IN),
             1,
-            What::OutBeyondRoom { place: IN, bytes: 9, room: 8 },
+            EventKind::OutBeyondRoom { place: IN, bytes: 9, room: 8 },
         )
     }),
     ("BPR-02", burst, |run| carries(run, is_took, 1)),
@@ -182,7 +182,7 @@ const CASES: &[(&str, Make, Break)] = &[
         "BPR-03",
         || Run::of(Source::SlowDrip, Behaviour::Echo, 7),
         |run| {
-            let at = run.first(|_, what| *what == What::Resumed);
+            let at = run.first(|_, what| *what == EventKind::Resumed);
             run.delay(at, 65);
         },
     ),
@@ -196,7 +196,7 @@ const CASES: &[(&str, Make, Break)] = &[
         run.insert(
             |_, what| is_out(what, IN),
             99,
-            What::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::New },
+            EventKind::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::New },
         )
     }),
     ("ISO-02", resetting, |run| {
@@ -204,21 +204,21 @@ const CASES: &[(&str, Make, Break)] = &[
         let closed =
             run.events.iter().rposition(|it| is_moved(&it.what, FlowState::Closed)).unwrap();
         assert!(reset < closed);
-        run.events[closed].what = What::Moved { state: FlowState::Reset };
+        run.events[closed].what = EventKind::Moved { state: FlowState::Reset };
     }),
     ("ISO-03", tight, |run| {
         // The first is turned away; nothing moves from then on.
-        let at = run.first(|flow, what| flow == 1 && *what == What::Stalled);
+        let at = run.first(|flow, what| flow == 1 && *what == EventKind::Stalled);
         let tick = run.events[at].tick;
         run.events.truncate(at + 1);
-        let stuck = What::Stuck { state: FlowState::Open };
+        let stuck = EventKind::Stuck { state: FlowState::Open };
         run.events.push(Event { tick, flow: FlowId::new(2), what: stuck });
-        run.events.push(Event { tick, flow: FlowId::new(0), what: What::Finished });
+        run.events.push(Event { tick, flow: FlowId::new(0), what: EventKind::Finished });
     }),
     ("ISO-04", burst, |run| carries(run, |what| is_out(what, OUT), -1)),
     ("ISO-05", burst, |run| {
         for event in &mut run.events {
-            if let What::Stream { stream } = &mut event.what {
+            if let EventKind::Stream { stream } = &mut event.what {
                 *stream = 7;
             }
         }
@@ -236,21 +236,21 @@ const CASES: &[(&str, Make, Break)] = &[
     ("ERR-03", resetting, |run| moves(run, FlowState::Reset, FlowState::Closed)),
     ("ERR-04", burst, |run| {
         run.insert(
-            |flow, what| flow == 1 && matches!(what, What::Stream { .. }),
+            |flow, what| flow == 1 && matches!(what, EventKind::Stream { .. }),
             1,
-            What::Said { place: OUT, said: Said::Failed },
+            EventKind::Signalled { place: OUT, said: OutletEvent::Failed },
         )
     }),
     ("ERR-05", resetting, |run| {
         run.edit(
-            |_, what| is_said(what, OUT, Said::Reset),
-            |what| *what = What::Said { place: OUT, said: Said::Failed },
+            |_, what| is_said(what, OUT, OutletEvent::Reset),
+            |what| *what = EventKind::Signalled { place: OUT, said: OutletEvent::Failed },
         )
     }),
     ("ERR-06", resetting, |run| {
         run.edit(
-            |_, what| is_said(what, OUT, Said::Reset),
-            |what| *what = What::Said { place: OUT, said: Said::HalfClosed },
+            |_, what| is_said(what, OUT, OutletEvent::Reset),
+            |what| *what = EventKind::Signalled { place: OUT, said: OutletEvent::HalfClosed },
         )
     }),
     ("ERR-07", burst, |run| {
@@ -261,8 +261,8 @@ const CASES: &[(&str, Make, Break)] = &[
         || Run::of(Source::Malformed, Behaviour::Echo, 64 << 10),
         |run| {
             run.edit(
-                |_, what| matches!(what, What::OfferRefused { .. }),
-                |what| *what = What::Took { place: IN, bytes: 16 },
+                |_, what| matches!(what, EventKind::OfferRefused { .. }),
+                |what| *what = EventKind::Took { place: IN, bytes: 16 },
             )
         },
     ),
@@ -271,37 +271,39 @@ const CASES: &[(&str, Make, Break)] = &[
     }),
     ("LIV-02", burst, |run| {
         let at = run.first(is_finished);
-        let what = What::Stuck { state: FlowState::Closed };
+        let what = EventKind::Stuck { state: FlowState::Closed };
         run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(1), what });
     }),
     ("LIV-03", burst, |run| run.remove(is_finished)),
-    ("LIV-04", burst, |run| run.begin_with(0, What::OutOfSteps)),
-    ("LIV-05", burst, |run| run.remove(|_, what| is_said(what, IN, Said::HalfClosed))),
-    ("LIV-06", resetting, |run| run.remove(|_, what| is_said(what, OUT, Said::Reset))),
+    ("LIV-04", burst, |run| run.begin_with(0, EventKind::OutOfSteps)),
+    ("LIV-05", burst, |run| run.remove(|_, what| is_said(what, IN, OutletEvent::HalfClosed))),
+    ("LIV-06", resetting, |run| run.remove(|_, what| is_said(what, OUT, OutletEvent::Reset))),
     ("LIV-07", burst, |run| {
-        run.delay(0, CALM_MS + 1);
-        run.begin_with(0, What::Calm);
+        run.delay(0, CLEARED_MS_MAX + 1);
+        run.begin_with(0, EventKind::FaultsCleared);
     }),
     ("ROB-01", burst, |run| {
         moves(run, FlowState::Closed, FlowState::Failed);
-        run.begin_with(0, What::Fault(FaultKind::Delay));
+        run.begin_with(0, EventKind::Fault(FaultKind::Delay));
     }),
     ("ROB-02", burst, |run| {
         carries(run, |what| is_out(what, OUT), -1);
-        run.begin_with(0, What::Fault(FaultKind::Corrupt));
+        run.begin_with(0, EventKind::Fault(FaultKind::Corrupt));
     }),
     ("ROB-03", burst, |run| {
         run.edit(
             |flow, what| flow == 1 && is_moved(what, FlowState::Closed),
-            |what| *what = What::Stuck { state: FlowState::Open },
+            |what| *what = EventKind::Stuck { state: FlowState::Open },
         );
-        run.begin_with(1, What::Fault(FaultKind::Cancel));
+        run.begin_with(1, EventKind::Fault(FaultKind::Cancel));
     }),
     ("ROB-04", burst, |run| {
         moves(run, FlowState::Closed, FlowState::Failed);
-        run.begin_with(0, What::Fault(FaultKind::Crash));
+        run.begin_with(0, EventKind::Fault(FaultKind::Crash));
     }),
-    ("ROB-05", burst, |run| run.begin_with(0, What::SessionError { is_client: true, code: 1 })),
+    ("ROB-05", burst, |run| {
+        run.begin_with(0, EventKind::SessionError { is_client: true, code: 1 })
+    }),
     ("DET-01", burst, |run| run.again[0] = false),
     ("DET-02", burst, |run| run.again[1] = false),
     ("HYG-01", burst, |run| run.texts[0].2 = format!("{:?}", &SECRET[..9])),
@@ -336,38 +338,39 @@ const CASES: &[(&str, Make, Break)] = &[
         || Run::of(Source::MixedFlow, Behaviour::Echo, 64 << 10),
         |run| {
             // What is interactive has waited since it was taken and its flow was open.
-            let came =
-                run.first(|flow, what| flow == 2 && matches!(what, What::Took { place: IN, .. }));
+            let came = run
+                .first(|flow, what| flow == 2 && matches!(what, EventKind::Took { place: IN, .. }));
             let opened = run.first(|flow, what| flow == 2 && is_moved(what, FlowState::Open));
             let went = run.first(|flow, what| flow == 2 && is_out(what, IN));
             assert!(came.max(opened) < went);
-            let what = What::Out { place: IN, sequence: 1, offset: 0, bytes: 1, is_final: false };
+            let what =
+                EventKind::Out { place: IN, sequence: 1, offset: 0, bytes: 1, is_final: false };
             run.events
                 .insert(came.max(opened) + 1, Event { tick: Tick(0), flow: FlowId::new(1), what });
         },
     ),
     ("CAP-06", burst, |run| run.forget(1, Capability::AdapterEgress)),
     ("CAP-07", burst, |run| run.after[0].limits.flows_max += 1),
-    ("RES-01", burst, |run| run.begin_with(0, What::Holds { place: OUT, bytes: 1 << 30 })),
+    ("RES-01", burst, |run| run.begin_with(0, EventKind::Holds { place: OUT, bytes: 1 << 30 })),
     ("RES-02", burst, takes_much),
     ("RES-03", burst, takes_much),
     ("RES-04", burst, |run| {
-        run.events.retain(|event| !matches!(event.what, What::Holds { place: IN, .. }))
+        run.events.retain(|event| !matches!(event.what, EventKind::Holds { place: IN, .. }))
     }),
     ("RES-05", burst, |run| run.manifests[1].limits.flows_max = 1),
     ("RES-06", burst, |run| {
         let at = run.first(is_finished);
-        let what = What::Left { place: OUT, bytes: 3 };
+        let what = EventKind::Left { place: OUT, bytes: 3 };
         run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(0), what });
     }),
     ("RES-07", burst, |run| {
         let at = run.first(is_finished);
-        let what = What::Waits { place: IN };
+        let what = EventKind::Waits { place: IN };
         run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(0), what });
     }),
     ("RES-08", burst, |run| {
         let at = run.first(is_finished);
-        let what = What::SessionKeeps { is_client: true, kept: Kept::Streams, amount: 1 };
+        let what = EventKind::SessionKeeps { is_client: true, kept: Kept::Streams, amount: 1 };
         run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(0), what });
     }),
 ];
@@ -386,7 +389,7 @@ fn every_rule_breaks_when_its_sentence_is_no_longer_true() {
         assert!(findings.is_empty(), "{id}, in a healthy run: {findings:?}");
         make_wrong(&mut run);
         let after = run.examine();
-        let Outcome::Broken(finding) = outcome(&after, id) else {
+        let Outcome::Violated(finding) = outcome(&after, id) else {
             panic!("{id} is {:?} though it was broken", outcome(&after, id));
         };
         println!("{id} flow {} event {}: {}", finding.flow, finding.event, finding.said);
@@ -444,7 +447,7 @@ fn what_is_not_claimed_is_not_asked_for() {
     // What is said of nothing that is claimed can be broken all the same.
     let mut leaks = burst();
     leaks.texts[0].2 = format!("{SECRET:?}");
-    assert!(matches!(outcome(&leaks.examine(), "HYG-01"), Outcome::Broken(_)));
+    assert!(matches!(outcome(&leaks.examine(), "HYG-01"), Outcome::Violated(_)));
 }
 
 #[test]
@@ -453,13 +456,13 @@ fn a_finding_says_where() {
     run.edit(
         |flow, what| flow == 3 && is_out(what, OUT),
         |what| {
-            if let What::Out { offset, .. } = what {
+            if let EventKind::Out { offset, .. } = what {
                 *offset = 41;
             }
         },
     );
     let at = run.first(|flow, what| flow == 3 && is_out(what, OUT));
-    let Outcome::Broken(finding) = outcome(&run.examine(), "INT-03") else { panic!("broken") };
+    let Outcome::Violated(finding) = outcome(&run.examine(), "INT-03") else { panic!("broken") };
     assert_eq!((finding.flow.number(), finding.offset, finding.event), (3, Some(41), at));
     assert_eq!(finding.tick, run.events[at].tick);
     let said = "egress adapter: the offset of a chunk is 41, and has to be 0";
@@ -469,7 +472,7 @@ fn a_finding_says_where() {
 /// The sink took nothing of one flow for as long as it may, and others have not ended: but for those
 /// for which that flow left no room.
 #[test]
-fn who_stands_still_beside_a_blocked_flow_is_found() {
+fn a_flow_that_stops_beside_a_blocked_one_is_found() {
     let after = |ms, buffered_bytes_max| {
         let mut run = burst();
         let at = blocks(&mut run, 0);
@@ -477,14 +480,14 @@ fn who_stands_still_beside_a_blocked_flow_is_found() {
         run.manifests[1].limits.buffered_bytes_max = buffered_bytes_max;
         outcome(&run.examine(), "ISO-03")
     };
-    let Outcome::Broken(finding) = after(BLOCKED_MS_MAX, 1 << 20) else { panic!("broken") };
+    let Outcome::Violated(finding) = after(BLOCKED_MS_MAX, 1 << 20) else { panic!("broken") };
     assert!(finding.flow.number() > 1, "{finding:?}");
     assert!(
         finding.said.contains("a flow, while the sink took nothing of another,"),
         "{finding:?}"
     );
     for (ms, buffered) in [(BLOCKED_MS_MAX - 1, 1 << 20), (BLOCKED_MS_MAX, 64 << 10)] {
-        assert!(!matches!(after(ms, buffered), Outcome::Broken(_)), "{ms} {buffered}");
+        assert!(!matches!(after(ms, buffered), Outcome::Violated(_)), "{ms} {buffered}");
     }
 }
 
@@ -493,15 +496,15 @@ fn who_stands_still_beside_a_blocked_flow_is_found() {
 fn a_target_that_ended_early_is_no_room_for_what_came_behind() {
     let mut run = tight();
     takes_much(&mut run);
-    let Outcome::Broken(finding) = outcome(&run.examine(), "BPR-04") else { panic!("broken") };
-    run.begin_with(finding.flow.number(), What::Fault(FaultKind::HalfClose));
-    assert!(!matches!(outcome(&run.examine(), "BPR-04"), Outcome::Broken(_)));
+    let Outcome::Violated(finding) = outcome(&run.examine(), "BPR-04") else { panic!("broken") };
+    run.begin_with(finding.flow.number(), EventKind::Fault(FaultKind::HalfClose));
+    assert!(!matches!(outcome(&run.examine(), "BPR-04"), Outcome::Violated(_)));
 }
 
 /// The sink takes of a flow again: the adapter has so long to go on, unless something else was in its
 /// way, or it holds nothing.
 #[test]
-fn who_goes_on_late_behind_a_blocked_sink_is_found() {
+fn a_flow_that_continues_late_after_a_block_is_found() {
     let after = |change: &dyn Fn(&mut Run)| {
         let mut run = burst();
         blocks(&mut run, 0);
@@ -509,18 +512,18 @@ fn who_goes_on_late_behind_a_blocked_sink_is_found() {
         outcome(&run.examine(), "BPR-07")
     };
     let goes_on = |run: &mut Run, ms| {
-        let at = run.first(|_, what| *what == What::Unblocked);
+        let at = run.first(|_, what| *what == EventKind::Unblocked);
         run.delay(at + 1, ms);
     };
     let never = |run: &mut Run| {
         goes_on(run, 65);
-        let at = run.first(|_, what| *what == What::Unblocked);
+        let at = run.first(|_, what| *what == EventKind::Unblocked);
         let behind = run.events.split_off(at + 1).into_iter();
         run.events.extend(behind.filter(|it| it.flow.number() != 1));
     };
     let another_is_blocked = |run: &mut Run| {
         goes_on(run, 65);
-        let at = run.first(|_, what| *what == What::Unblocked);
+        let at = run.first(|_, what| *what == EventKind::Unblocked);
         let of_another =
             Event { flow: FlowId::new(2), tick: run.events[at + 1].tick, ..run.events[at] };
         run.events.insert(at + 1, of_another);
@@ -529,13 +532,13 @@ fn who_goes_on_late_behind_a_blocked_sink_is_found() {
     for change in
         [&|run: &mut Run| goes_on(run, 65) as _, &never as &dyn Fn(&mut Run), &another_is_blocked]
     {
-        let Outcome::Broken(finding) = after(change) else { panic!("broken") };
+        let Outcome::Violated(finding) = after(change) else { panic!("broken") };
         assert_eq!(finding.flow.number(), 1);
         assert!(finding.said.contains("the time until it puts out again is"), "{finding:?}");
     }
     let slow = |run: &mut Run| {
         goes_on(run, 65);
-        run.begin_with(1, What::Fault(FaultKind::SlowConsumer));
+        run.begin_with(1, EventKind::Fault(FaultKind::SlowConsumer));
     };
     let empty = |run: &mut Run| {
         never(run);
@@ -546,8 +549,8 @@ fn who_goes_on_late_behind_a_blocked_sink_is_found() {
     }
     // What comes in later is not what it held.
     let mut later = burst();
-    later.begin_with(1, What::Unblocked);
-    later.begin_with(1, What::Fault(FaultKind::BlockedConsumer));
+    later.begin_with(1, EventKind::Unblocked);
+    later.begin_with(1, EventKind::Fault(FaultKind::BlockedConsumer));
     later.delay(2, 65);
     assert_eq!(outcome(&later.examine(), "BPR-07"), Outcome::NotExercised);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Two small reports that no check made: what forms look like does not change with what the lab does.
+//! Two small handwritten reports: the appearance of the forms does not depend on the behaviour of
+//! the lab.
 
 use becket_lab::gate::Gate;
 use becket_lab::report::{
@@ -9,7 +10,7 @@ use becket_lab::report::{
 };
 use becket_lab::rules::CATALOGUE;
 
-/// Everything is well.
+/// A report without failures.
 pub(crate) fn green() -> Report {
     let run = |scenario, class| RunReport {
         scenario,
@@ -66,7 +67,7 @@ pub(crate) fn green() -> Report {
             classes: vec![1, 1],
             features: vec![FeatureReport { feature: "chunks", distinct: 2 }],
         },
-        mutants: vec![mutant("local_adapter_drops_final_chunk", "found", &["INT-05", "INT-07"])],
+        mutants: vec![mutant("drops_final_chunk", "killed", &["INT-05", "INT-07"])],
         not_exercised: Vec::new(),
         failures: Vec::new(),
         expectations: Vec::new(),
@@ -82,7 +83,7 @@ fn profile(seed: u64, faults: &'static str, runs: Vec<RunReport>) -> ProfileRepo
         max_buffered_bytes: 262_144,
         flow_bytes_max: 16_384,
         window_bytes: 100,
-        carrier: "stream",
+        link: "stream",
         faults,
         scheduler: "random",
         swarm: "echo, resets".into(),
@@ -98,7 +99,7 @@ fn mutant(name: &'static str, result: &'static str, rules: &[&'static str]) -> M
 fn rules() -> Vec<RuleReport> {
     let rule = |rule: &becket_lab::rules::Rule| {
         let has = u64::from(!rule.id.ends_with("05"));
-        RuleReport { rule: rule.id, applicable: 2, exercised: 2 * has, broken: 0 }
+        RuleReport { rule: rule.id, applicable: 2, exercised: 2 * has, violated: 0 }
     };
     CATALOGUE.iter().map(rule).collect()
 }
@@ -112,10 +113,10 @@ fn event(event: usize, kind: &'static str, place: &'static str, said: &str) -> E
     EventReport { event, tick: 12, flow: 1, kind, place, said: said.into() }
 }
 
-/// What follows from what is put out too little.
+/// The consequence of missing output.
 const LOST: &str = "bytes at the sink is 0, and has to be at least 65";
 
-/// Of everything that can go wrong, one.
+/// A report with one failure of each kind.
 pub(crate) fn red() -> Report {
     let mut report = green();
     (report.adapter, report.verdict, report.exit_code) = ("leaky".into(), "fail", 1);
@@ -169,7 +170,7 @@ pub(crate) fn red() -> Report {
         verdict: "lab-error",
         counted: 2,
         failed: 1,
-        reason: Some("local_adapter_flips_a_bit is not found".into()),
+        reason: Some("flips_a_bit survived".into()),
     };
     report.gates[9] = GateReport {
         name: Gate::GeneratedBackendParity.name(),
@@ -178,18 +179,18 @@ pub(crate) fn red() -> Report {
         failed: 0,
         reason: Some("nothing was compared".into()),
     };
-    report.mutants.push(mutant("local_adapter_flips_a_bit", "missed", &[]));
-    report.mutants.push(mutant("local_adapter_depends_on_its_process", "not-tried", &[]));
+    report.mutants.push(mutant("flips_a_bit", "survived", &[]));
+    report.mutants.push(mutant("depends_on_its_process", "not-tried", &[]));
     report.agreements[0].hash.clear();
     report.agreements[0].error = Some("flow_priority is required, and not claimed".into());
     report.not_exercised = vec!["ERR-05"];
     for (rule, broken) in [("INT-05", 2), ("INT-07", 2), ("RES-04", 1), ("ISO-03", 1)] {
         let rule = report.rules.iter_mut().find(|it| it.rule == rule).unwrap();
-        (rule.exercised, rule.broken) = (2, broken);
+        (rule.exercised, rule.violated) = (2, broken);
     }
     report.rules[1].applicable = 0;
     report.rules[1].exercised = 0;
-    report.failures = vec![told(said), beside(said), small()];
+    report.failures = vec![listed(said), beside(said), small()];
     report.expectations = vec![ExpectationReport {
         line: 3,
         rule: Some("ISO-03"),
@@ -202,8 +203,8 @@ pub(crate) fn red() -> Report {
     report
 }
 
-/// With its last events.
-fn told(said: &str) -> Failure {
+/// A failure with its last events.
+fn listed(said: &str) -> Failure {
     Failure {
         adapter: "leaky".into(),
         verdict: "fail",
@@ -230,7 +231,7 @@ fn told(said: &str) -> Failure {
     }
 }
 
-/// In the same run, and told there.
+/// A failure in the same run, which is listed there.
 fn beside(said: &str) -> Failure {
     let (also, shown_with) = (Vec::new(), Some("INT-05"));
     Failure {
@@ -240,11 +241,11 @@ fn beside(said: &str) -> Failure {
         said: LOST.into(),
         also,
         shown_with,
-        ..told(said)
+        ..listed(said)
     }
 }
 
-/// Made small, with a file.
+/// A shrunk failure with a file.
 fn small() -> Failure {
     let said = "what it said that it holds is 64, and has to be at least 320";
     let steps = vec![event(0, "took", "ingress", "ingress took 1 byte")];
@@ -267,7 +268,7 @@ fn small() -> Failure {
             is_minimal: true,
             steps,
         }),
-        ..told(said)
+        ..listed(said)
     }
 }
 

@@ -71,21 +71,22 @@ enum End {
 
 /// Tries all rules, in as many processes as it takes.
 pub(super) fn findings(timeout_ms: u64) -> Result<Vec<Finding>, Failure> {
-    let patience = Duration::from_millis(timeout_ms.saturating_mul(CALLS_A_RULE)) + GRACE;
+    let idle_timeout = Duration::from_millis(timeout_ms.saturating_mul(CALLS_A_RULE)) + GRACE;
     let mut found: Vec<Finding> = Vec::new();
     let mut ended = Vec::new();
     let mut next = RULES.first();
     while let Some(from) = next {
-        let (rule, detail) = match one(from.id, patience, &mut found)? {
+        let (rule, detail) = match one(from.id, idle_timeout, &mut found)? {
             End::Done => break,
             End::Ended(rule, status) => {
                 let how = apart::how(status);
                 ended.push(format!("{how}, while {rule} was tried"));
                 (rule, (Verdict::NotTried, format!("the plugin ended its process: {how}")))
             }
-            End::Hung(rule) => {
-                (rule, (Verdict::Fail, format!("nothing came back in {} s", patience.as_secs())))
-            }
+            End::Hung(rule) => (
+                rule,
+                (Verdict::Fail, format!("nothing came back in {} s", idle_timeout.as_secs())),
+            ),
         };
         let at = RULES.iter().position(|known| known.id == rule).unwrap_or(RULES.len());
         if let Some(rule) = RULES.get(at) {
@@ -110,11 +111,11 @@ fn of_rule(rule: &Rule, found: &[Finding], ended: &[String]) -> Finding {
 }
 
 /// Runs one process to its end.
-fn one(from: &str, patience: Duration, found: &mut Vec<Finding>) -> Result<End, Failure> {
+fn one(from: &str, idle_timeout: Duration, found: &mut Vec<Finding>) -> Result<End, Failure> {
     let process = Apart::start(&["--in-process", from])?;
     let mut current = from.to_owned();
     let has_hung = loop {
-        let line = match process.hear(patience) {
+        let line = match process.hear(idle_timeout) {
             Heard::Line(line) => line,
             Heard::Silence => break true,
             Heard::End => break false,

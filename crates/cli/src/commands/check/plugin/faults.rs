@@ -71,7 +71,7 @@ pub(super) fn callers_leave(trial: &Trial<'_>) -> Outcome {
 /// Leaves calls of an entry, one after the other: every other one when a worker of the plugin has
 /// taken it on, and the rest at once. Returns how many were left unanswered.
 fn leave_calls(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, leavers: usize) -> u64 {
-    let (mut left, mut patience) = (0, trial.timeout);
+    let (mut left, mut idle_timeout) = (0, trial.timeout);
     for at in 0..leavers {
         let call = plugin.call(&entry.name, request(PAYLOAD)).timeout(trial.timeout);
         let mut call = pin!(call);
@@ -79,9 +79,9 @@ fn leave_calls(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, leavers: u
             continue;
         }
         left += 1;
-        if at % 2 == 1 && !within(patience, || plugin.snapshot().queued == 0) {
+        if at % 2 == 1 && !within(idle_timeout, || plugin.snapshot().queued == 0) {
             // It keeps its workers for longer: nobody waits for them again.
-            patience = Duration::ZERO;
+            idle_timeout = Duration::ZERO;
         }
     }
     left
@@ -156,8 +156,8 @@ pub(super) fn quiet_when_cancelled(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Whether it comes to be so in time. Nobody says when it does.
-pub(super) fn within(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + patience;
+pub(super) fn within(idle_timeout: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + idle_timeout;
     loop {
         if is_so() {
             return true;

@@ -46,7 +46,7 @@ macro_rules! rules {
 pub(super) const LOADS: &str = "PLG-01";
 /// The second.
 pub(super) const STARTS: &str = "PLG-02";
-/// The rule that is broken by a process that ends. It is not tried by itself.
+/// The rule that is violated by a process that ends. It is not tried by itself.
 pub(super) const ENDS_NO_PROCESS: &str = "PLG-27";
 
 rules! {
