@@ -14,6 +14,10 @@ use crate::source::{End, FlowPlan};
 
 /// Orders that are tried when a flow is left out.
 const OTHER_ORDERS: u64 = 8;
+/// A failure with so many deviations is small already.
+const FEW_DEVIATIONS: usize = 8;
+/// Windows that are tried, from the smallest.
+const SMALL_WINDOWS: [u64; 4] = [1, 8, 64, 512];
 /// Answers in them are below this: most questions have no more.
 const ANSWERS: u32 = 6;
 
@@ -50,6 +54,26 @@ where
         self.bytes();
         self.step = "a plain window";
         self.edit(|case| case.window_bytes = WINDOW_BYTES);
+        self.step = "a small window";
+        self.small_window();
+    }
+
+    /// Credit that is lost in small amounts stops a flow only when a whole window is lost: the smaller the
+    /// window, the sooner. The recorded answers belong to other moments then, so other orders are tried too.
+    fn small_window(&mut self) {
+        if self.size.deviations <= FEW_DEVIATIONS {
+            return;
+        }
+        for bytes in SMALL_WINDOWS {
+            let mut case = self.best.case.clone();
+            if case.window_bytes <= bytes {
+                break;
+            }
+            case.window_bytes = bytes;
+            if self.try_case(case.clone()) || self.try_other_orders(&case) {
+                break;
+            }
+        }
     }
 
     fn edit(&mut self, edit: impl FnOnce(&mut Case)) -> bool {

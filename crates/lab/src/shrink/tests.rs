@@ -96,6 +96,17 @@ fn cases_get_plain() {
     assert_eq!(case.faults, FaultPlan::NONE);
 }
 
+/// As one that loses a little credit at each choice, and stops when a window is lost.
+#[test]
+fn what_adds_up_to_a_window_needs_few_choices_of_a_small_one() {
+    let mut start = candidate(vec![1; 100]);
+    start.case.window_bytes = 512;
+    let deviations = |it: &Candidate| it.recording.iter().filter(|answer| **answer != 0).count();
+    let shrunk = small(start, 100_000, |it| deviations(it) as u64 * 8 >= it.case.window_bytes);
+    let shrunk = shrunk.unwrap();
+    assert!(shrunk.is_minimal && shrunk.size.deviations <= 1, "{shrunk:?}");
+}
+
 #[test]
 fn what_a_failure_needs_stays() {
     let plan = |number, bytes, at, end| {
