@@ -18,6 +18,7 @@
 //!   WAITING ─────────────────► CLAIMED ─────────► DONE | outcome | case
 //!      │       by one matcher                       ▲
 //!      └────────────────────────────────────────────┘   at once, where only one may claim
+//! ```
 //!
 //! # Invariants
 //!

@@ -8,8 +8,6 @@
 //!
 //! ```text
 //!   a segment: one sealed memfd, written by the side that created it, read by the other
-//! ```text
-//!   a segment: one sealed memfd, written by the side that made it, read by the other
 //!
 //!       0 ┌─────────────────────────────────────────────────────────┐
 //!         │ header: magic, version, slots, classes, bytes           │ written once
