@@ -12,7 +12,7 @@
 //! 2. `release` runs exactly once: on the thread that drops the body only if the plugin's code may
 //!    run there, else on a worker of the plugin ([`Instance::release`]).
 
-use std::{ffi::c_void, fmt, ops::Deref, ptr::NonNull};
+use std::{ffi::c_void, fmt, ops::Deref};
 
 use becket_abi::NrOwnedBytes;
 use bytes::Bytes;
@@ -147,7 +147,8 @@ impl Drop for LeasedBody {
 
 /// Bytes in the plugin's memory, released on drop.
 pub(crate) struct OwnedBody {
-    ptr: NonNull<u8>,
+    /// As the plugin gave it: may be null if there are no bytes.
+    ptr: *const u8,
     len: usize,
     owner_ctx: *mut c_void,
     release: Option<ReleaseFn>,
@@ -159,7 +160,7 @@ type ReleaseFn = unsafe extern "C" fn(*mut c_void, *const u8, u64);
 /// Bytes in the plugin's memory that nobody reads any more, and that are still to be released.
 #[must_use]
 pub(crate) struct OwnedBytes {
-    ptr: NonNull<u8>,
+    ptr: *const u8,
     len: usize,
     owner_ctx: *mut c_void,
     release: ReleaseFn,
@@ -170,26 +171,21 @@ impl OwnedBytes {
     pub(crate) fn release(self) {
         // SAFETY: the plugin gave this function for these bytes; this is the only call, since it
         // takes the value, and there is one for each body; the caller keeps the image mapped.
-        let run = || unsafe { (self.release)(self.owner_ctx, self.ptr.as_ptr(), self.len as u64) };
+        let run = || unsafe { (self.release)(self.owner_ctx, self.ptr, self.len as u64) };
         // It may call the host, also where a host function drops the last of the bytes.
         reentry::outside(run);
     }
 }
 
 impl OwnedBody {
-    /// Takes over `raw`, whose pointer and length were checked to be `ptr` and `len`.
+    /// Takes over `raw`, whose pointer and length were checked; it has `len` bytes.
     ///
     /// # Safety
-    /// `len` bytes at `ptr` are readable and unchanged until `raw.release` is called, which nobody
-    /// else does. `ptr` is that of `raw` unless `len` is 0.
-    pub(crate) unsafe fn new(
-        ptr: NonNull<u8>,
-        len: usize,
-        raw: NrOwnedBytes,
-        instance: &'static Instance,
-    ) -> Self {
+    /// `len` bytes at `raw.ptr` are readable and unchanged until `raw.release` is called, and no other
+    /// code calls that.
+    pub(crate) unsafe fn new(len: usize, raw: NrOwnedBytes, instance: &'static Instance) -> Self {
         instance.hold();
-        Self { ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }
+        Self { ptr: raw.ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }
     }
 
     /// Releases the bytes on this thread, which the plugin's code runs on anyway.
@@ -213,9 +209,12 @@ impl OwnedBody {
 
 impl AsRef<[u8]> for OwnedBody {
     fn as_ref(&self) -> &[u8] {
+        if self.len == 0 {
+            return &[];
+        }
         // SAFETY: `new`'s caller promised `len` readable, unchanging bytes until `release`, which
         // runs after `drop`, so after this borrow.
-        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
     }
 }
 

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Answers and frames from a plugin.
 
-use std::{
-    cell::Cell,
-    ffi::c_void,
-    mem,
-    ptr::{self, NonNull},
-    time::Duration,
-};
+use std::{cell::Cell, ffi::c_void, mem, ptr, time::Duration};
 
 use becket_abi::{NrBytes, NrOwnedBytes, NrStatus, ViewError};
 
@@ -119,9 +113,8 @@ pub(super) unsafe extern "C" fn send_owned(
                 return invalid(instance, sid, error);
             }
         };
-        let ptr = NonNull::new(payload.ptr.cast_mut()).unwrap_or(NonNull::dangling());
         // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
-        let body = unsafe { OwnedBody::new(ptr, len, payload, instance) };
+        let body = unsafe { OwnedBody::new(len, payload, instance) };
         let mut body = Some(body);
         let taken = deliver(instance, sid, status, len as u64, WhenFull::Refuse, || {
             body.take().map_or(Body::EMPTY, Body::owned)

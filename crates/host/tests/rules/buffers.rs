@@ -193,6 +193,26 @@ fn a_release_that_blocks_holds_no_reader() {
     assert!(!released_on.contains(&thread::current().id()));
 }
 
+/// Also where there is nothing to read, and it may be null.
+#[test]
+fn a_release_gets_the_pointer_that_the_plugin_gave() {
+    static RELEASED: Mutex<Vec<(usize, u64)>> = Mutex::new(Vec::new());
+    unsafe extern "C" fn release(_: *mut c_void, ptr: *const u8, len: u64) {
+        RELEASED.lock().push((ptr.addr(), len));
+    }
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let (plugin, api) = silent(&ids).load(&host, "empty");
+    let mut call = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut call).is_pending());
+    let payload = NrOwnedBytes { release: Some(release), ..NrOwnedBytes::EMPTY };
+    assert!(payload.ptr.is_null());
+    assert_eq!(api.send_owned(ids.take(), NrStatus::Ok, payload), NrStatus::Ok);
+    assert_eq!(*wait(call).unwrap().body, *b"");
+    unload_clean(&host, &plugin);
+    assert_eq!(*RELEASED.lock(), [(0, 0)]);
+}
+
 #[test]
 fn owned_bytes_that_nobody_reads_are_released_once() {
     let host = Host::new();
