@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Threads that are kept from block to block, parked between them: what is measured is the
-//! channel, not the start of a thread.
+//! Threads that are kept from block to block, parked between them, so that the start of a thread is
+//! not measured.
 //!
 //! ```text
 //!   harness   n ─▶ ┌ role 0 ─ ready ┐        ┌ work(n) ────────┐ report ┐
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! 1. A block is timed from the first start to the last end, by the roles themselves.
-//! 2. A role that keeps to a CPU says whether the kernel gave that CPU to somebody else; such a
-//!    block is done again, fewer times than a short one.
+//! 2. A pinned role reports whether the kernel gave its CPU to another process; such a
+//!    block is repeated, fewer times than a short one.
 //! 3. A role that does not end in time ends the run: it lost a value or a wake-up.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What can go wrong in a benchmark. Any of it ends the run: a figure of unchecked work is none.
+//! The errors of a benchmark. Each ends the run: figures of unchecked work are worthless.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum BenchError {
-    /// The work was done wrongly, so its time says nothing.
+    /// The result of the work is wrong, so its time is meaningless.
     #[error("{host}: {operation}: expected {expected}, got {got}")]
     Wrong {
-        /// Who did it.
+        /// The side that did it.
         host: &'static str,
         /// What was asked.
         operation: &'static str,
@@ -25,7 +25,7 @@ pub(crate) enum BenchError {
     Host {
         /// Which host.
         host: &'static str,
-        /// Its own words.
+        /// Its error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file could not be read or written.
@@ -44,7 +44,7 @@ pub(crate) enum BenchError {
         /// Why.
         source: io::Error,
     },
-    /// A program that measures said something unexpected.
+    /// A measuring program printed unexpected output.
     #[error("`{program}` was of no use: {output}")]
     Program {
         /// Which one.
@@ -55,7 +55,7 @@ pub(crate) enum BenchError {
     /// A side did not end its work.
     #[error("{host}: {operation}: not done after {limit_s} s; a value or a wake-up was lost")]
     Stuck {
-        /// Who did it.
+        /// The side that did it.
         host: &'static str,
         /// What was asked.
         operation: &'static str,
@@ -73,7 +73,7 @@ pub(crate) enum BenchError {
         /// The tolerance.
         percent: u32,
     },
-    /// The command line made no sense.
+    /// The command line is invalid.
     #[error("unknown argument `{argument}`\nhint: {usage}")]
     Usage {
         /// Which argument.

@@ -7,12 +7,12 @@
 //!   repetition 2    C C C C   A A A A   B B B B      the kernel's time slice
 //! ```
 //!
-//! 1. Who begins changes with every repetition, so that a machine that slows down or speeds up
-//!    does so for all.
+//! 1. The first side changes with every repetition, so that a machine that slows down or speeds up
+//!    does so for all sides.
 //! 2. A block's result is checked by the side itself; one wrong answer ends the run.
-//! 3. A block in which the kernel gave the CPU to somebody else is done again, a bounded number of
-//!    times: its length says nothing about the side.
-//! 4. What is reported is the median of the repetitions, with the smallest and the largest. A
+//! 3. A block in which the kernel gave the CPU to another process is repeated, a bounded number of
+//!    times: its length is not that of the side's work.
+//! 4. The report has the median of the repetitions, with the smallest and the largest. A
 //!    ratio is the median of the repetitions' own ratios: both of its terms were taken within the
 //!    same few milliseconds.
 

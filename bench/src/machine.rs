@@ -38,7 +38,7 @@ pub(crate) fn cpus() -> Result<CpuSet, BenchError> {
     })
 }
 
-/// How often the kernel has given the calling thread's CPU to somebody else.
+/// How often the kernel has given the calling thread's CPU to another process.
 pub(crate) fn switches() -> Option<u64> {
     switches_of(Path::new("/proc/thread-self"))
 }

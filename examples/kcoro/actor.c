@@ -38,7 +38,7 @@ static void says_goodbye(void *arg) {
 }
 
 int main(void) {
-    long balance = 0, told = 0;
+    long balance = 0, reported = 0;
     int gone = 0;
     kc_chan_t *mailbox = NULL, *answer = NULL;
     if (kc_chan_make(&mailbox, KC_BUFFERED, sizeof(struct message), 8) != 0 ||
@@ -70,11 +70,11 @@ int main(void) {
     // Behind all deposits, so the answer has them all.
     struct message question = {0, answer};
     kc_chan_send(mailbox, &question, -1);
-    kc_chan_recv(answer, &told, -1);
+    kc_chan_recv(answer, &reported, -1);
     // From here on nothing is handled any more.
     kc_actor_stop(account);
-    printf("the account says %ld%s\n", told, gone ? ", and goodbye" : "");
+    printf("the account says %ld%s\n", reported, gone ? ", and goodbye" : "");
     kc_chan_destroy(mailbox);
     kc_chan_destroy(answer);
-    return told == (long)CUSTOMERS * DEPOSITS && balance == told && gone ? 0 : 1;
+    return reported == (long)CUSTOMERS * DEPOSITS && balance == reported && gone ? 0 : 1;
 }

@@ -86,11 +86,12 @@ const OPERATIONS: [Operation; 11] = [
 ];
 
 const NOTES: &str = "\
-Nanoseconds for one operation; the row of two workers is a ratio of rates. No payload unless said. \
-The plugin is one file in C that speaks both dialects (`bench/plugin/bench_plugin.c`); each host \
-loads a copy. Becket's plugin can be unloaded at any time and every call has the default deadline; \
-nylon-ring-host is shown as `load` (the same promise to unload, no deadline) and `load_pinned` (can \
-never be unloaded). *Ahead by* compares with the better of the two.
+Nanoseconds for one operation; the row of two workers is a ratio of rates. No payload unless the \
+row names one. The plugin is one file in C that implements both ABIs \
+(`bench/plugin/bench_plugin.c`); each host loads a copy. Becket's plugin can be unloaded at any \
+time and every call has the default deadline; nylon-ring-host is shown as `load` (can be unloaded \
+too, no deadline) and `load_pinned` (can never be unloaded). *Ahead by* compares with the better \
+of the two.
 
 ¹ nylon-ring-host 0.2.2, like every published version, has no request; its caller packs method, \
 path, query and headers into the payload, and the plugin unpacks it as far as the header it wants.

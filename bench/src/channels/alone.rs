@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: one thread, or one task, sends a value and receives it. Nobody contends, nobody
-//! waits: what is left is the channel's own price. Or it sends so many and then receives them: what
-//! a channel without a limit does with a backlog.
+//! Workload: one thread, or one task, sends a value and receives it. There is no contention and no
+//! wait: the figure is the cost of the channel itself. Or it sends many values and then receives
+//! them: the cost of an unlimited channel with a backlog.
 
 use futures_lite::future::block_on;
 
@@ -44,7 +44,7 @@ where
     }))
 }
 
-/// So many in, then so many out, again and again.
+/// Sends `depth` values, then receives them, repeatedly.
 pub(crate) fn backlog<C>(_: &Stage, depth: u64) -> Result<Contestant, BenchError>
 where
     C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: one thread puts 64 values into a channel and takes them out, each way by the call that
-//! moves many if the peer has one.
+//! Workload: one thread sends 64 values into a channel and receives them, by the calls for batches
+//! if the peer has them.
 
 use super::channel::{Refused, sum_below};
 use super::peer::{Contestant, Peer};

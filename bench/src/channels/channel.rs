@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the workloads know of a channel: how one is made, and how a value goes in and comes out by
-//! waiting, by trying, or by a future. Every peer's own handles implement as much of it as they
-//! can do; a workload asks for what it needs.
+//! The traits of a channel that the workloads use: making one, and sending and receiving by
+//! waiting, by trying, or by a future. The handles of each peer implement the traits that they
+//! support; a workload requires those it needs.
 //!
-//! All methods take `&mut self`: handles that cannot be shared can do that, and so can all others.
+//! All methods take `&mut self`, so that handles that cannot be shared can implement them too.
 
 use super::peer::Peer;
 use crate::error::BenchError;
@@ -36,14 +36,13 @@ impl Message for Wide {
     }
 
     fn number(&self) -> u64 {
-        // The whole value has to have been copied, not the two words that are looked at.
+        // The whole value must be copied, not only the two words that are compared.
         let [first, .., last] = std::hint::black_box(self).0;
         if first == last { first } else { u64::MAX }
     }
 }
 
-/// A channel would not take a value, or had none: it was closed, or full or empty where it must
-/// not be.
+/// A channel refused a value, or had none: it was closed, or unexpectedly full or empty.
 #[derive(Debug, thiserror::Error)]
 #[error("the channel refused a value, or had none to give")]
 pub(crate) struct Refused;

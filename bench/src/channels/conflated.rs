@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: one slot in which a newer value replaces the one that nobody has taken.
+//! Workload: one slot in which a newer value replaces the one that was not taken.
 
 use super::channel::{Refused, sum_below};
 use super::peer::{Contestant, Peer};

@@ -52,7 +52,7 @@ macro_rules! one_used {
 }
 
 macro_rules! waiters {
-    // The two whose cost, or whose end, is a walk over all who wait take part up to a thousand.
+    // Two peers whose wake or drop walks over all waiters are measured only up to a thousand.
     ($count:literal, $name:literal) => {
         waiters!($count, $name; flume::Bounded<8>, rapidfire::Bounded<8>)
     };

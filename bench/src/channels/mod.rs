@@ -3,16 +3,16 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `rows`, `curves` | the rows of the two groups: name, goal, who takes part |
-//! | `channel` | what a workload knows of a channel |
-//! | `becket`, `peers` | how each crate does that |
+//! | `rows`, `curves` | the rows of the two groups: name, goal, participants |
+//! | `channel` | the traits of a channel that workloads use |
+//! | `becket`, `peers` | their implementations for each crate |
 //! | `peer` | the columns; measuring one row |
-//! | `stage`, `crew` | what all rows share: runtimes; threads that are kept |
+//! | `stage`, `crew` | shared by all rows: runtimes; threads that are kept |
 //! | `alone` | workload: one thread, one task |
-//! | `threads`, `tasks` | workloads: so many threads or tasks to so many |
+//! | `threads`, `tasks` | workloads: n threads or tasks to m |
 //! | `conflated` | workload: one slot, overwritten |
 //! | `ready`, `parked` | workloads: a select that finds a value, one that waits |
-//! | `wake` | workload: all who wait are woken |
+//! | `wake` | workload: all waiters are woken |
 //! | `batch` | workload: many values by one call |
 //! | `scaling` | workloads: many channels, many receivers of one |
 
@@ -42,33 +42,34 @@ use crate::machine::{FIRST_CPU, pin, set};
 use crate::report::{Group, Shape};
 
 const NOTES: &str = "\
-Nanoseconds for one value, unless the row says for what. Values are 8 B unless the row says 256 \
-B; each is a number, and their sum, with one sender and one receiver also their order, is \
-checked. Threads are started before and kept; a sender and a receiver that are alone have a CPU \
-each, more threads than that go where the kernel puts them. Tasks are tokio's, on its \
+Nanoseconds for one value, unless the row names another unit. Values are 8 B unless the row says \
+256 B; each is a number, and their sum, with one sender and one receiver also their order, is \
+checked. Threads are started before the measurement and kept; a single sender and a single \
+receiver have a CPU each, more threads are placed by the kernel. Tasks are tokio's, on its \
 current-thread runtime (one worker) or on its multi-thread runtime with two workers. *The goal* \
 was set on another machine; *ahead by* compares with the best peer of the row.
 
 Rows with cloneable handles compare handles of which any number may send or receive; rows with \
-one handle a side those of which only one may, where a peer has them (crossfire, fibre), and \
-else the same as above. *In, out*: that many values are sent, and then received. rtrb cannot wait: its sides ask again and again. tachyonix has no \
-rendezvous and is shown with room for one value. A select of n is over n bounded channels of \
-which one, another each time, has a value; that the value is sent is part of the figure, and \
-what can be kept from select to select is kept. *Waiting then woken*: the select is a task, the \
-sender another on the same worker, one after the other; tokio is shown with its `select!`, the \
-others that have no select for tasks with futures' `select_all`. *Cancel* and *close* go from \
-the call until the last of the 10 000 tasks has run to its end; tokio's `mpsc` closes on as many \
-senders, since it has one receiver. A batch goes in by one call and out by one call where a peer \
-has such a call (fibre, rtrb, tokio: both; crossbeam, flume, kanal, rapidfire: out).
+one handle per side compare handles that cannot be cloned, where a peer has them (crossfire, \
+fibre), and otherwise the cloneable ones. *In, out*: that many values are sent, and then \
+received. rtrb cannot wait: its sides poll. tachyonix has no rendezvous and is shown with room \
+for one value. A select of n is over n bounded channels, one of which, a different one each time, \
+has a value; sending the value is part of the figure, and everything that can be kept from select \
+to select is kept. *Waiting then woken*: the select is a task, the sender another on the same \
+worker, one after the other; tokio is shown with its `select!`, other peers without a select for \
+tasks with futures' `select_all`. *Cancel* and *close* are measured from the call until the last \
+of the 10 000 tasks has ended; tokio's `mpsc` closes on as many senders, since it has one \
+receiver. A batch is sent by one call and received by one call where a peer has such a call \
+(fibre, rtrb, tokio: both; crossbeam, flume, kanal, rapidfire: receive).
 ";
 
 const SCALING_NOTES: &str = "\
-Nanoseconds for one value. *Alive, all used*: a value goes into one of so many bounded channels, \
-another each time in no order, and out again; where all of them together are larger than a \
-cache, a round pays for the misses. *One used*: the same with one of them only. *One is woken*: \
-so many tasks receive from one channel on one worker; each value wakes one, which takes it and \
-waits again. A select looks at its channels until it finds the value, so that its cost goes with \
-their number.
+Nanoseconds for one value. *Alive, all used*: a value is sent into one of that many bounded \
+channels, a different one each time in random order, and received; when all of them together are \
+larger than a cache, a round includes the cache misses. *One used*: the same with only one of \
+them in use. *One is woken*: that many tasks receive from one channel on one worker; each value \
+wakes one, which takes it and waits again. A select examines its channels until it finds the \
+value, so its cost grows with their number.
 ";
 
 /// Measures the group `channels`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: a task waits in a select over so many channels; another task, on the same worker,
-//! sends a value into one of them, another each time, and lets the first one run.
+//! Workload: a task waits in a select over n channels; another task, on the same worker, sends a
+//! value into one of them, a different one each time, and yields to the first task.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -62,8 +62,8 @@ pub(crate) fn parked<P: Parked>(stage: &Stage, channels: usize) -> Result<Contes
     crew(stage, P::PEER, "select, waiting", vec![Role { cpu, work }], sum_below)
 }
 
-/// Goes to the end of the worker's queue. tokio's own `yield_now` goes past it: it has the worker
-/// look for timers and files first.
+/// Yields to the end of the worker's queue. tokio's own `yield_now` first lets the worker poll
+/// timers and files.
 pub(crate) async fn let_others_run() {
     let mut done = false;
     poll_fn(|context| {
@@ -77,8 +77,8 @@ pub(crate) async fn let_others_run() {
     .await;
 }
 
-/// Channels of a crate without a select of its own: futures' `select_all` over receives that are
-/// made for each select, and dropped after it.
+/// Channels of a crate without a select: futures' `select_all` over receives that are made for each
+/// select and dropped after it.
 pub(crate) struct SelectAll<C: Channel<u64>>(Vec<C::Rx>);
 
 impl<C> Parked for SelectAll<C>

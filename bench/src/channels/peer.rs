@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who takes part: the columns of the tables.
+//! The participants: the columns of the tables.
 
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ pub(crate) struct Contestant {
 }
 
 impl Contestant {
-    /// One of which everything is timed.
+    /// A contestant whose whole work is timed.
     pub(crate) fn timed(
         peer: Peer,
         mut operations: impl FnMut(u64) -> Result<(), BenchError> + 'static,
@@ -83,11 +83,11 @@ pub(crate) enum Pace {
     Long,
 }
 
-/// A row and who takes part in it.
+/// A row and its participants.
 pub(crate) struct Case {
     /// The row's name.
     pub(crate) name: &'static str,
-    /// What Becket has to reach.
+    /// The goal for Becket.
     pub(crate) goal: Option<f64>,
     /// How it is measured.
     pub(crate) pace: Pace,

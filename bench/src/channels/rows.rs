@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The rows of the group `channels`, with their goals and with who takes part.
+//! The rows of the group `channels`, with their goals and participants.
 
 use super::channel::Wide;
 use ::std::sync::Arc;

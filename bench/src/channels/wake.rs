@@ -11,12 +11,12 @@ use super::peer::{Contestant, Peer};
 use super::stage::{Stage, current_thread};
 use crate::error::{BenchError, check};
 
-/// How many wait.
+/// The number of waiters.
 pub(crate) const WAITERS: u64 = 10_000;
-/// In how many turns of the worker's queue all must have run.
+/// The number of passes over the worker's queue after which all must have run.
 const TURNS_MAX: usize = 100;
 
-/// What can wake many.
+/// A primitive that can wake many waiters.
 pub(crate) trait WakesAll: Sized + Send + Sync + 'static {
     /// Whose it is.
     const PEER: Peer;
@@ -24,7 +24,7 @@ pub(crate) trait WakesAll: Sized + Send + Sync + 'static {
     fn open() -> Self;
     /// Waits; whether it was woken as it should be.
     fn wait(&self) -> impl Future<Output = bool> + Send + 'static;
-    /// Wakes all who wait.
+    /// Wakes all waiters.
     fn wake(self);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Peers in processes of their own: those in another language, those whose settings hold for a
-//! process, and, for what a process has to hold in memory, all of them.
+//! Peers in separate processes: those in another language, those with process-wide settings, and,
+//! for the rows of memory, all of them.
 //!
 //! ```text
 //!   harness                             child
@@ -58,7 +58,7 @@ impl Child {
         let requests = process.stdin.take();
         let (lines, answers) = channel();
         if let Some(output) = process.stdout.take() {
-            // A thread, so that a child that hangs can be told from one that works.
+            // A thread, so that a child that hangs can be detected by a timeout.
             std::thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     if lines.send(line).is_err() {
@@ -100,7 +100,7 @@ impl Child {
         }
     }
 
-    /// How often the kernel has given the CPU of one of its threads to somebody else.
+    /// How often the kernel has given the CPU of one of its threads to another process.
     fn switches(&self) -> Option<u64> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).ok()?;
         let each = threads.flatten().filter_map(|thread| switches_of(&thread.path()));

@@ -3,7 +3,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `rows`, `curves` | the rows of the two groups: name, goal, who takes part |
+//! | `rows`, `curves` | the rows of the two groups: name, goal, participants |
 //! | `work` | what is done in a row, and what must come out |
 //! | `straight`, `tasks` | how coroutines with stacks do it, how futures do it |
 //! | `peers` | what each runtime calls the operations; `bench/go` is the one in Go |
@@ -31,35 +31,35 @@ use crate::report::{Group, Shape};
 use crate::versions::pinned;
 
 const NOTES: &str = "\
-Nanoseconds for one of what the row names, unless it says otherwise. Everything is begun from \
-within a coroutine; one worker keeps to one CPU, two go where the kernel puts them. Who takes part \
-is there as its users have it: Becket's, may's and Go's coroutines have stacks and their own \
-channels, tokio's and async-executor's are tasks (tokio's current-thread runtime for one worker, \
-its multi-thread runtime for two; async-executor is woken by tokio's `Notify`, and has no timers). \
-Go and may run in processes of their own, in turns with the others. *The goal* was set on another \
-machine; *ahead by* compares with the best peer of the row.
+Nanoseconds for one operation of the row, unless the row says otherwise. Every operation starts \
+inside a coroutine; one worker is pinned to one CPU, two workers are placed by the kernel. Each \
+runtime is used as its documentation recommends: Becket's, may's and Go's coroutines have stacks \
+and their own channels, tokio's and async-executor's are tasks (tokio's current-thread runtime \
+for one worker, its multi-thread runtime for two; async-executor is woken by tokio's `Notify`, \
+and has no timers). Go and may run in their own processes, alternating with the others. *The \
+goal* was set on another machine; *ahead by* compares with the best peer of the row.
 
-*By hand*: without a scheduler; corosensei and generator run the next coroutine on the stack that \
-the last one has left. *Yield*: per yield of one. *Wait, woken by another*: one waits, the other \
-wakes it and yields until it has run. The timeout is an hour; its row is the difference of the two \
-rows above it, taken in one block; Go's timer is made once and set again. *100 000 sleep* for 1 to \
-1.1 s each, at random: *per timer fired* is the CPU time of the process from when all of them \
-sleep until all have been joined, so that waiting costs nothing and the end of a coroutine is \
-included. may has no rendezvous and no bound: there, a second channel acknowledges each value, and \
-the channel of 4 to 4 takes any number.
+*By hand*: without a scheduler; corosensei and generator run the next coroutine on the stack of \
+the previous one. *Yield*: per yield of one coroutine. *Wait, woken by another*: one coroutine \
+waits, another wakes it and yields until it has run. The timeout is an hour; its row is the \
+difference of the two rows above it, taken in one block; Go's timer is made once and reset. *100 \
+000 sleep* for 1 to 1.1 s each, at random: *per timer fired* is the CPU time of the process from \
+when all of them sleep until all have been joined, so that waiting costs nothing and the end of a \
+coroutine is included. may has no rendezvous and no bound: there, a second channel acknowledges \
+each value, and the channel of 4 to 4 is unbounded.
 
-*A million waiting*, in a process of its own for each peer and repetition, on one worker: created \
-until the last one waits; woken one by one until the last one is joined; memory is what the \
-process has grown by, with all that is needed to wake and join them. may's stacks take two \
-mappings each, of which a process may have 65 530.
+*A million waiting*, in a separate process for each peer and repetition, on one worker: created \
+until the last one waits; woken one by one until the last one is joined; memory is the growth of \
+the process, with everything that is needed to wake and join them. may's stacks take two mappings \
+each, of which a process may have 65 530.
 ";
 const SCALING_NOTES: &str = "\
-Nanoseconds for one spawn and join, one yield, one wake, one wait with a timeout, one value, while \
-so many coroutines exist, on one worker. Where all of them are run in turn and what they touch is \
-larger than a cache, a round pays for the misses: of a coroutine with a stack that is a page of \
-its own, and an entry of the page table. A pair's values go through its channel 16 at a time. may \
-takes part up to 10 000, since its stacks take two mappings each, of which a process may have \
-65 530.
+Nanoseconds for one spawn and join, one yield, one wake, one wait with a timeout, or one value, \
+while that many coroutines exist, on one worker. When all of them run in turn and their memory is \
+larger than a cache, a round includes the cache misses: for a coroutine with a stack, a page of \
+its own and an entry of the page table. A pair's values go through its channel 16 at a time. may \
+is measured up to 10 000, since its stacks take two mappings each, of which a process may have 65 \
+530.
 ";
 
 /// Repetitions of a row, at most.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A million that wait: what they cost in memory, to make, to have, and to wake. In a process of
-//! its own for each repetition of each peer, so that nobody finds memory that another has left.
+//! A million waiting coroutines: their memory, and the time to create, keep and wake them. Each
+//! repetition of each peer has a separate process, so that no peer reuses memory of another.
 
 use std::fs;
 use std::time::{Duration, Instant};

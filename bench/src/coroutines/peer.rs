@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who takes part: the columns of the tables; and how a row is measured.
+//! The participants: the columns of the tables; and how a row is measured.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Instant;
@@ -96,11 +96,11 @@ pub(crate) enum Pace {
     Long,
 }
 
-/// A row and who takes part in it.
+/// A row and its participants.
 pub(crate) struct Case {
     /// The row's name.
     pub(crate) name: String,
-    /// What Becket has to reach.
+    /// The goal for Becket.
     pub(crate) goal: Option<f64>,
     /// How it is measured.
     pub(crate) pace: Pace,

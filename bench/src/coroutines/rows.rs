@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The rows of the group `coroutines`, with their goals and with who takes part.
+//! The rows of the group `coroutines`, with their goals and participants.
 
 use super::child;
 use super::peer::{Case, Contestant, Pace};
@@ -40,21 +40,21 @@ pub(crate) fn rows() -> Vec<Case> {
     ]
 }
 
-/// Whoever can spawn and wait.
+/// Peers that can spawn and wait.
 pub(crate) fn everybody(work: Work, workers: usize) -> Result<Vec<Contestant>, BenchError> {
     let mut sides = with_timers(work, workers)?;
     sides.push(executor::side(work, workers)?);
     Ok(sides)
 }
 
-/// Whoever can sleep.
+/// Peers with timers.
 pub(crate) fn with_timers(work: Work, workers: usize) -> Result<Vec<Contestant>, BenchError> {
     let mut sides = with_channels(work, workers)?;
     sides.push(tokio::side(work, workers)?);
     Ok(sides)
 }
 
-/// Whose coroutines have channels of their own.
+/// Peers with their own channels.
 pub(crate) fn with_channels(work: Work, workers: usize) -> Result<Vec<Contestant>, BenchError> {
     let mut sides = vec![becket::side(work, workers)?, child::side(go::NAME, work, workers)?];
     if work.count() <= MAY_MAX {

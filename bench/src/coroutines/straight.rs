@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The works for those whose coroutines have stacks: straight-line code that waits.
+//! The workloads for coroutines with stacks: straight-line code that waits.
 //!
-//! A park may end without a reason in some of them, so whoever waits looks at a number that the
-//! other has changed before, and waits again.
+//! In some peers a park may end spuriously. So a waiter checks a number that the waking side
+//! changes before the wake, and parks again if it has not changed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is done in a row, by whoever takes part: its name, and what must come out.
+//! The workload of a row, the same for all participants: its name and its expected result.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ pub(crate) const FAR: Duration = Duration::from_secs(3600);
 pub(crate) const BURST: u64 = 16;
 /// Senders, and receivers, of one channel.
 pub(crate) const MANY: u64 = 4;
-/// How often sleepers may come too late, all of them, because somebody else had the CPU.
+/// How many sleepers may wake too late in all, because another process had the CPU.
 pub(crate) const LATE_MAX: u64 = 8;
 /// No block is near this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -149,7 +149,7 @@ pub(crate) fn sum_below(n: u64) -> u64 {
 pub(crate) struct Answer {
     /// How long it took.
     pub(crate) taken: Duration,
-    /// Whether the kernel gave the worker's CPU to somebody else.
+    /// Whether the kernel gave the worker's CPU to another process.
     pub(crate) disturbed: bool,
     /// The sum of what came out.
     pub(crate) sum: u64,

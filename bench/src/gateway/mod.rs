@@ -22,11 +22,11 @@ const NAME: &str = "becket-gateway";
 const PATH: &str = "/bench/hello";
 
 const NOTES: &str = "\
-Requests per second of `wrk -t2 -c64` over HTTP/1.1 with keep-alive, each server in its turn, all on \
-one tokio runtime in one process, `wrk` on the same CPUs. They answer the same head and the same 13 \
-bytes; the gateway's come from the plugin's entry `hello` (`bench/plugin/bench_plugin.c`), which is \
-given method, path and headers. *Declared*: the plugin declares that it never blocks. *Undeclared*: the \
-same plugin declares nothing, as most do.
+Requests per second of `wrk -t2 -c64` over HTTP/1.1 with keep-alive, the servers alternating, all \
+on one tokio runtime in one process, `wrk` on the same CPUs. They send the same head and the same \
+13 bytes; the gateway's come from the plugin's entry `hello` (`bench/plugin/bench_plugin.c`), \
+which receives method, path and headers. *Declared*: the plugin declares that it never blocks. \
+*Undeclared*: the same plugin declares nothing, as most plugins do.
 ";
 
 /// Measures the group.

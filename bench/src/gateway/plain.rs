@@ -25,7 +25,7 @@ pub(super) async fn start() -> Result<SocketAddr, BenchError> {
     let addr = listener.local_addr().map_err(failed)?;
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            // As the gateway does: a small answer waits for nobody's acknowledgement.
+            // As in the gateway: a small answer does not wait for an acknowledgement.
             let _ = socket.set_nodelay(true);
             let connection = http1::Builder::new()
                 .header_read_timeout(None)

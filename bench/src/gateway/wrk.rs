@@ -47,7 +47,7 @@ pub(super) fn answer(addr: SocketAddr, path: &str) -> Result<String, BenchError>
     let text: String = exchange()
         .map_err(|source| BenchError::System { what: "ask a server on the loopback", source })?;
     let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with("date:")).collect();
-    // The order of headers is nobody's promise.
+    // The order of headers is not guaranteed.
     lines.sort_unstable();
     Ok(lines.join("\n"))
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whether another process sleeps: asked of the kernel, not hoped for.
+//! Whether another process sleeps, as reported by the kernel.
 //!
-//! `/proc/PID/task/TID/syscall` says `running` of a thread that runs or could run. Before it says
-//! in which system call a thread waits, the kernel itself makes sure that the thread has left its
-//! CPU, so that a thread on its way to sleep is not taken for one that sleeps.
+//! `/proc/PID/task/TID/syscall` contains `running` for a thread that runs or is runnable. Before it
+//! names the system call in which a thread waits, the kernel makes sure that the thread has left
+//! its CPU, so that a thread that is about to sleep is not reported as sleeping.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;

@@ -23,14 +23,14 @@ pub(crate) enum Unit {
     MillionPerSecond,
 }
 
-/// Who takes part: makes their sides.
+/// The participants: makes their sides.
 pub(crate) type Sides = fn(Place, Work) -> Result<Vec<Contestant>, BenchError>;
 
-/// A row and who takes part in it.
+/// A row and its participants.
 pub(crate) struct Case {
     /// The row's name.
     pub(crate) name: String,
-    /// What Becket has to reach.
+    /// The goal for Becket.
     pub(crate) goal: Option<Goal>,
     /// How it is counted.
     pub(crate) unit: Unit,
@@ -38,7 +38,7 @@ pub(crate) struct Case {
     pub(crate) place: Place,
     /// What they do.
     pub(crate) work: Work,
-    /// Who takes part.
+    /// The participants.
     pub(crate) sides: Sides,
 }
 

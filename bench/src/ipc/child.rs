@@ -9,8 +9,8 @@
 //!                                 ◀─────  "8386560 183945…\n": the sum of the numbers, when
 //! ```
 //!
-//! Between blocks it waits for the next line, so that who spins does not take the CPU of those
-//! whose turn it is. It ends when the socket does, and dies with this process.
+//! Between blocks it waits for the next line, so that a spinning child does not take the CPU of the
+//! side being measured. It ends when the socket does, and dies with this process.
 
 use std::fs;
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Write};
@@ -107,7 +107,7 @@ impl Child {
         }
     }
 
-    /// How often the kernel has given the CPU of one of its threads to somebody else.
+    /// How often the kernel has given the CPU of one of its threads to another process.
     pub(crate) fn switches(&self) -> Option<u64> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).ok()?;
         Some(threads.flatten().filter_map(|thread| switches_of(&thread.path())).sum())

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who takes part: the columns of the tables, and which of them another process can be asked for.
+//! The participants: the columns of the tables, and the kinds of ways that a child process can
+//! join.
 
 use super::child::Arguments;
 use super::floors::{eventfd, futex, slots, word};
@@ -73,7 +74,7 @@ kinds![
     eventfd::Eventfd,
 ];
 
-/// By which a child is told the kind of its way: columns may be those of several kinds.
+/// The argument that names the kind of a child's way: several kinds may share a column.
 pub(crate) fn key<K: Kind>() -> &'static str {
     std::any::type_name::<K>()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One of two processes is killed while both sleep: how soon the other one knows.
+//! One of two processes is killed while both sleep: the time until the survivor gets an error.
 //!
 //! ```text
 //!   survivor   take() … sleeps ──────────────────────▶ error

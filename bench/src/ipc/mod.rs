@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Messages between two processes: becket-ipc beside its peers, and beside what the machine can
-//! do at all.
+//! Messages between two processes: becket-ipc beside its peers, and beside the limits of the
+//! machine.
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `rows`, `curves` | the rows of the two groups: name, goal, who takes part |
-//! | `columns` | who takes part |
+//! | `rows`, `curves` | the rows of the two groups: name, goal, participants |
+//! | `columns` | the participants |
 //! | `case` | a row, measured |
 //! | `contest` | one side of a row |
 //! | `work` | what the two processes do, and what must come out |
@@ -47,39 +47,39 @@ use crate::report::{Group, Row, Shape};
 use crate::versions::pinned;
 
 const NOTES: &str = "\
-Nanoseconds for one message, or for one there and back, unless the row says otherwise; this \
-program and a second process of it, with one thread each. Every byte of a message is written by \
-the sender and read by the receiver, which compares the sum. *Awake*: each process has a CPU, and \
-none has to sleep; who can only wait by sleeping does. *Packed*: both have one CPU. *Asleep*: a \
-CPU each, and before each half of the round trip the sender has seen in `/proc` that all threads \
-of the receiver sleep; the two halves are timed, what lies between them is not. *Window*: so many \
-messages are under way, each answer makes room for the next. *One way*: nothing comes back; the \
-receiver says when the last one was there. *Handed over*: a block goes there and another, or the \
-same, comes back; only its first and last word are touched. *kill -9* of the \
-other process, while both slept, until the survivor's call has returned its error; iceoryx2 and \
-shmem-ipc do not notice. *Most ÷ least share*: elements that came of the stream with the most by \
-those of the one with the least, in a block of 400 for each stream on average, while all have \
-something to send.
+Nanoseconds for one message, or for one round trip, unless the row says otherwise; this program \
+and a second process of it, with one thread each. Every byte of a message is written by the \
+sender and read by the receiver, which compares the sum. *Awake*: each process has a CPU and does \
+not have to sleep; peers that can only wait by sleeping do. *Packed*: both share one CPU. \
+*Asleep*: a CPU each, and before each half of the round trip the sender has seen in `/proc` that \
+all threads of the receiver sleep; the two halves are timed, the time between them is not. \
+*Window*: that many messages are in flight, each answer makes room for the next. *One way*: there \
+are no answers; the receiver reports when the last message arrived. *Handed over*: a block is \
+passed and another, or the same, comes back; only its first and last word are touched. *kill -9* \
+of the other process, while both slept, until the survivor's call has returned its error; \
+iceoryx2 and shmem-ipc do not notice. *Most ÷ least share*: elements received from the stream \
+with the most divided by those from the stream with the least, in a block of 400 for each stream \
+on average, while all have elements to send.
 
-*Ring alone*: the ring of becket-ipc without session and channels. *Channels*: channels of another \
-process, over shared memory unless the row says otherwise; each process offers the one into which \
-it sends, and receives from the other's, or one of them offers both (*of one server*). A *request* \
-is a message there and its answer.
+*Ring alone*: the ring of becket-ipc without session and channels. *Channels*: channels of \
+another process, over shared memory unless the row says otherwise; each process serves the \
+channel into which it sends, and receives from the channel of the other process, or one of them \
+serves both (*of one server*). A *request* is a message and its answer.
 
-Floors are no peers: *ahead by* leaves them out. *spinning word* and *futex* have no payload, \
+Floors are not peers: *ahead by* leaves them out. *spinning word* and *futex* have no payload, \
 *slots, spinning* are slots in shared memory that are filled and read in place. iceoryx2 is shown \
-with one publisher and one subscriber in each direction, asked again and again (*polling*), or \
-with an event after each sample (*events*); ipc-channel with its channels of bytes, and with its \
-shared memory, whose descriptor is sent each time, where a block is handed over; shmem-ipc with \
-rings of bytes. The Unix stream carries a length before each message; *polled*: by two that do not \
-sleep; *coalesced*: what is sent is put off until the sender waits.
+with one publisher and one subscriber in each direction, polled (*polling*), or with an event \
+after each sample (*events*); ipc-channel with its channels of bytes, and, where a block is \
+handed over, with its shared memory, whose descriptor is sent each time; shmem-ipc with rings of \
+bytes. The Unix stream carries a length before each message; *polled*: both sides poll and never \
+sleep; *coalesced*: messages are buffered until the sender waits.
 ";
 
 const SCALING_NOTES: &str = "\
-*Filled and read*: payload that went through a second, by the ring alone. As in the group `ipc` \
-every byte is written and read, so that past the caches it is the memory that is measured. \
-*memcpy*: from private memory to private memory. *Streams*: as many channels of another process, \
-which that one keeps full, and one thread that receives from all of them; no peer has streams.
+*Filled and read*: bytes of payload per second through the ring alone. As in the group `ipc` \
+every byte is written and read, so beyond the caches the figure measures the memory. *memcpy*: \
+from private memory to private memory. *Streams*: that many channels of another process, which \
+keeps them full, and one thread that receives from all of them; no peer has streams.
 ";
 
 /// Repetitions of a row, at most.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a message carries: so many bytes, the first eight of which are its number, the others a
-//! pattern. Who sends writes all of them, who receives reads all of them.
+//! The payload of a message: the first eight bytes are its number, the others a pattern. The sender
+//! writes all bytes, the receiver reads all bytes.
 
 use crate::error::BenchError;
 
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_message_has_its_number_and_one_wrong_byte_is_noticed() {
-        let mut payload = Payload::new("nobody", 64);
+        let mut payload = Payload::new("test", 64);
         let mut message = [0; 64];
         payload.fill(&mut message, 7).unwrap();
         assert_eq!(payload.read(&message).unwrap(), 7);

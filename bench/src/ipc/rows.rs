@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The rows of the group `ipc`, with their goals and with who takes part.
+//! The rows of the group `ipc`, with their goals and participants.
 
 use super::case::{Case, Sides, Unit};
 use super::contest::Contestant;
@@ -24,7 +24,7 @@ pub(super) use sides;
 const SMALL: usize = 64;
 /// Bytes of a large one.
 const LARGE: usize = 1 << 20;
-/// Messages under way.
+/// Messages in flight.
 const WINDOW: u64 = 64;
 
 /// Rings and floors of which each end is woken.

@@ -4,8 +4,8 @@
 //!
 //! # Safety
 //!
-//! - The mapping is as long as the file, which is a memfd that nobody else has and that nobody
-//!   truncates: no access faults.
+//! - The mapping is as long as the file, a memfd that no other process has and that is never
+//!   truncated: no access faults.
 //! - Words are atomics, which any number may use. Bytes are handed out by functions whose callers
 //!   say whose turn it is.
 //! - A fresh memfd is zeros: every byte is initialised.
@@ -71,9 +71,12 @@ impl Shared {
     ///
     /// # Safety
     ///
-    /// Until the result is gone, nobody else, in either process, reads or writes these bytes.
+    /// While the result lives, no other code, in either process, reads or writes these bytes.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller says that nobody else has these bytes")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller guarantees exclusive access to these bytes"
+    )]
     pub(crate) unsafe fn bytes_mut(
         &self,
         offset: usize,
@@ -90,7 +93,7 @@ impl Shared {
     ///
     /// # Safety
     ///
-    /// Until the result is gone, nobody, in either process, writes these bytes.
+    /// While the result lives, no code, in either process, writes these bytes.
     #[inline]
     pub(crate) unsafe fn bytes(&self, offset: usize, length: usize) -> Result<&[u8], BenchError> {
         if !self.has(offset, length) {

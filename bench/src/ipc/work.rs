@@ -247,7 +247,7 @@ impl Other {
         Ok(())
     }
 
-    // The way itself orders the two: who has received sees what was stored before it was sent.
+    // The way itself orders the two: a receiver sees stores made before the send.
     fn arrived(&self) -> Result<(), BenchError> {
         let taken = now_ns().saturating_sub(self.times.word(LEFT)?.load(Relaxed));
         self.times.word(UNDER_WAY)?.fetch_add(taken, Relaxed);

@@ -24,19 +24,19 @@ use crate::report::{Group, Shape};
 use crate::versions::pinned;
 
 const NOTES: &str = "\
-One thread on one CPU, but for the full check on two. A *run*: each flow sends 64 to 95 bytes, which \
-come back, every byte is looked at where it arrives and where it comes back, and each run has a new \
-seed, which decides who goes next. *Becket*: memory adapters at both ends of two real sessions, with \
-the virtual network between them; *checked*: the trace of the run is examined by every rule that it \
-decides; memory, adapters and sessions begin anew in place, plans are made for each run. *Hashed*: the \
-trace as one number, besides. *All made anew*: adapters, sessions and memory of each run. *turmoil*: \
-two hosts, a TCP connection for each flow. *shuttle*: a thread for each flow and one that gives back, \
-channels between them, random scheduling. *proptest*: one loop over queues that a strategy cuts, no \
-scheduling of tasks; its seeds come one after another from one of its own. No peer has sessions, flow \
-control or rules: what they do besides moving bytes is what they are made for. *A check*: all that \
-`becket check local-adapter` does but the proof in a fresh process: each run twice and each of its \
-flows alone, mutants besides. *Made small*: a reset beside a half-closed flow, found among eight \
-flows.
+One thread on one CPU, two for the full check. A *run*: each flow sends 64 to 95 bytes, which \
+come back; every byte is checked where it arrives and where it comes back, and each run has a new \
+seed, which decides the scheduling. *Becket*: memory adapters at both ends of two real sessions, \
+with the virtual network between them; *checked*: the trace of the run is examined by every rule \
+that applies; memory, adapters and sessions are reset in place, plans are made for each run. \
+*Hashed*: the trace is also hashed. *All made anew*: adapters, sessions and memory are allocated \
+for each run. *turmoil*: two hosts, a TCP connection for each flow. *shuttle*: a thread for each \
+flow and an echo thread, channels between them, random scheduling. *proptest*: one loop over \
+queues that a strategy cuts, without scheduling of tasks; its seeds are consecutive. No peer has \
+sessions, flow control or rules; they have other features that this table does not use. *A \
+check*: everything that `becket check local-adapter` does except the proof in a fresh process: \
+each run twice and each of its flows alone, and mutants. *Made small*: shrinking a reset beside a \
+half-closed flow, found among eight flows.
 ";
 
 /// Measures the group `lab`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! proptest: a strategy says how the bytes of all flows are cut and who goes next; a loop carries
-//! them through queues, there and back.
+//! proptest: a strategy decides how the bytes of all flows are cut and which flow is next; a loop
+//! carries them through queues, there and back.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

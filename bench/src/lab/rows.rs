@@ -34,7 +34,7 @@ fn ours(kind: Kind, flows: u32) -> Side<'static> {
     timed(move |runs| all.run(runs))
 }
 
-/// A side that is told the first seed of its runs, which nobody had before.
+/// A side whose runs begin with an unused seed.
 fn peer(mut run: impl FnMut(u64, u64) -> Result<(), BenchError> + 'static) -> Side<'static> {
     let mut next = 1;
     timed(move |runs| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! shuttle: a thread for each flow and one that gives back, channels between them, and a random
-//! scheduler that decides who goes next at each of their steps.
+//! shuttle: a thread for each flow and an echo thread, channels between them, and a random
+//! scheduler that chooses the next thread at each step.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,11 +7,11 @@
 //!             └─ 0.2 s of CPU ───┴─ 0.2 s of CPU ───┴─ 0.2 s of CPU ───┴─ 0.2 s of CPU ──
 //! ```
 //!
-//! What a report costs is what the process does less in a turn with one than in the turn beside it:
-//! the CPU time of the report, and whatever comes of its locks and of what it drives out of the
-//! caches. Turns are measured in CPU time: who else uses the machine makes them longer, not other.
-//! They are a tenth of what two workers use in a second, so that the cost, which at one report a
-//! second drowns in what a machine does by itself, stands out ten times as high.
+//! The cost of a report is the loss of work in a turn with a report against the neighbouring turn
+//! without: the CPU time of the report, and the effects of its locks and of cache evictions. Turns
+//! are measured in CPU time, so other processes lengthen a turn without changing its work. A turn
+//! is a tenth of what two workers use in a second, so that the cost, which at one report per second
+//! would be lost in noise, is ten times as visible.
 
 mod load;
 
@@ -40,11 +40,12 @@ const PAIRS: usize = 2;
 
 const NOTES: &str = "\
 Milliseconds of CPU time for one report. A message of 8 bytes is sent by a coroutine and received \
-by another, through one of 10 000 bounded(16) channels that are all in use, on two workers. *All it \
-costs*: how much less was done in 0.2 s of CPU time with a report at its beginning than in the 0.2 s \
-beside it without. The goal is 1 % of what two workers use in a second, since `becket mon` asks for \
-a report a second. *A screen*: 20 channels, the busiest first; *lines*: 1024 channels, as of \
-`--headless`; both count 20 000 coroutines by their state, one by one, and are written as JSON.
+by another, through one of 10 000 bounded(16) channels that are all in use, on two workers. *All \
+it costs*: the loss of work in 0.2 s of CPU time with a report at its beginning, against the 0.2 \
+s before or after it without one. The goal is 1 % of what two workers use in a second, since \
+`becket mon` requests a report per second. *A screen*: 20 channels, the busiest first; *lines*: \
+1024 channels, as for `--headless`; both count 20 000 coroutines by their state, one by one, and \
+are written as JSON.
 ";
 
 /// Measures the group `monitor`.

@@ -51,8 +51,8 @@ fn descriptor() -> Side<'static> {
             let mut desc = desc.map_err(|error| failed(OURS, error))?;
             channel.try_send(&mut desc).map_err(|error| failed(OURS, error))?;
             let desc = channel.try_recv().map_err(|error| failed(OURS, error))?;
-            // SAFETY: the descriptor is the one that was sent: it names `memory`, which nobody
-            // writes meanwhile.
+            // SAFETY: the descriptor is the one that was sent: it names `memory`, which is not
+            // written meanwhile.
             let bytes = unsafe { std::slice::from_raw_parts(desc.addr, desc.len) };
             sum = sum.wrapping_add(read_ends(bytes).ok_or(BenchError::Worker)?);
         }

@@ -22,16 +22,16 @@ use crate::report::{Group, Shape};
 use crate::versions::pinned;
 
 const NOTES: &str = "\
-Nanoseconds for one, unless the row says otherwise. Floors are becket-chan's own channels of the \
-same kind with a message of the size that the row's goal names, or the same hand-off of a block of \
-64 B; *ahead by* leaves them out. *A descriptor through* a channel: 40 bytes that name 1 MiB, which \
-is not touched; the peers send 40 bytes. *Rendezvous*: one task polls a send and a receive. \
-*Handed off*: a block is lent by its pool, its first and last word are written, its descriptor is \
-sent and received, the block is claimed, the two words are read, and it goes back; the peers send a \
-`Vec` of 1 MiB that is allocated zeroed and freed each time. *4 to 4*: threads, wherever the kernel \
-puts them, through bounded(1024); what is counted are the bytes of the blocks that were received; \
-the peers send boxes of 4 KiB, allocated and freed each time. *By pointer*: as before, the ends of \
-a block are touched; *filled and read*: all of it.
+Nanoseconds for one operation, unless the row says otherwise. Floors are becket-chan's own \
+channels of the same kind with a message of the size that the row's goal names, or the same \
+hand-off of a block of 64 B; *ahead by* leaves them out. *A descriptor through* a channel: 40 \
+bytes that name 1 MiB, which is not touched; the peers send 40 bytes. *Rendezvous*: one task \
+polls a send and a receive. *Handed off*: a block is leased from its pool, its first and last \
+word are written, its descriptor is sent and received, the block is claimed, the two words are \
+read, and it is returned; the peers send a `Vec` of 1 MiB that is allocated zeroed and freed each \
+time. *4 to 4*: threads, placed by the kernel, through bounded(1024); the bytes of the received \
+blocks are counted; the peers send boxes of 4 KiB, allocated and freed each time. *By pointer*: \
+as before, only the ends of a block are touched; *filled and read*: all of it.
 ";
 
 /// Repetitions of a row, at most.

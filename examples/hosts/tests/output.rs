@@ -54,7 +54,7 @@ fn extensions() {
         format!(
             "ada asked for /invoices: Ok\n\
              the plugin saw: Hello from {language}: GET /invoices, 0 headers, 0 bytes\n\
-             somebody else: who are you?\n"
+             without a token: no valid token\n"
         )
     });
 }

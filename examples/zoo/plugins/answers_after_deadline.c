@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Defect: answers each call only when it is told that nobody waits any more.
+ * Defect: answers each call only when it is notified that the call has ended.
  * Host:   fails the call at its deadline; refuses and counts the answer.
  * Where:  inline and process.
  */

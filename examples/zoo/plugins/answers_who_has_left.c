@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Defect: answers after 50 ms, and at once when it is told that nobody waits
- *         any more.
+ * Defect: answers after 50 ms, and at once when it is notified that the call has
+ *         ended.
  * Host:   fails the call at its deadline; refuses and counts the answer.
  * Where:  inline and process.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Defect: takes a lease for each call and answers after the milliseconds in its
- *         payload (100); of a caller who left before that it keeps the lease, whether
- *         it was told or finds out when it answers.
+ *         payload (100); if the caller has left before that, it keeps the lease,
+ *         whether it was notified or notices when it answers.
  * Host:   grants leases_max of them, and then refuses: such a call is answered
  *         `refused`.
  * Where:  inline and process.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Defect: commits a token that was never given, one twice, and one for a sid that
- *         nobody waits for.
+ * Defect: commits a token that was never given, one twice, and one for a sid
+ *         without an open call.
  * Host:   answers Invalid to each; the answer is the first commit alone, `leased`.
  * Where:  inline and process.
  */

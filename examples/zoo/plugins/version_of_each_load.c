@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Defect: gives the time at which it was loaded as its version.
- * Host:   shows what it says; two loads of one file are told apart by nothing
- *         else.
+ * Host:   shows that version; nothing else distinguishes two loads of one file.
  * Where:  inline and process.
  */
 #define ZOO_VERSION version

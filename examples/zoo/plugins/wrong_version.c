@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Defect: abi_version is 7.
- * Host:   refuses the load, with the version found and the one wanted.
+ * Host:   refuses the load, with the version found and the version expected.
  * Where:  inline and process; it never loads.
  */
 #include "zoo.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! event-listener: wakes all who listen.
+//! event-listener: wakes all listeners.
 
 use std::sync::Arc;
 

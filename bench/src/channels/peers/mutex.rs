@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One slot behind a lock: what one writes who has no conflated channel.
+//! One slot behind a lock: the usual code in place of a conflated channel.
 
 use std::sync::Arc;
 

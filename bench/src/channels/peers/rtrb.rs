@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! rtrb: a ring for one sender and one receiver. It cannot wait, so that here both sides ask again
-//! and again; what it shows is the price of a ring without a way to sleep.
+//! rtrb: a ring for one sender and one receiver. It cannot wait, so both sides poll; it shows the
+//! cost of a ring that cannot sleep.
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 

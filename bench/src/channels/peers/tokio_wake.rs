@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! tokio's `Notify` and tokio-util's cancellation token: wake all who wait.
+//! tokio's `Notify` and tokio-util's cancellation token: wake all waiters.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Blocks of a pool that are handed over: the ring carries where a block lies in a region that the
-//! other process has mapped, read-only. Each side lends blocks of its own; the answer says that
-//! the last one is no longer read.
+//! Blocks of a pool that are handed over: the ring carries the position of a block in a region that
+//! the other process has mapped read-only. Each side lends its own blocks; an answer means that the
+//! previous block is no longer read.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -118,7 +118,7 @@ impl Way for End {
         {
             self.ring.endpoint.wait(None).map_err(failed)?;
         }
-        // Who answers no longer reads what it was lent.
+        // An answer means that its sender no longer reads the block that it was lent.
         self.lent = None;
         let [region_id, offset, length] = words;
         let length = usize::try_from(length).map_err(failed)?;

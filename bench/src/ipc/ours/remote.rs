@@ -221,7 +221,7 @@ impl Directory {
         let name =
             format!("becket_bench_{}_remote_{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let path = std::env::temp_dir().join(name);
-        // Made by who listens in it, so that it has the right mode.
+        // Made by the server that listens in it, so that it has the right mode.
         Ok(Self(path))
     }
 }

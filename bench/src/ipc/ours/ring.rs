@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The ring of becket-ipc's shared memory, without session and channels: a frame a message, taken
-//! many at once. Who waits looks for a while and then sleeps, as long and as deep as it has learnt
-//! from what came before.
+//! The ring of becket-ipc's shared memory, without session and channels: a frame per message, many
+//! taken at once. A waiter spins and then sleeps; both are adapted to the waits before.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;

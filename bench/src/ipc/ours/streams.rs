@@ -96,7 +96,7 @@ impl Way for End {
         self.aside.write_all(&number.to_le_bytes()).map_err(failed)
     }
 
-    /// Who pours does so until the number has come.
+    /// The side that fills the channels does so until the number arrives.
     fn take(&mut self) -> Result<u64, BenchError> {
         let mut number = [0; 8];
         if let Role::Pours { channels, .. } = &mut self.role {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! iceoryx2: publish and subscribe, without copies, one service for each direction. Who waits
-//! looks for a sample without end, or waits for an event that the publisher sends after each.
+//! iceoryx2: publish and subscribe, without copies, one service for each direction. A waiter polls
+//! for a sample, or waits for an event that the publisher sends after each sample.
 //!
 //! Its files have names that begin with this program's and the process's number, so that nothing
 //! else is touched when what is left of them is removed.

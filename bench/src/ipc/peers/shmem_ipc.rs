@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! shmem-ipc: a ring of bytes in shared memory for each direction. It has no messages: each is as
-//! long as the last one. Who waits sleeps on its eventfd, or looks at the ring without end; for
-//! those who do that, nobody writes to an eventfd.
+//! shmem-ipc: a ring of bytes in shared memory for each direction. It has no message boundaries:
+//! all messages have the same length. A waiter sleeps on its eventfd, or polls the ring; with
+//! polling the eventfd is not written.
 
 use std::fs::File;
 use std::hint::spin_loop;

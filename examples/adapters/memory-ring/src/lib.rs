@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A backend of `becket-zcopy` that lives outside the core: the template for one's own.
+//! A backend of `becket-zcopy` outside the core: a template.
 //!
-//! It moves descriptors through a ring in memory. A real adapter has a device, a bus or a network in
-//! the ring's place; everything around it stays: the credit window, the waits, what is answered when,
-//! the close.
+//! It moves descriptors through a ring in memory. A real adapter has a device, a bus or a network
+//! in place of the ring; everything around it stays the same: the credit window, the waits, the
+//! results, closing.
 //!
 //! | file | holds | to replace |
 //! |---|---|---|
-//! | `ring` | slots and credits, as a state machine without waiting | by what you drive |
-//! | `link` | waiting, closing, ownership | hardly anything |
+//! | `ring` | slots and credits, as a state machine without waiting | by your transport |
+//! | `link` | waiting, closing, ownership | hardly any of it |
 //!
 //! ```
 //! use becket_chan::Kind;
@@ -41,13 +41,13 @@ use self::link::RingLink;
 /// The name in the registry.
 pub const NAME: &str = "memory-ring";
 
-/// What `attach` is given.
+/// The options of `attach`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// The longest descriptor, in bytes. Longer ones are refused.
     pub bytes_max: usize,
-    /// Credits go back to the producers in batches of so many: one wake for all of them. At least 1;
-    /// at most the window.
+    /// Credits return to the producers in batches of this size, with one wake per batch. At least
+    /// 1; at most the window.
     pub grant: usize,
 }
 
@@ -61,7 +61,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct MemoryRing;
 
-/// Registers it. Again: the same number.
+/// Registers the backend. A second call returns the same id.
 ///
 /// # Errors
 ///

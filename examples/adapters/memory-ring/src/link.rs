@@ -4,13 +4,13 @@
 //! # Waiting
 //!
 //! Two events, channels of capacity 1: `writable` is set when a send can succeed, `readable` when a
-//! receive can. An operation tries; if that would block, it waits for its event, within its limits, and
-//! tries again. The channel parks tasks, threads and coroutines, and an operation that is dropped has
-//! received nothing.
+//! receive can. An operation tries; if that would block, it waits for its event, within its limits,
+//! and tries again. The channel parks tasks, threads and coroutines, and an operation that is
+//! dropped has received nothing.
 //!
-//! An event wakes one waiter, and two that are set together may merge into one: therefore **an operation
-//! that succeeds, and sees that another one could, sets the event again**. A waiter that was woken and
-//! finds nothing, because another operation was faster, waits again.
+//! An event wakes one waiter, and two that are set together may merge into one: therefore **an
+//! operation that succeeds, and sees that another one could, sets the event again**. A waiter that
+//! was woken and finds nothing, because another operation was faster, waits again.
 //!
 //! # Ownership
 //!
@@ -41,7 +41,7 @@ impl RingLink {
         Self { carrier, ring, writable: Event::new(), readable: Event::new(), bytes_max }
     }
 
-    /// Wakes the next operation that can succeed now.
+    /// Wakes the next operation that can succeed.
     fn notify(&self, left: Left) {
         if left.room {
             self.writable.set();
@@ -66,7 +66,7 @@ impl Link for RingLink {
                 Ok(())
             }
             Err((refused, flight)) => {
-                // Not sent: the producer's again, with whatever share it carries.
+                // Not sent: it belongs to the producer again, with the reference that it carries.
                 let _theirs = flight.land();
                 Err(refused.into())
             }
@@ -80,7 +80,7 @@ impl Link for RingLink {
     }
 
     fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()> {
-        // The time counts from here, however often it waits.
+        // The timeout starts here, once for all waits.
         let limits = limits.from_now();
         Box::pin(async move {
             loop {
@@ -109,7 +109,8 @@ impl Link for RingLink {
     }
 
     fn close(&self) {
-        // First the ring, then the events: a waiter that is woken by the end tries once more, and sees it.
+        // First the ring, then the events: a waiter that is woken by the close tries again, and
+        // sees the closed ring.
         self.ring.lock().close();
         self.writable.close();
         self.readable.close();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Slots and credits: what the adapter drives, as a state machine without waiting.
+//! Slots and credits: the transport of the adapter, as a state machine without waiting.
 //!
 //! ```text
 //!              ┌────────────── window ──────────────┐
@@ -37,12 +37,12 @@ pub(crate) enum Refused {
     Closed,
 }
 
-/// What came of a push or a pop, for waking others.
+/// The state after a push or a pop, for waking other operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// Somebody may push.
+    /// A push can succeed.
     pub(crate) room: bool,
-    /// Somebody may pop.
+    /// A pop can succeed.
     pub(crate) filled: bool,
 }
 
@@ -58,7 +58,7 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Fills a slot, for a credit. Refused, the value is the caller's.
+    /// Fills a slot and takes a credit. If it is refused, the value is returned.
     pub(crate) fn push(&mut self, value: T) -> Result<Left, (Refused, T)> {
         if self.closed {
             return Err((Refused::Closed, value));
@@ -71,7 +71,7 @@ impl<T> Ring<T> {
         Ok(self.left())
     }
 
-    /// Empties the oldest slot. Its credit goes back with others.
+    /// Empties the oldest slot. Its credit is returned with a batch.
     pub(crate) fn pop(&mut self) -> Result<(T, Left), Refused> {
         let refused = if self.closed { Refused::Closed } else { Refused::WouldBlock };
         let value = self.slots.pop_front().ok_or(refused)?;
@@ -82,7 +82,7 @@ impl<T> Ring<T> {
         Ok((value, self.left()))
     }
 
-    /// Nothing is pushed any more; what is there is popped.
+    /// Closes the ring: pushes fail, and the remaining values can be popped.
     pub(crate) fn close(&mut self) {
         self.closed = true;
     }

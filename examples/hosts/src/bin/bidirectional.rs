@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A conversation with a plugin: this side sends while it reads, then closes its half.
+//! A bidirectional stream with a plugin: this side sends while it reads, then closes its sending
+//! half.
 #![forbid(unsafe_code)]
 
 use std::error::Error;

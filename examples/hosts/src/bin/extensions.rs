@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Values that travel with a request inside the host and never reach the plugin.
 //!
-//! Each stage of a host leaves what it found out for the stages behind it, by type: the principal,
-//! when the request came. The plugin sees method, path, query, headers and body, and nothing else.
+//! Each stage of a host stores its results for later stages, by type: the principal, the time of
+//! the request. The plugin receives only method, path, query, headers and body.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -18,17 +18,17 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: stages
-/// The principal, as the first stage found out.
+/// The principal, set by the first stage.
 #[derive(Debug, Clone)]
 struct Principal(&'static str);
 
-/// First stage: turns the secret in a header into a name, and takes the header away.
+/// First stage: turns the secret in a header into a name, and removes the header.
 fn authenticate(mut request: Request) -> Result<Request, &'static str> {
     let token = request.headers.iter().position(|(name, _)| name == "authorization");
     let token = token.map(|at| request.headers.remove(at).1);
     let principal = match token.as_deref() {
         Some("Bearer ada's token") => Principal("ada"),
-        _ => return Err("who are you?"),
+        _ => return Err("no valid token"),
     };
     request.extensions.insert(principal);
     Ok(request)
@@ -36,9 +36,9 @@ fn authenticate(mut request: Request) -> Result<Request, &'static str> {
 
 /// Last stage: calls the plugin, and prints the principal with the answer.
 async fn audited(plugin: &Plugin, request: &Request) -> Result<Response, Box<dyn Error>> {
-    let who = request.extensions.get::<Principal>().map_or("nobody", |principal| principal.0);
+    let principal = request.extensions.get::<Principal>().map_or("anonymous", |found| found.0);
     let answer = plugin.call("unary", request).await?;
-    println!("{who} asked for {}: {}", request.path, answer.status);
+    println!("{principal} asked for {}: {}", request.path, answer.status);
     Ok(answer)
 }
 // ANCHOR_END: stages
@@ -52,7 +52,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let answer = audited(&sample, &authenticate(known)?).await?;
     println!("the plugin saw: {}", String::from_utf8_lossy(&answer.body));
     if let Err(refusal) = authenticate(request) {
-        println!("somebody else: {refusal}");
+        println!("without a token: {refusal}");
     }
 
     host.shutdown(Duration::from_secs(5)).await;

@@ -115,8 +115,8 @@ impl Sample {
         Ok(())
     }
 
-    /// It waits for the next message, and for room where the caller reads slowly. An error, when the
-    /// caller has gone, ends it.
+    /// Waits for the next message, and for room while the caller reads slowly. An error, when the
+    /// caller has left, ends it.
     fn chat(&self, _: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
         dialogue.send(b"welcome")?;
         let mut messages = 0;
@@ -194,7 +194,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The time in which `slow` waits. Dropped before it is over, it was cancelled.
+/// The wait of `slow`. A drop before its end means that the call was cancelled.
 struct Nap {
     sleep: Sleep,
     over: bool,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Too much of something that is allowed.
+//! Too many allowed requests.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write as _};
@@ -12,7 +12,8 @@ const FRAMES: u64 = 50_000;
 /// Writes in a row without room: the server does not read on.
 const REFUSED_MAX: u32 = 10_000;
 
-/// Says frames without reading, until it is put out, the server reads no more, or all were said.
+/// Sends frames without reading, until the server closes the connection or reads no more, or all
+/// were sent.
 fn flood(hand: &mut Hand, frame: impl Fn(u64) -> Vec<u8>) {
     if hand.0.set_nonblocking(true).is_err() {
         return;

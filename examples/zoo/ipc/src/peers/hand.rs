@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A connection by hand: every byte is laid down here, nothing is the library's.
+//! A connection without the library: every byte is written here.
 
 use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -29,14 +29,15 @@ pub(super) const RETURN: u8 = 39;
 pub(super) const SEND: u16 = 1;
 pub(super) const RECEIVE: u16 = 2;
 
-/// A channel with room for 8, and one with elements that nobody takes.
+/// A channel with room for 8, and one with elements that are not received.
 pub(super) const JOBS: &[u8] = b"jobs";
 pub(super) const STOCK: &[u8] = b"stock";
 
 /// The first stream that a client opens.
 pub(super) const FIRST: u32 = 1 << 17;
 
-/// Who keeps the rules is let in: an attack that does not come to its defect is none.
+/// A peer that keeps the rules must be admitted: an attack that does not reach its defect tests
+/// nothing.
 const LET_IN: &str = "it is let in";
 
 /// A frame's head.
@@ -86,7 +87,7 @@ pub(super) fn greeting(major: u32, caps: u32) -> Vec<u8> {
     old_frame(1, payload.len() as u32, &payload)
 }
 
-/// A frame of protocol 1.0 that says to have so many bytes.
+/// A frame of protocol 1.0 with this announced length.
 pub(super) fn old_frame(command: u16, length: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = command.to_be_bytes().to_vec();
     bytes.extend([0, 0]);
@@ -95,7 +96,7 @@ pub(super) fn old_frame(command: u16, length: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A hello's body: every limit as large as it can be said.
+/// A hello's body: every limit has its largest value.
 pub(super) fn attributes() -> Vec<u8> {
     let mut body = Vec::new();
     for (kind, length, value) in [
@@ -117,7 +118,7 @@ pub(super) fn attributes() -> Vec<u8> {
 pub(super) struct Hand(pub(super) UnixStream);
 
 impl Hand {
-    /// Connects to where a server listens for bytes: at the path, or beside it.
+    /// Connects to the stream socket of a server: at the path, or beside it.
     pub(super) fn connect(path: &Path) -> Self {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".stream");
@@ -126,14 +127,14 @@ impl Hand {
         loop {
             match UnixStream::connect(path) {
                 Ok(socket) => return Self(socket),
-                // Its line is full: it will be shorter.
+                // The server's backlog is full: try again.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
                 Err(error) => panic!("{}: {error}", path.display()),
             }
         }
     }
 
-    /// Both have greeted each other.
+    /// After the handshake.
     pub(super) fn greeted(path: &Path, caps: u32) -> Self {
         let mut hand = Self::connect(path);
         hand.say(&greeting(2, caps));
@@ -169,7 +170,7 @@ impl Hand {
         hand
     }
 
-    /// False: it has been put out.
+    /// Sends bytes. `false` if the server has closed the connection.
     pub(super) fn say(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
     }
@@ -178,7 +179,7 @@ impl Hand {
         self.0.read_exact(bytes).ok()
     }
 
-    /// The next frame. `None`: it has been put out.
+    /// The next frame; `None` if the server has closed the connection.
     pub(super) fn frame(&mut self) -> Option<(Head, Vec<u8>)> {
         let mut bytes = [0; 24];
         self.hear(&mut bytes)?;
@@ -199,7 +200,7 @@ impl Hand {
         Some((head, body))
     }
 
-    /// Hears until a frame of this kind.
+    /// Receives frames until one of this kind.
     pub(super) fn until(&mut self, kind: u8) -> Option<Head> {
         loop {
             let (head, _) = self.frame()?;
@@ -209,12 +210,12 @@ impl Hand {
         }
     }
 
-    /// Whether the server answers a ping: it bears this peer.
+    /// Whether the server answers a ping: it tolerates this peer.
     pub(super) fn is_borne(&mut self) -> bool {
         self.say(&Head { sequence: 77, ..Head::of(PING) }.bytes()) && self.until(PONG).is_some()
     }
 
-    /// Waits until it is put out.
+    /// Waits until the server closes the connection.
     pub(super) fn until_put_out(&mut self) {
         let mut bytes = [0; 4096];
         while self.0.read(&mut bytes).is_ok_and(|bytes| bytes > 0) {}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Peers that break the rules, one defect each. An attack ends when the server has put it out, or,
-//! of a defect that a server may bear, when that has answered; a server that does neither is waited
-//! for.
+//! Peers that break the rules, one defect each. An attack ends when the server has closed the
+//! connection, or, for a defect that a server may tolerate, when it has answered; otherwise the
+//! attack waits.
 //!
 //! | module | defects |
 //! |---|---|

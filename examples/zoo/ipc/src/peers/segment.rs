@@ -23,7 +23,7 @@ pub(super) const RING: u64 = 1024;
 const SLOT: u64 = 128;
 const SLOTS: u64 = 8;
 
-/// What it should say of itself.
+/// The fields of a valid header.
 pub(super) const HEADER: [u64; 5] =
     [u64::from_le_bytes(*b"becketsr"), 1 | SLOTS << 32, 1, PAGE, 256 | 2 << 32];
 
@@ -90,7 +90,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length; nobody has a reference to it any more.
+        // SAFETY: mapped by `new` with this length; no reference to it is left.
         let _gone = unsafe { munmap(self.memory.as_ptr(), PAGE as usize) };
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn returns_twice(path: &Path) {
 pub(super) fn stale_stream(path: &Path) {
     let mut hand = Hand::in_session(path);
     for stream in [FIRST, FIRST | 2, 1, u32::MAX, 0] {
-        if !hand.say(&element(stream, 1).with(b"nobody's")) {
+        if !hand.say(&element(stream, 1).with(b"not sent")) {
             break;
         }
     }
