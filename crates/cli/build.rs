@@ -17,7 +17,7 @@ const FOLDERS: [&str; 7] = [
     "sdk/zig",
 ];
 
-/// What a build leaves behind in them, and what a plugin does not need.
+/// Files in them that a build leaves behind, or that a plugin does not need.
 const LEFT_OUT: [&str; 8] =
     ["target", "build", "zig-out", ".zig-cache", "zig-cache", "tests", "benches", "examples"];
 
@@ -59,7 +59,7 @@ fn add_folder(root: &Path, folder: &Path, table: &mut String) -> io::Result<()> 
     Ok(())
 }
 
-/// True for what an SDK is built and tested with here.
+/// True for files that only build or test the SDK in this repository.
 fn is_own_business(name: &str) -> bool {
     ["Makefile", "build.zig", ".gitignore"].contains(&name)
         || ["_test.go", "_test.zig", ".so", ".o"].iter().any(|end| name.ends_with(end))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The command line: the commands and the options that every one takes.
+//! The command line: the commands, and the options of every command.
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
@@ -32,14 +32,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Print JSON on stdout, and a failure as one JSON object on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// What to log: a level (error, warn, info, debug, trace) or targets such as
@@ -51,7 +51,8 @@ pub(crate) struct Global {
     pub(crate) log_json: bool,
 }
 
-/// The commands. One that is left out of a build has its place still, and says how to get it.
+/// The commands. A command that is left out of a build is still listed, and fails with the way to
+/// get it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Args),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The files of the repository that this binary carries: templates, headers, SDKs.
+//! The files of the repository that this binary contains: templates, headers, SDKs.
 
 /// Path in the repository, content.
 pub(crate) type File = (&'static str, &'static [u8]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The exit codes, in one table: what a script may conclude.
+//! The exit codes, in one table.
 
 #[cfg(feature = "lab")]
 mod lab;
@@ -12,7 +12,7 @@ use becket_lab::rules::Exit as LabExit;
 #[cfg(feature = "lab")]
 pub(crate) use self::lab::{LAB, table as lab_table};
 
-/// What the process ends with.
+/// The exit of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
@@ -33,7 +33,7 @@ pub(crate) enum Exit {
     Check,
     /// Ctrl-C, or a second signal.
     Interrupted,
-    /// What `check` and `lab` say by a table of their own.
+    /// An exit of `check` and `lab`, which have their own table.
     #[cfg(feature = "lab")]
     Lab(LabExit),
 }

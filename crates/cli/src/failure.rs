@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A failure as a person reads it: what failed with which value, why, and what to try.
+//! A failure as a message for people: what failed with which value, why, and what to try.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::exit::Exit;
 
-/// What a command failed with. The exit code is what a script concludes, the rest is for people.
+/// The failure of a command. The exit code is for scripts, the rest for people.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failure {
     error: Cow<'static, str>,
@@ -53,19 +53,19 @@ impl Failure {
             .cause(error.to_string())
     }
 
-    /// One that another process of this command has told as JSON.
+    /// A failure that a child of this command has reported as JSON.
     pub(crate) fn of_json(said: &Value) -> Option<Self> {
         let text = |key| said.get(key).and_then(Value::as_str).map(str::to_owned);
         let exit = Exit::of_word(said.get("kind")?.as_str()?)?;
         Some(Self::from_parts(exit, text("error")?, text("cause"), text("hint")))
     }
 
-    /// What clap says about the arguments, in this project's three lines.
+    /// An error of clap about the arguments, in this project's three lines.
     pub(crate) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         let first = text.split("\n\n").next().unwrap_or_default();
         let first = one_line(first.strip_prefix("error: ").unwrap_or(first));
-        // A value's own parser says why after the last colon behind the argument's name.
+        // The error of a value's own parser follows the last colon after the argument's name.
         let failure = match (error.kind(), first.split_once("': ")) {
             (ErrorKind::ValueValidation, Some((what, why))) => {
                 Self::new(Exit::Usage, format!("{what}'")).cause(why.to_owned())
@@ -102,7 +102,7 @@ impl Failure {
         self.hint.as_deref()
     }
 
-    /// True if there is nobody left to tell: the reader of stdout closed it.
+    /// True if the failure is not printed: the reader of stdout has closed it.
     pub(crate) fn is_silent(&self) -> bool {
         self.exit == Exit::Ok
     }
@@ -203,7 +203,7 @@ impl From<SendError> for Failure {
     }
 }
 
-/// The entry that was meant, if the plugin has one with a similar name.
+/// The entry with the most similar name, if the plugin has a similar one.
 fn nearest_entry(error: &CallError) -> Option<String> {
     let CallError::UnknownEntry(unknown) = error else { return None };
     let entry = unknown.entry.as_str();

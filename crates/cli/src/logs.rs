@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Logs, on stderr, so that stdout is data alone.
 //!
-//! As text, a record is one line whatever its fields hold: what would end the line or drive the
-//! terminal is escaped, also where a library's error text or a path brought it in. As JSON, the
-//! encoding does that.
+//! As text, a record is one line whatever its fields hold: line breaks and terminal control
+//! characters are escaped, also in error texts of libraries and in paths. As JSON, the encoding
+//! does that.
 
 use std::fmt::Debug;
 use std::io::IsTerminal;
@@ -18,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Command, Global};
 
-/// Starts logging: `--log-level`, else `RUST_LOG`, else what suits the command.
+/// Starts logging with `--log-level`, else `RUST_LOG`, else the default level of the command.
 pub(crate) fn start(global: &Global, command: &Command) {
     let default = match command {
         _ if global.quiet => "error",
@@ -28,7 +28,7 @@ pub(crate) fn start(global: &Global, command: &Command) {
     let asked = global.log_level.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = EnvFilter::new(asked.as_deref().unwrap_or(default));
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber cannot be there: this runs once, first thing in `main`.
+    // There is no other subscriber: this runs once, at the start of `main`.
     let _ = if global.log_json {
         builder.json().finish().try_init()
     } else {

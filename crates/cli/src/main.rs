@@ -2,15 +2,14 @@
 //! The command `becket`: serves plugins over HTTP, and inspects, calls, measures, checks and starts
 //! them.
 //!
-//! Each command is one file under `commands/`. A command returns what the process ends with, an
-//! [`exit::Exit`], or a [`failure::Failure`]; `main` alone prints failures and makes exit codes.
+//! Each command is one file under `commands/`. A command returns the exit of the process, an
+//! [`exit::Exit`], or a [`failure::Failure`]; only `main` prints failures and makes exit codes.
 //!
 //! # Invariants
 //!
 //! 1. Data goes to stdout; logs, progress and failures go to stderr.
-//! 2. With `--json`, stdout carries JSON alone and a failure is one JSON object on stderr.
-//! 3. Nothing here knows how a plugin is called or a request routed: that is the host's and the
-//!    gateway's.
+//! 2. With `--json`, stdout carries only JSON, and a failure is one JSON object on stderr.
+//! 3. Calling plugins and routing requests is left to the host and the gateway.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -44,11 +43,12 @@ fn main() -> ExitCode {
             (ui, outcome)
         }
         Err(error) if shows_text(error.kind()) => {
-            // Help, version: clap writes them where they belong; a reader who left is no failure.
+            // Help, version: clap writes them to the right stream; a closed reader is not a
+            // failure.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
-        // The arguments could not be read, so whether JSON was asked for is looked up by hand.
+        // The arguments could not be parsed, so `--json` is searched for directly.
         Err(error) => {
             (Ui::plain(args.iter().any(|arg| arg == "--json")), Err(Failure::usage(&error)))
         }
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// True for what clap calls an error but is a page of text: help, asked for or not, and version.
+/// True for errors of clap that are pages of text: help, requested or not, and version.
 fn shows_text(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `docs/src/cli.md`, made of what the command says about itself. The test fails when the two have
-//! parted; `SNAPSHOTS=overwrite cargo test -p becket` writes the page anew.
+//! `docs/src/cli.md`, generated from the help of the command. The test fails when the two differ;
+//! `SNAPSHOTS=overwrite cargo test -p becket` updates the page.
 
 use clap::{Command, CommandFactory};
 
@@ -15,10 +15,10 @@ Data goes to stdout, everything else to stderr: logs, progress, failures. Colour
 alone, and not with `NO_COLOR`. With `--json`, stdout carries JSON: one object, or one a line for
 streams; a failure is one JSON object on stderr, with `error`, `cause`, `hint`, `kind` and `exit_code`.
 
-A failure is told in up to three lines: `error:` what failed with which value, `cause:` why, `hint:`
-what to try.
+A failure has up to three lines: `error:` what failed with which value, `cause:` why, `hint:` what to
+try.
 
-Every command takes the global options that stand under `becket`.
+Every command takes the global options listed under `becket`.
 ";
 
 const ENVIRONMENT: &str = "\
@@ -26,7 +26,7 @@ const ENVIRONMENT: &str = "\
 
 | variable | what it does |
 |---|---|
-| `RUST_LOG` | what to log, where `--log-level` does not say: a level, or targets such as `warn,becket::call=debug` |
+| `RUST_LOG` | what to log, without `--log-level`: a level, or targets such as `warn,becket::call=debug` |
 | `NO_COLOR` | set to anything but nothing: no colours |
 | `TERM=dumb` | no colours |
 
@@ -52,8 +52,8 @@ fn render() -> String {
     page
 }
 
-/// A command's help, then that of the commands in it. What the page says once elsewhere is left
-/// out: the exit codes, and the global options but at the root.
+/// Adds a command's help, then that of its subcommands, without the parts that the page has only
+/// once: the exit codes, and the global options except at the root.
 fn add(command: &Command, page: &mut String) {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let end = if name == "becket" { "Exit codes:" } else { "Global options:" };

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the book's pages show of the command is what it prints. `TRYCMD=overwrite` writes them anew.
+//! Commands in the book's pages print the shown output. `TRYCMD=overwrite` updates the pages.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
 use std::{env, fs};
 
-/// Pages whose blocks `console` are run, each in a folder of its own.
+/// Pages whose `console` blocks are run, each page in its own folder.
 const PAGES: [&str; 1] = ["failure.md"];
 
 #[test]
 fn pages_show_what_is_printed() {
     let book = Path::new("../../docs/src/lab");
-    // As for a reader, who has the command on the path: then it is called by its name.
+    // A reader has the command on the path: it then refers to itself by its name.
     let programs = Path::new(env!("CARGO_BIN_EXE_becket")).parent().unwrap().to_str().unwrap();
     for page in PAGES {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book").join(page);
-        // What an earlier run left there, if there was one.
+        // The folder of an earlier run, if there was one.
         let _absent = fs::remove_dir_all(&folder);
         let copy = folder.join(page);
-        // What is run for a page is run in the folder beside it that has this name.
+        // trycmd runs the commands of a page in the folder with this name beside it.
         fs::create_dir_all(copy.with_extension("in")).unwrap();
         fs::copy(book.join(page), &copy).unwrap();
         trycmd::TestCases::new().env("PATH", programs).case(&copy).run();
@@ -29,7 +29,7 @@ fn pages_show_what_is_printed() {
     }
 }
 
-/// The targets that *When something does not work* names are those that the code logs under.
+/// The log targets in *When something does not work* are those of the code.
 #[test]
 fn the_page_names_the_log_targets_that_there_are() {
     let page = fs::read_to_string("../../docs/src/using/debugging.md").unwrap();

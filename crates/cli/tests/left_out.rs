@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A build without some commands: each of them fails with the feature that it needs and the way to get
-//! it, and never as a mistake of the person who typed it. In a build that has them all there is
-//! nothing to test: `cargo test -p becket --no-default-features --test left_out`.
+//! A build without some commands: each of them fails with the feature that it needs and the way to
+//! get it, and never as a mistake of the user. In a build that has them all there is nothing to
+//! test: `cargo test -p becket --no-default-features --test left_out`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

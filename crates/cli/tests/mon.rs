@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket mon` from the outside: its lines, its failures, its end.
+//! `becket mon` as a process: its lines, its failures, its end.
 
 #![allow(
     clippy::expect_used,
@@ -63,8 +63,8 @@ impl Session {
         Self { child, master: File::from(master), before, screen: Vec::new() }
     }
 
-    /// Waits until this has been written to the terminal since the last such wait. One word: what
-    /// stood there before is not written again.
+    /// Waits until this word has been written to the terminal since the last such wait. One word
+    /// only: unchanged parts of the screen are not written again.
     fn shows(&mut self, text: &str) {
         loop {
             let shown = String::from_utf8_lossy(&self.screen);
@@ -75,7 +75,7 @@ impl Session {
             let mut more = [0; 4096];
             let read = match self.master.read(&mut more) {
                 Ok(read) => read,
-                // Nobody has the other end any more.
+                // The other end is closed.
                 Err(error) => panic!("{text:?} never came ({error}), but {shown}"),
             };
             self.screen.extend_from_slice(&more[..read]);
@@ -131,7 +131,7 @@ fn a_load_ends_by_itself_and_its_counts_are_exact() {
     );
     assert_eq!((&last["len"], &last["closed"]), (&0.into(), &true.into()));
     assert!(lines.iter().all(|line| line["schema"] == 1));
-    // What took less than an interval can carry has no rate, and what took longer has one.
+    // There is a rate only over an interval that is long enough.
     let long = bench["elapsed_ms"].as_f64().unwrap() >= 100.0;
     assert_eq!(bench["pps_average"].is_number(), long, "{bench}");
 }
@@ -228,7 +228,7 @@ impl Serving {
         }
         let mut child = process.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
-        // It listens before it says so.
+        // It listens before it prints its first line.
         out.next().unwrap().unwrap();
         Self { child, socket, _directory: directory }
     }
@@ -240,7 +240,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // It has ended already: then there is nothing to kill.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -300,7 +300,7 @@ fn who_is_connected_is_shown() {
         total(line, "frames_out_total") > total(&waits, "frames_out_total")
             && total(line, "bytes_out_total") >= total(&waits, "bytes_out_total") + 11
     });
-    // Its own connection: each question is a frame.
+    // Its own connection: each query is a frame.
     session(mon.id(), &|line| total(line, "frames_in_total") >= 3);
     for mut child in [mon, recv] {
         child.kill().unwrap();
@@ -385,7 +385,7 @@ fn keys_work_on_a_terminal_and_it_is_given_back() {
     let mut session = Session::start(&["--bench", "-c", "8"]);
     session.shows("\u{1b}[?1049h");
     session.shows("bench-0");
-    // Ctrl-L has all of it written again.
+    // Ctrl-L redraws the whole screen.
     session.types("\r\u{c}");
     session.shows("conflated)");
     session.types("h\u{c}");
@@ -425,7 +425,7 @@ fn the_sum_of_a_load_is_told_after_the_screen() {
 #[test]
 fn another_size_is_drawn_at_once() {
     let mut session = Session::start(&["--bench", "-c", "8", "--interval", "1h"]);
-    // Once keys are heard, so are sizes.
+    // When keys are read, sizes are too.
     session.types("h");
     session.shows("(Ctrl-C");
     session.types("x\u{c}");
@@ -500,13 +500,13 @@ Arguments:
 Options:
       --socket <PATH>    Watch the process that serves this socket [default: that of `becket ipc
                          serve`]
-      --bench            Watch a load in this process, and say at its end what it came to
+      --bench            Watch a load in this process, and print its result at the end
       --replay <FILE>    Show a recording
       --record <FILE>    Write every report to a file, for --replay
       --headless         Write lines of JSON instead of drawing; so does --json
-      --interval <TIME>  How often to look, such as 1s or 250ms; at least 100ms [default: 1s]
-      --duration <TIME>  End after so long, such as 30s or 2m
-      --filter <TEXT>    Of --headless: only what has this in its name
+      --interval <TIME>  The interval of reports, such as 1s or 250ms; at least 100ms [default: 1s]
+      --duration <TIME>  End after this time, such as 30s or 2m
+      --filter <TEXT>    With --headless: only rows whose names contain this
       --no-color         No colours; so does NO_COLOR
       --ascii            ASCII characters only
   -h, --help             Print help (see more with '--help')
@@ -514,15 +514,15 @@ Options:
 Load of --bench:
   -P, --producers <N>  Producers for each channel [default: 2]
   -C, --consumers <N>  Consumers for each channel [default: 2]
-  -N, --messages <N>   Messages of each producer; without it, until it is ended
-  -c, --capacity <N>   Messages that a channel holds; 0 hands each one over [default: 16384]
+  -N, --messages <N>   Messages of each producer; without it, the load runs until it is ended
+  -c, --capacity <N>   Messages that a channel holds; 0 is a rendezvous channel [default: 16384]
   -k, --size <BYTES>   Bytes of a message [default: 1500]
       --channels <N>   Channels [default: 1]
       --workers <N>    Threads that run the coroutines [default: one a CPU]
 
 Global options:
       --json                Print JSON on stdout, and a failure as one JSON object on stderr
-  -q, --quiet               Say nothing on stderr but errors
+  -q, --quiet               Print only errors on stderr
       --log-level <FILTER>  What to log: a level (error, warn, info, debug, trace) or targets such
                             as `warn,becket::call=debug` [default: RUST_LOG, else info for `serve`
                             and warn for the rest]

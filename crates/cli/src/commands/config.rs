@@ -17,7 +17,7 @@ use crate::ui::{GOOD, Ui, paint, text};
 pub(crate) enum Command {
     /// Check a configuration file
     ///
-    /// Says what is wrong with it in which line. Plugins are not loaded.
+    /// Prints each error with its line. Plugins are not loaded.
     Check {
         /// The file
         #[arg(default_value = "becket.toml")]

@@ -2,15 +2,15 @@
 //! The commands that this build does not have: each keeps its name, takes any arguments, and fails
 //! with the feature that it needs and the way to get it.
 //!
-//! `becket` without default features serves, inspects, calls, checks and starts plugins. That is what
-//! `cargo xtask run` builds, because it takes a third of the time.
+//! `becket` without default features serves, inspects, calls, checks and starts plugins. That is
+//! what `cargo xtask run` builds, because it takes a third of the time.
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 use crate::ui::text::shell_word;
 
-/// What the command would have been given.
+/// The arguments that the command would have had.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[arg(hide = true, allow_hyphen_values = true)]
@@ -18,8 +18,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Fails as `becket NAME` with these arguments, which needs `feature`. Options that every command
-    /// takes are among them, if they stand behind the name.
+    /// Fails as `becket NAME` with these arguments, which needs `feature`. The arguments include
+    /// global options that follow the name.
     pub(crate) fn refuse(&self, name: &str, feature: &str) -> Result<Exit, Failure> {
         let failure = self.failure(name, feature);
         if self.arguments.iter().any(|argument| argument == "--json") {
@@ -39,7 +39,7 @@ impl Args {
     }
 }
 
-/// `becket NAME` is not there; `command` is the whole of what was asked for.
+/// The failure of `becket NAME`, which is not in this build; `command` has its arguments too.
 pub(crate) fn failure(name: &str, command: &str, feature: &str) -> Failure {
     Failure::new(Exit::Usage, format!("`becket {name}` is not in this build"))
         .cause(format!(
@@ -69,7 +69,8 @@ mod tests {
         Lab(Args),
     }
 
-    /// Whatever follows the name, the answer is how to get the command, never a usage error.
+    /// Whatever arguments follow the name, the failure says how to get the command and is never a
+    /// usage error.
     #[test]
     fn a_command_that_is_left_out_takes_any_arguments_and_says_how_to_get_it() {
         let asked: [&[&str]; 5] = [

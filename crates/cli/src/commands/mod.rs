@@ -14,15 +14,15 @@
 //! | [`completions`] | a shell's completions |
 //! | [`man`] | the manual page |
 //! | `left_out` | the commands that this build does not have |
-//! | `apart` | the process in which a plugin is checked |
-//! | `pick` | a name on the command line, as one of those that are known |
+//! | `child_process` | the process in which a plugin is checked |
+//! | `pick` | a name on the command line, as one of the known names |
 //! | `runtime` | the async runtime that the commands run on |
 //! | `stdin` | lines of stdin as messages |
-//! | `supervised` | a command that calls plugins, in a process that somebody waits for |
+//! | `supervised` | a command that calls plugins, in a supervised child process |
 
-mod apart;
 #[cfg(feature = "lab")]
 pub(crate) mod check;
+mod child_process;
 pub(crate) mod completions;
 pub(crate) mod config;
 #[cfg(feature = "ipc")]
@@ -78,7 +78,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
     }
 }
 
-/// What to type to run this command again: `becket` if a shell finds this very binary under that
+/// The command to type to run this program again: `becket` if the shell finds this binary by that
 /// name, else its path.
 pub(crate) fn program() -> String {
     let Ok(this) = env::current_exe().and_then(|path| path.canonicalize()) else {

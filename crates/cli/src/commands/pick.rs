@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A name on the command line, as one of those that are known.
+//! A name on the command line, as one of the known names.
 
 use becket_host::Plugin;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Names that stand in a failure; of more, the nearest alone.
+/// Names listed in a failure; of more names only the nearest is given.
 const SHOWN_MAX: usize = 24;
 
-/// The one of `all` that is called `asked`, whatever the case of its letters.
+/// The element of `all` with the name `asked`, ignoring case.
 pub(in crate::commands) fn one<T>(
     what: &str,
     asked: &str,
@@ -23,7 +23,7 @@ pub(in crate::commands) fn one<T>(
         }
         names.push(name(&it).to_owned());
     }
-    // The code of wrong arguments is one, for the lab too.
+    // Wrong arguments have the same exit code everywhere, also in the lab.
     let mut failure = Failure::new(Exit::Usage, format!("there is no {what} `{asked}`"));
     if names.is_empty() {
         failure = failure.cause("none is known");
@@ -36,7 +36,7 @@ pub(in crate::commands) fn one<T>(
     })
 }
 
-/// The name that was meant, if one is similar.
+/// The most similar name, if one is similar enough.
 pub(in crate::commands) fn nearest<'a>(
     name: &str,
     names: impl IntoIterator<Item = &'a str>,

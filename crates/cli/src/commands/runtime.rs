@@ -10,13 +10,13 @@ use tokio::runtime::{Builder, Runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Runs `work` on a runtime of one thread, for the commands that do one thing.
+/// Runs `work` on a runtime with one thread, for commands without concurrency.
 pub(super) fn run_one<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     run_on(Builder::new_current_thread().enable_all().build(), work)
 }
 
-/// Runs `work` on a runtime with a thread a core and one more, for the server: the host keeps one
-/// thread out of plugins always, which would be missing on a busy machine.
+/// Runs `work` on a runtime with one thread per core and one more, for the server: the host always
+/// keeps one thread out of plugins, which a busy machine would lack otherwise.
 pub(super) fn run_many<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     run_on(Builder::new_multi_thread().worker_threads(cores + 1).enable_all().build(), work)
@@ -30,7 +30,7 @@ fn run_on<T>(
         Failure::new(Exit::Failure, "the async runtime cannot start").cause(error.to_string())
     })?;
     let outcome = runtime.block_on(work);
-    // A thread may still sit in a read of stdin: it has nothing that anyone waits for.
+    // A thread may still be blocked in a read of stdin; it is not awaited.
     runtime.shutdown_background();
     outcome
 }
@@ -41,7 +41,7 @@ pub(super) async fn interruptible(
 ) -> Result<Exit, Failure> {
     tokio::select! {
         outcome = work => outcome,
-        // No handler to be had: then Ctrl-C ends the process the plain way.
+        // Without a handler Ctrl-C ends the process by the default action.
         Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
     }
 }

@@ -3,13 +3,13 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `how_to` | how to call what is served, as lines to paste |
-//! | `watched` | the socket at which `becket mon` is answered; with the feature `ipc` |
+//! | `how_to` | commands that call the served entries, to paste |
+//! | `watched` | the socket that answers `becket mon`; with the feature `ipc` |
 //!
 //! | signal | what happens |
 //! |---|---|
 //! | SIGHUP | the configuration is read again, as when its file changes; if it is wrong or empty, the old one stays |
-//! | SIGTERM, SIGINT | no new calls; those under way get `limits.drain_ms`; then a report |
+//! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
 
 mod how_to;
@@ -37,8 +37,8 @@ use crate::ui::{Ui, text};
 /// Serve plugins over HTTP until a signal ends it
 ///
 /// Without a configuration and without plugins it serves the built-in sample under the name
-/// `sample`. Every entry is at /PLUGIN/ENTRY. SIGTERM and SIGINT let the calls under way end, a
-/// second one does not wait for them; SIGHUP reads the configuration again.
+/// `sample`. Every entry is at /PLUGIN/ENTRY. SIGTERM and SIGINT wait for calls in flight, a second
+/// one does not; SIGHUP reads the configuration again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration file; `becket config example` documents it
@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// Where the admin page and the metrics are, or off [default: 127.0.0.1:9900]
     #[arg(long, value_name = "ADDR")]
     admin: Option<Admin>,
-    /// Answer `becket mon --socket PATH` at this path, for this user alone; the directory is made if
-    /// it is absent
+    /// Answer `becket mon --socket PATH` at this path, for this user alone; the directory is made
+    /// if it is absent
     #[arg(long, value_name = "PATH", hide = cfg!(not(feature = "ipc")))]
     monitor: Option<PathBuf>,
     /// Serve the plugin in a file under a name; may be given several times
@@ -84,7 +84,8 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let config = configuration(&args, Config::load)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
-    // Until the end of it all. Bound first: a path that cannot be had is said before anything runs.
+    // Kept until the end. Bound first, so that a path that cannot be bound is reported before
+    // plugins run.
     #[cfg(feature = "ipc")]
     let _watched = args.monitor.as_deref().map(|path| watched::serve(path, &host)).transpose()?;
     #[cfg(not(feature = "ipc"))]
@@ -110,7 +111,7 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         tokio::select! {
             reloaded = reload(&args, &gateway) => match reloaded {
                 Ok(new) => limit = new,
-                // What was in force stays in force.
+                // The old configuration stays in force.
                 Err(failure) => ui.failure(&failure),
             },
             () = signals.end() => break,
@@ -125,7 +126,7 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
 /// Reads a configuration file.
 type Load = fn(&Path) -> Result<Config, ConfigError>;
 
-/// The file, and over it what the command line says.
+/// The configuration file, overridden by the command line.
 fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     let mut config = match &args.config {
         Some(path) => load(path)?,
@@ -152,7 +153,7 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Refuses a name that is given two files: either could be the one that was meant.
+/// Refuses a name with two files.
 fn check_names(plugins: &[Named]) -> Result<(), Failure> {
     for (i, Named { name, path }) in plugins.iter().enumerate() {
         if let Some(before) = plugins.iter().take(i).find(|before| before.name == *name) {
@@ -169,7 +170,8 @@ fn check_names(plugins: &[Named]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A bare file name is the file here, if there is one; else a name for the search path.
+/// A bare file name is the file in the current directory, if there is one; else a name for the
+/// search path.
 fn as_file(path: &PathBuf) -> PathBuf {
     if path.is_file() && path.components().count() == 1 {
         return PathBuf::from(".").join(path);
@@ -177,7 +179,7 @@ fn as_file(path: &PathBuf) -> PathBuf {
     path.clone()
 }
 
-/// Puts the configuration in force as it is now; returns its limit for the drain.
+/// Applies the current configuration; returns its limit for the drain.
 async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
     let config =
         configuration(args, Config::load_next).inspect_err(|_| gateway.count_refused_config())?;
@@ -195,7 +197,7 @@ async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
     Ok(limit)
 }
 
-/// Ends the connections, then the plugins, both within `limit`, and reports.
+/// Drains the connections, then shuts down the plugins, both within `limit`, and prints a report.
 async fn end(gateway: &Gateway, host: &Host, limit: Duration, ui: &Ui) -> Result<Exit, Failure> {
     let began = Instant::now();
     ui.note(&format!(
@@ -237,7 +239,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// None are seen without a file, or with `watch = false` in it.
+    /// There are none without a file, or with `watch = false` in it.
     fn of(args: &Args, config: &Config) -> Result<Self, Failure> {
         let Some(path) = args.config.as_deref().filter(|_| config.watch) else {
             return Ok(Self { _watch: None, notice: None });
@@ -258,14 +260,14 @@ impl Changes {
     }
 }
 
-/// What a signal asks for.
+/// The action of a signal.
 #[derive(Debug)]
 enum Asked {
     Reload,
     End,
 }
 
-/// The signals that the server answers.
+/// The signals that the server handles.
 #[derive(Debug)]
 struct Signals {
     hangup: Signal,

@@ -21,7 +21,7 @@ impl Lines {
 
     /// The next line; `None` at the end.
     ///
-    /// Cancel safe: what was read of a line is kept for the next call.
+    /// Cancel safe: the part of a line that was read is kept for the next call.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         self.reader.read_until(b'\n', &mut self.line).await.map_err(|error| {
             Failure::new(Exit::Failure, "stdin cannot be read").cause(error.to_string())

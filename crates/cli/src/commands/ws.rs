@@ -4,9 +4,9 @@
 //! Two halves at once: one sends each line of stdin as a text frame, the other prints each message
 //! as a line.
 //!
-//! A WebSocket has no half-close: after a close frame the server may drop what it was about to
-//! answer. So at the end of stdin the sender lingers until the server has been quiet for a while,
-//! and only then closes.
+//! A WebSocket has no half-close: after a close frame the server may drop outstanding answers. So
+//! at the end of stdin the sender waits until the server has sent nothing for a while, and only
+//! then closes.
 
 use std::future::pending;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Talk to a WebSocket: lines of stdin become text frames, frames become lines of stdout
+/// Connect to a WebSocket: lines of stdin become text frames, frames become lines of stdout
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to connect, such as ws://127.0.0.1:8080/sample/chat
@@ -36,14 +36,14 @@ pub(crate) struct Args {
     /// Give up connecting after this many milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     connect_timeout_ms: u64,
-    /// At the end of stdin, close once the server has said nothing for this many milliseconds
+    /// At the end of stdin, close when the server has sent nothing for this many milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     linger_ms: u64,
 }
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// How long the server has to answer a close frame, or to take the answer to its own.
+/// How long the server has to answer a close frame, or to read the answer to its own.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
@@ -107,7 +107,7 @@ async fn print(
             Some(Ok(Message::Text(text))) => ui.line(text.as_bytes())?,
             Some(Ok(Message::Binary(data))) => ui.line(&data)?,
             Some(Ok(Message::Close(close))) => {
-                // A server that does not take the answer is not waited for.
+                // A server that does not read the answer is not awaited.
                 let _ = timeout(CLOSE_WAIT, async { while stream.next().await.is_some() {} }).await;
                 return closed(url, close);
             }
@@ -119,7 +119,7 @@ async fn print(
     }
 }
 
-/// Sends every line, lingers, closes. What became of the socket, `print` finds out.
+/// Sends every line, waits for silence, closes. `print` reports the end of the socket.
 async fn send(
     mut sink: SplitSink<Socket, Message>,
     mut heard: watch::Receiver<()>,

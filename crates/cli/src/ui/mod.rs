@@ -3,8 +3,8 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`out`] | stdout, and who has it when code of others is in the process |
-//! | `progress` | one line on a terminal that says how far a long command is |
+//! | [`out`] | stdout, also when a plugin is in the process |
+//! | `progress` | one line on a terminal with the progress of a long command |
 //! | `style` | the few colours, and when they show |
 //! | `text` | quantities, durations and payloads as text |
 
@@ -23,7 +23,7 @@ pub(crate) use self::style::{BAD, DIM, GOOD, HEAD, WARN, paint};
 use crate::args::Global;
 use crate::failure::Failure;
 
-/// How this run of the command speaks.
+/// The output of this run of the command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ui {
     json: bool,
@@ -31,12 +31,12 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// As the global options ask.
+    /// With the settings of the global options.
     pub(crate) fn new(global: &Global) -> Self {
         Self { json: global.json, quiet: global.quiet }
     }
 
-    /// Before any option could be read.
+    /// For output before the options are parsed.
     pub(crate) fn plain(json: bool) -> Self {
         Self { json, quiet: false }
     }
@@ -60,7 +60,7 @@ impl Ui {
         Ok(out.flush()?)
     }
 
-    /// Bytes to stdout as one line: what a person sees begins on a line of its own next time.
+    /// Bytes to stdout as one line: a missing line end is added.
     pub(crate) fn line(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = out::out();
         out.write_all(bytes)?;
@@ -81,12 +81,12 @@ impl Ui {
     /// A remark to stderr for a person; nothing with `--quiet` or `--json`.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            // Nobody reads stderr: then nobody misses the remark.
+            // It fails only if stderr has no reader.
             let _ = writeln!(anstream::stderr(), "{text}");
         }
     }
 
-    /// A progress line, shown if a person watches.
+    /// A progress line, shown on a terminal.
     pub(crate) fn progress(&self) -> Progress {
         Progress::new(!self.quiet && !self.json && io::stderr().is_terminal())
     }
@@ -116,12 +116,12 @@ impl Ui {
     }
 }
 
-/// Further lines stand under the first.
+/// Indents further lines to the column of the first.
 fn indent(text: &str) -> String {
     shown(text.trim_end(), "\n       ")
 }
 
-/// The lines of a text, each without what would drive the terminal.
+/// The lines of a text, without terminal control characters.
 fn shown(text: &str, between: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(escape_controls).collect();
     lines.join(between)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where data goes: stdout; or, once code of others is in the process, what stdout was before.
+//! The destination of data: stdout, or, after a plugin was loaded, the original stdout.
 //!
 //! ```text
 //!   before            fd 1 ──► the reader
-//!   take_for_data()   fd 1 ──► stderr        what a plugin prints is seen, and is no data
-//!                     TAKEN ─► the reader    what this command prints
+//!   take_for_data()   fd 1 ──► stderr        output of a plugin is visible, but not data
+//!                     TAKEN ─► the reader    output of this command
 //! ```
 
 use std::fs::File;
@@ -16,20 +16,21 @@ use std::sync::OnceLock;
 
 use anstream::AutoStream;
 
-/// What stdout was, if it was taken.
+/// The original stdout, if it was taken over.
 static TAKEN: OnceLock<File> = OnceLock::new();
 
-/// Takes stdout away from everybody else: who writes to it writes to stderr from here on.
+/// Takes over stdout: from here on, writes of other code to fd 1 go to stderr.
 pub(crate) fn take() -> io::Result<File> {
     let own = io::stdout().as_fd().try_clone_to_owned()?;
     rustix::stdio::dup2_stdout(io::stderr())?;
     Ok(own.into())
 }
 
-/// Takes stdout for what this command prints. Before the first plugin is loaded; once is enough.
+/// Takes over stdout for this command's output. Call it before the first plugin is loaded; further
+/// calls have no effect.
 pub(crate) fn take_for_data() -> io::Result<()> {
     if TAKEN.get().is_none() {
-        // Threads that came first have taken it: then this one is a copy of stderr, and dropped.
+        // If another thread was first, this file is a copy of stderr, and is dropped.
         let _taken = TAKEN.set(take()?);
     }
     Ok(())
@@ -51,7 +52,7 @@ pub(crate) fn text_out() -> Box<dyn Write> {
     }
 }
 
-/// Whether a person reads it.
+/// Whether it is a terminal.
 #[cfg(feature = "lab")]
 pub(crate) fn is_terminal() -> bool {
     TAKEN.get().map_or_else(|| io::stdout().is_terminal(), IsTerminal::is_terminal)

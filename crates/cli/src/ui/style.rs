@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The few colours. They are written always and taken out again by `anstream` where they would not
-//! show: no terminal, `NO_COLOR`, `TERM=dumb`.
+//! The colours. They are always written, and removed by `anstream` where they are not supported: no
+//! terminal, `NO_COLOR`, `TERM=dumb`.
 
 use anstyle::{AnsiColor, Style};
 
-/// Something failed.
+/// A failure.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// Something is well, or helps.
+/// A good result, or a hint.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// Something to look at.
+/// A warning.
 pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
 /// A heading.
 pub(crate) const HEAD: Style = Style::new().bold();
-/// What can be skipped.
+/// Secondary text.
 pub(crate) const DIM: Style = Style::new().dimmed();
 
 /// `text` in `style`.

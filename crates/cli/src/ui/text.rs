@@ -35,8 +35,9 @@ pub(crate) fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{s}", count(n))
 }
 
-/// Words in lines of so many columns, all but the first behind so many blanks. The first is told to
-/// begin there too. A blank that does not break (U+00A0) keeps words together, and becomes a blank.
+/// Wraps words into lines of `width` columns; all but the first line begin with `indent` blanks,
+/// and the first is assumed to begin at that column too. A no-break space (U+00A0) keeps words
+/// together, and becomes a blank.
 #[cfg(any(test, feature = "lab"))]
 pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let (mut lines, mut at) = (String::new(), indent);

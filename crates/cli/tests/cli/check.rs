@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket check`: what it prints, what it ends with, what it leaves behind.
+//! `becket check`: its output, its exit codes, its files.
 
 use std::fs;
 use std::io::Read;
@@ -73,7 +73,7 @@ fn the_same_check_gives_the_same_bytes_in_every_process_and_with_any_jobs() {
         let stdout = output.get_output().stdout.clone();
         (stdout, path)
     };
-    // `--json` takes stdout, a file is another place.
+    // `--json` uses stdout; a report in a file does not conflict.
     let (one, file) = run("one.json", "1");
     let (again, _) = run("again.json", "1");
     let (two, _) = run("two.json", "2");
@@ -192,19 +192,19 @@ hint:  [..]'local-adapter'
 
 #[test]
 fn what_contradicts_itself_is_refused_and_not_guessed() {
-    let told = |args: &[&str], error: &str| {
+    let refused_with = |args: &[&str], error: &str| {
         let said = becket().args(args).assert().code(2).stdout_eq("");
         let said = String::from_utf8(said.get_output().stderr.clone()).unwrap();
         assert!(said.lines().next().unwrap().contains(error), "{args:?}: {said}");
     };
     let faults = ["lab", "run", "--fault", "none", "--fault", "delay"];
-    told(&faults, "`--fault none` and `--fault delay` contradict each other");
-    told(&["lab", "run", "--seed", "-1"], "invalid value '-1' for '--seed <N>'");
-    told(&["check", "local-adapter", "--adapter", "plugin:"], "no plugin is named");
+    refused_with(&faults, "`--fault none` and `--fault delay` contradict each other");
+    refused_with(&["lab", "run", "--seed", "-1"], "invalid value '-1' for '--seed <N>'");
+    refused_with(&["check", "local-adapter", "--adapter", "plugin:"], "no plugin is named");
     let library = sample();
     let plugin = ["check", "plugin", library.to_str().unwrap(), "--junit", "-"];
-    told(&[&plugin[..], &["--json"]].concat(), "stdout can carry one report only");
-    told(&[&plugin[..], &["--rules"]].concat(), "cannot be used with");
+    refused_with(&[&plugin[..], &["--json"]].concat(), "stdout can carry one report only");
+    refused_with(&[&plugin[..], &["--rules"]].concat(), "cannot be used with");
 }
 
 /// What is listed, too.
@@ -249,7 +249,7 @@ hint:  name a file for each form
     ]]);
     assert!(names(dir.path()).is_empty());
     fs::write(dir.path().join("file"), "").unwrap();
-    // Where nobody can make a file.
+    // A folder in which no file can be made.
     check().args(["--artefacts", "/proc/kept"]).assert().code(2).stdout_eq("").stderr_eq(str![[
         r#"
 error: /proc/kept cannot be written
@@ -283,33 +283,33 @@ fn failed_runs_are_kept_at_once_and_small_and_the_same_for_any_jobs() {
     assert!(one == kept("two", "2"), "one thread and two keep other files");
     let file = format!("some/where/{}", one[0].1);
     becket().args(["lab", "replay", &file]).current_dir(dir.path()).assert().success();
-    // A pair in which nothing is wrong leaves nothing.
+    // A healthy pair leaves no files.
     let _any = check().args(["--artefacts", "none"]).current_dir(dir.path()).assert();
     assert!(!dir.path().join("none").exists());
 }
 
-/// No trace shows why an adapter's process ended: it is told beside the report, once.
+/// No trace shows why an adapter's process ended: it is printed beside the report, once.
 #[test]
 fn what_a_process_did_is_told_as_a_cause() {
     let dir = TempDir::new().unwrap();
     let broken = root().join("examples/lab/exec-python/broken.py");
     let adapter = format!("exec:python3 '{}' exit", broken.display());
-    let told = |args: &[&str], code| {
+    let note_of = |args: &[&str], code| {
         let output = becket().args(args).current_dir(dir.path()).assert().code(code);
         let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
-        // Files that were kept, and work that takes long, are told besides.
+        // Files that were kept, and work that takes long, are printed too.
         let is_besides = |line: &&str| line.starts_with("kept ") || line.ends_with(" …");
         said.lines().filter(|line| !is_besides(line)).collect::<Vec<_>>().join("\n")
     };
     let cause = "cause: the adapter's process crashed: exit code 3";
-    let said = told(&["check", "local-adapter", "--profiles", "1", "--adapter", &adapter], 1);
+    let said = note_of(&["check", "local-adapter", "--profiles", "1", "--adapter", &adapter], 1);
     assert_eq!(said.matches(cause).count(), 1, "{said}");
     assert!(said.contains("hint:  its stderr is not shown"), "{said}");
     let run = ["lab", "run", "--scenario", "single_flow_echo", "--adapter", &adapter];
-    assert!(told(&[&run[..], &["--save", "kept.replay"]].concat(), 1).starts_with(cause));
-    assert!(told(&["lab", "replay", "kept.replay"], 0).starts_with(cause));
-    assert!(told(&["lab", "shrink", "kept.replay", "--tries", "3"], 0).starts_with(cause));
-    assert_eq!(told(&[&run[..], &["--quiet"]].concat(), 1), "");
+    assert!(note_of(&[&run[..], &["--save", "kept.replay"]].concat(), 1).starts_with(cause));
+    assert!(note_of(&["lab", "replay", "kept.replay"], 0).starts_with(cause));
+    assert!(note_of(&["lab", "shrink", "kept.replay", "--tries", "3"], 0).starts_with(cause));
+    assert_eq!(note_of(&[&run[..], &["--quiet"]].concat(), 1), "");
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn a_check_that_is_ended_ends_the_programs_that_it_started() {
     let program = format!("exec:sh -c '(sleep 60; echo alive) >{} & wait'", pipe.display());
     for arguments in [&["check", "local-adapter"][..], &["lab", "run"]] {
         let mut child = process().args(arguments).args(["--adapter", &program]).spawn().unwrap();
-        // There is a reader as soon as there is a writer: the program runs.
+        // Opening the pipe returns when it has a writer: then the program runs.
         let mut reader = fs::File::open(&pipe).unwrap();
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -446,7 +446,7 @@ line [..], FLOW_BYTES_MAX: `pub const FLOW_BYTES_MAX: u64 = 7;`, and `[..]` by t
 generate it anew: [..] lab generate --profile made/profile.toml --out made
 
 "#]]);
-    // What one directory is compared with depends on no seed, and no adapters are asked anything.
+    // Comparing one directory uses no seed and no adapters.
     for (args, why) in [
         (&["--dir", "made", "--full"][..], "cannot be used with '--full'"),
         (&["--dir", "made", "--profiles", "3"], "cannot be used with '--profiles <N>'"),

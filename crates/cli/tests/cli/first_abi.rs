@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Plugins of the first ABI, which cannot say what their entries are: what streams is found out, and
-//! what takes a payload alone is reached.
+//! Plugins of the first ABI, which cannot declare the kinds of their entries: streams are detected,
+//! and entries that take only a payload are called.
 
 use std::io::{BufRead, BufReader};
 use std::process::Command as Process;
@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use crate::support::{becket, compile, process, run};
 
-/// `inside` streams within `handle`, `thread` from a thread once `handle` has returned; `twice` fails
-/// and then says more, which is no stream; `late` answers once. With `RAW_ONLY` there is no `handle`.
+/// `inside` streams within `handle`, `thread` from a thread after `handle` has returned; `twice`
+/// fails and then sends more, which is not a stream; `late` answers once. With `RAW_ONLY` there is
+/// no `handle`.
 const FIRST_ABI: &str = r#"
 #include <pthread.h>
 #include <string.h>
@@ -116,13 +117,13 @@ fn an_entry_that_streams_unannounced_is_said_once_and_served_as_a_stream_from_th
     let mut said = Vec::new();
     for entry in ["inside", "thread"] {
         assert_eq!(at(entry), "one ", "{entry}: the first frame is the answer");
-        // The rest of it may still be under way.
-        let told = log.find(|line| line.contains("streams: its further frames were dropped"));
-        said.push(told.unwrap());
+        // The rest may still be in flight.
+        let warning = log.find(|line| line.contains("streams: its further frames were dropped"));
+        said.push(warning.unwrap());
         for _ in 0..3 {
             assert_eq!(at(entry), "one two three", "{entry}");
         }
-        // What answers once, or fails and goes on, is no stream.
+        // An entry that answers once, or fails and continues, is not a stream.
         for _ in 0..2 {
             assert_eq!((at("once"), at("twice")), ("whole".to_owned(), "no".to_owned()));
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Plugins as adapters of the lab: what they do to the process that they are in.
+//! Plugins as adapters of the lab: effects on the process that they run in.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::support::{becket, compile, pipe, process};
 
-/// Answers with what it is called with, and prints that it did: by its C library, which keeps it
-/// until the process ends, and by the system.
+/// Echoes its payload, and prints a line: through the C library, which buffers it until the process
+/// ends, and by a system call.
 const PRINTS: &str = r#"
 #include <stdio.h>
 #include <unistd.h>
@@ -26,8 +26,8 @@ static const BkPluginDef def = {.name = "prints", .version = "1", BK_ENTRIES(ent
 BK_PLUGIN(def)
 "#;
 
-/// Gives back what it is given, and ends the process in the middle, or as soon as it is loaded: in what
-/// way, `HOW` says. With `LOSES` bytes are missing from the 51st call on.
+/// Echoes its payload, and ends the process in the middle, or as soon as it is loaded; `HOW` has
+/// the way. With `LOSES` bytes are missing from the 51st call on.
 const ENDS_IT: &str = r#"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -63,7 +63,7 @@ fn built(dir: &TempDir, source: &str) -> PathBuf {
     library
 }
 
-/// What a plugin prints is no part of a report, whoever asked for it.
+/// Output of a plugin is no part of a report, whichever command runs it.
 #[test]
 fn a_plugin_that_prints_leaves_stdout_to_the_report() {
     let dir = TempDir::new().unwrap();
@@ -95,7 +95,7 @@ fn a_plugin_that_prints_leaves_stdout_to_the_report() {
     assert_eq!(said(&["plugin", "call", &library, "echo", "--data", "seven"], 0), "seven\n");
 }
 
-/// The names of what is in the directory.
+/// The names of the files in the directory.
 fn names(dir: &TempDir) -> Vec<String> {
     let names = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
@@ -103,7 +103,7 @@ fn names(dir: &TempDir) -> Vec<String> {
     names
 }
 
-/// Whatever the plugin ends with, it is no pass; and where reports were asked for they say so.
+/// Whatever exit code the plugin chooses, the check fails; and requested reports have the failure.
 #[test]
 fn a_plugin_that_ends_the_process_has_not_passed() {
     let dir = TempDir::new().unwrap();
@@ -119,9 +119,9 @@ fn a_plugin_that_ends_the_process_has_not_passed() {
     for (how, ended) in [("abort", "signal 6, SIGABRT"), ("exit", "exit code 0")] {
         let (data, said) = check(&files, how);
         assert_eq!(data, "");
-        let told =
+        let expected =
             format!("error: the plugin ended the process that it ran in\ncause: {ended}\nhint:  ");
-        assert!(said.contains(&told), "{said}");
+        assert!(said.contains(&expected), "{said}");
         assert_eq!(names(&dir), ["plugin.c", "plugin.so", "r.html", "r.json", "r.md", "r.xml"]);
         let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
         let cause = format!("the plugin ended the process that it ran in: {ended}");
@@ -142,8 +142,8 @@ fn a_plugin_that_ends_the_process_has_not_passed() {
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["cause"], "signal 6, SIGABRT");
 }
 
-/// What was kept of failed runs until then is named. One that hangs does so in the fresh process, which is
-/// asked before all runs.
+/// The replays kept until then are named. A plugin that hangs does so in the fresh process, which
+/// is started before all runs.
 #[test]
 fn the_report_of_a_check_that_did_not_end_names_what_was_kept() {
     let dir = TempDir::new().unwrap();
@@ -172,7 +172,7 @@ fn the_report_of_a_check_that_did_not_end_names_what_was_kept() {
     assert_eq!((&unended["replays"], junit.matches("<failure ").count()), (&json!([]), 1));
 }
 
-/// The replays that commands of the lab are given: of the plugin, and of a rule that is broken.
+/// The replays for the commands of the lab: of the plugin, and of a broken rule.
 fn kept(dir: &TempDir, adapter: &str) {
     let run = |args: &[&str], code: i32| {
         let run = ["lab", "run", "--quiet", "--save"];
@@ -212,19 +212,19 @@ fn commands(adapter: &str) -> Vec<Vec<&str>> {
     commands
 }
 
-/// What these commands say when the plugin does this; nothing of it is data, and no file is begun.
-fn failed(commands: &[Vec<&str>], dir: &TempDir, how: &str, told: &str) {
+/// These commands report the plugin's end; they print no data and make no file.
+fn failed(commands: &[Vec<&str>], dir: &TempDir, how: &str, expected: &str) {
     let replay = std::fs::read(dir.path().join("kept.replay")).unwrap();
     for command in commands {
         let output = becket().args(command).env("HOW", how).env("AT", "5").stdin(replay.clone());
         let output = output.current_dir(dir.path()).assert().code(1).stdout_eq("");
         let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
-        assert!(said.contains(told) || said.contains("\"exit_code\":1"), "{command:?}: {said}");
+        assert!(said.contains(expected) || said.contains("\"exit_code\":1"), "{command:?}: {said}");
     }
     assert_eq!(names(dir), ["broken.replay", "kept.replay", "plugin.c", "plugin.so"]);
 }
 
-/// What was meant for the command is there for it: what stands behind `--`, and stdin.
+/// The child gets the input of the command: arguments after `--`, and stdin.
 #[test]
 fn a_replay_of_a_plugin_comes_from_stdin_as_well() {
     let dir = TempDir::new().unwrap();
@@ -241,7 +241,7 @@ fn a_replay_of_a_plugin_comes_from_stdin_as_well() {
     assert_eq!(said(&["--", "kept.replay"]), text);
 }
 
-/// A plugin ends neither the command that calls it nor says what it ends with.
+/// A plugin can neither end the command that calls it nor choose its exit code.
 #[test]
 fn a_plugin_that_ends_the_process_fails_each_command_of_the_lab() {
     let dir = TempDir::new().unwrap();
@@ -249,14 +249,14 @@ fn a_plugin_that_ends_the_process_fails_each_command_of_the_lab() {
     kept(&dir, &adapter);
     let commands = commands(&adapter);
     for (how, ended) in [("abort", "signal 6, SIGABRT"), ("exit", "exit code 0")] {
-        let told =
+        let expected =
             format!("error: the plugin ended the process that it ran in\ncause: {ended}\nhint:  ");
-        failed(&commands, &dir, how, &told);
-        failed(&commands[..1], &dir, &format!("!{how}"), &told);
+        failed(&commands, &dir, how, &expected);
+        failed(&commands[..1], &dir, &format!("!{how}"), &expected);
     }
 }
 
-/// However short the idle timeout is, a plugin that hangs is found.
+/// A plugin that hangs is found with any time limit.
 #[test]
 fn a_plugin_that_hangs_fails_each_command_of_the_lab() {
     let dir = TempDir::new().unwrap();
@@ -272,7 +272,7 @@ fn a_plugin_that_hangs_fails_each_command_of_the_lab() {
     failed(&loads, &dir, "!hang", "error: the plugin hangs\ncause: ");
 }
 
-/// One that hangs is ended with the command, which says how far it was.
+/// A plugin that hangs is ended with the command, which prints its progress.
 #[test]
 fn a_check_of_a_plugin_is_interrupted_as_any_other() {
     let dir = TempDir::new().unwrap();
@@ -281,7 +281,7 @@ fn a_check_of_a_plugin_is_interrupted_as_any_other() {
     let loads = format!("!{}", pipe.display());
     let check = &["check", "local-adapter"][..];
     for (command, how, said) in [
-        // The fresh process is the first that opens it; nobody reads it there to its end.
+        // The fresh process is the first that opens it; it is not read to its end there.
         (check, pipe.as_os_str(), "interrupted: checking plugin:"),
         (check, loads.as_ref(), "interrupted: loading plugin:"),
         (&["lab", "run"], pipe.as_os_str(), "error: interrupted"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A plugin whose every text tries to write a line of its own or to drive the terminal: nothing
-//! that the command prints or logs has more lines than the command wrote.
+//! A plugin whose texts try to forge lines or to control the terminal: the output and log of the
+//! command have only the command's own lines.
 
 use std::fs;
 use std::io::Read;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::support::{becket, compile, process, run};
 
-/// Each of its texts holds what ends a line somewhere, what drives a terminal, and a line that the
-/// command could have written.
+/// Each of its texts has line breaks, terminal control characters, and a line that the command
+/// could have written.
 const FORGES: &str = r#"
 #include "becket_plugin.h"
 #define EVIL "\n\r\xc2\x85\xe2\x80\xa8\xe2\x80\xa9\x1b[2J\x1b]0;owned\a\xc2\x9b" "31m\x7f\b\xe2\x80\xae" \
@@ -40,7 +40,7 @@ fn forging(dir: &TempDir) -> PathBuf {
     library
 }
 
-/// Only the command's own line ends are there, and no line is the plugin's.
+/// The output has only the command's own line ends, and no line of the plugin.
 fn is_honest(what: &str, text: &[u8]) {
     let text = str::from_utf8(text).unwrap();
     for line in text.split('\n') {
@@ -80,7 +80,7 @@ fn a_log_message_is_one_line_of_the_text_log_and_one_object_of_the_json_log() {
     let said = "message\\n\\r\\u{85}\\u{2028}\\u{2029}\\u{1b}[2J";
     let lines = String::from_utf8(text).unwrap();
     assert_eq!(lines.lines().filter(|line| line.contains(said)).count(), 1, "{lines}");
-    // The entry whose name is none is left out, and the log says which without becoming it.
+    // The entry with an invalid name is left out, and the log has its escaped name.
     assert!(lines.contains("left out an entry that describes itself badly"), "{lines}");
 
     let json = call(&["--log-level", "trace", "--log-json"]);

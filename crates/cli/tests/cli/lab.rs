@@ -208,7 +208,7 @@ the same run as was kept, to the last event
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
     let missing = "flow 1   egress put out 1 byte at 0, chunk 1, the last     <";
     assert!(text.lines().any(|line| line == missing), "{text}");
-    // Beside another file, under the names of both.
+    // Compared with another file, under the names of both.
     let with = |other| lab(&["replay", "failed.small.replay", "--diff-with", other]).success();
     with("failed.small.replay").stdout_eq(str![[r#"
 the traces are the same: 25 events
@@ -231,14 +231,14 @@ hint:  without --only-flow all are shown
 
 "#]],
     );
-    // Where nobody types, all is shown at once.
+    // Without a terminal all events are shown at once.
     lab(&["replay", "failed.small.replay", "--step"]).success();
     lab(&["replay", "failed.small.replay", "--as-test"]).success().stdout_eq(str![[r#"
 // Adapter drops_final_chunk, scenario witness, profile 1.
 #[test]
 ...
 "#]]);
-    // With adapters in which nothing is wrong the rule holds.
+    // With healthy adapters the rule holds.
     lab(&["replay", "failed.replay", "--adapter", "ring"]).code(1).stdout_eq(str![[r#"
 ...
 INT-05 is no longer violated
@@ -305,7 +305,7 @@ hint:  is the name right, from this folder?
 }
 
 #[test]
-fn a_demo_is_a_picture_and_a_measurement_says_what_a_run_is() {
+fn a_demo_is_a_plot_and_a_measurement_says_what_a_run_is() {
     becket().args(["lab", "demo", "--flows", "3"]).assert().success().stderr_eq("").stdout_eq(
         str![[r#"
 memory: demo, seed 1

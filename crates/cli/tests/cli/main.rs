@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The command from the outside: what it prints, what it ends with, what its projects do.
+//! The command as a process: its output, its exit codes, the projects that it makes.
 //!
-//! | module | what is held to account |
+//! | module | what is tested |
 //! |---|---|
 //! | `usage` | wrong arguments, completions, manual, configuration |
 //! | `new` | a project of each language builds, passes its test and is a plugin |
 //! | `plugin` | inspect, call, bench and check, on a project of `plugin new` |
 //! | `check`, `lab` | adapters under the rules of the lab, and the lab itself |
-//! | `foreign` | plugins as adapters: what they do to the process that they are in |
-//! | `first_abi` | plugins that cannot say what their entries are |
-//! | `forgery` | a plugin's texts forge no line and drive no terminal |
-//! | `serve` | the lines it prints work as printed; signals |
+//! | `foreign` | plugins as adapters: effects on the process that they run in |
+//! | `first_abi` | plugins that cannot declare the kinds of their entries |
+//! | `forgery` | a plugin's texts cannot forge lines or control the terminal |
+//! | `serve` | the printed commands work; signals |
 //! | `stuck` | a handler that never returns, and how `serve` ends beside it |
 //! | `support` | running the command, building the plugin that the tests share |
 

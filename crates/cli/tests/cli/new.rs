@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket plugin new`: what it makes is a project that works, in every language.
+//! `becket plugin new`: the project works, in every language.
 
 use std::path::Path;
 use std::process::Command as Process;
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::support::{becket, run, tool};
 
-/// Makes a project, builds and tests it with `steps`, and holds the result to what every plugin
-/// owes a host.
+/// Makes a project, builds and tests it with `steps`, and checks the result with `becket plugin
+/// check`.
 fn works(lang: &str, library: &str, steps: &mut [Process]) {
     let dir = TempDir::new().unwrap();
     let project = dir.path().join("my-plugin");
@@ -48,7 +48,7 @@ fn works(lang: &str, library: &str, steps: &mut [Process]) {
         .stdout_eq("3\n2\n1\n");
 }
 
-/// No file has a placeholder left, or knows where the command was built.
+/// No file has a placeholder left, or a path of the machine that built the command.
 fn stands_alone(project: &Path) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_str().unwrap();
     let mut dirs = vec![project.to_owned()];
@@ -67,10 +67,10 @@ fn stands_alone(project: &Path) {
     }
 }
 
-/// What the dependencies are compiled to is kept from one run of the tests to the next.
+/// The compiled dependencies are kept from one run of the tests to the next.
 const RUST_TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/new-rust");
 
-/// Cargo, as if it were not called by one.
+/// Cargo, without the environment of an outer cargo.
 fn cargo(args: &[&str]) -> Process {
     let mut cargo = Process::new(env!("CARGO"));
     cargo.args(args).env("CARGO_TARGET_DIR", RUST_TARGET).env_remove("CARGO_MANIFEST_DIR");
@@ -83,7 +83,7 @@ fn make(args: &[&str]) -> Process {
     make
 }
 
-/// A language whose tools are missing is said to be skipped, in the test's output.
+/// A language whose tools are missing is skipped, with a line in the test's output.
 fn found(name: &str) -> Option<std::path::PathBuf> {
     let path = tool(name);
     if path.is_none() {
@@ -118,7 +118,7 @@ fn a_go_project_works() {
     works("go", "libmy_plugin.so", &mut [make(&[&go]), make(&[&go, "test"])]);
 }
 
-/// What is to be done where there is no Go, whichever command it was that lacked it.
+/// The hint when Go is missing, for every command that needs it.
 #[test]
 fn a_go_project_without_go_says_how_to_get_it() {
     let dir = TempDir::new().unwrap();

@@ -186,7 +186,7 @@ FAIL  unary slow          empty payload: no answer in 50 ms
     assert_eq!(json(&output.get_output().stdout)["passed"], true);
 }
 
-/// Says what it will do on stdout, which is no finding, and ends its process as if all were well.
+/// Writes a forged finding to stdout, and ends its process with success.
 const ENDS_ITS_PROCESS: &str = r#"
 #include <stdlib.h>
 #include "becket_plugin.h"
@@ -212,7 +212,8 @@ FAIL  unary hit      the plugin ended its process: exit code 0
     );
 }
 
-/// What a plugin writes is no finding, and takes none away, text or not, whole lines or not.
+/// Output of a plugin neither makes nor hides a finding, whether it is text or not, complete lines
+/// or not.
 #[test]
 fn both_checks_hear_what_they_are_told_beside_a_plugin_that_writes_to_stdout() {
     let dir = TempDir::new().unwrap();
@@ -229,7 +230,7 @@ fn both_checks_hear_what_they_are_told_beside_a_plugin_that_writes_to_stdout() {
     assert_eq!(report["verdict"], "pass", "{report}");
 }
 
-/// Holds a pipe open, and never comes back from its init.
+/// Holds a pipe open, and never returns from its init.
 const HANGS_IN_INIT: &str = r#"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -244,7 +245,7 @@ static const BkPluginDef def = {.name = "stuck", .version = "1", .start = start}
 BK_PLUGIN(def)
 "#;
 
-/// Each ends with a process that nobody waits for any more: the pipe has no writer then.
+/// Each ends with a process that is not awaited any more: the pipe has no writer then.
 #[test]
 fn a_plugin_that_hangs_while_it_is_loaded_is_given_up_and_leaves_no_process() {
     let dir = TempDir::new().unwrap();
@@ -256,7 +257,7 @@ fn a_plugin_that_hangs_while_it_is_loaded_is_given_up_and_leaves_no_process() {
         let mut process = process();
         process.args(["plugin", "check", "--timeout-ms", "10"]).arg(&library).env("PIPE", &pipe);
         let child = process.spawn().unwrap();
-        // There is a reader as soon as there is a writer: it hangs now.
+        // Opening the pipe returns when it has a writer: then the plugin hangs.
         (child, std::fs::File::open(&pipe).unwrap())
     };
     let is_over = |mut pipe: std::fs::File| pipe.read_to_string(&mut String::new()).unwrap() == 0;
@@ -275,8 +276,8 @@ fn a_plugin_that_hangs_while_it_is_loaded_is_given_up_and_leaves_no_process() {
     assert!(is_over(reader));
 }
 
-/// The load ends at the timeout, and so does the process: also while its dynamic linker is held by a
-/// constructor that does not return.
+/// The load ends at the timeout, and so does the process: also while its dynamic linker is held by
+/// a constructor that does not return.
 #[test]
 fn a_call_is_not_held_by_a_plugin_that_does_not_come_back_from_its_load() {
     let dir = TempDir::new().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket serve`: what it prints works as printed, and signals do what they say.
+//! `becket serve`: the printed commands work, and signals have the documented effects.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -33,7 +33,7 @@ impl Server {
         Self { child, out, err }
     }
 
-    /// What it prints until it serves.
+    /// Its output until it serves.
     pub(crate) fn greeting(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for line in &mut self.out {
@@ -70,7 +70,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already: then there is nothing to kill.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -205,7 +205,7 @@ fn a_second_signal_does_not_wait() {
     let (_, listen) = greeting[0].split_once("http://").unwrap();
     let _slow = slow_request(listen);
     server.signal(Signal::INT);
-    // Two signals before the first is seen are one.
+    // Two signals before the first is handled count as one.
     server.says("ending");
     server.signal(Signal::TERM);
     assert_eq!(server.ended().code(), Some(130));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket serve` beside a handler that never returns: others are answered, and it ends when it says.
+//! `becket serve` with a handler that never returns: other requests are answered, and it ends
+//! within its limit.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -19,7 +20,7 @@ struct Stuck {
     server: Server,
     listen: String,
     admin: String,
-    /// The call's connection, and what holds it inside.
+    /// The connection of the call, and the pipe that keeps it inside the plugin.
     _held: (TcpStream, File),
     _dir: TempDir,
 }
@@ -52,7 +53,7 @@ impl Stuck {
         let len = path.len();
         let head = "POST /stuck/any HTTP/1.1\r\nhost: becket\r\n";
         write!(call, "{head}content-length: {len}\r\n\r\n{path}").unwrap();
-        // Comes back when the handler is inside.
+        // Returns when the handler is inside.
         let inside = File::options().write(true).open(&pipe).unwrap();
         Self { server, listen, admin, _held: (call, inside), _dir: dir }
     }
@@ -81,9 +82,10 @@ const EVERY_THREAD: [&str; 2] = ["auto", "caller"];
 
 #[test]
 fn a_drain_keeps_its_time_beside_a_handler_that_never_returns() {
-    /// What the ends of plugins may take when a drain took all of its time (`Host::shutdown`).
+    /// The time for shutting down plugins after a drain that took all of its time
+    /// (`Host::shutdown`).
     const ENDS: Duration = Duration::from_secs(1);
-    /// What is over at a time, is over so soon after it on a busy machine.
+    /// The tolerance for a time limit on a busy machine.
     const SOON: Duration = Duration::from_secs(1);
     const DRAIN: Duration = Duration::from_secs(2);
     for dispatch in EVERY_THREAD {
@@ -109,7 +111,7 @@ fn a_second_signal_ends_it_beside_a_handler_that_never_returns() {
         let mut stuck = Stuck::start(dispatch, Duration::from_secs(3600));
         stuck.others_are_answered();
         stuck.server.signal(Signal::TERM);
-        // Two signals before the first is seen are one.
+        // Two signals before the first is handled count as one.
         stuck.server.says("ending");
         stuck.server.signal(Signal::TERM);
         assert_eq!(stuck.server.ended().code(), Some(130), "{dispatch}");

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use snapbox::cmd::Command;
 use tempfile::TempDir;
 
-/// The command under test, free of what the environment could change.
+/// The command under test, independent of the environment.
 pub(crate) fn becket() -> Command {
     Command::new(env!("CARGO_BIN_EXE_becket")).env_remove("RUST_LOG").env_remove("NO_COLOR")
 }
@@ -57,8 +57,8 @@ pub(crate) fn compile(source: &Path, library: &Path) {
         .arg(source));
 }
 
-/// Makes a named pipe in the directory. There is a reader as soon as there is a writer, and it comes to
-/// an end when no process has the other side any more.
+/// Makes a named pipe in the directory. Opening it for reading returns when it has a writer, and
+/// reads end when no process has the writing side open any more.
 pub(crate) fn pipe(dir: &Path) -> PathBuf {
     let pipe = dir.join("pipe");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;

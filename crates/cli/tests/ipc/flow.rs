@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements through processes.
+//! Elements between processes.
 
 use std::process::{Command as Process, Stdio};
 
@@ -129,7 +129,7 @@ fn every_line_that_the_server_prints_works_as_printed() {
             let mut shell = Process::new("sh");
             shell.args(["-c", line]).env("XDG_RUNTIME_DIR", directory.path());
             if line.ends_with('&') {
-                // What waits in the background has nothing to say here.
+                // The output of the background process is not compared here.
                 let quiet = shell.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
                 assert!(quiet.success());
             } else {

@@ -10,7 +10,7 @@ use crate::world::{Running, World, file, numbers, parsed, process, stdout};
 
 const LINES: u32 = 20_000;
 
-/// A receiver that is killed after some lines; then another. What each wrote.
+/// A receiver that is killed after some lines, then a second one; returns the output of each.
 fn kill_a_receiver(window: &str) -> (Vec<u32>, Vec<u32>) {
     let world = World::new(&["jobs:bounded:64"]);
     let mut first = world.start(&["recv", "jobs", "--window", window]);
@@ -23,7 +23,7 @@ fn kill_a_receiver(window: &str) -> (Vec<u32>, Vec<u32>) {
         out.read_line(&mut seen).unwrap();
     }
     first.signal(Signal::KILL);
-    // What it had written before is in the pipe.
+    // The output written before is in the pipe.
     seen.push_str(&std::io::read_to_string(out).unwrap());
     let rest = world.ipc(&["recv", "jobs"]).assert().success();
     assert_eq!(send.ended(), Some(0), "the sender goes on");
@@ -42,7 +42,7 @@ fn judge(first: &[u32], rest: &[u32], lost_max: u32) {
 #[test]
 fn nothing_comes_twice_when_a_receiver_is_killed() {
     let (first, rest) = kill_a_receiver("64");
-    // The window, and the one in hand.
+    // The window, and the current element.
     judge(&first, &rest, 65);
 }
 
@@ -78,7 +78,7 @@ fn when_the_server_is_killed_each_client_says_what_it_did() {
     send.write(b"a\nb\n");
     assert_eq!(recv.read(4), b"a\nb\n");
     world.server.signal(Signal::KILL);
-    // Both were accepted, but a killed server may not have said so.
+    // Both were accepted, but a killed server may not have answered.
     assert_eq!(recv.ended(), Some(1));
     snapbox::assert_data_eq!(
         recv.stderr(),
@@ -88,11 +88,11 @@ cause: the peer is gone
 
 "#]]
     );
-    // It may have heard of the end already, and read no more.
+    // It may have noticed the end already, and read no more.
     send.try_write(b"c\n");
     assert_eq!(send.ended(), Some(1));
     let report: serde_json::Value = serde_json::from_reader(send.0.stdout.take().unwrap()).unwrap();
-    let told = |name: &str| report[name].as_u64().unwrap();
-    assert!(told("accepted") <= 2 && told("accepted") + told("unknown") <= 3, "{report}");
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert!(count("accepted") <= 2 && count("accepted") + count("unknown") <= 3, "{report}");
     assert!(send.stderr().contains("the server has gone: "));
 }

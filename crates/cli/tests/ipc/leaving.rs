@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who leaves takes nothing along.
+//! A client that leaves loses no elements.
 
 use rustix::process::Signal;
 use snapbox::str;
 
 use crate::world::{World, numbers};
 
-/// More than a pipe holds, so that its writer waits in the middle of it.
+/// More bytes than a pipe holds, so that the writer waits in the middle of an element.
 const LONG: usize = 200_000;
 
 fn long(digit: &str) -> String {
@@ -21,13 +21,13 @@ fn what_a_reader_that_goes_did_not_get_is_received_by_the_next() {
         world.send("jobs", &lines);
         let mut recv = world.start(&["recv", "jobs", "--window", window]);
         assert!(recv.read(LONG + 1) == long("1").as_bytes());
-        // It is in the middle of the second now, or comes to it.
+        // It is in the middle of the second element, or will be.
         drop(recv.0.stdout.take());
         assert_eq!(recv.ended(), Some(0));
         snapbox::assert_data_eq!(
             recv.stderr(),
             str![[r#"
-nobody reads any more: 1 element of jobs written
+stdout has no reader any more: 1 element of jobs written
 
 "#]]
         );
@@ -96,7 +96,7 @@ fn a_signal_takes_back_what_was_not_accepted() {
     assert_eq!(send.0.wait().unwrap().code(), Some(130));
     let report: serde_json::Value = serde_json::from_reader(send.0.stdout.take().unwrap()).unwrap();
     assert_eq!((&report["accepted"], &report["unknown"]), (&3.into(), &0.into()));
-    // Of the others nothing is left in the channel's line.
+    // The channel's wait queue has no other sends.
     let mut next = world.start(&["send", "jobs"]);
     next.write(b"next\n");
     assert_eq!(world.recv("jobs", 1), "next\n");
@@ -109,14 +109,14 @@ fn a_time_that_is_over_has_an_exit_code_of_its_own() {
     let recv = world.ipc(&["recv", "jobs", "--timeout", "20ms"]).assert().code(5);
     recv.stdout_eq("").stderr_eq(str![[r#"
 error: nothing came from jobs for 20.00 ms
-cause: 0 elements came before; nobody sends
+cause: 0 elements received before; no sender sent another
 hint:  `[..] ipc stat --socket [..]` shows it
 
 "#]]);
     let send = world.ipc(&["send", "jobs", "--timeout", "20ms"]).stdin("1\n2\n3\n");
     send.assert().code(5).stdout_eq("").stderr_eq(str![[r#"
 error: jobs accepted nothing for 20.00 ms
-cause: 1 element accepted before; nobody makes room
+cause: 1 element accepted before; the channel stays full
 hint:  `[..] ipc stat --socket [..]` shows it
 
 "#]]);
@@ -162,7 +162,7 @@ cause: the peer closed the connection: the server has ended (code [..])
     );
     let out = std::io::read_to_string(world.server.0.stdout.take().unwrap()).unwrap();
     assert_eq!(world.server.ended(), Some(0));
-    // The server may not have heard yet that who sent the last element has gone.
+    // The server may not have noticed yet that the sender of the last element is gone.
     snapbox::assert_data_eq!(
         out,
         str![[r#"
@@ -184,7 +184,7 @@ fn what_was_fetched_from_a_channel_that_was_closed_goes_back() {
     drop(recv.0.stdout.take());
     assert_eq!(recv.ended(), Some(0), "{}", recv.stderr());
     assert!(world.recv("jobs", 4) == ["2", "3", "4", "5"].map(long).concat());
-    // Without a window nothing is fetched ahead, and the one in hand goes back.
+    // Without a window no element is prefetched, and the current one is requeued.
     let other = World::new(&["jobs:bounded:8"]);
     other.send("jobs", &["1", "2"].map(long).concat());
     other.client().close_channel("jobs", None).wait().unwrap();

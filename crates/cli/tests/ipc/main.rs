@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket ipc` from the outside: a server process and client processes.
+//! `becket ipc` as processes: a server and clients.
 //!
-//! | module | what is held to account |
+//! | module | what is tested |
 //! |---|---|
-//! | `flow` | every element arrives once, in order, whatever it is framed as |
-//! | `kill` | a process that is killed: nothing twice, the others go on |
-//! | `leaving` | a reader that goes, a signal, a time that is over: what was not taken is there still |
+//! | `flow` | every element arrives once, in order, with every framing |
+//! | `kill` | a process that is killed: no element twice, the others continue |
+//! | `leaving` | a closed reader, a signal, a timeout: elements that were not taken stay |
 //! | `older` | a client of protocol 1.0 on the same channels |
 //! | `pipe` | from one channel into another |
 //! | `stat` | figures, and gates by exit code |

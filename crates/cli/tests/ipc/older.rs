@@ -53,13 +53,13 @@ impl Older {
         older
     }
 
-    /// Says something and hears the answer's payload.
+    /// Sends a request and receives the payload of the answer.
     fn ask(&self, command: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
         self.say(command, attributes);
-        self.hear(command)
+        self.receive(command)
     }
 
-    /// Says something, in one packet.
+    /// Sends a request in one packet.
     fn say(&self, command: u16, attributes: &[Vec<u8>]) {
         let payload = attributes.concat();
         let mut frame = command.to_be_bytes().to_vec();
@@ -69,8 +69,8 @@ impl Older {
         send(&self.0, &frame, SendFlags::empty()).unwrap();
     }
 
-    /// Hears an answer's payload, which comes in one packet or two.
-    fn hear(&self, command: u16) -> Vec<u8> {
+    /// Receives the payload of an answer, which comes in one packet or two.
+    fn receive(&self, command: u16) -> Vec<u8> {
         let mut answer = Vec::new();
         loop {
             let mut packet = [0; 1024];
@@ -147,7 +147,7 @@ fn the_monitor_shows_clients_of_protocol_1() {
     let shape = [number(KIND, BUFFERED), number(ELEM_SIZE, 5), number(CAPACITY, 8)];
     let made = older.ask(CHAN_MAKE, &shape);
     let id = u32::from_be_bytes(find(&made, CHAN_ID).unwrap().try_into().unwrap());
-    // It waits until somebody sends.
+    // It waits for a sender.
     older.say(CHAN_RECV, &[number(CHAN_ID, id), number(TIMEOUT_MS, u32::MAX)]);
     let session = loop {
         let sessions = watched(&world, "session");
@@ -162,7 +162,7 @@ fn the_monitor_shows_clients_of_protocol_1() {
     assert!(session["bytes_in_total"].as_u64().unwrap() > 0);
     assert!(session["bytes_out_total"].as_u64().unwrap() > 0);
     world.send(&format!("#{id}"), "hello\n");
-    assert_eq!(find(&older.hear(CHAN_RECV), ELEMENT), Some(b"hello".to_vec()));
+    assert_eq!(find(&older.receive(CHAN_RECV), ELEMENT), Some(b"hello".to_vec()));
     drop(older);
     let is_there = || watched(&world, "session").iter().any(|session| session["protocol"] == 1);
     while is_there() {}

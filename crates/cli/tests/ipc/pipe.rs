@@ -42,7 +42,7 @@ hint:  the one in hand is back in front of a
 fn what_is_in_hand_when_a_signal_comes_goes_back() {
     let world = World::new(&["a:bounded:3", "b:rendezvous"]);
     let mut pipe = world.start(&["pipe", "a", "b"]);
-    // The fourth is accepted when the first is in hand.
+    // The fourth is accepted when the first is in flight.
     world.send("a", &numbers(1, 4));
     pipe.signal(Signal::TERM);
     assert_eq!(pipe.ended(), Some(130));
@@ -87,7 +87,7 @@ cause: FROM and TO are the same channel
 hint:  name two channels, or two servers by --from-socket and --to-socket
 
 "#]]);
-    // However its socket is written.
+    // With any spelling of the socket's path.
     let other_way = world.socket.parent().unwrap().join("../private/ipc.sock");
     let pipe = world.ipc(&["pipe", "a", "a", "--to-socket"]).arg(other_way);
     pipe.assert().code(2);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use snapbox::cmd::Command;
 use tempfile::TempDir;
 
-/// The command, free of what the environment could change.
+/// The command, independent of the environment.
 pub(crate) fn becket(args: &[&str]) -> Command {
     Command::new(env!("CARGO_BIN_EXE_becket"))
         .env_remove("RUST_LOG")
@@ -29,7 +29,7 @@ pub(crate) fn process(args: &[&str]) -> Process {
     process
 }
 
-/// A process that is killed when the test is over with it.
+/// A process that is killed on drop.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -47,7 +47,7 @@ impl Running {
         self.0.wait().unwrap().code()
     }
 
-    /// What it wrote to stderr until it ended.
+    /// Its stderr until it ended.
     pub(crate) fn stderr(&mut self) -> String {
         std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap()
     }
@@ -59,7 +59,7 @@ impl Running {
         stdin.flush().unwrap();
     }
 
-    /// Writes to its stdin, unless it has gone.
+    /// Writes to its stdin; an error is ignored if it has ended.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) {
         let stdin = self.0.stdin.as_mut().unwrap();
         if let Err(error) = stdin.write_all(bytes) {
@@ -67,7 +67,7 @@ impl Running {
         }
     }
 
-    /// Reads so many bytes of its stdout, and no more.
+    /// Reads this many bytes of its stdout, and no more.
     pub(crate) fn read(&mut self, bytes: usize) -> Vec<u8> {
         use std::io::Read;
         let mut read = vec![0; bytes];
@@ -78,7 +78,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already: then there is nothing to kill.
+        // An error means that it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -129,7 +129,7 @@ impl World {
         self.ipc(&["send", channel]).stdin(lines).assert().success();
     }
 
-    /// Receives so many elements, as lines.
+    /// Receives this many elements, as lines.
     pub(crate) fn recv(&self, channel: &str, count: usize) -> String {
         let count = count.to_string();
         let received = self.ipc(&["recv", channel, "--count", &count]).assert().success();

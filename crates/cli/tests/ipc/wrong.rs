@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What people get wrong, and what they are told.
+//! Mistakes of users, and the messages about them.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -93,7 +93,7 @@ fn a_directory_of_somebody_else_is_not_trusted() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = directory.path().join("becket");
     std::fs::create_dir(&runtime).unwrap();
-    // Only root can give it away; for others there is nothing to see here.
+    // Only root can change the owner; for other users there is nothing to test.
     if std::os::unix::fs::chown(&runtime, Some(12_345), None).is_err() {
         return;
     }
@@ -130,7 +130,7 @@ error: the server has no channel "x y"
 hint:  `[..] ipc send 'x y' --socket [..] --make bounded:64` makes it
 
 "#]]);
-    // What cannot be made is not offered to be.
+    // No hint to make a channel whose name is not valid.
     for name in ["", "#7", "a\nb"] {
         world.ipc(&["recv", name]).assert().code(4).stdout_eq("").stderr_eq(str![[r#"
 error: the server has no channel "[..]"

@@ -7,8 +7,8 @@
 //!    takes nothing for that long loses its connection, whatever is spoken on it.
 //! 2. Nothing else costs a timer: [`Activity`] is looked at by its connection's own slow tick.
 //! 3. hyper flushes only when everything that it has was written. So what is written while no body
-//!    has handed bytes over since the last flush is heads alone, and a refusal of hyper's parser can
-//!    be told apart from them (`bare`).
+//!    has handed bytes over since the last flush is heads alone, and a refusal of hyper's parser
+//!    can be distinguished from them (`bare`).
 
 use std::future::Future;
 use std::io;

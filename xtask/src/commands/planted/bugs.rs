@@ -27,8 +27,8 @@ impl Bug {
 /// What the check has to come to.
 #[derive(Clone, Copy)]
 pub(super) enum Sees {
-    /// A failure that is kept in a file and shrunk: flows, chunks, ends, faults and choices are together
-    /// no more than this. The build with the bug repeats it, and the other does not.
+    /// A failure that is kept in a file and shrunk: flows, chunks, ends, faults and choices are
+    /// together no more than this. The build with the bug repeats it, and the other does not.
     Small(u64),
     /// It ends with this code, and these words stand in its report.
     Ends { code: i32, says: &'static str },
@@ -56,7 +56,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "close",
-        what: "a channel that is closed forgets what nobody has received yet",
+        what: "a channel that is closed drops its undelivered values",
         file: "crates/chan/src/core/mod.rs",
         healthy: "        if self.abandoned {\n            while let Some(value) = self.take_any(ring)",
         planted: "        if self.closed {\n            while let Some(value) = self.take_any(ring)",

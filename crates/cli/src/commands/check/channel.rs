@@ -15,15 +15,14 @@ use crate::ui::{DIM, Ui, paint, text};
 
 /// Check the kinds of becket-chan, and zero-copy backends, under the rules for adapters
 ///
-/// Each flow is carried by a channel of its own. What a kind promises beside the rules stands behind
-/// its name with `--list`.
+/// Each flow is carried by its own channel. `--list` shows what a kind promises beyond the rules.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
     /// Which kinds and backends [default: all]
     #[arg(value_name = "KIND")]
     kinds: Vec<String>,
-    /// List them, and say what each promises
+    /// List them, with the promises of each
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -55,7 +54,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let names: Vec<String> =
         named.into_iter().map(|(kind, name, _)| format!("{kind}{name}")).collect();
     let asked = (args.effort, args.required);
-    // A channel that panics where it is dropped may end the process.
+    // A channel that panics in its drop may end the process.
     local_adapter::supervised(asked, &names, args.process, &args.outputs, ui)
 }
 

@@ -25,7 +25,7 @@ use crate::commands::lab::watch::{Board, watch};
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint};
 
-/// What all of them have in common.
+/// The settings that all checked adapters share.
 pub(super) struct Plan {
     pub(super) effort: Effort,
     pub(super) required: Required,
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) expected: Option<Expectations>,
     /// Where replays of failed runs are kept.
     pub(super) artefacts: PathBuf,
-    /// Reports say how long it took.
+    /// Reports have durations.
     pub(super) has_timing: bool,
 }
 
@@ -43,13 +43,13 @@ pub(super) fn all(plan: Plan, names: Vec<String>, ui: &Ui) -> Result<Option<Vec<
     let (shown, writes) = (Arc::clone(&board), *ui);
     let work = move || {
         let found = names.iter().enumerate().map(|(number, name)| {
-            plan.calls.teller.at(number);
+            plan.calls.reporter.at(number);
             shown.begin_within(plan.calls.process.idle_timeout(name), &format!("loading {name}"));
             Adapter::of_name(name)
         });
         let adapters: Vec<Adapter> = found.collect::<Result<_, _>>()?;
         let all = adapters.iter().enumerate().map(|(number, one)| {
-            plan.calls.teller.at(number);
+            plan.calls.reporter.at(number);
             checked(&plan, one, &shown, &writes)
         });
         Ok(all.collect())
@@ -69,7 +69,7 @@ fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
         let path = plan.artefacts.join(kept_name(&adapter.name, artefact.name));
         match write(&path, &artefact.replay.to_text(), ui) {
             Ok(()) => {
-                plan.calls.teller.kept(&path.display().to_string());
+                plan.calls.reporter.kept(&path.display().to_string());
                 board.note(paint(DIM, &format!("kept {}", path.display())));
             }
             Err(failure) => board.note(format!("{failure}: {}", failure.why().unwrap_or_default())),
@@ -124,14 +124,14 @@ fn write(path: &Path, text: &str, ui: &Ui) -> Result<(), Failure> {
     Output::open(path)?.write(text, ui)
 }
 
-/// What a fresh process says of the same check: `becket lab fresh-process`.
+/// The hashes of the same check in a fresh process, by `becket lab fresh-process`.
 fn in_a_fresh_process(effort: &Effort, adapter: &Adapter) -> Result<String, String> {
     let mut arguments = vec!["--adapter".to_owned(), adapter.name.clone()];
     arguments.extend(effort.arguments());
     ask_fresh_process(&arguments)
 }
 
-/// What `becket lab fresh-process` says to these arguments.
+/// The output of `becket lab fresh-process` with these arguments.
 pub(in crate::commands) fn ask_fresh_process(arguments: &[String]) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new(program)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket check codegen`: generated code does what it was generated of.
+//! `becket check codegen`: generated code behaves like the profile that it was generated from.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::ui::{BAD, GOOD, Ui, paint, text};
 /// Bytes of a generated module that are read.
 const MODULE_BYTES_MAX: usize = 16 << 20;
 
-/// Check that generated code does the same as what it was generated of
+/// Check that generated code behaves like the profile that it was generated from
 ///
-/// The modules that the lab brings along are compared with their profiles: each constant, each state
+/// The modules of the lab are compared with their profiles: each constant, each state
 /// of a flow, and whole traces of runs, from the same seeds. With --dir a module that `becket lab
 /// generate` has written is compared with the profile beside it.
 #[derive(Debug, clap::Args)]

@@ -19,12 +19,12 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Runs that making a failure small may take when the adapter is a process: every second one starts
-/// anew, which takes some languages as long as a hundred runs. One that hangs has fewer, as a plugin
-/// has: see `TRIES_A_HANG` of the lab.
+/// Runs that shrinking a failure may take when the adapter is a process: every second run starts a
+/// new process, which takes some languages as long as a hundred runs. An adapter that hangs has
+/// fewer, like a plugin: see `TRIES_A_HANG` of the lab.
 const SHRINK_TRIES_EXEC: u32 = 100;
-/// Of all orders of a small run, those that depart so often from the plainest: each starts a process, or
-/// asks one some hundred times.
+/// Deviations from the default schedule in the orders of a small run: each order starts a process,
+/// or makes some hundred requests to one.
 const DEVIATIONS_EXEC: u32 = 1;
 
 /// How much is tried.
@@ -48,7 +48,7 @@ pub(in crate::commands) struct Effort {
 }
 
 impl Effort {
-    /// The same as arguments of a command.
+    /// The same settings as arguments of a command.
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut all = vec!["--start-seed".into(), self.start_seed.to_string()];
         all.extend(["--jobs".into(), self.jobs().to_string()]);
@@ -59,7 +59,7 @@ impl Effort {
         all
     }
 
-    /// As a check takes it, with nobody who is told meanwhile.
+    /// The options of a check without progress reports.
     pub(in crate::commands) fn options<'a>(&self, adapter: &'a Adapter) -> Options<'a> {
         let mut options = Options::quick(&adapter.name, adapter.make());
         options.mode = self.mode();
@@ -73,7 +73,7 @@ impl Effort {
         options
     }
 
-    /// How much is tried, and from which seed on.
+    /// How much is tried, and the first seed.
     pub(super) fn begun(&self) -> (Mode, u64) {
         (self.mode(), self.start_seed)
     }
@@ -93,7 +93,7 @@ impl Effort {
     }
 }
 
-/// What adapters have to claim. Where no adapters are named there is nothing to ask this of.
+/// Capabilities that the adapters have to claim.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Required {
     /// A capability that the adapters have to claim, such as flow_reset; may be given several times
@@ -135,16 +135,16 @@ pub(super) struct Outputs {
     /// Write it as JUnit XML, for build servers
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write it as one page of HTML that needs nothing besides itself, with matrix and plots
+    /// Write it as one self-contained page of HTML, with matrix and plots
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write it as Markdown, for pull requests
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// Put how long it took into the reports, which are then no longer the same each time
+    /// Put durations into the reports, which then differ each time
     #[arg(long)]
     pub(super) timing: bool,
-    /// Failures that are known, in TOML: they do not count, and one that does not come does
+    /// Failures that are known, in TOML: they do not count, and one that does not occur does
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// Where replays of failed runs are kept; it is made when there is one
@@ -152,7 +152,7 @@ pub(super) struct Outputs {
     pub(super) artefacts: PathBuf,
 }
 
-/// The places, open, and what is written there.
+/// The opened files, each with the format that is written there.
 pub(super) struct Opened(Vec<(Form, Output)>);
 
 /// A form of reports.
@@ -183,9 +183,10 @@ impl Outputs {
         parsed.map(Some)
     }
 
-    /// Opens all places, so that one that cannot be written is told at once.
+    /// Opens all files, so that one that cannot be written is reported before the check begins.
     ///
-    /// Where replays are kept is made when there is one: here it is seen that it could be.
+    /// The folder for replays is made with the first replay; here it is only checked that it can be
+    /// made.
     pub(super) fn open(&self, ui: &Ui) -> Result<Opened, Failure> {
         let places = [
             (Form::Json, &self.out),
@@ -215,7 +216,7 @@ impl Outputs {
     }
 }
 
-/// So many reports want stdout, which can carry one.
+/// Fails if more than one report would be written to stdout.
 pub(super) fn one_for_stdout(count: usize) -> Result<(), Failure> {
     if count <= 1 {
         return Ok(());
@@ -225,13 +226,14 @@ pub(super) fn one_for_stdout(count: usize) -> Result<(), Failure> {
         .hint("name files for the others"))
 }
 
-/// Neither stdout, which is asked for once besides, nor a device, which takes what comes.
+/// Neither stdout, which is checked separately, nor a device, which is written as it is.
 fn is_file(path: &&Path) -> bool {
     *path != Path::new("-") && !path.metadata().is_ok_and(|there| !there.is_file())
 }
 
-/// Whether there is a directory that takes files, or one could be made: the first that is there of
-/// those above is one. A file is made and removed again, since nothing else knows for sure.
+/// Whether the path is a directory that files can be made in, or could become one: then its nearest
+/// existing parent is such a directory. The check makes a file and removes it, the only reliable
+/// test.
 fn can_be_a_directory(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let there = path.ancestors().find_map(|above| Some((above, above.metadata().ok()?)));
@@ -245,8 +247,8 @@ fn can_be_a_directory(path: &Path) -> io::Result<()> {
 }
 
 impl Opened {
-    /// Writes reports of a check that did not end where reports were asked for. People are told as of
-    /// any failure.
+    /// Writes the requested reports of a check that did not complete. On the terminal it is shown
+    /// like any other failure.
     pub(super) fn write_unended(self, reports: &[Report], ui: &Ui) -> Result<(), Failure> {
         for (form, output) in self.0 {
             output.write(&form.of(reports)?, ui)?;
@@ -279,8 +281,7 @@ impl Form {
     }
 }
 
-/// One report, or the suites of several in one: what stands around those of each has lines of its
-/// own.
+/// One report, or the suites of several in one document.
 fn as_junit(reports: &[Report]) -> String {
     if let [report] = reports {
         return junit(report);
@@ -319,7 +320,7 @@ fn one_as_json(report: &Report) -> Result<String, Failure> {
     })
 }
 
-/// What a command that ends with these reports ends with.
+/// The exit of a command with these reports.
 pub(super) fn exit_of(reports: &[Report]) -> Exit {
     let exits = reports.iter().map(|report| exit_of_code(report.exit_code));
     Exit::Lab(exits.fold(LabExit::Ok, LabExit::worse))

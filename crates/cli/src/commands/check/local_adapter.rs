@@ -7,7 +7,7 @@ use becket_lab::rules::Exit as LabExit;
 use super::checked::{self, Plan};
 use super::common::{Effort, Opened, Outputs, Required, exit_of};
 use super::text;
-use super::unended::{SoFar, Teller};
+use super::unended::{ProgressReporter, SoFar};
 use crate::commands::lab::adapter::{self, DEFAULT, LIST, is_of_channels, is_plugin};
 use crate::commands::supervised::{Ended, Process};
 use crate::exit::Exit;
@@ -16,10 +16,10 @@ use crate::ui::Ui;
 
 /// Check pairs of adapters: scenarios, faults and ten gates, all decided by a seed
 ///
-/// Every profile is drawn from its seed: limits, link, faults, who goes next. In each the
-/// scenarios are run, twice here and once in a fresh process, and each flow alone; what happened is
-/// judged by the rules of `becket lab rules`. Replays of failed runs are kept at once, then made
-/// small. Several adapters make a matrix.
+/// Every profile is drawn from its seed: limits, link, faults, scheduling. In each profile the
+/// scenarios are run, twice here and once in a fresh process, and each flow alone; the traces are
+/// judged by the rules of `becket lab rules`. Replays of failed runs are kept at once, then shrunk.
+/// Several adapters make a matrix.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -48,7 +48,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     supervised((effort, required), &names, process, &outputs, ui)
 }
 
-/// Checks them all; in a process of their own, if one of them may end the process that it runs in.
+/// Checks them all; in a child process, if one of them may end its process.
 pub(super) fn supervised(
     (effort, required): (Effort, Required),
     names: &[String],
@@ -58,14 +58,14 @@ pub(super) fn supervised(
 ) -> Result<Exit, Failure> {
     let may_end = names.iter().any(|name| is_plugin(name) || is_of_channels(name));
     let (places, begun) = (outputs.places(), effort.begun());
-    let work = |voice| {
-        let calls = Calls { process, teller: Teller::new(voice) };
+    let work = |pipe| {
+        let calls = Calls { process, reporter: ProgressReporter::new(pipe) };
         check((effort, required), names, calls, outputs, ui)
     };
-    match process.run_telling(may_end, &places, ui, work)? {
+    match process.run_reporting(may_end, &places, ui, work)? {
         Ended::With(exit) => Ok(exit),
         Ended::Early(early) => {
-            let so_far = SoFar::of(&early.told);
+            let so_far = SoFar::of(&early.lines);
             let failure = match so_far.name(names).is_some_and(is_plugin) {
                 true => early.failure(),
                 false => early.failure_of_ours(),
@@ -75,14 +75,14 @@ pub(super) fn supervised(
     }
 }
 
-/// How adapters are called, and who is told meanwhile.
+/// How adapters are called, and where progress is reported.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls {
     pub(super) process: Process,
-    pub(super) teller: Teller,
+    pub(super) reporter: ProgressReporter,
 }
 
-/// Checks them all, and writes what came of it.
+/// Checks them all, and writes the reports.
 pub(super) fn check(
     (effort, required): (Effort, Required),
     names: &[String],
@@ -91,7 +91,7 @@ pub(super) fn check(
     ui: &Ui,
 ) -> Result<Exit, Failure> {
     required.are_known()?;
-    let (begun, teller) = (effort.begun(), calls.teller.clone());
+    let (begun, reporter) = (effort.begun(), calls.reporter.clone());
     let plan = Plan {
         effort,
         required,
@@ -104,9 +104,9 @@ pub(super) fn check(
     let reports = match checked::all(plan, names.to_vec(), ui) {
         Ok(Some(reports)) => reports,
         Ok(None) => return Ok(Exit::Interrupted),
-        // It hangs: nothing else ends with that before there are reports.
+        // An adapter hangs: no other failure has this exit before there are reports.
         Err(hangs) if hangs.exit() == Exit::Lab(LabExit::Conformance) => {
-            return Err(unended(&teller.so_far(), names, begun, hangs, Ok(opened), ui));
+            return Err(unended(&reporter.so_far(), names, begun, hangs, Ok(opened), ui));
         }
         Err(failure) => return Err(failure),
     };
@@ -114,7 +114,7 @@ pub(super) fn check(
     Ok(exit_of(&reports))
 }
 
-/// Writes reports that say with what it failed before it came to its end.
+/// Writes reports with the failure that ended the check early.
 fn unended(
     so_far: &SoFar,
     names: &[String],

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket check …`: adapters, plugins and channels are put through what the lab has.
+//! `becket check …`: adapters, plugins and channels under the rules of the lab.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | `local_adapter` | pairs of adapters, by name |
 //! | `channel` | kinds of channels, and zero-copy backends |
-//! | [`codegen`] | generated code, against what it was generated of |
+//! | [`codegen`] | generated code, against its profile |
 //! | [`common`] | how much is tried, and where reports go |
 //! | [`checked`] | checks, one adapter after the other: progress, kept failures, a fresh process |
 //! | `plugin` | a plugin, by the rules of the ABI |
 //! | `text` | a report for people |
-//! | `unended` | a check that a plugin ended, and the reports that say so |
+//! | `unended` | the reports of a check that a plugin ended |
 
 mod channel;
 pub(super) mod checked;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Reports for people: of one all of it, of several those that fail, and a matrix of all.
+//! Reports for the terminal: one report in full; of several, those that fail, and a matrix of all.
 
 use becket_lab::report::{self, Report, Tone};
 
@@ -8,12 +8,12 @@ use crate::ui::{BAD, DIM, GOOD, HEAD, WARN, paint};
 /// What the names of gates begin with.
 const PREFIX: &str = "local_adapter_";
 
-/// One report; of several those that fail, and a matrix of all.
+/// One report in full; of several, those that fail, and a matrix of all.
 pub(super) fn of(reports: &[Report]) -> String {
     if let [report] = reports {
         return report::text(report, &toned);
     }
-    // What passes, or has nothing to be said of it, stands in the matrix.
+    // Adapters that pass, or have no result, are only in the matrix.
     let failed = reports.iter().filter(|report| ![0, 3].contains(&report.exit_code));
     let mut all: Vec<String> = failed.map(|report| report::text(report, &toned)).collect();
     all.push(matrix(reports));

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A check that a plugin ended, or hangs: what was told of it until then, and the reports that say so.
+//! A check that a plugin ended, or that hangs: the progress reported until then, and the final
+//! reports made of it.
 //!
 //! ```text
 //!   at 0            the first adapter is loaded, then checked
 //!   kept x.replay   a run of it failed, and was kept
 //! ```
 //!
-//! A report is made for each adapter that was named: the one that was called has failed, and nothing can
-//! be said of the others, whose reports have gone with the process.
+//! A report is made for each adapter that was named: the adapter being called has failed, and the
+//! others are inconclusive, because their results were lost with the process.
 
 use std::sync::Arc;
 
@@ -15,56 +16,56 @@ use becket_lab::check::Mode;
 use becket_lab::report::{Report, Unended};
 use parking_lot::Mutex;
 
-use crate::commands::supervised::Voice;
+use crate::commands::supervised::ReportPipe;
 
 const AT: &str = "at ";
 const KEPT: &str = "kept ";
 
-/// Tells how far a check is: whoever waits for it, and this process.
+/// Reports the progress of a check to the parent process, and keeps it in this process.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Teller {
-    voice: Voice,
+pub(super) struct ProgressReporter {
+    pipe: ReportPipe,
     so_far: Arc<Mutex<SoFar>>,
 }
 
-impl Teller {
-    pub(super) fn new(voice: Voice) -> Self {
-        Self { voice, so_far: Arc::default() }
+impl ProgressReporter {
+    pub(super) fn new(pipe: ReportPipe) -> Self {
+        Self { pipe, so_far: Arc::default() }
     }
 
-    /// The adapter of this number is called from here on.
+    /// Reports that the adapter of this number is called from here on.
     pub(super) fn at(&self, number: usize) {
-        self.say(&format!("{AT}{number}"));
+        self.report(&format!("{AT}{number}"));
     }
 
-    /// A replay of a failed run is there.
+    /// Reports that the replay of a failed run was written.
     pub(super) fn kept(&self, file: &str) {
-        self.say(&format!("{KEPT}{file}"));
+        self.report(&format!("{KEPT}{file}"));
     }
 
     pub(super) fn so_far(&self) -> SoFar {
         self.so_far.lock().clone()
     }
 
-    fn say(&self, line: &str) {
-        self.so_far.lock().hear(line);
-        self.voice.say(line);
+    fn report(&self, line: &str) {
+        self.so_far.lock().apply(line);
+        self.pipe.send(line);
     }
 }
 
-/// How far a check came.
+/// The progress of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SoFar {
     at: usize,
-    /// Files, with the number of the adapter that they are of.
+    /// Replay files, each with the number of its adapter.
     kept: Vec<(usize, String)>,
 }
 
 impl SoFar {
-    /// From what was told, line by line.
-    pub(super) fn of(told: &[String]) -> Self {
+    /// From the lines of a report pipe.
+    pub(super) fn of(lines: &[String]) -> Self {
         let mut so_far = Self::default();
-        told.iter().for_each(|line| so_far.hear(line));
+        lines.iter().for_each(|line| so_far.apply(line));
         so_far
     }
 
@@ -73,7 +74,7 @@ impl SoFar {
         names.get(self.at).map(String::as_str)
     }
 
-    fn hear(&mut self, line: &str) {
+    fn apply(&mut self, line: &str) {
         if let Some(at) = line.strip_prefix(AT).and_then(|number| number.parse().ok()) {
             self.at = at;
         } else if let Some(file) = line.strip_prefix(KEPT) {
@@ -106,9 +107,9 @@ mod tests {
 
     #[test]
     fn the_adapter_that_was_called_has_failed_and_has_what_was_kept_of_it() {
-        let told =
+        let lines =
             ["at 0", "at 1", "at 0", "kept a.replay", "at 1", "kept b c.replay", "kept b c.replay"];
-        let so_far = SoFar::of(&told.map(str::to_owned));
+        let so_far = SoFar::of(&lines.map(str::to_owned));
         let names = ["ring", "plugin:x", "plugin:y"].map(str::to_owned);
         let reports = so_far.reports(&names, (Mode::Quick, 3), "it ended");
         let of = |report: &Report| {

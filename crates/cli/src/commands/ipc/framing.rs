@@ -2,17 +2,18 @@
 //! Where one element ends and the next begins in a stream of bytes.
 //!
 //! ```text
-//!   --lines             element \n element \n     an element has no line end in it
-//!   --null              element \0 element \0     nor a zero byte
-//!   --length-prefixed   u32 element u32 element   anything; the length big-endian
+//!   --lines             element \n element \n     an element contains no line end
+//!   --null              element \0 element \0     an element contains no zero byte
+//!   --length-prefixed   u32 element u32 element   any bytes; the length is big-endian
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. However a stream is cut into pieces, its elements are the same.
-//! 2. No more memory than the longest allowed element is held, whatever a length says.
+//! 1. The elements do not depend on how the stream is cut into pieces.
+//! 2. A splitter holds at most the bytes of the longest allowed element, whatever the announced
+//!    length.
 
-/// How elements stand in a stream of bytes.
+/// How elements are delimited in a stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Lines,
@@ -30,7 +31,7 @@ pub(super) struct Options {
     /// Each element is followed by a zero byte
     #[arg(long)]
     null: bool,
-    /// Before each element stands its length: 4 bytes, the highest first
+    /// Each element follows its length: 4 bytes, big-endian
     #[arg(long)]
     length_prefixed: bool,
 }
@@ -85,11 +86,11 @@ impl Framing {
 pub(super) enum Broken {
     /// Longer than allowed; how long, if that is known.
     TooLong(Option<u64>),
-    /// The stream ends inside an element that said how long it is, or inside that.
+    /// The stream ends inside a length, or inside an element with a length.
     Cut { missing: u64 },
 }
 
-/// Takes a stream apart.
+/// Splits a stream into elements.
 #[derive(Debug)]
 pub(super) struct Splitter {
     framing: Framing,
@@ -163,7 +164,7 @@ impl Splitter {
         Ok((used, Some(std::mem::take(&mut self.partial))))
     }
 
-    /// The stream has ended: what an element is that nothing ends.
+    /// The last element of a stream that has ended without a delimiter, if there is one.
     pub(super) fn end(&mut self) -> Result<Option<Vec<u8>>, Broken> {
         if self.framing == Framing::LengthPrefixed {
             let missing = match self.missing {

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::text;
 
-/// An element from stdin has no more bytes.
+/// Bytes of an element from stdin, at most.
 pub(super) const ELEMENT_BYTES_MAX: usize = 16 << 20;
 
 /// Read at a time.
@@ -37,7 +37,7 @@ impl Input {
 
     /// The next element; `None` at the end.
     ///
-    /// Cancel safe: what was read of an element is kept for the next call.
+    /// Cancel safe: the part of an element that was read is kept for the next call.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         loop {
             let bytes = self.reader.fill_buf().await.map_err(|error| {

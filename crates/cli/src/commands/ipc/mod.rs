@@ -15,7 +15,7 @@
 //! | `place` | where the socket is |
 //! | `shape` | `KIND[:CAPACITY]` on the command line |
 //! | `framing` | where an element ends in a stream of bytes |
-//! | `input`, `output` | stdin as elements; stdout that tells when its reader has gone |
+//! | `input`, `output` | stdin as elements; stdout, with notification when its reader is gone |
 //! | `opening` | connecting, opening channels, and why it failed |
 //! | `stop` | signals |
 //! | `tally` | counts, and the line that shows them |
@@ -38,7 +38,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Channels between processes: serve them, send, receive, look at them
+/// Channels between processes: serve them, send, receive, inspect them
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Args),

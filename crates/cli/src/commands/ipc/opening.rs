@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Connecting to a server and opening its channels, and why that failed, as people read it.
+//! Connecting to a server and opening its channels, with the failures as messages for people.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ fn serve_line(path: &Path) -> String {
     format!("{} ipc serve{at}", program())
 }
 
-/// Why nobody listens.
+/// Why there is no server.
 pub(in crate::commands) fn not_served(error: &ServeError) -> Failure {
     in_lines(Exit::Failure, &error.to_string())
 }
@@ -82,7 +82,7 @@ pub(super) async fn not_opened(
     }
 }
 
-/// Whether a channel may have this name, and a number was not meant.
+/// Whether this is a valid name for a channel, and not a number.
 fn can_be_made(channel: &str) -> bool {
     let is_number = channel.strip_prefix('#').is_some_and(|number| number.parse::<u32>().is_ok());
     !is_number && is_name(channel)
@@ -106,7 +106,7 @@ async fn names(client: &Client, max: usize) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut after = None;
     while names.len() < max {
-        // It cannot be asked: then there is no name to suggest.
+        // The list is not available: no name is suggested.
         let Ok(page) = client.list(after).await else { break };
         let Some(Info { id, .. }) = page.last() else { break };
         after = Some(*id);
@@ -115,8 +115,7 @@ async fn names(client: &Client, max: usize) -> Vec<String> {
     names
 }
 
-/// The library's errors are written in lines of their own: the first says what, then `cause:` and
-/// `hint:`.
+/// The library's errors have several lines: the error, then `cause:` and `hint:`.
 fn in_lines(exit: Exit, error: &str) -> Failure {
     let mut parts: [String; 3] = Default::default();
     let mut part = 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Stdout, written without ever blocking the thread, and watched for its reader's end.
+//! Stdout, written without blocking the thread, and watched for the end of its reader.
 //!
-//! Stdout stays a blocking descriptor: it is shared with whoever else has it open, and is not ours
-//! to change. So before each write it is asked whether there is room, and no more than `PIPE_BUF`
-//! bytes are written then: a pipe that has room takes so many at once.
+//! Stdout stays a blocking descriptor: its file description may be shared with other processes, so
+//! its flags must not be changed. Each write therefore waits until `poll` reports the descriptor
+//! writable, and then writes at most `PIPE_BUF` bytes, which a writable pipe takes at once.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,15 +13,15 @@ use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// What a pipe with room takes at once (`PIPE_BUF`).
+/// Bytes that a writable pipe takes at once (`PIPE_BUF`).
 const CHUNK_BYTES: usize = 4096;
 
 /// Stdout.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// A pipe, a socket or a terminal: it can be waited for.
+    /// A pipe, a socket or a terminal: readiness can be awaited.
     Waited(AsyncFd<OwnedFd>),
-    /// A file: it always takes what is written.
+    /// A file: it is always writable.
     Plain(OwnedFd),
 }
 
@@ -33,7 +33,8 @@ impl Output {
         Ok(wait_for(stdout.try_clone()?).map_or(Self::Plain(stdout), Self::Waited))
     }
 
-    /// Writes all of `bytes`. `written` counts those that were, also if it fails or is dropped.
+    /// Writes all of `bytes`. `written` counts the bytes written, also if the call fails or is
+    /// dropped.
     pub(super) async fn write(&self, bytes: &[u8], written: &mut usize) -> io::Result<()> {
         while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
             self.writable().await?;
@@ -51,10 +52,10 @@ impl Output {
         Ok(())
     }
 
-    /// Waits until nobody reads stdout any more. Of a file, for ever.
+    /// Waits until stdout has no reader any more; for ever if it is a file.
     pub(super) async fn closed(&self) {
         if let Self::Waited(waited) = self {
-            // An error of the wait itself: then the next write finds out.
+            // If the wait itself fails, the next write reports the error.
             if waited.ready(Interest::ERROR).await.is_ok() {
                 return;
             }
@@ -67,7 +68,7 @@ impl Output {
         loop {
             let mut guard = waited.writable().await?;
             let mut asked = [PollFd::new(waited.get_ref(), PollFlags::OUT)];
-            // Anything that it says, an error too, is found out by writing.
+            // Any event, also an error: the write that follows reports it.
             if poll(&mut asked, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
                 guard.retain_ready();
                 return Ok(());

@@ -2,16 +2,17 @@
 //! `becket ipc pipe FROM TO`: from one channel into another, on one server or two.
 //!
 //! ```text
-//!   FROM ──► in hand, one ──► TO has accepted it
+//!   FROM ──► in flight, one ──► accepted by TO
 //!    ▲            │
-//!    └────────────┘  TO is closed, its server refuses or has gone: back in front of FROM
+//!    └────────────┘  TO is closed, its server refuses or has gone: requeued at the front of FROM
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. One element is in hand at most, and no more are fetched ahead: what is killed with this
-//!    process is at most that one.
-//! 2. An element goes back unless TO accepted it, or may have: then it is said, and not repeated.
+//! 1. At most one element is in flight and none is prefetched: if this process is killed, at most
+//!    that element is lost.
+//! 2. An element is requeued unless TO has accepted it, or may have: then a failure reports it, and
+//!    it is not sent again.
 
 use std::path::{Path, PathBuf};
 
@@ -31,8 +32,8 @@ use crate::ui::{Ui, text};
 
 /// Move elements from one channel into another
 ///
-/// Each is taken when the one before has been accepted, and goes back to the front of FROM if TO
-/// does not accept it. Ends when FROM is closed and empty; TO stays open.
+/// Each element is taken when the previous one has been accepted, and is requeued at the front of
+/// FROM if TO does not accept it. Ends when FROM is closed and empty; TO stays open.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The channel to receive from, by its name or by # and its number
@@ -96,7 +97,7 @@ async fn open(args: &Args) -> Result<(Client, RemoteReceiver, RemoteSender), Fai
     };
     let from = connect(&from_path).await?;
     let to = if is_one { from.clone() } else { connect(&to_path).await? };
-    // TO first: nothing is received before it is known to be there.
+    // TO first: no element is received before TO is known to exist.
     let sender = match to.sender(&args.to).await {
         Ok(sender) => sender,
         Err(error) => return Err(not_opened(&to, &option(&to_path), &args.to, error).await),
@@ -115,13 +116,13 @@ async fn open(args: &Args) -> Result<(Client, RemoteReceiver, RemoteSender), Fai
     Ok((from, receiver, sender))
 }
 
-/// Whether two paths, however they are written, are of one socket.
+/// Whether two paths name the same socket.
 fn is_one(a: &Path, b: &Path) -> bool {
     let same = || Some(std::fs::canonicalize(a).ok()? == std::fs::canonicalize(b).ok()?);
     a == b || same().unwrap_or_default()
 }
 
-/// Why it ended, and what is in hand.
+/// Moves elements until the end; returns why it ended, and the element in flight.
 async fn pump(
     receiver: &RemoteReceiver,
     sender: &RemoteSender,
@@ -140,7 +141,7 @@ async fn pump(
         let outcome = loop {
             tokio::select! {
                 outcome = &mut send => break outcome,
-                // It may have been accepted: the server has the last word.
+                // The element may have been accepted: the server's answer decides.
                 () = signals.next() => {
                     is_last = true;
                     token.cancel();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where the socket is when nobody says: the same place for the server and its clients.
+//! The default path of the socket, the same for the server and its clients.
 //!
 //! `$XDG_RUNTIME_DIR/becket/ipc.sock`, else `becket-UID/ipc.sock` in the directory for temporary
-//! files. The server makes the directory for its user alone; a client looks whose it is before it
-//! connects, since anybody can make a directory of that name in `/tmp`.
+//! files. The server makes the directory for its user alone; a client checks its owner before it
+//! connects, since any user can make a directory of that name in `/tmp`.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
@@ -39,7 +39,7 @@ pub(super) fn option(path: &Path) -> String {
     format!(" --socket {}", text::shell_word(&path.display().to_string()))
 }
 
-/// A client's path: what was asked for, or the default if nobody else could have made it.
+/// A client's path: the one given, or the default if no other user could have made it.
 pub(in crate::commands) fn client(asked: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = asked {
         return Ok(path.to_owned());
@@ -52,12 +52,12 @@ pub(in crate::commands) fn client(asked: Option<&Path>) -> Result<PathBuf, Failu
                 .cause(format!("{} belongs to user {}", directory.display(), found.uid()))
                 .hint("name the server's socket by --socket"))
         }
-        // Absent: connecting says so.
+        // Absent: connecting reports it.
         _ => Ok(path),
     }
 }
 
-/// The path when nobody says one.
+/// The default path.
 pub(super) fn default() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR");
     choose(runtime, &std::env::temp_dir(), own_uid())

@@ -2,16 +2,16 @@
 //! `becket ipc recv CHANNEL`: a channel to stdout.
 //!
 //! ```text
-//!   channel ──► ahead, at most --window ──► in hand, one ──► stdout
-//!      ▲                 │                      │
-//!      └─────────────────┴──────────────────────┘  what was not written goes back, in order
+//!   channel ──► prefetched, at most --window ──► current, one ──► stdout
+//!      ▲                 │                          │
+//!      └─────────────────┴──────────────────────────┘  unwritten elements are requeued, in order
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. One element at a time is in hand, and the next is taken only when it has been written: there
-//!    is no buffer to flush, and what waits here can go back in front of the channel.
-//! 2. An element that was written whole never goes back.
+//! 1. One element at a time is current, and the next is taken only when it has been written: there
+//!    is no buffer to flush, and every element that is held here can be requeued.
+//! 2. An element that was written completely is never requeued.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -33,26 +33,26 @@ use crate::ui::{Ui, text};
 
 /// Receive from a channel, each element to stdout
 ///
-/// Ends when the channel is closed and empty, after --count elements, or when stdout's reader has
-/// gone; what was received and not written goes back to the front of the channel. With --json each
-/// element is an object on a line: `body` if it is text, else `body_hex`.
+/// Ends when the channel is closed and empty, after --count elements, or when the reader of stdout
+/// is gone; elements that were received and not written are requeued at the front of the channel.
+/// With --json each element is an object on a line: `body` if it is text, else `body_hex`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The channel, by its name or by # and its number
     channel: String,
     #[command(flatten)]
     at: At,
-    /// End after so many elements
+    /// End after this many elements
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
     framing: framing::Options,
-    /// Elements that may be fetched ahead: faster, and lost if this process is killed; 0 fetches
-    /// each when the one before has been written
+    /// Elements that may be prefetched: faster, but lost if this process is killed; 0 fetches each
+    /// element when the previous one has been written
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(0..=65_536))]
     window: u32,
-    /// Give up when nothing comes for so long, such as 30s or 500ms
+    /// Give up when no element comes for this long, such as 30s or 500ms
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
@@ -61,14 +61,14 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     runtime::run_one(recv(args, *ui))
 }
 
-/// After an element that is longer, signals are looked for.
+/// After a longer element, signals are checked.
 const LONG_BYTES: usize = 4096;
 
-/// Why nothing more is received.
+/// Why receiving ended.
 enum Why {
     Counted,
     Interrupted,
-    /// Stdout took no more.
+    /// Writing to stdout failed.
     Output(io::Error),
     Over(RecvError),
 }
@@ -91,10 +91,11 @@ async fn recv(args: Args, ui: Ui) -> Result<Exit, Failure> {
         };
         let mut ended = drain.run(&receiver, until, &mut tally, &mut signals).await;
         if matches!(ended, Why::Counted) && window > 0 && receiver.want().is_closed() {
-            // What came ahead cannot go back any more. It is no more than is wanted.
+            // Prefetched elements cannot be requeued any more. There are no more of them than are
+            // wanted.
             ended = drain.run(&receiver, args.count, &mut tally, &mut signals).await;
         }
-        // A second signal does not wait for the server.
+        // After a second signal the server's answer is not awaited.
         back = tokio::select! {
             back = give_back(&client, receiver, window, drain.in_hand.take()) => back,
             () = signals.next() => Back::Unknown,
@@ -116,17 +117,17 @@ async fn recv(args: Args, ui: Ui) -> Result<Exit, Failure> {
     conclude(&args, why.unwrap_or(Why::Counted), &back, &tally, &ui)
 }
 
-/// A window, and after how many elements it ends.
+/// A window, and the number of elements after which it ends.
 type Phase = (u32, Option<u64>);
 
 /// With a count, the last elements are fetched one by one, so that no more are taken than are
-/// wanted: of a rendezvous channel a sender would learn that its element was taken.
+/// wanted: the sender of a rendezvous channel would see its send succeed.
 fn phases(args: &Args) -> (Option<Phase>, Phase) {
     let window = args.window;
     match args.count {
         None => (None, (window, None)),
         Some(count) => {
-            // The window, and one that looking at what came ahead asks for.
+            // The window, and one element that a look at the prefetched ones requests.
             let ahead = count.saturating_sub(u64::from(window) + 1);
             let is_worth_it = window > 0 && ahead > 0;
             (is_worth_it.then_some((window, Some(ahead))), (0, Some(count)))
@@ -145,7 +146,7 @@ async fn open(client: &Client, args: &Args, window: u32) -> Result<RemoteReceive
 struct Drain<'a> {
     args: &'a Args,
     ui: Ui,
-    /// Taken, and not written.
+    /// Taken and not yet written.
     in_hand: Option<Element>,
     /// Elements that were more than one line.
     broken_lines: u64,
@@ -166,7 +167,7 @@ impl Drain<'_> {
         let mut frame = Vec::new();
         while until.is_none_or(|until| tally.elements < until) {
             if frame.len() > LONG_BYTES {
-                // While a reader keeps up, nothing else gives the signals their turn.
+                // While the reader keeps up, no other await yields to the signals.
                 tokio::task::yield_now().await;
             }
             let element = match self.next(receiver, &output, tally, signals).await {
@@ -181,7 +182,7 @@ impl Drain<'_> {
                 () = signals.next() => None,
             };
             let outcome = match outcome {
-                // Begun: the reader gets the rest of it too, unless a second signal comes.
+                // Partly written: the reader gets the rest too, unless a second signal comes.
                 None if written > 0 => {
                     let rest = tokio::select! {
                         rest = output.write(&frame, &mut written) => rest,
@@ -225,7 +226,7 @@ impl Drain<'_> {
         });
         loop {
             tokio::select! {
-                // Who has left takes nothing more, and neither does who was asked to.
+                // After the reader has gone, or after a signal, no more elements are taken.
                 biased;
                 () = signals.next() => return Err(Why::Interrupted),
                 () = output.closed() => return Err(Why::Output(ErrorKind::BrokenPipe.into())),
@@ -251,19 +252,19 @@ impl Drain<'_> {
     }
 }
 
-/// What became of what was not written.
+/// The result of requeuing unwritten elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Back {
-    /// It is in front of the channel again, if there was any.
+    /// They are at the front of the channel again, if there were any.
     Yes,
-    /// So many could not go back: the server has gone.
+    /// This many could not be requeued: the server is gone.
     Lost(usize),
-    /// Nobody waited for the server's word.
+    /// The server's answer was not awaited.
     Unknown,
 }
 
-/// Closes the receiver, with what came ahead and what is in hand: that stands in front of the others
-/// again.
+/// Closes the receiver and requeues the current element and the prefetched ones, the current one
+/// first.
 pub(super) async fn give_back(
     client: &Client,
     receiver: RemoteReceiver,
@@ -271,7 +272,7 @@ pub(super) async fn give_back(
     in_hand: Option<Element>,
 ) -> Back {
     let mut held = 0;
-    // To look is to ask for one more: not without a reason.
+    // A look requests one more element: only with a reason.
     if window > 0 || in_hand.is_some() {
         let inbox = receiver.want();
         if let Some(element) = in_hand {
@@ -316,7 +317,7 @@ fn conclude(args: &Args, why: Why, back: &Back, tally: &Tally, ui: &Ui) -> Resul
         }
         Why::Output(error) => {
             if error.kind() == ErrorKind::BrokenPipe {
-                ui.note(&format!("nobody reads any more: {written} of {channel} written"));
+                ui.note(&format!("stdout has no reader any more: {written} of {channel} written"));
             }
             Err(error.into())
         }
@@ -328,7 +329,7 @@ fn conclude(args: &Args, why: Why, back: &Back, tally: &Tally, ui: &Ui) -> Resul
         Why::Over(RecvError::TimedOut) => {
             let timeout = text::duration(args.timeout.unwrap_or_default());
             Err(Failure::new(Exit::Deadline, format!("nothing came from {channel} for {timeout}"))
-                .cause(format!("{written} came before; nobody sends"))
+                .cause(format!("{written} received before; no sender sent another"))
                 .hint(format!("`{} ipc stat{}` shows it", program(), args.at.option())))
         }
         Why::Over(RecvError::Disconnected(ended)) => Err(Failure::new(

@@ -6,15 +6,16 @@
 //!                 at most --window
 //! ```
 //!
-//! Stdin is read only while there is room in the window, so that a producer waits when the channel's
+//! Stdin is read only while the window has room, so that a producer waits when the channel's
 //! receivers are slow.
 //!
 //! # Invariants
 //!
-//! 1. Elements are accepted in the order of stdin: what was accepted is the beginning of it, unless
-//!    the server refused one for its own sake (its length), while those behind it were under way.
-//! 2. When it ends early, what is in flight is asked back, the newest first, so that invariant 1
-//!    stands, and each element is counted as accepted, as not accepted, or as unknown.
+//! 1. Elements are accepted in the order of stdin: the accepted ones are a prefix of it, unless the
+//!    server refused an element because of the element itself (its length) while later ones were in
+//!    flight.
+//! 2. When the command ends early, the elements in flight are withdrawn, the newest first, so that
+//!    invariant 1 holds, and each element is counted as accepted, as not accepted, or as unknown.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -42,8 +43,8 @@ use crate::ui::{Ui, text};
 
 /// Send stdin into a channel, element by element
 ///
-/// Waits while the channel is full, and ends when everything has been accepted. If it ends before,
-/// it says how many elements were accepted, and of how many nobody knows.
+/// Waits while the channel is full, and ends when every element has been accepted. If it ends
+/// before, it prints how many elements were accepted, and for how many that is unknown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The channel, by its name or by # and its number
@@ -53,21 +54,21 @@ pub(crate) struct Args {
     /// Make the channel unless it is there: rendezvous, bounded:N, conflated or unlimited
     #[arg(long, value_name = "KIND")]
     make: Option<Shape>,
-    /// Close the channel for everybody once stdin has ended and everything was accepted
+    /// Close the channel for all clients once stdin has ended and every element was accepted
     #[arg(long)]
     close: bool,
     #[command(flatten)]
     framing: framing::Options,
-    /// Elements that may be under way at once
+    /// Elements that may be in flight at once
     #[arg(long, value_name = "N", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     window: u32,
-    /// Give up when nothing is accepted for so long, such as 30s or 500ms
+    /// Give up when no element is accepted for this long, such as 30s or 500ms
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
 
-/// Bytes that may be under way at once, beyond one element.
+/// Bytes that may be in flight at once, beyond one element.
 const BYTES_AHEAD_MAX: u64 = 16 << 20;
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
@@ -85,7 +86,7 @@ async fn send(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut flight = Flight::new(&sender, &token);
     let why = pump(&args, &mut flight, &mut tally, &mut signals).await;
     let before = tally.elements;
-    // A second signal does not wait for what the server says of the rest.
+    // After a second signal the server's answers are not awaited.
     let rest = tokio::select! {
         rest = flight.take_back(&mut tally) => rest,
         () = signals.next() => Rest { unknown: flight.len() as u64, ended: None },
@@ -136,9 +137,9 @@ async fn open(args: &Args) -> Result<(Client, RemoteSender), Failure> {
     }
 }
 
-/// Why nothing more is sent.
+/// Why sending ended.
 enum Why {
-    /// Stdin has ended, and everything was accepted.
+    /// Stdin has ended, and every element was accepted.
     Done,
     Interrupted,
     TimedOut(Duration),
@@ -157,7 +158,7 @@ async fn pump(
     let mut input = Input::new(args.framing.framing());
     let mut has_more = true;
     let mut broken = None;
-    // When something was accepted last, or first stood in line.
+    // When an element was last accepted, or first waited for room.
     let mut moved = Instant::now();
     loop {
         if flight.is_empty() {
@@ -182,10 +183,10 @@ async fn pump(
                 Err(error) => return Why::Refused(error),
             },
             element = input.next(), if has_more && has_room => match element {
-                // What cannot be sent ends it: nothing behind it is begun.
+                // An element that cannot be sent ends the loop: no later one is begun.
                 Ok(Some(element)) => has_more = flight.begin(element).await,
                 Ok(None) => has_more = false,
-                // What came before it is as good as ever.
+                // Earlier elements are not affected.
                 Err(failure) => {
                     broken = Some(failure);
                     has_more = false;
@@ -214,7 +215,7 @@ struct Sending<'a> {
     outcome: Option<Result<(), SendError>>,
 }
 
-/// What became of those that were asked back.
+/// The results of the withdrawn elements.
 #[derive(Debug, Default)]
 struct Rest {
     unknown: u64,
@@ -234,12 +235,12 @@ impl<'a> Flight<'a> {
         self.sends.is_empty()
     }
 
-    /// Sends one, after those before. False: it was refused on the spot.
+    /// Sends an element after the earlier ones. `false` if it was refused at once.
     async fn begin(&mut self, element: Vec<u8>) -> bool {
         let bytes = element.len() as u64;
         let operation = Box::pin(self.sender.send(element).cancel_on(self.token));
         let mut sending = Sending { operation, bytes, outcome: None };
-        // Handed over now, not when its turn comes to be asked what became of it.
+        // Handed over now, and not only when its result is awaited.
         sending.look().await;
         let is_refused = matches!(sending.outcome, Some(Err(_)));
         self.bytes += bytes;
@@ -247,7 +248,7 @@ impl<'a> Flight<'a> {
         !is_refused
     }
 
-    /// What became of the oldest; for ever if there is none. Cancel safe.
+    /// Waits for the result of the oldest element; for ever if there is none. Cancel safe.
     async fn next(&mut self) -> (Result<(), SendError>, u64) {
         let Some(oldest) = self.sends.front_mut() else { return std::future::pending().await };
         let outcome = match oldest.outcome.take() {
@@ -260,7 +261,7 @@ impl<'a> Flight<'a> {
         (outcome, bytes)
     }
 
-    /// Asks everything back, and waits for the server's word on each.
+    /// Withdraws every element in flight, and waits for the server's answer to each.
     async fn take_back(&mut self, tally: &mut Tally) -> Rest {
         self.token.cancel();
         for sending in self.sends.iter_mut().rev() {
@@ -282,7 +283,7 @@ impl<'a> Flight<'a> {
 }
 
 impl Sending<'_> {
-    /// Takes it as far as it comes without waiting.
+    /// Polls the send once.
     async fn look(&mut self) {
         if self.outcome.is_none() {
             let polled = poll_fn(|context| Poll::Ready(self.operation.as_mut().poll(context)));
@@ -329,7 +330,7 @@ fn conclude(
             Exit::Deadline,
             format!("{channel} accepted nothing for {}", text::duration(timeout)),
         )
-        .cause(doubt(format!("{accepted} accepted before; nobody makes room"), unknown))
+        .cause(doubt(format!("{accepted} accepted before; the channel stays full"), unknown))
         .hint(stat())),
         Why::Refused(error) => Err(refused(args, error, before, (rest, unknown), tally)),
     }
@@ -369,13 +370,13 @@ fn refused(
         SendError::Closed { reason, .. } => {
             let cause = match reason {
                 Some(reason) => format!("closed with the reason: {reason}"),
-                None => "somebody closed it".to_owned(),
+                None => "a client closed it".to_owned(),
             };
             Failure::new(Exit::Call, format!("{channel} is closed: {accepted} accepted before"))
                 .cause(doubt(cause, unknown))
         }
         other => {
-            // One that only the server refused: those behind it were under way already.
+            // The server refused this element while later ones were already in flight.
             let behind = match tally.elements - before {
                 0 => String::new(),
                 behind => format!(", and {} behind it", text::count(behind)),
@@ -389,7 +390,7 @@ fn refused(
     }
 }
 
-/// A cause, with what is not known.
+/// A cause, with the number of elements whose outcome is unknown.
 fn doubt(cause: String, unknown: u64) -> String {
     if unknown == 0 {
         return cause;

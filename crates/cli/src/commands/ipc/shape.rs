@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel is to be, on the command line: `bounded:64`, `jobs:rendezvous`.
+//! The kind and capacity of a channel on the command line: `bounded:64`, `jobs:rendezvous`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,11 +23,11 @@ pub(super) struct Named {
     pub(super) shape: Shape,
 }
 
-/// What a bounded channel holds when nobody says.
+/// The default capacity of a bounded channel.
 const CAPACITY: usize = 64;
 
 impl Shape {
-    /// Whether a channel that is there is of this shape.
+    /// Whether an existing channel has this shape.
     pub(super) fn is_of(&self, info: &Info) -> bool {
         let bounded = self.kind == Kind::Bounded;
         info.kind == kind_name(self.kind) && (!bounded || info.capacity == Some(self.capacity))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Counts of what has gone through, and the line that shows them while a person watches.
+//! Counts of elements and bytes, and the progress line that shows them on a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -11,19 +11,19 @@ use crate::ui::{Progress, Ui, text};
 /// How often the line is rewritten.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// What has gone through.
+/// Elements and bytes so far.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) elements: u64,
     pub(super) bytes: u64,
     began: Instant,
     progress: Progress,
-    /// None: nobody watches, nothing is woken for it.
+    /// `None` without a terminal: no wake-ups are needed.
     ticks: Option<Interval>,
 }
 
 impl Tally {
-    /// Nothing yet. The line shows unless it would stand between lines of data.
+    /// Starts at zero. The line is shown unless it would be mixed with lines of data on stdout.
     pub(super) fn new(ui: &Ui, writes_stdout: bool) -> Self {
         let in_the_way = writes_stdout && io::stdout().is_terminal();
         let progress = if in_the_way { Progress::new(false) } else { ui.progress() };
@@ -35,7 +35,7 @@ impl Tally {
         Self { elements: 0, bytes: 0, began: Instant::now(), progress, ticks }
     }
 
-    /// One more.
+    /// Counts one element.
     pub(super) fn add(&mut self, bytes: u64) {
         self.elements += 1;
         self.bytes += bytes;
@@ -49,12 +49,12 @@ impl Tally {
         }
     }
 
-    /// Rewrites the line; `more` stands at its end.
+    /// Rewrites the line, with `more` at its end.
     pub(super) fn show(&self, more: &str) {
         self.progress.set(&format!("{}{more}", self.text()));
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(super) fn hide(&self) {
         self.progress.set("");
     }

@@ -28,28 +28,27 @@ const PLUGIN: &str = "plugin:";
 /// What the names of zero-copy backends begin with.
 pub(in crate::commands) const BLOCKS: &str = "blocks:";
 
-/// Whether this name is one of a plugin: code of others, in the process that calls it.
+/// Whether this is the name of a plugin: foreign code, in the process that calls it.
 pub(in crate::commands) fn is_plugin(name: &str) -> bool {
     name.starts_with(PLUGIN)
 }
 
-/// Whether this name is one of a channel or a backend: code of this project, which may panic where it is
-/// dropped, as no adapter of the lab does.
+/// Whether this is the name of a channel or a backend: code of this project that may panic in a
+/// drop, which no adapter of the lab does.
 pub(in crate::commands) fn is_of_channels(name: &str) -> bool {
     name.starts_with(CHANNEL) || name.starts_with(BLOCKS)
 }
 
-/// A pair of adapters, as often as it is wanted. What is no name of the lab's begins with `exec:` or
-/// `plugin:`.
+/// Makes pairs of adapters. A name that is not one of the lab's begins with `exec:` or `plugin:`.
 pub(in crate::commands) struct Adapter {
-    /// As it was named.
+    /// The name on the command line.
     pub(in crate::commands) name: String,
     make: foreign::Make,
     exec: Option<Exec>,
 }
 
 impl Adapter {
-    /// The one that is meant.
+    /// The adapter of this name.
     pub(in crate::commands) fn of_name(name: &str) -> Result<Self, Failure> {
         if let Some(foreign) = foreign::of_name(name) {
             let Foreign { make, exec } = foreign?;
@@ -68,12 +67,12 @@ impl Adapter {
         self.exec.is_some()
     }
 
-    /// What its processes did until here that no trace shows, as causes for people.
+    /// Events of its processes that no trace shows, as causes for people.
     pub(in crate::commands) fn mishaps(&self) -> Option<String> {
         self.exec.as_ref().and_then(foreign::mishaps)
     }
 
-    /// Makes one.
+    /// The function that makes a pair.
     pub(in crate::commands) fn make(&self) -> &(dyn Fn(Limits) -> Pair + Send + Sync) {
         &self.make
     }
@@ -87,7 +86,7 @@ struct Known {
     make: fn(Limits) -> Pair,
 }
 
-/// All of them, by what they are.
+/// All of them, by category.
 fn known() -> Vec<Known> {
     let healthy = HEALTHY.iter().map(|it| Known {
         heading: "Adapters in which nothing is wrong",
@@ -116,7 +115,7 @@ fn known() -> Vec<Known> {
     healthy.chain(channels).chain(blocks).chain(faulty).collect()
 }
 
-/// Says every name, and what stands behind it.
+/// Prints every name with its description.
 pub(in crate::commands) fn say_list(ui: &Ui) -> Result<Exit, Failure> {
     if ui.json() {
         let row = |it: Known| serde_json::json!({ "name": it.name, "about": it.about });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab bench`: checked runs in a second on this machine, and what one run is.
+//! `becket lab bench`: checked runs per second on this machine, and the size of one run.
 
 use std::sync::Arc;
 use std::thread;
@@ -26,16 +26,16 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, HEAD, Ui, WARN, paint, text};
 
-/// Runs between looks at the clock.
+/// Runs between two readings of the clock.
 const BATCH: u64 = 16;
-/// Seconds that it may take.
+/// The longest measurement, in seconds.
 const SECONDS_MAX: u64 = 600;
 
-/// Measure how many runs are made and checked in a second
+/// Measure how many runs are made and checked per second
 ///
-/// One run: four flows of 64 to 95 bytes, echoed, with another seed each time. Adapters and both
-/// sessions are made, every byte crosses the virtual network, and all rules are examined on the
-/// trace. A check does more: it makes each run again, each flow alone, and searches all texts.
+/// One run: four flows of 64 to 95 bytes, echoed, with a new seed each time. Adapters and both
+/// sessions are made, every byte crosses the virtual network, and all rules are checked on the
+/// trace. A check does more: it repeats each run, runs each flow alone, and searches all texts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Which adapters
@@ -106,7 +106,7 @@ fn measure(args: &Args, adapter: &Adapter, board: &Board) -> Measured {
     let count = args.jobs.clamp(1, JOBS_MAX);
     let tallies: Vec<Tally> = thread::scope(|scope| {
         let one = |thread: usize| {
-            // Seeds of threads do not meet.
+            // Each thread has its own range of seeds.
             let seed = (thread as u64) << 40;
             let board = (thread == 0).then_some(board);
             repeat(args.flows, adapter, seed, (begun, limit), board)

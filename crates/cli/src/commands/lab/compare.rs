@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab compare OLD NEW`: what changed from one report to another.
+//! `becket lab compare OLD NEW`: the differences between two reports.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab demo`: a small run as a picture, tick by tick.
+//! `becket lab demo`: a small run as a plot, tick by tick.
 
 use std::io::Write;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use becket_lab::target::Behaviour;
 use becket_lab::trace::FaultKind;
 
 use super::adapter::{Adapter, DEFAULT, is_plugin};
-use super::picture::{Picture, legend};
+use super::plot::{Plot, legend};
 use super::step::columns;
 use super::watch::listen;
 use super::{once, show};
@@ -37,10 +37,10 @@ const SHOWN: Duration = Duration::from_millis(60);
 /// Ticks between chunks of a flow, and how many bytes each has.
 const CHUNK: (u64, u64) = (2, 96);
 
-/// Show a small run as a picture: flows over ticks
+/// Plot a small run: flows over ticks
 ///
-/// On a terminal it is drawn tick by tick, elsewhere at once. The seed draws how many chunks each
-/// flow has and which one is reset.
+/// On a terminal it is drawn tick by tick, elsewhere at once. The seed decides how many chunks each
+/// flow has and which flow is reset.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many flows, from 1 to 16
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// The seed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
-    /// Let faults strike: delays, stalls, small rooms
+    /// Inject faults: delays, stalls, small buffers
     #[arg(long)]
     faults: bool,
     /// Run a backend that was generated from a profile of the lab, beside the interpreted one
@@ -96,7 +96,7 @@ fn shown(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(once::exit(&repeated.findings))
 }
 
-/// A generated backend at work. Exits with 1 if it does something else than the interpreted one.
+/// Runs a generated backend. Exits with 1 if it behaves differently from the interpreted one.
 fn generated(name: Option<&str>, flows: u32, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(asked) = name {
         pick::one("profile", asked, BUILTIN, |builtin| builtin.name)?;
@@ -119,7 +119,7 @@ fn generated(name: Option<&str>, flows: u32, ui: &Ui) -> Result<Exit, Failure> {
     Ok(Exit::Lab(if is_same { LabExit::Ok } else { LabExit::Conformance }))
 }
 
-/// Flows that open one after the other, each with some chunks, one every second tick.
+/// Flows that open one after the other, each with some chunks, a chunk every second tick.
 fn case(args: &Args) -> Case {
     let mut random = becket_lab::choice::Random::new(args.seed);
     let is_reset = 1 + random.below(args.flows);
@@ -149,27 +149,27 @@ fn case(args: &Args) -> Case {
     }
 }
 
-/// The picture: drawn over itself, tick by tick, if somebody watches.
+/// Draws the plot: on a terminal tick by tick in place, elsewhere once.
 async fn draw(repeated: &Repeated, ui: &Ui) -> Result<(), Failure> {
     let events = repeated.trace.events();
-    let mut picture = Picture::default();
+    let mut plot = Plot::default();
     let is_live = out::is_terminal();
     let mut drawn = 0;
     for (at, event) in events.iter().enumerate() {
-        picture.add(event);
+        plot.add(event);
         let next = events.get(at + 1);
         let is_last = next.is_none();
         if !is_last && (!is_live || next.is_some_and(|next| next.tick == event.tick)) {
             continue;
         }
         if drawn > 0 {
-            // Back to its first line; what stands there is written over.
+            // Moves the cursor to the first line; the old plot is overwritten.
             let mut out = out::out();
             write!(out, "\x1b[{drawn}A\x1b[J")?;
             out.flush()?;
         }
-        ui.text(&picture.draw(columns()))?;
-        drawn = picture.height();
+        ui.text(&plot.draw(columns()))?;
+        drawn = plot.height();
         if is_live && !is_last {
             timer::sleep(SHOWN).await;
         }

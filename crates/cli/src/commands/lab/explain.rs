@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab explain RULE…`: what a rule is for, who breaks it, and where it is put to the test.
+//! `becket lab explain RULE…`: the purpose of a rule, the adapters that break it, and the scenarios
+//! that try it.
 
 use becket_lab::adapters::{HEALTHY, Pair};
 use becket_lab::choice::Choices;
@@ -22,7 +23,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, HEAD, Ui, WARN, paint, text};
 
-/// Seeds that are tried in search of a scenario with an occasion.
+/// Seeds that are tried to find a run that exercises a rule.
 const SEEDS: u64 = 20;
 /// Columns of the words on the left.
 const LABEL: usize = 12;
@@ -103,7 +104,8 @@ fn mutants(rule: &Rule) -> impl Iterator<Item = &'static Mutant> {
 fn occasion(rule: &Rule, scenario: &'static Scenario) -> Option<Occasion> {
     let make = HEALTHY.first()?.make;
     let is_tried = |seed: &u64| {
-        // All that is said is searched, and every run is made again: there is always an occasion.
+        // All texts are searched, and every run is repeated: these rules are exercised in every
+        // run.
         matches!(rule.family, Family::Hygiene | Family::Determinism)
             || is_exercised(rule, scenario, &Profile::draw(*seed), make)
     };
@@ -204,8 +206,8 @@ fn shown(rule: &Rule, explained: &Explained) -> String {
         let command = format!("{} lab run --adapter {name} --witness", program());
         text.push_str(&format!("\n{} {command}\n", paint(GOOD, "see it violated:")));
     } else {
-        let nobody = "no mutant violates it";
-        text.push_str(&format!("{}\n", paint(WARN, nobody)));
+        let none = "no mutant violates it";
+        text.push_str(&format!("{}\n", paint(WARN, none)));
     }
     text
 }

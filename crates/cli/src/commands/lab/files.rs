@@ -8,9 +8,9 @@
 //!            └── dropped: removed
 //! ```
 //!
-//! A place that cannot be written is told before anything long begins, and whoever reads a report
-//! never sees a half of one. What is there and is no plain file, such as `/dev/null` or a pipe, is
-//! written straight: it is not to be replaced.
+//! A file that cannot be written is reported before long work begins, and a reader never sees half
+//! a report. A path that exists and is not a plain file, such as `/dev/null` or a pipe, is written
+//! directly: it must not be replaced.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// A place for a text that is not made yet.
+/// The destination of a text that is written later.
 #[derive(Debug)]
 pub(in crate::commands) struct Output {
     path: PathBuf,
@@ -33,36 +33,36 @@ pub(in crate::commands) struct Output {
 #[derive(Debug)]
 enum To {
     Stdout,
-    /// A file beside the place, which takes its name.
+    /// A temporary file in the same folder, renamed to the destination.
     Part(Part),
-    /// What is there, as it is.
+    /// An existing destination that is written directly.
     Straight,
 }
 
-/// A file that is there only until it has another name.
+/// A temporary file, removed on drop unless it was renamed.
 #[derive(Debug)]
 struct Part(Option<PathBuf>);
 
 impl Drop for Part {
     fn drop(&mut self) {
         if let Some(path) = self.0.take() {
-            // Somebody has removed it already: that is what was wanted.
+            // An error means that it has been removed already.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Files of this process so far: each has a name of its own.
+/// The number of temporary files of this process so far, for unique names.
 static PARTS: AtomicU32 = AtomicU32::new(0);
 
 impl Output {
-    /// Opens a place; `-` is stdout.
+    /// Opens a destination; `-` is stdout.
     pub(in crate::commands) fn open(path: &Path) -> Result<Self, Failure> {
         let refused = |error: io::Error| cannot("written", path, &error);
         if path == Path::new("-") {
             return Ok(Self { path: path.to_owned(), to: To::Stdout });
         }
-        // A link stays one: what it names is replaced.
+        // A symbolic link is kept: its target is replaced.
         let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let to = match fs::metadata(&target) {
             Ok(there) if there.is_dir() => {
@@ -96,7 +96,7 @@ impl Output {
             To::Part(mut part) => match &part.0 {
                 Some(from) => {
                     fs::write(from, text).and_then(|()| fs::rename(from, &path)).map(|()| {
-                        // It has its name now.
+                        // It has been renamed.
                         part.0 = None;
                     })
                 }
@@ -113,12 +113,12 @@ fn part_of(target: &Path) -> PathBuf {
     target.with_file_name(format!("{begins}{number}.part"))
 }
 
-/// How the names begin of what this process writes for this place.
+/// The prefix of the names of this process's temporary files for a destination.
 fn part_begins(target: &Path, process: u32) -> String {
     format!(".{}.{process}.", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Removes what is left of a place's parts, of a process that was ended before it could.
+/// Removes the temporary files for a destination of a process that was ended before it could.
 pub(in crate::commands) fn sweep(path: &Path, process: u32) {
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -130,7 +130,7 @@ pub(in crate::commands) fn sweep(path: &Path, process: u32) {
     }
 }
 
-/// A file that could not be `verb`ed ("read", "written"): what the command line names is wrong.
+/// A failure for a file of the command line that could not be `verb`ed ("read", "written").
 pub(in crate::commands) fn cannot(verb: &str, path: &Path, error: &io::Error) -> Failure {
     let failure =
         Failure::new(Exit::Lab(LabExit::Usage), format!("{} cannot be {verb}", path.display()));
@@ -146,7 +146,9 @@ pub(in crate::commands) fn cannot(verb: &str, path: &Path, error: &io::Error) ->
         io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory if verb == "written" => {
             failure.hint("name another place; `-` is stdout")
         }
-        io::ErrorKind::PermissionDenied => failure.hint("who runs this may not read it"),
+        io::ErrorKind::PermissionDenied => {
+            failure.hint("check its permissions: this user may not read it")
+        }
         _ => failure,
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `--adapter exec:COMMAND` and `--adapter plugin:PATH#ENTRY`: adapters that do not come with the lab.
+//! `--adapter exec:COMMAND` and `--adapter plugin:PATH#ENTRY`: adapters that do not come with the
+//! lab.
 
 use becket_lab::adapters::Pair;
 use becket_lab::bridge::exec::{Exec, ExecError};
@@ -22,7 +23,7 @@ pub(super) struct Foreign {
     pub(super) exec: Option<Exec>,
 }
 
-/// Whether a process says what it is: with limits that every adapter can have.
+/// Limits that every adapter supports, to test whether a process answers the first request.
 const LIMITS: Limits =
     Limits { flows_max: 1, buffered_bytes_max: 64 << 10, flow_buffered_bytes_max: 64 << 10 };
 
@@ -37,15 +38,15 @@ pub(super) fn of_name(name: &str) -> Option<Result<Foreign, Failure>> {
 }
 
 fn exec(command: &str) -> Result<Foreign, Failure> {
-    let told = |error: &ExecError| not_started(command, error);
-    let exec = Exec::new(command).map_err(|error| told(&error))?;
+    let failure = |error: &ExecError| not_started(command, error);
+    let exec = Exec::new(command).map_err(|error| failure(&error))?;
     let tried = exec.clone();
-    listen(move |_| Ok(tried.try_it(LIMITS)))?.map_err(|error| told(&error))?;
+    listen(move |_| Ok(tried.try_it(LIMITS)))?.map_err(|error| failure(&error))?;
     let makes = exec.clone();
     Ok(Foreign { make: Box::new(move |limits| makes.pair(limits)), exec: Some(exec) })
 }
 
-/// What a plugin prints must not be taken for a report: it goes to stderr from here on.
+/// Loads a plugin. Its output must not be taken for a report: stdout goes to stderr from here on.
 fn plugin(address: &str) -> Result<Foreign, Failure> {
     if address.is_empty() || address.starts_with('#') {
         return Err(Failure::new(Exit::Lab(LabExit::Usage), "no plugin is named")
@@ -61,7 +62,7 @@ fn plugin(address: &str) -> Result<Foreign, Failure> {
     Ok(Foreign { make: Box::new(move |limits| plugin.pair(limits)), exec: None })
 }
 
-/// What processes did beyond what a trace shows, for people: `None` if they did nothing.
+/// Events of the processes that no trace shows, for people; `None` if there were none.
 pub(super) fn mishaps(exec: &Exec) -> Option<String> {
     let mut lines: Vec<_> = exec
         .mishaps()
@@ -76,21 +77,21 @@ pub(super) fn mishaps(exec: &Exec) -> Option<String> {
 }
 
 fn not_started(command: &str, error: &ExecError) -> Failure {
-    let told = Failure::new(
+    let failure = Failure::new(
         Exit::Lab(LabExit::Usage),
         format!("there is no adapter behind the command `{command}`"),
     );
     let cause = error.cause().map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
-    with_hint(told.cause(cause), error.hint().map(Into::into))
+    with_hint(failure.cause(cause), error.hint().map(Into::into))
 }
 
 fn not_loaded(address: &str, error: &PluginError) -> Failure {
-    let told = Failure::new(
+    let failure = Failure::new(
         Exit::Lab(LabExit::Usage),
         format!("there is no adapter in the plugin {address}"),
     );
     let cause = error.cause().map_or_else(|| error.to_string(), |why| format!("{error}: {why}"));
-    with_hint(told.cause(cause), error.hint())
+    with_hint(failure.cause(cause), error.hint())
 }
 
 fn with_hint(failure: Failure, hint: Option<String>) -> Failure {

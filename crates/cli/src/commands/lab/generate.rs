@@ -17,8 +17,8 @@ use crate::ui::{DIM, Ui, paint, text};
 
 /// Generate a backend from a profile: limits and policies as constants, with its tests
 ///
-/// What is written is a crate that needs nothing besides the standard library. `becket check codegen
-/// --dir DIR` says whether it is still what its profile gives.
+/// The result is a crate without dependencies. `becket check codegen --dir DIR` compares it with
+/// its profile.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Where the crate is written; files that are there are replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print a profile that the lab brings along, to begin with
+    /// Print a profile of the lab, to start from
     #[arg(long, value_name = "NAME", conflicts_with_all = ["profile", "out"])]
     example: Option<String>,
 }

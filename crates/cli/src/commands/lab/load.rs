@@ -13,7 +13,7 @@ use super::files::cannot;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Reads no more of a file than it may have, and one byte.
+/// Reads a file up to its maximum size and one byte more.
 pub(in crate::commands) fn text(path: &Path, bytes_max: usize) -> Result<String, Failure> {
     let failed = |error| cannot("read", path, &error);
     let mut bytes = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn replay(path: &Path) -> Result<Replay, Failure> {
     Replay::parse(&text).map_err(|error| refused(path, &error))
 }
 
-/// The adapters of a replay, or those that are named in their place.
+/// The adapters of a replay, or those named on the command line instead.
 pub(super) fn adapter(replay: &Replay, named: Option<&str>) -> Result<Adapter, Failure> {
     match named {
         Some(name) => Adapter::of_name(name),
@@ -48,8 +48,9 @@ pub(super) fn adapter(replay: &Replay, named: Option<&str>) -> Result<Adapter, F
     }
 }
 
-/// Whether the adapters of a replay, or those that are named in their place, may be a plugin. What can
-/// be read once only, such as stdin or a pipe, is left to the one that repeats it.
+/// Whether the adapters of a replay, or those named instead, may be a plugin. Input that can be
+/// read only once, such as stdin or a pipe, is not read here but by the process that repeats the
+/// run.
 pub(super) fn may_be_of_a_plugin(path: &Path, named: Option<&str>) -> bool {
     if let Some(name) = named {
         return is_plugin(name);

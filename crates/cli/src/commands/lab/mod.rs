@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab …`: what the lab knows, one run at a time, and the lab itself.
+//! `becket lab …`: the rules of the lab, single runs, and the test of the lab itself.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | `rules`, `explain` | the catalogue, and one rule of it |
 //! | `run`, `replay`, `shrink` | one run: made, repeated from its file, shrunk |
-//! | `selftest`, `compare` | the lab examined by itself; two reports |
+//! | `selftest`, `compare` | the test of the lab itself; two reports |
 //! | `generate` | a backend of one profile, as a crate |
-//! | `demo`, `bench` | a run as a picture; how many there are in a second |
+//! | `demo`, `bench` | a run as a plot; runs per second |
 //! | `fresh_process` | the fresh process by which a check proves that it repeats |
 //! | [`adapter`] | `--adapter` |
 //! | `once`, `show` | one run, judged; its events |
 //! | `load` | replays from files |
-//! | `step`, `picture` | a run event by event, and drawn |
+//! | `step`, `plot` | a run event by event; flows plotted over time |
 //! | `foreign` | adapters that do not come with the lab: processes, plugins |
 //! | [`files`] | files that are written whole or not at all |
 //! | [`watch`] | long work, its progress, and Ctrl-C |
@@ -28,7 +28,7 @@ pub(super) mod fresh_process;
 mod generate;
 pub(super) mod load;
 mod once;
-mod picture;
+mod plot;
 mod replay;
 mod rules;
 mod run;
@@ -45,7 +45,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Look into the lab: its rules, one run step by step, a failure shrunk
+/// Look into the lab: its rules, one run step by step, shrinking a failure
 #[derive(Debug, Subcommand)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) enum Command {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One run: made, judged as a check judges it, and told.
+//! One run: made, judged like in a check, and described.
 
 use becket_lab::check::{Repeated, repeat};
 use becket_lab::choice::{Choices, Scheduler};
@@ -16,7 +16,7 @@ use crate::ui::{BAD, DIM, GOOD, HEAD, Ui, WARN, paint, text};
 /// Columns of a line of text.
 const WIDTH: usize = 96;
 
-/// Makes the run, writing down its choices. What breaks a rule is found by [`judge`].
+/// Makes the run and records its choices. [`judge`] finds the violations.
 pub(super) fn record(
     adapter: &Adapter,
     (scenario, profile): (&str, u64),
@@ -39,19 +39,19 @@ pub(super) fn record(
     }
 }
 
-/// Runs it again, and says what was broken.
+/// Repeats the run, and finds its violations.
 pub(super) fn judge(adapter: &Adapter, replay: &Replay) -> Repeated {
     repeat(adapter.make(), replay)
 }
 
-/// Says what the adapters' processes did that no trace shows.
+/// Prints the events of the adapters' processes that no trace shows.
 pub(super) fn note_mishaps(adapter: &Adapter, ui: &Ui) {
     if let Some(mishaps) = adapter.mishaps() {
         ui.note(&mishaps);
     }
 }
 
-/// What a command ends with that found this.
+/// The lab's exit code for these findings.
 pub(super) fn exit_of(findings: &[Finding]) -> LabExit {
     findings.iter().fold(LabExit::Ok, |all, finding| {
         let exit = match rule(finding.rule) {
@@ -65,12 +65,12 @@ pub(super) fn exit_of(findings: &[Finding]) -> LabExit {
     })
 }
 
-/// The same as a process ends with it.
+/// The same as the exit of the process.
 pub(super) fn exit(findings: &[Finding]) -> Exit {
     Exit::Lab(exit_of(findings))
 }
 
-/// What a run is made of, in some lines.
+/// A description of the run's inputs, in a few lines.
 pub(super) fn about(replay: &Replay) -> String {
     let Replay { case, limits, .. } = replay;
     let kinds: Vec<_> = case.faults.kinds.iter().map(|kind| kind.name()).collect();
@@ -117,7 +117,7 @@ pub(super) fn about(replay: &Replay) -> String {
     said
 }
 
-/// What was broken, or that nothing was.
+/// The violations, or a line that there are none.
 pub(super) fn verdict(repeated: &Repeated) -> String {
     let events = text::plural(repeated.trace.events().len() as u64, "event");
     let mut said = String::new();

@@ -19,9 +19,9 @@ use crate::ui::{GOOD, Ui, WARN, paint};
 
 /// Repeat a run from its file, event by event
 ///
-/// The file holds all that the run is made of and every choice in it, so it repeats whatever
-/// becomes of seeds and scenarios. Exits with 0 if the rule that it was kept for is broken again,
-/// with 1 if it is no longer violated, and with 5 if that cannot be said: the run differs each time.
+/// The file holds all inputs of the run and every choice in it, so it repeats the run even after
+/// seeds and scenarios have changed. Exits with 0 if the rule that it was kept for is broken again,
+/// with 1 if it is not, and with 5 if the run differs each time.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Show one event after the other: Enter the next, n the next of the same flow, q ends it
     #[arg(long, conflicts_with_all = ["diff", "as_test", "json"])]
     step: bool,
-    /// Show it beside the same run with adapters in which nothing is wrong
+    /// Show it beside the same run with healthy adapters
     #[arg(long, conflicts_with_all = ["as_test", "json"])]
     diff: bool,
     /// Which adapters --diff shows it beside
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// Print it as a test in Rust, which fails as long as the rule is broken
     #[arg(long, conflicts_with = "json")]
     as_test: bool,
-    /// With these adapters, in place of those in the file
+    /// Use these adapters instead of those in the file
     #[arg(long, short, value_name = "NAME")]
     adapter: Option<String>,
     /// Show the events of this flow alone
@@ -57,7 +57,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let has_plugin = load::may_be_of_a_plugin(&args.file, args.adapter.as_deref())
         || args.diff && is_plugin(&args.against)
         || args.diff_with.as_ref().is_some_and(|other| load::may_be_of_a_plugin(other, None));
-    // Where an adapter of somebody's runs, Ctrl-C has to end its process too.
+    // Ctrl-C must also end the process of a foreign adapter.
     process.run(has_plugin, &[], ui, || listen(move |board| one(&args, &ours, board)))
 }
 
@@ -108,7 +108,7 @@ fn one(args: &Args, ui: &Ui, board: &Board) -> Result<Exit, Failure> {
     Ok(Exit::Lab(exit))
 }
 
-/// Reads a replay, and finds its adapters, which are called from here on.
+/// Reads a replay and makes its adapters; from here on they are called.
 fn loaded(
     file: &Path,
     adapter: Option<&str>,
@@ -121,12 +121,12 @@ fn loaded(
     Ok((replay, adapter))
 }
 
-/// Adapters of this name are called from here on.
+/// Starts to watch calls of the adapters of this name.
 fn begin(name: &str, process: Process, board: &Board) {
     board.begin_within(process.idle_timeout(name), &format!("repeating with {name}"));
 }
 
-/// What was broken, and whether it is the run that was kept.
+/// The violations, and whether the run is the one that was kept.
 fn end(replay: &Replay, repeated: &Repeated) -> String {
     let mut said = once::verdict(repeated);
     let mended = replay.expected.rule.as_ref().filter(|_| !is_broken_again(replay, repeated));

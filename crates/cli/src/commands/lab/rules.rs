@@ -26,7 +26,7 @@ pub(super) struct Row {
     id: &'static str,
     level: &'static str,
     family: &'static str,
-    /// Whom it judges: `adapter`, or `runtime`.
+    /// The subject of the rule: `adapter`, or `runtime`.
     of: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     needs: Option<&'static str>,
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// The names that are meant, whatever the case of their letters; a family by a part of its name too.
+/// The known names that were asked for, ignoring case; a family also by a part of its name.
 fn meant<'a>(asked: &[String], known: &[&'a str], what: &str) -> Result<Vec<&'a str>, Failure> {
     let one = |asked: &String| {
         let wanted = asked.to_lowercase();

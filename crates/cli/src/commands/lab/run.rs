@@ -29,15 +29,16 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, Ui, WARN, paint, text};
 
-/// Strikes of faults that are chosen by hand, and ticks in which they may strike.
+/// The number of injections of faults named on the command line, and the ticks in which they may be
+/// injected.
 const STRIKES: (u32, Tick) = (8, Tick(50));
 /// Flows of a run.
 const FLOWS_MAX: u32 = 64;
 
 /// Make one run and show every event of it
 ///
-/// The seed draws everything: the scenario, limits, link, faults, who goes next. What is named
-/// is as named. With --json one object a line: what the run is made of, each event, the verdict.
+/// The seed draws everything: the scenario, limits, link, faults, scheduling. Options override
+/// what the seed draws. With --json one object per line: the run's inputs, each event, the verdict.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     /// A scenario of the checks
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// What the flows are given, such as small_burst_source
+    /// The source of the flows, such as small_burst_source
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// How they are answered, such as echo
@@ -62,10 +63,10 @@ pub(crate) struct Args {
     /// The link between the two sessions, such as stream
     #[arg(long, value_name = "NAME", alias = "carrier")]
     link: Option<String>,
-    /// What goes wrong, such as delay; `none`; may be given several times
+    /// A fault to inject, such as delay, or `none`; may be given several times
     #[arg(long, value_name = "NAME")]
     fault: Vec<String>,
-    /// Who goes next: round_robin, random or pct
+    /// The scheduler: round_robin, random or pct
     #[arg(long, value_name = "NAME")]
     scheduler: Option<String>,
     /// How many flows, from 1 to 64
@@ -77,15 +78,15 @@ pub(crate) struct Args {
     /// Write a replay of the run into this file, for `becket lab replay` and `shrink`
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Make every run of it, in all orders that depart a few times from the plainest, and show the
-    /// first in which a rule is broken; at most three flows
+    /// Make it in every order with a few deviations from the default schedule, and show the first
+    /// in which a rule is broken; at most three flows
     #[arg(long, conflicts_with = "scheduler")]
     exhaustive: bool,
     #[command(flatten)]
     process: Process,
 }
 
-/// What is run, but for the adapters.
+/// The inputs of the run, except the adapters.
 struct Drawn {
     scenario: Option<&'static Scenario>,
     name: String,
@@ -100,7 +101,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     }
     let (process, ours) = (args.process, *ui);
     let (has_plugin, places) = (is_plugin(&args.adapter), args.save.clone());
-    // Where an adapter of somebody's runs, Ctrl-C has to end its process too.
+    // Ctrl-C must also end the process of a foreign adapter.
     let work = || listen(move |board| one(&args, &ours, board));
     process.run(has_plugin, places.as_slice(), ui, work)
 }
@@ -154,7 +155,7 @@ fn flows(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|count| (1..=FLOWS_MAX).contains(count)).ok_or_else(said)
 }
 
-/// What the seed draws, and what was asked for in its place.
+/// The inputs that the seed draws, with those of the options in their place.
 fn drawn(args: &Args, adapter: &Adapter) -> Result<Drawn, Failure> {
     let mut drawn = if args.witness { witness(args)? } else { of_seed(args, adapter)? };
     let case = &mut drawn.case;
@@ -172,7 +173,7 @@ fn drawn(args: &Args, adapter: &Adapter) -> Result<Drawn, Failure> {
     if !args.fault.is_empty() {
         case.faults = faults(&args.fault)?;
     }
-    // Of what was put in its place the scenario asks nothing.
+    // The scenario makes no demands on overridden inputs.
     if args.source.is_some() || args.target.is_some() || args.flows.is_some() {
         drawn.scenario = None;
     }
@@ -261,7 +262,7 @@ fn of_seed(args: &Args, adapter: &Adapter) -> Result<Drawn, Failure> {
     })
 }
 
-/// One of those that the limits which were drawn can carry.
+/// A scenario that fits the drawn limits.
 fn any_scenario(
     args: &Args,
     profile: &Profile,
@@ -270,7 +271,7 @@ fn any_scenario(
     let is_free = args.source.is_some() || args.flows.is_some();
     let fits: Vec<_> = SCENARIOS
         .iter()
-        // One run shows nothing of what is run in every order.
+        // A scenario of many orders is not shown by a single run.
         .filter(|scenario| scenario.orders.is_none())
         .filter(|scenario| is_free || obstacle(scenario, profile, adapter).is_none())
         .collect();
@@ -293,7 +294,7 @@ fn not_applicable(scenario: &Scenario, seed: u64, obstacle: &'static str) -> Fai
         .hint("try another seed: each draws other limits")
 }
 
-/// Every order that departs a few times from the plainest, until a rule is broken.
+/// Runs every order with a few deviations from the default schedule, until a rule is broken.
 fn exhaustive(
     adapter: &Adapter,
     drawn: &Drawn,
@@ -357,10 +358,11 @@ fn exhaustive(
     }))
 }
 
-/// Whether the run showed what its scenario is for; false: it did not, and nothing excuses that.
+/// Whether the run met the demands of its scenario; `false` if it did not and faults do not excuse
+/// that.
 fn demand(scenario: &Scenario, replay: &Replay, repeated: &Repeated) -> (String, bool) {
     let shown = scenario.demand.is_shown(&repeated.trace, scenario.flows, replay.case.behaviour);
-    // Faults of its own are what it is about.
+    // Faults of the scenario itself do not excuse it.
     let is_excused = !replay.case.faults.is_none() && scenario.faults.is_none();
     let (style, said, is_fine) = match shown {
         Shown::Yes => (GOOD, "that was shown", true),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab selftest`: would the lab find what is wrong, and does it cry wolf?
+//! `becket lab selftest`: does the lab find every faulty adapter, and pass every healthy one?
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::ui::{BAD, GOOD, Ui, WARN, paint};
 
 /// Examine the lab itself: healthy adapters pass, every mutant is killed, nothing differs
 ///
-/// Exits with 4 if the lab fails: what it says of adapters is worth nothing then.
+/// Exits with 4 if the lab fails: its verdicts on adapters are not reliable then.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
     /// Few seeds, three scenarios [the default]
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// All that a full check does
+    /// The seeds and scenarios of a full check
     #[arg(long)]
     full: bool,
     /// How many threads, from 1 to 64 [default: one a core]

@@ -69,7 +69,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Refuses to show a flow alone that the run does not have: nothing would be shown.
+/// Fails if the run does not have the flow that is to be shown alone.
 pub(super) fn has(replay: &Replay, only: Option<u32>) -> Result<(), Failure> {
     let flows = || replay.case.plans.iter().map(|plan| plan.flow.number());
     let Some(missing) = only.filter(|only| flows().all(|flow| flow != *only)) else {
@@ -93,7 +93,7 @@ pub(super) fn events(trace: &Trace, only: Option<u32>) -> String {
     said
 }
 
-/// All of it for programs.
+/// The run as lines of JSON.
 pub(super) fn lines(
     replay: &Replay,
     repeated: &Repeated,
@@ -120,7 +120,7 @@ pub(super) fn lines(
             continue;
         }
         let line = step(at + 1, event);
-        // Number and tick stand in fields of their own.
+        // Number and tick have their own fields.
         let said = line.split_once(" ms  ").map_or(line.as_str(), |(_, said)| said);
         ui.data(&Line { event: at + 1, tick: event.tick.0, flow, said })?;
     }

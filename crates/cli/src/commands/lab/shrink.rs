@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab shrink FILE`: a failure, shrunk.
+//! `becket lab shrink FILE`: shrinks a failure.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,34 +19,34 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, Ui, paint, text};
 
-/// Runs that it may take, unless it is said how many.
+/// The default number of runs.
 const TRIES: u32 = 1000;
-/// Events of a small run that are shown.
+/// Events of the shrunk run that are shown.
 const SHOWN_MAX: usize = 60;
 
-/// Make a failure small: the same rule is broken in fewer events
+/// Shrink a failure: the same rule is broken in fewer events
 ///
-/// Flows, chunks, faults and choices are taken away as long as the rule is still broken. What is
-/// left is written as a replay.
+/// Flows, chunks, faults and choices are removed as long as the rule is still broken. The result is
+/// written as a replay.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
     /// The replay of a run in which a rule is broken; `-` is stdin
     file: PathBuf,
-    /// Where the small one is written; `-` is stdout [default: beside it, as NAME.small.replay]
+    /// Where the result is written; `-` is stdout [default: beside the file, as NAME.small.replay]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     /// How many runs it may take
     #[arg(long, value_name = "N", default_value_t = TRIES, value_parser = clap::value_parser!(u32).range(1..))]
     tries: u32,
-    /// With these adapters, in place of those in the file
+    /// Use these adapters instead of those in the file
     #[arg(long, short, value_name = "NAME")]
     adapter: Option<String>,
     #[command(flatten)]
     process: Process,
 }
 
-/// What came of it, for programs.
+/// The result, for programs.
 #[derive(Debug, Serialize)]
 struct Small {
     rule: Option<String>,
@@ -107,7 +107,7 @@ fn made_small(args: Args, place: &Path, ui: &Ui) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Beside the file it was made from; of what came from stdin, to stdout.
+/// The default path of the result: beside the file; stdout if the replay was read from stdin.
 fn small(file: &Path) -> PathBuf {
     if file == Path::new("-") {
         return file.to_owned();

@@ -10,26 +10,26 @@ use ratatui::crossterm::event::{Event as Input, KeyCode, KeyEventKind, KeyModifi
 use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 
 use super::once;
-use super::picture::Picture;
+use super::plot::Plot;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, out, paint};
 
-/// What a key asks for.
+/// The command of a key.
 enum Next {
     Event,
     OfFlow,
     Finding,
     Rest,
-    Picture,
+    Plot,
     Quit,
 }
 
-/// True if there is a terminal to show it on and to read keys from.
+/// True if stdin and stdout are a terminal.
 pub(super) fn can() -> bool {
     io::stdin().is_terminal() && out::is_terminal()
 }
 
-/// Keys come one by one and are not shown, until this is dropped.
+/// Raw mode of the terminal: keys are read one by one without echo, until this is dropped.
 struct Keys;
 
 impl Keys {
@@ -51,7 +51,7 @@ impl Keys {
                 KeyCode::Char('n') => Next::OfFlow,
                 KeyCode::Char('f') => Next::Finding,
                 KeyCode::Char('a') => Next::Rest,
-                KeyCode::Char('p') => Next::Picture,
+                KeyCode::Char('p') => Next::Plot,
                 KeyCode::Char('q') | KeyCode::Esc => Next::Quit,
                 _ => continue,
             });
@@ -61,32 +61,32 @@ impl Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        // The terminal has gone: then nobody minds how it was left.
+        // It fails only if the terminal is gone.
         let _ = disable_raw_mode();
     }
 }
 
-/// Shows event after event, as keys ask for them.
+/// Shows one event after the other, as directed by keys.
 pub(super) fn through(repeated: &Repeated, ui: &Ui) -> Result<(), Failure> {
     let events = repeated.trace.events();
     let mut findings: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for finding in &repeated.findings {
-        // One behind the last stands at the last.
+        // An index past the end means the last event.
         let at = finding.event.min(events.len().saturating_sub(1));
         findings.entry(at).or_default().push(once::tell(finding));
     }
-    let (mut picture, mut at) = (Picture::default(), 0);
+    let (mut plot, mut at) = (Plot::default(), 0);
     while let Some(event) = events.get(at) {
-        picture.add(event);
+        plot.add(event);
         ui.text(&format!("{}\n", step(at + 1, event)))?;
         for finding in findings.get(&at).into_iter().flatten() {
             ui.text(finding)?;
         }
-        let next = ask(&picture, at + 1, events.len(), ui)?;
+        let next = ask(&plot, at + 1, events.len(), ui)?;
         let from = at + 1;
         let stop = match next {
             Next::Quit => return Ok(()),
-            Next::Event | Next::Picture => from,
+            Next::Event | Next::Plot => from,
             Next::Rest => events.len(),
             Next::OfFlow => {
                 let rest = events.get(from..).unwrap_or_default();
@@ -96,7 +96,7 @@ pub(super) fn through(repeated: &Repeated, ui: &Ui) -> Result<(), Failure> {
             Next::Finding => findings.range(from..).next().map_or(events.len(), |(at, _)| *at),
         };
         for (number, passed) in events.iter().enumerate().take(stop).skip(from) {
-            picture.add(passed);
+            plot.add(passed);
             if matches!(next, Next::Rest | Next::Finding) {
                 ui.text(&format!("{}\n", step(number + 1, passed)))?;
             }
@@ -111,10 +111,10 @@ pub(super) fn through(repeated: &Repeated, ui: &Ui) -> Result<(), Failure> {
     ui.text("\n")
 }
 
-/// The line with the keys, gone when one was pressed.
-fn ask(picture: &Picture, at: usize, of: usize, ui: &Ui) -> Result<Next, Failure> {
+/// Shows the line with the keys until one is pressed.
+fn ask(plot: &Plot, at: usize, of: usize, ui: &Ui) -> Result<Next, Failure> {
     let line =
-        format!("{at}/{of}  Enter next · n of this flow · f finding · p picture · a all · q quit");
+        format!("{at}/{of}  Enter next · n of this flow · f finding · p plot · a all · q quit");
     loop {
         ui.text(&paint(DIM, &clip(&line)))?;
         let next = Keys::new().and_then(|keys| keys.next());
@@ -122,7 +122,7 @@ fn ask(picture: &Picture, at: usize, of: usize, ui: &Ui) -> Result<Next, Failure
         out.write_all(b"\r\x1b[2K")?;
         out.flush()?;
         match next? {
-            Next::Picture => ui.text(&picture.draw(columns()))?,
+            Next::Plot => ui.text(&plot.draw(columns()))?,
             next => return Ok(next),
         }
     }

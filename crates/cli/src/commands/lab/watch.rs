@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Long work on a thread of its own, while the first thread shows how far it is and listens for
-//! Ctrl-C.
+//! Long work on its own thread, while the first thread shows its progress and waits for Ctrl-C.
 //!
-//! When a signal comes first, the command ends at once: files that were written are whole, files
-//! that were not are not there, see `files`. The thread ends with the process.
+//! If a signal comes first, the command ends at once: every output file is either complete or
+//! absent, see `files`. The thread ends with the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,35 +21,35 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, Ui, paint};
 
-/// How often the line on a terminal is drawn anew.
+/// How often the line on a terminal is redrawn.
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
-/// Where nobody watches, work that takes longer than this is named, once.
+/// Without a terminal, work that takes longer than this is named, once.
 const SAID_AFTER: Duration = Duration::from_secs(5);
 /// Characters of the bar.
 const BAR: u64 = 24;
 
-/// How far the work is. Written by it, read by whoever shows it.
+/// The progress of the work. Written by the working thread, read by the thread that shows it.
 #[derive(Debug, Default)]
 pub(in crate::commands) struct Board {
     done: AtomicU64,
     total: AtomicU64,
-    /// How often something of it changed.
+    /// The number of changes of any field.
     changes: AtomicU64,
-    /// What all of it is, and what is done at this moment.
+    /// The title of the work, and the current step.
     said: Mutex<(String, String)>,
-    /// So long nothing may change.
+    /// The longest time without a change, after which the work counts as hanging.
     idle_timeout: Mutex<Option<Duration>>,
-    /// What is to be told besides, in order.
+    /// Notes to print, in order.
     notes: Mutex<Vec<String>>,
 }
 
 impl Board {
-    /// Something else begins, of which nothing is done.
+    /// Begins another piece of work, with no steps done.
     pub(in crate::commands) fn begin(&self, title: &str) {
         self.begin_within(None, title);
     }
 
-    /// The same. When nothing has changed for so long, it hangs in a plugin.
+    /// The same, with a limit: without a change for that long, the work hangs in a plugin.
     pub(in crate::commands) fn begin_within(&self, idle_timeout: Option<Duration>, title: &str) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(0, Ordering::Relaxed);
@@ -59,10 +58,10 @@ impl Board {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So much is done.
+    /// Sets the number of steps done.
     pub(in crate::commands) fn step(&self, done: u64, total: u64, what: &str) {
         self.total.store(total, Ordering::Relaxed);
-        // Threads overtake one another; what is shown does not go back.
+        // Threads may report out of order; the shown number never decreases.
         self.done.fetch_max(done, Ordering::Relaxed);
         let mut said = self.said.lock();
         if said.1 != what {
@@ -71,7 +70,7 @@ impl Board {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something that a person is to know at once.
+    /// Adds a note that is printed at once.
     pub(in crate::commands) fn note(&self, text: String) {
         self.notes.lock().push(text);
         self.changes.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +82,7 @@ impl Board {
         (self.done.load(Ordering::Relaxed).min(total), total, title, what)
     }
 
-    /// One line of so many columns.
+    /// The progress as one line of `columns` columns.
     fn line(&self, columns: usize) -> String {
         let (done, total, title, what) = self.read();
         let mut left = columns;
@@ -106,8 +105,8 @@ impl Board {
     }
 }
 
-/// Does the work. `None`: Ctrl-C came first, or a request to end; it is said how far it was. Fails
-/// when the board has not changed for as long as it may.
+/// Does the work. `None` if Ctrl-C or SIGTERM came first; then the progress is printed. Fails if
+/// the board has not changed within its limit.
 pub(in crate::commands) fn watch<T: Send + 'static>(
     ui: &Ui,
     board: &Arc<Board>,
@@ -123,7 +122,7 @@ pub(in crate::commands) fn watch<T: Send + 'static>(
         let (sender, mut result) = oneshot::channel();
         let thread = thread::Builder::new().name("becket-lab".to_owned());
         let spawned = thread.spawn(move || {
-            // Nobody waits for it: then it was interrupted.
+            // The receiver is gone only if the work was interrupted.
             let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
         });
         spawned.map_err(|error| {
@@ -170,7 +169,7 @@ pub(in crate::commands) fn watch<T: Send + 'static>(
                 }
             }
         }
-        // Nobody drops what the thread has: processes of adapters would stay.
+        // The thread's values are never dropped, so the processes of its adapters are killed here.
         Exec::kill_all();
         tell();
         drop(progress);
@@ -183,7 +182,7 @@ pub(in crate::commands) fn watch<T: Send + 'static>(
     })
 }
 
-/// What is under way, where nobody watches.
+/// The current work, shown without a terminal.
 #[derive(Debug)]
 struct Phase {
     title: String,
@@ -196,7 +195,7 @@ impl Phase {
         Self { title: String::new(), since: now, is_said: false }
     }
 
-    /// What is to be said now: what has taken long, once.
+    /// The title of work that has taken long, once.
     fn due(&mut self, board: &Board, now: Instant) -> Option<&str> {
         let (_, _, title, _) = board.read();
         if title != self.title {
@@ -208,7 +207,7 @@ impl Phase {
     }
 }
 
-/// Since when nothing has changed.
+/// The time since the last change.
 #[derive(Debug)]
 struct Still {
     changes: u64,
@@ -225,17 +224,17 @@ impl Still {
     }
 }
 
-/// Does work that takes no time, unless an adapter hangs. Nothing is shown of it.
+/// Does work that is short unless an adapter hangs. No progress is shown.
 pub(in crate::commands) fn listen<T: Send + 'static>(
     work: impl FnOnce(&Board) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let (nobody, board) = (Ui::plain(true), Arc::<Board>::default());
+    let (silent, board) = (Ui::plain(true), Arc::<Board>::default());
     let shown = Arc::clone(&board);
     let interrupted = || Failure::new(Exit::Interrupted, "interrupted");
-    watch(&nobody, &board, move || work(&shown))?.unwrap_or_else(|| Err(interrupted()))
+    watch(&silent, &board, move || work(&shown))?.unwrap_or_else(|| Err(interrupted()))
 }
 
-/// Columns of the terminal but one, in which a cursor stands.
+/// Columns of the terminal, less one for the cursor.
 fn columns() -> usize {
     ratatui::crossterm::terminal::size().map_or(79, |(columns, _)| usize::from(columns.max(2)) - 1)
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Fetches reports at their times and on request, on a thread of its own, so that who shows them
-//! never waits for the process that is watched.
+//! Fetches reports periodically and on request, on its own thread, so that the thread that shows
+//! them never waits for the monitored process.
 //!
 //! ```text
-//!   who shows ──Order──► driver ──Query──► feed
-//!      ▲                   │
-//!      └──────News─────────┘
+//!   main thread ──Order──► driver ──Query──► feed
+//!      ▲                     │
+//!      └────────News─────────┘
 //! ```
 //!
-//! Between two reports the thread waits for an order, until the next one is due: nothing polls.
+//! Between two reports the thread waits for an order, with the time of the next report as deadline.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,21 +19,21 @@ use becket_ipc::monitor::{Feed, FeedError, Query, Report};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What the driver is told.
+/// An order to the driver.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Fetch now, and from now on, this.
+    /// Fetch this now and at each interval.
     Query(Box<Query>),
-    /// Go on, or stop for a while.
+    /// Run, or pause.
     Run(bool),
 }
 
-/// What whoever shows the reports hears, from the driver and from the terminal.
+/// A message to the main thread, from the driver or from the terminal.
 #[derive(Debug)]
 pub(crate) enum News {
     /// A report.
     Report(Box<Report>),
-    /// There will be no more.
+    /// There are no further reports.
     Ended(Ending),
     /// A key, or a new size of the terminal.
     Terminal(ratatui::crossterm::event::Event),
@@ -48,7 +48,7 @@ pub(crate) enum News {
 /// Why there are no more reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// What was watched is done.
+    /// The monitored load is done.
     Finished,
     /// `--duration` is over.
     TimeUp,
@@ -59,26 +59,27 @@ pub(crate) enum Ending {
 /// What to fetch, and how often.
 pub(crate) struct Plan {
     pub(crate) feed: Box<dyn Feed>,
-    /// Set when what is watched is done: one last report is fetched then.
+    /// Set when the monitored load is done: then one last report is fetched.
     pub(crate) done: Option<Token>,
     pub(crate) query: Query,
     pub(crate) interval: Duration,
     pub(crate) duration: Option<Duration>,
-    /// Whether a recording is shown at its interval, too, and not as fast as it can be read.
+    /// Whether a recording is shown at its interval, and not as fast as it can be read.
     pub(crate) paced: bool,
 }
 
-/// Orders that wait for the driver. It takes them at once unless it fetches.
+/// Capacity of the channel of orders. The driver takes orders at once, except during a fetch.
 const ORDERS_MAX: usize = 16;
 
-/// Starts the driver. Its news go to `news`; it ends when that is closed or the orders' sender goes.
+/// Starts the driver. It sends to `news`, and ends when that is closed or the returned sender is
+/// dropped.
 pub(crate) fn start(plan: Plan, news: Sender<News>) -> Result<Sender<Order>, Failure> {
     let (orders, taken) = bounded(ORDERS_MAX);
     thread::Builder::new()
         .name("becket-mon-feed".to_owned())
         .spawn(move || {
             let ending = drive(plan, &taken, &news);
-            // Nobody is left to hear it: then nobody misses it.
+            // The channel is closed only if the main thread has ended.
             if let Some(ending) = ending {
                 let _ = news.send(News::Ended(ending)).wait();
             }
@@ -89,13 +90,13 @@ pub(crate) fn start(plan: Plan, news: Sender<News>) -> Result<Sender<Order>, Fai
     Ok(orders)
 }
 
-/// What there is to do next.
+/// The next action of the driver.
 enum Turn {
     Fetch,
     FetchLast(Ending),
     Order(Order),
     Over(Ending),
-    Nobody,
+    Closed,
 }
 
 fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<Ending> {
@@ -112,7 +113,7 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
             Turn::Fetch => None,
             Turn::FetchLast(ending) => Some(ending),
             Turn::Over(ending) => return Some(ending),
-            Turn::Nobody => return None,
+            Turn::Closed => return None,
             Turn::Order(Order::Run(run)) => {
                 running = run;
                 due = Instant::now();
@@ -120,7 +121,7 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
             }
             Turn::Order(Order::Query(asked)) => {
                 query = *asked;
-                // A recording goes on at its own pace, whoever turns a page.
+                // A query by a key does not advance a recording.
                 if !live {
                     continue;
                 }
@@ -135,7 +136,7 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
         if last.is_some() {
             return last;
         }
-        // At even distances, unless it was late by a whole one.
+        // At equal intervals, unless it was late by a whole interval.
         let now = Instant::now();
         if due <= now {
             due = due.checked_add(interval).filter(|due| *due > now).unwrap_or(now + interval);
@@ -143,7 +144,7 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
     }
 }
 
-/// Waits for what comes first.
+/// Waits for an order, the next report, the end of the load or the time limit.
 fn next(
     orders: &Receiver<Order>,
     due: Option<Instant>,
@@ -164,12 +165,12 @@ fn next(
     match outcome {
         Ok(order) => Turn::Order(order),
         Err(RecvError::TimedOut) if end.is_some_and(|end| end <= Instant::now()) => {
-            // The last figures belong to the time that was asked for.
+            // A last report covers the time until the limit.
             if due.is_some() { Turn::FetchLast(Ending::TimeUp) } else { Turn::Over(Ending::TimeUp) }
         }
         Err(RecvError::TimedOut) => Turn::Fetch,
         Err(RecvError::Cancelled) => Turn::FetchLast(Ending::Finished),
-        Err(_) => Turn::Nobody,
+        Err(_) => Turn::Closed,
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
         let (orders, news) = started(Plan { duration: short, ..plan() });
         assert_eq!(next_of(&news), None);
         orders.send(Order::Run(false)).wait().unwrap();
-        // The time may have been up before it heard that.
+        // The time limit may have passed before the driver received the order.
         let ending = std::iter::repeat_with(|| next_of(&news)).find_map(|ending| ending);
         assert_eq!(ending, Some(Ending::TimeUp));
     }

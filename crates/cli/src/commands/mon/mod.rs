@@ -53,13 +53,13 @@ use crate::ui::Ui;
 /// Watch a process: its channels, coroutines, plugins and sessions
 ///
 /// Lists with rates, depths, waiting operations and failures, each row in detail, graphs, and
-/// lines for what somebody should look at. `h` shows the keys, `q` quits.
+/// alerts. `h` shows the keys, `q` quits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Watch the process that serves this socket [default: that of `becket ipc serve`]
     #[arg(long, value_name = "PATH", conflicts_with_all = ["bench", "replay"])]
     socket: Option<PathBuf>,
-    /// Watch a load in this process, and say at its end what it came to
+    /// Watch a load in this process, and print its result at the end
     #[arg(long, conflicts_with = "replay")]
     bench: bool,
     /// Show a recording
@@ -74,13 +74,13 @@ pub(crate) struct Args {
     /// Where the lines go: a file, or - for stdout
     #[arg(value_name = "OUTPUT", default_value = "-")]
     output: PathBuf,
-    /// How often to look, such as 1s or 250ms; at least 100ms
+    /// The interval of reports, such as 1s or 250ms; at least 100ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     interval: Duration,
-    /// End after so long, such as 30s or 2m
+    /// End after this time, such as 30s or 2m
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     duration: Option<Duration>,
-    /// Of --headless: only what has this in its name
+    /// With --headless: only rows whose names contain this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// No colours; so does NO_COLOR
@@ -93,7 +93,7 @@ pub(crate) struct Args {
     shape: bench::Shape,
 }
 
-/// News that wait to be taken. Who brings more waits.
+/// Capacity of the channel of news. Senders wait while it is full.
 const NEWS_MAX: usize = 64;
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
@@ -179,7 +179,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-/// Why there are no more reports, as people read it.
+/// The failure of the feed, as a message for people.
 fn feed_failed(error: &FeedError) -> Failure {
     match error {
         FeedError::Lost { cause } => {

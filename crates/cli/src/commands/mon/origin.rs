@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where the reports come from, and where else they go.
+//! The sources of reports, and their recording.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
@@ -30,7 +30,7 @@ pub(super) fn of_recording(path: &Path) -> Result<Box<dyn Feed>, Failure> {
     Ok(Box::new(ReplayFeed::new(BufReader::new(file), path.display().to_string())))
 }
 
-/// The same feed, with every report written to a file.
+/// The same feed; each report is also written to a file.
 pub(super) fn recorded(feed: Box<dyn Feed>, path: PathBuf) -> Result<Box<dyn Feed>, Failure> {
     let file = File::create(&path).map_err(|error| Failure::file("written", &path, &error))?;
     Ok(Box::new(Recorded { feed, file: BufWriter::new(file), path }))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The terminal: taken over for as long as a [`Screen`] lives, and given back however that ends.
+//! The terminal: in raw mode while a [`Screen`] lives, and restored however that ends.
 //!
 //! # Invariants
 //!
-//! 1. The terminal is given back once: by the drop, or by the panic hook of whichever thread panics,
-//!    before its message is printed.
-//! 2. Keys are read by a thread that sleeps in between; so nothing polls.
+//! 1. The terminal is restored once: by the drop, or by the panic hook in any thread, before the
+//!    panic message is printed.
+//! 2. Keys are read by a thread that blocks in between, without polling.
 
 use std::io::{self, Stdout};
 use std::panic;
@@ -29,7 +29,7 @@ use super::view::{self, Theme};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Whether the terminal is ours.
+/// Whether the terminal is in raw mode and must be restored.
 static OURS: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, taken over.
@@ -75,7 +75,7 @@ impl Drop for Screen {
 
 fn give_back() {
     if OURS.swap(false, Ordering::SeqCst) {
-        // Whatever cannot be undone any more, nobody is left to hear of it.
+        // Errors are ignored: there is no terminal left to print them on.
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
@@ -90,7 +90,7 @@ fn on_panic(news: Sender<News>) {
         give_back();
         before(info);
         if ours {
-            // Full or closed: then it is about to end or has ended.
+            // Full or closed: the monitor is about to end or has ended.
             let _ = news.try_send(News::Panicked);
         }
     }));

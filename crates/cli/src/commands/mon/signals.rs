@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Signals that ask to end, as news. While the terminal is taken over Ctrl-C is a key; without it,
-//! and from elsewhere, it is a signal.
+//! Signals that end the monitor, as news. In raw mode Ctrl-C is a key; otherwise, and from other
+//! processes, it is a signal.
 
 use std::thread;
 
@@ -33,7 +33,7 @@ pub(super) fn listen(news: Sender<News>) -> Result<(), Failure> {
                     _ = hangs_up.recv() => {}
                 }
             });
-            // Closed: then it ends already.
+            // Closed: the monitor is already ending.
             let _ = news.send(News::Signal).wait();
         })
         .map_err(failed)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The loop of the screen: waits for news, changes the state, draws. Nothing is drawn without news.
+//! The loop of the screen: waits for news, changes the state, draws.
 
 use becket_chan::{Receiver, Sender};
 use ratatui::crossterm::event::Event;
@@ -11,7 +11,7 @@ use super::view::Theme;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What one piece of news comes to.
+/// The effect of one piece of news.
 enum Turn {
     Nothing,
     Draw,
@@ -19,7 +19,7 @@ enum Turn {
     End(Result<Exit, Failure>),
 }
 
-/// Shows the state until somebody ends it.
+/// Shows the state until a key or a signal ends the monitor.
 pub(super) fn run(
     app: &mut App,
     theme: Theme,
@@ -34,7 +34,7 @@ pub(super) fn run(
             screen.draw(app, theme, anew)?;
         }
         let query = app.query();
-        // A driver that is busy is asked again with the next news.
+        // If the driver is busy, the query is sent again with the next news.
         if asked.as_ref() != Some(&query)
             && orders.try_send(Order::Query(Box::new(query.clone()))).is_ok()
         {
@@ -44,7 +44,7 @@ pub(super) fn run(
         if heard.is_none() {
             return Ok(Exit::Ok);
         }
-        // All that has come meanwhile is drawn at once.
+        // All queued news are processed before drawing.
         while let Some(one) = heard {
             match take(app, one, orders) {
                 Turn::Nothing => {}
@@ -72,7 +72,7 @@ fn take(app: &mut App, news: News, orders: &Sender<Order>) -> Turn {
             Do::Draw => {}
             Do::DrawAnew => return Turn::DrawAnew,
             Do::Run(run) => {
-                // A driver that has ended has nothing to stop.
+                // The driver may have ended already.
                 let _ = orders.try_send(Order::Run(run));
             }
             Do::Quit => return Turn::End(Ok(Exit::Ok)),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// A figure in at most five characters: `0`, `12`, `12.3k`, `4.56M`. What is below one is shown with
-/// one digit behind the point, what is beyond all prefixes as `>999P`.
+/// A figure in at most five characters: `0`, `12`, `12.3k`, `4.56M`. Figures below one have one
+/// digit behind the point, figures beyond all prefixes are `>999P`.
 pub(super) fn short(value: f64) -> String {
     const PREFIXES: [&str; 6] = ["", "k", "M", "G", "T", "P"];
     let value = if value.is_finite() { value.max(0.0) } else { return "-".to_owned() };
@@ -27,7 +27,7 @@ pub(super) fn short(value: f64) -> String {
     ">999P".to_owned()
 }
 
-/// A count, alike.
+/// The same for a count.
 pub(super) fn count(value: u64) -> String {
     short(value as f64)
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket plugin bench PATH ENTRY`: how many calls a second, and how long each takes.
+//! `becket plugin bench PATH ENTRY`: calls per second, and their latencies.
 //!
-//! Every thread makes one call after the other: what is measured is the plugin and the host, not a
-//! queue. A stream counts from its opening to its end; a conversation sends its payload once,
-//! closes, and counts until the plugin has ended it.
+//! Every thread makes one call after the other, so no queueing is measured, only the plugin and the
+//! host. A stream is measured from its opening to its end. A bidirectional stream sends its payload
+//! once, closes, and is measured until the plugin has ended it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// What each call sends
     #[arg(long, value_name = "TEXT")]
     data: Option<String>,
-    /// Call without a request, with nothing but the payload
+    /// Call without a request, with only the payload
     #[arg(long)]
     raw: bool,
 }
@@ -71,14 +71,14 @@ struct Percentiles {
     max: u64,
 }
 
-/// What one thread did.
+/// The counts of one thread.
 #[derive(Debug)]
 struct Tally {
     latency: Histogram,
     calls: u64,
     failed: u64,
     frames: u64,
-    /// The first failure, in words.
+    /// The first failure, as text.
     why: Option<String>,
 }
 
@@ -124,7 +124,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     }
 }
 
-/// Calls on every thread until the time is up or Ctrl-C comes. True: it came.
+/// Makes calls on every thread until the time is up or Ctrl-C comes. True after Ctrl-C.
 async fn measure(
     work: &Work,
     args: &Args,
@@ -156,7 +156,7 @@ async fn measure(
                 Err(_) => break,
             },
             Ok(()) = ctrl_c.recv() => {
-                // The second one leaves threads behind that are stuck in the plugin.
+                // After the second Ctrl-C, threads that are stuck in the plugin are not awaited.
                 if std::mem::replace(&mut interrupted, true) {
                     break;
                 }
@@ -175,10 +175,10 @@ async fn measure(
 
 /// Each Ctrl-C, as a message.
 fn interrupts() -> Receiver<()> {
-    let (told, interrupts) = bounded(2);
+    let (sender, interrupts) = bounded(2);
     tokio::spawn(async move {
-        // No handler to be had: then Ctrl-C ends the process the plain way.
-        while tokio::signal::ctrl_c().await.is_ok() && told.send(()).await.is_ok() {}
+        // Without a handler Ctrl-C ends the process by the default action.
+        while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).await.is_ok() {}
     });
     interrupts
 }
@@ -213,7 +213,7 @@ impl Work {
         tally
     }
 
-    /// One call; how many frames came, or why it failed.
+    /// Makes one call; returns the number of frames, or why it failed.
     async fn once(&self) -> Result<u64, String> {
         if self.kind == EntryKind::Unary {
             let response = if self.raw {

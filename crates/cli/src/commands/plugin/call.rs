@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket plugin call PATH ENTRY`: one call, one stream or one conversation, as the entry is.
+//! `becket plugin call PATH ENTRY`: one call, stream or bidirectional stream, by the kind of the
+//! entry.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,14 +18,14 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{Ui, text};
 
-/// Loading may take so long, however little the call is given: it is the system that finds and maps
-/// the library.
+/// The shortest limit of a load, however short that of the call: the system has to find and map the
+/// library.
 const LOAD_MIN: Duration = Duration::from_secs(1);
 
-/// Call one entry of a plugin and print what it answers
+/// Call one entry of a plugin and print its answer
 ///
-/// A stream's frames are printed one a line, as they come. A conversation takes its messages from
-/// the lines of stdin and ends when they do.
+/// A stream's frames are printed one per line, as they come. A bidirectional entry gets the lines
+/// of stdin as messages; its stream ends after them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -37,13 +38,13 @@ pub(crate) struct Args {
     /// The payload's file, or - for stdin
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Open a stream, for a plugin that does not say what kind its entries are
+    /// Open a stream, for a plugin that does not declare the kinds of its entries
     #[arg(long)]
     stream: bool,
-    /// Open a conversation, for a plugin that does not say what kind its entries are
+    /// Open a bidirectional stream, for a plugin that does not declare the kinds of its entries
     #[arg(long, conflicts_with_all = ["stream", "file"])]
     chat: bool,
-    /// Hand over the payload alone, by the plugin's `handle_raw` where it has one
+    /// Pass only the payload, by the plugin's `handle_raw` if it has one
     #[arg(long, conflicts_with_all = ["stream", "chat", "header", "method", "request_path", "query"])]
     raw: bool,
     /// A header of the request; may be given several times
@@ -58,7 +59,8 @@ pub(crate) struct Args {
     /// The request's query, without its question mark
     #[arg(long, default_value = "")]
     query: String,
-    /// Give up after this many milliseconds [default: 30000; 3600000 for a stream; 10000 to load it]
+    /// Give up after this many milliseconds [default: 30000; 3600000 for a stream; 10000 to load
+    /// it]
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
 }
@@ -142,7 +144,7 @@ fn print(status: NrStatus, body: &Body, ui: &Ui) -> Result<(), Failure> {
     if ui.json() { ui.data(&answer(status, body)) } else { ui.line(body) }
 }
 
-/// Sends every line of stdin, then says that no more follow.
+/// Sends every line of stdin, then closes the sending side.
 async fn send_lines(sender: StreamSender) -> Result<(), Failure> {
     let mut lines = Lines::new();
     let sent = loop {
@@ -155,7 +157,7 @@ async fn send_lines(sender: StreamSender) -> Result<(), Failure> {
         }
     };
     match sent {
-        // The plugin ended the stream: its last frame says why.
+        // The plugin ended the stream: its last frame has the reason.
         Ok(()) | Err(SendError::Closed) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -177,7 +179,7 @@ fn answer(status: NrStatus, body: &Body) -> Map<String, Value> {
     object
 }
 
-/// What the plugin says the entry is, unless the options know better.
+/// The kind of the entry: that of the options, else that declared by the plugin.
 fn kind(args: &Args, plugin: &Plugin) -> EntryKind {
     if args.chat {
         return EntryKind::Bidirectional;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket plugin check PATH`: the promises that every plugin must keep, tried one after the other.
+//! `becket plugin check PATH`: the obligations of every plugin, tested one after the other.
 //!
-//! It knows nothing about what the entries do, so it holds them to what all of them owe a host: an
-//! answer or a refusal within the deadline, an end to every stream, nothing left behind. What the
-//! host itself refuses (stale ids, late answers) it reads from the host's counters. Verdicts by rules,
-//! under faults, are those of `becket check plugin`.
+//! The check has no knowledge of the entries, so it tests what holds for all of them: an answer or
+//! a refusal within the deadline, an end of every stream, no resources left behind. Refusals of the
+//! host (stale ids, late answers) are read from the host's counters. `becket check plugin` has
+//! verdicts by rules, under faults.
 //!
-//! The plugin runs in a child process, this command again with `--in-process`, so that one which
-//! ends its process, or never comes back, is a finding and not the end of the report: see `child`.
+//! The plugin runs in a child process, this command again with `--in-process`, so that a plugin
+//! which ends its process, or never returns, gives a finding and does not end the report: see
+//! `child`.
 
 mod child;
 
@@ -20,7 +21,7 @@ use futures_lite::future::poll_once;
 use serde::{Deserialize, Serialize};
 
 use super::load::Load;
-use crate::commands::apart::Voice;
+use crate::commands::child_process::ReportPipe;
 use crate::commands::pick::skipped;
 use crate::commands::runtime;
 use crate::exit::Exit;
@@ -77,10 +78,10 @@ struct Report {
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     if args.in_process {
-        let voice = Voice::claim()?;
-        match check(&args, &voice, ui) {
-            Ok(()) => child::done(&voice)?,
-            Err(failure) => voice.refuse(&failure)?,
+        let pipe = ReportPipe::claim()?;
+        match check(&args, &pipe, ui) {
+            Ok(()) => child::done(&pipe)?,
+            Err(failure) => pipe.refuse(&failure)?,
         }
         return Ok(Exit::Ok);
     }
@@ -94,22 +95,22 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(if failed == 0 { Exit::Ok } else { Exit::Check })
 }
 
-fn check(args: &Args, voice: &Voice, ui: &Ui) -> Result<(), Failure> {
-    child::begin(LOAD, voice)?;
+fn check(args: &Args, pipe: &ReportPipe, ui: &Ui) -> Result<(), Failure> {
+    child::begin(LOAD, pipe)?;
     let (host, plugin) = args.load.load(Some(child::load_timeout(limit(args))))?;
     skipped(&args.skip, &plugin)?;
-    runtime::run_one(checks(args, &host, &plugin, voice, ui))
+    runtime::run_one(checks(args, &host, &plugin, pipe, ui))
 }
 
 async fn checks(
     args: &Args,
     host: &Host,
     plugin: &Plugin,
-    voice: &Voice,
+    pipe: &ReportPipe,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let tell = |finding: Finding| child::tell(&finding, voice);
-    let begin = |what: &str| child::begin(what, voice);
+    let tell = |finding: Finding| child::tell(&finding, pipe);
+    let begin = |what: &str| child::begin(what, pipe);
     tell(loaded(plugin))?;
     begin("entries")?;
     described(plugin).into_iter().try_for_each(tell)?;
@@ -184,7 +185,7 @@ async fn unknown_entry(plugin: &Plugin, args: &Args) -> Finding {
     }
 }
 
-/// Answers or refuses, with a payload and without one.
+/// The entry answers or refuses, with a payload and without one.
 async fn unary(plugin: &Plugin, name: &str, args: &Args) -> Finding {
     let check = format!("unary {name}");
     let mut seen = String::new();
@@ -206,7 +207,7 @@ async fn unary(plugin: &Plugin, name: &str, args: &Args) -> Finding {
     ok(&check, seen)
 }
 
-/// Ends by itself; a conversation ends once the host has closed its side.
+/// The stream ends by itself; a bidirectional one ends after the host has closed its side.
 async fn stream(plugin: &Plugin, name: &str, args: &Args, both_ways: bool) -> Finding {
     let check = format!("{} {name}", if both_ways { "bidirectional" } else { "stream" });
     let opened = plugin.stream(name, request("")).timeout(limit(args)).await;
@@ -246,7 +247,7 @@ async fn stream(plugin: &Plugin, name: &str, args: &Args, both_ways: bool) -> Fi
     }
 }
 
-/// Sends one message and closes this side. What becomes of it is the plugin's affair.
+/// Sends one message and closes this side. The plugin may accept or refuse the message.
 async fn say_something(stream: &Stream) -> String {
     let sent = match stream.send(PAYLOAD.as_bytes()).await {
         Ok(()) => "message taken".to_owned(),
@@ -258,11 +259,11 @@ async fn say_something(stream: &Stream) -> String {
     }
 }
 
-/// The host had no answer to refuse: none came twice, late or to a wrong id.
+/// The host refused no answer: none came twice, late or to a wrong id.
 fn answers_in_order(plugin: &Plugin) -> Finding {
     let refused = plugin.snapshot().refused_answers;
     let wrong = refused.unknown + refused.foreign + refused.invalid;
-    // Nobody has left so far, so a late answer was the second one, or came after the last frame.
+    // No caller has left so far, so a late answer was a second one, or came after the last frame.
     match (wrong, refused.late) {
         (0, 0) => ok("answers", "each to a call that waited for it".to_owned()),
         (0, late) => {
@@ -275,7 +276,7 @@ fn answers_in_order(plugin: &Plugin) -> Finding {
     }
 }
 
-/// Callers that leave in the middle. What of theirs is left behind, unloading finds.
+/// Callers leave in the middle. Resources that they leave behind are found by unloading.
 async fn callers_leave(plugin: &Plugin, args: &Args) -> Finding {
     let mut left = 0;
     for entry in plugin.entries().iter().filter(|entry| !args.skip.contains(&entry.name)) {
@@ -290,7 +291,7 @@ async fn callers_leave(plugin: &Plugin, args: &Args) -> Finding {
     ok("callers leave", format!("{} in the middle of an answer", text::plural(left, "caller")))
 }
 
-/// Before any call, so that those which follow run in what was loaded again.
+/// Reloads before any call, so that later calls run in the reloaded version.
 async fn reload(plugin: &Plugin) -> Finding {
     let before = plugin.info().generation;
     match plugin.reload().await {
@@ -302,7 +303,7 @@ async fn reload(plugin: &Plugin) -> Finding {
     }
 }
 
-/// Unloading waits for calls and streams that have not ended: none should be left.
+/// Unloading waits for calls and streams that have not ended: there should be none.
 async fn unload(host: &Host, plugin: &Plugin) -> Finding {
     match host.unload(plugin.name()).await {
         Ok(0) => ok(UNLOAD, "nothing was left behind".to_owned()),
@@ -311,7 +312,7 @@ async fn unload(host: &Host, plugin: &Plugin) -> Finding {
     }
 }
 
-/// What entries are called with when it is not nothing.
+/// The payload of calls that have one.
 const PAYLOAD: &str = "becket plugin check";
 
 fn request(payload: &'static str) -> Request {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket plugin inspect PATH`: what a file says about itself.
+//! `becket plugin inspect PATH`: the description of a plugin's file.
 
 use std::path::PathBuf;
 
@@ -10,15 +10,15 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, HEAD, Ui, out, paint, text};
 
-/// Show what a plugin's file says about itself
+/// Show the ABI, layout and entries of a plugin's file
 ///
-/// Its ABI, the layout of its function table and why it is taken for that one, its entries, its
-/// SHA-256. The plugin is mapped but not started; what its file runs when it is mapped, runs.
+/// Also the evidence for the layout of its function table, and its SHA-256. The plugin is mapped
+/// but not started; constructors of the file run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The plugin's file
     path: PathBuf,
-    /// Read the function table in this layout instead of recognising it
+    /// Read the function table in this layout instead of detecting it
     #[arg(long, value_enum)]
     layout: Option<LayoutArg>,
 }

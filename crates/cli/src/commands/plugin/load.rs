@@ -16,7 +16,7 @@ use crate::ui::out;
 pub(super) struct Load {
     /// The plugin's file, such as target/release/libhello.so
     pub(super) path: PathBuf,
-    /// Read the function table in this layout instead of recognising it
+    /// Read the function table in this layout instead of detecting it
     #[arg(long, value_enum)]
     pub(super) layout: Option<LayoutArg>,
     /// The plugin's configuration, a JSON object
@@ -46,8 +46,8 @@ impl From<LayoutArg> for Layout {
 }
 
 impl Load {
-    /// Loads it into a host of its own, under the name of its file. What it prints goes to stderr.
-    /// It has `timeout` for that, or as long as by default.
+    /// Loads it into a new host, under the name of its file, within `timeout` or the default limit.
+    /// The plugin's output goes to stderr.
     pub(super) fn load(&self, timeout: Option<Duration>) -> Result<(Host, Plugin), Failure> {
         let mut spec = PluginSpec::path(name_of(&self.path), &self.path);
         if let Some(layout) = self.layout {

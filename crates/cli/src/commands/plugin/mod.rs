@@ -3,10 +3,10 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`inspect`] | what a file says about itself, without running it |
-//! | [`call`] | one call, one stream or one conversation |
-//! | [`mod@bench`] | calls a second and latencies |
-//! | [`check`] | the promises that every plugin must keep |
+//! | [`inspect`] | the description of a file, without starting the plugin |
+//! | [`call`] | one call, stream or bidirectional stream |
+//! | [`mod@bench`] | calls per second and latencies |
+//! | [`check`] | the obligations of every plugin |
 //! | [`new`] | a project that builds |
 //! | `load` | the options that load a plugin |
 //! | `latency` | a histogram of latencies |

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `becket plugin new --lang LANG NAME`: a project that builds, runs and has a test.
 //!
-//! The project is complete: it carries the SDK it was made with, so it builds on any machine with
-//! its language's tools, and nothing in it points back to where this command was built. In a
-//! template `{{name}}` is the project's name, `{{ident}}` the same as an identifier, `{{becket}}` the
-//! folder of the SDK, and a file name's last `.in` is dropped (it keeps other tools from taking the
-//! template for a project).
+//! The project is complete: it contains the SDK, so it builds on any machine with the tools of its
+//! language, and has no path of the machine that built this command. In a template `{{name}}` is
+//! the project's name, `{{ident}}` the same as an identifier, `{{becket}}` the folder of the SDK.
+//! The ending `.in` of a file name is dropped (it keeps other tools from taking the template for a
+//! project).
 
 mod sdk;
 
@@ -121,7 +121,7 @@ impl Lang {
         }
     }
 
-    /// What is to be known of the first build.
+    /// A note on the first build.
     const fn first_build(self) -> &'static str {
         match self {
             Self::Zig => "  # the first takes a minute: Zig compiles its build system and library",
@@ -165,7 +165,7 @@ fn next_steps(made: &Made) -> String {
     )
 }
 
-/// A name must do as a crate, a module, a file and a part of a URL.
+/// Fails if the name is not valid as a crate, a module, a file and a part of a URL.
 fn check_name(name: &str) -> Result<(), Failure> {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
     let goes_on = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
@@ -181,7 +181,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
         .hint("an example is `my-plugin`"))
 }
 
-/// Names that a compiler or the build would trip over.
+/// Names that a compiler or the build would reject.
 const RESERVED: [&str; 22] = [
     "abstract", "async", "await", "becket", "box", "build", "core", "crate", "dyn", "enum", "fn",
     "go", "impl", "match", "mod", "package", "sdk", "std", "struct", "test", "type", "use",

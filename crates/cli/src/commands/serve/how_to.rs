@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How to call what is served: each entry with a line that works as it is printed.
+//! Commands that call the served entries: each entry with a line that works as it is printed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -82,7 +82,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// What a route is, then its lines.
+    /// The description of a route, then its lines.
     fn of(&self, route: &RouteInfo) -> String {
         let path = route.path.trim_end_matches('*');
         let url = text::shell_word(&format!("http://{}{path}", self.at));
@@ -122,7 +122,7 @@ impl Lines<'_> {
         }
     }
 
-    /// A payload that the entry answers. Of the sample's entries it is known what they take.
+    /// A payload that the entry answers; known for the entries of the sample.
     fn payload(&self, entry: &str) -> &'static str {
         match entry {
             "state" if self.sample => "colour=blue",
@@ -138,7 +138,8 @@ fn is_sample(reported_name: &str) -> bool {
     reported_name.starts_with("sample-")
 }
 
-/// The address that a client on this machine uses: "every address" is none to connect to.
+/// The address that a client on this machine uses: a client cannot connect to the unspecified
+/// address.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

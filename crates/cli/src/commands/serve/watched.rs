@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The socket at which `becket mon` is answered.
+//! The socket that answers `becket mon`.
 //!
-//! It is there only if it was asked for: a listener costs a thread, and two gateways would want the
-//! same path. Nothing is done at it until a monitor asks. It offers no channels and lets nobody make
-//! one; only the gateway's own user is let in.
+//! It exists only on request: a listener costs a thread, and two gateways would need the same
+//! default path. It causes no work until a monitor connects. It offers no channels, clients cannot
+//! make any, and only the gateway's own user may connect.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::commands::ipc::opening::not_served;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Monitors at a time; more are turned away.
+/// Monitors at a time; further ones are refused.
 const MONITORS_MAX: usize = 64;
 
 /// Answers monitors until it is dropped.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The socket between both processes: a line each, from the one that works to the one that waits.
+//! The report pipe: a socket between both processes, with lines from the child to the parent.
 //!
 //! ```text
-//!   waits                                        works
+//!   parent                                       child
 //!     ours ◄════════ socket ════════► theirs ─── its stdin at first
-//!       └─ its own stdin, as a descriptor ─────► becomes stdin again
+//!       └─ the parent's stdin, as a descriptor ► becomes stdin again
 //! ```
 //!
-//! So the one that works reads what was meant for the command, keys as well, and the socket is one
-//! that no process which the plugin starts has.
+//! So the child reads the stdin of the command, keys as well, and processes that the plugin starts
+//! do not inherit the socket.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -25,10 +25,10 @@ use rustix::net::{
 
 /// Room for one descriptor.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(1));
-/// Bytes that are kept of what was told: behind them nothing is heard but that it is done.
-const TOLD_BYTES_MAX: usize = 1 << 20;
+/// Bytes of lines that are kept. Above that only the last line is kept, which has the exit code.
+const REPORT_BYTES_MAX: usize = 1 << 20;
 
-/// Starts this command once more, with `besides` among its options.
+/// Starts this command again, with `besides` among its options.
 pub(super) fn spawn(besides: &str) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let stdin = io::stdin();
@@ -40,7 +40,7 @@ pub(super) fn spawn(besides: &str) -> io::Result<(Child, UnixStream)> {
     }
     sendmsg(&ours, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Behind `--` stand no options.
+    // Arguments after `--` are not options.
     let place = arguments.iter().position(|it| it == "--").unwrap_or(arguments.len());
     arguments.insert(place, besides.into());
     let program = std::env::current_exe()?;
@@ -48,24 +48,24 @@ pub(super) fn spawn(besides: &str) -> io::Result<(Child, UnixStream)> {
     Ok((child, ours))
 }
 
-/// In the process that works: tells the one that waits, if there is one.
+/// The child's end of the pipe; without a parent it discards its lines.
 #[derive(Debug, Clone, Default)]
-pub(in crate::commands) struct Voice(Option<Arc<UnixStream>>);
+pub(in crate::commands) struct ReportPipe(Option<Arc<UnixStream>>);
 
-impl Voice {
-    /// Takes the socket, and puts stdin back in its place. Before a plugin is loaded.
+impl ReportPipe {
+    /// Takes over the socket from stdin, and restores stdin. Call it before a plugin is loaded.
     ///
-    /// Whoever was started by hand has no socket there, and nobody to tell.
+    /// A process that was started manually has no socket there, and reports to no parent.
     pub(super) fn claim() -> Self {
         Self(claimed().ok().map(Arc::new))
     }
 
-    /// Says a line.
-    pub(in crate::commands) fn say(&self, line: &str) {
+    /// Sends a line.
+    pub(in crate::commands) fn send(&self, line: &str) {
         let Some(mut socket) = self.0.as_deref() else { return };
         let line = format!("{}\n", line.replace('\n', " "));
-        // Whoever waited has gone: then nobody misses it.
-        let _said = socket.write_all(line.as_bytes());
+        // An error means that the parent has ended.
+        let _sent = socket.write_all(line.as_bytes());
     }
 }
 
@@ -85,51 +85,54 @@ fn claimed() -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
-/// In the process that waits: what the other one tells.
-pub(super) struct Ear {
+/// The parent's end of the pipe.
+pub(super) struct ReportReader {
     socket: tokio::net::UnixStream,
     lines: Lines,
     is_closed: bool,
 }
 
-impl Ear {
+impl ReportReader {
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = tokio::net::UnixStream::from_std(socket)?;
         Ok(Self { socket, lines: Lines::default(), is_closed: false })
     }
 
-    /// The lines so far.
-    pub(super) fn told(&self) -> &[String] {
-        &self.lines.told
+    /// The lines received so far.
+    pub(super) fn lines(&self) -> &[String] {
+        &self.lines.complete
     }
 
-    /// Waits until something is told. Never comes back when nothing can be.
-    pub(super) async fn hear(&mut self) {
+    /// Waits for bytes and reads them. Never returns after the pipe was closed.
+    pub(super) async fn receive(&mut self) {
         if self.is_closed || self.socket.readable().await.is_err() {
             return std::future::pending().await;
         }
         self.take();
     }
 
-    /// All lines, when the process has ended. What it has started may live, and have the socket.
+    /// All lines, after the child has ended. Processes that it started may still be alive and have
+    /// the socket open.
     pub(super) fn rest(self) -> io::Result<Vec<String>> {
         let Self { socket, mut lines, .. } = self;
-        // What has come and was not looked for yet is there for a plain read alone.
+        // Bytes that the runtime has not polled for are available to a plain read.
         let mut socket = socket.into_std()?;
         let mut buffer = [0; 4096];
         loop {
             match socket.read(&mut buffer) {
-                Ok(0) => return Ok(lines.told),
+                Ok(0) => return Ok(lines.complete),
                 Ok(count) => lines.add(buffer.get(..count).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lines.told),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(lines.complete);
+                }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Takes what is there.
+    /// Reads the available bytes.
     fn take(&mut self) {
         let mut buffer = [0; 4096];
         match self.socket.try_read(&mut buffer) {
@@ -143,8 +146,8 @@ impl Ear {
 /// Lines that come in pieces.
 #[derive(Default)]
 struct Lines {
-    told: Vec<String>,
-    /// What has no end yet.
+    complete: Vec<String>,
+    /// The beginning of an incomplete line.
     begun: Vec<u8>,
     bytes: usize,
 }
@@ -158,12 +161,12 @@ impl Lines {
             }
             let line = String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned();
             self.bytes += line.len();
-            if self.bytes > TOLD_BYTES_MAX {
-                // The last is the one that counts.
-                self.told.pop();
+            if self.bytes > REPORT_BYTES_MAX {
+                // Only the last line matters then.
+                self.complete.pop();
             }
-            self.told.push(line);
+            self.complete.push(line);
         }
-        self.begun.truncate(TOLD_BYTES_MAX);
+        self.begun.truncate(REPORT_BYTES_MAX);
     }
 }

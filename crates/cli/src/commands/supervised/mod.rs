@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A command that calls plugins, in a process that somebody waits for.
+//! A command that calls plugins, in a supervised child process.
 //!
 //! ```text
 //!   becket … --adapter plugin:… ──spawns──▶ the same … --in-process
 //!            ▲                                  │ the same stdin, stdout, stderr, terminal
-//!            └───── lines; "done CODE" ─────────┘ through a socket of their own
+//!            └───── lines; "done CODE" ─────────┘ through a separate socket
 //! ```
 //!
-//! A plugin carries flows in the process that runs it, at the speed of a call. One that ends that
-//! process ends the command, and says by its exit code whatever it likes: what counts is that the
-//! command said by itself that it is done. What it had seen until there is gone with the process, but
-//! for what it has told.
+//! A plugin carries flows in the process that makes the check, so a flow costs no more than calls.
+//! A plugin that ends the process can choose any exit code. So the exit code does not count, only
+//! the line "done CODE" that the command itself writes. Everything else that the process knew is
+//! lost with it, except for the lines that it has reported.
 //!
-//! One that does not come back from a call is found by the process itself, which looks whether
-//! anything moves: see [`watch`](super::lab::watch). Whoever is done and does not end is killed, and so
-//! is whoever is asked to end a second time.
+//! A plugin that does not return from a call is detected inside the child, which watches its own
+//! progress: see [`watch`](super::lab::watch). A child that is done and does not end is killed, and
+//! so is a child that gets a second signal.
 
 mod link;
 
@@ -30,18 +30,18 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-pub(super) use self::link::Voice;
-use self::link::{Ear, spawn};
+pub(super) use self::link::ReportPipe;
+use self::link::{ReportReader, spawn};
 use super::lab::adapter::is_plugin;
 use super::lab::files;
-use super::{apart, program, runtime};
+use super::{child_process, program, runtime};
 use crate::exit::{Exit, LAB};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// What the process says when it is done, before its exit code.
+/// Precedes the exit code in the last line of the child.
 const DONE: &str = "done ";
-/// So long it may take to end when it is done: what the plugin does at the end is not waited for.
+/// How long the child may take to end when it is done: the plugin's work at the end is not awaited.
 const END: Duration = Duration::from_secs(10);
 
 /// Where plugins are called, and how long one call may take.
@@ -50,36 +50,36 @@ pub(super) struct Process {
     /// Call plugins in this process, for one that waits for it
     #[arg(long, hide = true)]
     in_process: bool,
-    /// So long nothing may happen in a plugin. A fresh process that does all runs of a full check once
-    /// more says nothing before its end
+    /// How long a plugin may make no progress. A fresh process that repeats all runs of a full
+    /// check reports nothing before its end
     #[arg(long, value_name = "N", hide = true, default_value_t = 300_000)]
     idle_timeout_ms: u64,
 }
 
-/// How it ended.
+/// How the command ended.
 pub(super) enum Ended {
-    /// It was done.
+    /// It completed.
     With(Exit),
     /// The plugin ended it.
     Early(Early),
 }
 
-/// What is left of a process that was ended before it was done.
+/// A child that was ended before it was done.
 pub(super) struct Early {
-    /// What it had told, line by line.
-    pub(super) told: Vec<String>,
+    /// The lines that it had reported.
+    pub(super) lines: Vec<String>,
     status: ExitStatus,
 }
 
 impl Early {
-    /// The same for people, of a plugin.
+    /// The failure of a plugin that ended the process.
     pub(super) fn failure(&self) -> Failure {
         let goes_on =
             format!("`{} check plugin` tries rule after rule, and goes on behind it", program());
         self.failure_of("the plugin").hint(goes_on)
     }
 
-    /// The same of an adapter that comes with the lab.
+    /// The failure of an adapter of the lab that ended the process.
     pub(super) fn failure_of_ours(&self) -> Failure {
         let hint = "a panic that another panic meets ends a process: stderr has both";
         self.failure_of("the adapter").hint(hint)
@@ -87,19 +87,18 @@ impl Early {
 
     fn failure_of(&self, what: &str) -> Failure {
         let error = format!("{what} ended the process that it ran in");
-        Failure::new(Exit::Lab(LabExit::Conformance), error).cause(apart::how(self.status))
+        Failure::new(Exit::Lab(LabExit::Conformance), error).cause(child_process::how(self.status))
     }
 }
 
 impl Process {
-    /// How long nothing may happen while this adapter is called: as long as it takes, unless it is a
-    /// plugin.
+    /// How long this adapter may make no progress; without a limit unless it is a plugin.
     pub(super) fn idle_timeout(self, adapter: &str) -> Option<Duration> {
         is_plugin(adapter).then(|| Duration::from_millis(self.idle_timeout_ms))
     }
 
-    /// Does the work: in a process of its own, if it has to do with a plugin. At `places` files may be
-    /// written: what is left there of those that were only begun is removed.
+    /// Does the work: in a child process, if it calls a plugin. Temporary files for `places` that
+    /// an ended child has left are removed.
     pub(super) fn run(
         self,
         has_plugin: bool,
@@ -107,39 +106,39 @@ impl Process {
         ui: &Ui,
         work: impl FnOnce() -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        match self.run_telling(has_plugin, places, ui, |_| work())? {
+        match self.run_reporting(has_plugin, places, ui, |_| work())? {
             Ended::With(exit) => Ok(exit),
             Ended::Early(early) => Err(early.failure()),
         }
     }
 
-    /// The same, for work that tells something meanwhile.
-    pub(super) fn run_telling(
+    /// The same, for work that reports progress.
+    pub(super) fn run_reporting(
         self,
         has_plugin: bool,
         places: &[PathBuf],
         ui: &Ui,
-        work: impl FnOnce(Voice) -> Result<Exit, Failure>,
+        work: impl FnOnce(ReportPipe) -> Result<Exit, Failure>,
     ) -> Result<Ended, Failure> {
         if !self.in_process {
             return match has_plugin {
                 true => self.waited(places),
-                false => work(Voice::default()).map(Ended::With),
+                false => work(ReportPipe::default()).map(Ended::With),
             };
         }
-        // Nobody waits for it any more: it is interrupted.
+        // When the parent has ended, this process is interrupted.
         let _refused = set_parent_process_death_signal(Some(Signal::TERM));
-        let voice = Voice::claim();
-        // What it failed with is told before it is done: behind that it may be killed.
-        let exit = work(voice.clone()).unwrap_or_else(|failure| {
+        let pipe = ReportPipe::claim();
+        // The failure is printed before the last line: after that line the process may be killed.
+        let exit = work(pipe.clone()).unwrap_or_else(|failure| {
             ui.failure(&failure);
             failure.exit()
         });
-        voice.say(&format!("{DONE}{}", exit.code()));
+        pipe.send(&format!("{DONE}{}", exit.code()));
         Ok(Ended::With(exit))
     }
 
-    /// Starts this command once more, and ends with what it ends with.
+    /// Starts this command again as a child, and returns its exit.
     fn waited(self, places: &[PathBuf]) -> Result<Ended, Failure> {
         let (child, ours) = spawn("--in-process").map_err(lost)?;
         let process = child.id();
@@ -148,37 +147,37 @@ impl Process {
         for place in places {
             files::sweep(place, process);
         }
-        let Watched { status, told, was_asked } = ended?;
-        match told.last().and_then(|line| exit_of(line)) {
+        let Watched { status, lines, was_asked } = ended?;
+        match lines.last().and_then(|line| exit_of(line)) {
             Some(exit) => Ok(Ended::With(exit)),
             None if was_asked => Err(Failure::new(Exit::Interrupted, "interrupted")),
-            None => Ok(Ended::Early(Early { told, status })),
+            None => Ok(Ended::Early(Early { lines, status })),
         }
     }
 }
 
-/// The process could not be had, or not be waited for.
+/// The process could not be started, or waiting for it failed.
 fn lost(error: io::Error) -> Failure {
     Failure::new(Exit::Lab(LabExit::Internal), "the process to call the plugin in cannot run")
         .cause(error.to_string())
 }
 
-/// What was heard of a process until its end.
+/// A child that has ended, with its report.
 struct Watched {
     status: ExitStatus,
-    told: Vec<String>,
-    /// Somebody wanted it to end.
+    lines: Vec<String>,
+    /// A signal asked it to end.
     was_asked: bool,
 }
 
-/// Waits for its end. Who asks this process to end asks that one.
+/// Waits for the end of the child. Signals to this process that ask it to end are forwarded.
 async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Watched, Failure> {
     let id = Pid::from_child(&child);
     let send = |signal| {
-        // It may have ended by itself: that is heard next.
+        // An error means that it has ended by itself, which the loop sees next.
         let _ended = kill_process(id, signal);
     };
-    let mut ear = Ear::new(ours).map_err(lost)?;
+    let mut reader = ReportReader::new(ours).map_err(lost)?;
     let (sender, mut ended) = oneshot::channel();
     std::thread::spawn(move || sender.send(child.wait()));
     let mut interrupts = signal(SignalKind::interrupt())?;
@@ -186,7 +185,7 @@ async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Wa
     let mut was_asked = false;
     let mut is_done = false;
     let status = loop {
-        // A thread that is stuck in the plugin may keep it from ending.
+        // A thread that is stuck in the plugin may keep the child from ending.
         let end = if was_asked { Duration::ZERO } else { end };
         let asked = async {
             tokio::select! {
@@ -198,8 +197,8 @@ async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Wa
             status = &mut ended => {
                 break status.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())).map_err(lost)?;
             }
-            () = ear.hear(), if !is_done => {
-                is_done = ear.told().last().is_some_and(|line| exit_of(line).is_some());
+            () = reader.receive(), if !is_done => {
+                is_done = reader.lines().last().is_some_and(|line| exit_of(line).is_some());
             }
             () = timer::sleep(end), if is_done => send(Signal::KILL),
             () = asked => {
@@ -208,10 +207,10 @@ async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Wa
             }
         }
     };
-    Ok(Watched { status, told: ear.rest().map_err(lost)?, was_asked })
+    Ok(Watched { status, lines: reader.rest().map_err(lost)?, was_asked })
 }
 
-/// What it ended with, if this line says that it is done.
+/// The exit in this line, if it is the last line of a child that is done.
 fn exit_of(line: &str) -> Option<Exit> {
     let code = line.strip_prefix(DONE)?.parse::<u8>().ok()?;
     LAB.map(Exit::Lab).into_iter().chain(Exit::ALL).find(|exit| exit.code() == code)
@@ -224,8 +223,8 @@ mod tests {
 
     use super::*;
 
-    /// A process that does this, with the socket as its stdin, and what is heard of it.
-    fn heard(script: &str) -> Watched {
+    /// Runs a script with the socket as its stdin, and waits for its end.
+    fn watch(script: &str) -> Watched {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
@@ -235,19 +234,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_heard_to_its_end_whoever_has_the_socket_then() {
-        let ended = heard("echo one >&0; printf 'two\ndo' >&0; printf 'ne 5\n' >&0; exit 3");
-        assert_eq!(ended.told, ["one", "two", "done 5"]);
-        assert_eq!(ended.told.last().and_then(|it| exit_of(it)).unwrap().code(), 5);
-        // A line without its end was not told.
-        let ended = heard("echo one >&0; printf 'done 0' >&0; kill -9 $$");
-        assert_eq!((ended.told, ended.status.code()), (vec!["one".to_owned()], None));
+    fn lines_are_read_to_the_end_although_a_grandchild_has_the_socket() {
+        let ended = watch("echo one >&0; printf 'two\ndo' >&0; printf 'ne 5\n' >&0; exit 3");
+        assert_eq!(ended.lines, ["one", "two", "done 5"]);
+        assert_eq!(ended.lines.last().and_then(|it| exit_of(it)).unwrap().code(), 5);
+        // An incomplete line does not count.
+        let ended = watch("echo one >&0; printf 'done 0' >&0; kill -9 $$");
+        assert_eq!((ended.lines, ended.status.code()), (vec!["one".to_owned()], None));
     }
 
     #[test]
-    fn whoever_is_done_and_does_not_end_is_killed() {
-        let ended = heard("echo done 0 >&0; exec sleep 1000");
-        assert_eq!(ended.told, ["done 0"]);
+    fn a_process_that_is_done_and_does_not_end_is_killed() {
+        let ended = watch("echo done 0 >&0; exec sleep 1000");
+        assert_eq!(ended.lines, ["done 0"]);
         assert_eq!((ended.status.code(), ended.was_asked), (None, false));
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Calls and streams, and what they are answered.
+//! Calls and streams, and their answers.
 //!
-//! Every entry is called with nothing and with a few bytes. Each rule looks at another side of what
-//! came of it: the answers, or what the host had to refuse.
+//! Every entry is called with an empty payload and with a few bytes. The rules examine the answers,
+//! or the refusals that the host counted.
 
 use becket_host::{
     CallError, EntryInfo, EntryKind, Limits, NrStatus, Plugin, PluginSnapshot, Request, SendError,
@@ -17,13 +17,13 @@ use super::{Outcome, PAYLOAD, Trial};
 const STATUS_MAX: u32 = 6;
 /// Frames of one stream that are read.
 const FRAMES_MAX: usize = 100_000;
-/// Whoever sends on when so many frames were refused does not listen. Some cannot: `send_result` says
-/// nothing.
+/// A plugin that continues to send after this many refused frames ignores backpressure. With
+/// `send_result`, which returns nothing, it cannot notice it.
 const DEAF: u64 = 4096;
-/// A stream's queue is so short, so that it gets full.
+/// Frames in the queue of a stream: few, so that it becomes full.
 const FRAMES_QUEUED: u32 = 2;
 
-/// What one call or stream came to.
+/// The result of one call or stream.
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) entry: String,
@@ -42,7 +42,7 @@ impl Said {
                 Self { entry, what, status: Some(status), is_late: false }
             }
             Err(CallError::DeadlineExceeded) => Self { entry, what, status: None, is_late: true },
-            // The host refused, or could not: the plugin has no part in it.
+            // The host refused or failed: the plugin was not involved.
             Err(_) => Self { entry, what, status: None, is_late: false },
         }
     }
@@ -52,7 +52,7 @@ pub(super) fn request(payload: &'static str) -> Request {
     Request::new(payload).method("POST").path("/check")
 }
 
-/// Calls every unary entry with nothing and with a few bytes.
+/// Calls every unary entry with an empty payload and with a few bytes.
 pub(super) fn call_all(trial: &Trial<'_>, plugin: &Plugin) -> Vec<Said> {
     let mut said = Vec::new();
     for entry in trial.entries(plugin).iter().filter(|entry| entry.kind == EntryKind::Unary) {
@@ -95,14 +95,14 @@ fn read(entry: &EntryInfo, stream: &mut Stream) -> Said {
     Said::of(entry, what, Err(CallError::DeadlineExceeded))
 }
 
-/// Opens every stream, says something on those that go both ways, closes and reads to the end.
+/// Opens every stream, sends a message on the bidirectional ones, closes and reads to the end.
 pub(super) fn stream_all(trial: &Trial<'_>, plugin: &Plugin) -> Vec<Said> {
     let mut said = Vec::new();
     for entry in trial.entries(plugin).iter().filter(|entry| is_stream(entry)) {
         match open(trial, plugin, entry) {
             Ok(mut stream) => {
                 if entry.kind == EntryKind::Bidirectional {
-                    // Whether it takes a message is another rule's.
+                    // Another rule tests whether the stream accepts a message.
                     let _taken = stream.try_send(PAYLOAD.as_bytes());
                     let _closed = stream.close();
                 }
@@ -114,11 +114,11 @@ pub(super) fn stream_all(trial: &Trial<'_>, plugin: &Plugin) -> Vec<Said> {
     said
 }
 
-/// Calls everything, and gives what was said and what the host counted.
+/// Calls every entry, and returns the results and the host's counters.
 fn all(trial: &Trial<'_>, plugin: &Plugin) -> (Vec<Said>, PluginSnapshot) {
     let mut said = call_all(trial, plugin);
     said.extend(stream_all(trial, plugin));
-    // Once more: what a call leaves behind may show at the next.
+    // A second time: state that a call leaves behind may show in the next call.
     said.extend(call_all(trial, plugin));
     (said, plugin.snapshot())
 }
@@ -200,7 +200,7 @@ pub(super) fn takes_messages(trial: &Trial<'_>) -> Outcome {
         let mut taken = 0;
         for entry in both {
             let Ok(stream) = open(trial, plugin, entry) else { continue };
-            // One that is full says when it is not; the stream's deadline ends the wait.
+            // A full stream reports when it is writable again; the stream's deadline ends the wait.
             match wait(stream.send(PAYLOAD.as_bytes())) {
                 Err(error @ (SendError::Backpressure | SendError::Closed)) => {
                     return Outcome::Broken(format!("`{}`: full, and then {error}", entry.name));
@@ -215,7 +215,7 @@ pub(super) fn takes_messages(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-/// The queue holds two frames, and nobody reads until the plugin has said what it wants.
+/// The queue holds two frames, and no frame is read until the plugin has stopped sending.
 pub(super) fn stops_when_full(trial: &Trial<'_>) -> Outcome {
     let limits = Limits {
         stream_frames_max: FRAMES_QUEUED,
@@ -231,7 +231,8 @@ pub(super) fn stops_when_full(trial: &Trial<'_>) -> Outcome {
     if refused > DEAF {
         return Outcome::Broken(format!("{refused} frames were sent into a full queue"));
     }
-    // Whoever cannot be told is ended instead.
+    // With `send_result` the plugin is not notified of backpressure: the host ends its stream
+    // instead.
     let deaf = said.iter().find(|it| it.is_late);
     match deaf {
         Some(it) => Outcome::Broken(format!("`{}` does not go on when there is room", it.entry)),
@@ -240,7 +241,7 @@ pub(super) fn stops_when_full(trial: &Trial<'_>) -> Outcome {
     }
 }
 
-/// What the host had to refuse, while nobody left a call.
+/// The refusals that the host counted while every caller waited for its answer.
 fn refused(
     trial: &Trial<'_>,
     count: impl FnOnce(&PluginSnapshot) -> u64,
@@ -267,7 +268,7 @@ pub(super) fn own_ids(trial: &Trial<'_>) -> Outcome {
 pub(super) fn answers_once(trial: &Trial<'_>) -> Outcome {
     loaded(trial, |plugin| {
         let (said, snapshot) = all(trial, plugin);
-        // Behind a deadline nobody waits: that is another rule.
+        // Answers after a deadline are refused too: another rule tests them.
         if said.iter().any(|it| it.is_late) {
             return Outcome::NotApplicable("some calls are not answered in time".to_owned());
         }

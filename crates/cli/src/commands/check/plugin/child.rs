@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The process that rules are tried in, and what it says to the one that reports.
+//! The child process that rules are tried in, and the protocol of its reports.
 //!
 //! ```text
 //!   becket check plugin … ──spawns──▶ becket check plugin … --in-process PLG-01
 //!            ▲                                │
-//!            └────────── a line each ─────────┘ stdout      (stderr is shared)
-//!                 "PLG-09"          what is tried next
-//!                 {"rule":…}        what became of it
+//!            └──────── a line each ───────────┘ stdout      (stderr is shared)
+//!                 "PLG-09"          the rule that is tried next
+//!                 {"rule":…}        its result
 //!                 "done"            the end
 //!                 {"refused":…}     the arguments are wrong
 //! ```
 //!
-//! A process that ends without "done" was ended by the plugin, which is the breach of a rule of its
-//! own; one that says nothing for too long hangs in the rule that it tries, and is killed. Either way
-//! another one goes on with the next rule.
+//! A process that ends without "done" was ended by the plugin, which violates a rule of its own. A
+//! process that reports nothing for too long hangs in the rule that it tries, and is killed. In
+//! both cases another process continues with the next rule.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -22,43 +22,43 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::rules::{ENDS_NO_PROCESS, LOADS, RULES, Rule, STARTS};
 use super::{Finding, Trial, Verdict};
-use crate::commands::apart::{self, Apart, Heard, Voice};
+use crate::commands::child_process::{self, ChildProcess, Received, ReportPipe};
 use crate::failure::Failure;
 
-/// The last line of a process that came to its end.
+/// The last line of a process that completed.
 const DONE: &str = "done";
-/// A rule may take as long as so many calls, and this besides.
+/// The time limit of a rule, in calls, in addition to a constant.
 const CALLS_A_RULE: u64 = 40;
 const GRACE: Duration = Duration::from_secs(20);
-/// Bytes of memory that the process may write to: one that allocates without end ends itself. The
-/// stacks of threads count as a whole; a hundred threads of a Go plugin have 2 GiB of them.
+/// Bytes of writable memory of the process: a plugin that allocates without end is ended. Stacks of
+/// threads count in full; a hundred threads of a Go plugin have 2 GiB of stacks.
 const DATA_BYTES_MAX: u64 = 8 << 30;
 
 /// In the child: tries the rules from one on.
 pub(super) fn work(trial: &Trial<'_>, from: &str) -> Result<(), Failure> {
-    let voice = Voice::claim()?;
+    let pipe = ReportPipe::claim()?;
     let limit = getrlimit(Resource::Data);
     let bound = |of: Option<u64>| Some(of.map_or(DATA_BYTES_MAX, |it| it.min(DATA_BYTES_MAX)));
     let limit = Rlimit { current: bound(limit.current), maximum: limit.maximum };
-    // Refused: then the system's own limit has to do.
+    // If it is refused, the system's own limit applies.
     let _bounded = setrlimit(Resource::Data, limit);
     let later = RULES.iter().skip_while(|rule| rule.id != from);
     for rule in later.filter(|rule| rule.id != ENDS_NO_PROCESS) {
-        voice.say(&rule.id)?;
+        pipe.send(&rule.id)?;
         let finding = Finding::new(rule, (rule.check)(trial));
         let is_broken = finding.verdict == Verdict::Fail;
-        voice.say(&finding)?;
+        pipe.send(&finding)?;
         if is_broken && (rule.id == LOADS || rule.id == STARTS) {
             break;
         }
-        // Only now is it known which entries there are.
+        // The entries are known only now.
         if rule.id == STARTS
             && let Err(failure) = trial.knows_what_is_skipped()
         {
-            return voice.refuse(&failure);
+            return pipe.refuse(&failure);
         }
     }
-    voice.say(&DONE)
+    pipe.send(&DONE)
 }
 
 /// How one process ended.
@@ -79,7 +79,7 @@ pub(super) fn findings(timeout_ms: u64) -> Result<Vec<Finding>, Failure> {
         let (rule, detail) = match one(from.id, idle_timeout, &mut found)? {
             End::Done => break,
             End::Ended(rule, status) => {
-                let how = apart::how(status);
+                let how = child_process::how(status);
                 ended.push(format!("{how}, while {rule} was tried"));
                 (rule, (Verdict::NotTried, format!("the plugin ended its process: {how}")))
             }
@@ -112,15 +112,15 @@ fn of_rule(rule: &Rule, found: &[Finding], ended: &[String]) -> Finding {
 
 /// Runs one process to its end.
 fn one(from: &str, idle_timeout: Duration, found: &mut Vec<Finding>) -> Result<End, Failure> {
-    let process = Apart::start(&["--in-process", from])?;
+    let process = ChildProcess::start(&["--in-process", from])?;
     let mut current = from.to_owned();
     let has_hung = loop {
-        let line = match process.hear(idle_timeout) {
-            Heard::Line(line) => line,
-            Heard::Silence => break true,
-            Heard::End => break false,
+        let line = match process.receive(idle_timeout) {
+            Received::Line(line) => line,
+            Received::TimedOut => break true,
+            Received::End => break false,
         };
-        if let Some(failure) = apart::refused(&line) {
+        if let Some(failure) = child_process::refused(&line) {
             process.end(true)?;
             return Err(failure);
         }

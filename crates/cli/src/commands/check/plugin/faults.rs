@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Callers that leave, hosts that refuse, payloads that nobody expects, an end in the middle.
+//! Callers that leave, hosts that refuse, unexpected payloads, an unload in the middle of calls.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -12,28 +12,29 @@ use super::life::loaded;
 use super::rules::wait;
 use super::{Outcome, PAYLOAD, Trial, flows};
 
-/// A deadline that passes before anybody answers who does not do so at once.
+/// A deadline that passes before any plugin answers that does not answer at once.
 const SHORT: Duration = Duration::from_millis(5);
-/// So long until one looks again.
+/// Time between two polls of a condition.
 pub(super) const LOOK: Duration = Duration::from_millis(1);
 /// Leases, timers and metrics of a host that has few.
 const FEW: u32 = 64;
-/// And frames of a stream that are queued: callers leave when they are.
+/// Frames in the queue of a stream: callers leave when it is full.
 const FRAMES: u32 = 16;
-/// Calls of each entry on such a host.
+/// Calls of each entry on a host with few resources.
 const CALLS: usize = 100;
-/// Callers that leave a call of each entry, on such a host: more than there are, since some leave
-/// before the call has begun, and others too late where this thread is kept from running.
+/// Callers that leave a call of each entry, on a host with [`FEW`] resources: more than that
+/// number, since some leave before the call has begun, and others too late if this thread is
+/// preempted.
 const LEAVERS: usize = 4 * FEW as usize;
-/// An unload that waits for its plugin gives up after so many times its limit.
+/// An unload gives up waiting for its plugin after this multiple of its limit.
 const DRAINS: u32 = 3;
-/// So long a plugin has for what it may not do.
+/// How long the check waits for an action that the plugin must not take.
 const SILENCE: Duration = Duration::from_millis(500);
-/// The longest payload: an answer that repeats it, with something around it, is within all bounds.
+/// The longest payload: an answer that repeats it with some additional bytes is within all bounds.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
-/// Callers leave before the first answer, behind it, behind the end of the host's side; on a host
-/// that has few leases and timers, so that what they leave behind is missing for the next.
+/// Callers leave before the first answer, after it, and after the end of the host's side; on a host
+/// with few leases and timers, so that resources which are not released are missing in later calls.
 pub(super) fn callers_leave(trial: &Trial<'_>) -> Outcome {
     let (host, plugin) = match trial.load_with(|spec| spec.limits(few(trial))) {
         Ok(loaded) => loaded,
@@ -49,7 +50,8 @@ pub(super) fn callers_leave(trial: &Trial<'_>) -> Outcome {
             continue;
         }
         let first = taken(trial, &plugin, &entry);
-        // One that is not answered, or takes too much by itself, is of other rules.
+        // Other rules test calls without an answer, and calls that take too many resources by
+        // themselves.
         let leavers = if first == Some(0) { LEAVERS } else { 1 };
         left += leave_calls(trial, &plugin, &entry, leavers);
         if first == Some(0) && !has_some_left(trial, &plugin, &entry) {
@@ -68,8 +70,8 @@ pub(super) fn callers_leave(trial: &Trial<'_>) -> Outcome {
     }
 }
 
-/// Leaves calls of an entry, one after the other: every other one when a worker of the plugin has
-/// taken it on, and the rest at once. Returns how many were left unanswered.
+/// Leaves calls of an entry, one after the other: every second one after a worker of the plugin has
+/// started it, the others at once. Returns how many were left unanswered.
 fn leave_calls(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, leavers: usize) -> u64 {
     let (mut left, mut idle_timeout) = (0, trial.timeout);
     for at in 0..leavers {
@@ -80,7 +82,8 @@ fn leave_calls(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, leavers: u
         }
         left += 1;
         if at % 2 == 1 && !within(idle_timeout, || plugin.snapshot().queued == 0) {
-            // It keeps its workers for longer: nobody waits for them again.
+            // The plugin keeps its workers longer than the limit: later calls do not wait for a
+            // worker.
             idle_timeout = Duration::ZERO;
         }
     }
@@ -91,7 +94,7 @@ fn leave_calls(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, leavers: u
 fn leave_stream(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, point: u32) -> u64 {
     let Ok(mut stream) = open(trial, plugin, entry) else { return 0 };
     if point > 0 {
-        // Whatever comes, or does not.
+        // Any frame, or none.
         let _first = wait(stream.next());
     }
     if point > 1 {
@@ -100,7 +103,7 @@ fn leave_stream(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, point: u3
     1
 }
 
-/// What a call asked of the host and did not get; `None`: it was not answered.
+/// The number of host resources that a call was refused; `None` if it was not answered.
 fn taken(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo) -> Option<u64> {
     let before = plugin.snapshot().resources_refused;
     let call = plugin.call(&entry.name, request("1")).timeout(trial.timeout);
@@ -110,12 +113,13 @@ fn taken(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo) -> Option<u64> {
     Some(plugin.snapshot().resources_refused - before)
 }
 
-/// Whether the host has what a call asks for, when those that were left have had time to end.
+/// Whether the host has the resources for a call after the calls that were left have had time to
+/// end.
 fn has_some_left(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo) -> bool {
     within(trial.timeout, || taken(trial, plugin, entry) == Some(0))
 }
 
-/// A host that has few leases and timers.
+/// The limits of a host with few leases and timers.
 fn few(trial: &Trial<'_>) -> Limits {
     let ms = trial.timeout.as_millis() as u64;
     Limits {
@@ -129,8 +133,8 @@ fn few(trial: &Trial<'_>) -> Limits {
     }
 }
 
-/// Answers that cross the deadline on their way are told from those that are sent because of it: the
-/// latter come each time.
+/// Distinguishes answers that race with the deadline from answers that are sent because of it: the
+/// latter come for every call.
 pub(super) fn quiet_when_cancelled(trial: &Trial<'_>) -> Outcome {
     loaded(trial, |plugin| {
         let late_until_now = || plugin.snapshot().refused_answers.late;
@@ -142,7 +146,7 @@ pub(super) fn quiet_when_cancelled(trial: &Trial<'_>) -> Outcome {
                 let call = plugin.call(&entry.name, request("")).timeout(SHORT);
                 of_entry += u64::from(matches!(wait(call), Err(CallError::DeadlineExceeded)));
             }
-            // The plugin is told of its deadline when a thread has time for it.
+            // The plugin is notified of the deadline by another thread, some time later.
             let _are_all_late = within(SILENCE, || late_until_now() - before >= of_entry);
             late += (late_until_now() - before).min(of_entry);
             passed += of_entry;
@@ -155,7 +159,7 @@ pub(super) fn quiet_when_cancelled(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-/// Whether it comes to be so in time. Nobody says when it does.
+/// Polls a condition until it holds or the time is over; there is no event for it.
 pub(super) fn within(idle_timeout: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + idle_timeout;
     loop {
@@ -195,7 +199,7 @@ pub(super) fn host_refuses(trial: &Trial<'_>) -> Outcome {
     };
     let (_host, plugin) = match trial.load_with(|spec| spec.limits(limits)) {
         Ok(loaded) => loaded,
-        // It says that it cannot do without.
+        // The plugin refuses to start without the resources.
         Err(error) => return Outcome::Kept(error.to_string()),
     };
     let said = called(trial, &plugin);
@@ -269,7 +273,7 @@ pub(super) fn asks_within_bounds(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-/// On a host that has few of everything, one call after the other.
+/// On a host with few resources, one call after the other.
 pub(super) fn gives_back(trial: &Trial<'_>) -> Outcome {
     let (_host, plugin) = match trial.load_with(|spec| spec.limits(few(trial))) {
         Ok(loaded) => loaded,
@@ -313,7 +317,7 @@ pub(super) fn unloads_when_busy(trial: &Trial<'_>) -> Outcome {
         .map(|entry| Box::pin(plugin.call(&entry.name, request("100")).timeout(trial.timeout)))
         .collect();
     for call in &mut calls {
-        // In flight: who is answered at once is not.
+        // Calls that are answered at once are not in flight.
         let _answered = wait(poll_once(call.as_mut()));
     }
     let busy = calls.len() + streams.len();
@@ -321,7 +325,7 @@ pub(super) fn unloads_when_busy(trial: &Trial<'_>) -> Outcome {
     if let Err(error) = wait(host.unload(plugin.name())) {
         return Outcome::Broken(error.to_string());
     }
-    // The host gives up a plugin whose shutdown does not return, and tells nobody.
+    // The host abandons a plugin whose shutdown does not return; only the counter shows that.
     let is_stuck = plugin.snapshot().blocked > blocked;
     match is_stuck && began.elapsed() >= trial.timeout * DRAINS {
         true => Outcome::Broken("a thread does not come back from its shutdown".to_owned()),
@@ -329,7 +333,7 @@ pub(super) fn unloads_when_busy(trial: &Trial<'_>) -> Outcome {
     }
 }
 
-/// What still calls the host has its answers refused, and is counted.
+/// The host refuses and counts the calls of a plugin that has ended.
 pub(super) fn silent_after_end(trial: &Trial<'_>) -> Outcome {
     let (host, plugin) = match trial.load() {
         Ok(loaded) => loaded,

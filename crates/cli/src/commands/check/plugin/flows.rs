@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Flows that are longer than every queue, through entries that give back what they are given.
+//! Flows that are longer than every queue, through entries that return their input.
 //!
 //! ```text
 //!   send ──► queue to the plugin ──► entry ──► queue of frames ──► next
-//!            few frames                        few frames          as seldom as can be
+//!            few frames                        few frames          as late as possible
 //! ```
 //!
-//! Nothing is read before the plugin takes no more, so that both queues are full and both sides wait; and
-//! then one frame, so that they are full again. The last message is sent when all others have come back, the
-//! host's side is closed at once, and nothing is read until the plugin has ended: the last frame and the end
-//! are in the queue together.
+//! No frame is read before the plugin accepts no more, so that both queues are full and both sides
+//! wait; then one frame is read, so that they become full again. The last message is sent when all
+//! others have come back. The host's side is closed at once after it, and no frame is read until
+//! the plugin has ended: the last frame and the end are in the queue together.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use super::faults::{LOOK, within};
 use super::rules::wait;
 use super::{Outcome, Trial};
 
-/// Frames that a stream holds, each way.
+/// Frames in each queue of a stream.
 const FRAMES_QUEUED: u32 = 4;
-/// Messages of a flow: both queues and what is in hands, several times.
+/// Messages of a flow: several times the size of both queues and the frames in flight.
 const MESSAGES: usize = 40;
 
 /// How an entry carried a flow.
 enum Carried {
     Whole,
-    /// It does not give back what it is given.
+    /// The entry does not return its input.
     NotOne,
-    /// It cannot wait for room, and the queues are short.
+    /// The entry cannot wait for room, and the queues are short.
     CannotWait,
     Wrong(String),
 }
 
-/// A message, short enough for any entry, and no other's. The first is shorter than the others.
+/// A unique message, short enough for any entry. The first is shorter than the others.
 fn message(number: usize) -> Vec<u8> {
     let filler = if number == 0 { 8 } else { 60 + number };
     format!("<{number:06}{}>", "becket.".repeat(1 + filler / 7)).into_bytes()
@@ -59,7 +59,7 @@ pub(super) fn longer_than_queues(trial: &Trial<'_>) -> Outcome {
             continue;
         }
         let carried = match carry(trial, &short, &entry, true) {
-            // Of one that does not wait no more can be asked than that it is right when it need not.
+            // An entry that cannot wait must be correct only when it need not wait.
             Carried::CannotWait => carry(trial, &roomy, &entry, false),
             carried => {
                 waits += usize::from(matches!(carried, Carried::Whole));
@@ -87,7 +87,7 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
         return Carried::CannotWait;
     }
     let mut came = Vec::new();
-    // The first one alone, to see whether it comes back.
+    // The first message alone, to check whether it comes back.
     if !matches!(send(trial, &mut stream, &message(0), &mut came, || true), Ok(true)) {
         return Carried::NotOne;
     }
@@ -98,14 +98,14 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
         }
     }
     let mut back = Back::default();
-    // Frames are received from when on the plugin itself has waited for room, which takes it no longer
-    // than a call.
+    // Frames are read as soon as the plugin has waited for room, which happens within the time of a
+    // call.
     let (waits, since) = (|| plugin.snapshot().refused_answers.backpressure, Instant::now());
     let before = waits();
     let is_blocked = || !is_short || waits() > before || since.elapsed() > trial.timeout;
     for number in 1..MESSAGES {
         if number == MESSAGES - 1 {
-            // The last one goes alone, so that nothing is queued before it.
+            // The last message is sent alone, so that no frame is queued before it.
             while back.count(&came) < number {
                 match wait(stream.next()) {
                     Ok(Some(frame)) => came.extend_from_slice(&frame.body),
@@ -123,8 +123,8 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
         return Carried::Wrong(format!("the end was not taken: {error}"));
     }
     if is_short {
-        // Its answer and the end are queued together before one of them is received. A plugin that sends
-        // more than the queue holds goes on when it is read.
+        // Its answer and the end are queued together before either is received. A plugin that sends
+        // more than the queue holds continues when the queue is read.
         within(trial.timeout, || plugin.coroutines_in_streams() == 0);
     }
     let ended = loop {
@@ -175,8 +175,8 @@ fn find(bytes: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
     Some(from + at + wanted.len())
 }
 
-/// Sends a message; as long as the plugin takes it not, and `is_blocked`, a frame is read at a time. False:
-/// the stream is over. An error: it took too long.
+/// Sends a message; while the plugin does not accept it and `is_blocked`, frames are read one at a
+/// time. `false` if the stream has ended; an error if it took too long.
 fn send(
     trial: &Trial<'_>,
     stream: &mut Stream,
@@ -211,7 +211,7 @@ fn send(
     }
 }
 
-/// Sends until the plugin takes no more, and leaves: of what was sent nothing is read.
+/// Sends until the plugin accepts no more, and leaves without reading a frame.
 pub(super) fn leave_full(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo) -> u64 {
     let Ok(stream) = open(trial, plugin, entry) else { return 0 };
     for number in 0..MESSAGES {
@@ -225,7 +225,7 @@ pub(super) fn leave_full(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo) 
     1
 }
 
-/// A thread that waits.
+/// Wakes a parked thread.
 struct Parked(Thread);
 
 impl Wake for Parked {

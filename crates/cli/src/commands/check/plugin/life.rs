@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Loading, reloading, unloading, and what a plugin says of itself.
+//! Loading, reloading, unloading, and the description that a plugin gives of itself.
 
 use becket_host::{CallError, EntryInfo, LoadError, Plugin, Request};
 use serde_json::json;
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::rules::wait;
 use super::{Outcome, Trial};
 
-/// So often it is loaded behind an unload.
+/// How often the plugin is loaded again after an unload.
 const LOADS: usize = 3;
 
 fn broken(error: impl std::fmt::Display, cause: Option<String>) -> Outcome {
@@ -38,7 +38,7 @@ pub(super) fn starts(trial: &Trial<'_>) -> Outcome {
     }
 }
 
-/// Does something with a loaded plugin.
+/// Runs `act` with the loaded plugin.
 pub(super) fn loaded(trial: &Trial<'_>, act: impl FnOnce(&Plugin) -> Outcome) -> Outcome {
     match trial.load() {
         Ok((_host, plugin)) => act(&plugin),
@@ -72,7 +72,7 @@ pub(super) fn describes(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-/// What it says of itself.
+/// Name, version and entries of the plugin.
 fn said(plugin: &Plugin) -> (String, String, Vec<EntryInfo>) {
     let info = plugin.info();
     (info.reported_name.to_string(), info.version.to_string(), plugin.entries())
@@ -110,7 +110,7 @@ pub(super) fn reloads(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-/// What it makes of one that it does not like is its affair: it ends the process, or it does not.
+/// The plugin may refuse an unknown configuration, but must not end the process.
 pub(super) fn takes_any_config(trial: &Trial<'_>) -> Outcome {
     let strange = [
         json!({}),
@@ -143,7 +143,7 @@ pub(super) fn refuses_unknown_entry(trial: &Trial<'_>) -> Outcome {
     })
 }
 
-/// Seen by whoever waits for the process, not in it.
+/// Found by the parent process, not here.
 pub(super) fn ends_no_process(_: &Trial<'_>) -> Outcome {
     Outcome::Kept(String::new())
 }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket check plugin PATH`: what every plugin owes a host, rule by rule.
+//! `becket check plugin PATH`: the obligations of every plugin to its host, rule by rule.
 //!
-//! It knows nothing of what the entries do. It loads the plugin as hosts load it, calls every entry,
-//! leaves in the middle, refuses what the plugin asks for, and looks at what the host had to refuse.
-//! All of it happens in a child process, so that a plugin which ends its process, or never comes
-//! back, is a verdict and not the end of the run: see `child`.
+//! The check needs no knowledge of the entries. It loads the plugin like a host, calls every entry,
+//! leaves calls in the middle, refuses the plugin's requests, and reads the host's counters of
+//! refusals. It runs in a child process, so that a plugin which ends its process, or never returns
+//! from a call, gives a verdict and does not end the run: see `child`.
 //!
-//! `becket plugin check` is for who writes the plugin: it says in prose what a few calls came to.
+//! `becket plugin check` is for the author of a plugin: it reports the results of a few calls in
+//! prose.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | `rules` | the rules, and the function that tries each |
 //! | `child` | the process that they are tried in |
 //! | `life` | loading, reloading, unloading |
-//! | `calls` | calls and streams, and what they are answered |
+//! | `calls` | calls and streams, and their answers |
 //! | `faults` | callers that leave, hosts that refuse |
 //! | `flows` | flows that are longer than every queue |
 
@@ -41,13 +42,13 @@ use crate::ui::{BAD, DIM, GOOD, Ui, WARN, paint, text};
 
 /// The version of the report.
 const SCHEMA: &str = "becket-plugin-check/1";
-/// What entries are called with when it is not nothing.
+/// The payload of calls that have one.
 const PAYLOAD: &str = "becket check plugin";
 
 /// Check that a plugin keeps the rules of the ABI, under faults too
 ///
-/// Calls every entry of the plugin, many times, in a process of its own: run it against one whose
-/// entries may be called. A plugin that crashes, hangs or never answers is a verdict.
+/// Calls every entry of the plugin, many times, in a child process: use it for a plugin whose
+/// entries may be called. A plugin that crashes, hangs or never answers gets a verdict.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -67,20 +68,20 @@ pub(crate) struct Args {
     /// Write a JUnit report into this file; `-` is stdout
     #[arg(long, value_name = "FILE", conflicts_with = "rules")]
     junit: Option<PathBuf>,
-    /// Try the rules from this one on in this process, and print what is found as it comes
+    /// Try the rules from this one on in this process, and print findings as they come
     #[arg(long, value_name = "RULE", hide = true)]
     in_process: Option<String>,
 }
 
-/// What became of a rule.
+/// The verdict on a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
     Pass,
-    /// A rule that one should keep, and this plugin does not.
+    /// The plugin violates a SHOULD rule.
     NonStrict,
     Fail,
-    /// It has nothing that the rule is about.
+    /// The rule does not apply to the plugin.
     NotApplicable,
     /// The plugin did not load, or ended the process before.
     NotTried,
@@ -94,7 +95,7 @@ enum Outcome {
     NotApplicable(String),
 }
 
-/// A rule, and what became of it.
+/// A rule and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Finding {
     rule: String,
@@ -130,7 +131,7 @@ impl Finding {
     }
 }
 
-/// What the rules are tried with.
+/// The plugin and the settings that the rules are tried with.
 struct Trial<'a> {
     path: PathBuf,
     timeout: Duration,
@@ -153,7 +154,7 @@ impl Trial<'_> {
         self.load_with(|spec| spec)
     }
 
-    /// Whether each entry that is left out is one.
+    /// Fails if an entry that is left out does not exist.
     fn knows_what_is_skipped(&self) -> Result<(), Failure> {
         if self.skip.is_empty() {
             return Ok(());
@@ -177,7 +178,7 @@ fn limits(timeout: Duration) -> Limits {
     Limits { deadline_ms: ms, stream_deadline_ms: ms, drain_ms: ms, ..Limits::default() }
 }
 
-/// So many entries are called.
+/// Entries that are called.
 const ENTRIES_MAX: usize = 64;
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
@@ -254,7 +255,7 @@ fn describe(path: &str, findings: &[Finding]) -> String {
     shown
 }
 
-/// A test case a rule.
+/// JUnit XML with a test case per rule.
 fn as_junit(path: &str, findings: &[Finding]) -> String {
     let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
     let skipped = count(Verdict::NotApplicable) + count(Verdict::NotTried);
@@ -281,7 +282,7 @@ fn as_junit(path: &str, findings: &[Finding]) -> String {
     xml
 }
 
-/// As XML has it. Characters that it cannot have are left out.
+/// Escaped for XML. Characters that XML does not allow are left out.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

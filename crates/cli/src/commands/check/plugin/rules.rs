@@ -6,7 +6,7 @@ use super::{Outcome, Trial, calls, faults, flows, life};
 /// How binding a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
-    /// Who breaks it does not conform.
+    /// A plugin that violates it does not conform.
     Must,
     /// There may be a reason.
     Should,
@@ -21,7 +21,7 @@ impl Level {
     }
 }
 
-/// Something that a plugin owes a host.
+/// An obligation of a plugin to its host.
 pub(super) struct Rule {
     pub(super) id: &'static str,
     pub(super) level: Level,
@@ -46,7 +46,7 @@ macro_rules! rules {
 pub(super) const LOADS: &str = "PLG-01";
 /// The second.
 pub(super) const STARTS: &str = "PLG-02";
-/// The rule that is violated by a process that ends. It is not tried by itself.
+/// The rule that is violated when the process ends. It is not tried by itself.
 pub(super) const ENDS_NO_PROCESS: &str = "PLG-27";
 
 rules! {
@@ -79,7 +79,7 @@ rules! {
     "PLG-14", Must, calls::takes_messages;
     "A bidirectional stream takes a message.";
     "PLG-15", Must, calls::stops_when_full;
-    "Whoever is told Backpressure sends no more frames until there is room.";
+    "After Backpressure it sends no more frames until the stream is writable again.";
     "PLG-16", Must, calls::whole_answers;
     "What it hands to the host is what it says: pointers, lengths, leases.";
     "PLG-17", Must, calls::own_ids;
@@ -108,7 +108,7 @@ rules! {
     "What a bidirectional entry gives back of a flow that is longer than every queue is whole, in order.";
 }
 
-/// Waits for what the host's own threads bring about: its deadlines end every wait.
+/// Waits for a future of the host: its deadlines end every wait.
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     futures_lite::future::block_on(future)
 }
@@ -128,8 +128,8 @@ mod tests {
         }
     }
 
-    /// A rule by which nothing broken is found may be one that nothing can break. That each plugin is
-    /// found by its rule is the step `lab` of the checks.
+    /// A rule that finds no broken plugin may be impossible to violate. The step `lab` of `cargo
+    /// xtask test` verifies that each plugin of the zoo is found by its rule.
     #[test]
     fn each_rule_has_a_plugin_in_the_zoo_that_breaks_it() {
         let zoo = include_str!("../../../../../../examples/zoo/zoo.toml");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What to try next, as lines that work as they are printed, one after the other.
+//! Commands to try next, which work as they are printed, one after the other.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ pub(super) fn show(path: &Path, channels: &[Named], ui: &Ui) -> Result<(), Failu
         [] => {
             let make = " --make bounded:64";
             section(
-                "There is no channel yet: who sends can make one.",
+                "There is no channel yet: a sender can make one.",
                 &lines(&becket, EXAMPLE, &socket, make, Kind::Bounded, 64),
             );
         }
@@ -65,8 +65,8 @@ pub(super) fn show(path: &Path, channels: &[Named], ui: &Ui) -> Result<(), Failu
     ui.text(&out)
 }
 
-/// Two elements in and out again. A channel that does not hold both makes its sender wait, and a
-/// conflated one keeps the newer.
+/// Two elements in and out again. The sender waits if the channel does not hold both; a conflated
+/// one keeps the newer.
 fn lines(
     becket: &str,
     channel: &str,

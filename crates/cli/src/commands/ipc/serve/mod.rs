@@ -3,8 +3,8 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `how_to` | what to try next, as lines to paste |
-//! | `report` | what `becket ipc stat` and `becket mon` are told |
+//! | `how_to` | commands to try next, to paste |
+//! | `report` | the report for `becket ipc stat` and `becket mon` |
 
 mod how_to;
 mod report;
@@ -27,9 +27,9 @@ use crate::ui::{Ui, text};
 
 /// Serve channels to the processes of this machine until a signal ends it
 ///
-/// Listens for clients of protocol 1.0 at the socket, and at the same path with .stream behind it
-/// for clients of protocol 2, over shared memory where both can. Only its own user can reach it: the
-/// socket is in a directory that nobody else can enter.
+/// Listens for clients of protocol 1.0 at the socket, and at the same path with .stream appended
+/// for clients of protocol 2, over shared memory if both support it. Only its own user can reach
+/// it: the socket is in a directory that no other user can enter.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to listen; the directory is made if it is absent [default: ipc.sock in
@@ -40,13 +40,14 @@ pub(crate) struct Args {
     /// log:unlimited; may be given several times
     #[arg(long, value_name = "NAME:KIND")]
     channel: Vec<Named>,
-    /// Admit this user too, who must be able to enter the directory; may be given several times
+    /// Admit this user too; the user must be able to enter the directory; may be given several
+    /// times
     #[arg(long, value_name = "UID")]
     allow_uid: Vec<u32>,
-    /// Admit this group too, alike
+    /// Admit this group too; may be given several times
     #[arg(long, value_name = "GID")]
     allow_gid: Vec<u32>,
-    /// Speak over the socket alone
+    /// Use the socket only
     #[arg(long)]
     no_shared_memory: bool,
     #[command(flatten, next_help_heading = "Limits")]
@@ -73,7 +74,7 @@ struct Limits {
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20,
           value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
     element_bytes_max: u32,
-    /// Bytes of elements that one connection may have under way to the server
+    /// Bytes of elements that one connection may have in flight to the server
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20,
           value_parser = clap::value_parser!(u64).range(1..))]
     ahead_bytes_max: u64,
@@ -115,7 +116,7 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     end(server, &ui)
 }
 
-/// Closes everything, and says what nobody received.
+/// Closes every channel, and prints the number of undelivered elements.
 fn end(server: Server, ui: &Ui) -> Result<Exit, Failure> {
     let connections = server.sessions().len() as u64;
     let mut channels = 0;
@@ -139,7 +140,7 @@ fn end(server: Server, ui: &Ui) -> Result<Exit, Failure> {
         }))?;
     }
     ui.note(&format!(
-        "ended: {} and {} closed; {} left that nobody received",
+        "ended: {} and {} closed; {} undelivered",
         text::plural(channels, "channel"),
         text::plural(connections, "connection"),
         text::plural(left, "element"),

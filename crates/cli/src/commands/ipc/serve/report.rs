@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the server says of its channels and connections when somebody asks.
+//! The server's report on its channels and connections, made on request.
 //!
-//! Channels come while it runs, in the order of their numbers, which are never given twice. So the
-//! exporter is brought up to date with those above the last number that it has seen, when a report
-//! is asked for; those that are gone leave it by themselves.
+//! Channels are added while the server runs, with increasing numbers that are never reused. So at
+//! each request the exporter adds the channels above the highest number that it has seen; channels
+//! that are gone leave it by themselves.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -12,7 +12,7 @@ use becket_ipc::monitor::{ExportError, Exporter, Limits, Query, SessionReport, S
 use becket_ipc::{Reporter, Server};
 use tokio::sync::Mutex;
 
-/// Channels that are looked at before others may ask for a report too.
+/// Channels that are added before another report may be made.
 const PAGE: usize = 256;
 
 /// The server as a report shows it.
@@ -33,13 +33,13 @@ impl Reported {
         })
     }
 
-    /// It is this server.
+    /// Sets the server.
     ///
     /// # Errors
     ///
-    /// The exporter takes no more.
+    /// The exporter is full.
     pub(super) fn bind(&self, server: &Server) -> Result<(), ExportError> {
-        // Said once, by who made the server.
+        // Set once, when the server is made.
         let _ = self.channels.set(Arc::downgrade(server.channels()));
         let sessions = server.sessions_later();
         self.exporter.sessions(move || sessions().iter().map(SessionReport::new).collect())?;
@@ -47,7 +47,7 @@ impl Reported {
         self.exporter.sessions(move || older().iter().map(SessionReport::of_v1).collect())
     }
 
-    /// What the server answers a monitor with.
+    /// The function that answers a monitor.
     pub(super) fn reporter(self: &Arc<Self>) -> Reporter {
         let reported = self.clone();
         Arc::new(move |query| {
@@ -60,7 +60,7 @@ impl Reported {
 
     fn update(&self) -> Result<(), ExportError> {
         let Some(channels) = self.channels.get().and_then(Weak::upgrade) else { return Ok(()) };
-        // Another report does it now: this one shows what was there before.
+        // Another report adds them now: this one shows the channels known before.
         let Ok(mut seen) = self.seen.try_lock() else { return Ok(()) };
         loop {
             let page = channels.page(*seen, PAGE);

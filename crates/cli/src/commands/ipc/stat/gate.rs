@@ -37,14 +37,14 @@ const OPERATORS: [(&str, Operator); 7] = [
 ];
 
 impl Gate {
-    /// What violates it, in words; none if it does not hold, or the row lacks the figure.
+    /// A message if the condition holds; none if it does not, or the row lacks the figure.
     pub(super) fn violated_by(&self, row: &Row) -> Option<String> {
         let value = row.get(self.figure)?;
         let name = &row.channel.name;
         self.holds(value).then(|| format!("{name}: {} (it is {})", self.text, shown(value)))
     }
 
-    /// Whether it needs two looks.
+    /// Whether it needs two readings.
     pub(super) fn is_of_a_rate(&self) -> bool {
         matches!(self.figure, Figure::Rate(_))
     }
@@ -55,7 +55,8 @@ impl Gate {
             Operator::AtMost => value <= self.bound,
             Operator::Above => value > self.bound,
             Operator::AtLeast => value >= self.bound,
-            // Counts are whole; of a rate nobody asks whether it is exactly so much.
+            // Counts are integers, so exact comparison is meaningful; an exact rate is not a useful
+            // condition.
             Operator::Equal => value.total_cmp(&self.bound).is_eq(),
             Operator::NotEqual => value.total_cmp(&self.bound).is_ne(),
         }

@@ -7,7 +7,7 @@ use becket_ipc::{Client, OpenError};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Channels on a page. Should they be too long for an answer, half as many.
+/// Channels on a page. If they do not fit into an answer, the page is halved.
 const ROWS: u32 = 64;
 
 /// The answer did not fit (`EMSGSIZE`).
@@ -34,7 +34,7 @@ pub(super) async fn all(
         };
         let got = page.channels.rows.len();
         for channel in page.channels.rows {
-            // A channel that goes while the pages are fetched moves the others up.
+            // A channel that is removed while the pages are fetched shifts the others.
             let is_new = channels.last().is_none_or(|last| last.id < channel.id);
             if is_new && only.is_none_or(|only| only == channel.name) {
                 channels.push(channel);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket ipc stat [CHANNEL]`: what channels hold and did, once or between two looks.
+//! `becket ipc stat [CHANNEL]`: depth and counters of channels, once or between two readings.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -28,16 +28,16 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Show what channels hold and did, and fail if it is not as it should be
+/// Show depth and counters of channels, and fail if a condition holds
 ///
-/// With --json one object a channel and line, with the fields that --fail-if knows.
+/// With --json one object per channel and line, with the fields that --fail-if knows.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// One channel, by its name or, without one, by # and its number [default: all]
     channel: Option<String>,
     #[command(flatten)]
     at: At,
-    /// Look twice, so far apart, and show rates; at least 100ms
+    /// Read twice, this far apart, and show rates; at least 100ms
     #[arg(long, value_name = "TIME", value_parser = interval)]
     interval: Option<Duration>,
     /// Exit with 7 if this holds for a channel, such as 'len>100', 'receivers_waiting==0' or, with

@@ -5,7 +5,7 @@ use becket_ipc::monitor::{ChannelReport, Reading, rate};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
-/// A name, and the count that it is of.
+/// A name, and the function that reads its count.
 type Counted = (&'static str, fn(&ChannelReport) -> u64);
 
 /// The figures that are counts, in the order in which they are written.
@@ -34,11 +34,11 @@ const RATES: [Counted; 4] = [
     ("bytes_out_per_second", |channel| channel.bytes_out),
 ];
 
-/// A channel between two looks, or at one.
+/// A channel between two readings, or at one.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) channel: ChannelReport,
-    /// In the order of [`RATES`]; none if it was looked at once, or is too young.
+    /// In the order of [`RATES`]; none with one reading only, or if the channel is too young.
     rates: [Option<f64>; RATES.len()],
 }
 

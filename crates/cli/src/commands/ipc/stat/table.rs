@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The figures for people: a line a channel, columns as wide as they must be.
+//! The figures as a table: a line per channel, columns as wide as their contents.
 
 use super::row::Row;
 use crate::ui::{HEAD, paint, text};
 
-/// One column: its heading, and whether it stands on the right.
+/// One column: its heading, and whether it is aligned to the right.
 type Column = (&'static str, bool);
 
 const COLUMNS: [Column; 8] = [

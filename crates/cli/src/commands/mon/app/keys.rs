@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::{App, Tab, View};
 
-/// What a key asks of who owns the terminal.
+/// The action of a key, for the loop that owns the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Do {
     /// Nothing.
@@ -14,11 +14,11 @@ pub(crate) enum Do {
     Draw,
     /// Draw all of it.
     DrawAnew,
-    /// Draw, and tell the driver to go on or to stop.
+    /// Draw, and let the driver run or pause.
     Run(bool),
     /// End.
     Quit,
-    /// End, as Ctrl-C ends things.
+    /// End as after Ctrl-C.
     Interrupt,
 }
 
@@ -49,7 +49,7 @@ impl App {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c') => Do::Interrupt,
-                // As in other programs of terminals.
+                // The usual key of terminal programs.
                 KeyCode::Char('l') => Do::DrawAnew,
                 _ => Do::Nothing,
             };

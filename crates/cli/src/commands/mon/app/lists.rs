@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where somebody is in a list: sorted by what, filtered by what, at which row.
+//! The state of a list: its sorting, filter and selected row.
 //!
 //! # Invariants
 //!
@@ -10,7 +10,7 @@ use becket_ipc::monitor::{ChannelSort, CoroutineSort, PluginSort, SessionSort};
 
 use super::Tab;
 
-/// What a list may be sorted by. The words are what people read.
+/// What a list can be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sorts {
     Id,
@@ -160,32 +160,32 @@ impl List {
         self.offset
     }
 
-    /// Which rows to fetch: the first, and how many. A page beyond what is seen to either side, so
-    /// that somebody who scrolls sees rows at once.
+    /// The rows to fetch: the first, and how many. A page more than shown on either side, so that
+    /// scrolling shows rows at once.
     pub(super) fn window(&self) -> (u32, u32) {
         let first = self.offset.saturating_sub(self.page);
         (first, self.offset - first + 2 * self.page)
     }
 
-    /// So many match now.
+    /// Sets the number of rows that match the filter.
     pub(super) fn fit(&mut self, matched: u64) {
         self.matched = u32::try_from(matched).unwrap_or(u32::MAX);
         self.select(self.selected);
     }
 
-    /// So many fit on the screen now.
+    /// Sets the number of rows that fit on the screen.
     pub(super) fn show(&mut self, page: u32) {
         self.page = page.max(1);
         self.select(self.selected);
     }
 
-    /// Moves the cursor by so many rows, towards the end if positive.
+    /// Moves the cursor by `rows` rows, towards the end if positive.
     pub(super) fn step(&mut self, rows: i64) {
         let target = i64::from(self.selected).saturating_add(rows).max(0);
         self.select(u32::try_from(target).unwrap_or(u32::MAX));
     }
 
-    /// Moves the cursor by so many pages.
+    /// Moves the cursor by `pages` pages.
     pub(super) fn turn(&mut self, pages: i64) {
         self.step(pages * i64::from(self.page));
     }
@@ -197,14 +197,14 @@ impl List {
         self.offset = self.offset.clamp(lowest, self.selected);
     }
 
-    /// Sorts by the next thing.
+    /// Sorts by the next column.
     pub(super) fn sort_next(&mut self) {
         self.sort = (self.sort + 1) % self.sorts.len().max(1);
         self.reverse = false;
         self.select(0);
     }
 
-    /// Sorts the other way round.
+    /// Reverses the order.
     pub(super) fn turn_round(&mut self) {
         self.reverse = !self.reverse;
         self.select(0);

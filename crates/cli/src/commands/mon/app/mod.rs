@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the person looks at: a state machine of keys and reports, without a terminal.
+//! The state of the screen: a state machine of keys and reports, without a terminal.
 //!
 //! ```text
 //!            Enter               h
@@ -45,7 +45,7 @@ impl Tab {
     }
 }
 
-/// What fills the middle.
+/// The view in the middle of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     List,
@@ -61,15 +61,15 @@ pub(crate) struct App {
     pub(crate) interval_ms: u64,
     pub(crate) tab: Tab,
     pub(crate) view: View,
-    /// Where Help was called from.
+    /// The view that help returns to.
     under: View,
     pub(crate) unit: Unit,
     pub(crate) running: bool,
-    /// Why there is no more to come.
+    /// Why there are no further reports.
     pub(crate) ended: Option<String>,
-    /// What the feed failed with, if that is why.
+    /// The failure of the feed, if that is the reason.
     pub(crate) failed: Option<FeedError>,
-    /// The filter as it was before it is typed anew; none while nobody types.
+    /// The filter before it was edited; `None` while it is not being edited.
     typing: Option<String>,
     lists: [List; 4],
     pub(crate) report: Option<Box<Report>>,
@@ -99,7 +99,7 @@ impl App {
         }
     }
 
-    /// Takes a report in.
+    /// Processes a report.
     pub(crate) fn take(&mut self, report: Box<Report>) {
         self.store.take(&report);
         self.report = Some(report);
@@ -109,7 +109,7 @@ impl App {
         }
     }
 
-    /// There will be no more reports.
+    /// Processes the end of the reports.
     pub(crate) fn end(&mut self, ending: &Ending) {
         if let Ending::Failed(error) = ending {
             self.failed = Some(error.clone());
@@ -121,7 +121,7 @@ impl App {
         });
     }
 
-    /// So many rows of a list fit now.
+    /// Sets the number of rows that fit on the screen.
     pub(crate) fn fit(&mut self, page_rows: u16) {
         self.page_rows = u32::from(page_rows.max(1));
         let rows = self.page_rows;
@@ -170,7 +170,7 @@ impl App {
         }
     }
 
-    /// How many there are, whatever the filter.
+    /// The number of rows without the filter.
     pub(crate) fn total(&self, tab: Tab) -> u64 {
         let Some(report) = &self.report else { return 0 };
         match tab {
@@ -181,7 +181,7 @@ impl App {
         }
     }
 
-    /// The row under the cursor, by its place in the latest report.
+    /// The row under the cursor, by its index in the latest report.
     pub(crate) fn selected_row(&self) -> Option<usize> {
         let report = self.report.as_ref()?;
         let first = match self.tab {
@@ -205,8 +205,8 @@ impl App {
         }
     }
 
-    /// What the screen needs: of the list that is shown the rows that are seen and a page to either
-    /// side, of the others their number.
+    /// The query for the screen: the visible rows of the current list and a page on either side,
+    /// and the lengths of the other lists.
     pub(crate) fn query(&self) -> Query {
         fn select<S: Default>(app: &App, tab: Tab, sort: S) -> Select<S> {
             let list = app.list_of(tab);
@@ -235,7 +235,7 @@ impl App {
             sessions: select(self, Tab::Sessions, self.list_of(Tab::Sessions).sort().sessions()),
             ..Query::default()
         };
-        // Alerts are found in rows: those of channels are always there, a page of them.
+        // Alerts are found in rows, so a page of channels is always included.
         query.channels.rows = query.channels.rows.max(100);
         query
     }

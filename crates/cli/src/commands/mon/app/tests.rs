@@ -146,7 +146,7 @@ fn ctrl_c_ends_it_everywhere() {
     assert_eq!(app.key(ctrl_c), Do::Interrupt);
 }
 
-/// What may happen to a list.
+/// An operation on a list.
 #[derive(Debug, Clone)]
 enum Step {
     Key(KeyCode),

@@ -5,9 +5,10 @@
 //!   P producers ──► channel ──► C consumers      for each channel, all of them coroutines
 //! ```
 //!
-//! A producer ends when it has sent its messages, or when it is told to stop. The last one of a
-//! channel closes it by dropping its handle; consumers take what is left and then end. The last of
-//! all says that the load is done. Channels are kept to the end, so that their last counts are seen.
+//! A producer ends when it has sent its messages, or when its stop token is set. The last producer
+//! of a channel closes it by dropping its handle; consumers drain it and then end. The last
+//! consumer of all channels sets the `done` token. Channels are kept until then, so that their
+//! final counts are shown.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -24,15 +25,15 @@ use crate::failure::Failure;
 
 type Message = Box<[u8]>;
 
-/// A producer looks whether it is to stop after so many messages.
+/// A producer checks the stop token after this many messages.
 const LOOK: u64 = 64;
 
-/// A load that runs. Dropped, it ends.
+/// A running load. It ends when it is dropped.
 pub(crate) struct Load {
     exporter: Arc<Exporter>,
     shared: Arc<Shared>,
     _channels: Vec<Arc<Receiver<Message>>>,
-    /// Ends the coroutines.
+    /// Its drop ends the coroutines.
     _runtime: Runtime,
 }
 
@@ -46,16 +47,16 @@ struct Shared {
     received: Tally,
 }
 
-/// The messages of one side; each coroutine adds its own when it ends.
+/// The messages of one side; each coroutine adds its count when it ends.
 #[derive(Debug, Default)]
 struct Tally {
     messages: AtomicU64,
     bytes: AtomicU64,
-    /// The messages' numbers, added up.
+    /// The sum of the messages' numbers.
     sum: AtomicU64,
 }
 
-/// What one side counted.
+/// The counts of one side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) messages: u64,
@@ -63,7 +64,7 @@ pub(super) struct Counted {
     pub(super) sum: u64,
 }
 
-/// Each coroutine has a part in it; when the last part goes, the load is done.
+/// Held by each coroutine; when the last one is dropped, the load is done.
 struct Part(Arc<Shared>);
 
 impl Drop for Part {
@@ -74,7 +75,7 @@ impl Drop for Part {
 }
 
 impl Load {
-    /// Starts one.
+    /// Starts a load.
     pub(crate) fn start(shape: &Shape) -> Result<Self, Failure> {
         shape.check()?;
         let runtime = Runtime::builder().name("bench");
@@ -127,7 +128,7 @@ impl Load {
         Ok(Self { exporter, shared, _channels: channels, _runtime: runtime })
     }
 
-    /// What shows it.
+    /// The exporter of its channels.
     pub(crate) fn exporter(&self) -> &Arc<Exporter> {
         &self.exporter
     }
@@ -137,7 +138,7 @@ impl Load {
         self.shared.done.clone()
     }
 
-    /// Ends it, waits for what is on its way, and says what came of it.
+    /// Ends the load, waits for messages in flight, and returns the result.
     pub(crate) fn finish(self) -> Summary {
         let shared = &self.shared;
         shared.stop.store(true, Ordering::Relaxed);
@@ -194,7 +195,7 @@ impl Tally {
     }
 }
 
-/// A buffer of `size` bytes that begins with its number, as far as that fits.
+/// A buffer of `size` bytes that begins with its number, truncated if it does not fit.
 fn message(number: u64, size: usize) -> Message {
     let mut message = vec![0; size].into_boxed_slice();
     for (place, byte) in message.iter_mut().zip(number.to_le_bytes()) {
@@ -203,7 +204,7 @@ fn message(number: u64, size: usize) -> Message {
     message
 }
 
-/// The number in a message, or as much of it as fits.
+/// The number in a message, or the part of it that fits.
 fn number(message: &[u8]) -> u64 {
     let mut number = [0; 8];
     for (place, byte) in number.iter_mut().zip(message) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `--bench`: a load in this process to look at, and what came of it.
+//! `--bench`: a load in this process to watch, and its result.
 //!
-//! Coroutines send buffers through channels to other coroutines. Every message is a buffer of its
-//! own with its number in it; who receives adds the numbers up, so that what arrived is known to be
-//! what was sent, not only as many.
+//! Coroutines send buffers through channels to other coroutines. Every message is a separate buffer
+//! that contains its number. The receivers add the numbers up: equal sums show that the messages
+//! received are those sent, and not only as many.
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `load` | channels, producers, consumers, what they counted |
-//! | `summary` | what is said at the end |
+//! | `load` | channels, producers, consumers, their counts |
+//! | `summary` | the result at the end |
 
 mod load;
 mod summary;
@@ -19,13 +19,13 @@ use crate::ui::text;
 
 pub(super) use self::load::Load;
 
-/// Bytes that a load may have on its way at a time.
+/// Bytes that a load may have in flight.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// What a slot of a channel takes, beside its message.
+/// Bytes of a channel's slot, without its message.
 const SLOT_BYTES: u64 = 32;
 
-/// What the load is like.
+/// The parameters of the load.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Load of --bench")]
 pub(crate) struct Shape {
@@ -37,10 +37,10 @@ pub(crate) struct Shape {
     #[arg(short = 'C', long, value_name = "N", default_value_t = 2, requires = "bench")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     consumers: u32,
-    /// Messages of each producer; without it, until it is ended
+    /// Messages of each producer; without it, the load runs until it is ended
     #[arg(short = 'N', long, value_name = "N", requires = "bench")]
     messages: Option<u64>,
-    /// Messages that a channel holds; 0 hands each one over
+    /// Messages that a channel holds; 0 is a rendezvous channel
     #[arg(short = 'c', long, value_name = "N", default_value_t = 16_384, requires = "bench")]
     capacity: u32,
     /// Bytes of a message
@@ -57,7 +57,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// That it fits into memory, and into the table of coroutines.
+    /// Fails if the load does not fit into memory, or into the table of coroutines.
     fn check(&self) -> Result<(), Failure> {
         let on_their_way = u64::from(self.capacity) + u64::from(self.producers);
         let bytes = u64::from(self.channels)

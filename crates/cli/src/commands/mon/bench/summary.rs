@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is said of a load at its end.
+//! The result of a load.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{BAD, DIM, GOOD, HEAD, paint, text};
 
-/// What a load did.
+/// The counts of a load, and its duration.
 #[derive(Debug)]
 pub(crate) struct Summary {
     took: Duration,
@@ -26,7 +26,7 @@ impl Summary {
         Self { took, sent, received }
     }
 
-    /// Whether all that was sent was received, as it was sent.
+    /// Whether every message sent was received unchanged.
     pub(crate) fn is_complete(&self) -> bool {
         self.sent == self.received
     }
@@ -36,13 +36,13 @@ impl Summary {
         self.received
     }
 
-    /// From the first message to the last, a second; none if that was too short.
+    /// The rate per second from the first message to the last; `None` if the time was too short.
     fn average(&self, count: u64) -> Option<f64> {
         let took_ns = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
         rate(Reading { at_ns: 0, count: 0 }, Reading { at_ns: took_ns, count })
     }
 
-    /// As text. Peak and smoothed are those that the reports showed.
+    /// As text. Peak and smoothed rates are those of the reports.
     pub(crate) fn describe(&self, store: &Store) -> String {
         let seen = |unit| store.track(&Of::Total).and_then(|track| track.rates(unit));
         let mut lines = format!(
@@ -87,7 +87,7 @@ impl Summary {
         lines
     }
 
-    /// Fails if not all that was sent was received.
+    /// Fails if a message sent was not received.
     pub(crate) fn check(&self, exit: Exit) -> Result<Exit, Failure> {
         if self.is_complete() {
             return Ok(exit);

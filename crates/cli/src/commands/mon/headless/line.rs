@@ -2,8 +2,8 @@
 //! The lines of `--headless`.
 //!
 //! Each begins with `schema`, `ts` and `kind`. A count is two fields, `…_total` since the beginning
-//! and `…_delta` since the line before of the same thing (`null` in its first). A rate is `null`
-//! while there are no two readings far enough apart. Fields are only ever added under one `schema`.
+//! and `…_delta` since the previous line of the same object (`null` in its first). A rate is `null`
+//! while there are no two readings far enough apart. Under one `schema` fields are only ever added.
 
 use std::collections::HashMap;
 
@@ -32,19 +32,19 @@ impl Serialize for Line {
     }
 }
 
-/// Things of which the counts of the line before are kept.
+/// Objects whose previous counts are kept.
 const BEFORE_MAX: usize = 8192;
 
-/// Makes lines of reports, one report after the other.
+/// Converts reports to lines, one report after the other.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// The counts of the latest line of each thing, and in which report it came.
+    /// The counts of the latest line of each object, with the number of its report.
     before: HashMap<Of, (u64, Vec<u64>)>,
     reports: u64,
 }
 
 impl Lines {
-    /// The lines of a report that the store has taken in.
+    /// The lines of a report that the store has processed.
     pub(super) fn of(&mut self, report: &Report, store: &Store) -> Vec<Line> {
         self.reports += 1;
         let mut lines = vec![self.process(report, store), self.totals(report, store)];
@@ -273,7 +273,7 @@ impl Line {
         let track = store.track(of);
         let messages = track.and_then(|track| track.rates(Unit::Messages));
         let bytes = track.and_then(|track| track.rates(Unit::Bytes));
-        // Only channels have a side of their own for it.
+        // Only channels count sends and receives separately.
         let two_sided = matches!(of, Of::Total | Of::Channel(_));
         let sent = track.and_then(|track| track.rates(Unit::Sent)).filter(|_| two_sided);
         let gbps = |bytes: f64| bytes * 8.0 / 1e9;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `--headless`: one JSON object a line, for programs. The fields are in `docs/src/using/monitor.md`.
+//! `--headless`: one JSON object a line, for programs. The fields are in
+//! `docs/src/using/monitor.md`.
 
 mod line;
 
@@ -23,7 +24,7 @@ pub(super) struct Outcome {
     wall_ms: u64,
 }
 
-/// What to ask for: as many rows as there may be, and coroutines as counts.
+/// The query: as many rows as allowed, and coroutines only as counts.
 pub(super) fn query(filter: &str) -> Query {
     fn all<S: Default>(filter: &str) -> Select<S> {
         Select { rows: ROWS_MAX as u32, filter: filter.to_owned(), ..Select::default() }
@@ -37,7 +38,7 @@ pub(super) fn query(filter: &str) -> Query {
     }
 }
 
-/// Writes lines until there is no more news worth one.
+/// Writes lines until the reports end.
 pub(super) fn run(
     news: &Receiver<News>,
     store: &mut Store,
@@ -78,7 +79,7 @@ fn write_report(
 }
 
 impl Outcome {
-    /// The last line, and what the process ends with.
+    /// Writes the last line, and returns the exit of the process.
     pub(super) fn end(self, bench: Option<Value>, out: &mut dyn Write) -> Result<Exit, Failure> {
         let reason = match &self.ending {
             Some(Ending::Finished) => "finished",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What somebody should look at.
+//! Alerts: conditions that a person should look at.
 //!
 //! | what | when |
 //! |---|---|
@@ -21,22 +21,22 @@ use super::super::units;
 /// How long an alert stays to be read.
 const STAYS_NS: u64 = 10_000_000_000;
 
-/// A channel that was full for less is not told of.
+/// A channel that was full for a shorter time causes no alert.
 const FULL_NS: u64 = 500_000_000;
 
 /// Alerts kept; the oldest go first.
 const ALERTS_MAX: usize = 64;
 
-/// How bad it is.
+/// Severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Grade {
-    /// To look at.
+    /// A possible problem.
     Warn,
-    /// Something is lost or stands still.
+    /// Data is lost, or progress has stopped.
     Bad,
 }
 
-/// One line to look at.
+/// An alert: one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Alert {
     pub(crate) grade: Grade,
@@ -45,7 +45,7 @@ pub(crate) struct Alert {
     at_ns: u64,
 }
 
-/// All of them, and what they are found by.
+/// All alerts, and the previous figures that they are found by.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     list: Vec<Alert>,
@@ -56,7 +56,7 @@ pub(crate) struct Alerts {
     sessions: HashMap<u64, u64>,
 }
 
-/// A channel in the report before.
+/// A channel in the previous report.
 #[derive(Debug, Clone, Copy)]
 struct Before {
     grave: u64,
@@ -65,7 +65,7 @@ struct Before {
 }
 
 impl Alerts {
-    /// The worst first, then the latest.
+    /// The most severe first, then the latest.
     pub(crate) fn list(&self) -> impl ExactSizeIterator<Item = &Alert> {
         self.list.iter()
     }
@@ -116,7 +116,7 @@ impl Alerts {
         self.list.truncate(ALERTS_MAX);
     }
 
-    /// Of ten thousand channels few are on a page.
+    /// Finds full channels that are not on the page: of ten thousand channels a page has only few.
     fn elsewhere(&mut self, report: &Report) {
         let page = &report.channels;
         let shown = page.rows.iter().filter(|row| row.is_full()).count() as u64;
@@ -164,7 +164,7 @@ impl Alerts {
         Before { grave, dropped: channel.dropped, full_since_ns }
     }
 
-    /// Adds an alert, or says an older one of the same thing anew.
+    /// Adds an alert, or renews an older one with the same key.
     fn raise(&mut self, grade: Grade, key: String, text: String, at_ns: u64) {
         match self.list.iter_mut().find(|alert| alert.key == key) {
             Some(alert) => *alert = Alert { grade, text, key, at_ns },
@@ -238,7 +238,7 @@ mod tests {
         shown.totals.full = 1;
         alerts.take(&shown);
         alerts.take(&shown);
-        assert_eq!(texts(&alerts), [""; 0], "what is on the page is told of by its name");
+        assert_eq!(texts(&alerts), [""; 0], "a channel on the page has an alert with its name");
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
         alerts.take(&report(1, vec![channel.clone()]));
         channel.failed.receive.would_block = 100;
         alerts.take(&report(2, vec![channel.clone()]));
-        assert_eq!(texts(&alerts), [""; 0], "neither what was before nor who only asked");
+        assert_eq!(texts(&alerts), [""; 0], "neither old failures nor failed tries");
         channel.failed.receive.timed_out = 8;
         channel.dropped = 1;
         alerts.take(&report(3, vec![channel]));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the monitor remembers between reports: rates, their past, alerts.
+//! The data that the monitor keeps between reports: rates, their history, alerts.
 //!
-//! Bounded whatever the process shows: [`TRACKS_MAX`] things are remembered; beyond that those go
-//! that were not in the latest report.
+//! It is bounded: [`TRACKS_MAX`] objects are kept; above that, objects that were not in the latest
+//! report are dropped.
 
 mod alerts;
 mod track;
@@ -14,7 +14,7 @@ use becket_ipc::monitor::{Meter, PluginReport, Reading, Report, SessionReport, W
 pub(crate) use self::alerts::{Alerts, Grade};
 pub(crate) use self::track::{Counts, Track, Unit};
 
-/// Things that are remembered: four times what one report can show.
+/// Objects that are kept: four times as many as one report can show.
 const TRACKS_MAX: usize = 4096;
 
 /// What a track is of.
@@ -47,7 +47,7 @@ impl Store {
     pub(crate) fn take(&mut self, report: &Report) {
         let process = (report.process.pid, report.process.instance);
         if self.reports > 0 && process != self.process {
-            // Another process: nothing of this one's past is its.
+            // Another process: the history does not apply to it.
             *self = Self::default();
         }
         self.process = process;
@@ -95,7 +95,7 @@ impl Store {
         self.tracks.entry(of).or_default().read(counts, self.reports);
     }
 
-    /// What is remembered of a thing, if it was seen.
+    /// The history of an object, if there is one.
     pub(crate) fn track(&self, of: &Of) -> Option<&Track> {
         self.tracks.get(of)
     }
@@ -105,12 +105,12 @@ impl Store {
         self.cpu.rates().map(|rates| rates.now / 1e9)
     }
 
-    /// What there is to look at.
+    /// The current alerts.
     pub(crate) fn alerts(&self) -> &Alerts {
         &self.alerts
     }
 
-    /// Forgets peaks, pasts and alerts.
+    /// Clears peaks, histories and alerts.
     pub(crate) fn clear(&mut self) {
         self.tracks.values_mut().for_each(Track::clear);
         self.alerts = Alerts::default();

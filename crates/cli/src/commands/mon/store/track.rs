@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is remembered of one thing that counts: a channel, a plugin, a session, a worker.
+//! The history of one object with counts: a channel, a plugin, a session, a worker.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Failures, errors, refusals.
     Failures,
-    /// Messages sent: of a channel, whose messages are those received. Shown in its detail alone.
+    /// Messages sent by a channel, whose `Messages` are those received. Shown only in its detail
+    /// view.
     Sent,
 }
 
@@ -43,7 +44,7 @@ impl Unit {
     }
 }
 
-/// What was counted of one thing.
+/// The counts of one object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) at_ns: u64,
@@ -53,17 +54,17 @@ pub(crate) struct Counts {
     pub(crate) sent: u64,
 }
 
-/// Meters of one thing, and what they showed lately.
+/// The meters of one object, and their recent values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Track {
     meters: [Meter; 4],
     history: [VecDeque<f64>; 4],
-    /// The number of the report in which it was seen last.
+    /// The number of the latest report that has the object.
     pub(super) seen: u64,
 }
 
 impl Track {
-    /// Takes the counts of a report. True if new rates were made of it.
+    /// Adds the counts of a report. True if they gave new rates.
     pub(super) fn read(&mut self, counts: Counts, report: u64) -> bool {
         self.seen = report;
         let Counts { at_ns, messages, bytes, failures, sent } = counts;
@@ -77,7 +78,7 @@ impl Track {
                 }
                 history.push_back(rates.now);
             } else if meter.rates().is_none() {
-                // It began anew, and its past with it.
+                // The counts were reset, so the history is too.
                 history.clear();
             }
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Coroutines: how many do what, what the workers do, and the list.
+//! Coroutines: their number by state, the workers, and the list.
 
 use becket_ipc::monitor::{CoroutineRow, Report};
 use ratatui::buffer::Buffer;

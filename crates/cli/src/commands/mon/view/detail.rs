@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One row of a list in detail, and graphs of the past.
+//! One row of a list in detail, and graphs of its history.
 
 use becket_ipc::monitor::{ChannelReport, CoroutineRow, PluginReport, SessionReport};
 use ratatui::buffer::Buffer;
@@ -14,7 +14,7 @@ use crate::commands::mon::app::{App, PluginId, Tab};
 use crate::commands::mon::store::{Of, Track, Unit};
 use crate::commands::mon::units;
 
-/// Draws the row with this id, or says that it is gone.
+/// Draws the row with this id, or a message that it is gone.
 pub(super) fn draw(app: &App, id: u64, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut page = Page { app, theme, area, line: 0, buffer };
     let Some(report) = &app.report else { return };
@@ -78,7 +78,7 @@ pub(super) fn graph_of_selected(app: &App, theme: Theme, area: Rect, buffer: &mu
     }
 }
 
-/// Lines from the top to the bottom; what does not fit is left out.
+/// Lines from the top to the bottom; lines that do not fit are left out.
 struct Page<'a> {
     app: &'a App,
     theme: Theme,
@@ -257,7 +257,7 @@ impl Page<'_> {
         );
     }
 
-    /// Buckets as bars: those that hold something, and what lies between them.
+    /// Buckets as bars, from the first non-empty one to the last.
     fn latency(&mut self, row: &PluginReport) {
         let theme = self.theme;
         let counts = &row.latency.counts;
@@ -266,7 +266,7 @@ impl Page<'_> {
         let (Some(first), Some(last)) = (first, last) else { return };
         let top = counts.iter().copied().max().unwrap_or(1).max(1);
         self.text(&[(&format!("{:<12}{:>8}  ", "latency to", "calls"), theme.columns())]);
-        // Half of what is left, so that the graph has room too.
+        // Half of the rest, so that the graph has room too.
         let room = usize::from((self.area.height.saturating_sub(self.line)) / 2).max(3);
         for (place, count) in counts.iter().enumerate().take(last + 1).skip(first).take(room) {
             let upper = row.latency.upper_ns.get(place);
@@ -283,7 +283,7 @@ impl Page<'_> {
         self.skip();
     }
 
-    /// Rates in every unit, and the graph of the one that is shown.
+    /// Rates in every unit, and the graph of the selected unit.
     fn rates(&mut self, of: &Of, rows: &[(&str, Unit)]) {
         let theme = self.theme;
         let Some(track) = self.app.store.track(of) else { return };
@@ -309,7 +309,7 @@ impl Page<'_> {
         self.graph("", track);
     }
 
-    /// What is left of the page as a graph, with its scale.
+    /// A graph with its scale on the rest of the page.
     fn graph(&mut self, name: &str, track: &Track) {
         let theme = self.theme;
         let left = self.area.height.saturating_sub(self.line);
@@ -326,7 +326,7 @@ impl Page<'_> {
         pieces(self.buffer, theme, head, &[(name, theme.head()), (&scale, theme.dim())]);
     }
 
-    /// A name and what it is; where the text ends.
+    /// Writes a name and its value; returns where the text ends.
     fn field(&mut self, name: &str, text: &str) -> u16 {
         let Some(line) = self.next() else { return self.area.x };
         let name = format!("{name:<14}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What stands around the middle: title, tabs, totals, alerts, keys.
+//! The frame around the middle of the screen: title, tabs, totals, alerts, keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -119,7 +119,7 @@ pub(super) fn alerts(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
             Grade::Warn => (" ! ", theme.warn()),
             Grade::Bad => ("!! ", theme.bad()),
         };
-        // The last line says how many more there are.
+        // The last line has the number of further alerts.
         let last = usize::from(place) + 1 == room && count > room;
         let more = if last { format!("  (+{} more)", count - room) } else { String::new() };
         let width = area.width.saturating_sub(more.len() as u16);
@@ -186,7 +186,7 @@ pub(super) fn keys(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     pieces(buffer, theme, area, &texts);
 }
 
-/// Says why a list is empty.
+/// Writes why a list is empty.
 pub(super) fn nothing(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if app.report.is_none() || app.matched(app.tab) > 0 || area.height < 3 {
         return;

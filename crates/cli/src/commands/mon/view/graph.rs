@@ -33,7 +33,7 @@ pub(super) fn bars(
     let steps = theme.bars().len() - 1;
     let indent = area.width - values.len().min(room) as u16;
     for (column, value) in (0..).zip(&values) {
-        // What is above nothing shows at least a little.
+        // A value above zero has at least one step.
         let full = f64::from(area.height) * steps as f64;
         let height = if top > 0.0 { value / top * full } else { 0.0 };
         let height = if *value > 0.0 { height.max(1.0) } else { 0.0 }.round() as usize;
@@ -47,7 +47,7 @@ pub(super) fn bars(
     top
 }
 
-/// A gauge: so much of the area is full.
+/// A gauge that is full up to `share`.
 pub(super) fn gauge(share: f64, theme: Theme, style: Style, area: Rect, buffer: &mut Buffer) {
     let (full, empty) = theme.gauge();
     let filled = (share.clamp(0.0, 1.0) * f64::from(area.width)).round() as u16;

@@ -17,7 +17,7 @@ const FIGURES: [(&str, &str); 4] = [
 ];
 
 pub(super) fn draw(theme: Theme, area: Rect, buffer: &mut Buffer) {
-    // In two columns where there is no room for all of them in one.
+    // Two columns if one has no room for all of them.
     let mut lines: Vec<(&str, &str)> = KEYS.to_vec();
     lines.extend(FIGURES);
     for (place, (key, what)) in (0..area.height).zip(lines) {

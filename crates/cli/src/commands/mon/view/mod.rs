@@ -10,7 +10,7 @@
 //!   last   keys, or the filter that is being typed
 //! ```
 //!
-//! Nothing on it depends on colour alone, and with [`Theme::ascii`] every character is ASCII.
+//! No information depends on colour alone, and with [`Theme::ascii`] every character is ASCII.
 
 mod channels;
 mod coroutines;
@@ -29,14 +29,14 @@ use ratatui::layout::{Rect, Size};
 pub(crate) use self::theme::Theme;
 use super::app::{App, Tab, View};
 
-/// Below this the screen says that it is too small.
+/// A narrower screen shows only that it is too small.
 const WIDTH_MIN: u16 = 40;
 const HEIGHT_MIN: u16 = 10;
 
 /// From this height on there is a graph under the list.
 const TALL: u16 = 34;
 
-/// Where things are.
+/// The areas of the screen.
 #[derive(Debug, Clone, Copy)]
 struct Areas {
     title: Rect,
@@ -78,7 +78,7 @@ pub(crate) fn list_rows(app: &App, size: Size) -> u16 {
     middle.saturating_sub(above + 1).max(1)
 }
 
-/// Draws all of it.
+/// Draws the whole screen.
 pub(crate) fn draw(app: &App, theme: Theme, buffer: &mut Buffer) {
     let area = buffer.area;
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {

@@ -9,14 +9,14 @@ use ratatui::text::Span;
 use super::theme::Theme;
 use crate::commands::mon::app::{List, Sorts};
 
-/// Characters of a column that takes what the others leave: further apart, rows are hard to follow.
+/// Characters of the flexible column, at most: in a wider table rows are hard to follow.
 const FLEX_MAX: u16 = 60;
 
 /// One column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
     pub(super) title: &'static str,
-    /// Characters; 0 takes what the others leave.
+    /// Characters; 0 takes the rest of the width.
     pub(super) width: u16,
     pub(super) right: bool,
     /// Shown on screens from this width on.
@@ -42,7 +42,7 @@ impl Column {
     }
 }
 
-/// What stands in a row of a column.
+/// A cell: its text and style.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
     pub(super) text: String,
@@ -70,7 +70,7 @@ pub(super) struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Draws headings and as many rows as fit. Where the last column that is shown begins.
+    /// Draws headings and as many rows as fit; returns where the last visible column begins.
     pub(super) fn draw(
         &self,
         rows: impl Iterator<Item = Vec<Cell>>,
@@ -112,8 +112,8 @@ impl Table<'_> {
         last
     }
 
-    /// The columns that are shown, with where they begin and how wide they are. The first character
-    /// is the cursor's.
+    /// The visible columns, with their starts and widths. The first character of a line is the
+    /// cursor.
     fn places(&self, area: Rect) -> Vec<(Column, u16, u16)> {
         let shown: Vec<Column> =
             self.columns.iter().filter(|column| column.from <= area.width).copied().collect();
@@ -136,7 +136,7 @@ impl Table<'_> {
     }
 }
 
-/// Writes text into a place of one line; what is cut ends in a mark.
+/// Writes text into a part of a line; text that is cut ends with a mark.
 pub(super) fn put(
     buffer: &mut Buffer,
     theme: Theme,
@@ -159,7 +159,7 @@ pub(super) fn put(
     }
 }
 
-/// Writes pieces one after the other; where the next would begin.
+/// Writes pieces one after the other; returns where the next would begin.
 pub(super) fn pieces(
     buffer: &mut Buffer,
     theme: Theme,

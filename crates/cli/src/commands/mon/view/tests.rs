@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The screen as text. `SNAPSHOTS=overwrite cargo test -p becket` writes the pictures anew.
+//! The screen as text. `SNAPSHOTS=overwrite cargo test -p becket` updates the snapshots.
 
 use std::sync::Arc;
 
@@ -234,7 +234,7 @@ fn another_size_is_drawn_whole() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever the report says and the size is, it can be drawn.
+    /// Every report can be drawn at every size.
     #[test]
     fn every_size_and_every_figure_can_be_drawn(
         width in 1_u16..260, height in 1_u16..80, screen in 0..SCREENS.len(),

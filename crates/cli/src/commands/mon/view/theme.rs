@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Colours and characters, and what stands for them where there are none.
+//! Colours and characters, and their replacements without colour or outside ASCII.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -22,34 +22,33 @@ impl Theme {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// What can be skipped.
+    /// Secondary text.
     pub(super) fn dim(self) -> Style {
         self.coloured(Color::DarkGray, Modifier::DIM)
     }
 
-    /// Something is well.
+    /// A good state.
     pub(super) fn good(self) -> Style {
         self.coloured(Color::Green, Modifier::empty())
     }
 
-    /// Something to look at.
+    /// A possible problem.
     pub(super) fn warn(self) -> Style {
         self.coloured(Color::Yellow, Modifier::BOLD)
     }
 
-    /// Something is lost, or stands still.
+    /// Data is lost, or progress has stopped.
     pub(super) fn bad(self) -> Style {
         self.coloured(Color::Red, Modifier::BOLD).add_modifier(Modifier::BOLD)
     }
 
-    /// A figure that moves.
+    /// A rate above zero.
     pub(super) fn rate(self) -> Style {
         self.coloured(Color::Cyan, Modifier::empty())
     }
 
-    /// The same, or of one that does not.
+    /// The style of a rate: [`rate`](Self::rate) above zero, else [`dim`](Self::dim).
     pub(super) fn rate_of(self, rate: Option<f64>) -> Style {
-        // What stands still is no news.
         if rate.is_some_and(|rate| rate > 0.0) { self.rate() } else { self.dim() }
     }
 

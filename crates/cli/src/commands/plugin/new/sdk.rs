@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The SDK that a new project is given: the folders of this repository that its language needs, in
-//! a folder `becket/` with the same layout, so that every path between them stays true.
+//! The SDK in a new project: the folders of this repository that its language needs, in a folder
+//! `becket/` with the same layout, so that relative paths between them stay valid.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(super) fn files(lang: Lang) -> Result<Vec<NewFile>, Failure> {
     Ok(files)
 }
 
-/// Where the project finds the SDK: its own copy, or the checkout it was told to use.
+/// The path of the SDK for the project: its own copy, or the checkout named on the command line.
 pub(super) fn place(checkout: Option<&Path>) -> Result<String, Failure> {
     let Some(checkout) = checkout else { return Ok("./becket".to_owned()) };
     let path = checkout
@@ -89,7 +89,7 @@ fn manifest(path: &str) -> Result<Table, Failure> {
     embedded::text(path).parse().map_err(|error: toml::de::Error| broken(&error.to_string()))
 }
 
-/// The build put something else into this binary than it should: nothing a user did.
+/// A failure for wrong embedded files: an error of the build, not of the user.
 fn broken(why: &str) -> Failure {
     Failure::new(Exit::Failure, "the Rust SDK in this binary is broken").cause(why.to_owned())
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A process apart, in which a plugin is tried, and what it says to the one that reports.
+//! A child process in which a plugin is checked, and the pipe by which it reports to its parent.
 //!
 //! ```text
 //!   becket … ──spawns──▶ becket … --in-process
 //!      ▲                        │
-//!      └── a value a line ──────┘ its stdout, which the plugin does not have: what a plugin writes to
-//!                                 stdout goes to stderr, and is never taken for a finding
+//!      └── a value per line ────┘ the child's stdout, kept from the plugin: what a plugin writes to
+//!                                 stdout goes to stderr, so it cannot forge a finding
 //! ```
 
 use std::fs::File;
@@ -23,80 +23,80 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::out;
 
-/// In the child: speaks to the one that reports.
+/// The child's end of the report pipe.
 #[derive(Debug)]
-pub(super) struct Voice(File);
+pub(super) struct ReportPipe(File);
 
-impl Voice {
-    /// Takes stdout. Before the plugin is loaded.
+impl ReportPipe {
+    /// Takes over stdout. Call it before the plugin is loaded.
     ///
-    /// When the one that reports has gone, nobody hears what is said: this process ends with it.
+    /// From then on this process is killed when its parent ends: no process would read its reports.
     pub(super) fn claim() -> Result<Self, Failure> {
         let _refused = set_parent_process_death_signal(Some(Signal::KILL));
         out::take().map(Self).map_err(lost)
     }
 
-    /// Says one value.
-    pub(super) fn say<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+    /// Writes one value, as a line of JSON.
+    pub(super) fn send<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
         let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
         line.push(b'\n');
         self.bytes(&line)
     }
 
-    /// Says why there is nothing more to say: [`refused`] hears it.
+    /// Reports the failure that ended the work; the parent reads it with [`refused`].
     pub(super) fn refuse(&self, failure: &Failure) -> Result<(), Failure> {
-        self.say(&serde_json::json!({ REFUSED: failure }))
+        self.send(&serde_json::json!({ REFUSED: failure }))
     }
 
-    /// Says these bytes.
+    /// Writes bytes as they are.
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         Ok((&self.0).write_all(bytes)?)
     }
 }
 
-/// The key of a failure that is the other process's to tell.
+/// The JSON key of a failure that the parent prints.
 const REFUSED: &str = "refused";
 
-/// What the process apart refuses with, if it does in this line.
+/// The failure of the child, if this line of its report has one.
 pub(super) fn refused(line: &str) -> Option<Failure> {
-    let said: serde_json::Value = serde_json::from_str(line).ok()?;
-    Failure::of_json(said.get(REFUSED)?)
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    Failure::of_json(value.get(REFUSED)?)
 }
 
-/// Lines that wait to be read.
+/// Lines that are queued between the reader thread and [`ChildProcess::receive`].
 const LINES_MAX: usize = 64;
 
-/// In the one that reports: the process apart.
+/// The child process, in its parent.
 #[derive(Debug)]
-pub(super) struct Apart {
+pub(super) struct ChildProcess {
     process: Child,
     lines: Receiver<String>,
     reader: JoinHandle<()>,
 }
 
-/// What came of listening to it.
+/// The result of waiting for a line of the child.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Received {
     Line(String),
-    /// It said nothing for so long.
-    Silence,
-    /// It says nothing more.
+    /// No line within the timeout.
+    TimedOut,
+    /// The child has closed its end of the pipe.
     End,
 }
 
-impl Apart {
-    /// Starts this very command once more, with these arguments besides.
+impl ChildProcess {
+    /// Starts this command again, with additional arguments.
     pub(super) fn start(besides: &[&str]) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(lost)?;
         let mut command = Command::new(program);
         command.args(std::env::args_os().skip(1)).args(besides).stdout(Stdio::piped());
         let mut process = command.spawn().map_err(lost)?;
-        let said = process.stdout.take();
-        let said = said.into_iter().flat_map(|out| BufReader::new(out).lines());
+        let stdout = process.stdout.take();
+        let incoming = stdout.into_iter().flat_map(|out| BufReader::new(out).lines());
         let (sender, lines) = sync_channel(LINES_MAX);
-        // It ends with the process, whose stdout is closed then; or with the receiver.
+        // The thread ends at the end of the child's stdout, or when the receiver is dropped.
         let reader = thread::spawn(move || {
-            for line in said.map_while(Result::ok) {
+            for line in incoming.map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
                 }
@@ -105,16 +105,17 @@ impl Apart {
         Ok(Self { process, lines, reader })
     }
 
-    /// What it says next, unless it says nothing for too long.
-    pub(super) fn hear(&self, patience: Duration) -> Heard {
-        match self.lines.recv_timeout(patience) {
-            Ok(line) => Heard::Line(line),
-            Err(RecvTimeoutError::Timeout) => Heard::Silence,
-            Err(RecvTimeoutError::Disconnected) => Heard::End,
+    /// Waits for the next line, at most `timeout`.
+    pub(super) fn receive(&self, timeout: Duration) -> Received {
+        match self.lines.recv_timeout(timeout) {
+            Ok(line) => Received::Line(line),
+            Err(RecvTimeoutError::Timeout) => Received::TimedOut,
+            Err(RecvTimeoutError::Disconnected) => Received::End,
         }
     }
 
-    /// How it ended. Whoever is done, or hangs, is killed: threads of the plugin may be stuck.
+    /// Waits for the child's end; `kill` kills it first, when it is done or hangs, since threads of
+    /// the plugin may be stuck.
     pub(super) fn end(mut self, kill: bool) -> Result<ExitStatus, Failure> {
         if kill {
             // It may have ended by itself.
@@ -122,7 +123,7 @@ impl Apart {
         }
         let status = self.process.wait().map_err(lost)?;
         drop(self.lines);
-        // A grandchild may have its stdout still: then nobody waits for the reader.
+        // A grandchild may still have the pipe open: then the reader thread is not joined.
         if self.reader.is_finished() {
             let _read = self.reader.join();
         }
@@ -130,7 +131,7 @@ impl Apart {
     }
 }
 
-/// The process could not be had, or not be waited for.
+/// The process could not be started, or waiting for it failed.
 fn lost(error: io::Error) -> Failure {
     Failure::new(Exit::Failure, "the process to check the plugin in cannot run")
         .cause(error.to_string())

@@ -4,12 +4,12 @@
 //! ```text
 //!            0    5    10
 //!   flow 1   →→←·←✓            → to the target   ← to the sink   ↔ both
-//!   flow 2   →=··→→←✗          = the source stands still   · waits
+//!   flow 2   →=··→→←✗          = the source is stalled   · waits
 //!   flow 3      →←✓            ✓ ended in order   ✗ failed   r reset
 //! ```
 //!
-//! Ticks in which nothing happens to any flow are left out; where more than one is, stands `┊`. What is
-//! too wide loses its oldest columns.
+//! Ticks without an event are left out; `┊` replaces two or more of them. A plot that is too wide
+//! loses its oldest columns.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use becket_lab::trace::{Event, EventKind, FaultKind};
 
 use crate::ui::{BAD, DIM, GOOD, WARN, paint};
 
-/// Flows that are drawn; the others are counted.
+/// Flows that are drawn; further ones are only counted.
 const FLOWS_MAX: usize = 16;
 
 /// What a flow did in one tick.
@@ -35,7 +35,7 @@ struct Cell {
 /// One flow.
 #[derive(Debug, Default)]
 struct Row {
-    /// By the column, from the one in which it opened.
+    /// By column, from the one in which the flow opened.
     cells: BTreeMap<usize, Cell>,
     state: Option<FlowState>,
     request_bytes: u64,
@@ -43,16 +43,16 @@ struct Row {
     is_stalled: bool,
 }
 
-/// All flows, until the last event.
+/// All flows up to the last event.
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(super) struct Plot {
     rows: BTreeMap<u32, Row>,
     /// The tick of each column; `None`: some were left out.
     columns: Vec<Option<u64>>,
 }
 
-impl Picture {
-    /// One more event.
+impl Plot {
+    /// Adds an event.
     pub(super) fn add(&mut self, event: &Event) {
         let tick = event.tick.0;
         let column = self.column(tick);
@@ -97,12 +97,12 @@ impl Picture {
         self.columns.len() - 1
     }
 
-    /// How many lines it has.
+    /// The number of lines.
     pub(super) fn height(&self) -> usize {
         self.rows.len().min(FLOWS_MAX) + 1 + usize::from(self.rows.len() > FLOWS_MAX)
     }
 
-    /// The picture, no wider than so many columns.
+    /// Draws the plot, at most `width` columns wide.
     pub(super) fn draw(&self, width: usize) -> String {
         const LEFT: usize = 9;
         const RIGHT: usize = 34;
@@ -132,7 +132,7 @@ impl Picture {
         text
     }
 
-    /// Ticks above every tenth column, where there is room.
+    /// The tick above every tenth column, if there is room.
     fn scale(&self, from: usize) -> String {
         let mut scale = String::new();
         for (at, tick) in self.columns.iter().enumerate().skip(from) {
@@ -198,9 +198,9 @@ mod tests {
 
     #[test]
     fn a_flow_is_drawn_tick_by_tick() {
-        let mut picture = Picture::default();
+        let mut plot = Plot::default();
         let mut add = |tick, flow, what| {
-            picture.add(&Event { tick: Tick(tick), flow: FlowId::new(flow), what });
+            plot.add(&Event { tick: Tick(tick), flow: FlowId::new(flow), what });
         };
         let up = EventKind::Crossed { direction: Direction::Request, bytes: 3 };
         let down = EventKind::Crossed { direction: Direction::Response, bytes: 5 };
@@ -212,26 +212,26 @@ mod tests {
         add(2, 2, EventKind::Took { place: becket_lab::trace::Stage::Ingress, bytes: 1 });
         add(2, 1, moved(FlowState::Closed));
         add(9, 2, moved(FlowState::Failed));
-        let drawn = plain(&picture.draw(80));
+        let drawn = plain(&plot.draw(80));
         let lines: Vec<_> = drawn.lines().map(str::trim_end).collect();
         assert_eq!(lines[0], "tick     0");
         assert!(lines[1].starts_with("flow 1   ↔·✓"), "{}", lines[1]);
         assert!(lines[1].ends_with("3 up, 5 down, closed"), "{}", lines[1]);
         assert!(lines[2].starts_with("flow 2    →=┊✗"), "{}", lines[2]);
-        assert_eq!((picture.height(), lines.len()), (3, 3));
+        assert_eq!((plot.height(), lines.len()), (3, 3));
     }
 
     #[test]
     fn it_keeps_within_its_width_and_shows_the_newest() {
-        let mut picture = Picture::default();
+        let mut plot = Plot::default();
         for tick in 0..500 {
             let what = EventKind::Crossed { direction: Direction::Request, bytes: 1 };
-            picture.add(&Event { tick: Tick(tick), flow: FlowId::new(1), what });
+            plot.add(&Event { tick: Tick(tick), flow: FlowId::new(1), what });
         }
         for width in [60, 80, 120] {
-            let drawn = plain(&picture.draw(width));
+            let drawn = plain(&plot.draw(width));
             assert!(drawn.lines().all(|line| line.chars().count() <= width), "{drawn}");
         }
-        assert!(plain(&picture.draw(80)).contains("49"), "the last ticks");
+        assert!(plain(&plot.draw(80)).contains("49"), "the last ticks");
     }
 }
