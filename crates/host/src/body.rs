@@ -117,7 +117,7 @@ impl PartialEq<[u8]> for Body {
     }
 }
 
-/// Shows the length only: a payload is nobody's to log.
+/// Shows the length only: payloads are never logged.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.len())
@@ -157,7 +157,7 @@ pub(crate) struct OwnedBody {
 
 type ReleaseFn = unsafe extern "C" fn(*mut c_void, *const u8, u64);
 
-/// Bytes in the plugin's memory that nobody reads any more, and that are still to be released.
+/// Bytes in the plugin's memory that have no reader any more, and that are still to be released.
 #[must_use]
 pub(crate) struct OwnedBytes {
     ptr: *const u8,
@@ -181,8 +181,8 @@ impl OwnedBody {
     /// Takes over `raw`, whose pointer and length were checked; it has `len` bytes.
     ///
     /// # Safety
-    /// `len` bytes at `raw.ptr` are readable and unchanged until `raw.release` is called, and no other
-    /// code calls that.
+    /// `len` bytes at `raw.ptr` are readable and unchanged until `raw.release` is called, and no
+    /// other code calls that.
     pub(crate) unsafe fn new(len: usize, raw: NrOwnedBytes, instance: &'static Instance) -> Self {
         instance.hold();
         Self { ptr: raw.ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }

@@ -6,11 +6,12 @@
 //!                                                  ├─ refused ──────────▶ slot back, Ready
 //!                                                  └─ neither ─▶ pending, deadline set, waker kept
 //!   answer, deadline or unload ─▶ slot DONE ─▶ wake ─▶ poll ─▶ Ready
-//!   drop while pending ─▶ slot abandoned, plugin told
+//!   drop while pending ─▶ slot abandoned, plugin notified
 //! ```
 //!
-//! `handle` runs on a worker of the plugin, and the caller waits like for any late answer; or, if the
-//! plugin declared that it never blocks, on the caller's thread ([`crate::routing`]).
+//! `handle` runs apart from the caller, which waits as for any late answer: on a worker of the plugin
+//! or, if the plugin has been quick, in a task of the executor. If the plugin declared that it never
+//! blocks, `handle` runs on the caller's thread ([`crate::routing`]).
 //!
 //! # Invariants
 //!
@@ -130,7 +131,7 @@ impl Timeout {
 
 /// A call: a future of its [`Response`]. Nothing happens before it is polled.
 ///
-/// Cancel safety: dropping it ends the call, and the plugin is told.
+/// Cancel safety: dropping it ends the call, and the plugin is notified.
 #[must_use = "a call does nothing unless it is awaited"]
 pub struct Call<'a> {
     shared: &'a Arc<Shared>,
@@ -375,8 +376,8 @@ impl Apart {
     }
 
     /// Runs `handle`, unless the caller gave up while the call was queued. This thread is inside:
-    /// until the call is seen to be open, nothing else need keep the instance. (A coroutine keeps it
-    /// itself.)
+    /// until the call is seen to be open, nothing else need keep the instance. (A coroutine keeps
+    /// it itself.)
     fn run(&self, instance: &'static Instance) {
         if !self.slot.is_open(self.sid) {
             return;
@@ -571,7 +572,7 @@ impl Drop for Waiting {
             timer::cancel(timer);
         }
         if !self.finished {
-            // Also when it was answered meanwhile: nobody reads that answer any more.
+            // Also when it was answered meanwhile: that answer has no reader any more.
             self.instance.plugin.counters.one(Count::Cancelled);
             if self.slot.abandon(self.sid) {
                 self.instance.tell_cancelled(self.sid, false);

@@ -192,7 +192,7 @@ fn make(place: &AtomicPtr<Shard>) -> &Shard {
     let shard = Box::into_raw(Box::new(Shard::new()));
     place.store(shard, Ordering::Release);
     // SAFETY: just made; freed only in `Drop` of the counters that `place` borrows from. Only the
-    // thread with this index gets here, so nobody else's shard was overwritten.
+    // thread with this index gets here, so no shard of another thread was overwritten.
     unsafe { &*shard }
 }
 
@@ -210,7 +210,7 @@ impl Drop for Counters {
         for place in &mut self.own {
             let shard = *place.get_mut();
             if !shard.is_null() {
-                // SAFETY: made by `make` from a box, and nobody can reach it without `self`.
+                // SAFETY: made by `make` from a box, and it cannot be reached without `self`.
                 drop(unsafe { Box::from_raw(shard) });
             }
         }

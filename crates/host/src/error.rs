@@ -18,7 +18,7 @@ pub enum CallError {
         /// What it returned.
         status: NrStatus,
     },
-    /// Nobody answered in time; the plugin was told.
+    /// No answer came in time; the plugin was notified.
     #[error("no answer before the deadline")]
     DeadlineExceeded,
     /// The plugin has no such entry.

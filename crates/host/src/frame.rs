@@ -58,7 +58,7 @@ impl CallFrame {
         first
     }
 
-    /// Leaves the answer here, for who claimed it.
+    /// Leaves the answer here, for the thread that claimed it.
     #[inline]
     pub(crate) fn answer(&self, status: NrStatus, body: Body) {
         self.status.set(status);
@@ -74,7 +74,7 @@ impl CallFrame {
     /// The answer's length in bytes.
     #[inline]
     pub(crate) fn body_len(&self) -> u64 {
-        // SAFETY: only this thread touches the cell, and nobody else does during this read.
+        // SAFETY: only this thread touches the cell, and it does not during this read.
         unsafe { &*self.body.as_ptr() }.len() as u64
     }
 

@@ -138,7 +138,7 @@ impl Host {
             inner.executor.clone(),
         );
         let Ready { instance, entries } = Instance::load(&shared, shared.next_generation())?;
-        // Cannot be gone: nobody else has it.
+        // Cannot be gone: it was not handed out yet.
         let _ = shared.put(instance, entries);
         let plugin = Plugin::new(shared);
         let name = plugin.name().to_owned();
@@ -175,21 +175,22 @@ impl Host {
         self.inner.plugins.lock().by_name.values().cloned().collect()
     }
 
-    /// The runtimes of the plugins whose handlers run on coroutines, to look at, while there are any.
+    /// The runtimes of the plugins whose handlers run on coroutines, to look at, while there are
+    /// any.
     #[must_use]
     pub fn coroutines(&self) -> Vec<becket_coro::Handle> {
         self.plugins().iter().flat_map(Plugin::runtimes).collect()
     }
 
-    /// Sets the async executor that calls this host: how many threads it has, and how to run a piece
-    /// of work as a task of its own. `spawn` must neither block nor run the work itself.
+    /// Sets the async executor that calls this host: how many threads it has, and how to run a
+    /// piece of work as a task of its own. `spawn` must neither block nor run the work itself.
     ///
-    /// With this, one thread of the executor is always outside of plugins, and it is woken when another
-    /// is stuck in one: a plugin that declares that it never blocks and then does stops nothing but its
-    /// own calls. And the calls of a plugin that declares nothing, but has been quick so far, run as
-    /// tasks of the executor, which costs less than a hand-over to another thread; the first time that
-    /// one blocks, the plugin goes back to workers until its next load. A gateway sets the runtime on
-    /// which it is started. On tokio:
+    /// With this, one thread of the executor is always outside of plugins, and it is woken when
+    /// another is stuck in one: a plugin that declares that it never blocks and then does stops
+    /// nothing but its own calls. And the calls of a plugin that declares nothing, but has been
+    /// quick so far, run as tasks of the executor, which costs less than a hand-over to another
+    /// thread; the first time that one blocks, the plugin goes back to workers until its next load.
+    /// A gateway sets the runtime on which it is started. On tokio:
     ///
     /// ```
     /// # fn set(host: &becket_host::Host, runtime: tokio::runtime::Handle) {

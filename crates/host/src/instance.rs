@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   load ──▶ Starting ──▶ live ──(replaced, unloaded)──▶ draining ──▶ shut down ──▶ unmapped?
-//!                          │ calls, streams, timers         │ nobody inside, nothing pending,
+//!                          │ calls, streams, timers         │ no thread inside, nothing pending,
 //!                          ▼                                ▼ nothing held
 //! ```
 //!
@@ -11,11 +11,11 @@
 //!
 //! 1. An instance is never freed: a plugin's thread may call back with its address at any time,
 //!    also after its end. What it holds that can grow is given up when it is shut down.
-//! 2. The plugin's image stays mapped while `pending`, `streams` or `holds` is not zero, a thread is
-//!    marked as inside, or a coroutine of the plugin is alive. It is unmapped only when the plugin
-//!    said that it may be.
-//! 3. Whoever takes something of the instance along (a body, a timer, a notice) takes a hold while
-//!    something else still keeps the instance, so that there is no gap.
+//! 2. The plugin's image stays mapped while `pending`, `streams` or `holds` is not zero, a thread
+//!    is marked as inside, or a coroutine of the plugin is alive. It is unmapped only when the
+//!    plugin said that it may be.
+//! 3. What outlives a call (a body, a timer, a notification) takes a hold while something else
+//!    still keeps the instance, so that there is no gap.
 
 mod starting;
 
@@ -59,12 +59,12 @@ use crate::{
 
 pub(crate) use self::starting::Ready;
 
-/// How long a coroutine that did not listen to its end may take to wait once more, in the background:
-/// an unload has returned by then.
+/// How long a coroutine that did not listen to its end may take to wait once more, in the
+/// background: an unload has returned by then.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the end of an instance waits, when a drain has waited before, for a thread that does not
-/// come back.
+/// How long the end of an instance waits, when a drain has waited before, for a thread that does
+/// not come back.
 const AFTER_DRAIN: Duration = Duration::from_millis(500);
 
 /// See the module's documentation. In the order of C, so that `context` is at its address.
@@ -98,7 +98,7 @@ pub(crate) struct Instance {
     pub(crate) streams: AtomicU64,
     pub(crate) timers: Mutex<callbacks::TimerTable>,
     holds: AtomicU64,
-    /// What the plugin is still to be told.
+    /// Notifications that the plugin is still to get.
     untold: AtomicU64,
     /// `shutdown` was called, or the plugin never started: it is called no more.
     stopped: AtomicBool,
@@ -108,7 +108,7 @@ pub(crate) struct Instance {
     drain_wakers: Mutex<Vec<Waker>>,
     /// What is offloaded from callers' threads.
     pub(crate) calls: Jobs,
-    /// What the plugin must be told, and its timers, one at a time.
+    /// Notifications to the plugin, and its timers, one at a time.
     notices: Jobs,
     image: Mutex<Option<Image>>,
     identity: Identity,
@@ -310,9 +310,10 @@ impl Instance {
         self.let_go();
     }
 
-    /// Tells the plugin that nobody waits for `sid` any more. The caller keeps the instance.
+    /// Notifies the plugin that the caller of `sid` has left. The caller of this keeps the
+    /// instance.
     pub(crate) fn tell_cancelled(&'static self, sid: u64, stream: bool) {
-        // A handler on a coroutine hears of it where it waits.
+        // A handler on a coroutine is notified where it waits.
         if self.coroutines.cancel(sid) && self.placement.points().cancel.is_none() {
             return;
         }
@@ -326,11 +327,11 @@ impl Instance {
         }
     }
 
-    /// Runs `f` on the thread on which this plugin is told things.
+    /// Runs `f` on the thread of this plugin's notifications.
     fn tell(&'static self, f: impl FnOnce(&Inline) + Send + 'static) {
         self.hold();
         self.untold.fetch_add(1, Ordering::SeqCst);
-        let told = move || {
+        let done = move || {
             self.untold.fetch_sub(1, Ordering::SeqCst);
             self.let_go();
         };
@@ -338,11 +339,11 @@ impl Instance {
             if !self.is_stopped() {
                 self.inside(|| f(&self.placement));
             }
-            told();
+            done();
         }));
         if queued.is_err() {
             self.notice_lost();
-            told();
+            done();
         }
     }
 
@@ -371,7 +372,7 @@ impl Instance {
         tracing::warn!(
             target: "becket::host",
             plugin = %self.plugin.spec.name,
-            "the plugin takes too long to hear what it is told: something was not kept for it",
+            "the plugin takes too long over its notifications: one was dropped",
         );
     }
 
@@ -416,20 +417,21 @@ impl Instance {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Gives up what waits for a worker and has no caller to end it: notifications. Returns how many
-    /// there were.
+    /// Gives up what waits for a worker and has no caller to end it: notifications. Returns how
+    /// many there were.
     pub(crate) fn give_up(&self) -> u64 {
         self.given_up.store(true, Ordering::SeqCst);
         self.calls.drop_unattended() as u64
     }
 
-    /// True once nothing that has no caller is run any more. Looked at inside: the barrier of who
-    /// looks whether a thread is comes after the flag was set.
+    /// True once nothing that has no caller is run any more. Looked at inside: the barrier of
+    /// the search for threads that are inside comes after the flag was set.
     pub(crate) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::SeqCst)
     }
 
-    /// Asks for [`Self::moved`] to wake who drains. The instance is out of its callers' reach.
+    /// Asks for [`Self::moved`] to wake the draining task. The instance is out of its callers'
+    /// reach.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         fence::heavy();
@@ -454,8 +456,8 @@ impl Instance {
         .await;
     }
 
-    /// Waits until no call waits for an answer, no coroutine is in the `handle` of one, and no thread
-    /// is inside. Streams may be open.
+    /// Waits until no call waits for an answer, no coroutine is in the `handle` of one, and no
+    /// thread is inside. Streams may be open.
     pub(crate) async fn calls_done(&self) {
         self.until(|this| {
             let none =
@@ -498,11 +500,11 @@ impl Instance {
     /// true if the image was unmapped.
     pub(crate) async fn shut_down(&'static self) -> bool {
         let patience = self.end_patience();
-        // First what the plugin is to be told, since it may want to cancel its timers itself.
-        let told = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
-        or(self.until(told), timer::sleep(patience)).await;
+        // First the notifications, since the plugin may want to cancel its timers itself.
+        let is_notified = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
+        or(self.until(is_notified), timer::sleep(patience)).await;
         self.cancel_timers();
-        // Handlers that go on have nobody to serve any more.
+        // Handlers that go on have no caller any more.
         self.coroutines.cancel_all();
         or(self.until(Self::is_unused), timer::sleep(self.end_patience())).await;
         self.give_up();
@@ -548,8 +550,8 @@ impl Instance {
         if self.plugin.is_drain_over() { patience.min(AFTER_DRAIN) } else { patience }
     }
 
-    /// Calls `shutdown` where the plugin is told things, so that no notice and no timer runs beside
-    /// it, and none after it. False if a thread is inside.
+    /// Calls `shutdown` on the thread of the notifications, so that no notice and no timer runs
+    /// beside it, and none after it. False if a thread is inside.
     async fn stop(&'static self) -> bool {
         let stop = async move {
             if thread::anyone_inside(self) || self.coroutines.running() > 0 {

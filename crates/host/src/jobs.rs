@@ -2,12 +2,12 @@
 //! Work that must not run on a caller's thread, in order, on a bounded number of threads.
 //!
 //! Each queue has threads of its own: at most `running_max`, started when there is work for one
-//! more, ended after [`LINGER`] without work. So threads that are stuck in one plugin are taken from
-//! no other. The queue, and the state of its threads, is under one lock that is held for a few
+//! more, ended after [`LINGER`] without work. So threads that are stuck in one plugin are taken
+//! from no other. The queue, and the state of its threads, is under one lock that is held for a few
 //! instructions.
 //!
 //! ```text
-//!   submit   queue + 1; nobody is looking? wake an idle thread, or start one
+//!   submit   queue + 1; is no thread looking? wake an idle one, or start one
 //!   thread   looking ──▶ takes a job; more in the queue? wakes the next ──▶ runs the job ──▶ again
 //!                  └───▶ nothing there ──▶ idle ──(woken)──▶ looking
 //! ```
@@ -16,17 +16,17 @@
 //! There is one at most, which wakes the next before it runs anything: a burst of jobs costs a few
 //! wakes, and not one a job.
 //!
-//! Where jobs come fast and are over in microseconds, even those wakes cost more than the jobs. Then
-//! one thread is enough: it *drains* the queue, waking nobody, naps for [`NAP`] instead of going
-//! idle, and finds what came meanwhile, as network drivers do under load (J. Mogul and K.
+//! Where jobs come fast and are over in microseconds, even those wakes cost more than the jobs.
+//! Then one thread is enough: it *drains* the queue without waking others, naps for [`NAP`] instead
+//! of going idle, and finds what came meanwhile, as network drivers do under load (J. Mogul and K.
 //! Ramakrishnan, "Eliminating Receive Livelock", 1997). A nap that brings little ends it. If a job
 //! blocks after all, the watchdog sees the thread stuck and [`Jobs::rescue`] ends the draining.
 //!
 //! # Invariants
 //!
-//! 1. While the queue is not empty, a thread is looking or draining, or `running_max` are running. A
-//!    thread that drains and is stuck is seen by the watchdog within two of its ticks.
-//! 2. An idle thread is on the list of idle ones, or whoever took it off counted it as looking.
+//! 1. While the queue is not empty, a thread is looking or draining, or `running_max` are running.
+//!    A thread that drains and is stuck is seen by the watchdog within two of its ticks.
+//! 2. An idle thread is on the list of idle ones, or was counted as looking when it was taken off.
 //! 3. A job runs once or is dropped; none of either happens under the lock.
 
 use std::{
@@ -54,10 +54,10 @@ const NAP: Duration = Duration::from_micros(50);
 const DRAIN_MIN: u32 = 3;
 const QUICK: Duration = Duration::from_micros(20);
 
-/// After a rescue nobody drains for so long.
+/// After a rescue no thread drains for so long.
 const EAGER: Duration = Duration::from_secs(1);
 
-/// Jobs that nobody wants any more are looked for when there are at least so many.
+/// Jobs that are not wanted any more are purged when at least so many jobs are queued.
 const PURGE_MIN: usize = 64;
 
 /// What a queue runs.
@@ -65,7 +65,7 @@ pub(crate) trait Job: Send {
     /// Runs it.
     fn run(self: Box<Self>);
 
-    /// False if nobody waits for it any more: then it may be dropped instead.
+    /// False if its caller has left: then it may be dropped instead.
     fn is_wanted(&self) -> bool {
         true
     }
@@ -109,11 +109,11 @@ struct State {
     looking: bool,
     /// One thread runs all jobs, which are quick.
     draining: bool,
-    /// Nobody drains before.
+    /// No thread drains before.
     eager_until: Option<Instant>,
     /// No more work is expected: threads end as soon as there is none.
     ending: bool,
-    /// At this length the queue is searched for jobs that nobody wants.
+    /// At this length the queue is searched for jobs that are not wanted any more.
     purge_at: usize,
 }
 
@@ -149,7 +149,7 @@ impl State {
         Next::Nothing
     }
 
-    /// Takes the jobs out that nobody wants, if it is time for that.
+    /// Takes the jobs out that are not wanted any more, if it is time for that.
     fn purge(&mut self, queued_max: usize) -> Vec<BoxedJob> {
         let len = self.queue.len();
         if len < self.purge_at.max(PURGE_MIN) && len < queued_max {
@@ -328,7 +328,7 @@ impl Jobs {
         goes_on
     }
 
-    /// Waits to be woken; false if nobody did for long, and the thread is counted no more.
+    /// Waits to be woken; false if no wake came for long, and the thread is counted no more.
     fn sleep(&self, sleeper: &Arc<Sleeper>) -> bool {
         let until = Instant::now() + LINGER;
         while !sleeper.woken.swap(false, Ordering::Acquire) {

@@ -11,7 +11,7 @@
 //!    knows its owner. Everything else is refused and counted.
 //! 2. First answer wins. Nothing passes after a terminal frame, and the terminal frame always gets
 //!    through.
-//! 3. Every wait has a bound; at it the caller is freed and the plugin is told.
+//! 3. Every wait has a bound; at it the caller is freed and the plugin is notified.
 //! 4. Every queue and table has a bound ([`Limits`]); at it there is backpressure or a refusal,
 //!    never growth, never loss.
 //! 5. A call back after a deadline, an unload or the host's end finds its tables: they are never
@@ -32,7 +32,7 @@
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
 //! | `unannounced` | streams of plugins that cannot say that an entry streams |
 //! | `small` | blocks for short bodies |
-//! | `thread` | who is inside a plugin, without locked instructions |
+//! | `thread` | which threads are inside a plugin, without locked instructions |
 //! | `routing`, `executor`, `jobs` | on which thread a plugin's code runs; the callers' executor, workers |
 //! | `timer`, `watchdog` | deadlines, stuck threads |
 //! | `counters`, `metrics`, `buckets` | what is counted |

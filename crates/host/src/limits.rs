@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Default deadline of a call, in milliseconds; 0: none. At it the caller is freed with
-    /// `DeadlineExceeded` and the plugin is told.
+    /// `DeadlineExceeded` and the plugin is notified.
     pub deadline_ms: u64,
     /// Default deadline of a whole stream, in milliseconds; 0: none.
     pub stream_deadline_ms: u64,
@@ -23,8 +23,9 @@ pub struct Limits {
     /// Frames queued from the plugin on one stream; one more gets `Backpressure`. More than
     /// 1 048 575 are taken as that many. As many may wait for a worker to the plugin (`try_send`).
     pub stream_frames_max: u32,
-    /// Bytes queued from the plugin on one stream, or for it. A frame that exceeds it is taken only when the
-    /// queue is empty. Above 4 MiB each frame is rounded up to some millionth of the bound.
+    /// Bytes queued from the plugin on one stream, or for it. A frame that exceeds it is taken only
+    /// when the queue is empty. Above 4 MiB each frame is rounded up to some millionth of the
+    /// bound.
     pub stream_bytes_max: u64,
     /// Bytes of one payload, either way; a longer one is refused.
     pub payload_bytes_max: u64,
@@ -43,8 +44,8 @@ pub struct Limits {
     /// So many callers' threads blocked in the plugin at once quarantine it until its next reload.
     /// Its workers do not count: they are there to be blocked.
     pub blocked_max: u32,
-    /// Threads that run the plugin's code in place of its callers'. When all are blocked, calls wait
-    /// for one, each at most until its deadline.
+    /// Threads that run the plugin's code in place of its callers'. When all are blocked, calls
+    /// wait for one, each at most until its deadline.
     pub workers_max: u32,
     /// Coroutines that the plugin may have beside its calls and streams; one more is refused.
     pub coroutines_max: u32,
@@ -55,8 +56,8 @@ pub struct Limits {
     /// Messages that one channel of the plugin may hold.
     pub channel_messages_max: u32,
     /// How long a load may take: mapping the file, which runs its constructors, its entry function,
-    /// `attach`, `init` and `describe`; and, again, what moves the state at a reload. Then it is given up, on the thread that it runs on. In
-    /// milliseconds; 0: as long as it takes.
+    /// `attach`, `init` and `describe`; and, again, what moves the state at a reload. Then it is
+    /// given up, on the thread that it runs on. In milliseconds; 0: as long as it takes.
     pub load_timeout_ms: u64,
     /// How long an unload waits for calls to finish before it fails them. In milliseconds.
     pub drain_ms: u64,

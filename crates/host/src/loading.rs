@@ -47,7 +47,7 @@ struct State {
 }
 
 impl Loading {
-    /// The thread is about to do this next; refused if nobody waits any more.
+    /// The thread is about to do this next; refused if the load was given up.
     pub(crate) fn begin(&self, stage: LoadStage) -> Result<(), LoadError> {
         let mut state = self.state.lock();
         if state.given_up {
@@ -89,8 +89,8 @@ enum Outcome<T> {
     GivenUp,
 }
 
-/// Runs `load` on a thread of its own and waits for it for `timeout_ms`; 0: for as long as it takes.
-/// What comes after that goes to `discard`.
+/// Runs `load` on a thread of its own and waits for it for `timeout_ms`; 0: for as long as it
+/// takes. What comes after that goes to `discard`.
 pub(crate) fn within<T: Send + 'static>(
     plugin: &str,
     timeout_ms: u64,
@@ -127,8 +127,8 @@ pub(crate) fn within<T: Send + 'static>(
             });
         }
     };
-    // To wait for the first time, a thread registers something with the dynamic linker, whose lock a
-    // constructor holds that does not come back: this one has waited before.
+    // To wait for the first time, a thread registers something with the dynamic linker, whose lock
+    // a constructor holds that does not come back: this one has waited before.
     let _ = shared.1.wait_for(&mut shared.0.lock(), Duration::ZERO);
     let thread = std::thread::Builder::new().name("becket-load".to_owned()).spawn(run);
     thread.map_err(|source| LoadError::Thread { plugin: plugin.to_owned(), source })?;

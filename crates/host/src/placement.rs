@@ -2,8 +2,8 @@
 //! How far away a plugin runs.
 //!
 //! Everything above this trait — call table, streams, deadlines, quotas, reload — is the same at
-//! every placement; a placement only carries the vtable's functions there. Answers come back through
-//! the host's callbacks, which is why none of these returns one.
+//! every placement; a placement only carries the vtable's functions there. Answers come back
+//! through the host's callbacks, which is why none of these returns one.
 
 mod inline;
 pub(crate) mod views;
@@ -53,7 +53,7 @@ pub(crate) trait Placement {
     /// No more frames to the plugin.
     fn stream_close(&self, sid: u64) -> Option<NrStatus>;
 
-    /// Nobody waits for call or stream `sid` any more.
+    /// The caller of call or stream `sid` has left.
     fn cancel(&self, sid: u64, stream: bool);
 
     /// The entry's id.

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! On which threads a plugin's code runs.
 //!
-//! A thread that calls the host may be one of an async executor, where everything else waits for it.
-//! So plugin code runs there only if the plugin declared that it never blocks
+//! A thread that calls the host may be one of an async executor, where everything else waits for
+//! it. So plugin code runs there only if the plugin declared that it never blocks
 //! (`BK_PLUGIN_NEVER_BLOCKS`, or [`Dispatch::Caller`]); all other code of plugins is offloaded to
 //! workers of the plugin.
 //!
 //! A hand-over to a worker costs more than most calls. So the calls of a plugin that has been quick
-//! for a while run as tasks of the executor ([`crate::executor`]), if the program has named one: still
-//! apart from their callers, but without another thread. [`Pace`] decides.
+//! for a while run as tasks of the executor ([`crate::executor`]), if the program has named one:
+//! still apart from their callers, but without another thread. [`Pace`] decides.
 //!
-//! A declaration may be wrong, and a quick plugin may block. The executor limits what that costs: it
-//! counts its threads that are inside plugins and never lends the last one, and the watchdog sends the
-//! calls of a plugin that is stuck on such a thread to workers until the plugin's next load.
+//! A declaration may be wrong, and a quick plugin may block. The executor limits what that costs:
+//! it counts its threads that are inside plugins and never lends the last one, and the watchdog
+//! sends the calls of a plugin that is stuck on such a thread to workers until the plugin's next
+//! load.
 //!
 //! ```text
 //!   declared? ── no ──▶ quick so far? ── no ───────▶ worker
@@ -57,7 +58,8 @@ pub(crate) enum Route {
     Worker = 1,
     /// None: too many threads are stuck in the plugin.
     Quarantined = 2,
-    /// The caller's, if it can be lent: its executor counts, or the plugin takes one thread at a time.
+    /// The caller's, if it can be lent: its executor counts, or the plugin takes one thread at a
+    /// time.
     Lendable = 3,
     /// A worker's, or for calls a task of the executor: the plugin has been quick.
     Quick = 4,
@@ -76,15 +78,16 @@ impl Route {
 
 /// How quick the calls of a plugin are that run apart from their callers.
 ///
-/// A score: each quick call adds one, up to [`Self::BEST`], each slow one takes [`Self::SLOW_COSTS`]
-/// away. From 0 on the plugin is quick, so that a plugin proves itself by as many quick calls as lie
-/// between [`Self::FIRST`] and 0, and one slow call in a few hundred, such as one that the system
-/// interrupted, changes nothing. Of two threads that count at the same moment one may be lost.
+/// A score: each quick call adds one, up to [`Self::BEST`], each slow one takes
+/// [`Self::SLOW_COSTS`] away. From 0 on the plugin is quick, so that a plugin proves itself by as
+/// many quick calls as lie between [`Self::FIRST`] and 0, and one slow call in a few hundred, such
+/// as one that the system interrupted, changes nothing. Of two threads that count at the same
+/// moment one may be lost.
 pub(crate) struct Pace(AtomicI32);
 
 impl Pace {
-    /// A call that takes longer than this is slow. It is of the order of what a hand-over to a worker
-    /// takes under load, and a tenth of what a client notices.
+    /// A call that takes longer than this is slow. It is of the order of what a hand-over to a
+    /// worker takes under load, and a tenth of what a client notices.
     const QUICK: Duration = Duration::from_micros(100);
     const FIRST: i32 = -64;
     const BEST: i32 = 64;
@@ -328,13 +331,13 @@ impl Instance {
             return self.placement.resolve(name);
         }
         let answer = Arc::new((Mutex::new(None), Condvar::new()));
-        let (told, name) = (answer.clone(), name.to_owned());
+        let (reply, name) = (answer.clone(), name.to_owned());
         self.hold();
         let job = move || {
             // This thread is inside: the end of the instance sees that, or is seen here.
             let ask = || (!self.is_given_up()).then(|| self.placement.resolve(&name));
-            *told.0.lock() = Some(self.inside(ask).flatten().unwrap_or(Resolved::ByName));
-            told.1.notify_all();
+            *reply.0.lock() = Some(self.inside(ask).flatten().unwrap_or(Resolved::ByName));
+            reply.1.notify_all();
             self.let_go();
         };
         if self.offload(Box::new(job)).is_err() {

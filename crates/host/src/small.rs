@@ -57,11 +57,11 @@ impl FreeBlocks {
     #[inline]
     fn put(&self, block: NonNull<Block>) {
         if self.len.get() >= KEPT_MAX {
-            // SAFETY: made by `take` from a box, and nobody else has it (invariant 1).
+            // SAFETY: made by `take` from a box, and no other list or body has it (invariant 1).
             drop(unsafe { Box::from_raw(block.as_ptr()) });
             return;
         }
-        // SAFETY: nobody else has it (invariant 1).
+        // SAFETY: no other list or body has it (invariant 1).
         unsafe { (*block.as_ptr()).next = self.head.get() };
         self.head.set(block.as_ptr());
         self.len.set(self.len.get() + 1);
@@ -96,7 +96,7 @@ impl Deref for SmallBlock {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `copy_of` wrote `len` bytes, and nobody writes while this borrow lives.
+        // SAFETY: `copy_of` wrote `len` bytes, and nothing writes while this borrow lives.
         unsafe {
             std::slice::from_raw_parts(self.block.as_ptr().cast::<u8>(), usize::from(self.len))
         }

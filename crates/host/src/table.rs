@@ -22,7 +22,7 @@
 //!    again.
 //! 2. Exactly one thread moves a slot `PENDING → WRITING`; it alone touches `answer` until it
 //!    publishes. First answer wins.
-//! 3. `answer` is read by the call's future in `DONE`, which nobody else leaves.
+//! 3. `answer` is read by the call's future in `DONE`, which only that future leaves.
 //! 4. Chunks are never freed; the table grows to what was in flight at once, at most
 //!    [`SLOTS_MAX`], and is shared by all hosts of the process.
 //!
@@ -79,7 +79,7 @@ pub(crate) enum Outcome {
     Answered { status: NrStatus, body: Body },
     /// `handle`, run on a worker, returned something other than `Ok`.
     Refused(NrStatus),
-    /// Nobody answered in time.
+    /// No answer came in time.
     DeadlineExceeded,
     /// The plugin went away.
     Unloaded,
@@ -219,7 +219,7 @@ impl Slot {
         let generation = self.word.load(Ordering::Relaxed) >> PHASE_BITS;
         self.owner.store(ptr::from_ref(owner).cast_mut(), Ordering::Relaxed);
         self.deadline_ms.store(0, Ordering::Relaxed);
-        // Release: who sees this generation open sees its owner.
+        // Release: a thread that sees this generation open sees its owner.
         self.word.store(generation << PHASE_BITS | phase, Ordering::Release);
         sid::of_slot(self.index, generation)
     }
@@ -407,8 +407,8 @@ impl Slot {
         state
     }
 
-    /// The call is over, and with it its state. One that is set at this very moment is seen by
-    /// nobody: it carries the id of its call.
+    /// The call is over, and with it its state. One that is set at this very moment is never
+    /// seen: it carries the id of its call.
     #[cold]
     fn drop_state(&self) {
         let mut state = self.state.lock();
@@ -449,7 +449,7 @@ impl FreeList {
         Some(slot)
     }
 
-    /// Gives everything to whoever needs it next; its thread ends.
+    /// Gives everything back for other threads; its thread ends.
     pub(crate) fn give_all_back(&self) {
         self.give_back(self.len.get());
     }

@@ -126,7 +126,7 @@ fn adopt() -> &'static ThreadRecord {
     record
 }
 
-/// Every record, for who looks from outside.
+/// Every record, to be read from outside its thread.
 pub(crate) fn all() -> Vec<&'static ThreadRecord> {
     REGISTRY.lock().all.clone()
 }
@@ -226,8 +226,8 @@ impl ThreadRecord {
             mark.store(ptr::null_mut(), Ordering::Release);
             self.depth.set(depth);
         }
-        // Pairs with the heavy barrier of a retirement, as in `enter`, for the flag that asks to
-        // be told.
+        // Pairs with the heavy barrier of a retirement, as in `enter`, for the flag that asks
+        // for a notification.
         fence::light();
     }
 

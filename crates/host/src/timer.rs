@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Deadlines and timers, on one thread of the host's ([`becket_chan::timer`]).
 //!
-//! The thread starts with the first timer and never runs a plugin's code: what a plugin must be told
-//! goes to its own job queue.
+//! The thread starts with the first timer and never runs a plugin's code: notifications of a
+//! plugin go to its own job queue.
 
 use std::{
     ffi::c_void,

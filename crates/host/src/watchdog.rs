@@ -3,8 +3,8 @@
 //!
 //! Entering a plugin costs one load here: the watchdog ticks only while plugins are being called,
 //! and reads every thread record. A thread that is inside, and entered no more often than at the
-//! last look, has not come back since. The tick that finds nobody active disarms itself, with the barrier that
-//! makes sure that who entered meanwhile arms it again.
+//! last look, has not come back since. A tick that finds no thread active disarms itself, with the
+//! barrier by which a thread that entered meanwhile arms it again.
 
 use std::{
     collections::HashMap,
@@ -61,7 +61,7 @@ fn watch(now: Instant) {
     }
 }
 
-/// Looks at every thread once; sets the next tick unless nobody is active.
+/// Looks at every thread once; sets the next tick if any is active.
 pub(crate) fn tick(now: Instant) {
     if look(now) {
         watch(now);
@@ -69,7 +69,8 @@ pub(crate) fn tick(now: Instant) {
     }
     ARMED.store(false, Ordering::SeqCst);
     fence::heavy();
-    // Who entered before the barrier is visible now; who enters after it sees the flag.
+    // A thread that entered before the barrier is visible now; one that enters after it sees the
+    // flag.
     if look(now) {
         arm();
     }

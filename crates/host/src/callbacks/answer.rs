@@ -28,7 +28,7 @@ pub(super) enum WhenFull {
     Refuse,
     /// Wait, unless the thread is inside a vtable call: then say so.
     Wait(Duration),
-    /// For callers that cannot be told: wait, or end the stream where waiting would never end.
+    /// For callers that get no status: wait, or end the stream where waiting would never end.
     WaitOrEnd,
 }
 
@@ -156,8 +156,8 @@ pub(super) fn copied(
 ) -> NrStatus {
     // SAFETY: see `callbacks`; copied before the callback returns.
     match unsafe { payload.checked(instance.limits.payload_bytes_max) } {
-        // Copied before it is known whether it is wanted: it costs little, and the copy has left the
-        // store buffer when it is moved on.
+        // Copied before it is known whether it is wanted: it costs little, and the copy has left
+        // the store buffer when it is moved on.
         Ok(bytes) if bytes.len() <= SMALL_BYTES_MAX => {
             let mut body = Body::copy_of(bytes);
             let len = bytes.len() as u64;
@@ -169,7 +169,8 @@ pub(super) fn copied(
         Err(error) => {
             let refused = invalid(instance, sid, error);
             if matches!(when_full, WhenFull::WaitOrEnd) {
-                // The plugin cannot be told and believes that it answered: so say to the caller.
+                // The plugin gets no status and goes on as if it had answered: the caller gets the
+                // error.
                 deliver(instance, sid, NrStatus::Invalid, 0, when_full, || Body::EMPTY);
             }
             refused
@@ -191,7 +192,7 @@ fn invalid(instance: &Instance, sid: u64, error: ViewError) -> NrStatus {
     NrStatus::Invalid
 }
 
-/// Brings an answer or frame to whoever waits for it.
+/// Delivers an answer or frame.
 #[inline]
 pub(super) fn deliver(
     instance: &'static Instance,
@@ -224,7 +225,7 @@ pub(super) fn deliver(
             let Some(cell) = slot.stream() else { return refuse(instance, Refusal::Late) };
             let inside = record.is_busy();
             let tally = instance.plugin.counters.of(record);
-            // Counted as it is taken, so that who receives the frame finds it counted.
+            // Counted as it is taken, so that the receiver of the frame finds it counted.
             let body = || {
                 tally.one(Count::FramesOut);
                 tally.add(Count::BytesOut, len);
@@ -265,7 +266,8 @@ pub(super) fn deliver(
                 Err(Rejected::Late) => Err(Refusal::Late),
             }
         }
-        // An answer to the notification that this thread is inside of: not an error, and nobody's.
+        // An answer to the notification that this thread is inside of: not an error, and not
+        // delivered.
         Err(Refusal::Unknown) if record.is_latest_local(sid) => Ok(()),
         Err(refusal) => Err(refusal),
     };
@@ -306,7 +308,7 @@ fn further(instance: &Instance, sid: u64, status: NrStatus) {
     }
 }
 
-/// Counts an answer that nobody waits for.
+/// Counts an answer without a caller.
 #[cold]
 pub(super) fn refuse(instance: &Instance, refusal: Refusal) -> NrStatus {
     let count = match refusal {

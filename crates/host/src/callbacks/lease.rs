@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Buffers of the host that a plugin writes an answer into.
 //!
-//! A token carries the place in the table and a generation, so a stale or made-up one is refused.
-//! A lease that is never given back counts against `leases_max` until the plugin's end. One that is
-//! committed counts until its answer is sent, so that whoever has the answer finds room for the next;
-//! if a full stream refuses it, it counts again, even above the bound.
+//! A token carries the place in the table and a generation, so a stale or made-up one is refused. A
+//! lease that is never given back counts against `leases_max` until the plugin's end. One that is
+//! committed counts until its answer is sent, so that a caller that has the answer finds room for
+//! the next; if a full stream refuses it, it counts again, even above the bound.
 //!
 //! Buffers are zeroed when they are made and used again as they are: a lease may show bytes of
 //! this plugin's own earlier answers, and never anything else.
@@ -63,7 +63,7 @@ impl Leases {
     /// A buffer of at least `cap` bytes.
     fn buffer(&self, cap: usize) -> Vec<u8> {
         let mut table = self.table.lock();
-        // Not one that is much too large: it would be missed by who needs it.
+        // Not one that is much too large: a larger lease would miss it.
         let fits = |spare: &Vec<u8>| spare.len() >= cap && spare.len() / 4 <= cap;
         match table.spare.iter().rposition(fits) {
             Some(at) => table.spare.swap_remove(at),
@@ -110,7 +110,7 @@ impl Leases {
         }
     }
 
-    /// Frees every buffer; nobody writes into one any more.
+    /// Frees every buffer; no thread writes into one any more.
     pub(crate) fn clear(&self) {
         *self.table.lock() = Table::default();
     }

@@ -25,7 +25,7 @@ const MESSAGE_BYTES_MAX: u64 = 64 << 10;
 /// The target of every plugin's messages; the plugin and its own target are fields.
 const TARGET: &str = "becket::plugin";
 
-/// A deadline that counts from a moment nobody has looked up yet; see [`relative`].
+/// A deadline that counts from a moment that is not looked up yet; see [`relative`].
 const RELATIVE: u64 = 1 << 63;
 
 /// A timeout that is not running yet, as a slot keeps it.

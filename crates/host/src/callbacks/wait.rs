@@ -2,7 +2,7 @@
 //! What a plugin may wait for: time, frames, its own channels. See [`crate::coroutine`].
 //!
 //! A coroutine of the plugin is parked; a thread of the plugin's own sleeps; a thread of the host
-//! that is inside the plugin is told `Unsupported`. When a runtime ends under a wait, the panic that
+//! that is inside the plugin gets `Unsupported`. When a runtime ends under a wait, the panic that
 //! unwinds it ends at [`boundary`], above which the frames are the plugin's.
 
 use std::{
@@ -37,8 +37,8 @@ fn deadline(timeout_ns: u64) -> Option<Instant> {
     }
 }
 
-/// Runs a callback's body for who may wait, and sees to it that a handler that does not listen to
-/// `Cancelled` does not spin.
+/// Runs a callback's body if the calling context may wait, and sees to it that a handler that does
+/// not listen to `Cancelled` does not spin.
 fn waiting(
     host_ctx: *mut c_void,
     body: impl FnOnce(&'static Instance, &Waiter) -> NrStatus,

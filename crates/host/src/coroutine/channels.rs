@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels of byte messages within one plugin.
 //!
-//! An id carries a place in the table and a generation, so a stale or made-up one is refused. Who
-//! waits on a channel keeps it: destroying one closes it, and it goes with its last user.
+//! An id carries a place in the table and a generation, so a stale or made-up one is refused. A
+//! waiter on a channel keeps it: destroying one closes it, and it goes with its last user.
 
 use std::sync::Arc;
 

@@ -21,8 +21,8 @@ use becket_coro::{coroutine_local, foreign};
 use super::{NotStarted, inbound::Inbound, refused};
 use crate::{instance::Instance, stream::StreamCell, thread};
 
-/// After so many waits that were answered `Cancelled`, each takes a moment: who does not listen
-/// gets no processor for it.
+/// After so many waits that were answered `Cancelled`, each takes a moment: a handler
+/// that ignores it gets no processor for that.
 const HEARD_MAX: u32 = 64;
 const SLOWED_DOWN: Duration = Duration::from_millis(1);
 
@@ -41,7 +41,7 @@ pub(crate) struct Handler {
     cancelled: Token,
     /// Coroutines that serve it.
     running: AtomicU64,
-    /// How often a coroutine was told that it is cancelled.
+    /// How often a wait was answered `Cancelled`.
     heard: AtomicU32,
     stream: Option<StreamSide>,
 }
@@ -85,12 +85,12 @@ impl Handler {
         self.sid
     }
 
-    /// Cancelled when nobody waits for the call any more, or the plugin is about to end.
+    /// Cancelled when the caller has left, or the plugin is about to end.
     pub(crate) fn token(&self) -> &Token {
         &self.cancelled
     }
 
-    /// Nobody waits for the call any more.
+    /// The caller has left.
     pub(crate) fn cancel(&self) {
         self.cancelled.cancel();
     }
@@ -129,7 +129,7 @@ impl Handler {
 
     /// A coroutine of it ended.
     fn one_ended(&self) {
-        // What is left of a call is nobody's; a stream lasts as long as the host's side does.
+        // What is left of a call has no reader; a stream lasts as long as the host's side does.
         if self.running.fetch_sub(1, Ordering::AcqRel) == 1 && self.stream.is_none() {
             self.instance.coroutines.forget(self.sid);
         }
@@ -220,7 +220,7 @@ pub(crate) fn coroutine_id(instance: &'static Instance) -> Option<u64> {
     with_here(instance, |here| here.id)
 }
 
-/// Who is about to wait in a function that the plugin called.
+/// What is about to wait in a function that the plugin called.
 pub(crate) enum Waiter {
     /// A coroutine of the plugin.
     Handler(Arc<Handler>),
@@ -264,9 +264,9 @@ impl Waiter {
 
 /// Ends the calling coroutine in a function that a plugin called.
 pub(crate) fn abandon_here() -> ! {
-    // SAFETY: what lies between the coroutine's start and this call are frames of the plugin, who
-    // is told that they may be lost, this module's, and the dispatch of one call: it owns the
-    // request and refers to what is never freed, so it is lost with them and reached by nobody.
+    // SAFETY: what lies between the coroutine's start and this call are frames of the plugin, whose
+    // contract says that they may be lost, this module's, and the dispatch of one call: it owns the
+    // request and refers to what is never freed, so it is lost with them and nothing refers to it.
     unsafe { foreign::abandon() }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Frames from the host to a stream that a coroutine serves.
 //!
-//! An unlimited channel carries them; how many may be on it is counted beside it. Who is refused
-//! hears through the stream's cell that there is room again, as from a plugin that says so itself.
+//! An unlimited channel carries them; how many may be on it is counted beside it. A sender
+//! that is refused is notified through the stream's cell when there is room again, as by a plugin.
 //!
 //! # Invariants
 //!
@@ -71,7 +71,7 @@ impl Inbound {
         }
     }
 
-    /// Waits for the next frame; true with it if who sends is to hear that there is room.
+    /// Waits for the next frame; true with it if the sender is to be notified of room.
     pub(crate) fn recv(
         &self,
         token: &Token,
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(inbound.push(b"two"), Pushed::Taken);
         assert_eq!(inbound.push(b"3"), Pushed::Full, "two frames are queued");
         assert_eq!(next(), (b"one".to_vec(), true));
-        assert_eq!(next(), (b"two".to_vec(), false), "nobody was refused since");
+        assert_eq!(next(), (b"two".to_vec(), false), "no sender was refused since");
     }
 
     #[test]

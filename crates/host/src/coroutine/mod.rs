@@ -14,7 +14,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`handler`] | one call that is served by coroutines, and how they are told that it is over |
+//! | [`handler`] | one call that is served by coroutines, and how they are notified that it is over |
 //! | [`inbound`] | frames on their way to a handler |
 //! | [`pool`] | the runtime: made when it is first needed, ended with its instance |
 //! | [`channels`] | a plugin's own channels |
@@ -34,8 +34,8 @@
 //! 1. A coroutine is counted in its instance from before it is spawned until its last frame of the
 //!    plugin's code is gone. It is never marked as inside on its thread, since others run there
 //!    while it waits. The image stays mapped while one is counted.
-//! 2. A coroutine stays on its thread once it has begun (`becket-coro`), so what is the thread's may
-//!    be used between waits, not across them.
+//! 2. A coroutine stays on its thread once it has begun (`becket-coro`), so what is the thread's
+//!    may be used between waits, not across them.
 //! 3. Every wait ends when the handler's call is over or the plugin ends: each listens to the
 //!    handler's token, a child of the instance's. A handler that goes on all the same is slowed
 //!    down, and, when the plugin ends, abandoned at its next wait: its stack is given back, nothing
@@ -209,7 +209,7 @@ impl Coroutines {
         if self.wanted { self.by_sid.lock().get(&sid).cloned() } else { None }
     }
 
-    /// Nobody waits for `sid` any more. True if coroutines serve it, which are told now.
+    /// The caller of `sid` has left. True if coroutines serve it, which are notified.
     pub(crate) fn cancel(&self, sid: u64) -> bool {
         let handler = self.find(sid);
         if let Some(handler) = &handler {

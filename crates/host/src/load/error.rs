@@ -153,7 +153,7 @@ pub enum LoadError {
         /// The plugin's version.
         found: u32,
     },
-    /// The order of the vtable's functions cannot be told.
+    /// The order of the vtable's functions is ambiguous.
     #[error("cannot tell the vtable layout of plugin {plugin}")]
     LayoutUndecided {
         /// The plugin.
@@ -206,8 +206,8 @@ pub enum LoadError {
         /// take no `plugin_ctx`: it finds `NULL` where it looks for its host, and refuses.
         may_lack_plugin_ctx: bool,
     },
-    /// Built with the published crate `nylon-ring` 0.1, which has another ABI under the same symbol,
-    /// version and sizes.
+    /// Built with the published crate `nylon-ring` 0.1, which has another ABI under the same
+    /// symbol, version and sizes.
     #[error(
         "plugin {plugin} is built with nylon-ring {version}, whose functions are called otherwise"
     )]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Everything that can be told of a plugin without starting it.
+//! Everything that can be known of a plugin without starting it.
 
 use std::path::{Path, PathBuf};
 

@@ -28,7 +28,7 @@
 //! # Invariants
 //!
 //! 1. A pointer from the plugin is followed only after the kernel has said that it can be.
-//! 2. A layout that cannot be told is refused, never guessed.
+//! 2. An ambiguous layout is refused, never guessed.
 //! 3. A failed load leaves an image mapped if it was mapped at all: its constructors may have
 //!    started what cannot be stopped.
 
@@ -203,7 +203,7 @@ pub(crate) fn load(
     let place = path.as_deref().map(|path| tracing::field::display(path.display()));
     let (plugin, name, why) = (info.name.as_str(), layout.name(), chosen.why.as_str());
     if info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED {
-        // Recognised or asked for: whoever reads the log may know better.
+        // Recognised or asked for: a reader of the log may know better.
         tracing::info!(plugin, path = place, layout = name, why, "plugin mapped");
     } else {
         tracing::debug!(plugin, path = place, layout = name, why, "plugin mapped");
@@ -258,7 +258,8 @@ fn bind(
     facts: Option<&ElfFacts>,
     wanted: Option<Layout>,
 ) -> Result<Bound, LoadError> {
-    // The info grows with the documented layout; who asks for another one has another header.
+    // The info grows with the documented layout; the headers of the other layouts have no such
+    // field.
     let grown = matches!(wanted, None | Some(Layout::Documented));
     let info = Info::read(plugin, opened.info, grown)?;
     let mapped = opened.mapped.unwrap_or_default();

@@ -4,7 +4,7 @@
 //! A plugin that did not say that it is thread-safe is called under a lock. It is re-entrant,
 //! since a plugin's answer may wake a task that sends to another stream of the same plugin.
 //!
-//! | who waits for the lock | how long | and then |
+//! | what waits for the lock | how long | and then |
 //! |---|---|---|
 //! | a caller's thread | `block_report_ms` | the plugin is busy: `Backpressure` |
 //! | a reload, for the state and the entries | `drain_ms` | `Backpressure`; no entries |
@@ -197,8 +197,8 @@ fn is_callers(sid: u64) -> bool {
     sid::split(sid).is_none() || unsafe { frame.as_ref() }.is_some_and(|frame| frame.sid == sid)
 }
 
-/// Lets who sends to stream `sid` try again: it was the host that did not take the data, and no
-/// word of the plugin's would follow.
+/// Lets the sender of stream `sid` try again: the host did not take the data, and the plugin would
+/// send no notification.
 fn send_again(sid: u64) {
     if let Ok(Target::Stream(slot)) = table::find(sid, ptr::null())
         && let Some(cell) = slot.stream()
@@ -269,7 +269,7 @@ impl Placement for Inline {
             // SAFETY: see the module's documentation.
             unsafe { function(self.points.plugin_ctx, sid) };
         } else if stream {
-            // The first layouts have no other way to hear that nobody listens.
+            // The first layouts have no other notification that the receiver has left.
             self.stream_close(sid);
         }
     }
@@ -329,7 +329,7 @@ impl Placement for Inline {
     fn shutdown(&self) {
         if let Some(function) = self.points.shutdown {
             let _gate = self.wait_for_turn();
-            // SAFETY: see the module's documentation; called once, when nobody is inside.
+            // SAFETY: see the module's documentation; called once, when no thread is inside.
             unsafe { function(self.points.plugin_ctx) };
         }
     }

@@ -40,7 +40,7 @@ use crate::{
 /// A loaded plugin. Cloning it is cheap; it stays good over reloads.
 ///
 /// Thread safety: all functions from any thread. Cancel safety: dropping a future of a call or a
-/// stream ends it, and the plugin is told.
+/// stream ends it, and the plugin is notified.
 #[derive(Clone)]
 pub struct Plugin {
     shared: Arc<Shared>,
@@ -93,8 +93,8 @@ impl Plugin {
     }
 
     /// An entry, resolved once: calls through it compare no names. A name that the plugin does not
-    /// describe it is asked for, and this thread waits for the answer for at most `block_report_ms`:
-    /// on a thread that others need, use [`Self::entry_later`].
+    /// describe it is asked for, and this thread waits for the answer for at most
+    /// `block_report_ms`: on a thread that others need, use [`Self::entry_later`].
     ///
     /// # Errors
     /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name;
@@ -137,10 +137,10 @@ impl Plugin {
         Call::new(&self.shared, EntryName::Name(entry), Input::Raw(payload))
     }
 
-    /// Calls an entry that answers inside `handle`, on this thread, which is its contract: whatever the
-    /// plugin declares and `dispatch` says, it costs no hand-over, and blocks as long as `handle` does.
-    /// It blocks too while the plugin hands its state over, at most `deadline_ms`, or `drain_ms` if
-    /// that is 0. On a thread that others need, await [`Self::call_raw`] instead.
+    /// Calls an entry that answers inside `handle`, on this thread, which is its contract: whatever
+    /// the plugin declares and `dispatch` says, it costs no hand-over, and blocks as long as
+    /// `handle` does. It blocks too while the plugin hands its state over, at most `deadline_ms`,
+    /// or `drain_ms` if that is 0. On a thread that others need, await [`Self::call_raw`] instead.
     ///
     /// # Errors
     /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is
@@ -151,11 +151,11 @@ impl Plugin {
         call::now(&self.shared, EntryName::Name(entry), payload)
     }
 
-    /// Calls an entry whose answer is not awaited: an answer given inside `handle` is dropped, a later
-    /// one refused. Waits for nothing. `handle` runs on this thread if the plugin declared that it
-    /// never blocks; else on a worker, as that of [`Self::call`] does, and what it returns is counted
-    /// only (`notifies_refused`). While the plugin hands its state over, it is kept for the next
-    /// version.
+    /// Calls an entry whose answer is not awaited: an answer given inside `handle` is dropped, a
+    /// later one refused. Waits for nothing. `handle` runs on this thread if the plugin declared
+    /// that it never blocks; else on a worker, as that of [`Self::call`] does, and what it returns
+    /// is counted only (`notifies_refused`). While the plugin hands its state over, it is kept for
+    /// the next version.
     ///
     /// # Errors
     /// [`CallError`], if it was not handed over; [`CallError::Quota`] if `pending_max` calls and
@@ -190,8 +190,8 @@ impl Plugin {
         snapshot::take(&self.shared)
     }
 
-    /// Coroutines inside `handle` of a stream, of all loads that have not ended. One whose receiver was
-    /// dropped is cancelled: its coroutine counts until `handle` returns.
+    /// Coroutines inside `handle` of a stream, of all loads that have not ended. One whose receiver
+    /// was dropped is cancelled: its coroutine counts until `handle` returns.
     #[must_use]
     pub fn coroutines_in_streams(&self) -> u64 {
         self.shared.coroutines_in_streams()

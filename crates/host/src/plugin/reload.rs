@@ -10,7 +10,7 @@
 //! What stands in brackets goes on in the background: a chat that has been open for an hour does
 //! not hold up a reload. An unload ends all instances that are alive, those in brackets too.
 //! Loading, starting and shutting down run the plugin's code and may block, so they run on threads
-//! of the pool; none of it stops when nobody awaits it any more.
+//! of the pool; none of it stops when its future is dropped.
 
 use std::{
     future::{Future, poll_fn},
@@ -113,9 +113,9 @@ fn hand_over(
     }
     let state_of_old = {
         let shared = shared.clone();
-        // Its thread is inside both before it looks for an unload: one that comes later waits for it.
-        // It has left the old one before the new one runs: should that never return, the old one can
-        // still be reloaded.
+        // Its thread is inside both before it looks for an unload: one that comes later waits for
+        // it. It has left the old one before the new one runs: should that never return, the old
+        // one can still be reloaded.
         move || {
             new.inside(|| {
                 let export = || (!shared.is_unloaded()).then(|| old.placement.export_state());
@@ -169,8 +169,8 @@ pub(crate) fn retire(instance: &'static Instance) {
 /// that outlast `drain`, and shuts the instances down. Returns how many were failed. All of it
 /// happens once this was polled, awaited or not.
 ///
-/// `drain` is that of a shutdown: all is over a moment after it, the instances' ends too. Without it
-/// each has as long as its plugin's `drain_ms` says.
+/// `drain` is that of a shutdown: all is over a moment after it, the instances' ends too. Without
+/// it each has as long as its plugin's `drain_ms` says.
 pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64 {
     let alive = shared.take();
     let patience = Duration::from_millis(shared.spec.limits.drain_ms);
@@ -190,7 +190,7 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
             alive.iter().map(|instance| table::end_all(instance) + instance.give_up()).sum()
         };
         shared.end_drain();
-        // A thread that is stuck inside keeps its image; nobody waits for it.
+        // A thread that is stuck inside keeps its image, and is not waited for.
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         within(shared.all_ended(), left.unwrap_or(patience * 3)).await;
         abandoned

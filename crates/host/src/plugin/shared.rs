@@ -8,7 +8,7 @@
 //!
 //! 1. Every instance that was put in is listed as alive until it was shut down, wherever it is: an
 //!    unload reaches those that a reload replaced or paused.
-//! 2. An instance is ended once: whoever moves it to `ending` does it.
+//! 2. An instance is ended once: by the thread that moves it to `ending`.
 //! 3. No waker runs while a lock is held.
 
 use std::{
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) metrics: Metrics,
     current: AtomicPtr<Instance>,
-    /// Why `current` is null, and who waits for it.
+    /// Why `current` is null, and the tasks that wait for it.
     away: Mutex<Away>,
     back: Condvar,
     alive: Mutex<Alive>,
@@ -69,7 +69,7 @@ struct Away {
     wakers: Vec<Waker>,
 }
 
-/// The instances that are not shut down yet, and who waits for their ends.
+/// The instances that are not shut down yet, and the tasks that wait for their ends.
 #[derive(Default)]
 struct Alive {
     instances: Vec<Life>,
@@ -184,8 +184,8 @@ impl Shared {
         false
     }
 
-    /// Puts a new instance in, with what it said of its entries, and wakes who waited. Returns the
-    /// one before, or `Err` if the plugin was unloaded meanwhile.
+    /// Puts a new instance in, with what it said of its entries, and wakes waiting tasks. Returns
+    /// the one before, or `Err` if the plugin was unloaded meanwhile.
     pub(crate) fn put(
         &self,
         instance: &'static Instance,

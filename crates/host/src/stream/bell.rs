@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tells everybody who waits at this moment, and nobody who comes later.
+//! Wakes all that wait at this moment, and none that begin to wait later.
 //!
-//! Who waits shares a cancel token with all who wait with it; ringing cancels that token, and the
-//! next who waits makes another. So a waiter may be a task, a thread or a coroutine, and none can
+//! All that wait at the same time share a cancel token; ringing cancels that token, and the next
+//! waiter makes another. So a waiter may be a task, a thread or a coroutine, and none can
 //! take a notice that was another's.
 
 use becket_chan::Token;
@@ -23,7 +23,7 @@ impl Bell {
         must_wait().then(|| next.get_or_insert_with(Token::new).clone())
     }
 
-    /// Wakes who listens.
+    /// Wakes all that wait.
     pub(super) fn ring(&self) {
         let token = self.0.lock().take();
         if let Some(token) = token {

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The channel is an unlimited one, which carries values in order and wakes the receiver; how much
-//! may be on its way, and whose, is the credit's to say ([`super::credit`]). Cell and channel belong
-//! to a slot of the call table and serve the slot's next stream: a stream's end goes through the
-//! channel as its last message, and the channel is never closed.
+//! may be on its way, and whose, is the credit's to say ([`super::credit`]). Cell and channel
+//! belong to a slot of the call table and serve the slot's next stream: a stream's end goes through
+//! the channel as its last message, and the channel is never closed.
 //!
 //! # Invariants
 //!
@@ -19,7 +19,7 @@
 //!    hold; accepted frames come out once each, those of a thread in its order.
 //! 2. Nothing is accepted after the end, which needs no credit. It may overtake, on the channel,
 //!    a frame that was accepted before it: the receiver keeps it back until no frame is owed.
-//! 3. Who was accepted puts its message on the channel, whatever happens to it in between: a
+//! 3. An accepted sender puts its message on the channel, whatever happens in between: a
 //!    receiver that leaves waits for what it is owed, so that no message outlives its stream.
 //! 4. No code of a plugin or of the user runs under a lock or between acceptance and message.
 
@@ -344,7 +344,7 @@ impl StreamCell {
         self.touched.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Wakes who would wait for a stream that is over; `before`: the credit's word before.
+    /// Wakes what waits for a stream that is over; `before`: the credit's word before.
     #[inline]
     fn tell_of_end(&self, before: u64) {
         if before & ROOM_AWAITED != 0 {

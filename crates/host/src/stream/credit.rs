@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who may send on a stream, and how much: one word, and one compare-exchange a frame.
+//! Whether a frame may be sent on a stream, and of what size: one word, and one compare-exchange a
+//! frame.
 //!
 //! ```text
 //!   63         49 48                                                43 42      23 22        0
@@ -14,13 +15,14 @@
 //!
 //! 1. Credit is taken only while the tag is the sender's, the stream is neither ended nor closed,
 //!    and the bounds hold: all of it is in the word that the compare-exchange replaces.
-//! 2. Who took credit puts exactly one message on the channel; who received the message gives back
-//!    exactly what was taken for it. So `frames` is 0 only when every accepted frame was received.
+//! 2. A sender that took credit puts exactly one message on the channel; the receiver of the
+//!    message gives back exactly what was taken for it. So `frames` is 0 only when every accepted
+//!    frame was received.
 //! 3. No frames, no units: a frame of any size is taken when there is no other.
 //!
-//! The tag repeats after 2^15 streams in one slot. Who took credit looks at the whole id after that,
-//! while the stream cannot go away, and leaves again if it is another's: a sender that stood still
-//! for so long after it had found its slot.
+//! The tag repeats after 2^15 streams in one slot. A sender that took credit looks at the whole id
+//! after that, while the stream cannot go away, and leaves again if it is another's: a sender that
+//! stood still for so long after it had found its slot.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -43,7 +45,7 @@ pub(super) const CLOSED: u64 = 1 << FLAGS_SHIFT;
 pub(super) const ENDED: u64 = 2 << FLAGS_SHIFT;
 /// `handle` has returned, or a frame was accepted.
 const OPENED: u64 = 4 << FLAGS_SHIFT;
-/// A frame was refused for want of room: the plugin is to be told when there is some.
+/// A frame was refused for want of room: the plugin is to be notified when there is some.
 pub(super) const STARVED: u64 = 8 << FLAGS_SHIFT;
 /// Frames wait for room.
 pub(super) const ROOM_AWAITED: u64 = 16 << FLAGS_SHIFT;
@@ -88,7 +90,7 @@ impl Credit {
         }
     }
 
-    /// Begins a stream. Nobody has credit of the one before: its receiver saw to that.
+    /// Begins a stream. No sender has credit of the one before: its receiver waited for that.
     pub(super) fn open(&self, sid: u64, frames_max: u32, bytes_max: u64) {
         let mut unit_bits = 0;
         while bytes_max >> unit_bits > UNITS_MAX {
@@ -98,7 +100,7 @@ impl Credit {
         self.frames_max.store(frames_max.min(FRAMES_MAX), Ordering::Relaxed);
         self.units_max.store((bytes_max >> unit_bits) as u32, Ordering::Relaxed);
         self.unit_bits.store(unit_bits, Ordering::Relaxed);
-        // Release: who sees the tag sees the bounds.
+        // Release: a thread that sees the tag sees the bounds.
         self.word.store(tag_of(sid), Ordering::Release);
     }
 
@@ -107,7 +109,7 @@ impl Credit {
         self.word.load(Ordering::Acquire)
     }
 
-    /// Whether the stream is `sid`, for who owes its channel a message.
+    /// Whether the stream is `sid`, for a sender that owes its channel a message.
     #[inline]
     pub(super) fn is_of(&self, sid: u64) -> bool {
         self.sid.load(Ordering::Relaxed) == sid
@@ -156,7 +158,7 @@ impl Credit {
         exchanged.map(drop)
     }
 
-    /// Gives back what was taken for `frames` frames, and takes away the marks of who waits for
+    /// Gives back what was taken for `frames` frames, and takes away the marks of waits for
     /// room. Returns the word before.
     #[inline]
     pub(super) fn give_back(&self, frames: u64, units: u64) -> u64 {
@@ -170,7 +172,7 @@ impl Credit {
         }
     }
 
-    /// Ends the stream, if nobody has: `Some` of the word before. The caller owes the channel the
+    /// Ends the stream, if it is open: `Some` of the word before. The caller owes the channel the
     /// end.
     pub(super) fn end(&self, sid: u64) -> Option<u64> {
         self.set(sid, ENDED)
@@ -276,7 +278,7 @@ mod tests {
         assert_eq!(before & (STARVED | ROOM_AWAITED), STARVED | ROOM_AWAITED);
         assert_eq!(credit.take(SID, 11, 0), Err(Rejected::Full), "not the only one");
         assert_eq!(credit.take(SID, 10, 0), Ok(10));
-        assert_eq!(credit.word() & (STARVED | ROOM_AWAITED), 0, "told once");
+        assert_eq!(credit.word() & (STARVED | ROOM_AWAITED), 0, "notified once");
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Inbox {
         Poll::Ready(refused.map_or(Ok(()), |message| Err(message.status())))
     }
 
-    /// Whether the plugin is to be told, once, that there is room again.
+    /// Whether the plugin is to be notified, once, that there is room again.
     #[inline]
     pub(super) fn take_starved(&mut self) -> bool {
         std::mem::take(&mut self.is_starved)
@@ -178,7 +178,7 @@ impl Inbox {
         let received = ready!(receive.as_mut().poll(context));
         self.is_waiting = false;
         Poll::Ready(received.unwrap_or_else(|_| {
-            // Nobody closes the channel of a cell.
+            // The channel of a cell is never closed.
             Message::end(End::Unloaded)
         }))
     }
@@ -426,13 +426,13 @@ mod tests {
                 assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
                 assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             }
-            assert_eq!(counts.each_ref().map(|count| count.get()), [0, 0], "waiting wakes nobody");
+            assert_eq!(counts.each_ref().map(|count| count.get()), [0, 0], "a wait wakes no task");
             assert!(if by_end { inbox.close() } else { cell.set_ready(SID) });
             assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1]);
             let mut context = Context::from_waker(Waker::noop());
             waits.iter_mut().for_each(|wait| assert!(wait.as_mut().poll(&mut context).is_ready()));
         }
-        // Said while another sender offered: still news for who read before.
+        // Set while another sender offered: still news for a sender that read before.
         let mut context = Context::from_waker(Waker::noop());
         assert!(Box::pin(cell.ready(SID, readied)).as_mut().poll(&mut context).is_ready());
         assert!(!cell.set_ready(SID), "it is over");

@@ -8,18 +8,19 @@
 //!   plugin ◀───────────────── cancel ◀───────── drop, deadline, idle
 //! ```
 //!
-//! Data to the plugin is offered on a worker of it, or on the sender's thread, as a call is. One that
-//! answers `Backpressure` has not taken it; a plugin with the host's full API says later that it takes more, and `send` waits for
-//! that. One of the first layouts cannot say so, and `send` reports `Backpressure`. A stream that
-//! coroutines of the plugin serve gets its data in a queue instead, in which they wait for it.
+//! Data to the plugin is offered on a worker of it, or on the sender's thread, as a call is. One
+//! that answers `Backpressure` has not taken it; a plugin with the host's full API says later that
+//! it takes more, and `send` waits for that. One of the first layouts cannot say so, and `send`
+//! reports `Backpressure`. A stream that coroutines of the plugin serve gets its data in a queue
+//! instead, in which they wait for it.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | [`open`] | the way in |
 //! | [`cell`] | what the plugin's threads and the receiver share |
-//! | [`credit`] | who may send, and how much |
+//! | [`credit`] | whether a frame may be sent, and of what size |
 //! | [`inbox`] | the receiving end |
-//! | [`bell`] | notices to all who wait |
+//! | [`bell`] | wakes for all that wait |
 //! | [`sender`] | data to the plugin |
 //! | [`outbox`] | the same by way of workers, in order |
 
@@ -68,7 +69,7 @@ struct Core {
     instance: &'static Instance,
     timeout: Option<Duration>,
     idle: Duration,
-    /// Set when somebody waits for the first time: a stream on which nobody waits sets none.
+    /// Set by the first wait: a stream on which nothing waits sets none.
     timers: OnceLock<[Option<timer::Key>; 2]>,
     /// Present if coroutines of the plugin serve it.
     handler: Option<Arc<Handler>>,
@@ -115,7 +116,7 @@ impl Drop for Core {
 /// An open stream: its receiver, which also sends. Frames come out with [`Stream::next`].
 ///
 /// Thread safety: one receiver; [`Stream::sender`] gives any number of senders. Dropping the
-/// receiver ends the stream, and the plugin is told.
+/// receiver ends the stream, and the plugin is notified.
 pub struct Stream {
     core: Arc<Core>,
     inbox: Inbox,
@@ -138,8 +139,8 @@ impl Stream {
         self.core.sid
     }
 
-    /// Whether coroutines of the plugin serve the stream: they wait for messages, and for room where
-    /// the queue of frames is full. Code that runs to its end when it is called cannot wait.
+    /// Whether coroutines of the plugin serve the stream: they wait for messages, and for room
+    /// where the queue of frames is full. Code that runs to its end when it is called cannot wait.
     #[must_use]
     pub fn is_on_coroutine(&self) -> bool {
         self.core.handler.is_some()
@@ -155,7 +156,7 @@ impl Stream {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// [`Self::next`], for who polls.
+    /// [`Self::next`], as a poll function.
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,

@@ -35,7 +35,7 @@ use crate::{
 
 /// The opening of a stream: a future of the [`Stream`]. Nothing happens before it is polled.
 ///
-/// Cancel safety: dropping it ends the stream, and the plugin is told.
+/// Cancel safety: dropping it ends the stream, and the plugin is notified.
 #[must_use = "a stream is not opened unless this is awaited"]
 pub struct OpenStream {
     shared: Arc<Shared>,
@@ -154,7 +154,7 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened
     let (entry, sid) = (this.entry.clone(), core.sid);
     let span = span(shared, entry.get(), sid);
     if let Some(handler) = core.handler.clone() {
-        // Without the core: who is abandoned keeps what it has.
+        // Without the core: an abandoned handler keeps what it has.
         let cell = core.cell;
         drop(core);
         let name = entry.clone();

@@ -46,9 +46,9 @@ impl StreamSender {
     }
 
     /// Hands a frame over and waits for nothing. On this thread only if the plugin declared that it
-    /// never blocks, and then it was taken. Else it is queued for a worker of the plugin, behind what
-    /// was sent before: it goes to the plugin when that takes more, and if the plugin refuses it, the
-    /// next that is sent on the stream fails with that status.
+    /// never blocks, and then it was taken. Else it is queued for a worker of the plugin, behind
+    /// what was sent before: it goes to the plugin when that takes more, and if the plugin refuses
+    /// it, the next that is sent on the stream fails with that status.
     ///
     /// # Errors
     /// [`SendError`]: this frame was not taken. [`SendError::Backpressure`] if the plugin takes no
@@ -57,11 +57,11 @@ impl StreamSender {
         try_send(&self.core, data)
     }
 
-    /// Tells the plugin that no more data comes. Frames from it may still follow. Never blocks: where
-    /// the plugin's code may not run on this thread, it is told from a worker.
+    /// Tells the plugin that no more data comes. Frames from it may still follow. Never blocks:
+    /// where the plugin's code may not run on this thread, it is notified on a worker.
     ///
     /// # Errors
-    /// [`SendError`], if the plugin cannot be told, or refuses it on this thread.
+    /// [`SendError`], if the plugin cannot be notified, or refuses it on this thread.
     pub fn close(&self) -> Result<(), SendError> {
         close(&self.core)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Calls wait on coroutines, are told when nobody waits for them, and run where they should.
+//! Calls wait on coroutines, are notified when their caller has left, and run where they should.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A handler that overflows its stack ends its process, which says who it was.
+//! A handler that overflows its stack ends its process, which names the handler.
 
 use std::{os::unix::process::ExitStatusExt, process::Command};
 

@@ -78,7 +78,7 @@ impl Patient {
 
     fn waits(&self, _: Call<'_>) -> Result<Answered, Failure> {
         let nothing = self.0.channel(1)?;
-        let error = nothing.recv().expect_err("nobody sends");
+        let error = nothing.recv().expect_err("there is no sender");
         self.0.counter("cancelled", "").add(u64::from(error == WaitError::Cancelled));
         Err(error.into())
     }
@@ -96,7 +96,8 @@ impl Patient {
         Ok(call.answer(if self.0.coroutine().is_none() { b"thread" } else { b"elsewhere" }))
     }
 
-    /// Sends the payload twice in one frame, which the host may not take, once, and twice at the end.
+    /// Sends the payload twice in one frame, which the host may not take, once, and twice at the
+    /// end.
     fn repeats(&self, call: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
         let twice = call.payload().repeat(2);
         assert_eq!(dialogue.send(&twice), Err(WaitError::TooLong));

@@ -59,7 +59,7 @@ fn a_full_queue_says_so_where_nothing_may_wait() {
     let limits = Limits { stream_frames_max: 4, ..Limits::default() };
     let waits = Waits::load_with("full", limits);
     let mut stream = wait(waits.plugin.stream("chat", Request::default())).unwrap();
-    // Nobody reads: four frames out, one that waits for room, four in.
+    // Nothing is read: four frames out, one that waits for room, four in.
     let taken = (0..100).take_while(|_| stream.try_send(b"x").is_ok()).count();
     assert!((4..=9).contains(&taken), "{taken}");
     while stream.try_send(b"x").is_ok() {}

@@ -111,7 +111,8 @@ pub(crate) fn slow_is_cancelled_at_the_deadline(language: &'static str) {
     assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
     assert!(began.elapsed() < Duration::from_secs(4), "freed only when the plugin was done");
     assert_eq!(plugin.snapshot().failed.deadline, 1);
-    // The plugin is told on the thread that runs its timers, one after another: before this one.
+    // The plugin is notified on the thread that runs its timers, one after another: before this
+    // one.
     assert_eq!(text(&wait(plugin.call_raw("slow", b"0")).unwrap()), "slow done");
     sample.end();
     assert_eq!(counter(&plugin, "sample_slow_cancelled_total"), Some(1));

@@ -29,7 +29,7 @@ fn the_first_answer_inside_handle_wins() {
         if call.entry == "notified" {
             return NrStatus::Ok;
         }
-        assert!(api.is_cancelled(call.sid), "answered: nobody waits");
+        assert!(api.is_cancelled(call.sid), "answered: no caller waits");
         assert_eq!(api.send(call.sid, NrStatus::Ok, b"second"), NrStatus::Invalid);
         NrStatus::Ok
     });
@@ -39,7 +39,7 @@ fn the_first_answer_inside_handle_wins() {
         assert_eq!((response.status, &*response.body), (NrStatus(7), &b"first"[..]));
     }
     assert_eq!(*plugin.call_now("x", b"").unwrap().body, *b"first");
-    // Nobody reads an answer to a notification; giving one is no mistake.
+    // An answer to a notification has no reader; giving one is no mistake.
     plugin.notify("notified", b"").unwrap();
     let snapshot = plugin.snapshot();
     assert_eq!(snapshot.refused_answers.late, 4);
@@ -162,7 +162,7 @@ fn race(dispatch: Dispatch) {
     let next = AtomicU64::new(0);
     let asked = Tally::new();
     let cancelled = Tally::new();
-    let (asked_by, told) = (asked.clone(), cancelled.clone());
+    let (asked_by, notified) = (asked.clone(), cancelled.clone());
     let script = Script::new(move |_, call| {
         let at = next.fetch_add(1, Ordering::Relaxed) as usize;
         for offset in 0..3 {
@@ -172,7 +172,7 @@ fn race(dispatch: Dispatch) {
         NrStatus::Ok
     })
     .on_cancel(move |_, _| {
-        told.add();
+        notified.add();
         NrStatus::Ok
     });
     let (plugin, api) = script.load_with(&host, "race", |spec| spec.dispatch(dispatch));
@@ -213,7 +213,7 @@ fn race(dispatch: Dispatch) {
                             if poll_once(&mut call).is_pending() && at % 8 == 3 {
                                 thread::yield_now();
                             }
-                            // Left after one look: whatever it saw, nobody reads the rest.
+                            // Left after one poll: whatever it saw, the rest has no reader.
                             drop(call);
                             left.fetch_add(1, Ordering::Relaxed);
                             continue;
@@ -241,7 +241,7 @@ fn race(dispatch: Dispatch) {
     let snapshot = plugin.snapshot();
     assert_eq!(snapshot.calls, CALLERS * CALLS);
     assert_eq!(snapshot.failed.deadline, deadline);
-    // Who left after one look may have seen an answer in it.
+    // A caller that left after one poll may have seen an answer in it.
     assert_eq!(snapshot.ok + snapshot.failed.cancelled, ok + left);
     assert!(snapshot.ok >= ok);
     assert_eq!(snapshot.calls, snapshot.ok + snapshot.failed.total(), "{snapshot:?}");
@@ -252,8 +252,8 @@ fn race(dispatch: Dispatch) {
     let late = snapshot.refused_answers;
     assert_eq!(late.late + late.unknown, refused);
     assert_eq!(late.foreign + late.invalid + late.backpressure, 0);
-    let told = cancelled.get();
-    assert!(told >= deadline && told <= deadline + left, "{told} cancellations");
+    let notified = cancelled.get();
+    assert!(notified >= deadline && notified <= deadline + left, "{notified} cancellations");
     drop(plugin);
     drop(answerers);
 }

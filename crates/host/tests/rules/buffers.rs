@@ -222,7 +222,7 @@ fn owned_bytes_that_nobody_reads_are_released_once() {
     let released = Tally::new();
     let send = |sid, bytes: &[u8]| api.send_owned(sid, NrStatus::Ok, owned(bytes, &released));
 
-    // To nobody, too long, twice, to a caller that left before it looked.
+    // To no call, too long, twice, to a caller that left before it looked.
     assert_eq!(send(0x1234_5678, b"x"), NrStatus::Invalid);
     assert_eq!(released.get(), 1);
     let mut call = plugin.call_raw("x", b"");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Every wait is bounded: a caller is freed at its deadline also while the plugin still blocks,
-//! and the plugin is told.
+//! and the plugin is notified.
 
 use std::{
     sync::Arc,
@@ -18,15 +18,15 @@ use crate::support::{
     wait::{Mailbox, Tally, poll_once, wait},
 };
 
-/// Answers nothing; tells the test its ids, and what it was told.
-fn silent(ids: &Arc<Mailbox<u64>>, told: &Arc<Mailbox<u64>>) -> Script {
-    let (ids, told) = (ids.clone(), told.clone());
+/// Answers nothing; reports its ids to the test, and its notifications.
+fn silent(ids: &Arc<Mailbox<u64>>, notified: &Arc<Mailbox<u64>>) -> Script {
+    let (ids, notified) = (ids.clone(), notified.clone());
     Script::new(move |_, call| {
         ids.put(call.sid);
         NrStatus::Ok
     })
     .on_cancel(move |_, sid| {
-        told.put(sid);
+        notified.put(sid);
         NrStatus::Ok
     })
 }
@@ -34,10 +34,10 @@ fn silent(ids: &Arc<Mailbox<u64>>, told: &Arc<Mailbox<u64>>) -> Script {
 #[test]
 fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
     let host = Host::new();
-    let (ids, told) = (Mailbox::new(), Mailbox::new());
+    let (ids, notified) = (Mailbox::new(), Mailbox::new());
     let limits = Limits { deadline_ms: 20, ..Limits::default() };
-    // On this thread, so that the plugin hears of each call before its deadline.
-    let (plugin, api) = silent(&ids, &told)
+    // On this thread, so that each call reaches the plugin before its deadline.
+    let (plugin, api) = silent(&ids, &notified)
         .load_with(&host, "silent", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
     let soon = Duration::from_millis(20);
     let began = Instant::now();
@@ -50,7 +50,7 @@ fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
     for call in calls {
         assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
         let sid = ids.take();
-        assert_eq!(told.take(), sid);
+        assert_eq!(notified.take(), sid);
         assert!(api.is_cancelled(sid));
         assert_eq!(api.remaining_ms(sid), 0);
         assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
@@ -60,7 +60,7 @@ fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
     assert_eq!((snapshot.failed.deadline, snapshot.refused_answers.late), (4, 4));
     assert_adds_up(&plugin);
     unload_clean(&host, &plugin);
-    assert!(told.take_all().is_empty(), "told once");
+    assert!(notified.take_all().is_empty(), "notified once");
 }
 
 #[test]
@@ -172,14 +172,14 @@ fn a_thread_that_is_stuck_is_reported_and_too_many_quarantine_the_plugin() {
 #[test]
 fn a_stream_ends_at_its_deadline_or_when_nothing_moves() {
     let host = Host::new();
-    let (ids, told) = (Mailbox::new(), Mailbox::new());
+    let (ids, notified) = (Mailbox::new(), Mailbox::new());
     let limits = Limits { stream_idle_ms: 20, ..Limits::default() };
-    let (plugin, api) = silent(&ids, &told)
+    let (plugin, api) = silent(&ids, &notified)
         .load_with(&host, "silent", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     assert!(matches!(wait(stream.next()), Err(StreamError::Idle)));
     let sid = ids.take();
-    assert_eq!(told.take(), sid);
+    assert_eq!(notified.take(), sid);
     assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
     assert!(wait(stream.next()).unwrap().is_none(), "over");
     drop(stream);
@@ -188,17 +188,17 @@ fn a_stream_ends_at_its_deadline_or_when_nothing_moves() {
     let mut stream = wait(open.timeout(Duration::from_millis(20))).unwrap();
     assert!(matches!(wait(stream.next()), Err(StreamError::DeadlineExceeded)));
     let sid = ids.take();
-    assert_eq!(told.take(), sid);
+    assert_eq!(notified.take(), sid);
     drop(stream);
     unload_clean(&host, &plugin);
-    assert!(told.take_all().is_empty(), "told once");
+    assert!(notified.take_all().is_empty(), "notified once");
 }
 
 #[test]
 fn a_future_may_move_between_threads_and_executors() {
     let host = Host::new();
-    let (ids, told) = (Mailbox::new(), Mailbox::new());
-    let (plugin, api) = silent(&ids, &told).load(&host, "silent");
+    let (ids, notified) = (Mailbox::new(), Mailbox::new());
+    let (plugin, api) = silent(&ids, &notified).load(&host, "silent");
     let mut call = plugin.call_raw("x", b"");
     assert!(poll_once(&mut call).is_pending());
     let sid = ids.take();

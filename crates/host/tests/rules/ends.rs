@@ -134,8 +134,8 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
     const ROUNDS: usize = 2000;
     let host = Host::new();
     let ids = Mailbox::new();
-    let told = Tally::new();
-    let to_test = told.clone();
+    let notified = Tally::new();
+    let to_test = notified.clone();
     let script = silent(&ids).on_cancel(move |_, _| {
         to_test.add();
         NrStatus::Ok
@@ -143,10 +143,10 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
     let (plugin, api) = script.load_with(&host, "x", |spec| spec.dispatch(Dispatch::Caller));
     let mut most = 0;
     for _ in 0..ROUNDS {
-        // Never polled: the plugin never hears of it.
+        // Never polled: it never reaches the plugin.
         drop(plugin.call_raw("x", b""));
         drop(plugin.stream("x", Request::default()));
-        // While it waits: the plugin is told.
+        // While it waits: the plugin is notified.
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
         drop(call);
@@ -163,11 +163,11 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
         let snapshot = plugin.snapshot();
         assert_eq!((snapshot.pending, snapshot.streams), (0, 0));
     }
-    told.reach(2 * ROUNDS as u64);
+    notified.reach(2 * ROUNDS as u64);
     assert_adds_up(&plugin);
     assert_eq!(plugin.snapshot().failed.cancelled, 2 * ROUNDS as u64);
     unload_clean(&host, &plugin);
-    assert_eq!(told.get(), 2 * ROUNDS as u64, "told once each");
+    assert_eq!(notified.get(), 2 * ROUNDS as u64, "notified once each");
     // Places are shared by the tests of this binary; a leak would need one a round.
     let mut places = std::collections::HashSet::new();
     let (plugin, _) = silent(&ids).load_with(&host, "y", |spec| spec.dispatch(Dispatch::Caller));

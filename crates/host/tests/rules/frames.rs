@@ -230,19 +230,19 @@ fn a_sender_that_waits_is_freed_when_the_stream_ends() {
 fn dropping_the_receiver_tells_the_plugin_once() {
     let host = Host::new();
     let ids = Mailbox::new();
-    let told = Mailbox::new();
-    let to_test = told.clone();
+    let notified = Mailbox::new();
+    let to_test = notified.clone();
     let script = driven(&ids).on_cancel(move |_, sid| {
         to_test.put(sid);
         NrStatus::Ok
     });
-    let (plugin, api) = script.load_with(&host, "told", small_queue);
+    let (plugin, api) = script.load_with(&host, "notified", small_queue);
     let stream = wait(plugin.stream("x", Request::default())).unwrap();
     let sid = ids.take();
     let sender = stream.sender();
     assert!(!api.is_cancelled(sid));
     drop(stream);
-    assert_eq!(told.take(), sid);
+    assert_eq!(notified.take(), sid);
     assert!(api.is_cancelled(sid));
     assert_eq!(api.send(sid, NrStatus::Ok, b"x"), NrStatus::Invalid);
     assert_eq!(api.send(sid, NrStatus::StreamEnd, b"x"), NrStatus::Invalid);
@@ -255,7 +255,7 @@ fn dropping_the_receiver_tells_the_plugin_once() {
     assert!(wait(stream.next()).unwrap().is_none());
     drop(stream);
     unload_clean(&host, &plugin);
-    assert!(told.take_all().is_empty());
+    assert!(notified.take_all().is_empty());
 }
 
 #[test]

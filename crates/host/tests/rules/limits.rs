@@ -74,7 +74,7 @@ fn calls_that_queue_for_a_worker_leave_the_queue_to_others_when_their_callers_le
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
     }
-    // What they left in the queue makes room for who waits.
+    // What they left in the queue makes room for waiting callers.
     assert_eq!(plugin.snapshot().queued, 10);
     let mut waits = plugin.call_raw("x", b"");
     assert!(poll_once(&mut waits).is_pending());
@@ -83,7 +83,7 @@ fn calls_that_queue_for_a_worker_leave_the_queue_to_others_when_their_callers_le
     wait(first).unwrap();
     wait(waits).unwrap();
     unload_clean(&host, &plugin);
-    assert_eq!(entered.get(), 2, "nobody waited for the others");
+    assert_eq!(entered.get(), 2, "the others had no caller");
     let snapshot = plugin.snapshot();
     assert_eq!((snapshot.calls, snapshot.ok, snapshot.failed.cancelled), (12, 2, 10));
 }

@@ -17,18 +17,18 @@ use crate::support::{
 fn each_answer_goes_to_its_own_call_though_they_are_nested() {
     let host = Host::new();
     let (inner, _) = Script::new(|api, call| {
-        assert_eq!(api.state_get(call.sid, "who"), Err(NrStatus::Err));
+        assert_eq!(api.state_get(call.sid, "caller"), Err(NrStatus::Err));
         let answer = [b"inner ", call.payload].concat();
         api.send(call.sid, NrStatus::Ok, &answer)
     })
     .load_with(&host, "inner", |spec| spec.dispatch(Dispatch::Caller));
     let called = inner.clone();
     let (outer, _) = Script::new(move |api, call| {
-        assert_eq!(api.state_set(call.sid, "who", b"outer"), NrStatus::Ok);
+        assert_eq!(api.state_set(call.sid, "caller", b"outer"), NrStatus::Ok);
         let now = called.call_now("x", call.payload).unwrap();
         let awaited = wait(called.call_raw("x", call.payload)).unwrap();
         assert_eq!(*now.body, *awaited.body);
-        assert_eq!(api.state_get(call.sid, "who").unwrap(), b"outer", "the outer call's own");
+        assert_eq!(api.state_get(call.sid, "caller").unwrap(), b"outer", "the outer call's own");
         let answer = [b"outer ", &*awaited.body].concat();
         api.send(call.sid, NrStatus::Ok, &answer)
     })

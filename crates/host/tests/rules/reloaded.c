@@ -36,8 +36,8 @@ static void say(const char *text) {
     api->log(host_ctx, BK_LOG_INFO, NR_STR("reloaded"), message);
 }
 
-/* Runs when the image is unmapped, and at the end of the process, when nobody
- * should be told any more. */
+/* Runs when the image is unmapped, and at the end of the process, when no
+ * message is expected any more. */
 static int shut_down;
 __attribute__((destructor)) static void unmapped(void) {
     if (shut_down) {
@@ -88,7 +88,7 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
         if (pipe == NULL) {
             return NR_INVALID;
         }
-        /* What is written is read: who closes first breaks the pipe. */
+        /* What is written is read: the side that closes first breaks the pipe. */
         while (fgetc(pipe) != EOF) {
         }
         fclose(pipe);

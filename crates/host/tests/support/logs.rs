@@ -23,7 +23,7 @@ static CHANGED: Condvar = Condvar::new();
 pub fn capture() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        tracing::subscriber::set_global_default(Lines).expect("nobody else subscribes");
+        tracing::subscriber::set_global_default(Lines).expect("the only subscriber");
     });
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn lease_bad_token(name: &str) {
     }
     let specimen = Specimen::load(name, Dispatch::Caller);
     specimen.answers(b"leased");
-    assert!(specimen.refused() >= 3, "made up, for nobody, twice");
+    assert!(specimen.refused() >= 3, "made up, for no call, twice");
     specimen.end();
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Plugins that must not load, and what must be told from the vtable alone.
+//! Plugins that must not load, and what must be recognised by the vtable alone.
 
 use becket_abi::NrStatus;
 use becket_host::{CallError, Host, LoadError, PluginSpec, ReloadError};

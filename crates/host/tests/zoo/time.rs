@@ -92,7 +92,7 @@ pub(crate) fn answers_after_deadline(name: &str) {
         let call = specimen.plugin.call_raw("hit", b"").timeout(Duration::ZERO);
         assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
     }
-    // A caller that leaves is told about in the same way.
+    // The plugin is notified of a caller that leaves in the same way.
     let mut call = specimen.plugin.call_raw("hit", b"");
     assert!(poll_once(&mut call).is_pending());
     drop(call);

@@ -46,7 +46,7 @@ fn what_is_no_file_is_named() {
 
     let secret = bench.table("secret", FIVE, &[]);
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
-    // SAFETY: asks who runs the test.
+    // SAFETY: reads the effective user.
     if unsafe { libc::geteuid() } != 0 {
         assert_says(&failure(&secret), &["cannot read", "Permission denied", "read permission"]);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Each layout is recognised wherever it lies, and what cannot be told is refused.
+//! Each layout is recognised wherever it lies, and an ambiguous one is refused.
 
 use super::*;
 
