@@ -445,6 +445,11 @@ cause: stdout is not a terminal
 hint:  `--headless` writes lines instead
 
 "#]]);
+    mon(&["--bench", "--filter", "a"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: `--filter` is for lines, and the monitor draws
+hint:  add `--headless`
+
+"#]]);
     let nowhere = TempDir::new().unwrap();
     mon(&["--headless"])
         .env("XDG_RUNTIME_DIR", nowhere.path())

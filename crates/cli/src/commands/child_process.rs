@@ -8,6 +8,7 @@
 //!                                 stdout goes to stderr, so it cannot forge a finding
 //! ```
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -84,13 +85,22 @@ pub(super) enum Received {
     End,
 }
 
+/// This command again, with additional options.
+pub(super) fn this_command(options: &[&str]) -> io::Result<Command> {
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // Arguments after `--` are not options.
+    let place = arguments.iter().position(|it| it == "--").unwrap_or(arguments.len());
+    arguments.splice(place..place, options.iter().map(OsString::from));
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments);
+    Ok(command)
+}
+
 impl ChildProcess {
-    /// Starts this command again, with additional arguments.
-    pub(super) fn start(besides: &[&str]) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(lost)?;
-        let mut command = Command::new(program);
-        command.args(std::env::args_os().skip(1)).args(besides).stdout(Stdio::piped());
-        let mut process = command.spawn().map_err(lost)?;
+    /// Starts this command again, with additional options.
+    pub(super) fn start(options: &[&str]) -> Result<Self, Failure> {
+        let mut command = this_command(options).map_err(lost)?;
+        let mut process = command.stdout(Stdio::piped()).spawn().map_err(lost)?;
         let stdout = process.stdout.take();
         let incoming = stdout.into_iter().flat_map(|out| BufReader::new(out).lines());
         let (sender, lines) = sync_channel(LINES_MAX);

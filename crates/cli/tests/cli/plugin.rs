@@ -340,6 +340,14 @@ hint:  did you mean `slow`?
     }
 }
 
+/// The child process gets its own options before them.
+#[test]
+fn what_stands_after_two_dashes_is_a_file() {
+    for command in [["plugin", "check"], ["check", "plugin"]] {
+        becket().args(command).args(["--timeout-ms", "500", "--"]).arg(sample()).assert().success();
+    }
+}
+
 #[test]
 fn check_says_why_a_plugin_does_not_load() {
     becket().args(["plugin", "check", "none.so"]).assert().code(3).stdout_eq("").stderr_eq(str![[

@@ -98,6 +98,10 @@ const NEWS_MAX: usize = 64;
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let headless = args.headless || ui.json();
+    if args.filter.is_some() && !headless {
+        return Err(Failure::new(Exit::Usage, "`--filter` is for lines, and the monitor draws")
+            .hint("add `--headless`"));
+    }
     if !headless && !io::stdout().is_terminal() {
         return Err(Failure::new(Exit::Failure, "the monitor has no terminal to draw on")
             .cause("stdout is not a terminal")

@@ -10,12 +10,11 @@
 //! So the child reads the stdin of the command, keys as well, and processes that the plugin starts
 //! do not inherit the socket.
 
-use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::Arc;
 
 use rustix::net::{
@@ -23,13 +22,15 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
+use crate::commands::child_process::this_command;
+
 /// Room for one descriptor.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(1));
 /// Bytes of lines that are kept. Above that only the last line is kept, which has the exit code.
 const REPORT_BYTES_MAX: usize = 1 << 20;
 
-/// Starts this command again, with `besides` among its options.
-pub(super) fn spawn(besides: &str) -> io::Result<(Child, UnixStream)> {
+/// Starts this command again, with an additional option.
+pub(super) fn spawn(option: &str) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let stdin = io::stdin();
     let mut space = [MaybeUninit::uninit(); SPACE];
@@ -39,12 +40,7 @@ pub(super) fn spawn(besides: &str) -> io::Result<(Child, UnixStream)> {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     sendmsg(&ours, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)?;
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Arguments after `--` are not options.
-    let place = arguments.iter().position(|it| it == "--").unwrap_or(arguments.len());
-    arguments.insert(place, besides.into());
-    let program = std::env::current_exe()?;
-    let child = Command::new(program).args(arguments).stdin(OwnedFd::from(theirs)).spawn()?;
+    let child = this_command(&[option])?.stdin(OwnedFd::from(theirs)).spawn()?;
     Ok((child, ours))
 }
 
