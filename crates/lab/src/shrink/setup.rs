@@ -14,8 +14,8 @@ use crate::source::{End, FlowPlan};
 
 /// Orders that are tried when a flow is left out.
 const OTHER_ORDERS: u64 = 8;
-/// A failure with so many deviations is small already.
-const FEW_DEVIATIONS: usize = 8;
+/// A failure with more deviations than this after a whole round needs most of them.
+const DEVIATIONS_MANY: usize = 32;
 /// Windows that are tried, from the smallest.
 const SMALL_WINDOWS: [u64; 4] = [1, 8, 64, 512];
 /// Answers in them are below this: most questions have no more.
@@ -54,16 +54,15 @@ where
         self.bytes();
         self.step = "a plain window";
         self.edit(|case| case.window_bytes = WINDOW_BYTES);
-        self.step = "a small window";
-        self.small_window();
     }
 
     /// Credit that is lost in small amounts stops a flow only when a whole window is lost: the smaller the
     /// window, the sooner. The recorded answers belong to other moments then, so other orders are tried too.
-    fn small_window(&mut self) {
-        if self.size.deviations <= FEW_DEVIATIONS {
+    pub(super) fn small_window(&mut self) {
+        if self.size.deviations <= DEVIATIONS_MANY {
             return;
         }
+        self.step = "a small window";
         for bytes in SMALL_WINDOWS {
             let mut case = self.best.case.clone();
             if case.window_bytes <= bytes {
