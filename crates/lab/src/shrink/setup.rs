@@ -56,8 +56,9 @@ where
         self.edit(|case| case.window_bytes = WINDOW_BYTES);
     }
 
-    /// Credit that is lost in small amounts stops a flow only when a whole window is lost: the smaller the
-    /// window, the sooner. The recorded answers belong to other moments then, so other orders are tried too.
+    /// Credit that is lost in small amounts stops a flow only when a whole window is lost: the smaller
+    /// the window, the sooner, so that a part of the answers may do. They belong to other moments
+    /// then, so other orders are tried too.
     pub(super) fn small_window(&mut self) {
         if self.size.deviations <= DEVIATIONS_MANY {
             return;
@@ -69,7 +70,13 @@ where
                 break;
             }
             case.window_bytes = bytes;
-            if self.try_case(case.clone()) || self.try_other_orders(&case) {
+            let all = self.best.recording.clone();
+            let begins = |it: &mut Self, part: usize| {
+                let recording = all.iter().take(all.len() / part).copied().collect();
+                it.try_it(Candidate { case: case.clone(), recording })
+            };
+            if [8, 2, 1].into_iter().any(|part| begins(self, part)) || self.try_other_orders(&case)
+            {
                 break;
             }
         }
