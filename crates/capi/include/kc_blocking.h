@@ -5,7 +5,8 @@
  *
  * Each parks the calling coroutine, or the thread. timeout_ms < 0: without a limit. A timeout is
  * -ETIMEDOUT here, not KC_ETIME. If the current context has a token under
- * KC_CTX_KEY_CANCEL (kc_context.h), setting it ends the wait with KC_ECANCELED (-125).
+ * KC_CTX_KEY_CANCEL (kc_context.h), setting it ends the wait with KC_ECANCELED (-125); if it has a
+ * deadline under KC_CTX_KEY_DEADLINE, the wait ends with -ETIMEDOUT then.
  *
  * Every function may be called by any thread.
  */

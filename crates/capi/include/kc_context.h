@@ -31,10 +31,19 @@ typedef struct kc_ctx_key {
 /** Releases a value; called once, with the last context that has the value. Any thread. */
 typedef void (*kc_ctx_drop_fn)(void *value);
 
-extern const kc_ctx_key_t KC_CTX_KEY_DISPATCHER; /**< a kc_dispatcher_t * */
+/**
+ * A kc_dispatcher_t *: where coroutines are started by kc_job_launch, kc_async, kc_actor_start and
+ * the functions of scopes, which else use the default one. Valid as long as the context.
+ */
+extern const kc_ctx_key_t KC_CTX_KEY_DISPATCHER;
 extern const kc_ctx_key_t KC_CTX_KEY_JOB;        /**< a kc_job_t *: set by kc_job_launch */
 extern const kc_ctx_key_t KC_CTX_KEY_CANCEL;     /**< a const kc_cancel_t *: set by kc_job_launch */
-extern const kc_ctx_key_t KC_CTX_KEY_DEADLINE;   /**< a const long long *: ns of CLOCK_MONOTONIC */
+/**
+ * A const long long *: an instant in ns of CLOCK_MONOTONIC. Then a job that kc_job_launch starts
+ * under it is cancelled with KC_ETIME, the waits of kc_blocking.h end with -ETIMEDOUT, and
+ * kc_delay_ms with KC_ETIME.
+ */
+extern const kc_ctx_key_t KC_CTX_KEY_DEADLINE;
 extern const kc_ctx_key_t KC_CTX_KEY_TRACE_ID;   /**< 16 bytes */
 
 /** The context without values. The caller has a reference. */

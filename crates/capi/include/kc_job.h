@@ -43,7 +43,10 @@ typedef enum {
 #define KC_JOB_F_SUPERVISOR (1u << 0)
 /** The parent neither waits for it nor cancels it, and is not affected by its failure. */
 #define KC_JOB_F_DETACHED (1u << 1)
-/** Kept for programs that pass it; no effect. */
+/**
+ * It is cancelled with KC_ETIME at the deadline of the caller's context (KC_CTX_KEY_DEADLINE).
+ * -EINVAL: there is none.
+ */
 #define KC_JOB_F_TIMEOUT_WRP (1u << 2)
 
 /**
@@ -91,7 +94,8 @@ kc_job_state_t kc_job_state(const kc_job_t *job);
 int kc_job_result_code(const kc_job_t *job);
 
 /**
- * Makes a child job and a coroutine on kc_sched_default() that runs fn(arg) as that job.
+ * Makes a child job and a coroutine that runs fn(arg) as that job, where KC_CTX_KEY_DISPATCHER of
+ * its context says. It is cancelled at the context's KC_CTX_KEY_DEADLINE.
  *
  * parent may be NULL: then the job of the caller; if there is none, it is a root. ctx may be NULL:
  * then the caller's context; the coroutine's has the job and its token in addition. out_job may be

@@ -316,7 +316,7 @@ typedef int (*kc_actor_fn)(const void *msg, void *user);
 typedef struct kc_actor_ctx {
     kc_chan_t *chan; /* the source of its messages; not destroyed with it */
     size_t msg_size; /* bytes */
-    int timeout_ms;  /* of no effect: an actor is parked until a message comes */
+    int timeout_ms;  /* it ends if no message comes for so long; 0 or less: it waits */
     kc_actor_fn process;
     void *user;
 } kc_actor_ctx_t;
@@ -327,8 +327,8 @@ typedef struct kc_actor_ctx_ex {
 } kc_actor_ctx_ex_t;
 
 /* An actor is a coroutine on the default scheduler that handles one message at a time. It ends when
- * its channel is closed and drained, when its token is set, or when it is stopped. NULL:
- * refused. */
+ * its channel is closed and drained, when its token is set, when it is stopped, or after its
+ * timeout. NULL: refused. */
 kc_actor_t kc_actor_start(const kc_actor_ctx_t *ctx);
 kc_actor_t kc_actor_start_ex(const kc_actor_ctx_ex_t *ctx);
 /* Stops it, waits until it has ended, and frees the handle. No message is handled after that; those

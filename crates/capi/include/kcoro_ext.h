@@ -23,7 +23,7 @@ extern "C" {
 typedef void *(*kc_async_fn)(void *arg);
 
 /**
- * Starts a coroutine on kc_sched_default() that runs fn(arg), and returns a handle of its result,
+ * Starts a coroutine that runs fn(arg), where KC_CTX_KEY_DISPATCHER says, and returns a handle of its result,
  * which the caller releases with kc_deferred_release. stack_size as in kcoro_create. 0; -EINVAL;
  * -ENOMEM.
  */
@@ -43,8 +43,8 @@ void *kc_deferred_get(const kc_deferred_t *deferred);
 void kc_deferred_release(kc_deferred_t *deferred);
 
 /**
- * Sleeps, until the token of the current context (KC_CTX_KEY_CANCEL) is set, if it has one. 0;
- * KC_ECANCELED.
+ * Sleeps, until the token of the current context (KC_CTX_KEY_CANCEL) is set, if it has one, or its
+ * deadline (KC_CTX_KEY_DEADLINE) has passed. 0; KC_ECANCELED; KC_ETIME: the deadline.
  */
 int kc_delay_ms(long ms);
 

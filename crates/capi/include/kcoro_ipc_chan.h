@@ -47,7 +47,7 @@ int kc_ipc_chan_make(kc_ipc_conn_t *conn, int kind, size_t elem_sz, size_t capac
                      kc_ipc_chan_t **out);
 
 /* An existing channel, by its number. No request is sent: an unknown number is
- * -ENOENT at the first operation. -EMSGSIZE as above. */
+ * -ENOENT at the first operation. -EMSGSIZE as above. -EINVAL also: an unknown kind. */
 int kc_ipc_chan_open(kc_ipc_conn_t *conn, uint32_t chan_id, int kind, size_t elem_sz,
                      kc_ipc_chan_t **out);
 

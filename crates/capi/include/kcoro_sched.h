@@ -26,8 +26,8 @@ typedef void (*kc_task_fn)(void *arg);
 
 typedef struct kc_sched_opts {
     int workers;        /**< threads, at most 256; 0 or less: one for each CPU */
-    int queue_capacity; /**< ignored: queues grow */
-    int inject_q_cap;   /**< ignored: queues grow */
+    int queue_capacity; /**< coroutines and tasks that wait to start; 0 or less: no bound */
+    int inject_q_cap;   /**< of those, from threads that are no workers of it; likewise */
 } kc_sched_opts_t;
 
 /**
@@ -47,8 +47,8 @@ void kc_sched_shutdown(kc_sched_t *s);
 
 /**
  * Runs fn(arg) on a worker, without a coroutine's handle: kcoro_current() is NULL there. It may
- * wait all the same, on a stack of 256 KiB. 0, or -1: an argument is NULL, the scheduler ends, no
- * memory.
+ * wait all the same, on a stack of 256 KiB. 0, or -1: an argument is NULL, a queue is full, the
+ * scheduler ends, no memory.
  */
 int kc_spawn(kc_sched_t *s, kc_task_fn fn, void *arg);
 
@@ -101,9 +101,8 @@ typedef struct kc_sched_stats {
 /** Counters since the start; each exact, not all of one instant. NULL is ignored. */
 void kc_sched_get_stats(kc_sched_t *s, kc_sched_stats_t *out);
 
-/** Kept for programs that set it; it does not affect how many queues a steal visits. */
-#ifndef KC_SCHED_STEAL_SCAN_MAX
-#define KC_SCHED_STEAL_SCAN_MAX 4
+#ifdef KC_SCHED_STEAL_SCAN_MAX
+#error "KC_SCHED_STEAL_SCAN_MAX cannot be set: a search for work visits every worker's queue"
 #endif
 
 /**

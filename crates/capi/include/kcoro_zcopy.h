@@ -28,8 +28,10 @@ typedef struct kc_zdesc {
  * and never for two threads at a time; `detach` once, when the channel is destroyed, after it was
  * closed. If a function is NULL: attach and detach are skipped; send and recv return -ENOTSUP. For
  * a backend without send_c or recv_c, send and recv are called, and each of their waits in this
- * library ends with KC_ECANCELED when the token is set. A backend never frees foreign memory,
- * refuses a length of 0, parks in bounded waits, and does not spin. */
+ * library ends with KC_ECANCELED when the token is set. kc_chan_close ends a wait in the same way,
+ * and the caller gets KC_EPIPE; from then on send is not called any more, and recv with a timeout of
+ * 0, until it returns KC_EAGAIN. A backend never frees foreign memory, refuses a length of 0, parks
+ * in bounded waits, and does not spin. */
 typedef struct kc_zcopy_backend_ops {
     int (*attach)(kc_chan_t *ch, const void *opts);
     void (*detach)(kc_chan_t *ch);
@@ -59,7 +61,8 @@ int kc_chan_enable_zero_copy_backend(kc_chan_t *ch, kc_zcopy_backend_id id, cons
 
 /* Sends or receives a descriptor by the channel's backend. KC_ENOTSUP without one; -EINVAL for
  * NULL, a NULL address, a length of 0, or a channel whose elements are not struct kc_chan_ptrmsg (a
- * rendezvous channel may be of any); else as kc_chan_send_zref. */
+ * rendezvous channel may be of any); KC_EPIPE once the channel is closed, and drained; else as
+ * kc_chan_send_zref. */
 int kc_chan_send_desc(kc_chan_t *ch, const kc_zdesc_t *d, long timeout_ms);
 int kc_chan_recv_desc(kc_chan_t *ch, kc_zdesc_t *d, long timeout_ms);
 int kc_chan_send_desc_c(kc_chan_t *ch, const kc_zdesc_t *d, long timeout_ms,

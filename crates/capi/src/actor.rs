@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_actor_*` of `kcoro.h`: a coroutine that handles the messages of a channel.
 //!
-//! It waits for a message or for its own token, which is below the one that C passed, if any; so an
-//! idle actor costs nothing, and stopping it means cancelling its token and waiting for its end.
+//! It waits for a message, for its own token, which is below the one that C passed, if any, or for
+//! its timeout; so an idle actor costs nothing, and stopping it means cancelling its token and waiting for its end.
 //!
 //! # Invariants
 //!
@@ -13,7 +13,7 @@
 //! 3. The buffer for a message belongs to the actor's coroutine alone.
 
 use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_long, c_void};
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub type OnDone = unsafe extern "C" fn(*mut c_void);
 pub struct ActorCtx {
     chan: *mut Chan,
     msg_size: usize,
+    /// The longest wait for a message; 0 or less: without end.
     timeout_ms: c_int,
     process: Option<Process>,
     user: *mut c_void,
@@ -71,6 +72,8 @@ const _: () = assert!(size_of::<ActorCtx>() == 40 && size_of::<ActorCtxEx>() == 
 /// Behind a `kc_actor_t`.
 pub struct Actor {
     chan: Arc<Chan>,
+    /// The longest wait for a message; less than 0: without end.
+    timeout_ms: c_long,
     process: Process,
     user: *mut c_void,
     /// Its own token: set to stop it.
@@ -132,6 +135,7 @@ impl Actor {
         let bytes = ctx.msg_size.max(chan.elem_size);
         let actor = Arc::new(Self {
             chan: Arc::clone(&chan),
+            timeout_ms: if ctx.timeout_ms > 0 { c_long::from(ctx.timeout_ms) } else { -1 },
             process: ctx.process?,
             user: ctx.user,
             stop: Cancel::below(cancel.as_ref()),
@@ -155,7 +159,7 @@ impl Actor {
             })),
             site: Location::caller(),
         };
-        default::with(|sched| sched.start(start))?.ok()?;
+        default::start(start)?.ok()?;
         Some(actor)
     }
 
@@ -166,7 +170,7 @@ impl Actor {
         loop {
             // SAFETY: there is room for an element; the token lives as long as the actor.
             let received = unsafe {
-                let limits = Limits::with(-1, Arc::as_ptr(&self.stop));
+                let limits = Limits::with(self.timeout_ms, Arc::as_ptr(&self.stop));
                 operate::recv(&self.chan, room.cast(), limits)
             };
             if received != errno::OK {

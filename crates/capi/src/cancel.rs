@@ -128,7 +128,7 @@ impl Cancel {
     }
 
     /// Sets it when `parent` is set, or now if it is.
-    fn link(self: &Arc<Self>, parent: &Arc<Self>) {
+    pub(crate) fn link(self: &Arc<Self>, parent: &Arc<Self>) {
         let token: *const Token = &raw const parent.token;
         // SAFETY: the link holds the parent, and drops the wait first.
         let waiting = unsafe { &*token }.cancelled();

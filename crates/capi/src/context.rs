@@ -15,8 +15,12 @@
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::ptr;
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use becket_chan::timer;
 
 use crate::boundary::call;
+use crate::clock;
 use crate::core::flow::FLOW;
 use crate::core::object::Function;
 use crate::errno;
@@ -91,6 +95,17 @@ impl Drop for Value {
             // SAFETY: C allows it to be called, once, with this.
             unsafe { give_back(self.value) };
         }
+    }
+}
+
+impl Context {
+    /// Its deadline, if it has one.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        // SAFETY: by the header, the value under this key is such a number, and the context holds
+        // it.
+        let at = unsafe { self.get(&raw const KC_CTX_KEY_DEADLINE).cast::<c_longlong>().as_ref() }?;
+        let left = u64::try_from(at.saturating_sub(clock::now_ns())).unwrap_or(0);
+        Some(timer::after(Duration::from_nanos(left)))
     }
 }
 
@@ -176,6 +191,11 @@ impl Context {
 /// The value of a key in the caller's context; null: none.
 pub(crate) fn current_value(key: &'static Key) -> *mut c_void {
     FLOW.with(|flow| flow.contexts.borrow().last().map_or(ptr::null_mut(), |it| it.get(key)))
+}
+
+/// The deadline of the caller's context, if it has one.
+pub(crate) fn deadline() -> Option<Instant> {
+    FLOW.with(|flow| flow.contexts.borrow().last().and_then(|context| context.deadline()))
 }
 
 /// A reference to the context of a handle; `None` for null.

@@ -18,11 +18,16 @@
 //! 3. Locks are taken one at a time.
 
 use std::ffi::{c_int, c_uint, c_void};
+use std::future::Future as _;
 use std::panic::Location;
+use std::pin::Pin;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::task::{self, Wake, Waker};
+use std::time::Instant;
 
 use becket_chan::Token;
+use becket_chan::timer::{self, Sleep};
 use parking_lot::Mutex;
 
 use crate::boundary::call;
@@ -68,6 +73,19 @@ pub struct Job {
     cancel: Arc<Cancel>,
     state: Mutex<State>,
     done: Token,
+    /// Cancels it at the deadline of a context.
+    deadline: Mutex<Option<Sleep>>,
+}
+
+/// The waker of a job's deadline.
+struct AtDeadline(Weak<Job>);
+
+impl Wake for AtDeadline {
+    fn wake(self: Arc<Self>) {
+        if let Some(job) = self.0.upgrade() {
+            job.cancel_from_outside(errno::ETIME);
+        }
+    }
 }
 
 struct State {
@@ -126,7 +144,28 @@ impl Job {
                 children: 0,
             }),
             done: Token::new(),
+            deadline: Mutex::new(None),
         }))
+    }
+
+    /// Cancels it at an instant, unless it has ended by then.
+    fn cancel_at(self: &Arc<Self>, at: Instant) {
+        let waker = Waker::from(Arc::new(AtDeadline(Arc::downgrade(self))));
+        let mut sleep = timer::sleep_until(at);
+        if Pin::new(&mut sleep).poll(&mut task::Context::from_waker(&waker)).is_ready() {
+            self.cancel_from_outside(errno::ETIME);
+        } else {
+            *self.deadline.lock() = Some(sleep);
+        }
+    }
+
+    /// Cancels it; one without a coroutine ends with its children. False: it has ended.
+    fn cancel_from_outside(&self, code: c_int) -> bool {
+        let cancelled = self.cancel(code);
+        if cancelled && !self.launched {
+            self.let_go();
+        }
+        cancelled
     }
 
     /// If it is cancelled from above, records the code, here and on the way: so a deep tree is
@@ -318,10 +357,20 @@ pub unsafe extern "C" fn kc_job_create(
         if out.is_null() || flags & !(SUPERVISOR | DETACHED | TIMEOUT_WRAPPER) != 0 {
             return errno::EINVAL;
         }
+        let deadline = match flags & TIMEOUT_WRAPPER {
+            0 => None,
+            _ => match context::deadline() {
+                None => return errno::EINVAL,
+                deadline => deadline,
+            },
+        };
         // SAFETY: the caller's promise.
         let parent = unsafe { share(parent) };
         match Job::new(parent.as_ref(), flags) {
             Ok(job) => {
+                if let Some(at) = deadline {
+                    job.cancel_at(at);
+                }
                 // SAFETY: the caller's promise.
                 unsafe { out.write(Arc::into_raw(job).cast_mut()) };
                 errno::OK
@@ -378,13 +427,7 @@ pub unsafe extern "C" fn kc_job_cancel(job: *mut Job, reason: c_int) -> c_int {
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
         let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
-        if !job.cancel(code_of(reason)) {
-            return errno::EALREADY;
-        }
-        if !job.launched {
-            job.let_go();
-        }
-        errno::OK
+        if job.cancel_from_outside(code_of(reason)) { errno::OK } else { errno::EALREADY }
     })
 }
 
@@ -488,7 +531,9 @@ pub unsafe extern "C" fn kc_job_launch(
             return errno::ECANCELED;
         }
         let Ok(job) = Job::new(parent.as_ref(), LAUNCHED) else { return errno::ECANCELED };
-        let context = context_of(&job, base.or_else(flow::context));
+        let base = base.or_else(flow::context);
+        let deadline = base.as_ref().and_then(|context| context.deadline());
+        let context = context_of(&job, base);
         let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
         let Some(coro) = coro else {
             job.let_go();
@@ -507,9 +552,12 @@ pub unsafe extern "C" fn kc_job_launch(
             })),
             site: Location::caller(),
         };
-        if !matches!(default::with(|sched| sched.start(start)), Some(Ok(()))) {
+        if !matches!(default::start(start), Some(Ok(()))) {
             job.let_go();
             return errno::ENOMEM;
+        }
+        if let Some(at) = deadline {
+            job.cancel_at(at);
         }
         if !out.is_null() {
             // SAFETY: the caller's promise.

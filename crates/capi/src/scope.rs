@@ -99,7 +99,7 @@ pub(crate) fn start(
         })),
         site: Location::caller(),
     };
-    match default::with(|sched| sched.start(start)) {
+    match default::start(start) {
         Some(Ok(())) => Ok(coro),
         Some(Err(_)) | None => Err(errno::ENOMEM),
     }

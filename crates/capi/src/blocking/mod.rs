@@ -8,7 +8,8 @@
 //! | `reactor` | the thread that waits for descriptors, with `epoll` |
 //!
 //! Each wait is a wait for a token, an `Event`, below the token of the caller's context, if it has
-//! one: so one wait ends for the event itself and for a cancellation.
+//! one: so one wait ends for the event itself and for a cancellation. The deadline of the caller's
+//! context, if it has one, shortens each.
 
 pub mod offload;
 pub(crate) mod reactor;
@@ -49,6 +50,8 @@ pub(crate) struct Event {
     happened: Token,
     /// The caller's, if it has one.
     cancel: Option<Token>,
+    /// The deadline of the caller's context, if it has one.
+    deadline: Option<Instant>,
 }
 
 impl Event {
@@ -56,7 +59,20 @@ impl Event {
         let handle = context::current_value(&KC_CTX_KEY_CANCEL).cast::<Cancel>();
         // SAFETY: by the header, the value under this key is a token, and the context holds it.
         let cancel = unsafe { cancel::token(handle) }.cloned();
-        Self { happened: cancel.as_ref().map_or_else(Token::new, Token::child), cancel }
+        Self {
+            happened: cancel.as_ref().map_or_else(Token::new, Token::child),
+            cancel,
+            deadline: context::deadline(),
+        }
+    }
+
+    /// Whether the context's deadline is before the end of a wait.
+    pub(crate) fn is_shortened(&self, until: Until) -> bool {
+        self.deadline.is_some_and(|deadline| match until {
+            Until::Now => false,
+            Until::At(at) => deadline < at,
+            Until::Ever => true,
+        })
     }
 
     /// The token to be cancelled when the event happens.
@@ -70,6 +86,10 @@ impl Event {
 
     /// Waits; an error: it was cancelled, or the deadline has passed.
     pub(crate) fn wait(&self, until: Until) -> Result<(), c_int> {
+        let until = match self.deadline {
+            Some(deadline) if self.is_shortened(until) => Until::At(deadline),
+            _ => until,
+        };
         let happened = match until {
             Until::Now => self.happened.is_cancelled(),
             Until::At(at) => self.happened.cancelled().deadline(at).wait(),

@@ -20,7 +20,7 @@ use crate::dispatch::{Dispatcher, kc_dispatcher_scheduler};
 use crate::errno;
 use crate::job::{kc_job_cancel, kc_job_current};
 use crate::limit::Wait;
-use crate::sched::{Body, Sched, Start, default};
+use crate::sched::{Body, Refused, Start, default};
 
 /// `kc_async_fn`.
 pub type Async = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
@@ -50,16 +50,16 @@ impl Deferred {
         })
     }
 
-    /// Runs `body` on a scheduler; its return value is the result.
+    /// Runs `body` by `start`; its return value is the result.
     fn start(
         self: &Arc<Self>,
-        sched: &Sched,
+        start: impl FnOnce(Start) -> Option<Result<(), Refused>>,
         size: usize,
         body: impl Fn() -> *mut c_void + Send + 'static,
     ) -> Result<(), c_int> {
         let coro = Coro::make(Role::Scheduled, None, ptr::null_mut(), stack_size(size));
         let (running, ending) = (Arc::clone(self), Arc::clone(self));
-        let start = Start {
+        let started = start(Start {
             coro: Some(coro.ok_or(errno::ENOMEM)?),
             body: Body::Rust(Box::new(move || {
                 running.result.store(body(), Ordering::Relaxed);
@@ -70,8 +70,8 @@ impl Deferred {
                 ending.ended.cancel();
             })),
             site: Location::caller(),
-        };
-        sched.start(start).map_err(|_| errno::ENOMEM)
+        });
+        if matches!(started, Some(Ok(()))) { Ok(()) } else { Err(errno::ENOMEM) }
     }
 
     fn outcome(&self) -> Result<*mut c_void, c_int> {
@@ -102,21 +102,18 @@ pub unsafe extern "C" fn kc_async(
         }
         let deferred = Deferred::new();
         let called = Called { function, argument };
-        let started = default::with(|sched| {
-            deferred.start(sched, size, move || {
-                let called = &called;
-                // SAFETY: the caller's promise.
-                unsafe { (called.function)(called.argument) }
-            })
+        let started = deferred.start(default::start, size, move || {
+            let called = &called;
+            // SAFETY: the caller's promise.
+            unsafe { (called.function)(called.argument) }
         });
         match started {
-            Some(Ok(())) => {
+            Ok(()) => {
                 // SAFETY: the caller's promise.
                 unsafe { out.write(Arc::into_raw(deferred).cast_mut()) };
                 errno::OK
             }
-            Some(Err(code)) => code,
-            None => errno::ENOMEM,
+            Err(code) => code,
         }
     })
 }
@@ -190,10 +187,11 @@ pub unsafe extern "C" fn kc_deferred_release(deferred: *mut Deferred) {
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_delay_ms(ms: c_long) -> c_int {
     call(errno::EIO, || {
-        let never = Event::new();
-        match never.wait(Until::of(ms.max(0))) {
+        let (never, until) = (Event::new(), Until::of(ms.max(0)));
+        match never.wait(until) {
             Err(errno::ECANCELED) => errno::ECANCELED,
-            // Only the timeout can end the wait.
+            // Only a timeout can end the wait: its own, or an earlier one of the context.
+            _ if never.is_shortened(until) => errno::ETIME,
             _ => errno::OK,
         }
     })
@@ -224,12 +222,16 @@ pub unsafe extern "C" fn kc_with_dispatcher(
         let (Some(sched), Some(function)) = (sched, function) else { return errno::EINVAL };
         let deferred = Deferred::new();
         let called = Called { function, argument };
-        let started = deferred.start(sched, size, move || {
-            let called = &called;
-            // SAFETY: the caller's promise.
-            unsafe { (called.function)(called.argument) };
-            ptr::null_mut()
-        });
+        let started = deferred.start(
+            |start| Some(sched.start(start)),
+            size,
+            move || {
+                let called = &called;
+                // SAFETY: the caller's promise.
+                unsafe { (called.function)(called.argument) };
+                ptr::null_mut()
+            },
+        );
         if let Err(code) = started {
             return code;
         }

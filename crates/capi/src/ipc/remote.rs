@@ -14,6 +14,7 @@ use super::conn::Conn;
 use super::handle::{give, share, take_back};
 use crate::blocking::Until;
 use crate::boundary::call;
+use crate::chan::KC_UNLIMITED;
 use crate::errno;
 
 /// How much later than its deadline a server's answer may come.
@@ -94,13 +95,16 @@ fn make(
 pub unsafe extern "C" fn kc_ipc_chan_open(
     handle: *mut Conn,
     chan_id: u32,
-    _kind: c_int,
+    kind: c_int,
     elem_sz: usize,
     out: *mut *mut RemoteChan,
 ) -> c_int {
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
         let conn = unsafe { checked(handle, elem_sz, out) };
+        if kind < KC_UNLIMITED {
+            return errno::EINVAL;
+        }
         let opened = conn.map(|conn| RemoteChan { conn, id: chan_id, elem_size: elem_sz });
         // SAFETY: the caller's promise, and checked above.
         unsafe { give(out, opened) }

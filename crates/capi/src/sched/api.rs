@@ -11,6 +11,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::queues::Queues;
 use super::{Body, Sched, Start, Stats, default};
 use crate::boundary::call;
 use crate::clock;
@@ -45,9 +46,14 @@ pub struct TimerHandle {
 pub unsafe extern "C" fn kc_sched_init(options: *const Options) -> *mut Sched {
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        let workers = unsafe { options.as_ref() }.map_or(0, |options| options.workers);
-        let workers = usize::try_from(workers).unwrap_or(0);
-        Sched::new("kcoro", workers).map_or(ptr::null_mut(), Box::into_raw)
+        let options = unsafe { options.as_ref() };
+        let number = |option: fn(&Options) -> c_int| {
+            options.and_then(|options| usize::try_from(option(options)).ok()).unwrap_or(0)
+        };
+        let queues =
+            Queues::new(number(|options| options.queue_capacity), number(|it| it.inject_q_cap));
+        Sched::with_queues("kcoro", number(|options| options.workers), queues)
+            .map_or(ptr::null_mut(), Box::into_raw)
     })
 }
 

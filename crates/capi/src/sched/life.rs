@@ -17,9 +17,9 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use becket_coro::{Spawn, SpawnError};
+use becket_coro::Spawn;
 
-use super::{Sched, install_hook};
+use super::{Refused, Sched, install_hook};
 use crate::context::Context;
 use crate::core::flow::FLOW;
 use crate::core::object::{CoroRef, Function, state};
@@ -52,6 +52,8 @@ pub(crate) struct Life {
     sched: *const Sched,
     coro: Option<CoroRef>,
     is_task: bool,
+    /// While it waits to start: whether a thread spawned it that is none of the workers.
+    queued: Option<bool>,
     started: bool,
     returned: bool,
     at_end: Option<Box<dyn FnOnce(bool) + Send>>,
@@ -63,7 +65,7 @@ unsafe impl Send for Life {}
 
 impl Sched {
     /// Starts it, or ends its life at once.
-    pub(crate) fn start(&self, start: Start) -> Result<(), SpawnError> {
+    pub(crate) fn start(&self, start: Start) -> Result<(), Refused> {
         let Start { coro, body, context, at_end, site } = start;
         let is_task = coro.is_none() && matches!(body, Body::C { .. });
         let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
@@ -72,17 +74,23 @@ impl Sched {
             coro.scheduler.store(place, Ordering::Relaxed);
             coro.ready_enqueued.store(true, Ordering::Relaxed);
         }
+        let is_injected = !ptr::eq(crate::core::flow::sched(), self);
+        let has_room = self.queues.enter(is_injected);
         self.members.enter();
         let life = Life {
             sched: self,
             coro,
             is_task,
+            queued: has_room.then_some(is_injected),
             started: false,
             returned: false,
             at_end,
             body: Some(body),
         };
-        if !ptr::eq(crate::core::flow::sched(), self) {
+        if !has_room {
+            return Err(Refused);
+        }
+        if is_injected {
             self.injected.fetch_add(1, Ordering::Relaxed);
         }
         if is_task {
@@ -93,13 +101,14 @@ impl Sched {
         if spawned.is_err() && is_task {
             self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);
         }
-        spawned.map(drop)
+        spawned.map(drop).map_err(|_| Refused)
     }
 }
 
 /// The body of a coroutine.
 fn run(mut life: Life, context: Option<Arc<Context>>) {
     install_hook();
+    life.leave_queue();
     life.started = true;
     FLOW.with(|flow| {
         flow.sched.set(life.sched);
@@ -137,8 +146,19 @@ fn run(mut life: Life, context: Option<Arc<Context>>) {
     }
 }
 
+impl Life {
+    /// It has started, or never will.
+    fn leave_queue(&mut self) {
+        if let Some(is_injected) = self.queued.take() {
+            // SAFETY: it outlives this life.
+            unsafe { &*self.sched }.queues.leave(is_injected);
+        }
+    }
+}
+
 impl Drop for Life {
     fn drop(&mut self) {
+        self.leave_queue();
         if let Some(coro) = self.coro.take() {
             coro.running.store(0, Ordering::Relaxed);
             coro.finish();

@@ -4,6 +4,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `life` | one coroutine or task from its spawn to its end |
+//! | `queues` | how many may wait to start |
 //! | `hook` | shows that a coroutine waits |
 //! | `alarms` | `kc_sched_timer_*` |
 //! | `default` | the process's scheduler |
@@ -21,6 +22,7 @@ pub mod api;
 pub(crate) mod default;
 mod hook;
 mod life;
+mod queues;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use becket_coro::{Handle, Runtime};
 use self::alarms::Alarms;
 pub(crate) use self::hook::install as install_hook;
 pub(crate) use self::life::{Body, Life, Start};
+use self::queues::Queues;
 use crate::core::group::Group;
 
 /// The largest number of workers of a scheduler.
@@ -41,12 +44,17 @@ const WORKERS_MAX: usize = 256;
 pub struct Sched {
     runtime: Runtime,
     members: Group,
+    queues: Queues,
     tasks_submitted: AtomicU64,
     tasks_completed: AtomicU64,
     /// Spawned by a thread that is none of its workers.
     injected: AtomicU64,
     alarms: Arc<Alarms>,
 }
+
+/// A coroutine or task was not started: a queue is full, there is no memory, the scheduler ends.
+#[derive(Debug)]
+pub(crate) struct Refused;
 
 /// `kc_sched_stats_t`.
 #[repr(C)]
@@ -73,12 +81,17 @@ pub(crate) fn cpus() -> usize {
 impl Sched {
     /// Starts one; 0 workers: one per CPU. `None`: the system refuses threads.
     pub(crate) fn new(name: &str, workers: usize) -> Option<Box<Self>> {
+        Self::with_queues(name, workers, Queues::new(0, 0))
+    }
+
+    fn with_queues(name: &str, workers: usize, queues: Queues) -> Option<Box<Self>> {
         let workers = if workers == 0 { cpus() } else { workers };
         let workers = workers.clamp(1, WORKERS_MAX);
         let runtime = Runtime::builder().name(name).workers(workers).build().ok()?;
         Some(Box::new(Self {
             runtime,
             members: Group::default(),
+            queues,
             tasks_submitted: AtomicU64::new(0),
             tasks_completed: AtomicU64::new(0),
             injected: AtomicU64::new(0),

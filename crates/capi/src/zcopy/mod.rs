@@ -33,7 +33,7 @@ use libc::{c_int, c_void};
 use parking_lot::Mutex;
 
 use self::carrier::{CarrierOf, Options};
-use crate::chan::Chan;
+use crate::chan::{CLOSED, Chan, lent};
 use crate::errno;
 
 /// The backend of a channel's descriptors.
@@ -78,7 +78,13 @@ impl Binding {
             let carrier: Arc<dyn Carrier> = Arc::new(CarrierOf(handle));
             let options: &dyn Any = &Options(opts);
             match self.links.bind(id, &carrier, options) {
-                Some(Ok(())) => By::Link,
+                Some(Ok(())) => {
+                    // SAFETY: the handle's channel is being bound, so it is alive.
+                    if unsafe { lent(handle) }.is_some_and(|chan| chan.has(CLOSED)) {
+                        self.links.close();
+                    }
+                    By::Link
+                }
                 Some(Err(failure)) => return failure::code(failure),
                 None => return errno::ENOENT,
             }

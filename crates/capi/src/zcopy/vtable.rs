@@ -5,6 +5,9 @@
 //! (`current_token`): each of its waits in this library ends when the token is set. Nothing is
 //! sliced.
 //!
+//! C has no function for the close of a channel. So every wait also ends by a token that the close
+//! sets; a send after the close is not passed on, and a receive then only tries.
+//!
 //! # Safety
 //!
 //! C passed the functions for this, for as long as the process runs. They are called with the
@@ -16,16 +19,17 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use becket_chan::timer;
-use becket_zcopy::{Backend, Carrier, Desc, Failure, Limits, Link, Pending, Time};
+use becket_chan::{Token, timer};
+use becket_zcopy::{Backend, Carrier, Desc, Event, Failure, Limits, Link, Pending, Time};
 use libc::{c_int, c_long, c_void};
 
 use super::carrier::{CarrierOf, Options};
-use super::failure;
+use super::{count, failure};
 use crate::cancel::Cancel;
-use crate::chan::Chan;
 use crate::chan::descriptor::Zdesc;
+use crate::chan::{Chan, lent};
 use crate::current_token;
+use crate::errno;
 
 /// `kc_zcopy_backend_ops_t`.
 #[repr(C)]
@@ -45,6 +49,8 @@ pub struct BackendOps {
 struct OfC {
     ops: BackendOps,
     handle: *mut Chan,
+    /// Set when the channel is closed.
+    closed: Arc<Cancel>,
 }
 
 // SAFETY: a handle, and functions that may be called from any thread.
@@ -65,7 +71,7 @@ impl Backend for BackendOps {
             // SAFETY: the module's "Safety".
             failure::answer(unsafe { attach(handle, opts) })?;
         }
-        Ok(Box::new(OfC { ops: *self, handle }))
+        Ok(Box::new(OfC { ops: *self, handle, closed: Cancel::below(None) }))
     }
 }
 
@@ -89,9 +95,88 @@ impl Link for OfC {
     }
 
     fn send_wait(&self, desc: Desc, limits: Limits<'_>) -> Result<(), Failure> {
-        let Self { ops, handle } = *self;
+        if self.is_closed() {
+            // SAFETY: the module's "Safety".
+            if let Some(chan) = unsafe { lent(self.handle) } {
+                chan.counters.send.count(errno::EPIPE);
+            }
+            return Err(Failure::Closed);
+        }
+        let sent = self.call_send(desc, limits);
+        if sent == Err(Failure::Cancelled) && self.ended_by_close(limits) {
+            // SAFETY: the module's "Safety".
+            if let Some(chan) = unsafe { lent(self.handle) } {
+                count::descriptor(&chan, Event::AbortedClose);
+            }
+            return Err(Failure::Closed);
+        }
+        sent
+    }
+
+    fn recv_wait(&self, limits: Limits<'_>) -> Result<Desc, Failure> {
+        if !self.is_closed() {
+            let received = self.call_recv(limits);
+            if received != Err(Failure::Cancelled) || !self.ended_by_close(limits) {
+                return received;
+            }
+        }
+        // What was sent before the close can still be received.
+        match self.call_recv(Limits { time: Time::Now, ..limits }) {
+            Err(Failure::WouldBlock) => Err(Failure::Closed),
+            received => received,
+        }
+    }
+
+    fn counts(&self) -> bool {
+        true
+    }
+
+    /// C has no function for it.
+    fn in_flight(&self) -> usize {
+        0
+    }
+
+    fn close(&self) {
+        Arc::clone(&self.closed).set();
+    }
+
+    fn detach(&self) {
+        if let Some(detach) = self.ops.detach {
+            // SAFETY: the module's "Safety".
+            unsafe { detach(self.handle) };
+        }
+    }
+}
+
+impl OfC {
+    fn is_closed(&self) -> bool {
+        self.closed.token().is_cancelled()
+    }
+
+    /// Whether a cancelled wait was ended by the close, and not by its caller's token.
+    fn ended_by_close(&self, limits: Limits<'_>) -> bool {
+        self.is_closed() && !limits.token.is_some_and(Token::is_cancelled)
+    }
+
+    /// The token of a call: set by its caller, or by the close. `None`: it does not wait.
+    fn token(&self, limits: Limits<'_>) -> Option<Arc<Cancel>> {
+        let callers = limits.token.map(|token| Cancel::over(token.clone()));
+        if matches!(limits.time, Time::Now) {
+            return callers;
+        }
+        Some(match callers {
+            None => self.closed.clone(),
+            Some(callers) => {
+                let both = Cancel::below(Some(&callers));
+                both.link(&self.closed);
+                both
+            }
+        })
+    }
+
+    fn call_send(&self, desc: Desc, limits: Limits<'_>) -> Result<(), Failure> {
+        let (ops, handle, token) = (self.ops, self.handle, self.token(limits));
         let (zdesc, time) = (Zdesc::from(desc), timeout_ms(limits));
-        let token = limits.token.map(|token| Cancel::over(token.clone()));
         // SAFETY: the module's "Safety"; descriptor and token outlive the call.
         let code = unsafe {
             match (ops.send, ops.send_c, token) {
@@ -107,10 +192,9 @@ impl Link for OfC {
         failure::answer(code)
     }
 
-    fn recv_wait(&self, limits: Limits<'_>) -> Result<Desc, Failure> {
-        let Self { ops, handle } = *self;
+    fn call_recv(&self, limits: Limits<'_>) -> Result<Desc, Failure> {
+        let (ops, handle, token) = (self.ops, self.handle, self.token(limits));
         let (mut zdesc, time) = (Zdesc::plain(ptr::null_mut(), 0), timeout_ms(limits));
-        let token = limits.token.map(|token| Cancel::over(token.clone()));
         let out = &raw mut zdesc;
         // SAFETY: the module's "Safety"; the place and the token outlive the call.
         let code = unsafe {
@@ -126,25 +210,6 @@ impl Link for OfC {
         };
         failure::answer(code)?;
         Ok(zdesc.into())
-    }
-
-    fn counts(&self) -> bool {
-        true
-    }
-
-    /// C has no function for it.
-    fn in_flight(&self) -> usize {
-        0
-    }
-
-    /// C has no function for it: a backend queries the channel, and gets the end by `detach`.
-    fn close(&self) {}
-
-    fn detach(&self) {
-        if let Some(detach) = self.ops.detach {
-            // SAFETY: the module's "Safety".
-            unsafe { detach(self.handle) };
-        }
     }
 }
 

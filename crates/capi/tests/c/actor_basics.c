@@ -210,6 +210,25 @@ static void its_channel_may_go_first(void) {
     kc_actor_stop(actor);
 }
 
+static void ends_when_no_message_comes_in_time(void) {
+    kc_chan_t *chan = new_chan(KC_BUFFERED, sizeof(int), 4);
+    struct sum sum = {COUNTER_INIT, 0, 0};
+    counter_t done = COUNTER_INIT;
+    kc_actor_ctx_t ctx = context(chan, sizeof(int), add, &sum);
+    ctx.timeout_ms = 20;
+    kc_actor_t actor = kc_actor_start(&ctx);
+    EXPECT(actor != NULL);
+    kc_actor_on_done(actor, tell, &done);
+    int value = 1;
+    EXPECT_EQ(kc_chan_send(chan, &value, -1), 0);
+    counter_wait(&done, 1);
+    // The channel is open, and keeps what comes after its end.
+    EXPECT_EQ(kc_chan_send(chan, &value, 0), 0);
+    kc_actor_stop(actor);
+    EXPECT_EQ((long)kc_chan_len(chan) + counter_get(&sum.handled), 2);
+    kc_chan_destroy(chan);
+}
+
 int main(void) {
     RUN(handles_every_message_in_order);
     RUN(wrong_arguments_are_refused);
@@ -218,6 +237,7 @@ int main(void) {
     RUN(one_may_stop_itself);
     RUN(a_coroutine_may_stop_one);
     RUN(its_channel_may_go_first);
+    RUN(ends_when_no_message_comes_in_time);
     kc_sched_shutdown(kc_sched_default());
     return 0;
 }

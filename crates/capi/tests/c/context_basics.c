@@ -2,9 +2,13 @@
 // Contexts: layers, values given back once, what a coroutine starts with. And dispatchers.
 
 #include "expect.h"
+#include "kc_blocking.h"
 #include "kc_context.h"
+#include "kc_job.h"
+#include "kcoro.h"
 #include "kcoro_core.h"
 #include "kcoro_dispatch.h"
+#include "kcoro_ext.h"
 #include "kcoro_sched.h"
 
 static const kc_ctx_key_t COLOUR = {"colour"};
@@ -69,6 +73,35 @@ static void deadlines(void) {
     EXPECT_EQ(out, at);
     EXPECT(kc_context_get(ctx, &KC_CTX_KEY_TRACE_ID) == NULL);
     EXPECT(kc_context_get(ctx, &KC_CTX_KEY_DISPATCHER) == NULL);
+    kc_context_release(ctx);
+}
+
+static int sleeps_a_moment(void *arg) {
+    (void)arg;
+    sleep_ms(200);
+    return 0;
+}
+
+static void waits_past_the_deadline(void *arg) {
+    int pipes[2], status = 0;
+    (void)arg;
+    EXPECT_EQ(pipe(pipes), 0);
+    EXPECT_EQ(kc_io_wait_readable(pipes[0], -1), -ETIMEDOUT);
+    EXPECT_EQ(kc_io_wait_readable(pipes[0], 600000), -ETIMEDOUT);
+    EXPECT_EQ(kc_io_wait_writable(pipes[1], -1), 0);
+    EXPECT_EQ(kc_block_call(sleeps_a_moment, NULL, -1, &status), -ETIMEDOUT);
+    EXPECT_EQ(kc_delay_ms(600000), -62);
+    EXPECT_EQ(kc_delay_ms(0), 0);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void a_deadline_ends_waits(void) {
+    struct timespec now;
+    EXPECT_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    long long at = now.tv_sec * 1000000000LL + now.tv_nsec + 10000000;
+    kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DEADLINE, &at, NULL);
+    EXPECT_EQ(kc_context_with(ctx, waits_past_the_deadline, NULL), 0);
     kc_context_release(ctx);
 }
 
@@ -138,11 +171,68 @@ static void dispatchers(void) {
     kc_sched_shutdown(kc_sched_default());
 }
 
+static kc_sched_t *expected;
+
+static void is_where_expected(void *arg) {
+    EXPECT(kc_sched_current() == expected);
+    counter_add((counter_t *)arg, 1);
+}
+
+static void *is_there_too(void *arg) {
+    is_where_expected(arg);
+    return arg;
+}
+
+static int handles_there(const void *msg, void *user) {
+    (void)msg;
+    is_where_expected(user);
+    return 0;
+}
+
+static void starts_one_of_each(void *arg) {
+    kc_deferred_t *deferred = NULL;
+    kc_job_t *job = NULL;
+    kc_scope_t *scope = NULL;
+    kc_chan_t *chan = NULL;
+    EXPECT_EQ(kc_async(is_there_too, arg, 0, &deferred), 0);
+    EXPECT_EQ(kc_job_launch(NULL, NULL, is_where_expected, arg, 0, &job), 0);
+    EXPECT_EQ(kc_scope_init(&scope, NULL), 0);
+    EXPECT_EQ(kc_scope_launch(scope, is_where_expected, arg, 0, NULL), 0);
+    EXPECT_EQ(kc_chan_make(&chan, KC_RENDEZVOUS, 1, 0), 0);
+    kc_actor_ctx_t ctx = {chan, 1, -1, handles_there, arg};
+    kc_actor_t actor = kc_actor_start(&ctx);
+    EXPECT(actor != NULL);
+    EXPECT_EQ(kc_chan_send(chan, "", -1), 0);
+    counter_wait((counter_t *)arg, 4);
+    EXPECT_EQ(kc_await(deferred, -1, NULL), 0);
+    EXPECT_EQ(kc_job_join(job, NULL), 0);
+    EXPECT_EQ(kc_scope_wait_all(scope, -1), 0);
+    kc_actor_stop(actor);
+    kc_scope_destroy(scope);
+    kc_job_release(job);
+    kc_deferred_release(deferred);
+    kc_chan_destroy(chan);
+}
+
+static void a_dispatcher_of_the_context_runs_them(void) {
+    counter_t ran = COUNTER_INIT;
+    kc_dispatcher_t *own = kc_dispatcher_new(1);
+    expected = kc_dispatcher_scheduler(own);
+    kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DISPATCHER, own, NULL);
+    EXPECT_EQ(kc_context_with(ctx, starts_one_of_each, &ran), 0);
+    EXPECT_EQ(counter_get(&ran), 4);
+    kc_context_release(ctx);
+    EXPECT_EQ(kc_sched_drain(expected, -1), 0);
+    kc_dispatcher_release(own);
+}
+
 int main(void) {
     RUN(the_nearest_layer_wins);
     RUN(a_replaced_value_is_let_go);
     RUN(deadlines);
     RUN(a_coroutine_starts_with_its_spawners);
     RUN(dispatchers);
+    RUN(a_deadline_ends_waits);
+    RUN(a_dispatcher_of_the_context_runs_them);
     return 0;
 }

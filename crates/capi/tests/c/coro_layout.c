@@ -56,7 +56,6 @@ HOLDS(KCORO_SUSPENDED == 3 && KCORO_PARKED == 4 && KCORO_FINISHED == 5);
 HOLDS(sizeof(kc_sched_opts_t) == 12);
 HOLDS(sizeof(kc_sched_stats_t) == 72);
 HOLDS(sizeof(kc_timer_handle_t) == 8);
-HOLDS(KC_SCHED_STEAL_SCAN_MAX == 4);
 HOLDS(sizeof(kc_actor_ctx_t) == 40);
 HOLDS(offsetof(kc_actor_ctx_t, process) == 24 && offsetof(kc_actor_ctx_t, user) == 32);
 HOLDS(sizeof(kc_actor_ctx_ex_t) == 48);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /** Ends the program if `condition` does not hold. */
@@ -55,6 +56,12 @@ static inline void make_folder(char path[FOLDER_BYTES], const char *name) {
         EXPECT(made == 0 || errno == EEXIST);
     }
     EXPECT_EQ(made, 0);
+}
+
+/** Blocks the thread for a while: so that what it started has probably begun to wait. */
+static inline void sleep_ms(long ms) {
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
 }
 
 /** A counter that threads share. */

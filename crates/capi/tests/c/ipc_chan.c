@@ -38,6 +38,7 @@ static void wrong_arguments(void) {
     EXPECT_EQ(kc_ipc_chan_make(conn, KC_BUFFERED, 4, (size_t)1 << 40, &chan), -EINVAL);
     EXPECT_EQ(kc_ipc_chan_open(NULL, 1001, KC_BUFFERED, 4, &chan), -EINVAL);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, 4, NULL), -EINVAL);
+    EXPECT_EQ(kc_ipc_chan_open(conn, 1001, -3, 4, &chan), -EINVAL);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, 0, &chan), -EMSGSIZE);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, 65536, &chan), -EMSGSIZE);
     EXPECT_EQ(kc_ipc_chan_id(NULL), 0);

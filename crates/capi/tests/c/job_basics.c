@@ -91,7 +91,43 @@ static void wrong_arguments_are_refused(void) {
     EXPECT_EQ(kc_job_result_code(job), 0);
     ends_with(job, KC_JOB_COMPLETED, 0);
     // Let go of without a join: gone.
-    kc_job_release(created(NULL, KC_JOB_F_TIMEOUT_WRP));
+    kc_job_release(created(NULL, KC_JOB_F_DETACHED));
+    // Its time comes from the context, and there is none.
+    EXPECT_EQ(kc_job_create(&job, NULL, KC_JOB_F_TIMEOUT_WRP), -22);
+}
+
+static long long in_ns(long long ns) {
+    struct timespec now;
+    EXPECT_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return now.tv_sec * 1000000000LL + now.tv_nsec + ns;
+}
+
+static void waits_under_a_deadline(void *arg) {
+    // A job that is asked for, one that is launched, and one below a child.
+    kc_job_t *wrapper = created(NULL, KC_JOB_F_TIMEOUT_WRP);
+    kc_job_t *root = launched(NULL, waits_for_cancel, (counter_t *)arg);
+    kc_job_t *child = launched(wrapper, waits_for_cancel, (counter_t *)arg);
+    ends_with(root, KC_JOB_CANCELLED, KC_ETIME);
+    ends_with(child, KC_JOB_CANCELLED, KC_ETIME);
+    ends_with(wrapper, KC_JOB_CANCELLED, KC_ETIME);
+}
+
+static void a_deadline_of_the_context_cancels(void) {
+    counter_t ended = COUNTER_INIT;
+    for (int i = 0; i < 2; i++) {
+        // The second one has passed already.
+        long long at = in_ns(i == 0 ? 20000000 : -1);
+        kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DEADLINE, &at, NULL);
+        if (i == 0) {
+            EXPECT_EQ(kc_context_with(ctx, waits_under_a_deadline, &ended), 0);
+            EXPECT_EQ(counter_get(&ended), 2);
+        } else {
+            kc_job_t *job = NULL;
+            EXPECT_EQ(kc_job_launch(NULL, ctx, waits_for_cancel, &ended, 0, &job), 0);
+            ends_with(job, KC_JOB_CANCELLED, KC_ETIME);
+        }
+        kc_context_release(ctx);
+    }
 }
 
 static void cancelling_goes_down_the_tree(void) {
@@ -213,6 +249,7 @@ int main(void) {
     EXPECT_EQ(kc_chan_make(&no_sender, KC_RENDEZVOUS, sizeof(int), 0), 0);
     RUN(one_that_completes);
     RUN(wrong_arguments_are_refused);
+    RUN(a_deadline_of_the_context_cancels);
     RUN(cancelling_goes_down_the_tree);
     RUN(a_failure_cancels_the_siblings);
     RUN(a_cancelled_child_harms_no_sender);

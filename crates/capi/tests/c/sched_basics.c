@@ -377,6 +377,50 @@ static void a_crowd_from_within(void) {
     kc_sched_shutdown(sched);
 }
 
+static void spawns_three(void *arg) {
+    kc_sched_t *sched = kc_sched_current();
+    // One worker, and it is here: nothing of these has started.
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQ(kc_spawn(sched, count_up, arg), i < 2 ? 0 : -1);
+    }
+    EXPECT_EQ(kc_spawn_co(sched, count_up, arg, 0, NULL), -1);
+    counter_add((counter_t *)arg, 10);
+}
+
+static void holds_the_worker(void *arg) {
+    counter_t **both = (counter_t **)arg;
+    counter_add(both[0], 1);
+    counter_wait(both[1], 1);
+}
+
+static void queues_are_as_long_as_asked_for(void) {
+    kc_sched_opts_t opts = {1, 2, 0};
+    kc_sched_t *sched = kc_sched_init(&opts);
+    counter_t ran = COUNTER_INIT;
+    for (int round = 0; round < 3; round++) {
+        EXPECT_EQ(kc_spawn(sched, spawns_three, &ran), 0);
+        EXPECT_EQ(kc_sched_drain(sched, -1), 0);
+        EXPECT_EQ(counter_get(&ran), 12 * (round + 1));
+    }
+    kc_sched_shutdown(sched);
+
+    // Those of other threads have a bound of their own.
+    kc_sched_opts_t inject = {1, 0, 1};
+    sched = kc_sched_init(&inject);
+    counter_t started = COUNTER_INIT, go_on = COUNTER_INIT;
+    counter_t *both[] = {&started, &go_on};
+    EXPECT_EQ(kc_spawn(sched, holds_the_worker, both), 0);
+    counter_wait(&started, 1);
+    EXPECT_EQ(kc_spawn(sched, count_up, &ran), 0);
+    EXPECT_EQ(kc_spawn(sched, count_up, &ran), -1);
+    counter_add(&go_on, 1);
+    EXPECT_EQ(kc_sched_drain(sched, -1), 0);
+    EXPECT_EQ(kc_spawn(sched, count_up, &ran), 0);
+    EXPECT_EQ(kc_sched_drain(sched, -1), 0);
+    EXPECT_EQ(counter_get(&ran), 38);
+    kc_sched_shutdown(sched);
+}
+
 int main(void) {
     RUN(tasks_run);
     RUN(wrong_arguments_are_refused);
@@ -393,5 +437,6 @@ int main(void) {
     RUN(yield_to_a_scheduled_one_wakes_it);
     RUN(the_default_one);
     RUN(a_crowd_from_within);
+    RUN(queues_are_as_long_as_asked_for);
     return 0;
 }

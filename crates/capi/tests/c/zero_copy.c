@@ -348,6 +348,55 @@ static void a_backend_of_one_s_own(void) {
     EXPECT_EQ(custom.detached, 1);
 }
 
+static void *send_desc(void *arg) {
+    desc_waiter_t *waiter = (desc_waiter_t *)arg;
+    kc_zdesc_t desc = {memory, 8, 0, 0, 0};
+    waiter->answer = kc_chan_send_desc(waiter->ch, &desc, -1);
+    return NULL;
+}
+
+// The backend has no function for it: its queue stays open, and its waits end all the same.
+static void closing_reaches_a_backend(void) {
+    int opts = 3, id = kc_zcopy_resolve("custom");
+    kc_zdesc_t desc = {memory, 8, 0, 0, 0}, got;
+    for (int i = 0; i < 4; i++) {
+        int sends = i % 2, has_token = i / 2;
+        kc_chan_t *ch = make(KC_RENDEZVOUS, sizeof(int), 0);
+        EXPECT_EQ(kc_chan_enable_zero_copy_backend(ch, id, &opts), 0);
+        for (int held = 0; sends && held < 2; held++) {
+            EXPECT_EQ(kc_chan_send_desc(ch, &desc, 0), 0);
+        }
+        desc_waiter_t waiter = {ch, NULL, 1};
+        if (has_token) {
+            EXPECT_EQ(kc_cancel_init(&waiter.token), 0);
+        }
+        pthread_t thread;
+        pthread_create(&thread, NULL, sends ? send_desc : recv_desc, &waiter);
+        sleep_ms(5);
+        kc_chan_close(ch);
+        pthread_join(thread, NULL);
+        EXPECT_EQ(waiter.answer, KC_EPIPE);
+        EXPECT_EQ(kc_chan_send_desc(ch, &desc, -1), KC_EPIPE);
+        EXPECT_EQ(kc_chan_send_desc(ch, &desc, 0), KC_EPIPE);
+        for (int held = 0; sends && held < 2; held++) {
+            EXPECT_EQ(kc_chan_recv_desc(ch, &got, -1), 0);
+        }
+        EXPECT_EQ(kc_chan_recv_desc(ch, &got, -1), KC_EPIPE);
+        EXPECT_EQ(kc_chan_recv_desc(ch, &got, 0), KC_EPIPE);
+        if (has_token) {
+            kc_cancel_destroy(waiter.token);
+        }
+        kc_chan_destroy(ch);
+    }
+    // Bound after the close: closed too.
+    kc_chan_t *ch = make(KC_RENDEZVOUS, sizeof(int), 0);
+    kc_chan_close(ch);
+    EXPECT_EQ(kc_chan_enable_zero_copy_backend(ch, id, &opts), 0);
+    EXPECT_EQ(kc_chan_send_desc(ch, &desc, -1), KC_EPIPE);
+    EXPECT_EQ(kc_chan_recv_desc(ch, &got, -1), KC_EPIPE);
+    kc_chan_destroy(ch);
+}
+
 static void many_backends(void) {
     kc_zcopy_backend_ops_t ops = {NULL, NULL, NULL, NULL, NULL, NULL};
     char name[32];
@@ -421,6 +470,7 @@ int main(void) {
     RUN(whole_descriptors_through_queues);
     RUN(rendezvous_turns_to_descriptors);
     RUN(a_backend_of_one_s_own);
+    RUN(closing_reaches_a_backend);
     RUN(many_backends);
     RUN(a_region_waits_for_what_is_in_flight);
     EXPECT_EQ(kc_panics_contained(), 0);

@@ -130,12 +130,22 @@ fn declared(header: &str) -> Vec<String> {
 
 /// Including it is an error that says what to use.
 #[test]
-fn the_task_layer_is_gone() {
-    let source = folder().join("task.c");
-    std::fs::write(&source, "#include \"kcoro_task.h\"\n").unwrap();
-    let output =
-        C.compiler().args(["-fsyntax-only", "-I"]).arg(include()).arg(source).output().unwrap();
-    assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("use kc_spawn"), "{said}");
+fn what_is_not_there_is_refused_by_the_compiler() {
+    let refused = [
+        ("task", "#include \"kcoro_task.h\"\n", "use kc_spawn"),
+        (
+            "steal",
+            "#define KC_SCHED_STEAL_SCAN_MAX 4\n#include \"kcoro_sched.h\"\n",
+            "KC_SCHED_STEAL_SCAN_MAX cannot be set",
+        ),
+    ];
+    for (name, text, why) in refused {
+        let source = folder().join(name).with_extension("c");
+        std::fs::write(&source, text).unwrap();
+        let output =
+            C.compiler().args(["-fsyntax-only", "-I"]).arg(include()).arg(source).output().unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(why), "{said}");
+    }
 }
