@@ -26,7 +26,6 @@
 
 use std::{
     fmt,
-    marker::PhantomData,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -38,6 +37,7 @@ use parking_lot::Mutex;
 use crate::{
     instance::Instance,
     jobs::{self, BoxedJob},
+    placement::Turn,
     thread,
 };
 
@@ -80,18 +80,18 @@ impl Executor {
 
     /// Counts the calling thread, if another is left.
     #[inline]
-    pub(crate) fn count(&self) -> Result<Lent<'_>, NoneLeft> {
+    pub(crate) fn count<'a>(&'a self, turn: Turn<'a>) -> Result<Lent<'a>, NoneLeft> {
         let threads = self.threads.load(Ordering::Relaxed);
         let lent = &thread::current().lent;
         if threads == 0 || lent.get() {
             // Not known; or nested: this thread is inside a plugin already, and counted.
-            return Ok(Lent::FREE);
+            return Ok(Lent { executor: None, turn });
         }
         let one_more = |inside: u32| (inside + 1 < threads).then_some(inside + 1);
         let counted = self.inside.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
         counted.map_err(|_| NoneLeft)?;
         lent.set(true);
-        Ok(Lent { executor: Some(self), _not_send: PhantomData })
+        Ok(Lent { executor: Some(self), turn })
     }
 
     /// Gives it a job of `instance`, whose thread-bound part is counted when it runs.
@@ -127,12 +127,13 @@ pub(crate) struct NoneLeft;
 pub(crate) struct Lent<'a> {
     /// Where it was counted.
     executor: Option<&'a Executor>,
-    _not_send: PhantomData<*const ()>,
+    /// Neither leaves the thread.
+    turn: Turn<'a>,
 }
 
 impl Lent<'_> {
     /// Of a thread that is not counted.
-    pub(crate) const FREE: Self = Self { executor: None, _not_send: PhantomData };
+    pub(crate) const FREE: Self = Self { executor: None, turn: Turn::FREE };
 }
 
 impl Drop for Lent<'_> {
@@ -142,6 +143,8 @@ impl Drop for Lent<'_> {
             let record = thread::current();
             record.lent.set(false);
             executor.inside.fetch_sub(1, Ordering::Release);
+            // What is woken may run at once, and is no part of the plugin's turn.
+            self.turn = Turn::FREE;
             record.fire_kept();
         }
     }
@@ -180,9 +183,7 @@ impl fmt::Debug for Work {
 
 impl Instance {
     fn run_on_executor(&'static self, job: BoxedJob) {
-        let lent =
-            if self.placement.would_wait() { None } else { self.plugin.executor.count().ok() };
-        match lent {
+        match self.lend_counted() {
             Some(_lent) => jobs::run(job),
             None => self.calls.submit_owed(job),
         }

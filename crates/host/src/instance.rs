@@ -105,6 +105,7 @@ pub(crate) struct Instance {
     draining: AtomicBool,
     /// What still waits for a worker and has no caller is run no more.
     given_up: AtomicBool,
+    exporting: AtomicBool,
     drain_wakers: Mutex<Vec<Waker>>,
     /// What is offloaded from callers' threads.
     pub(crate) calls: Jobs,
@@ -227,6 +228,7 @@ impl Instance {
             stopped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
+            exporting: AtomicBool::new(false),
             drain_wakers: Mutex::default(),
             calls: Jobs::new(spec.name.clone(), spec.limits.workers_max, queued_max),
             notices: Jobs::new(spec.name.clone(), 1, queued_max + spec.limits.timers_max as usize),
@@ -496,8 +498,7 @@ impl Instance {
     }
 
     /// Ends the plugin and gives up what can be. The instance is out of its callers' reach and its
-    /// calls have ended. Runs the plugin's code: polled on a thread that may block. Returns
-    /// true if the image was unmapped.
+    /// calls have ended. Returns true if the image was unmapped.
     pub(crate) async fn shut_down(&'static self) -> bool {
         let patience = self.end_patience();
         // First the notifications, since the plugin may want to cancel its timers itself.
@@ -513,10 +514,14 @@ impl Instance {
             let none = |this: &Self| this.coroutines.running() == 0;
             or(self.until(none), timer::sleep(ABANDON_PATIENCE)).await;
         }
-        let is_stopped = self.stop().await;
+        let is_unmapped = self.stop_and_unmap(patience).await;
         self.calls.end();
         self.notices.end();
-        if !is_stopped {
+        is_unmapped
+    }
+
+    async fn stop_and_unmap(&'static self, patience: Duration) -> bool {
+        if !self.on_notices(move || self.stop()).await.unwrap_or(false) {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
             tracing::warn!(
                 target: "becket::host",
@@ -528,7 +533,16 @@ impl Instance {
         }
         self.identity.give_up();
         self.coroutines.end();
-        self.leases.clear();
+        let leases = self.leases.end_all();
+        if leases > 0 {
+            tracing::warn!(
+                target: "becket::host",
+                plugin = %self.plugin.spec.name,
+                generation = self.generation,
+                leases,
+                "the plugin did not give back all leases: their buffers stay as long as its image",
+            );
+        }
         let Some(image) = self.image.lock().take() else { return false };
         if self.about.flags & BK_PLUGIN_MAY_UNLOAD == 0 {
             // Dropped without being unmapped.
@@ -538,10 +552,14 @@ impl Instance {
         if !self.is_unused() || !fence::is_sound() {
             return false;
         }
-        // SAFETY: the plugin said that it leaves nothing behind once `shutdown` has returned; no
-        // thread is inside, and nothing that leads into the image is held (invariant 2).
-        unsafe { image.unmap() };
-        true
+        let unmap = move || {
+            // SAFETY: the plugin said that it leaves nothing behind once `shutdown` has returned; no
+            // thread is inside, and nothing that leads into the image is held (invariant 2).
+            unsafe { image.unmap() };
+            self.leases.clear();
+        };
+        // Its destructors are the plugin's code as well.
+        self.on_notices(unmap).await.is_some()
     }
 
     /// How long its end waits for what still uses it. An unload has waited before.
@@ -550,24 +568,32 @@ impl Instance {
         if self.plugin.is_drain_over() { patience.min(AFTER_DRAIN) } else { patience }
     }
 
-    /// Calls `shutdown` on the thread of the notifications, so that no notice and no timer runs
+    /// Calls `shutdown`, on the thread of the notifications, so that no notice and no timer runs
     /// beside it, and none after it. False if a thread is inside.
-    async fn stop(&'static self) -> bool {
-        let stop = async move {
-            if thread::anyone_inside(self) || self.coroutines.running() > 0 {
-                return false;
-            }
-            self.stopped.store(true, Ordering::SeqCst);
-            self.cancel_timers();
-            self.inside(|| self.placement.shutdown());
-            true
-        };
+    fn stop(&'static self) -> bool {
+        if thread::anyone_inside(self) || self.coroutines.running() > 0 {
+            return false;
+        }
+        self.stopped.store(true, Ordering::SeqCst);
+        self.cancel_timers();
+        self.inside(|| self.placement.shutdown());
+        true
+    }
+
+    /// Runs `f` on the thread of the notifications; `None` if it cannot be queued there.
+    async fn on_notices<T: Send + 'static>(
+        &'static self,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         // Run once, by the job: it never waits, so it is never scheduled again.
-        let (runnable, task) = async_task::spawn(stop, |_| {});
+        let (runnable, task) = async_task::spawn(async move { f() }, |_| {});
         let job = move || {
             runnable.run();
         };
-        self.notices.submit(Box::new(job)).is_ok() && task.fallible().await.unwrap_or(false)
+        match self.notices.submit(Box::new(job)) {
+            Ok(()) => task.fallible().await,
+            Err(_full) => None,
+        }
     }
 
     fn cancel_timers(&self) {
@@ -577,6 +603,21 @@ impl Instance {
                 self.let_go();
             }
         }
+    }
+
+    /// The plugin's state; `None` if it has none to give.
+    pub(crate) fn export(&self) -> Option<Result<Vec<u8>, NrStatus>> {
+        self.exporting.store(true, Ordering::SeqCst);
+        let state = self.placement.export_state();
+        self.exporting.store(false, Ordering::SeqCst);
+        state
+    }
+
+    /// True while a thread is in [`Self::export`]. To a reload, of which there is one at a time, it
+    /// is the thread of one that was given up: the plugin cannot be asked for its state, and one
+    /// that takes one call at a time can be asked for nothing.
+    pub(crate) fn is_export_hanging(&self) -> bool {
+        self.exporting.load(Ordering::SeqCst)
     }
 
     /// Gives the plugin the state of another instance of it.

@@ -31,6 +31,7 @@
 
 use std::{
     collections::VecDeque,
+    future::Future,
     mem::{self, ManuallyDrop},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -40,6 +41,8 @@ use std::{
     thread::{self, Builder, Thread},
     time::{Duration, Instant},
 };
+
+use async_task::Runnable;
 
 use crate::reentry::Mutex;
 
@@ -387,6 +390,16 @@ impl Sleeper {
     }
 }
 
+/// Runs a future that calls neither the plugin nor the user: here, and from then on on each thread
+/// that wakes it.
+pub(crate) fn run_where_woken(future: impl Future<Output = ()> + Send + 'static) {
+    let (runnable, task) = async_task::spawn(future, |runnable: Runnable| {
+        runnable.run();
+    });
+    task.detach();
+    runnable.schedule();
+}
+
 /// Runs a job; a panic in it ends here.
 pub(crate) fn run(job: BoxedJob) {
     // A waker of the user's may panic: the queue goes on.
@@ -396,6 +409,7 @@ pub(crate) fn run(job: BoxedJob) {
         tracing::error!(target: "becket::host", "a job of a plugin panicked");
     }
 }
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;

@@ -22,14 +22,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use async_task::Runnable;
-
 use crate::{
     call::{admit, admit_len},
     counters::Count,
     error::CallError,
     instance::Instance,
-    jobs::Job,
+    jobs::{self, Job},
     placement::Placement,
     plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
     routing::Route,
@@ -179,7 +177,7 @@ fn later(
         return refuse(CallError::Quota { quota: "pending_max", limit });
     }
     let (shared, entry, payload) = (shared.clone(), entry.to_owned(), Box::<[u8]>::from(payload));
-    let keep = async move {
+    jobs::run_where_woken(async move {
         let entered = loop {
             let is_back = |context: &mut Context<'_>| match shared.wake_when_back(context.waker()) {
                 true => Poll::Ready(()),
@@ -205,12 +203,6 @@ fn later(
             let entry = entry.get().name();
             tracing::debug!(target: "becket::call", entry, %error, "a notification was refused");
         }
-    };
-    // It runs none of the plugin's code: only queues, on the thread that wakes it.
-    let (runnable, task) = async_task::spawn(keep, |runnable: Runnable| {
-        runnable.run();
     });
-    task.detach();
-    runnable.schedule();
     Ok(())
 }

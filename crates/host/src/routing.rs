@@ -167,10 +167,18 @@ impl Instance {
         if route == Route::Caller as u8 {
             return Some(Lent::FREE);
         }
-        if route != Route::Lendable as u8 || self.placement.would_wait() {
+        if route != Route::Lendable as u8 {
             return None;
         }
-        self.plugin.executor.count().ok()
+        self.lend_counted()
+    }
+
+    /// The same where threads are counted. The plugin's lock is part of what is lent: another
+    /// thread cannot take it between this and the call.
+    #[inline]
+    pub(crate) fn lend_counted(&self) -> Option<Lent<'_>> {
+        let turn = self.placement.try_enter()?;
+        self.plugin.executor.count(turn).ok()
     }
 
     /// From now on callers' threads are lent one by one, if that makes a difference.

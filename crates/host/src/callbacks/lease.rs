@@ -2,9 +2,12 @@
 //! Buffers of the host that a plugin writes an answer into.
 //!
 //! A token carries the place in the table and a generation, so a stale or made-up one is refused. A
-//! lease that is never given back counts against `leases_max` until the plugin's end. One that is
+//! lease that is never given back counts against `leases_max`. One that is
 //! committed counts until its answer is sent, so that a caller that has the answer finds room for
 //! the next; if a full stream refuses it, it counts again, even above the bound.
+//!
+//! A buffer that was not given back is freed with the plugin's image only. As long as that is mapped,
+//! a thread of the plugin may still write into it.
 //!
 //! Buffers are zeroed when they are made and used again as they are: a lease may show bytes of
 //! this plugin's own earlier answers, and never anything else.
@@ -110,7 +113,15 @@ impl Leases {
         }
     }
 
-    /// Frees every buffer; no thread writes into one any more.
+    /// The plugin has ended. Frees the buffers that it gave back, and returns how many it did not:
+    /// a thread that outlives the plugin may still write into those.
+    pub(crate) fn end_all(&self) -> u32 {
+        let mut table = self.table.lock();
+        table.spare = Vec::new();
+        table.held
+    }
+
+    /// Frees every buffer: no code of the plugin is left that could write into one.
     pub(crate) fn clear(&self) {
         *self.table.lock() = Table::default();
     }

@@ -6,7 +6,8 @@
 //!
 //! | what waits for the lock | how long | and then |
 //! |---|---|---|
-//! | a caller's thread | `block_report_ms` | the plugin is busy: `Backpressure` |
+//! | a caller's thread that is lent | not at all | a worker calls the plugin |
+//! | a caller's thread in `call_now` | `block_report_ms` | the plugin is busy: `Backpressure` |
 //! | a reload, for the state and the entries | `drain_ms` | `Backpressure`; no entries |
 //! | a worker, with a call whose caller is freed at its deadline | its turn | |
 //! | a notice, a timer, the end | its turn | |
@@ -92,10 +93,14 @@ impl Inline {
         self.gate.is_some()
     }
 
-    /// True if a call would have to wait for another thread to leave the plugin.
+    /// The plugin's lock, if it can be had at once: what this thread calls before the guard is
+    /// dropped waits for no other thread.
     #[inline]
-    pub(crate) fn would_wait(&self) -> bool {
-        self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_none())
+    pub(crate) fn try_enter(&self) -> Option<Turn<'_>> {
+        match &self.gate {
+            Some(gate) => gate.try_lock().map(|guard| Turn { _guard: Some(guard) }),
+            None => Some(Turn::FREE),
+        }
     }
 
     /// Runs a function that the plugin gave the host, like one of its own.
@@ -167,7 +172,7 @@ impl Inline {
     }
 
     fn enter_within(&self, limit: impl FnOnce(&Patience) -> Duration) -> Option<Turn<'_>> {
-        let Some(gate) = &self.gate else { return Some(Turn { _guard: None }) };
+        let Some(gate) = &self.gate else { return Some(Turn::FREE) };
         // Waiting for one's turn is not being stuck inside.
         let wait = || {
             let patience = self.patience.get().copied();
@@ -186,8 +191,13 @@ impl Inline {
 }
 
 /// This thread may call the plugin until this is dropped.
-struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     _guard: Option<ReentrantMutexGuard<'a, ()>>,
+}
+
+impl Turn<'_> {
+    /// Of a plugin that may be called from several threads at once.
+    pub(crate) const FREE: Self = Self { _guard: None };
 }
 
 /// True if call `sid` runs on its caller's own thread: it has an id or a frame of this thread.

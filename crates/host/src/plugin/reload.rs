@@ -8,20 +8,23 @@
 //! ```
 //!
 //! What stands in brackets goes on in the background: a chat that has been open for an hour does
-//! not hold up a reload. An unload ends all instances that are alive, those in brackets too.
-//! Loading, starting and shutting down run the plugin's code and may block, so they run on threads
-//! of the pool; none of it stops when its future is dropped.
+//! not hold up a reload. An unload ends all instances that are alive, those in brackets too. None of
+//! it stops when its future is dropped.
+//!
+//! Whatever runs the plugin's code may block for ever, so it runs on a thread of that plugin alone: a
+//! reload on its own, `shutdown` and the image's destructors on that of the notifications. What waits
+//! for that runs on a few threads that all ends share.
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
+    thread,
     time::{Duration, Instant},
 };
 
 use async_task::{Runnable, Task};
-use blocking::unblock;
 use futures_lite::future::{block_on, or};
 
 use super::Shared;
@@ -29,7 +32,8 @@ use crate::{
     counters::Count,
     error::ReloadError,
     instance::{Instance, Ready},
-    load::{LoadStage, Source},
+    jobs::Jobs,
+    load::{LoadError, LoadStage, Source},
     loading::{self, Loading},
     placement::Placement,
     table, timer,
@@ -47,14 +51,24 @@ pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
         return Err(ReloadError::Fixed { name: name(), reason: "its file is mapped in place" });
     }
     let shared = shared.clone();
-    // Finishes whether or not its caller waits: half a reload is none.
-    let result = unblock(move || {
+    let name = name();
+    let reload = async move {
         let result = replace(&shared);
         let count = if result.is_ok() { Count::Reloads } else { Count::ReloadFailures };
         shared.counters.one(count);
         result
-    });
-    result.await
+    };
+    // On a thread of its own, which a plugin may keep: its load may take for ever if no limit is set.
+    let (runnable, task) = async_task::spawn(reload, |_| {});
+    let work = move || {
+        runnable.run();
+    };
+    thread::Builder::new()
+        .name("becket-reload".to_owned())
+        .spawn(work)
+        .map_err(|source| LoadError::Thread { plugin: name, source })?;
+    // Finishes whether or not its caller waits: half a reload is none.
+    Detached(Some(task)).await
 }
 
 fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
@@ -67,7 +81,18 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     }
     // Also asked for its entries: before callers wait.
     let Ready { instance: new, entries } = Instance::load(shared, shared.next_generation())?;
-    let hands_over = shared.current().is_some_and(|old| old.placement.hands_over_state());
+    let hands_over = shared.current().is_some_and(|old| {
+        let hangs = old.is_export_hanging();
+        if hangs {
+            tracing::warn!(
+                target: "becket::host",
+                plugin = %shared.spec.name,
+                generation = old.generation,
+                "replaced without its state: a thread does not come back from its `reload_export`",
+            );
+        }
+        old.placement.hands_over_state() && !hangs
+    });
     let paused = if hands_over { shared.pause() } else { None };
     if let Some(old) = paused
         && let Err(error) = hand_over(shared, old, new)
@@ -118,7 +143,7 @@ fn hand_over(
         // one can still be reloaded.
         move || {
             new.inside(|| {
-                let export = || (!shared.is_unloaded()).then(|| old.placement.export_state());
+                let export = || (!shared.is_unloaded()).then(|| old.export());
                 let exported = old.inside(export).flatten()?;
                 Some(exported.map_or(Ok(()), |state| new.import(&state?)))
             })
@@ -162,7 +187,7 @@ pub(crate) fn retire(instance: &'static Instance) {
             "retired",
         );
     };
-    drop(on_pool(end));
+    drop(spawn_end(end));
 }
 
 /// Takes the plugin out of reach, waits for the calls and streams of all its instances, fails those
@@ -195,7 +220,7 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
         within(shared.all_ended(), left.unwrap_or(patience * 3)).await;
         abandoned
     };
-    on_pool(end).await
+    spawn_end(end).await
 }
 
 /// Waits until an unload has waited for as long as it was to. Looked at when a call went away, and
@@ -217,24 +242,26 @@ async fn within(event: impl Future<Output = ()>, patience: Duration) -> bool {
     or(happened, out_of_time).await
 }
 
-/// Runs a future on threads of the pool, each only while there is something to do: a chat may keep
-/// an old instance for an hour, and many of those must not take the pool's threads.
-fn on_pool<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> OnPool<T> {
+/// Runs a future of an end on the host's threads for that, each only while there is something to do:
+/// a chat may keep an old instance for an hour. It runs none of a plugin's code, so that no plugin
+/// can keep these threads from the others.
+fn spawn_end<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Detached<T> {
+    static ENDS: LazyLock<Jobs> =
+        LazyLock::new(|| Jobs::new("becket-end".to_owned(), 4, usize::MAX));
     let schedule = |runnable: Runnable| {
-        unblock(move || {
+        ENDS.submit_owed(Box::new(move || {
             runnable.run();
-        })
-        .detach();
+        }));
     };
     let (runnable, task) = async_task::spawn(future, schedule);
     runnable.schedule();
-    OnPool(Some(task))
+    Detached(Some(task))
 }
 
-/// What runs there. Cancel safety: it goes on when this is dropped.
-struct OnPool<T>(Option<Task<T>>);
+/// What runs elsewhere. Cancel safety: it goes on when this is dropped.
+struct Detached<T>(Option<Task<T>>);
 
-impl<T> Future for OnPool<T> {
+impl<T> Future for Detached<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
@@ -245,7 +272,7 @@ impl<T> Future for OnPool<T> {
     }
 }
 
-impl<T> Drop for OnPool<T> {
+impl<T> Drop for Detached<T> {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
             task.detach();

@@ -19,8 +19,9 @@
 //!    hold; accepted frames come out once each, those of a thread in its order.
 //! 2. Nothing is accepted after the end, which needs no credit. It may overtake, on the channel,
 //!    a frame that was accepted before it: the receiver keeps it back until no frame is owed.
-//! 3. An accepted sender puts its message on the channel, whatever happens in between: a
-//!    receiver that leaves waits for what it is owed, so that no message outlives its stream.
+//! 3. An accepted sender puts its message on the channel, whatever happens in between. A receiver
+//!    that leaves waits for none of them, which may take as long as a copy of many megabytes: the
+//!    slot is free when the last one has come, so that no message reaches the next stream.
 //! 4. No code of a plugin or of the user runs under a lock or between acceptance and message.
 
 use std::{
@@ -184,11 +185,21 @@ pub(crate) struct StreamCell {
 
 /// What a receiver leaves behind.
 #[derive(Debug, Clone, Copy)]
+#[must_use]
 pub(super) struct Left {
     /// The plugin had not ended the stream.
     pub(super) open: bool,
-    /// Messages that are still owed.
+    /// Messages that senders still owe the channel: the next stream begins when all have come.
     pub(super) messages: usize,
+}
+
+impl Left {
+    /// Receives what is owed to `cell`.
+    pub(super) async fn receive(self, cell: &StreamCell) {
+        for _ in 0..self.messages {
+            drop(cell.receiver.recv().await);
+        }
+    }
 }
 
 impl StreamCell {

@@ -15,7 +15,7 @@ use std::{
 use becket_abi::NrStatus;
 use becket_chan::Recv;
 
-use super::cell::{End, Frame, Message, Said, StreamCell};
+use super::cell::{End, Frame, Left, Message, Said, StreamCell};
 
 /// What a receiver found.
 #[derive(Debug)]
@@ -106,16 +106,15 @@ impl Inbox {
         std::mem::take(&mut self.is_starved)
     }
 
-    /// Ends the receiving: nothing is accepted any more, and what came is dropped. True if the
-    /// plugin had not ended the stream.
-    pub(super) fn close(&mut self) -> bool {
+    /// Ends the receiving: nothing is accepted any more, and what came is dropped. Waits for no
+    /// frame that a sender is still copying: those are the caller's to receive.
+    pub(super) fn close(&mut self) -> Left {
         // What was handed to it goes back to the channel.
         self.receive = None;
         self.is_waiting = false;
-        let left = self.cell.close(self.has_end);
-        for _ in 0..left.messages {
-            // At most the moment that a sender takes to copy a frame.
-            drop(self.cell.receiver().recv().wait());
+        let mut left = self.cell.close(self.has_end);
+        while left.messages > 0 && self.cell.receiver().try_recv().is_ok() {
+            left.messages -= 1;
         }
         if self.awaits_opening {
             drop(self.cell.opener().take());
@@ -123,7 +122,7 @@ impl Inbox {
         self.taken.clear();
         self.has_end = true;
         self.end = None;
-        left.open
+        left
     }
 
     /// Moves what is on the channel to `taken`, which is empty, or waits for it.
@@ -244,6 +243,13 @@ mod tests {
         }
     }
 
+    /// Leaves; true if the plugin had not ended the stream.
+    fn left(cell: &StreamCell, inbox: &mut Inbox) -> bool {
+        let left = inbox.close();
+        futures_lite::future::block_on(left.receive(cell));
+        left.open
+    }
+
     #[derive(Default)]
     struct Count(AtomicU32);
 
@@ -275,7 +281,7 @@ mod tests {
         let last = last.into_frame();
         assert_eq!((last.status, &*last.body), (NrStatus::StreamEnd, &b"end"[..]));
         assert_eq!(push(cell, SID, NrStatus::Ok, b"f"), Err(Rejected::Late));
-        assert!(!inbox.close());
+        assert!(!left(cell, &mut inbox));
     }
 
     #[test]
@@ -293,7 +299,7 @@ mod tests {
         let (cell, mut inbox) = opened(4, 64);
         assert_eq!(push(cell, NEXT_SID, NrStatus::Ok, b"x"), Err(Rejected::Late));
         assert_eq!(push(cell, SID, NrStatus::Ok, b"old"), Ok(()));
-        assert!(inbox.close());
+        assert!(left(cell, &mut inbox));
         assert_eq!(push(cell, SID, NrStatus::Ok, b"x"), Err(Rejected::Late));
         cell.open(NEXT_SID, 4, 64);
         let mut inbox = Inbox::new(cell);
@@ -333,7 +339,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         assert!(inbox.poll_more(&mut context).is_pending());
         assert_eq!(push(cell, SID, NrStatus::Ok, b"handed over"), Ok(()));
-        assert!(inbox.close());
+        assert!(left(cell, &mut inbox));
         assert!(cell.receiver().is_empty());
     }
 
@@ -369,7 +375,7 @@ mod tests {
         assert_eq!(frames, [b"x"]);
         let end = end.unwrap();
         assert_eq!((end.said(), end.status()), (Said::Refused, NrStatus::Err));
-        assert!(!inbox.close());
+        assert!(!left(cell, &mut inbox));
     }
 
     #[test]
@@ -427,7 +433,7 @@ mod tests {
                 assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             }
             assert_eq!(counts.each_ref().map(|count| count.get()), [0, 0], "a wait wakes no task");
-            assert!(if by_end { inbox.close() } else { cell.set_ready(SID) });
+            assert!(if by_end { left(cell, &mut inbox) } else { cell.set_ready(SID) });
             assert_eq!(counts.each_ref().map(|count| count.get()), [1, 1]);
             let mut context = Context::from_waker(Waker::noop());
             waits.iter_mut().for_each(|wait| assert!(wait.as_mut().poll(&mut context).is_ready()));
@@ -450,7 +456,7 @@ mod tests {
             let waiters = [(); 4].map(|()| {
                 scope.spawn(move || cell.push_until(SID, NrStatus::Ok, 1, body, far, || {}))
             });
-            assert!(inbox.close());
+            assert!(left(cell, &mut inbox));
             for waiter in waiters {
                 assert_eq!(waiter.join().unwrap(), Err(Rejected::Late));
             }
@@ -485,6 +491,35 @@ mod tests {
     }
 
     #[test]
+    fn leaving_waits_for_no_frame_that_is_being_copied() {
+        let (cell, mut inbox) = opened(4, 1 << 20);
+        let (copies, is_copying) = becket_chan::unlimited();
+        let (go_on, may_go_on) = becket_chan::unlimited::<()>();
+        let sender = std::thread::spawn(move || {
+            cell.push(SID, NrStatus::Ok, 5, || {
+                copies.try_send(()).unwrap();
+                may_go_on.recv().wait().unwrap();
+                Body::copy_of(b"frame")
+            })
+        });
+        is_copying.recv().wait().unwrap();
+        let (left, has_left) = becket_chan::unlimited();
+        let leaver = std::thread::spawn(move || {
+            let closed = inbox.close();
+            left.try_send(()).unwrap();
+            closed
+        });
+        let in_time = has_left.recv().timeout(Duration::from_secs(10)).wait();
+        go_on.try_send(()).unwrap();
+        sender.join().unwrap().unwrap();
+        let left = leaver.join().unwrap();
+        assert!(in_time.is_ok(), "it waited for the copy");
+        assert!(left.open && left.messages == 1);
+        futures_lite::future::block_on(left.receive(cell));
+        assert!(cell.receiver().is_empty());
+    }
+
+    #[test]
     fn nothing_of_a_stream_reaches_the_next_in_its_slot_while_its_senders_go_on() {
         let cell = cell();
         let open = std::sync::atomic::AtomicU64::new(0);
@@ -516,7 +551,7 @@ mod tests {
                         }
                     }
                 }
-                inbox.close();
+                left(cell, &mut inbox);
                 assert!(cell.receiver().is_empty(), "it left something to the next one");
             }
             over.store(true, Ordering::SeqCst);

@@ -55,6 +55,7 @@ use crate::{
     counters::Count,
     error::{SendError, StreamError},
     instance::Instance,
+    jobs,
     plugin::Shared,
     table::Slot,
     timer,
@@ -242,7 +243,13 @@ impl Stream {
         for key in core.timers.get().into_iter().flatten().flatten() {
             timer::cancel(*key);
         }
-        let open = self.inbox.close();
+        let left = self.inbox.close();
+        let open = left.open;
+        if left.messages > 0 {
+            // The slot is kept with the core until they have come.
+            let core = core.clone();
+            jobs::run_where_woken(async move { left.receive(core.cell).await });
+        }
         core.shared.counters.one(Count::StreamsEnded);
         if let Some(handler) = &core.handler {
             handler.stream_over(open);

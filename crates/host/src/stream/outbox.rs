@@ -38,7 +38,12 @@ use super::{
     Core,
     sender::{close_here, offer},
 };
-use crate::{error::SendError, jobs::Job, reentry::Mutex, timer};
+use crate::{
+    error::SendError,
+    jobs::{self, Job},
+    reentry::Mutex,
+    timer,
+};
 
 /// So many items are sent at once; then others have the worker.
 const TURN_ITEMS: usize = 64;
@@ -355,14 +360,8 @@ fn send_kept(core: &Arc<Core>, data: Box<[u8]>) -> bool {
 /// Queues the job when the plugin has said that it takes data since `readied` was read, or the
 /// stream is over.
 fn go_on_when_ready(core: Arc<Core>, readied: u64) {
-    let wait = async move {
+    jobs::run_where_woken(async move {
         core.cell.ready(core.sid, readied).await;
         go_on(&core);
-    };
-    // It runs none of the plugin's code: only queues, on the thread that wakes it.
-    let (runnable, task) = async_task::spawn(wait, |runnable: Runnable| {
-        runnable.run();
     });
-    task.detach();
-    runnable.schedule();
 }

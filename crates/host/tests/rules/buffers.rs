@@ -91,6 +91,27 @@ fn leases_are_bounded_in_number_and_bytes_and_a_released_one_makes_room() {
 }
 
 #[test]
+fn a_lease_that_is_not_given_back_stays_written_to_after_the_plugins_end() {
+    let host = Host::new();
+    let script = Script::new(|api, call| {
+        let lease = api.lease(call.sid, 4096);
+        let place =
+            [lease.ptr.expose_provenance().to_le_bytes(), lease.token.to_le_bytes()].concat();
+        api.send(call.sid, NrStatus::Ok, &place)
+    });
+    let (plugin, api) = script.load(&host, "leases");
+    let place = wait(plugin.call_raw("x", b"")).unwrap().body.to_vec();
+    unload_clean(&host, &plugin);
+    let word = |at| u64::from_le_bytes(place[at..at + 8].try_into().unwrap());
+    let (address, token) = (word(0) as usize, word(8));
+    // A thread that outlives `shutdown` goes on writing.
+    // SAFETY: the lease has 4096 bytes, and was not given back.
+    unsafe { ptr::write_bytes(ptr::with_exposed_provenance_mut::<u8>(address), 7, 4096) };
+    assert_eq!(api.release(token), NrStatus::Ok, "it was still the plugin's");
+    assert_eq!(api.release(token), NrStatus::Invalid);
+}
+
+#[test]
 fn a_lease_that_meets_a_full_queue_stays_good() {
     let host = Host::new();
     let ids = Mailbox::new();

@@ -6,11 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     thread,
 };
 
 use becket_abi::NrStatus;
 use becket_host::{CallError, Dispatch, Host, Limits, Request};
+use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::support::{
     assert_adds_up, logs,
@@ -279,6 +281,68 @@ fn a_plugin_of_one_thread_that_is_busy_holds_no_callers_thread() {
     assert!(wait(stream.next()).unwrap().is_none());
     drop(stream);
     assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+/// Runs its function when a span of a call is entered: on the thread that is about to call the
+/// plugin, which it has been lent to.
+struct OnEnter<F>(F);
+
+impl<F: Fn() + 'static> Subscriber for OnEnter<F> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target() == "becket::call"
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn enter(&self, _: &span::Id) {
+        (self.0)();
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn a_thread_that_was_lent_to_a_plugin_of_one_thread_waits_for_no_other() {
+    let host = Host::new();
+    let (tried, gate) = (Tally::new(), Tally::new());
+    let (inside, opened) = (tried.clone(), gate.clone());
+    let script = Script::new(move |api: &Api, call| match call.entry {
+        "blocks" => {
+            inside.add();
+            opened.reach(1);
+            api.send(call.sid, NrStatus::Ok, b"")
+        }
+        _ => NrStatus::Ok,
+    });
+    let limits = Limits { block_report_ms: 20, ..Limits::default() };
+    let (plugin, _) = script
+        .one_at_a_time()
+        .load_with(&host, "lent", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
+    thread::scope(|scope| {
+        let lent = Tally::new();
+        let (other, is_lent, has_tried) = (&plugin, lent.clone(), tried.clone());
+        scope.spawn(move || {
+            is_lent.reach(1);
+            let tried = other.call_now("blocks", b"");
+            has_tried.add();
+            let refused = CallError::Refused { status: NrStatus::Backpressure };
+            assert_eq!(format!("{tried:?}"), format!("Err({refused:?})"), "it is another thread's");
+        });
+        let on_enter = OnEnter(move || {
+            lent.add();
+            tried.reach(1);
+        });
+        let mut opening = plugin.stream("x", Request::default());
+        let opened = tracing::subscriber::with_default(on_enter, || poll_once(&mut opening));
+        gate.add();
+        assert!(matches!(opened, Poll::Ready(Ok(_))), "it runs where it was lent");
+    });
     unload_clean(&host, &plugin);
 }
 

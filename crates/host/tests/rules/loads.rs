@@ -5,11 +5,17 @@ use std::{
     fs::{File, OpenOptions},
     path::Path,
     process::Command,
+    time::Duration,
 };
 
 use becket_host::{Host, Limits, LoadError, LoadStage, Plugin, PluginSpec, ReloadError};
 
-use crate::support::{logs, native::Workshop, unload_clean, wait::wait};
+use crate::support::{
+    logs,
+    native::Workshop,
+    unload_clean,
+    wait::{poll_once, wait},
+};
 
 /// How long a load may take that ends, on a machine that does much else.
 const LONG_MS: u64 = 60_000;
@@ -117,30 +123,88 @@ fn a_reload_to_a_file_that_hangs_keeps_what_runs_and_the_repaired_file_is_loaded
     unload_clean(&host, &plugin);
 }
 
-#[test]
-fn a_hand_over_that_hangs_keeps_what_runs_and_the_repaired_file_is_loaded() {
-    let workshop = Workshop::new();
-    let host = Host::new();
-    let build = |version: &str, definitions: &str| {
+/// A plugin of one version after the other, with what each is defined with; it has state.
+struct Versions(Workshop);
+
+impl Versions {
+    fn build(&self, version: &str, definitions: &str) -> std::path::PathBuf {
         let source = include_str!("reloaded.c");
         let head = format!("#define _GNU_SOURCE\n#define VERSION {version:?}\n#define STATE\n");
-        workshop.build("hands_over", &format!("{head}{definitions}\n{source}"))
-    };
-    let ask = |plugin: &Plugin, entry: &str| {
-        let response = wait(plugin.call_raw(entry, b"")).unwrap();
-        String::from_utf8(response.body.to_vec()).unwrap()
-    };
-    let limits = Limits { load_timeout_ms: 1000, ..Limits::default() };
-    let spec = PluginSpec::path("hands_over", build("one", "")).limits(limits);
-    let plugin = host.load(spec).unwrap();
-    assert_eq!(ask(&plugin, "count"), "1");
-    build("two", "#define IMPORT_HANGS");
+        self.0.build("hands_over", &format!("{head}{definitions}\n{source}"))
+    }
+
+    fn load(host: &Host, path: std::path::PathBuf) -> Plugin {
+        let limits = Limits { load_timeout_ms: 1000, drain_ms: 100, ..Limits::default() };
+        host.load(PluginSpec::path("hands_over", path).limits(limits)).unwrap()
+    }
+
+    fn ask(plugin: &Plugin) -> (String, String) {
+        let [version, count] = ["version", "count"].map(|entry| {
+            let response = wait(plugin.call_raw(entry, b"")).unwrap();
+            String::from_utf8(response.body.to_vec()).unwrap()
+        });
+        (version, count)
+    }
+}
+
+fn assert_hand_over_times_out(plugin: &Plugin) {
     match wait(plugin.reload()) {
         Err(ReloadError::Load(LoadError::TimedOut { stage: LoadStage::HandOver, .. })) => {}
         other => panic!("{other:?}"),
     }
-    assert_eq!((ask(&plugin, "version"), ask(&plugin, "count")), ("one".into(), "2".into()));
-    build("three", "");
+}
+
+#[test]
+fn a_hand_over_that_hangs_keeps_what_runs_and_the_repaired_file_is_loaded() {
+    let (host, versions) = (Host::new(), Versions(Workshop::new()));
+    let plugin = Versions::load(&host, versions.build("one", ""));
+    assert_eq!(Versions::ask(&plugin), ("one".into(), "1".into()));
+    versions.build("two", "#define IMPORT_HANGS");
+    assert_hand_over_times_out(&plugin);
+    assert_eq!(Versions::ask(&plugin), ("one".into(), "2".into()));
+    versions.build("three", "");
     while let Err(ReloadError::Load(LoadError::TimedOut { .. })) = wait(plugin.reload()) {}
-    assert_eq!((ask(&plugin, "version"), ask(&plugin, "count")), ("three".into(), "3".into()));
+    assert_eq!(Versions::ask(&plugin), ("three".into(), "3".into()));
+}
+
+#[test]
+fn a_plugin_that_hangs_in_its_export_is_replaced_without_its_state_by_the_next_reload() {
+    logs::capture();
+    let (host, versions) = (Host::new(), Versions(Workshop::new()));
+    // Of the second kind no call gets in any more: the thread in `reload_export` holds its lock.
+    for definitions in ["#define EXPORT_HANGS", "#define EXPORT_HANGS\n#define ONE_AT_A_TIME"] {
+        let plugin = Versions::load(&host, versions.build("one", definitions));
+        assert_eq!(Versions::ask(&plugin), ("one".into(), "1".into()));
+        versions.build("two", "");
+        assert_hand_over_times_out(&plugin);
+        wait(plugin.reload()).unwrap();
+        assert_eq!(Versions::ask(&plugin), ("two".into(), "1".into()));
+        versions.build("three", "");
+        wait(plugin.reload()).unwrap();
+        assert_eq!(Versions::ask(&plugin), ("three".into(), "2".into()), "it hands over again");
+        wait(host.unload("hands_over")).unwrap();
+    }
+    logs::reach(2, &["becket::host", "plugin=hands_over", "without its state"]);
+}
+
+#[test]
+fn a_reload_that_never_ends_keeps_no_plugin_from_its_end() {
+    // In a process of its own, whose pool for what blocks has one thread, if anything uses that.
+    const NAME: &str = "loads::a_reload_that_never_ends_keeps_no_plugin_from_its_end";
+    if std::env::var_os("BLOCKING_MAX_THREADS").is_none() {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let child = child.args(["--exact", NAME]).env("BLOCKING_MAX_THREADS", "1");
+        assert!(child.status().unwrap().success());
+        return;
+    }
+    logs::capture();
+    let (host, versions) = (Host::new(), Versions(Workshop::new()));
+    let path = versions.build("one", "#define EXPORT_HANGS");
+    let limits = Limits { load_timeout_ms: 0, drain_ms: 20, ..Limits::default() };
+    let plugin = host.load(PluginSpec::path("hands_over", path).limits(limits)).unwrap();
+    let mut reload = Box::pin(plugin.reload());
+    assert!(poll_once(&mut reload).is_pending());
+    logs::reach(1, &["plugin=hands_over", "asked for its state"]);
+    let report = wait(host.shutdown(Duration::from_millis(20)));
+    assert_eq!(report.plugins, 1);
 }

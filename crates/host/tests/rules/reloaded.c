@@ -124,6 +124,12 @@ static void release(void *owner_ctx, const uint8_t *ptr, uint64_t len) {
 
 static NrStatus reload_export(void *ctx, NrOwnedBytes *out) {
     (void)ctx;
+#ifdef EXPORT_HANGS
+    say("asked for its state");
+    for (;;) {
+        pause();
+    }
+#endif
 #ifdef EXPORT_FAILS
     (void)out, (void)release;
     return NR_ERR;
