@@ -2,8 +2,8 @@
 //! Loads plugins, routes calls and streams to them, supervises them.
 //!
 //! A [`Host`] loads a [`Plugin`] from a shared library that speaks the ABI of `becket-abi`. Calls
-//! are futures that any executor can run: the host has its own thread for deadlines and its own
-//! pool for what may block, and needs no runtime.
+//! are futures that any executor can run: the host has its own thread for deadlines, threads of each
+//! plugin for what may block, and needs no runtime.
 //!
 //! # What holds, whatever a plugin does
 //!
