@@ -29,14 +29,15 @@ typedef struct kc_ipc_conn kc_ipc_conn_t;     /* a connection, on either side */
 /* ---- Listening ------------------------------------------------------------------------------- */
 
 /* Listens at a path; only the user may connect (mode 0600). A socket file without a listener is
- * replaced; any other existing file is -EADDRINUSE. -ENAMETOOLONG: the path has 108 bytes or
+ * replaced, under the lock of the file PATH.lock, which is there meanwhile; any other existing file,
+ * or a lock that is held, is -EADDRINUSE. -ENAMETOOLONG: the path has 108 bytes or
  * more. -ENOENT, -EACCES, or another -errno of the system. */
 int kc_ipc_srv_listen(const char *sock_path, kc_ipc_server_t **out);
 
 /* Waits for a connection; the caller closes it. A program of another user is refused (its
- * connection is closed), and the wait continues. -EAGAIN: there is none, and the socket does not
- * wait (kc_ipc_srv_set_nb). -ECONNABORTED: the socket was closed meanwhile. -EMFILE and similar: no
- * descriptor is left for it. */
+ * connection is closed), and so is one for which there is no descriptor left; the wait continues.
+ * -EAGAIN: there is none, and the socket does not wait (kc_ipc_srv_set_nb). -ECONNABORTED: the
+ * socket was closed meanwhile. */
 int kc_ipc_srv_accept(kc_ipc_server_t *srv, kc_ipc_conn_t **out);
 
 /* The same without waiting: -EAGAIN if there is none. */

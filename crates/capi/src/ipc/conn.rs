@@ -12,39 +12,43 @@
 //! 3. Bytes that are no frame end the connection: nothing after them could be trusted.
 
 use std::ffi::c_int;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use becket_chan::Token;
+use becket_ipc::reactor::Ready;
+use becket_ipc::transport::Socket;
+use becket_ipc::v1::{Outgoing, Value};
 use becket_wire::v1::{
     Assembler, Frame, FrameError, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Packets,
 };
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, Shutdown};
 
 use super::calls::Calls;
 use super::code::{ECONNRESET, EMSGSIZE, ENOBUFS, EPROTO, of_system};
-use super::outgoing::Outgoing;
 use super::served::Served;
-use crate::blocking::Until;
 use crate::blocking::reactor::{self, Direction};
+use crate::blocking::{Event, Until};
 use crate::errno;
-use becket_ipc::reactor::Ready;
-use becket_ipc::v1::Value;
+
+/// Bytes that are accepted before the first frame is refused.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// `kc_ipc_conn_t`.
 pub struct Conn {
     /// For the server's side. Before the socket, which it watches.
     pub(super) served: Served,
-    socket: OwnedFd,
+    socket: Socket,
     waits: AtomicBool,
     /// The peer has sent header and payload in one packet: so it can read them.
     in_one: AtomicBool,
     /// The error with which it is over; 0: it is not.
     over: AtomicI32,
     incoming: Mutex<Incoming>,
-    outgoing: Mutex<Outgoing>,
+    outgoing: Mutex<Sending>,
     /// For the client's side.
     pub(super) calls: Calls,
 }
@@ -55,17 +59,46 @@ struct Incoming {
     packet: Vec<u8>,
 }
 
-/// The result of a send of a frame without waiting.
-pub(super) enum Taken {
-    Sent,
-    /// It is sent when there is room.
-    Waits,
+/// The frames to send; each is one packet or two, as the peer packs its own. Until the peer has
+/// sent something, header and payload are sent separately, which every peer can read: some read a
+/// header and its payload with two calls.
+#[derive(Default)]
+struct Sending {
+    frames: Outgoing,
+    /// The peer is gone: nothing can be sent.
+    is_gone: bool,
+    /// Values to be requeued without the lock, the oldest first.
+    undelivered: Vec<Value>,
+    /// Calls that wait until the peer has read a value: see [`Outgoing::is_held`].
+    waiting: Vec<Token>,
+    /// A frame was sent since they were woken last.
+    has_sent: bool,
+}
+
+impl Sending {
+    /// Ends sending. The frames stay, so that none is taken for sent.
+    fn end(&mut self) {
+        self.is_gone = true;
+        self.undelivered.extend(self.frames.take_unsent());
+    }
+
+    /// The peer is gone, and has left data unread.
+    fn was_unread(&mut self) {
+        let unread: Vec<_> = self.frames.take_unread().into_iter().collect();
+        self.end();
+        self.undelivered.splice(0..0, unread);
+    }
+
+    /// Whether another frame may be accepted whose sender does not wait.
+    fn has_room(&self) -> bool {
+        self.frames.queued_bytes() < BYTES_MAX
+    }
 }
 
 impl Conn {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(super) fn new(socket: Socket) -> Result<Self, c_int> {
         let assembler = Assembler::new(PAYLOAD_BYTES_MAX);
-        Self {
+        let conn = Self {
             socket,
             waits: AtomicBool::new(true),
             in_one: AtomicBool::new(false),
@@ -74,11 +107,13 @@ impl Conn {
             outgoing: Mutex::default(),
             calls: Calls::default(),
             served: Served::default(),
-        }
+        };
+        conn.set_waits(true)?;
+        Ok(conn)
     }
 
     pub(super) fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.socket.as_fd().as_raw_fd()
     }
 
     pub(super) fn waits(&self) -> bool {
@@ -101,14 +136,14 @@ impl Conn {
         if first.is_ok() {
             // If there is nothing to shut down, no call waits.
             let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
-            self.with_outgoing(Outgoing::end);
+            self.with_outgoing(Sending::end);
         }
     }
 
     /// Closes it for the program.
     pub(super) fn close(&self) {
         if let Ok(Err(Errno::CONNRESET)) = rustix::net::sockopt::socket_error(&self.socket) {
-            self.with_outgoing(Outgoing::was_unread);
+            self.with_outgoing(Sending::was_unread);
         }
         self.end(ECONNRESET);
     }
@@ -125,43 +160,69 @@ impl Conn {
 
     /// Runs `body` on the outgoing frames; then undelivered values are returned, without a lock:
     /// their receiver may be another client of this very connection's server.
-    fn with_outgoing<R>(&self, body: impl FnOnce(&mut Outgoing) -> R) -> R {
-        let (result, is_gone, undelivered) = {
+    fn with_outgoing<R>(&self, body: impl FnOnce(&mut Sending) -> R) -> R {
+        let (result, is_gone, undelivered, waiting) = {
             let mut outgoing = self.outgoing.lock();
             let result = body(&mut outgoing);
-            (result, outgoing.is_gone(), outgoing.take_undelivered())
+            let has_sent = std::mem::take(&mut outgoing.has_sent);
+            let may_go_on = has_sent || outgoing.is_gone || !outgoing.frames.is_held();
+            let waiting = match may_go_on {
+                true => std::mem::take(&mut outgoing.waiting),
+                false => Vec::new(),
+            };
+            (result, outgoing.is_gone, std::mem::take(&mut outgoing.undelivered), waiting)
         };
         if is_gone {
             // First, so that none of them is returned to this client.
             self.served.end();
         }
-        drop(undelivered);
+        Value::requeue(undelivered);
+        for token in waiting {
+            token.cancel();
+        }
         result
+    }
+
+    /// Waits until more can be sent: for the peer to read, or for room in the socket.
+    fn wait_to_send(&self, until: Until) -> Result<(), c_int> {
+        let event = Event::new();
+        let is_held = self.with_outgoing(|outgoing| {
+            let is_held = !outgoing.is_gone && outgoing.frames.is_held();
+            if is_held {
+                outgoing.waiting.push(event.trigger());
+            }
+            is_held
+        });
+        if is_held {
+            event.wait(until)
+        } else {
+            reactor::wait(self.fd(), Direction::Writable, until)
+        }
     }
 
     /// Sends a frame, waiting for room. An error: the peer does not get it.
     pub(super) fn send(&self, frame: Vec<u8>, until: Until) -> Result<(), c_int> {
         let number = self.with_outgoing(|outgoing| {
             self.check_out(outgoing)?;
-            let number = outgoing.push(frame, None);
+            let number = outgoing.frames.push(frame, None);
             self.send_packets(outgoing)?;
             Ok::<_, c_int>(number)
         })?;
         let mut waited = Ok(());
         loop {
             let sent = self.with_outgoing(|outgoing| {
-                if outgoing.is_sent(number) {
+                if outgoing.frames.is_sent(number) {
                     return Ok(true);
                 }
                 self.check_out(outgoing)?;
                 let flushed = self.send_packets(outgoing);
-                if outgoing.is_sent(number) {
+                if outgoing.frames.is_sent(number) {
                     return Ok(true);
                 }
                 flushed?;
                 match waited {
                     Ok(()) => Ok(false),
-                    Err(error) if outgoing.withdraw(number) => Err(error),
+                    Err(error) if outgoing.frames.withdraw(number) => Err(error),
                     // A frame that was sent in part is completed with the next send.
                     Err(_) => Ok(true),
                 }
@@ -169,7 +230,7 @@ impl Conn {
             if sent {
                 return Ok(());
             }
-            waited = reactor::wait(self.fd(), Direction::Writable, until);
+            waited = self.wait_to_send(until);
         }
     }
 
@@ -180,21 +241,22 @@ impl Conn {
             if !self.send_packets(outgoing)? {
                 return Err(errno::EAGAIN);
             }
-            let number = outgoing.push(frame, None);
+            let number = outgoing.frames.push(frame, None);
             let sent = self.send_packets(outgoing)?;
-            if !sent && outgoing.withdraw(number) { Err(errno::EAGAIN) } else { Ok(()) }
+            if !sent && outgoing.frames.withdraw(number) { Err(errno::EAGAIN) } else { Ok(()) }
         })
     }
 
-    /// Accepts a frame, and sends as much as there is room for. An error: it was not accepted.
-    pub(super) fn send_later(&self, frame: Vec<u8>) -> Result<Taken, c_int> {
+    /// Accepts a frame, and sends as much as there is room for. False: the rest is sent when there
+    /// is room. An error: it was not accepted.
+    pub(super) fn send_later(&self, frame: Vec<u8>) -> Result<bool, c_int> {
         self.with_outgoing(|outgoing| {
             self.check_out(outgoing)?;
             if !outgoing.has_room() && !self.send_packets(outgoing)? && !outgoing.has_room() {
                 return Err(ENOBUFS);
             }
-            outgoing.push(frame, None);
-            Ok(if self.send_packets(outgoing)? { Taken::Sent } else { Taken::Waits })
+            outgoing.frames.push(frame, None);
+            self.send_packets(outgoing)
         })
     }
 
@@ -202,7 +264,7 @@ impl Conn {
     pub(super) fn answer(&self, frame: Vec<u8>, value: Option<Value>) {
         self.with_outgoing(|outgoing| {
             if self.check_out(outgoing).is_ok() {
-                outgoing.push(frame, value);
+                outgoing.frames.push(frame, value);
                 // An error has been recorded.
                 let _ = self.send_packets(outgoing);
             }
@@ -219,7 +281,7 @@ impl Conn {
             if has_room {
                 return Ok(());
             }
-            reactor::wait(self.fd(), Direction::Writable, Until::Ever)?;
+            self.wait_to_send(Until::Ever)?;
         }
     }
 
@@ -232,28 +294,31 @@ impl Conn {
     }
 
     /// An error if nothing can be sent.
-    fn check_out(&self, outgoing: &Outgoing) -> Result<(), c_int> {
+    fn check_out(&self, outgoing: &Sending) -> Result<(), c_int> {
         self.check()?;
-        if outgoing.is_gone() { Err(ECONNRESET) } else { Ok(()) }
+        if outgoing.is_gone { Err(ECONNRESET) } else { Ok(()) }
     }
 
-    fn send_packets(&self, outgoing: &mut Outgoing) -> Result<bool, c_int> {
+    fn send_packets(&self, outgoing: &mut Sending) -> Result<bool, c_int> {
         let in_one = self.in_one.load(Ordering::Relaxed);
-        let packets = if in_one { Packets::One } else { Packets::Two };
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = outgoing
-            .send(packets, |packet| rustix::net::send(&self.socket, packet, flags).map(|_| ()));
-        sent.map_err(|error| {
-            // Half a frame may be sent: nothing could follow it.
-            outgoing.end();
-            if error == Errno::CONNRESET {
-                outgoing.was_unread();
+        outgoing.frames.packets = if in_one { Packets::One } else { Packets::Two };
+        let flushed = outgoing.frames.flush(&self.socket);
+        outgoing.has_sent |= flushed.frames > 0;
+        match flushed.failed {
+            None => Ok(outgoing.frames.is_empty()),
+            Some(error) => {
+                // Half a frame may be sent: nothing could follow it.
+                if error == Errno::CONNRESET {
+                    outgoing.was_unread();
+                } else {
+                    outgoing.end();
+                }
+                Err(match error {
+                    Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => ECONNRESET,
+                    error => of_system(error),
+                })
             }
-            match error {
-                Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => ECONNRESET,
-                error => of_system(error),
-            }
-        })
+        }
     }
 
     // ---- Receiving ----------------------------------------------------------------------------
@@ -296,7 +361,7 @@ impl Conn {
                 Err(Errno::CONNRESET) => {
                     // Reported once, if the peer left something unread. Frames it sent are still
                     // there.
-                    self.with_outgoing(Outgoing::was_unread);
+                    self.with_outgoing(Sending::was_unread);
                     continue;
                 }
                 Err(error) => {
@@ -348,7 +413,7 @@ impl Ready for Conn {
             match rustix::net::recv(&self.socket, &mut [0_u8; 1], flags) {
                 Ok((_, 0)) => return self.end(ECONNRESET),
                 Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => self.with_outgoing(Outgoing::was_unread),
+                Err(Errno::CONNRESET) => self.with_outgoing(Sending::was_unread),
                 // The program reads the remaining frames, and then gets the end.
                 _ => return,
             }

@@ -5,8 +5,7 @@
 //! |---|---|
 //! | `code` | error numbers of the system and of the wire, in C's form |
 //! | `handle` | a counted value behind a pointer |
-//! | `listener` | a listening socket: its path, permitted users |
-//! | `outgoing` | frames that wait for room in the socket |
+//! | `listener` | a listening socket of `becket_ipc`, with C's waits; connecting |
 //! | `conn` | a connection: frames in, frames out, its end |
 //! | `posix` | sockets and frames: the C functions |
 //! | `tlv` | writing attributes: the C functions |
@@ -17,7 +16,7 @@
 //!
 //! ```text
 //!   kc_ipc_chan_t* ──► RemoteChan ──► Conn ─┬─ incoming   packets become frames (wire::v1)
-//!   kc_ipc_conn_t* ───────────────────►     ├─ outgoing   frames become packets
+//!   kc_ipc_conn_t* ───────────────────►     ├─ outgoing   frames become packets (ipc::v1)
 //!                                           ├─ calls      requests by number, one reader for all
 //!                                           └─ socket     SOCK_SEQPACKET
 //! ```
@@ -33,7 +32,6 @@ mod code;
 pub mod conn;
 mod handle;
 pub mod listener;
-mod outgoing;
 pub mod posix;
 pub mod remote;
 mod served;

@@ -6,10 +6,11 @@ use std::ptr;
 use std::slice;
 use std::sync::Arc;
 
+use becket_ipc::transport::Socket;
 use becket_wire::v1::{ABI_MAJOR, Command, Frame, Hello};
 
 use super::code::EPROTO;
-use super::conn::{Conn, Taken, frame};
+use super::conn::{Conn, frame};
 use super::handle::{give, share, take_back};
 use super::listener::{self, Listener};
 use crate::blocking::Until;
@@ -55,7 +56,7 @@ pub unsafe extern "C" fn kc_ipc_srv_accept_nb(handle: *mut Listener, out: *mut *
 unsafe fn accept(
     handle: *mut Listener,
     out: *mut *mut Conn,
-    accept: fn(&Listener) -> Result<std::os::fd::OwnedFd, c_int>,
+    accept: fn(&Listener) -> Result<Socket, c_int>,
 ) -> c_int {
     // SAFETY: the caller's promise.
     let Some(listener) = (unsafe { share(handle) }) else { return errno::EINVAL };
@@ -63,7 +64,7 @@ unsafe fn accept(
         return errno::EINVAL;
     }
     // SAFETY: the caller's promise.
-    unsafe { give(out, accept(&listener).map(Conn::new)) }
+    unsafe { give(out, accept(&listener).and_then(Conn::new)) }
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -114,7 +115,7 @@ pub unsafe extern "C" fn kc_ipc_srv_close(handle: *mut Listener) {
 /// `path` is null or a string; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_connect(path: *const c_char, out: *mut *mut Conn) -> c_int {
-    let connect = |path: &CStr| listener::connect(path).map(Conn::new);
+    let connect = |path: &CStr| listener::connect(path).and_then(Conn::new);
     // SAFETY: the caller's promise.
     call(errno::EIO, || unsafe { at(path, out, connect) })
 }
@@ -253,8 +254,8 @@ pub unsafe extern "C" fn kc_ipc_send_nb(
             Err(code) => return code,
         };
         match conn.send_later(frame) {
-            Ok(Taken::Sent) => errno::OK,
-            Ok(Taken::Waits) => errno::EAGAIN,
+            Ok(true) => errno::OK,
+            Ok(false) => errno::EAGAIN,
             Err(code) => code,
         }
     })

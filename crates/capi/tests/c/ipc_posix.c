@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "ipc_raw.h"
@@ -122,6 +123,67 @@ static void a_file_that_nobody_listens_at_is_replaced(void) {
     EXPECT_EQ(kc_ipc_srv_accept(second, &ends.server), 0);
     kc_ipc_srv_close(second);
     hang_up(ends);
+}
+
+// Between its bind and its listen a socket looks as if nothing listened there.
+static void a_file_is_replaced_only_under_the_lock(void) {
+    struct sockaddr_un address;
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, path, strlen(path));
+    int bound = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    EXPECT_EQ(bind(bound, (const struct sockaddr *)&address, sizeof address), 0);
+    char lock[80];
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    int locked = open(lock, O_RDWR | O_CREAT, 0600);
+    EXPECT_EQ(flock(locked, LOCK_EX), 0);
+    kc_ipc_server_t *srv;
+    kc_ipc_conn_t *conn;
+    EXPECT_EQ(kc_ipc_srv_listen(path, &srv), -EADDRINUSE);
+    EXPECT_EQ(listen(bound, 1), 0);
+    EXPECT_EQ(kc_ipc_connect(path, &conn), 0);
+    close(locked);
+    // It listens now.
+    EXPECT_EQ(kc_ipc_srv_listen(path, &srv), -EADDRINUSE);
+    kc_ipc_conn_close(conn);
+    close(bound);
+    EXPECT_EQ(kc_ipc_srv_listen(path, &srv), 0);
+    struct stat status;
+    EXPECT(stat(lock, &status) != 0 && errno == ENOENT);
+    kc_ipc_srv_close(srv);
+}
+
+enum { CROWD = 40 };
+
+static void connects_a_crowd(void *arg) {
+    kc_ipc_conn_t *conns[CROWD];
+    (void)arg;
+    for (int i = 0; i < CROWD; i++) {
+        EXPECT_EQ(kc_ipc_connect(path, &conns[i]), 0);
+    }
+    for (int i = 0; i < CROWD; i++) {
+        kc_ipc_conn_close(conns[i]);
+    }
+}
+
+static void accepts_a_crowd(void *arg) {
+    for (int i = 0; i < CROWD; i++) {
+        kc_ipc_conn_t *conn;
+        EXPECT_EQ(kc_ipc_srv_accept((kc_ipc_server_t *)arg, &conn), 0);
+        kc_ipc_conn_close(conn);
+    }
+}
+
+static void connecting_to_a_busy_listener_leaves_the_worker_to_others(void) {
+    kc_sched_opts_t opts = {1, 0, 0};
+    kc_sched_t *sched = kc_sched_init(&opts);
+    kc_ipc_server_t *srv;
+    EXPECT_EQ(kc_ipc_srv_listen(path, &srv), 0);
+    EXPECT_EQ(kc_spawn_co(sched, connects_a_crowd, NULL, 0, NULL), 0);
+    EXPECT_EQ(kc_spawn_co(sched, accepts_a_crowd, srv, 0, NULL), 0);
+    EXPECT_EQ(kc_sched_drain(sched, -1), 0);
+    kc_ipc_srv_close(srv);
+    kc_sched_shutdown(sched);
 }
 
 static void accepting_without_waiting(void) {
@@ -576,6 +638,8 @@ int main(void) {
     RUN(nothing_is_an_invalid_argument);
     RUN(paths);
     RUN(a_file_that_nobody_listens_at_is_replaced);
+    RUN(a_file_is_replaced_only_under_the_lock);
+    RUN(connecting_to_a_busy_listener_leaves_the_worker_to_others);
     RUN(accepting_without_waiting);
     RUN(the_handshake);
     RUN(frames);

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags};
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags};
 
 pub use self::access::Access;
 pub use self::error::{ConnectError, ListenError};
@@ -64,7 +64,9 @@ pub struct Listener {
     admissions: Arc<Admissions>,
     /// Closed for a moment to refuse a connection when the process has no descriptor left.
     spare: Mutex<Option<File>>,
-    _lock: Lock,
+    /// Not of one in a directory that others may enter.
+    #[allow(dead_code, reason = "held until it is dropped")]
+    lock: Option<Lock>,
 }
 
 impl Listener {
@@ -78,11 +80,39 @@ impl Listener {
         access: Access,
         connections_max: usize,
     ) -> Result<Self, ListenError> {
-        let address = address(path)?;
+        address(path)?;
         socket_file::private_directory(path)?;
         let lock = Lock::take(path)?;
-        socket_file::clear(path, &address, kind)?;
+        let mut listener = Self::create(path, kind, access, connections_max, BACKLOG)?;
+        listener.lock = Some(lock);
+        Ok(listener)
+    }
 
+    /// As [`bind`](Self::bind), in any directory, for `backlog` connections that wait: only the
+    /// socket's own mode keeps other users out. The lock is held while the socket is created, and
+    /// no longer: a path whose file was removed may be listened at again.
+    pub fn bind_in_any_directory(
+        path: &Path,
+        kind: SocketKind,
+        access: Access,
+        connections_max: usize,
+        backlog: i32,
+    ) -> Result<Self, ListenError> {
+        address(path)?;
+        let _lock = Lock::take(path)?;
+        Self::create(path, kind, access, connections_max, backlog)
+    }
+
+    /// Creates the socket. The lock is held.
+    fn create(
+        path: &Path,
+        kind: SocketKind,
+        access: Access,
+        connections_max: usize,
+        backlog: i32,
+    ) -> Result<Self, ListenError> {
+        let address = address(path)?;
+        socket_file::clear(path, &address, kind)?;
         let failed = |errno| ListenError::System { path: path.to_owned(), errno };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)
@@ -93,7 +123,7 @@ impl Listener {
         let socket_file = SocketFile::of(path).map_err(failed)?;
         // The umask may have removed more bits than intended.
         rustix::fs::chmod(path, mode).map_err(failed)?;
-        rustix::net::listen(&fd, BACKLOG).map_err(failed)?;
+        rustix::net::listen(&fd, backlog).map_err(failed)?;
         Ok(Self {
             fd,
             kind,
@@ -101,7 +131,7 @@ impl Listener {
             access,
             admissions: Admissions::new(connections_max),
             spare: Mutex::new(spare()),
-            _lock: lock,
+            lock: None,
         })
     }
 
@@ -131,6 +161,14 @@ impl Listener {
             }
         }
         Ok(None)
+    }
+
+    /// Stops listening, and removes the file: an [`accept`](Self::accept) from here on fails, and
+    /// waits for the socket end.
+    pub fn close(&self) {
+        // It fails if the socket is shut down already.
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Both);
+        self.socket_file.remove();
     }
 
     /// The path at which it listens.
@@ -193,6 +231,15 @@ impl AsFd for Listener {
 /// Connects to the listener at `path`. Does not wait: a listener with a full backlog is
 /// [`ConnectError::Busy`].
 pub fn connect(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
+    connect_with(path, kind, SocketFlags::NONBLOCK)
+}
+
+/// As [`connect`], and blocks the thread until a full backlog has room.
+pub fn connect_blocking(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
+    connect_with(path, kind, SocketFlags::empty())
+}
+
+fn connect_with(path: &Path, kind: SocketKind, flags: SocketFlags) -> Result<Socket, ConnectError> {
     let address = address(path).map_err(ConnectError::Path)?;
     let path_buf = || PathBuf::from(path);
     let failed = |errno| match errno {
@@ -205,7 +252,7 @@ pub fn connect(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
         Errno::ACCESS | Errno::PERM => ConnectError::Forbidden { path: path_buf() },
         errno => ConnectError::System { path: path_buf(), errno },
     };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let flags = flags | SocketFlags::CLOEXEC;
     let fd = rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)
         .map_err(failed)?;
     retry(|| rustix::net::connect(&fd, &address)).map_err(failed)?;

@@ -57,6 +57,7 @@ use parking_lot::Mutex;
 use crate::channels::Channels;
 
 pub use client::{Client, EarlyHello};
+pub use outgoing::{Flushed, Outgoing};
 pub use session::{Answer, Session, Value};
 pub use status::Status;
 

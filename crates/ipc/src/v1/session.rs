@@ -14,7 +14,7 @@ use becket_wire::v1::{Frame, Header};
 use parking_lot::Mutex;
 
 use super::Server;
-use super::operation::Taken;
+use super::operation::{self, Taken};
 use super::state::State;
 use super::status::ClientCounters;
 use crate::connection::pending_lock::PendingLock;
@@ -49,6 +49,15 @@ pub struct Answer {
 pub struct Value(Option<Taken>);
 
 impl Value {
+    pub(super) fn new(taken: Taken) -> Self {
+        Self(Some(taken))
+    }
+
+    /// Requeues values, of which the oldest comes first, so that each channel keeps this order.
+    pub fn requeue(values: impl IntoIterator<Item = Self>) {
+        operation::put_back(values.into_iter().filter_map(|mut value| value.0.take()).collect());
+    }
+
     /// Marks it as delivered: the client has it.
     pub fn delivered(mut self) {
         self.0 = None;
@@ -97,7 +106,7 @@ impl Session {
     }
 
     /// Does the pending work on the state; returns the answers.
-    fn advance(&self, slots: &mut Vec<u32>) -> Vec<(Vec<u8>, Option<Taken>)> {
+    fn advance(&self, slots: &mut Vec<u32>) -> Vec<(Vec<u8>, Option<Value>)> {
         self.woken.take(slots);
         let mut state = self.state.lock();
         if self.over.load(Ordering::Acquire) {
@@ -140,7 +149,7 @@ impl Dispatch for Session {
             // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut slots) = self.slots.enter() else { return };
             for (frame, value) in self.advance(&mut slots) {
-                (self.send)(Answer { frame, value: value.map(|taken| Value(Some(taken))) });
+                (self.send)(Answer { frame, value });
             }
             drop(slots);
             if !self.slots.is_pending() {

@@ -17,6 +17,7 @@ use super::operation::{self, Clause, Done, Taken};
 use super::outgoing::Outgoing;
 use super::seen::Seen;
 use super::selects::Selects;
+use super::session::Value;
 use super::status::{ClientCounters, add};
 use super::waits::{PendingRequest, WaitOwner, Waits};
 use super::{Server, count};
@@ -115,7 +116,7 @@ impl State {
         match self.request(to, request) {
             Ok(Answer::Now(body)) => self.answer(to, body, None),
             Ok(Answer::Value(value)) => self.answer_value(to, value),
-            Ok(Answer::Frame(frame, value)) => self.outgoing.push(frame, value),
+            Ok(Answer::Frame(frame, value)) => self.push(frame, value),
             Ok(Answer::Later) => {}
             Err(errno) => self.answer(to, Body::Result(errno.result()), None),
         }
@@ -132,11 +133,17 @@ impl State {
     /// The client is gone. Values that it has not read are requeued.
     pub(super) fn end(&mut self, left_unread: bool) {
         self.waits.clear();
-        let mut values: Vec<_> = self.outgoing.take_unread(left_unread).collect();
-        values.extend(self.selects.take_unclaimed());
+        let unread = self.outgoing.take_unread();
+        let mut values = Vec::new();
+        match unread {
+            Some(value) if left_unread => values.push(value),
+            read => read.map_or((), Value::delivered),
+        }
+        values.extend(self.outgoing.take_unsent());
+        values.extend(self.selects.take_unclaimed().map(Value::new));
         let counter = &self.server.counters.requeued;
         counter.fetch_add(values.len() as u64, Ordering::Relaxed);
-        operation::put_back(values);
+        Value::requeue(values);
     }
 
     pub(super) fn count_answers(&self, frames: u64) {
@@ -165,7 +172,7 @@ impl State {
         let (number, id) = (frame.header.command, req_id(frame.payload));
         // A number always fits.
         if Reply::encode_result(number, id, errno.result(), &mut out).is_ok() {
-            self.outgoing.push(out, None);
+            self.push(out, None);
         }
         flow
     }
@@ -435,7 +442,7 @@ impl State {
 
     fn answer_value(&mut self, to: ReplyTo, value: Taken) {
         match encoded(to, Body::Element(value.element.as_slice())) {
-            Some(frame) => self.outgoing.push(frame, Some(value)),
+            Some(frame) => self.push(frame, Some(value)),
             None => {
                 value.put_back();
                 self.answer(to, Body::Result(Errno::MSGSIZE.result()), None);
@@ -443,9 +450,16 @@ impl State {
         }
     }
 
+    /// Some requests have no answer.
+    fn push(&mut self, frame: Vec<u8>, value: Option<Taken>) {
+        if !frame.is_empty() {
+            self.outgoing.push(frame, value.map(Value::new));
+        }
+    }
+
     fn answer(&mut self, to: ReplyTo, body: Body<'_>, value: Option<Taken>) {
         if let Some(frame) = encoded(to, body) {
-            self.outgoing.push(frame, value);
+            self.push(frame, value);
         }
     }
 

@@ -27,14 +27,19 @@ impl SocketFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-}
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
+    /// Removes the file, unless it was replaced.
+    pub(super) fn remove(&self) {
         if identity(&self.path) == Ok((self.device, self.inode)) {
             // A file that is left behind is replaced by the next listener.
             let _ = rustix::fs::unlink(&self.path);
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
