@@ -317,4 +317,18 @@ static inline void expect_element(int fd, uint32_t req, const void *bytes, size_
     expect_frame(fd, CHAN_RECV, &payload);
 }
 
+/** A channel that has counted so many operations. */
+static inline void expect_stats(int fd, uint32_t chan, uint64_t sends, uint64_t receives) {
+    static raw_t payload;
+    ask(fd, GET_STATS, 1, chan);
+    EXPECT_EQ(raw_recv(fd, &payload), GET_STATS);
+    EXPECT_EQ(raw_number(&payload, REQ_ID), 1);
+    EXPECT_EQ(raw_number(&payload, RESULT), 0);
+    EXPECT_EQ(raw_number(&payload, CHAN_ID), chan);
+    EXPECT_EQ(raw_number(&payload, SEND_OPS), sends);
+    EXPECT_EQ(raw_number(&payload, RECV_OPS), receives);
+    EXPECT_EQ(raw_number(&payload, WAITERS_S), 0);
+    EXPECT_EQ(raw_number(&payload, WAITERS_R), 0);
+}
+
 #endif

@@ -11,8 +11,8 @@
 //!
 //! A value is the last thing in the client's socket until it is read. So when the kernel reports
 //! that the client has disconnected with unread data, it was the value; when it reports that
-//! everything was read, the client has the value. The sender is told by an edge-triggered event
-//! that there is room (see [`reactor`](crate::reactor)): then it has to [flush](Outgoing::flush).
+//! everything was read, the client has the value. An edge-triggered event reports that there is room
+//! (see [`reactor`](crate::reactor)): then the sender has to [flush](Outgoing::flush).
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
