@@ -148,8 +148,9 @@ static inline int bk_number(NrBytes text, uint64_t max, uint64_t *out) {
 /* Answers. status NR_OK on a stream means that more may follow. */
 
 /* The payload is copied. Backpressure: the stream's queue is full, not taken.
- * Invalid: no caller (bk_is_cancelled), or it is longer than the host accepts;
- * then the call is still open. */
+ * Invalid: no caller waits. Too long: the host takes no payload of that length. Of an answer or
+ * the last frame of a stream the caller gets this status then; a stream goes on
+ * without any other frame. */
 static inline NrStatus bk_send(const BkPlugin *plugin, uint64_t sid, NrStatus status,
                                NrBytes payload) {
     if (BK_HAS(plugin->api, send)) {
@@ -188,31 +189,9 @@ static inline uint32_t bk_is_cancelled(const BkPlugin *plugin, uint64_t sid) {
                                              : 0;
 }
 
-/* Ends what the host has refused although somebody waits, without bytes. Says
- * what the host said. */
-static inline NrStatus bk_ended(const BkPlugin *plugin, uint64_t sid, NrStatus sent) {
-    if (sent != NR_OK && !bk_is_cancelled(plugin, sid)) {
-        bk_send(plugin, sid, sent, bk_bytes(NULL, 0));
-    }
-    return sent;
-}
-
-/* The answer to a call, or the last frame of a stream, from anywhere. When the
- * host does not take it, such as one that is too long, the call ends with the
- * status that this returns: no caller waits for it. */
-static inline NrStatus bk_end(const BkPlugin *plugin, uint64_t sid, NrStatus status,
-                              NrBytes payload) {
-    return bk_ended(plugin, sid, bk_send(plugin, sid, status, payload));
-}
-
-/* The same, of what was sent for a call. A frame may be followed by others, so it ends nothing. */
-static inline NrStatus bk_answered(const BkCall *call, NrStatus status, NrStatus sent) {
-    return call->is_stream && status == NR_OK ? sent : bk_ended(call->plugin, call->sid, sent);
-}
-
-/* In a handler: the answer, as by bk_end, or a frame, as by bk_send. */
+/* In a handler: the answer, or a frame. */
 static inline NrStatus bk_answer(const BkCall *call, NrStatus status, NrBytes payload) {
-    return bk_answered(call, status, bk_send(call->plugin, call->sid, status, payload));
+    return bk_send(call->plugin, call->sid, status, payload);
 }
 
 static inline NrStatus bk_answer_text(const BkCall *call, NrStatus status, const char *text) {

@@ -183,16 +183,25 @@ static inline void bk_fake_finish(BkFakeCall *call) {
     call->state = NULL;
 }
 
-/* The one way in for answers, whatever their shape. */
+/* The one way in for answers, whatever their shape. Of what is too long an answer or a last frame
+ * ends its call, without bytes. */
 static inline NrStatus bk_fake_push(BkFakeHost *host, uint64_t sid, NrStatus status,
                                     NrBytes payload) {
     BkFakeCall *call = bk_fake_find(host, sid);
-    if (call == NULL || call->finished || payload.len > BK_FAKE_PAYLOAD_BYTES_MAX ||
-        (payload.ptr == NULL && payload.len > 0)) {
+    if (call == NULL || call->finished || (payload.ptr == NULL && payload.len > 0)) {
         host->refused++;
         return NR_INVALID;
     }
     int terminal = !call->is_stream || status != NR_OK;
+    int too_long = payload.len > BK_FAKE_PAYLOAD_BYTES_MAX;
+    if (too_long) {
+        host->refused++;
+        if (!terminal) {
+            return NR_TOO_LONG;
+        }
+        status = NR_TOO_LONG;
+        payload.len = 0;
+    }
     if (!terminal && call->queued >= host->frames_max) {
         call->was_full = 1;
         return NR_BACKPRESSURE;
@@ -213,7 +222,7 @@ static inline NrStatus bk_fake_push(BkFakeHost *host, uint64_t sid, NrStatus sta
         bk_fake_finish(call);
     }
     pthread_cond_broadcast(&host->changed);
-    return NR_OK;
+    return too_long ? NR_TOO_LONG : NR_OK;
 }
 
 #endif /* BECKET_FAKE_CORE_H */

@@ -115,15 +115,22 @@ static inline NrStatus bk_text_stream(BkText *text, const BkPlugin *plugin, uint
     return sent;
 }
 
-/* As bk_end. */
+/* The answer to a call, or the last frame of a stream. A text for which there was no memory ends it
+ * with NR_ERR, without bytes. */
 static inline NrStatus bk_text_end(BkText *text, const BkPlugin *plugin, uint64_t sid,
                                    NrStatus status) {
-    return bk_ended(plugin, sid, bk_text_send(text, plugin, sid, status));
+    int failed = text->failed;
+    NrStatus sent = bk_text_send(text, plugin, sid, status);
+    if (failed) {
+        bk_send(plugin, sid, sent, bk_bytes(NULL, 0));
+    }
+    return sent;
 }
 
-/* As bk_answer. */
+/* In a handler: the answer, as by bk_text_end, or a frame. */
 static inline NrStatus bk_text_answer(BkText *text, const BkCall *call, NrStatus status) {
-    return bk_answered(call, status, bk_text_send(text, call->plugin, call->sid, status));
+    return call->is_stream && status == NR_OK ? bk_text_send(text, call->plugin, call->sid, status)
+                                              : bk_text_end(text, call->plugin, call->sid, status);
 }
 
 #endif /* BECKET_TEXT_H */

@@ -129,7 +129,7 @@ func (c *Call) Lease(n int) (*Lease, error) {
 // Commit sends the first n bytes. The lease is over, unless this says
 // [ErrBackpressure]. [ErrTooLong]: n is more than the buffer holds. After an
 // error the handler may answer otherwise; one that returns [Answered] all the
-// same fails the call with Invalid.
+// same fails the call with Err.
 func (l *Lease) Commit(status Status, n int) error {
 	err := l.commit(status, n)
 	if err != ErrBackpressure {
@@ -164,33 +164,12 @@ func (c *Call) send(status Status, data []byte) Status {
 	return Status(C.bk_go_send(c.plugin.c, C.uint64_t(c.sid), C.NrStatus(status), ptr, n))
 }
 
-// last sends the answer, or the terminal frame. What the host does not take
-// although somebody waits ends the call all the same, without bytes: no caller
-// waits for an answer that was given.
-func (c *Call) last(status Status, data []byte) error {
-	sent := c.send(status, data)
-	err := c.errorOfSent(sent)
-	if err != nil && err != ErrClosed {
-		c.send(sent, nil)
-	}
-	return err
-}
-
-// errorOfSent tells apart what the host has one word for: a call that is over,
-// and bytes that are longer than it takes.
-func (c *Call) errorOfSent(sent Status) error {
-	if sent == StatusInvalid && !c.isOver() {
-		return ErrTooLong
-	}
-	return errorOf(sent)
-}
-
 // given is what a handler returned; a refusal, if that is Answered and the host
 // did not take the answer.
 func (c *Call) given(response Response) Response {
 	answered := response.Refused && response.Status == StatusOk
 	if answered && c.lost.Load() && !c.isOver() {
-		return Refuse(StatusInvalid)
+		return Refuse(StatusErr)
 	}
 	return response
 }

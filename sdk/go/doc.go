@@ -36,10 +36,10 @@
 //
 // One Go runtime lives in each plugin file: its garbage collector, its threads
 // and its signal handlers. It starts when the file is loaded, and it never ends.
-// So a Go plugin is never unmapped; loading a changed one again starts a second
-// runtime beside the first, and the first one's memory and threads stay until
-// the process ends. A host that reloads Go plugins often should run them in a
-// process of their own.
+// So a Go plugin is never unmapped, and a host refuses to reload one: that would
+// start a second runtime beside the first, whose memory and threads stay until
+// the process ends. Restart the host instead. The placement that will allow
+// reloads, a process of the plugin's own, does not exist yet.
 //
 // A panic outside of handlers and hooks (in func init, or in a goroutine that
 // the plugin started itself) ends the whole process, as in any Go program. So do

@@ -292,8 +292,11 @@ func TestAnAnswerThatIsTooLongEndsItsCall(t *testing.T) {
 		return becket.Answered()
 	})
 	host := beckettest.Load(t, p, beckettest.PayloadBytesMax(8))
-	for _, entry := range []string{"there", "here", "leased there", "leased here"} {
-		expect(t, host.Call(entry, beckettest.Request{}), becket.StatusInvalid, "")
+	for _, entry := range []string{"there", "here"} {
+		expect(t, host.Call(entry, beckettest.Request{}), becket.StatusTooLong, "")
+	}
+	for _, entry := range []string{"leased there", "leased here"} {
+		expect(t, host.Call(entry, beckettest.Request{}), becket.StatusErr, "")
 	}
 	expect(t, host.Call("otherwise", beckettest.Request{}), becket.StatusOk, "fits")
 	again := host.Open("leased again", beckettest.Request{})
@@ -324,10 +327,10 @@ func TestAFrameThatIsTooLongIsToldToItsSender(t *testing.T) {
 	on := host.Open("goes on", beckettest.Request{})
 	expect(t, on.Next(), becket.StatusOk, "fits")
 	expect(t, on.Next(), becket.StatusStreamEnd, "")
-	expect(t, host.Call("says why", beckettest.Request{}), becket.StatusInvalid,
+	expect(t, host.Call("says why", beckettest.Request{}), becket.StatusTooLong,
 		becket.ErrTooLong.Error())
-	expect(t, host.Call("ends", beckettest.Request{}), becket.StatusInvalid, "")
-	expect(t, host.Call("fails", beckettest.Request{}), becket.StatusInvalid, "")
+	expect(t, host.Call("ends", beckettest.Request{}), becket.StatusTooLong, "")
+	expect(t, host.Call("fails", beckettest.Request{}), becket.StatusTooLong, "")
 	if n := host.Refused(); n != 4 {
 		t.Errorf("%d frames were refused", n)
 	}

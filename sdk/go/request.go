@@ -100,7 +100,7 @@ func appendText(buf *[]byte, text *C.NrStr) string {
 }
 
 // Response is the answer to a call. One that is longer than the host takes
-// becomes Invalid, without bytes.
+// becomes TooLong, without bytes.
 type Response struct {
 	Status Status
 	Data   []byte

@@ -13,17 +13,22 @@ type Status uint32
 
 // The statuses that have a name.
 const (
-	StatusOk           Status = 0 // done; as a frame: more may follow
-	StatusErr          Status = 1 // failed while running
-	StatusInvalid      Status = 2 // bad input, id or state
-	StatusUnsupported  Status = 3 // not offered
-	StatusStreamEnd    Status = 4 // the last frame of a good stream
-	StatusPanic        Status = 5 // a panic was caught
-	StatusBackpressure Status = 6 // full; nothing was taken
+	StatusOk           Status = 0  // done; as a frame: more may follow
+	StatusErr          Status = 1  // failed while running
+	StatusInvalid      Status = 2  // bad input, id or state
+	StatusUnsupported  Status = 3  // not offered
+	StatusStreamEnd    Status = 4  // the last frame of a good stream
+	StatusPanic        Status = 5  // a panic was caught
+	StatusBackpressure Status = 6  // full; nothing was taken
+	StatusTimeout      Status = 7  // what was waited for did not come in time
+	StatusCancelled    Status = 8  // a wait for a call that has no caller any more
+	StatusClosed       Status = 9  // nothing more comes
+	StatusTooLong      Status = 10 // longer than the host takes; nothing was taken
 )
 
 var statusNames = [...]string{
 	"Ok", "Err", "Invalid", "Unsupported", "StreamEnd", "Panic", "Backpressure",
+	"Timeout", "Cancelled", "Closed", "TooLong",
 }
 
 // String is the name in the C header, or "status N".
@@ -41,7 +46,7 @@ var (
 	// ErrClosed: the call or stream has no caller any more.
 	ErrClosed = errors.New("becket: the call is over")
 	// ErrTooLong: longer than the host takes. A frame was not sent, and its
-	// stream goes on; an answer or a last frame ended its call with Invalid.
+	// stream goes on; an answer or a last frame ended its call with TooLong.
 	ErrTooLong = errors.New("becket: longer than the host takes")
 	// ErrCancelled is the cause of a context that ended because the caller left
 	// or its deadline passed.
@@ -79,6 +84,8 @@ func errorOf(s Status) error {
 		return ErrUnsupported
 	case StatusBackpressure:
 		return ErrBackpressure
+	case StatusTooLong:
+		return ErrTooLong
 	default:
 		return &StatusError{Status: s}
 	}
@@ -95,8 +102,10 @@ func StatusOf(err error) Status {
 		return withStatus.Status
 	case errors.Is(err, ErrBackpressure):
 		return StatusBackpressure
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrTooLong):
+	case errors.Is(err, ErrClosed):
 		return StatusInvalid
+	case errors.Is(err, ErrTooLong):
+		return StatusTooLong
 	case errors.Is(err, ErrUnsupported):
 		return StatusUnsupported
 	default:

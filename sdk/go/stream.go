@@ -90,12 +90,12 @@ func (s *Stream) hasRoomAgain() {
 // TrySend sends one frame, or says [ErrBackpressure] at once. [ErrTooLong]: the
 // host takes no frame so long, and the stream goes on without it.
 func (s *Stream) TrySend(data []byte) error {
-	return s.errorOfSent(s.send(StatusOk, data))
+	return errorOf(s.send(StatusOk, data))
 }
 
 // End ends the stream well, with a last frame that carries data. A handler that
 // returns nil without it ends the stream with an empty one. [ErrTooLong]: the
-// stream ended with Invalid instead.
+// stream ended with TooLong instead.
 func (s *Stream) End(data []byte) error {
 	return s.end(StatusStreamEnd, data)
 }
@@ -106,7 +106,7 @@ func (s *Stream) end(status Status, data []byte) error {
 	if !s.ended.CompareAndSwap(false, true) {
 		return ErrClosed
 	}
-	return s.last(status, data)
+	return errorOf(s.send(status, data))
 }
 
 // Recv is the next frame from the host. It is [io.EOF] after the host has closed

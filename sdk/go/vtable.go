@@ -207,7 +207,7 @@ func (p *Plugin) answerHere(e *entry, r *Request) (status C.NrStatus) {
 	if response.Refused {
 		return C.NrStatus(response.Status)
 	}
-	r.last(response.Status, response.Data)
+	r.send(response.Status, response.Data)
 	return 0
 }
 
@@ -220,7 +220,7 @@ func (p *Plugin) answer(e *entry, r *Request) {
 			p.logPanic(e.name, v)
 		}
 		if !response.Refused || response.Status != StatusOk {
-			r.last(response.Status, response.Data)
+			r.send(response.Status, response.Data)
 		}
 	}()
 	response = r.given(e.handler(r))

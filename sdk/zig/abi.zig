@@ -46,6 +46,8 @@ pub const Status = enum(u32) {
     cancelled = 8,
     /// Nothing more comes.
     closed = 9,
+    /// Longer than the host takes; nothing was taken.
+    too_long = 10,
     _,
 };
 

@@ -45,26 +45,14 @@ pub fn hasExtras() bool {
 }
 
 /// Answers call `sid`, or sends one frame of stream `sid`. The bytes are copied. `.invalid`: no caller
-/// waits (`isCancelled`), or they are longer than the host takes; then the call is still open.
+/// waits. `.too_long`: the host takes no bytes of that length; of an answer or a last frame the caller
+/// gets this status then, and a stream goes on without any other frame.
 pub fn send(sid: u64, status: abi.Status, data: []const u8) abi.Status {
     if (api.send) |f| return f(ctx, sid, status, .from(data));
     const table = vtable orelse return .invalid;
     const f = table.send_result orelse return .invalid;
     f(ctx, sid, status, .from(data));
     return .ok;
-}
-
-/// The answer to call `sid`, or the last frame of stream `sid`. When the host does not take it, such
-/// as one that is too long, the call ends with the status that this returns, and no bytes: no caller
-/// waits for an answer that was given.
-pub fn end(sid: u64, status: abi.Status, data: []const u8) abi.Status {
-    return ended(sid, send(sid, status, data));
-}
-
-/// The same, of a last word that was sent by `sendOwned` or `Lease.commit`, which said `sent`.
-pub fn ended(sid: u64, sent: abi.Status) abi.Status {
-    if (sent != .ok and !isCancelled(sid)) _ = send(sid, sent, "");
-    return sent;
 }
 
 /// `send` that waits for room. Inside a call from the host it never waits.

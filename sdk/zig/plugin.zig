@@ -11,7 +11,7 @@ const abi = @import("abi.zig");
 const host = @import("host.zig");
 
 /// What a handler may fail with: the status that its vtable function returns.
-pub const Error = error{ Err, Invalid, Unsupported, Panic, Backpressure, OutOfMemory, Timeout, Cancelled, Closed };
+pub const Error = error{ Err, Invalid, Unsupported, Panic, Backpressure, OutOfMemory, Timeout, Cancelled, Closed, TooLong };
 
 /// More headers than this in one request are refused.
 const headers_max = 65_536;
@@ -44,36 +44,33 @@ pub const Call = struct {
     }
 
     /// The answer, with status Ok. That the caller has left is no error of the handler. One that
-    /// is longer than the host takes becomes Invalid, without bytes.
+    /// is longer than the host takes becomes TooLong, without bytes.
     pub fn answer(self: Call, data: []const u8) void {
-        _ = host.end(self.sid, .ok, data);
+        _ = host.send(self.sid, .ok, data);
     }
     /// An answer, or the end of a stream, with another status.
     pub fn fail(self: Call, status: abi.Status, message: []const u8) void {
-        _ = host.end(self.sid, status, message);
+        _ = host.send(self.sid, status, message);
     }
-    /// A frame of a stream. `error.Backpressure`: no room; `stream_room` says when. `error.Invalid`:
+    /// A frame of a stream. `error.Backpressure`: no room; `stream_room` says when. `error.TooLong`:
     /// longer than the host takes, and the stream goes on without it. `error.Cancelled`: no caller
     /// reads any more.
     pub fn send(self: Call, frame: []const u8) Error!void {
-        const sent = host.send(self.sid, .ok, frame);
-        const over = sent == .invalid and host.isCancelled(self.sid);
-        return check(sent, over);
+        return check(host.send(self.sid, .ok, frame));
     }
-    /// Ends a stream well, with a last frame. `error.Invalid`: that was longer than the host takes,
-    /// and the stream ended with Invalid. `error.Cancelled`: no caller reads any more.
+    /// Ends a stream well, with a last frame. `error.TooLong`: that was longer than the host takes,
+    /// and the stream ended with TooLong. `error.Cancelled`: no caller reads any more.
     pub fn end(self: Call, last: []const u8) Error!void {
-        // A stream that this ends is over afterwards: so ask before.
-        const over = host.isCancelled(self.sid);
-        return check(host.end(self.sid, .stream_end, last), over);
+        return check(host.send(self.sid, .stream_end, last));
     }
 
-    fn check(sent: abi.Status, over: bool) Error!void {
+    fn check(sent: abi.Status) Error!void {
         return switch (sent) {
             .ok => {},
             .backpressure => error.Backpressure,
             .unsupported => error.Unsupported,
-            .invalid => if (over) error.Cancelled else error.Invalid,
+            .invalid => error.Cancelled,
+            .too_long => error.TooLong,
             else => error.Err,
         };
     }
@@ -271,6 +268,7 @@ fn statusOf(result: Error!void) abi.Status {
         error.Timeout => .timeout,
         error.Cancelled => .cancelled,
         error.Closed => .closed,
+        error.TooLong => .too_long,
     };
     return .ok;
 }
@@ -316,23 +314,23 @@ test "what is longer than the host takes ends its call, but for a frame" {
     defer fake.unload();
     fake.payload_bytes_max = limit;
     fake.frames_max = 1;
-    try fake.expectFrame(try fake.call("answer", null, ""), .invalid, "");
-    try fake.expectFrame(try fake.call("fail", null, ""), .invalid, "");
+    try fake.expectFrame(try fake.call("answer", null, ""), .too_long, "");
+    try fake.expectFrame(try fake.call("fail", null, ""), .too_long, "");
 
     const frames = try fake.call("frames", null, "");
     try fake.expectFrame(frames, .ok, "fits");
-    try fake.expectFrame(frames, .invalid, "");
+    try fake.expectFrame(frames, .too_long, "");
     try std.testing.expectEqual([6]Error!void{
-        error.Invalid, {},              error.Backpressure,
-        error.Invalid, error.Cancelled, error.Cancelled,
+        error.TooLong, {},              error.Backpressure,
+        error.TooLong, error.Cancelled, error.Cancelled,
     }, said);
     try std.testing.expectEqual(6, fake.refused);
 
     const later = try fake.call("later", null, "");
-    try std.testing.expectEqual(.invalid, host.end(later, .ok, long));
-    try fake.expectFrame(later, .invalid, "");
+    try std.testing.expectEqual(.too_long, host.send(later, .ok, long));
+    try fake.expectFrame(later, .too_long, "");
     try std.testing.expectEqual(7, fake.refused);
     // One without a caller is refused once.
-    try std.testing.expectEqual(.invalid, host.end(later, .ok, "late"));
+    try std.testing.expectEqual(.invalid, host.send(later, .ok, "late"));
     try std.testing.expectEqual(8, fake.refused);
 }

@@ -28,7 +28,7 @@ pub const FakeHost = struct {
     now_ms: u64 = 0,
     /// Frames that a call keeps unread; one more is answered `.backpressure`.
     frames_max: usize = 1024,
-    /// A longer answer or frame is refused, and leaves its call open.
+    /// A longer answer or frame is refused with `.too_long`: an answer or a last frame ends its call so.
     payload_bytes_max: usize = 64 << 20,
     /// Answers to calls without a caller, or that were too long.
     refused: usize = 0,
@@ -221,11 +221,19 @@ fn send(ctx: ?*anyopaque, sid: u64, status: abi.Status, data: abi.Bytes) callcon
         self.refused += 1;
         return .invalid;
     };
-    if (c.over or bytes.len > self.payload_bytes_max) {
+    if (c.over) {
         self.refused += 1;
         return .invalid;
     }
     const last = !c.stream or status != .ok;
+    if (bytes.len > self.payload_bytes_max) {
+        self.refused += 1;
+        if (last) {
+            c.frames.append(self.arena.allocator(), .{ .status = .too_long, .data = "" }) catch return .err;
+            c.over = true;
+        }
+        return .too_long;
+    }
     if (!last and c.frames.items.len - c.read >= self.frames_max) {
         c.was_full = true;
         return .backpressure;

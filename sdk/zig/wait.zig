@@ -81,7 +81,7 @@ pub fn recv(sid: u64, limit: Limit) Error!?Message {
     return received(f, ctx, sid, limit);
 }
 
-/// A frame to the host, when there is room. `error.Invalid`: it is longer than the host takes, and
+/// A frame to the host, when there is room. `error.TooLong`: it is longer than the host takes, and
 /// the stream goes on without it.
 pub fn send(sid: u64, frame: []const u8, limit: Limit) Error!void {
     const api, const ctx = host.tableOf();
@@ -140,6 +140,7 @@ fn check(status: abi.Status) Error!void {
         .unsupported => error.Unsupported,
         .backpressure => error.Backpressure,
         .invalid => error.Invalid,
+        .too_long => error.TooLong,
         else => error.Err,
     };
 }

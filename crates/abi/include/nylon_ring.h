@@ -45,6 +45,7 @@ typedef uint32_t NrStatus;
 #define NR_TIMEOUT ((NrStatus)7)      /* what was waited for did not come in time */
 #define NR_CANCELLED ((NrStatus)8)    /* a wait for a call without a caller */
 #define NR_CLOSED ((NrStatus)9)       /* nothing more comes */
+#define NR_TOO_LONG ((NrStatus)10)    /* longer than the host takes; nothing was taken */
 
 /* UTF-8 text. */
 typedef struct NrStr {

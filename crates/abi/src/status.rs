@@ -35,6 +35,8 @@ impl NrStatus {
     pub const Cancelled: Self = Self(8);
     /// Nothing more comes: the other side has closed.
     pub const Closed: Self = Self(9);
+    /// It is longer than the host takes (`payload_bytes_max`): nothing of it was taken.
+    pub const TooLong: Self = Self(10);
 
     /// The name in the C header, or `None` for a number without one.
     #[must_use]
@@ -50,6 +52,7 @@ impl NrStatus {
             7 => "Timeout",
             8 => "Cancelled",
             9 => "Closed",
+            10 => "TooLong",
             _ => return None,
         })
     }

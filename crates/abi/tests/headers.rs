@@ -102,6 +102,7 @@ constants! {
     NR_TIMEOUT = NrStatus::Timeout.0,
     NR_CANCELLED = NrStatus::Cancelled.0,
     NR_CLOSED = NrStatus::Closed.0,
+    NR_TOO_LONG = NrStatus::TooLong.0,
     BK_ENTRY_UNARY = becket_abi::BK_ENTRY_UNARY,
     BK_ENTRY_STREAM = becket_abi::BK_ENTRY_STREAM,
     BK_ENTRY_BIDIRECTIONAL = becket_abi::BK_ENTRY_BIDIRECTIONAL,

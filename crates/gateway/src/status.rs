@@ -24,11 +24,10 @@ pub(crate) fn of_status(status: NrStatus) -> StatusCode {
 pub(crate) fn problem_of_status(entry: &str, status: NrStatus) -> Problem {
     let problem = Problem::new(of_status(status), format!("entry `{entry}` answered {status}"));
     match status {
-        // The plugin says the same when the host took no answer so long: the status is all there is.
-        NrStatus::Invalid => problem.hint(
-            "check the request's body and headers; if they are right, the plugin's answer may be \
-             longer than its `payload_bytes_max`, which the log says",
-        ),
+        NrStatus::Invalid => problem.hint("check the request's body and headers"),
+        NrStatus::TooLong => {
+            problem.hint("the plugin's answer is longer than its `payload_bytes_max`: raise that")
+        }
         NrStatus::Unsupported => {
             problem.hint("the plugin does not offer this; see its entries on the admin page")
         }
@@ -131,6 +130,7 @@ mod tests {
             (NrStatus::Unsupported, 501),
             (NrStatus::Err, 502),
             (NrStatus::Panic, 502),
+            (NrStatus::TooLong, 502),
             (NrStatus(99), 502),
             (NrStatus::Backpressure, 503),
         ] {

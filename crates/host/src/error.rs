@@ -161,13 +161,15 @@ pub enum ReloadError {
     /// The new file does not load.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The plugin is part of this binary, or was loaded in place.
+    /// The plugin is part of this binary, was loaded in place, or brings a runtime that never ends.
     #[error("plugin `{name}` cannot be reloaded: {reason}")]
     Fixed {
         /// The plugin.
         name: String,
         /// Why.
         reason: &'static str,
+        /// What to do instead.
+        hint: &'static str,
     },
     /// The state could not be handed over.
     #[error("plugin `{name}` did not hand its state over: {status}")]
@@ -220,7 +222,7 @@ impl ReloadError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Load(error) => error.hint(),
-            Self::Fixed { .. } => Some("restart the host".to_owned()),
+            Self::Fixed { hint, .. } => Some((*hint).to_owned()),
             Self::Busy { .. } => Some("wait for it to end".to_owned()),
             Self::StillBusy { .. } => Some(
                 "raise `drain_ms` of the plugin, or lower `deadline_ms`, so that calls end in time"

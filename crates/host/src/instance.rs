@@ -154,6 +154,7 @@ pub(crate) struct About {
     pub(crate) version: String,
     pub(crate) layout: &'static str,
     pub(crate) flags: u32,
+    pub(crate) is_go: bool,
     pub(crate) path: Option<std::path::PathBuf>,
     pub(crate) sha256: Option<[u8; 32]>,
 }
@@ -206,6 +207,7 @@ impl Instance {
                 version: loaded.version,
                 layout: loaded.layout.name(),
                 flags,
+                is_go: loaded.is_go,
                 path: loaded.path,
                 sha256: loaded.sha256,
             },

@@ -147,42 +147,15 @@ impl CallHandle {
         self.host
     }
 
-    /// Answers the call, or ends the stream. What the host does not take although somebody waits
-    /// ends it all the same, with the status of the refusal: no caller waits for an answer that was
-    /// given.
+    /// Answers the call, or ends the stream.
     #[inline]
     pub(crate) fn end(&self, status: NrStatus, body: &[u8]) -> Result<(), SendError> {
-        self.ended(SendError::check(self.host.send(self.sid, status, body)))
+        SendError::check(self.host.send(self.sid, status, body))
     }
 
     /// As [`Self::end`], without a copy.
     pub(crate) fn end_owned(&self, status: NrStatus, body: OwnedBytes) -> Result<(), SendError> {
-        let taken = self.host.send_owned(self.sid, status, body);
-        self.ended(taken.map_err(|(error, _)| error))
-    }
-
-    /// What [`Self::end`] does once the host has spoken.
-    #[inline]
-    pub(crate) fn ended(&self, taken: Result<(), SendError>) -> Result<(), SendError> {
-        taken.map_err(|error| self.end_refused(error))
-    }
-
-    /// No text: what the host takes may be shorter than any.
-    #[cold]
-    fn end_refused(&self, error: SendError) -> SendError {
-        if self.is_cancelled() {
-            return error;
-        }
-        match self.host.send(self.sid, error.status(), &[]) {
-            NrStatus::Ok if error == SendError::Closed => SendError::TooLong,
-            _ => error,
-        }
-    }
-
-    /// Why the host refused a frame: it has one word for an end and for bytes that it does not take.
-    #[cold]
-    pub(crate) fn explain(&self, error: SendError) -> SendError {
-        if error == SendError::Closed && !self.is_cancelled() { SendError::TooLong } else { error }
+        self.host.send_owned(self.sid, status, body).map_err(|(error, _)| error)
     }
 
     /// Whether the answer has no caller any more.
@@ -291,8 +264,8 @@ impl<'a> Call<'a> {
 
     /// Answers with status `Ok`. The host copies the bytes before this returns.
     ///
-    /// An answer that is longer than the host takes becomes `Invalid`, with no bytes: the caller
-    /// never waits for an answer that was given. That holds for every way to answer.
+    /// An answer that is longer than the host takes becomes `TooLong`, with no bytes. That holds for
+    /// every way to answer.
     #[inline]
     pub fn answer(self, body: &[u8]) -> Answered {
         self.answer_status(NrStatus::Ok, body)
@@ -323,7 +296,7 @@ impl<'a> Call<'a> {
             return Err(Failure::refused(NrStatus::Backpressure));
         };
         write(&mut lease);
-        let _ = self.ended(lease.commit(self.sid(), NrStatus::Ok));
+        let _ = lease.commit(self.sid(), NrStatus::Ok);
         Ok(TAKEN)
     }
 

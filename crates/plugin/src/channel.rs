@@ -88,7 +88,7 @@ impl Channel {
         // SAFETY: see the module's note; the view is borrowed for the call.
         let status =
             unsafe { (host.api().channel_send)(host.ctx(), self.id, message, nanos(within)) };
-        WaitError::check_sent(status)
+        WaitError::check(status)
     }
 
     /// Waits for a message.

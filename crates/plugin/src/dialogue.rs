@@ -79,14 +79,14 @@ impl Dialogue {
         let frame = NrBytes::from_slice(frame);
         // SAFETY: see the module's note; the view is borrowed for the call.
         let status = unsafe { (host.api().stream_send)(host.ctx(), sid, frame, nanos(within)) };
-        WaitError::check_sent(status)
+        WaitError::check(status)
     }
 
     /// Ends the stream well, with a last frame. A handler that returns `Ok` without this ends it with
     /// an empty one.
     ///
     /// # Errors
-    /// [`WaitError::TooLong`]: the host takes no frame so long, and the stream ended with `Invalid`.
+    /// [`WaitError::TooLong`]: the host takes no frame so long, and the stream ended with `TooLong`.
     /// [`WaitError::Cancelled`] when it was over already.
     pub fn finish_with(&mut self, last: &[u8]) -> Result<(), WaitError> {
         if std::mem::replace(&mut self.finished, true) {

@@ -90,7 +90,7 @@ pub enum SendError {
     #[error("the call has no caller any more")]
     Closed,
     /// It is longer than the host takes; nothing of it was taken. A stream goes on after a frame
-    /// like that; an answer or a last frame like that ended its call with status `Invalid`.
+    /// like that; an answer or a last frame like that ended its call with status `TooLong`.
     #[error("it is longer than the host takes")]
     TooLong,
     /// The host refused for another reason.
@@ -99,12 +99,12 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The host says `Invalid` of two things; `CallHandle::explain` tells them apart.
     pub(crate) const fn check(status: NrStatus) -> Result<(), Self> {
         match status {
             NrStatus::Ok => Ok(()),
             NrStatus::Backpressure => Err(Self::Full),
             NrStatus::Invalid => Err(Self::Closed),
+            NrStatus::TooLong => Err(Self::TooLong),
             other => Err(Self::Refused(other)),
         }
     }
@@ -114,7 +114,8 @@ impl SendError {
     pub const fn status(self) -> NrStatus {
         match self {
             Self::Full => NrStatus::Backpressure,
-            Self::Closed | Self::TooLong => NrStatus::Invalid,
+            Self::Closed => NrStatus::Invalid,
+            Self::TooLong => NrStatus::TooLong,
             Self::Refused(status) => status,
         }
     }
@@ -139,7 +140,8 @@ impl From<SendError> for TalkError {
             SendError::Full => Self::NotTaken,
             SendError::Closed => Self::Closed,
             SendError::TooLong => {
-                Self::Failed(Failure::invalid("a frame is longer than the host takes"))
+                let text = "a frame is longer than the host takes";
+                Self::Failed(Failure::new(NrStatus::TooLong, text))
             }
             SendError::Refused(status) => {
                 Self::Failed(Failure::new(status, "the host refused a frame"))

@@ -29,7 +29,7 @@ impl Later {
     ///
     /// # Errors
     /// [`SendError::Closed`] if no caller waits any more; [`SendError::TooLong`] if the answer is
-    /// longer than the host accepts: the caller got `Invalid` instead.
+    /// longer than the host accepts: the caller got that status instead.
     pub fn answer(self, body: &[u8]) -> Result<(), SendError> {
         self.answer_status(NrStatus::Ok, body)
     }

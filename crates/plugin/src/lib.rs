@@ -73,7 +73,7 @@
 //! # What is too long
 //!
 //! A host bounds the length of an answer or frame (`payload_bytes_max`). An answer or a last frame
-//! beyond it ends its call with `Invalid`, without bytes; a handler that still runs gets
+//! beyond it ends its call with `TooLong`, without bytes; a handler that still runs gets
 //! [`SendError::TooLong`]. Any other frame beyond it is not sent, says the same, and leaves the
 //! stream open.
 //!

@@ -104,13 +104,13 @@ impl StreamSink {
     /// Ends the stream well, with bytes in its last frame.
     ///
     /// # Errors
-    /// [`SendError::TooLong`]: the host takes no frame so long, and the stream ended with `Invalid`.
+    /// [`SendError::TooLong`]: the host takes no frame so long, and the stream ended with `TooLong`.
     /// [`SendError::Closed`]: no caller reads any more.
     pub fn finish_with(self, body: &[u8]) -> Result<(), SendError> {
         self.terminate(NrStatus::StreamEnd, body)
     }
 
-    /// Ends the stream with a failure; with `Invalid` if its text is longer than the host takes.
+    /// Ends the stream with a failure; with `TooLong` if its text is longer than the host takes.
     pub fn fail(self, failure: &Failure) {
         let _ = self.terminate(failure.status(), failure.text().as_bytes());
     }
@@ -133,7 +133,6 @@ impl StreamSink {
 
     #[cold]
     fn refused(&self, error: SendError) -> SendError {
-        let error = self.handle.explain(error);
         if error == SendError::Closed {
             self.streams.lost(self.host(), self.sid(), &self.cell);
         }

@@ -55,15 +55,8 @@ impl WaitError {
             NrStatus::Cancelled => Err(Self::Cancelled),
             NrStatus::Closed => Err(Self::Closed),
             NrStatus::Unsupported => Err(Self::Unsupported),
+            NrStatus::TooLong => Err(Self::TooLong),
             other => Err(Self::Refused(other)),
-        }
-    }
-
-    /// As [`Self::check`], of bytes that were to be sent: there `Invalid` is said of the bytes.
-    pub(crate) const fn check_sent(status: NrStatus) -> Result<(), Self> {
-        match status {
-            NrStatus::Invalid => Err(Self::TooLong),
-            other => Self::check(other),
         }
     }
 }

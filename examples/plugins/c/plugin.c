@@ -160,7 +160,7 @@ static NrStatus state(const BkCall *call) {
 /* slow */
 
 static void slow_done(BkPlugin *plugin, uint64_t sid) {
-    bk_end(plugin, sid, NR_OK, bk_text("slow done"));
+    bk_send(plugin, sid, NR_OK, bk_text("slow done"));
 }
 
 static NrStatus slow(const BkCall *call) {

@@ -164,7 +164,7 @@ fn slow(call: becket.Call) becket.Error!void {
 }
 
 fn slowDone(sid: u64) void {
-    if (timers.take(sid) != null) _ = host.end(sid, .ok, "slow done");
+    if (timers.take(sid) != null) _ = host.send(sid, .ok, "slow done");
 }
 
 fn slowCancelled(timer: u64) void {

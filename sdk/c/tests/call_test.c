@@ -23,7 +23,7 @@ static NrStatus later(const BkCall *call) {
 static uint8_t huge[BK_FAKE_PAYLOAD_BYTES_MAX + 1];
 
 static NrStatus too_long(const BkCall *call) {
-    BK_CHECK(bk_answer(call, 99, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    BK_CHECK(bk_answer(call, 99, bk_bytes(huge, sizeof huge)) == NR_TOO_LONG);
     return NR_OK;
 }
 
@@ -31,15 +31,15 @@ static NrStatus too_long_text(const BkCall *call) {
     BkText text;
     bk_text_init(&text);
     bk_text_add(&text, bk_bytes(huge, sizeof huge));
-    BK_CHECK(bk_text_answer(&text, call, NR_OK) == NR_INVALID);
+    BK_CHECK(bk_text_answer(&text, call, NR_OK) == NR_TOO_LONG);
     return NR_OK;
 }
 
 static NrStatus too_long_frames(const BkCall *call) {
-    BK_CHECK(bk_answer(call, NR_OK, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    BK_CHECK(bk_answer(call, NR_OK, bk_bytes(huge, sizeof huge)) == NR_TOO_LONG);
     BK_CHECK(!bk_is_cancelled(call->plugin, call->sid));
     BK_CHECK(bk_answer_text(call, NR_OK, "fits") == NR_OK);
-    BK_CHECK(bk_answer(call, NR_STREAM_END, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    BK_CHECK(bk_answer(call, NR_STREAM_END, bk_bytes(huge, sizeof huge)) == NR_TOO_LONG);
     return NR_OK;
 }
 
@@ -118,23 +118,23 @@ static void too_long_answers(BkFakeHost *host) {
     uint64_t sid;
     for (size_t i = 0; i < 2; i++) {
         sid = bk_fake_call(host, names[i], NULL, bk_fake_text(""));
-        BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+        BK_CHECK_FRAME(host, sid, NR_TOO_LONG, "");
     }
     sid = bk_fake_stream(host, "too_long_frames", NULL, bk_fake_text(""));
     BK_CHECK_FRAME(host, sid, NR_OK, "fits");
-    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    BK_CHECK_FRAME(host, sid, NR_TOO_LONG, "");
     sid = bk_fake_call(host, "later", NULL, bk_fake_text(""));
-    BK_CHECK(bk_end(&plugin, sid, NR_OK, bk_bytes(huge, sizeof huge)) == NR_INVALID);
-    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    BK_CHECK(bk_send(&plugin, sid, NR_OK, bk_bytes(huge, sizeof huge)) == NR_TOO_LONG);
+    BK_CHECK_FRAME(host, sid, NR_TOO_LONG, "");
     sid = bk_fake_call(host, "later", NULL, bk_fake_text(""));
     BkText text;
     bk_text_init(&text);
     bk_text_add(&text, bk_bytes(huge, sizeof huge));
-    BK_CHECK(bk_text_end(&text, &plugin, sid, NR_OK) == NR_INVALID);
-    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    BK_CHECK(bk_text_end(&text, &plugin, sid, NR_OK) == NR_TOO_LONG);
+    BK_CHECK_FRAME(host, sid, NR_TOO_LONG, "");
     BK_CHECK(host->refused == before + 6);
     /* One without a caller is refused once. */
-    BK_CHECK(bk_end(&plugin, sid, NR_OK, bk_text("late")) == NR_INVALID);
+    BK_CHECK(bk_send(&plugin, sid, NR_OK, bk_text("late")) == NR_INVALID);
     BK_CHECK(host->refused == before + 7);
 }
 

@@ -94,13 +94,8 @@ public:
         return response;
     }
 
-    // As Host::end.
+    // As Host::send.
     Status send(const Host& host, std::uint64_t sid) && {
-        return host.ended(sid, std::move(*this).give(host, sid));
-    }
-
-private:
-    Status give(const Host& host, std::uint64_t sid) && {
         if (auto* text = std::get_if<std::string>(&body_)) {
             return host.send_owned(sid, status_, std::move(*text));
         }
@@ -110,6 +105,7 @@ private:
         return host.send(sid, status_, std::get<std::string_view>(body_));
     }
 
+private:
     Status status_ = NR_OK;
     std::variant<std::string, std::vector<std::uint8_t>, std::string_view> body_;
 };
@@ -124,7 +120,7 @@ public:
     Responder& operator=(Responder&&) = delete;
     ~Responder() {
         if (open_ && std::uncaught_exceptions() <= exceptions_ && !host_.is_cancelled(sid_)) {
-            host_.end(sid_, NR_ERR, "dropped without an answer");
+            host_.send(sid_, NR_ERR, "dropped without an answer");
         }
     }
 
@@ -132,8 +128,8 @@ public:
     const Host& host() const noexcept { return host_; }
     bool is_cancelled() const { return host_.is_cancelled(sid_); }
 
-    // NR_INVALID: no caller waits any more, or the answer is longer than the host
-    // accepts; then the caller got NR_INVALID.
+    // NR_INVALID: no caller waits any more. NR_TOO_LONG: the answer is longer than the
+    // host takes, and the caller got this status.
     Status answer(Response response) && {
         open_ = false;
         return std::move(response).send(host_, sid_);
@@ -270,7 +266,7 @@ public:
     Stream& operator=(Stream&&) = delete;
     ~Stream() {
         if (open_ && std::uncaught_exceptions() <= exceptions_ && !host_.is_cancelled(sid_)) {
-            host_.end(sid_, NR_ERR, "dropped without an end");
+            host_.send(sid_, NR_ERR, "dropped without an end");
         }
     }
 
@@ -279,8 +275,8 @@ public:
     bool is_cancelled() const { return host_.is_cancelled(sid_); }
 
     // NR_BACKPRESSURE: the queue is full, the frame was not taken; on_room follows.
-    // NR_INVALID: no caller reads any more (is_cancelled), or the frame is longer than
-    // the host takes; then the stream goes on without it.
+    // NR_INVALID: no caller reads any more. NR_TOO_LONG: the frame is longer than the host
+    // takes; the stream goes on without it.
     Status send(std::string_view frame) const { return host_.send(sid_, NR_OK, frame); }
 
     // The frame keeps its value on NR_BACKPRESSURE.
@@ -294,9 +290,9 @@ public:
         return host_.send_wait(sid_, NR_OK, frame, timeout_ms);
     }
 
-    // The last frame: always finds room. NR_INVALID: no caller reads any more, or it is
-    // longer than the host takes; then the stream ended with NR_INVALID. Destroys the
-    // Session unless the caller is one of its functions.
+    // The last frame: always finds room. NR_INVALID: no caller reads any more. NR_TOO_LONG:
+    // it is longer than the host takes, and the stream ended with this status. Destroys
+    // the Session unless the caller is one of its functions.
     Status end(std::string_view frame = {}) { return finish(NR_STREAM_END, frame); }
     Status fail(Status status, std::string_view frame = {}) {
         return finish(status == NR_OK ? NR_ERR : status, frame);
@@ -311,7 +307,7 @@ private:
             return NR_INVALID;
         }
         open_ = false;
-        Status sent = host_.end(sid_, status, frame);
+        Status sent = host_.send(sid_, status, frame);
         if (auto sessions = sessions_.lock()) {
             sessions->take(sid_);  // `this` may die with it: touch nothing below
         }

@@ -166,29 +166,15 @@ public:
 
     // Answers.
 
-    // NR_INVALID: no caller waits any more (is_cancelled), or the body is longer than
-    // the host takes; then the call is still open.
+    // NR_INVALID: no caller waits any more. NR_TOO_LONG: the host takes no body of that
+    // length; of an answer or a last frame the caller gets this status then, and a
+    // stream goes on without any other frame.
     Status send(std::uint64_t sid, Status status, std::string_view body) const {
         if (BK_HAS(api_, send)) {
             return api_->send(ctx_, sid, status, bytes(body));
         }
         vtable_->send_result(ctx_, sid, status, bytes(body));
         return NR_OK;
-    }
-
-    // The answer to a call, or the last frame of a stream. When the host does not
-    // take it, such as one that is too long, the call ends with the status that
-    // this returns: no caller waits for it.
-    Status end(std::uint64_t sid, Status status, std::string_view body) const {
-        return ended(sid, send(sid, status, body));
-    }
-
-    // The same, once the host has said sent.
-    Status ended(std::uint64_t sid, Status sent) const {
-        if (sent != NR_OK && !is_cancelled(sid)) {
-            send(sid, sent, {});
-        }
-        return sent;
     }
 
     // Waits for room; only on a thread of the plugin's own.

@@ -131,7 +131,7 @@ public:
         return Message(owned);
     }
 
-    // A frame, when there is room. Error(NR_INVALID): it is longer than the host
+    // A frame, when there is room. Error(NR_TOO_LONG): it is longer than the host
     // takes, and the stream goes on without it.
     void send(std::string_view frame, Nanoseconds timeout = forever) {
         detail::check(BK_HAS(host_.api(), stream_send)
@@ -150,7 +150,7 @@ public:
 
 private:
     Status finish(Status status, std::string_view last) {
-        return std::exchange(ended_, true) ? NR_INVALID : host_.end(sid_, status, last);
+        return std::exchange(ended_, true) ? NR_INVALID : host_.send(sid_, status, last);
     }
 
     Host host_;

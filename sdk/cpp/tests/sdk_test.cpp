@@ -43,14 +43,14 @@ public:
         return becket::Response::borrow(huge);
     }
     void too_big_later(const becket::Request& request, becket::Responder responder) {
-        BK_CHECK(std::move(responder).answer(too_big(request)) == NR_INVALID);
+        BK_CHECK(std::move(responder).answer(too_big(request)) == NR_TOO_LONG);
     }
     // Such a frame is refused and left out; a last one ends the stream.
     void too_big_frames(const becket::Request&, becket::Stream stream) {
         huge.assign(BK_FAKE_PAYLOAD_BYTES_MAX + 1, 'x');
-        BK_CHECK(stream.send(huge) == NR_INVALID && !stream.is_cancelled());
+        BK_CHECK(stream.send(huge) == NR_TOO_LONG && !stream.is_cancelled());
         BK_CHECK(stream.send("fits") == NR_OK);
-        BK_CHECK(stream.end(huge) == NR_INVALID && stream.is_cancelled());
+        BK_CHECK(stream.end(huge) == NR_TOO_LONG && stream.is_cancelled());
     }
     becket::Response throws(const becket::Request&) const { throw 1; }
     void leased(const becket::Request&, becket::Responder responder) {
@@ -178,7 +178,7 @@ void answers(BkFakeHost* host) {
     BK_CHECK(bk_fake_logged(host, BK_LOG_ERROR, "becket", "on the way") == 1);
     for (const char* entry : {"too_big", "too_big_a_view", "too_big_later"}) {
         sid = bk_fake_call(host, entry, nullptr, bk_fake_text(""));
-        BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+        BK_CHECK_FRAME(host, sid, NR_TOO_LONG, "");
     }
     sid = bk_fake_call(host, "measure", nullptr, bk_fake_text(""));
     BK_CHECK_FRAME(host, sid, NR_OK, "none");
@@ -196,7 +196,7 @@ void streams(BkFakeHost* host) {
 
     sid = bk_fake_stream(host, "too_big_frames", nullptr, bk_fake_text(""));
     BK_CHECK_FRAME(host, sid, NR_OK, "fits");
-    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    BK_CHECK_FRAME(host, sid, NR_TOO_LONG, "");
 }
 
 void sessions(BkFakeHost* host) {
@@ -219,7 +219,7 @@ void sessions(BkFakeHost* host) {
     BK_CHECK(bk_fake_stream_data(host, threw, bk_fake_text("x")) == NR_INVALID);
 
     auto wordy = bk_fake_stream(host, "talk", nullptr, bk_fake_text(""));
-    BK_CHECK(bk_fake_stream_data(host, wordy, bk_fake_text("huge")) == NR_INVALID);
+    BK_CHECK(bk_fake_stream_data(host, wordy, bk_fake_text("huge")) == NR_TOO_LONG);
     BK_CHECK_FRAME(host, wordy, NR_ERR, "dropped without an end");
 
     host->frames_max = 1;

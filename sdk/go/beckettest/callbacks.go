@@ -54,7 +54,7 @@ func bkFakeSend(number C.uint32_t, sid C.uint64_t, status C.uint32_t, ptr *C.uin
 	if s := callAt(number, sid); s != nil {
 		got = s.push(becket.Status(status), view(ptr, uint64(n)))
 	}
-	if got == becket.StatusInvalid {
+	if got == becket.StatusInvalid || got == becket.StatusTooLong {
 		hostAt(number).refuse()
 	}
 	return C.uint32_t(got)

@@ -76,7 +76,7 @@ func Config(json string, values map[string]string) Option {
 func FramesMax(n int) Option { return func(h *Host) { h.framesMax = n } }
 
 // PayloadBytesMax bounds an answer or frame; by default 64 MiB. A longer one is
-// refused, and leaves its call open.
+// refused with TooLong: an answer or a last frame ends its call so.
 func PayloadBytesMax(n int) Option { return func(h *Host) { h.bytesMax = n } }
 
 // Deadline is that of every call; by default there is none.
@@ -288,8 +288,14 @@ func (s *Stream) push(status becket.Status, data []byte) becket.Status {
 	defer s.mu.Unlock()
 	last := s.unary || status != becket.StatusOk
 	switch {
-	case s.over || len(data) > s.host.bytesMax:
+	case s.over:
 		return becket.StatusInvalid
+	case len(data) > s.host.bytesMax:
+		if last {
+			s.over = true
+			s.frames <- Frame{Status: becket.StatusTooLong}
+		}
+		return becket.StatusTooLong
 	case !last && len(s.frames) >= s.host.framesMax:
 		s.full = true
 		return becket.StatusBackpressure

@@ -110,7 +110,7 @@ pub(super) unsafe extern "C" fn send_owned(
             Ok(bytes) => bytes.len(),
             Err(error) => {
                 release(payload);
-                return invalid(instance, sid, error);
+                return refuse_view(instance, sid, status, error, WhenFull::Refuse);
             }
         };
         // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
@@ -166,21 +166,24 @@ pub(super) fn copied(
         Ok(bytes) => {
             deliver(instance, sid, status, bytes.len() as u64, when_full, || Body::copy_of(bytes))
         }
-        Err(error) => {
-            let refused = invalid(instance, sid, error);
-            if matches!(when_full, WhenFull::WaitOrEnd) {
-                // The plugin gets no status and goes on as if it had answered: the caller gets the
-                // error.
-                deliver(instance, sid, NrStatus::Invalid, 0, when_full, || Body::EMPTY);
-            }
-            refused
-        }
+        Err(error) => refuse_view(instance, sid, status, error, when_full),
     }
 }
 
-/// Counts and refuses a payload that is none. The call goes on: the plugin may answer again.
+/// Counts and refuses a payload.
+///
+/// An answer or a last frame that is too long ends its call with that status and no bytes: the plugin
+/// has given it, and its caller gets the reason. A frame that is too long, and bytes that are none,
+/// change nothing: the plugin may send others. A plugin that gets no status goes on as if it had
+/// answered: its caller gets the error in any case.
 #[cold]
-fn invalid(instance: &Instance, sid: u64, error: ViewError) -> NrStatus {
+fn refuse_view(
+    instance: &'static Instance,
+    sid: u64,
+    status: NrStatus,
+    error: ViewError,
+    when_full: WhenFull,
+) -> NrStatus {
     instance.plugin.counters.one(Count::AnswersInvalid);
     tracing::warn!(
         target: "becket::abi",
@@ -189,7 +192,20 @@ fn invalid(instance: &Instance, sid: u64, error: ViewError) -> NrStatus {
         %error,
         "refused the payload of an answer",
     );
-    NrStatus::Invalid
+    let (refused, ends) = match error {
+        ViewError::TooLong { .. } => {
+            let is_of_stream = matches!(table::find(sid, instance), Ok(Target::Stream(_)));
+            (NrStatus::TooLong, status.is_terminal() || !is_of_stream)
+        }
+        _ => (NrStatus::Invalid, false),
+    };
+    if !ends && !matches!(when_full, WhenFull::WaitOrEnd) {
+        return refused;
+    }
+    match deliver(instance, sid, refused, 0, when_full, || Body::EMPTY) {
+        NrStatus::Ok => refused,
+        over => over,
+    }
 }
 
 /// Delivers an answer or frame.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use becket_abi::{BK_FOREVER, BkCoroutineFn, NrBytes, NrOwnedBytes, NrStatus};
+use becket_abi::{BK_FOREVER, BkCoroutineFn, NrBytes, NrOwnedBytes, NrStatus, ViewError};
 use becket_chan::{RecvError, SendError};
 
 use super::{
@@ -183,10 +183,17 @@ pub(super) unsafe extern "C" fn channel_send(
     waiting(host_ctx, |instance, waiter| {
         // SAFETY: see `callbacks`; copied before the callback returns.
         let message = unsafe { message.checked(instance.limits.payload_bytes_max) };
-        let (Some(channel), Ok(message)) = (instance.coroutines.channels.find(channel), message)
-        else {
-            instance.plugin.counters.one(Count::AnswersInvalid);
-            return NrStatus::Invalid;
+        let channel = instance.coroutines.channels.find(channel).ok_or(NrStatus::Invalid);
+        let message = message.map_err(|error| match error {
+            ViewError::TooLong { .. } => NrStatus::TooLong,
+            _ => NrStatus::Invalid,
+        });
+        let (channel, message) = match (channel, message) {
+            (Ok(channel), Ok(message)) => (channel, message),
+            (Err(refused), _) | (_, Err(refused)) => {
+                instance.plugin.counters.one(Count::AnswersInvalid);
+                return refused;
+            }
         };
         let mut send = channel.sender.send(message.to_vec()).cancel_on(waiter.token());
         if let Some(deadline) = deadline(timeout_ns) {

@@ -44,11 +44,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     let name = || shared.spec.name.clone();
-    if matches!(shared.spec.source, Source::Linked(_)) {
-        return Err(ReloadError::Fixed { name: name(), reason: "it is part of this program" });
-    }
-    if !shared.spec.private_copy {
-        return Err(ReloadError::Fixed { name: name(), reason: "its file is mapped in place" });
+    if let Some((reason, hint)) = fixed(shared) {
+        return Err(ReloadError::Fixed { name: name(), reason, hint });
     }
     let shared = shared.clone();
     let name = name();
@@ -69,6 +66,23 @@ pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
         .map_err(|source| LoadError::Thread { plugin: name, source })?;
     // Finishes whether or not its caller waits: half a reload is none.
     Detached(Some(task)).await
+}
+
+/// Why the plugin cannot be reloaded in this process, and what to do instead.
+fn fixed(shared: &Shared) -> Option<(&'static str, &'static str)> {
+    const RESTART: &str = "restart the host";
+    if matches!(shared.spec.source, Source::Linked(_)) {
+        return Some(("it is part of this program", RESTART));
+    }
+    if !shared.spec.private_copy {
+        return Some(("its file is mapped in place", RESTART));
+    }
+    let is_go = shared.current().is_some_and(|instance| instance.about.is_go);
+    is_go.then_some((
+        "its Go runtime never ends, and a reload would start a second one in this process",
+        "restart the host; a Go plugin is to be reloaded by the placement `process`, which this version \
+         does not have yet",
+    ))
 }
 
 fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {

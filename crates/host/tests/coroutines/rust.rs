@@ -205,7 +205,7 @@ fn a_stream_goes_on_after_a_frame_that_is_too_long_and_ends_with_such_a_last_one
         let mut stream = wait(plugin.stream(entry, Request::new("three"))).unwrap();
         assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"three");
         match wait(stream.next()) {
-            Err(StreamError::Failed { status: NrStatus::Invalid, body }) => {
+            Err(StreamError::Failed { status: NrStatus::TooLong, body }) => {
                 assert!(body.is_empty())
             }
             other => panic!("{other:?}"),

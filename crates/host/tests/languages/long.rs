@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Answers and frames that are longer than the host takes. Each call ends at once, with `Invalid`:
+//! Answers and frames that are longer than the host takes. Each call ends at once, with `TooLong`:
 //! one that is waited for until its deadline, or until a stream's idle limit, fails the test.
 
 use becket_abi::NrStatus;
@@ -46,10 +46,10 @@ pub(crate) fn an_answer_too_long_ends_its_call(language: &'static str) {
     let plugin = &sample.plugin;
     for (entry, payload) in [("unary", ""), ("slow", "0"), ("fail", "99"), ("state", "just fit")] {
         let result = wait(plugin.call_raw(entry, payload.as_bytes()));
-        assert_eq!(status(result), NrStatus::Invalid, "{entry}");
+        assert_eq!(status(result), NrStatus::TooLong, "{entry}");
     }
-    assert_eq!(status(wait(plugin.call("unary", Request::default()))), NrStatus::Invalid);
-    assert_eq!(status(plugin.call_now("unary", b"")), NrStatus::Invalid);
+    assert_eq!(status(wait(plugin.call("unary", Request::default()))), NrStatus::TooLong);
+    assert_eq!(status(plugin.call_now("unary", b"")), NrStatus::TooLong);
     assert_eq!(*wait(plugin.call_raw("state", b"it=fits!")).unwrap().body, *b"it=fits!");
     assert_eq!(plugin.snapshot().refused_answers.late, 0, "it ended a call twice");
     sample.end();
@@ -59,12 +59,12 @@ pub(crate) fn a_frame_too_long_ends_its_stream(language: &'static str) {
     let Some(sample) = load(language, 11) else { return };
     let open = |entry| wait(sample.plugin.stream(entry, Request::default()));
     match open("stream") {
-        Ok(mut five) => assert_eq!(rest(&mut five), (Vec::new(), NrStatus::Invalid)),
+        Ok(mut five) => assert_eq!(rest(&mut five), (Vec::new(), NrStatus::TooLong)),
         // Its handler said so before it returned.
-        Err(CallError::Refused { status }) => assert_eq!(status, NrStatus::Invalid),
+        Err(CallError::Refused { status }) => assert_eq!(status, NrStatus::TooLong),
         Err(error) => panic!("{error}"),
     }
-    let heard = || (vec!["welcome".to_owned(), "echo: short".to_owned()], NrStatus::Invalid);
+    let heard = || (vec!["welcome".to_owned(), "echo: short".to_owned()], NrStatus::TooLong);
     let mut chat = open("chat").unwrap();
     wait(chat.send(b"short")).unwrap();
     wait(chat.send(b"longer")).unwrap();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Dispatch, Host, Request, Response, StreamError};
+use becket_host::{CallError, Dispatch, Host, Limits, Request, Response, StreamError};
 
 use crate::support::{
     assert_adds_up,
@@ -134,13 +134,15 @@ fn a_payload_that_is_none_is_refused_and_the_call_goes_on() {
     let script = Script::new(|api, call| {
         let null = becket_abi::NrBytes { ptr: std::ptr::null(), len: 8 };
         assert_eq!(api.send_view(call.sid, NrStatus::Ok, null), NrStatus::Invalid);
-        for len in [1 << 44, 1 << 62, u64::MAX] {
+        for len in [1 << 44, 1 << 62, isize::MAX as u64] {
             let view = becket_abi::NrBytes { ptr: std::ptr::dangling(), len };
             assert_eq!(api.send_view(call.sid, NrStatus::Ok, view), NrStatus::Invalid);
         }
         api.send(call.sid, NrStatus::Ok, b"at last")
     });
-    let (plugin, _) = script.load(&host, "clumsy");
+    // No length is too long: there is nothing at the addresses.
+    let limits = Limits { payload_bytes_max: u64::MAX, ..Limits::default() };
+    let (plugin, _) = script.load_with(&host, "clumsy", |spec| spec.limits(limits));
     assert_eq!(*wait(plugin.call_raw("x", b"")).unwrap().body, *b"at last");
     assert_eq!(plugin.snapshot().refused_answers.invalid, 4);
 }

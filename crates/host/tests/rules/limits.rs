@@ -2,7 +2,7 @@
 //! A bound on everything: at it there is a typed refusal and a count.
 
 use becket_abi::{BK_METRIC_COUNTER, BK_METRIC_UNKNOWN, NrStatus};
-use becket_host::{CallError, Dispatch, Host, Limits, Request, SendError};
+use becket_host::{CallError, Dispatch, Host, Limits, Request, Response, SendError, StreamError};
 
 use crate::support::{
     script::Script,
@@ -140,8 +140,16 @@ fn payloads_are_bounded_both_ways() {
     let host = Host::new();
     let script = Script::new(|api, call| match call.entry {
         "long" => {
-            assert_eq!(api.send(call.sid, NrStatus::Ok, &[0; 101]), NrStatus::Invalid);
-            api.send(call.sid, NrStatus::Ok, &[0; 100])
+            assert_eq!(api.send(call.sid, NrStatus::Ok, &[0; 101]), NrStatus::TooLong);
+            // The call has ended with it.
+            assert_eq!(api.send(call.sid, NrStatus::Ok, &[0; 100]), NrStatus::Invalid);
+            NrStatus::Ok
+        }
+        "frames" => {
+            assert_eq!(api.send(call.sid, NrStatus::Ok, &[0; 101]), NrStatus::TooLong);
+            assert_eq!(api.send(call.sid, NrStatus::Ok, &[0; 100]), NrStatus::Ok);
+            assert_eq!(api.send(call.sid, NrStatus::StreamEnd, &[0; 101]), NrStatus::TooLong);
+            NrStatus::Ok
         }
         _ => api.send(call.sid, NrStatus::Ok, call.payload),
     })
@@ -149,7 +157,15 @@ fn payloads_are_bounded_both_ways() {
     let limits = Limits { payload_bytes_max: 100, ..Limits::default() };
     let (plugin, _) = script.load_with(&host, "small", |s| s.limits(limits));
     assert_eq!(wait(plugin.call_raw("x", &[1; 100])).unwrap().body.len(), 100);
-    assert_eq!(wait(plugin.call_raw("long", b"")).unwrap().body.len(), 100);
+    for answer in [wait(plugin.call_raw("long", b"")), plugin.call_now("long", b"")] {
+        let Response { status, body } = answer.unwrap();
+        assert_eq!((status, body.len()), (NrStatus::TooLong, 0));
+    }
+    let mut frames = wait(plugin.stream("frames", Request::default())).unwrap();
+    assert_eq!(wait(frames.next()).unwrap().unwrap().body.len(), 100);
+    let ended = wait(frames.next()).unwrap_err();
+    assert!(matches!(ended, StreamError::Failed { status: NrStatus::TooLong, .. }), "{ended}");
+    drop(frames);
     let too_large = |error| {
         assert!(matches!(error, CallError::PayloadTooLarge { len: 101, len_max: 100 }), "{error}");
     };

@@ -108,7 +108,7 @@ unsafe extern "C" fn send(
 ) -> NrStatus {
     let host = inner(ctx);
     // SAFETY: the plugin's view, borrowed for the call.
-    let body = unsafe { payload.checked(host.limits.payload_bytes_max) }.ok();
+    let body = unsafe { payload.checked(host.limits.payload_bytes_max) };
     host.accept(sid, status, body)
 }
 
@@ -213,7 +213,7 @@ unsafe extern "C" fn lease_commit(
         host.violate(Violation::BadLease { token });
         return NrStatus::Invalid;
     };
-    let taken = host.accept(sid, status, Some(written));
+    let taken = host.accept(sid, status, Ok(written));
     if taken == NrStatus::Backpressure {
         host.book.lock().leases.insert(token, (owner, buffer));
     }

@@ -11,7 +11,7 @@ use std::ffi::c_void;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use becket_abi::{BkTimerFn, NrStatus};
+use becket_abi::{BkTimerFn, NrStatus, ViewError};
 use parking_lot::{Condvar, Mutex};
 
 use super::calls::Frame;
@@ -260,6 +260,15 @@ pub(super) struct TimerBook {
 // SAFETY: the pointer is only passed back to the plugin, whose timers may run on any thread (ABI).
 unsafe impl Send for TimerBook {}
 
+impl CallBook {
+    /// Its last frame.
+    fn end(&mut self, frame: Frame) {
+        self.ended = Some(frame.status);
+        self.frames.push_back(frame);
+        self.state.clear();
+    }
+}
+
 impl Inner {
     pub(super) fn leak(config: String, level: Level, limits: Limits) -> &'static Self {
         let (book, changed, values) = (Mutex::default(), Condvar::new(), Mutex::default());
@@ -320,27 +329,43 @@ impl Inner {
         }
     }
 
-    /// One answer or frame.
-    pub(super) fn accept(&self, sid: u64, status: NrStatus, body: Option<&[u8]>) -> NrStatus {
+    /// One answer or frame. Of one that is too long an answer or a last frame ends its call, without
+    /// bytes.
+    pub(super) fn accept(
+        &self,
+        sid: u64,
+        status: NrStatus,
+        body: Result<&[u8], ViewError>,
+    ) -> NrStatus {
         let mut guard = self.book.lock();
         let book = &mut *guard;
+        let mut refused = NrStatus::Invalid;
         let verdict = match (book.calls.get_mut(&sid), body) {
             (None, _) => Err(Violation::UnknownSid { sid }),
-            (Some(_), None) => Err(Violation::BadPayload { sid }),
-            (Some(call), Some(_)) if call.refused => Err(Violation::AfterRefusal { sid }),
-            (Some(call), Some(_)) if call.is_notified => Err(Violation::AfterCancel { sid }),
-            (Some(call), Some(_)) if call.cancelled => return NrStatus::Invalid,
-            (Some(call), Some(_)) if call.ended.is_some() => Err(Violation::AfterEnd { sid }),
-            (Some(call), Some(body)) => {
+            (Some(call), _) if call.refused => Err(Violation::AfterRefusal { sid }),
+            (Some(call), _) if call.is_notified => Err(Violation::AfterCancel { sid }),
+            (Some(call), _) if call.cancelled => return NrStatus::Invalid,
+            (Some(call), _) if call.ended.is_some() => Err(Violation::AfterEnd { sid }),
+            (Some(call), Err(error)) => {
+                let too_long = matches!(error, ViewError::TooLong { .. });
+                if too_long && (!call.is_stream || status.is_terminal()) {
+                    call.end(Frame { status: NrStatus::TooLong, body: Vec::new() });
+                }
+                if too_long {
+                    refused = NrStatus::TooLong;
+                }
+                Err(Violation::BadPayload { sid })
+            }
+            (Some(call), Ok(body)) => {
                 let last = !call.is_stream || status.is_terminal();
                 if !last && call.frames.len() >= self.limits.stream_frames_max {
                     call.was_full = true;
                     return NrStatus::Backpressure;
                 }
-                call.frames.push_back(Frame { status, body: body.to_vec() });
-                if last {
-                    call.ended = Some(status);
-                    call.state.clear();
+                let frame = Frame { status, body: body.to_vec() };
+                match last {
+                    true => call.end(frame),
+                    false => call.frames.push_back(frame),
                 }
                 Ok(())
             }
@@ -349,7 +374,7 @@ impl Inner {
             Ok(()) => NrStatus::Ok,
             Err(violation) => {
                 book.violations.push(violation);
-                NrStatus::Invalid
+                refused
             }
         };
         drop(guard);

@@ -18,7 +18,7 @@ use std::ffi::c_void;
 use std::thread;
 
 use becket_abi::{
-    BK_FOREVER, BkCoroutineFn, NrBytes, NrOwnedBytes, NrPluginVTable, NrStatus, NrStr,
+    BK_FOREVER, BkCoroutineFn, NrBytes, NrOwnedBytes, NrPluginVTable, NrStatus, NrStr, ViewError,
 };
 
 use super::api::{in_call, inner};
@@ -320,9 +320,12 @@ pub(super) unsafe extern "C" fn stream_send(
 ) -> NrStatus {
     let host = inner(ctx);
     // SAFETY: the plugin's view, borrowed for the call.
-    let Ok(body) = (unsafe { payload.checked(host.limits.payload_bytes_max) }) else {
-        host.violate(Violation::BadPayload { sid });
-        return NrStatus::Invalid;
+    let body = match unsafe { payload.checked(host.limits.payload_bytes_max) } {
+        Ok(body) => body,
+        Err(error) => {
+            host.violate(Violation::BadPayload { sid });
+            return refusal(error);
+        }
     };
     status(wait(host, timeout_ns, |book| match book.calls.get_mut(&sid) {
         None => Some(NrStatus::Invalid),
@@ -335,6 +338,13 @@ pub(super) unsafe extern "C" fn stream_send(
         }
         Some(_) => None,
     }))
+}
+
+fn refusal(error: ViewError) -> NrStatus {
+    match error {
+        ViewError::TooLong { .. } => NrStatus::TooLong,
+        _ => NrStatus::Invalid,
+    }
 }
 
 pub(super) unsafe extern "C" fn channel_make(ctx: *mut c_void, capacity: u64) -> u64 {
@@ -353,8 +363,9 @@ pub(super) unsafe extern "C" fn channel_send(
 ) -> NrStatus {
     let host = inner(ctx);
     // SAFETY: the plugin's view, borrowed for the call.
-    let Ok(message) = (unsafe { message.checked(host.limits.payload_bytes_max) }) else {
-        return NrStatus::Invalid;
+    let message = match unsafe { message.checked(host.limits.payload_bytes_max) } {
+        Ok(message) => message,
+        Err(error) => return refusal(error),
     };
     let sent = wait(host, timeout_ns, |book| {
         let Some(channel) = book.tasks.channels.get_mut(&channel) else {

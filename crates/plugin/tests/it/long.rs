@@ -144,7 +144,7 @@ fn an_answer_that_is_too_long_ends_its_call() {
     ] {
         let host = host(LIMIT);
         let answer = host.call(entry, b"");
-        assert_eq!((answer.status, answer.text()), (NrStatus::Invalid, ""), "{entry}");
+        assert_eq!((answer.status, answer.text()), (NrStatus::TooLong, ""), "{entry}");
         assert!(!answer.refused, "{entry}");
         finish(host, 1);
     }
@@ -167,13 +167,13 @@ fn a_last_frame_that_is_too_long_ends_its_stream() {
         let host = host(LIMIT);
         let stream = host.stream(entry, b"");
         assert!(stream.collect().is_empty(), "{entry}");
-        assert_eq!(stream.ended(), Some(NrStatus::Invalid), "{entry}");
+        assert_eq!(stream.ended(), Some(NrStatus::TooLong), "{entry}");
         finish(host, 1);
     }
     let host = host(LIMIT);
     let stream = host.stream("dialogue", b"");
     assert_eq!(stream.collect(), [b"fits".to_vec()]);
-    assert_eq!(stream.ended(), Some(NrStatus::Invalid));
+    assert_eq!(stream.ended(), Some(NrStatus::TooLong));
     finish(host, 2);
 }
 
@@ -187,7 +187,7 @@ fn a_conversation_that_answers_too_long_ends_with_the_reason() {
         talk.collect(),
         [b"abab".to_vec(), b"a frame is longer than the host takes".to_vec()]
     );
-    assert_eq!(talk.ended(), Some(NrStatus::Invalid));
+    assert_eq!(talk.ended(), Some(NrStatus::TooLong));
     assert_eq!(host.metric("cancelled"), None, "somebody reads");
     finish(host, 1);
     // Where the reason is too long as well, the status alone gets through.
@@ -195,6 +195,6 @@ fn a_conversation_that_answers_too_long_ends_with_the_reason() {
     let talk = host.stream("talk", b"");
     assert_eq!(talk.send(b"five!"), NrStatus::Ok);
     assert!(talk.collect().is_empty());
-    assert_eq!(talk.ended(), Some(NrStatus::Invalid));
+    assert_eq!(talk.ended(), Some(NrStatus::TooLong));
     finish(host, 2);
 }

@@ -15,7 +15,7 @@ mod child;
 use std::time::{Duration, Instant};
 
 use becket_host::{
-    CallError, EntryKind, Host, Plugin, Request, Stream, StreamError, escape_controls,
+    CallError, EntryKind, Host, Plugin, ReloadError, Request, Stream, StreamError, escape_controls,
 };
 use futures_lite::future::poll_once;
 use serde::{Deserialize, Serialize};
@@ -299,6 +299,8 @@ async fn reload(plugin: &Plugin) -> Finding {
             let after = plugin.info().generation;
             ok(RELOAD, format!("generation {before} became {after}"))
         }
+        // Not the plugin's fault.
+        Err(error @ ReloadError::Fixed { .. }) => ok(RELOAD, error.to_string()),
         Err(error) => failed(RELOAD, sentence(error.to_string(), error.cause())),
     }
 }

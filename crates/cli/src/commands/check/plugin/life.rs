@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Loading, reloading, unloading, and the description that a plugin gives of itself.
 
-use becket_host::{CallError, EntryInfo, LoadError, Plugin, Request};
+use becket_host::{CallError, EntryInfo, LoadError, Plugin, ReloadError, Request};
 use serde_json::json;
 
 use super::rules::wait;
@@ -99,8 +99,12 @@ pub(super) fn loads_again(trial: &Trial<'_>) -> Outcome {
 pub(super) fn reloads(trial: &Trial<'_>) -> Outcome {
     loaded(trial, |plugin| {
         let before = plugin.info().generation;
-        if let Err(error) = wait(plugin.reload()) {
-            return broken(&error, error.cause());
+        match wait(plugin.reload()) {
+            Ok(()) => {}
+            Err(error @ ReloadError::Fixed { .. }) => {
+                return Outcome::NotApplicable(error.to_string());
+            }
+            Err(error) => return broken(&error, error.cause()),
         }
         let after = plugin.info().generation;
         match after > before {
