@@ -139,11 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_two_can_be_to_blame_for_names_both() {
-        let problem = problem_of_status("e", NrStatus::Invalid);
-        let hint = problem.sentences(true).find(|(label, _)| *label == "hint");
-        let (_, hint) = hint.expect("a hint");
-        assert!(hint.contains("request's body") && hint.contains("`payload_bytes_max`"), "{hint}");
+    fn a_status_names_the_side_that_is_to_blame() {
+        for (status, named) in
+            [(NrStatus::Invalid, "request's body"), (NrStatus::TooLong, "`payload_bytes_max`")]
+        {
+            let problem = problem_of_status("e", status);
+            let hint = problem.sentences(true).find(|(label, _)| *label == "hint");
+            let (_, hint) = hint.expect("a hint");
+            assert!(hint.contains(named), "{hint}");
+        }
     }
 
     #[test]

@@ -47,6 +47,19 @@ async fn a_body_of_any_length_comes_back_as_it_went() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_longer_than_the_host_takes_is_502() {
+    let gateway = gateway("limits.payload_bytes_max = 16\n").await;
+    assert_eq!(
+        post(gateway.addr(), "/kit/echo", b"sixteen bytes ok").await.text(),
+        "sixteen bytes ok"
+    );
+    let answer = get(gateway.addr(), "/kit/about?more-than-that").await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(answer.text().contains("TooLong"), "{answer:?}");
+    assert!(answer.text().contains("payload_bytes_max"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_plugin_sees_method_path_query_and_headers() {
     let gateway = gateway(ROUTES).await;
     for (method, path, seen) in [
