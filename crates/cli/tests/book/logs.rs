@@ -1,33 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Commands in the book's pages print the shown output. `TRYCMD=overwrite` updates the pages.
+//! The table of log targets in *When something does not work*.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
+use std::fs;
 use std::path::Path;
-use std::{env, fs};
-
-/// Pages whose `console` blocks are run, each page in its own folder.
-const PAGES: [&str; 1] = ["failure.md"];
-
-#[test]
-fn pages_show_what_is_printed() {
-    let book = Path::new("../../docs/src/lab");
-    // A reader has the command on the path: it then refers to itself by its name.
-    let programs = Path::new(env!("CARGO_BIN_EXE_becket")).parent().unwrap().to_str().unwrap();
-    for page in PAGES {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book").join(page);
-        // The folder of an earlier run, if there was one.
-        let _absent = fs::remove_dir_all(&folder);
-        let copy = folder.join(page);
-        // trycmd runs the commands of a page in the folder with this name beside it.
-        fs::create_dir_all(copy.with_extension("in")).unwrap();
-        fs::copy(book.join(page), &copy).unwrap();
-        trycmd::TestCases::new().env("PATH", programs).case(&copy).run();
-        if env::var_os("TRYCMD").is_some_and(|mode| mode == "overwrite") {
-            fs::copy(&copy, book.join(page)).unwrap();
-        }
-    }
-}
 
 /// The log targets in *When something does not work* are those of the code.
 #[test]
