@@ -35,7 +35,7 @@ fn is_line(shown: &str, printed: &str) -> bool {
     };
     printed.strip_prefix(head).is_some_and(|rest| {
         let starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
-        starts.into_iter().any(|at| is_line(tail, &rest[at..]))
+        starts.into_iter().any(|at| rest.get(at..).is_some_and(|rest| is_line(tail, rest)))
     })
 }
 
@@ -51,7 +51,7 @@ fn without_durations(line: &str) -> String {
             && number.chars().all(|c| c.is_ascii_digit() || c == '.');
         match unit.filter(|unit| is_number && UNITS.contains(unit)) {
             Some(unit) => {
-                kept.push(format!("TIME{}", &words[at + 1][unit.len()..]));
+                kept.push(format!("TIME{}", words[at + 1].trim_start_matches(unit)));
                 at += 2;
             }
             None => {

@@ -25,6 +25,7 @@
 //! | `compare` | shown and printed output |
 //! | `code` | blocks that are not commands |
 //! | `logs` | the table of log targets |
+//! | `names` | files, metrics, options and settings that the text names |
 //!
 //! `BOOK=using/monitor.md cargo test -p becket --test book` tests one page;
 //! `SNAPSHOTS=overwrite` writes what is printed into the pages.
@@ -40,8 +41,9 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::{env, fs, io, thread};
+
+use parking_lot::Mutex;
 
 use crate::page::{Mark, Page};
 use crate::session::Session;
@@ -49,6 +51,7 @@ use crate::session::Session;
 mod code;
 mod compare;
 mod logs;
+mod names;
 mod page;
 mod session;
 mod shell;
@@ -83,14 +86,14 @@ fn the_documents_do_what_they_show() {
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(path) = { pages.lock().unwrap().pop() } {
+                while let Some(path) = { pages.lock().pop() } {
                     let report = test(&path);
-                    reports.lock().unwrap().insert(path, report);
+                    reports.lock().insert(path, report);
                 }
             });
         }
     });
-    let reports = reports.into_inner().unwrap();
+    let reports = reports.into_inner();
     let sum = |of: fn(&Report) -> usize| reports.values().map(of).sum::<usize>();
     // Past the capture of the test harness: these numbers are for every run.
     let mut said = format!(

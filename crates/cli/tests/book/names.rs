@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the pages name is there: files, metrics, options and settings.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{documents, root};
+
+/// Pages that name files by their path within one crate's sources.
+const INSIDE: [(&str, &str); 4] = [
+    ("docs/src/inside/host.md", "crates/host/src"),
+    ("docs/src/inside/channels.md", "crates/chan/src"),
+    ("docs/src/inside/coroutines.md", "crates/coro/src"),
+    ("docs/src/inside/ipc.md", "crates/ipc/src"),
+];
+
+/// Pages that name settings of the gateway, and no others.
+const SETTINGS: [&str; 6] = [
+    "docs/src/gateway.md",
+    "docs/src/configuration.md",
+    "docs/src/promises/trust.md",
+    "docs/src/using/streaming.md",
+    "docs/src/using/production.md",
+    "docs/src/using/debugging.md",
+];
+
+/// Every piece of code within the text of the pages for which `is_named` knows no thing is named.
+fn unknown(pages: &[&str], is_named: impl Fn(&Path, &str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in documents().into_iter().chain(["ARCHITECTURE.md".into(), "CONTRIBUTING.md".into()])
+    {
+        if !pages.is_empty() && !pages.iter().any(|page| path == Path::new(page)) {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let mut is_block = false;
+        for (line, content) in (1..).zip(text.lines()) {
+            is_block ^= content.trim_start().starts_with("```");
+            // Every second piece of a line stands between two backticks.
+            let pieces = content.split('`').skip(1).step_by(2).filter(|_| !is_block);
+            let wrong = pieces.filter(|piece| !is_named(&path, piece));
+            found.extend(wrong.map(|piece| format!("{}:{line}: {piece}", path.display())));
+        }
+    }
+    found
+}
+
+#[test]
+fn files_that_pages_name_are_there() {
+    let folders = ["crates/", "examples/", "sdk/", "bench/", "docs/", "xtask/"];
+    let is_there = |page: &Path, piece: &str| {
+        // `examples/plugins/LANGUAGE` stands for several.
+        let is_path = !piece.contains([' ', '*', '{', '#'])
+            && !piece.split('/').any(|part| part.len() > 1 && part.chars().all(char::is_uppercase));
+        if !is_path {
+            return true;
+        }
+        let path = piece.split(':').next().unwrap_or(piece);
+        let inside = INSIDE.iter().find(|(inside, _)| page == Path::new(inside));
+        if folders.iter().any(|folder| path.starts_with(folder)) {
+            root().join(path).exists()
+        } else if let Some((_, sources)) = inside
+            && path.ends_with(".rs")
+        {
+            root().join(sources).join(path).exists()
+        } else {
+            true
+        }
+    };
+    assert_eq!(unknown(&[], is_there), [""; 0]);
+}
+
+#[test]
+fn metrics_that_pages_name_are_there() {
+    let page = fs::read_to_string(root().join("docs/src/metrics.md")).unwrap();
+    let families = ["becket_plugin_", "becket_http_", "becket_websocket", "becket_config_"];
+    let is_there = |_: &Path, piece: &str| {
+        let name = piece.split('{').next().unwrap_or(piece);
+        !families.iter().any(|family| name.starts_with(family))
+            || page.contains(&format!("| `{name}` |"))
+    };
+    assert_eq!(unknown(&[], is_there), [""; 0]);
+}
+
+#[test]
+fn settings_that_pages_name_are_there() {
+    let example = fs::read_to_string(root().join("examples/becket.toml")).unwrap();
+    let is_there = |_: &Path, piece: &str| {
+        let is_name =
+            piece.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let is_setting = is_name && ["_max", "_ms"].iter().any(|unit| piece.ends_with(unit));
+        !is_setting || example.contains(&format!("{piece} = "))
+    };
+    assert_eq!(unknown(&SETTINGS, is_there), [""; 0]);
+}
+
+/// Options of `becket`, on the pages that are about it alone.
+#[test]
+fn options_that_pages_name_are_there() {
+    let reference = fs::read_to_string(root().join("docs/src/cli.md")).unwrap();
+    let is_there = |_: &Path, piece: &str| {
+        let others = ["cargo ", "curl ", "gdb ", "--tmpfs", "xtask"];
+        let mut options = piece.split(' ').filter(|word| word.starts_with("--") && word.len() > 2);
+        others.iter().any(|other| piece.contains(other))
+            || options.all(|word| {
+                let is_part = |c: char| c.is_ascii_lowercase() || c == '-';
+                word.split(|c| !is_part(c)).next().is_some_and(|option| reference.contains(option))
+            })
+    };
+    let pages = documents();
+    let about: Vec<&str> = pages
+        .iter()
+        .filter_map(|page| page.to_str())
+        .filter(|page| {
+            !page.contains("c-api") && !page.contains("README") && !page.contains("start")
+        })
+        .collect();
+    assert_eq!(unknown(&about, is_there), [""; 0]);
+}
