@@ -117,3 +117,22 @@ fn options_that_pages_name_are_there() {
         .collect();
     assert_eq!(unknown(&about, is_there), [""; 0]);
 }
+
+/// The hops of a message and of a call in `ARCHITECTURE.md`: a file name at the beginning of a line.
+#[test]
+fn files_of_the_ways_through_the_code_are_there() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, ways) = text.split_once("## The way of a message").unwrap();
+    let (ways, _) = ways.split_once("\n## ").unwrap();
+    let sources = ["chan", "ipc", "wire", "host", "gateway"];
+    let mut hops = 0;
+    for file in ways.lines().filter_map(|line| line.split_whitespace().next()) {
+        let file = file.trim_matches(['`', ',', ':', '(']);
+        if file.ends_with(".rs") {
+            hops += 1;
+            let is_there = |name| root().join("crates").join(name).join("src").join(file).is_file();
+            assert!(sources.into_iter().any(is_there), "no {file}");
+        }
+    }
+    assert!(hops >= 20, "{hops}");
+}
