@@ -15,6 +15,9 @@ const COMPILED: [&str; 4] = ["crates", "examples", "sdk", "bench"];
 /// Checks a block of the page in this file.
 pub(crate) fn check(page: &Path, block: &Block) -> Result<(), String> {
     match block.language.as_str() {
+        "text" if block.lines.iter().any(|line| line.starts_with("$ ")) => {
+            Err("a command in a block of text is not run: make it a block `console`".into())
+        }
         "text" => Ok(()),
         "toml" => configuration(&content(page, block)?),
         "json" => match serde_json::from_str::<serde_json::Value>(&content(page, block)?) {
