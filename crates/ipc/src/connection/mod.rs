@@ -19,6 +19,7 @@
 //! | `pending_lock` | the lock, and the pending flag of threads that found it held |
 //! | `claim` | which thread drives it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
+//! | `delivery` | elements that have arrived, on their way into a local channel |
 //! | `waking` | the wakers of its streams, and the wakes that it owes |
 //! | `end` | how it ended |
 //!
@@ -35,6 +36,7 @@
 
 mod claim;
 mod core;
+pub(crate) mod delivery;
 mod drive;
 mod end;
 pub(crate) mod pending_lock;
@@ -52,6 +54,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::claim::Claim;
 use self::core::Core;
+use self::delivery::{Arrivals, Batch};
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
 use self::pending_lock::PendingLock;
@@ -78,6 +81,11 @@ pub(crate) trait Side: Send + Sized + 'static {
     fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>);
     /// The connection's blocks of shared memory, in both directions.
     fn blocks(&mut self) -> &mut Blocks;
+    /// Takes what a stream has to deliver, and leaves the batch's storage. False: there is nothing
+    /// more, and nothing is being delivered any more.
+    fn take_arrived(&mut self, _at: &mut At<'_>, _stream: u32, _batch: &mut Batch) -> bool {
+        false
+    }
     /// A stream's waker was woken.
     fn woken(&mut self, at: &mut At<'_>, stream: u32);
     /// The connection ended: waiting operations fail, what was not sent is requeued.
@@ -88,6 +96,7 @@ pub(crate) trait Side: Send + Sized + 'static {
 pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
     pub(crate) wakes: &'a mut PendingWakes,
+    pub(crate) arrivals: &'a mut Arrivals,
     /// Streams that wait for the session's queue to drain, and are then woken.
     pub(crate) full: &'a mut Vec<u32>,
     /// The link, except while frames are taken from it. With it, frames can bypass the queue.
@@ -205,6 +214,7 @@ impl<S: Side> Connection<S> {
                     side,
                     ended: None,
                     wakes: PendingWakes::default(),
+                    arrivals: Arrivals::default(),
                     full: Vec::new(),
                     watched: Vec::new(),
                     connection,
@@ -262,7 +272,7 @@ impl<S: Side> Connection<S> {
     }
 
     /// Runs `act` under the lock, sends the resulting frames, and then wakes.
-    pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
         let (done, later) = self.locked(|core| {
             let before = (core.session.counters().sent.frames, core.is_blocked);
             let done = core.act(act);
@@ -280,8 +290,8 @@ impl<S: Side> Connection<S> {
             }
             (done, false)
         });
-        if later {
-            self.queue();
+        if later && let Some(me) = self.me.upgrade() {
+            me.queue();
         }
         done
     }
@@ -334,10 +344,13 @@ impl<S: Side> Connection<S> {
         self.locked(|core| core.ended.clone())
     }
 
-    /// Closes it from this side: frames that are queued are still sent if there is room.
-    pub(crate) fn close(self: &Arc<Self>, code: u16, why: &str) {
+    /// Closes it from this side: frames that are queued are still sent if there is room. Elements
+    /// that are being delivered are delivered first: they may have to be returned.
+    pub(crate) fn close(&self, code: u16, why: &str) {
         self.locked(|core| {
-            if core.ended.is_none() {
+            if core.arrivals.is_delivering() {
+                core.arrivals.closes.get_or_insert_with(|| (code, why.into()));
+            } else if core.ended.is_none() {
                 core.session.close(code, bytes::Bytes::copy_from_slice(why.as_bytes()));
                 core.send();
                 core.end(Ended::Here);
@@ -372,8 +385,30 @@ impl<S: Side> Connection<S> {
         self.publish_status(&core);
         self.is_blocked.store(core.is_blocked, Ordering::Relaxed);
         let wakes = std::mem::take(&mut core.wakes);
+        let arrivals = core.arrivals.take();
         drop(core);
         wakes.fire();
+        for stream in arrivals {
+            self.deliver(stream);
+        }
+    }
+
+    /// Delivers the elements of a stream, without the lock.
+    fn deliver(&self, stream: u32) {
+        let mut batch = Batch::default();
+        let closes = loop {
+            let taken = self.with(|side, at| {
+                let is_more = side.take_arrived(at, stream, &mut batch);
+                if is_more { Err(()) } else { Ok(at.arrivals.delivered()) }
+            });
+            match taken {
+                Err(()) => batch.deliver(),
+                Ok(closes) => break closes,
+            }
+        };
+        if let Some((code, why)) = closes {
+            self.close(code, &why);
+        }
     }
 
     /// Has the I/O thread dispatch it again, after the other connections.

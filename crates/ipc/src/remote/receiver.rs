@@ -297,6 +297,10 @@ impl RemoteRecv<'_> {
         mut self: Pin<&mut Self>,
         done: Result<Element, RecvError>,
     ) -> Poll<Result<Element, RecvError>> {
+        if done.is_ok() {
+            // The credit for it was used up.
+            self.as_mut().project().state.wants = false;
+        }
         self.as_mut().finish();
         if done.is_ok() {
             self.state.receiver.took();

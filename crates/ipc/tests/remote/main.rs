@@ -6,6 +6,7 @@
 mod kinds;
 mod over;
 mod returns;
+mod wakers;
 mod world;
 
 /// Runs each test of a module over each transport.
@@ -47,6 +48,7 @@ over_each! {
     crate::returns::prefetched_elements_of_a_closed_receiver_are_requeued as prefetched_elements_of_a_closed_receiver_are_requeued,
     crate::returns::a_select_over_local_and_remote_takes_one as a_select_over_local_and_remote_takes_one,
     crate::returns::sends_ahead_work_in_a_select as sends_ahead_work_in_a_select,
+    crate::wakers::a_waker_may_use_the_connection as a_waker_may_use_the_connection,
     crate::returns::coroutines_and_threads_share_a_handle as coroutines_and_threads_share_a_handle,
     crate::over::the_end_of_a_server_ends_waiting_operations as the_end_of_a_server_ends_waiting_operations,
     crate::over::elements_of_a_client_that_ends_are_requeued as elements_of_a_client_that_ends_are_requeued,
