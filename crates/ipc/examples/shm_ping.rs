@@ -297,7 +297,7 @@ fn link(socket: OwnedFd, side: Side, spin: bool) -> ShmLink {
             return link;
         }
         let watch = handshake.watch();
-        let readable: Vec<_> = watch.each_readable().collect();
+        let readable: Vec<_> = watch.readable_one().into_iter().collect();
         let mut fds: Vec<_> = readable.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         poll(&mut fds, None).unwrap();
     }

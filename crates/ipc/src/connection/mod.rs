@@ -260,7 +260,7 @@ impl<S: Side> Connection<S> {
         let owner = Arc::downgrade(&owner);
         let mut core = self.core.lock();
         let Core { link, watched, own_waker, flush_is_costly, .. } = &mut *core;
-        for descriptor in link.watch().each_readable() {
+        if let Some(descriptor) = link.watch().readable_one() {
             watched.push(reactor::watch(descriptor, owner.clone())?);
         }
         *flush_is_costly = !watched.is_empty() && self.doorbell.is_none();

@@ -40,12 +40,6 @@ impl<T: Clone> AvailabilityCell<T> {
         changed.cancel();
     }
 
-    /// Wakes the waits for a change, although nothing has changed.
-    pub(super) fn nudge(&self) {
-        let changed = std::mem::take(&mut self.state.lock().1);
-        changed.cancel();
-    }
-
     /// Waits for a value that is live; also returns the token that is cancelled when it changes.
     pub(super) async fn available(
         &self,

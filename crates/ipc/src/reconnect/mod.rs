@@ -25,24 +25,17 @@
 //! | `driver` | connects repeatedly |
 //! | `reopen` | opens a channel repeatedly |
 //! | `sender`, `receiver` | handles to a channel |
-//! | `select_bridge` | the channel that a select receives from, over all connections |
-//! | `intake`, `pipeline` | the channel that a select sends into, and the outcomes |
-//! | `deferred_waker` | wakes a reconnect task where it may take locks |
 //! | `once` | a sender whose elements are accepted exactly once |
 //! | `queue` | its elements, from the send to the answer |
 
 mod availability;
 mod backoff;
 mod bounds;
-mod deferred_waker;
 mod driver;
-mod intake;
 mod once;
-mod pipeline;
 mod queue;
 mod receiver;
 mod reopen;
-mod select_bridge;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -62,7 +55,6 @@ use self::driver::ReconnectState;
 pub use self::once::{OnceFlush, OnceSend, OnceSender, ProducerId};
 pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv};
 use self::reopen::ReopenSpec;
-pub use self::select_bridge::ReconnectingWant;
 pub use self::sender::{ReconnectingFlush, ReconnectingSend, ReconnectingSender};
 use crate::client::{Options, ReceiverOptions};
 use crate::connection::Ended;

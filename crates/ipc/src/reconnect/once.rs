@@ -12,14 +12,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use becket_chan::Token;
 use becket_chan::timer::{self, Sleep};
-use becket_chan::{Sender, Token};
 use becket_wire::Priority;
 use futures_lite::future::or;
 use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
-use super::deferred_waker::DeferredWaker;
 use super::queue::{Queue, SendOutcome, Stopped, Stream};
 use super::reopen::Reopen;
 use super::{Handle, Opened, Reopened};
@@ -84,7 +83,6 @@ pub struct OnceSender {
 
 pub(super) struct Once {
     queue: Mutex<Queue>,
-    deferred: Arc<DeferredWaker>,
     /// Available while there is a stream.
     slot: AvailabilityCell<Arc<Info>>,
     producer: ProducerId,
@@ -114,7 +112,7 @@ impl Reopen for Once {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    fn never(&self, ended: Ended) {
+    async fn never(&self, ended: Ended) {
         let woken = self.queue.lock().never(&ended);
         woken.into_iter().for_each(Waker::wake);
         self.slot.set(Availability::Never(ended));
@@ -132,13 +130,12 @@ impl Once {
     }
 
     fn pump_once(&self, opened: &RemoteSender, waker: &Waker) -> Poll<()> {
-        let at_intake = self.deferred.of(waker);
         let (connection, stream) = opened.stream();
         connection.with(|side, at| {
             let Some((sending, blocks)) = side.sending_blocks(stream) else {
                 return Poll::Ready(());
             };
-            self.queue.lock().pump(&mut Stream { at, sending, blocks }, waker, &at_intake);
+            self.queue.lock().pump(&mut Stream { at, sending, blocks }, waker);
             match sending.over {
                 Some(Over::Ended(_) | Over::Reset { .. }) => Poll::Ready(()),
                 Some(Over::Closed(_)) | None => Poll::Pending,
@@ -164,10 +161,9 @@ impl Once {
 impl OnceSender {
     pub(super) fn start(channel: Reopened, producer: ProducerId) -> Self {
         let (spec, handle) = channel.reopen_spec();
-        let (queue, slot, deferred) =
-            (Mutex::default(), AvailabilityCell::default(), Arc::default());
+        let (queue, slot) = (Mutex::default(), AvailabilityCell::default());
         let priority = channel.priority;
-        let once = Arc::new(Once { queue, deferred, slot, producer, priority });
+        let once = Arc::new(Once { queue, slot, producer, priority });
         spec.spawn(once.clone());
         Self { once, _handle: handle }
     }
@@ -221,23 +217,6 @@ impl OnceSender {
         OnceSend::new(&self.once, element.into(), true)
     }
 
-    /// A local channel whose elements are sent ahead, each exactly once: an element is received
-    /// from it while there is a connection and no earlier one waits, and its acknowledgement is
-    /// only counted. With it such a send can be an arm of a [`select!`](becket_chan::select):
-    /// without a connection the arm is not ready. Received elements survive any number of
-    /// connections, as with [`send`](Self::send).
-    ///
-    /// The channel is the same over all connections, until it closes: when the server's channel is
-    /// closed or there will be no further connection, with the reason of either; and when it is
-    /// closed locally. If the channel is open again on a later connection, another call returns a
-    /// new one.
-    #[must_use]
-    pub fn ahead(&self) -> Sender<Element> {
-        let sender = self.once.queue.lock().ahead();
-        self.once.wake_task();
-        sender
-    }
-
     /// Waits until every element that was transmitted or sent ahead has been answered, over as many
     /// connections as necessary, and returns the outcomes of the sends that no operation waited
     /// for. Unknown are those whose producer the server has forgotten, or after which there will be
@@ -262,16 +241,7 @@ impl Future for OnceFlush<'_> {
     type Output = Posted;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
-        let (polled, is_news) = {
-            let mut queue = self.0.queue.lock();
-            let task = queue.task.clone();
-            let at_intake = self.0.deferred.of(task.as_ref().unwrap_or(Waker::noop()));
-            queue.poll_flush(context.waker(), &at_intake)
-        };
-        if is_news {
-            self.0.wake_task();
-        }
-        polled
+        self.0.queue.lock().poll_flush(context.waker())
     }
 }
 

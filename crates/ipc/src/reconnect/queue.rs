@@ -24,17 +24,13 @@
 //!    server has not accepted, according to its answer, does.
 //! 3. There is an entry for each live send and for each element in flight: at most the live sends
 //!    plus the server's credit.
-//! 4. Of the elements sent ahead at most two wait: one for credit, and one that was passed to the
-//!    intake when the connection ended. Another is received from the intake only when none waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use becket_chan::Sender;
 use becket_wire::flags;
 
-use super::intake::Intake;
 use crate::blocks::Blocks;
 use crate::client::sending::{Outcome, Posted, Refusal, Sending, Stage};
 use crate::client::state::Over;
@@ -55,8 +51,6 @@ pub(super) struct Queue {
     never: Option<Ended>,
     /// The reconnect task, which drives the queue.
     pub(super) task: Option<Waker>,
-    /// The intake of elements sent ahead, created when it is first requested.
-    intake: Option<Intake>,
     /// The outcomes of sends that no operation waits for.
     posted: Posted,
     /// Flushes that wait until every element has been answered.
@@ -72,8 +66,6 @@ struct QueueEntry {
     is_unwanted: bool,
     /// Its outcome will not be polled.
     is_abandoned: bool,
-    /// It was sent ahead: it has no operation, and stays until it is done.
-    is_ahead: bool,
     waker: Option<Waker>,
 }
 
@@ -131,7 +123,7 @@ impl Queue {
             None if is_try && !self.is_open => SendState::Done(SendOutcome::WouldBlock),
             None => SendState::Waiting,
         };
-        let (is_unwanted, is_abandoned, is_ahead, waker) = (false, false, false, None);
+        let (is_unwanted, is_abandoned, waker) = (false, false, None);
         self.entries.push_back(QueueEntry {
             ticket,
             element,
@@ -139,53 +131,29 @@ impl Queue {
             state,
             is_unwanted,
             is_abandoned,
-            is_ahead,
             waker,
         });
         ticket
     }
 
-    /// Adds an element that was received from the intake.
-    fn push_ahead(&mut self, element: Element) {
-        self.push(element, false);
-        if let Some(entry) = self.entries.back_mut() {
-            entry.is_ahead = true;
-        }
-    }
-
-    /// The local channel for elements to send ahead.
-    pub(super) fn ahead(&mut self) -> Sender<Element> {
-        let Self { intake, never, .. } = self;
-        let intake = intake.get_or_insert_with(|| match never {
-            Some(ended) => Intake::closed(&ended.to_string()),
-            None => Intake::new(),
-        });
-        intake.sender().clone()
-    }
-
-    /// Ready when every element that was transmitted or sent ahead has been answered. True: the
-    /// reconnect task has to be woken.
-    pub(super) fn poll_flush(&mut self, waker: &Waker, at_intake: &Waker) -> (Poll<Posted>, bool) {
-        let handed = self.intake.as_mut().and_then(|intake| intake.handed(at_intake));
-        let is_handed = handed.is_some();
-        if let Some(element) = handed {
-            self.push_ahead(element);
-        }
+    /// Ready when every element that was transmitted has been answered.
+    pub(super) fn poll_flush(&mut self, waker: &Waker) -> Poll<Posted> {
         if self.is_flushed() {
-            return (Poll::Ready(self.posted), false);
+            return Poll::Ready(self.posted);
         }
         if !self.flushing.iter().any(|other| other.will_wake(waker)) {
             self.flushing.push(waker.clone());
         }
-        (Poll::Pending, is_handed)
+        Poll::Pending
     }
 
     fn is_flushed(&self) -> bool {
-        self.entries.iter().all(|entry| match entry.state {
-            SendState::InFlight { stage: Stage::Sent(_) | Stage::Over, .. }
-            | SendState::Unacknowledged { .. } => false,
-            SendState::InFlight { .. } | SendState::Waiting => !entry.is_ahead,
-            SendState::Done(_) => true,
+        !self.entries.iter().any(|entry| {
+            matches!(
+                entry.state,
+                SendState::InFlight { stage: Stage::Sent(_) | Stage::Over, .. }
+                    | SendState::Unacknowledged { .. }
+            )
         })
     }
 
@@ -252,9 +220,6 @@ impl Queue {
         let is_forgotten = before.is_some_and(|before| before.mark != remembered.mark);
         self.is_open = true;
         self.is_stalled = false;
-        if self.intake.as_ref().is_some_and(|intake| intake.sender().is_closed()) {
-            self.intake = None;
-        }
         for entry in &mut self.entries {
             if let SendState::Unacknowledged { number } = entry.state {
                 entry.state = if is_forgotten {
@@ -272,9 +237,6 @@ impl Queue {
     /// The stream has ended.
     pub(super) fn lost(&mut self) -> Vec<Waker> {
         self.is_open = false;
-        if let Some(handed) = self.intake.as_mut().and_then(Intake::leave) {
-            self.push_ahead(handed);
-        }
         for entry in &mut self.entries {
             if let SendState::InFlight { stage, number, .. } = &entry.state {
                 entry.state = match stage {
@@ -295,11 +257,6 @@ impl Queue {
 
     /// There will be no further connection.
     pub(super) fn never(&mut self, ended: &Ended) -> Vec<Waker> {
-        if let Some(intake) = &mut self.intake
-            && let Some(handed) = intake.close(Some(ended.to_string().into()))
-        {
-            self.push_ahead(handed);
-        }
         self.never = Some(ended.clone());
         for entry in &mut self.entries {
             match entry.state {
@@ -322,8 +279,7 @@ impl Queue {
         self.entries.retain(|entry| {
             let is_left = match entry.state {
                 SendState::InFlight { .. } => false,
-                SendState::Done(_) => entry.is_abandoned || entry.is_ahead,
-                SendState::Waiting | SendState::Unacknowledged { .. } => entry.is_abandoned,
+                _ => entry.is_abandoned,
             };
             if is_left {
                 count_posted(posted, entry);
@@ -337,38 +293,10 @@ impl Queue {
     }
 
     /// Advances every element as far as possible on this stream.
-    pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_intake: &Waker) {
+    pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
         self.poll_in_flight(side, waker);
         self.start(side, waker);
-        self.pump_intake(side, waker, at_intake);
         self.tidy().into_iter().for_each(|waker| side.at.wakes.push(waker));
-    }
-
-    /// Receives from the intake as long as no element waits.
-    fn pump_intake(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_intake: &Waker) {
-        loop {
-            if let Some(Over::Closed(reason)) = &side.sending.over
-                && let Some(intake) = &mut self.intake
-            {
-                if let Some(handed) = intake.close(reason.clone()) {
-                    self.push_ahead(handed);
-                    self.start(side, waker);
-                }
-                return;
-            }
-            if side.sending.over.is_some() || self.entries.iter().any(QueueEntry::waits) {
-                return;
-            }
-            match self.intake.as_mut().map(|intake| intake.next(at_intake)) {
-                Some(Poll::Ready(Some(element))) => {
-                    self.push_ahead(element);
-                    self.start(side, waker);
-                }
-                // The user closed it: the next call of `ahead` creates another.
-                Some(Poll::Ready(None)) => self.intake = None,
-                Some(Poll::Pending) | None => return,
-            }
-        }
     }
 
     /// Polls the elements in flight.
@@ -449,13 +377,6 @@ fn count_posted(posted: &mut Posted, entry: &QueueEntry) {
 }
 
 impl QueueEntry {
-    fn waits(&self) -> bool {
-        matches!(
-            self.state,
-            SendState::Waiting | SendState::InFlight { stage: Stage::Waiting(_), .. }
-        )
-    }
-
     /// Advances an element in flight. True: the server has refused it.
     fn step(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) -> bool {
         let Stream { at, sending, blocks } = side;

@@ -2,10 +2,10 @@
 //! Receiving over reconnecting connections.
 //!
 //! With a window, elements may have arrived whose connection ended before they were received. The
-//! server has handed them over: they are kept in the [select bridge](super::select_bridge), before
-//! the elements of the next connection, and the channel is reopened when they have been received.
-//! So at most a window of them, and one per want, are kept.
+//! server has handed them over: they are kept, before the elements of the next connection, and the
+//! channel is reopened when they have been received. So at most a window of them is kept.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,12 +14,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use becket_chan::{Token, timer};
-use futures_lite::future::or;
+use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
 use super::bounds::Bounds;
 use super::reopen::Reopen;
-use super::select_bridge::{ReconnectingWant, SelectBridge};
 use super::{Handle, Opened, Reopened};
 use crate::client::{Client, ReceiverOptions};
 use crate::connection::Ended;
@@ -39,10 +38,18 @@ pub struct ReconnectingReceiver {
     _handle: Handle,
 }
 
-pub(super) struct Streams {
+struct Streams {
     slot: AvailabilityCell<Arc<RemoteReceiver>>,
     options: ReceiverOptions,
-    pub(super) bridge: SelectBridge,
+    leftover: Mutex<Leftover>,
+}
+
+/// Elements that arrived on connections that have ended.
+#[derive(Default)]
+struct Leftover {
+    elements: VecDeque<Element>,
+    /// Cancelled when they have been received.
+    all_received: Option<Token>,
 }
 
 impl Reopen for Streams {
@@ -54,79 +61,74 @@ impl Reopen for Streams {
 
     async fn serve(&self, opened: RemoteReceiver, lost: &Token) {
         let opened = Arc::new(opened);
-        self.bridge.open(&opened);
         self.slot.set(Availability::Available(opened.clone()));
-        until(lost, self.bridge.serve(Some(&opened))).await;
-        let leftover = self.bridge.lost(&opened);
+        lost.cancelled().await;
+        self.keep_arrived(&opened).await;
         drop(opened);
         self.slot.set(Availability::Unavailable);
-        if let Some(none_leftover) = leftover {
-            until(&none_leftover, self.bridge.serve(None)).await;
+        let all_received = self.leftover.lock().all_received();
+        if let Some(all_received) = all_received {
+            all_received.cancelled().await;
         }
     }
 
-    fn never(&self, ended: Ended) {
+    async fn never(&self, ended: Ended) {
         if let (Availability::Available(remote), _) = self.slot.get()
             && !is_live(&remote)
         {
-            let _leftover = self.bridge.lost(&remote);
+            self.keep_arrived(&remote).await;
         }
-        self.bridge.never(&ended);
         self.slot.set(Availability::Never(ended));
     }
 }
 
-/// Runs `what` until a token is cancelled.
-async fn until(token: &Token, what: impl Future<Output = ()>) {
-    let cancelled = async {
-        token.cancelled().await;
-    };
-    or(cancelled, what).await;
+impl Leftover {
+    /// A token that is cancelled when the elements have been received; `None`: there are none.
+    fn all_received(&mut self) -> Option<Token> {
+        let all_received = Some(Token::new()).filter(|_| !self.elements.is_empty());
+        self.all_received.clone_from(&all_received);
+        all_received
+    }
 }
 
 impl Streams {
+    /// The stream's connection has ended: keeps what arrived by then.
+    async fn keep_arrived(&self, remote: &RemoteReceiver) {
+        while let Ok(element) = remote.recv().await {
+            self.leftover.lock().elements.push_back(element);
+        }
+    }
+
+    fn take_leftover(&self) -> Option<Element> {
+        let (element, all_received) = {
+            let mut leftover = self.leftover.lock();
+            let element = leftover.elements.pop_front()?;
+            let is_last = leftover.elements.is_empty();
+            (element, if is_last { leftover.all_received.take() } else { None })
+        };
+        if let Some(all_received) = all_received {
+            all_received.cancel();
+        }
+        Some(element)
+    }
+
     /// A leftover element, or an open stream.
     async fn next(&self) -> Result<Next, Ended> {
         loop {
             // Taken before the leftover check: when elements become leftover, `changed` is
             // cancelled.
             let (now, changed) = self.slot.get();
-            let taken = self.bridge.take();
-            if taken.is_wanted {
-                self.bridge.resume();
-            }
-            if let Some(element) = taken.element {
+            if let Some(element) = self.take_leftover() {
                 return Ok(Next::Leftover(element));
             }
             match now {
                 Availability::Never(ended) => return Err(ended),
-                _ if taken.is_wanted => return Ok(Next::Bridge),
                 Availability::Available(remote) if is_live(&remote) => {
                     return Ok(Next::Stream(remote));
                 }
                 _ => {}
             }
             changed.cancelled().await;
-        }
-    }
-
-    /// Removes a want.
-    pub(super) fn unwant(&self, outlet: &becket_chan::Receiver<Element>) {
-        if self.bridge.unwant(outlet) {
-            self.slot.nudge();
-        }
-    }
-
-    /// Receives behind the waiters at the outlet.
-    async fn recv_at_bridge(&self, bounds: Bounds<'_>) -> Result<Element, RecvError> {
-        let want = ReconnectingWant::new(self);
-        match bounds.over(want.recv()).await {
-            Ok(Ok(element)) => Ok(element),
-            Ok(Err(_)) => Err(match self.slot.get() {
-                (Availability::Never(ended), _) => RecvError::Disconnected(ended),
-                _ => RecvError::Closed { reason: want.closed_reason() },
-            }),
-            Err(stop) => Err(stopped(stop)),
         }
     }
 }
@@ -140,8 +142,6 @@ fn stopped(stop: Stop) -> RecvError {
 
 enum Next {
     Leftover(Element),
-    /// There are wants, which come first.
-    Bridge,
     Stream(Arc<RemoteReceiver>),
 }
 
@@ -152,8 +152,8 @@ fn is_live(receiver: &Arc<RemoteReceiver>) -> bool {
 impl ReconnectingReceiver {
     pub(super) fn start(channel: Reopened, options: ReceiverOptions) -> Self {
         let (spec, handle) = channel.reopen_spec();
-        let (slot, bridge) = (AvailabilityCell::default(), SelectBridge::default());
-        let streams = Arc::new(Streams { slot, options, bridge });
+        let (slot, leftover) = (AvailabilityCell::default(), Mutex::default());
+        let streams = Arc::new(Streams { slot, options, leftover });
         spec.spawn(streams.clone());
         Self { streams, _handle: handle }
     }
@@ -189,40 +189,14 @@ impl ReconnectingReceiver {
     ///
     /// [`RecvError::WouldBlock`], also without a connection; closed, or disconnected for good.
     pub fn try_recv(&self) -> Result<Element, RecvError> {
-        let taken = self.streams.bridge.take();
-        let received = match (taken.element, self.streams.slot.get().0) {
-            (Some(element), _) => Ok(element),
-            (None, Availability::Available(remote)) if is_live(&remote) => remote.try_recv(),
-            (None, Availability::Never(ended)) => Err(RecvError::Disconnected(ended)),
-            _ => Err(RecvError::WouldBlock),
-        };
-        if taken.is_wanted {
-            self.streams.bridge.resume();
+        if let Some(element) = self.streams.take_leftover() {
+            return Ok(element);
         }
-        received
-    }
-
-    /// A local channel in which elements arrive, for a [`select!`](becket_chan::select) over local
-    /// and remote channels. While the guard lives, one element at a time is requested; an element
-    /// that arrived and was not received when it is dropped is requeued.
-    ///
-    /// The channel is the same over all connections. Without a connection it is empty; a select
-    /// that waits continues to wait, and receives from the next server. It closes when the server's
-    /// channel is closed and drained, and when there will be no further connection: its reason
-    /// states which. If the channel is open again on a later connection, the next want receives
-    /// from it.
-    ///
-    /// An element that arrived on a connection that has ended is kept, like a prefetched one: it is
-    /// received before all others. While a want lives, [`recv`](Self::recv) waits in the same
-    /// queue, and survives reconnections too.
-    ///
-    /// An element passes through the I/O thread. Without a select, `recv` is faster.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Receiver`](becket_chan::Receiver).
-    pub fn want(&self) -> ReconnectingWant<'_> {
-        ReconnectingWant::new(&self.streams)
+        match self.streams.slot.get().0 {
+            Availability::Available(remote) if is_live(&remote) => remote.try_recv(),
+            Availability::Never(ended) => Err(RecvError::Disconnected(ended)),
+            _ => Err(RecvError::WouldBlock),
+        }
     }
 }
 
@@ -272,7 +246,6 @@ async fn recv(streams: &Streams, bounds: Bounds<'_>) -> Result<Element, RecvErro
     match bounds.over(streams.next()).await {
         Ok(Ok(Next::Leftover(element))) => Ok(element),
         Ok(Ok(Next::Stream(remote))) => bounds.recv(remote.recv()).await,
-        Ok(Ok(Next::Bridge)) => streams.recv_at_bridge(bounds).await,
         Ok(Err(ended)) => Err(RecvError::Disconnected(ended)),
         Err(stop) => Err(stopped(stop)),
     }

@@ -36,7 +36,7 @@ pub(super) trait Reopen: Send + Sync + 'static {
     fn serve(&self, opened: Self::Opened, lost: &Token) -> impl Future<Output = ()> + Send;
 
     /// The channel will not be opened again.
-    fn never(&self, ended: Ended);
+    fn never(&self, ended: Ended) -> impl Future<Output = ()> + Send;
 }
 
 impl ReopenSpec {
@@ -47,7 +47,7 @@ impl ReopenSpec {
                 Ended::Here
             };
             let ended = or(stopped, self.open_repeatedly(&*handle)).await;
-            handle.never(ended);
+            handle.never(ended).await;
         });
     }
 

@@ -2,19 +2,18 @@
 //! Sending over reconnecting connections. Nothing is repeated.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use becket_chan::{Sender, Token, timer};
+use becket_chan::{Token, timer};
 use becket_wire::Priority;
-use futures_lite::future::or;
+use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
 use super::bounds::Bounds;
-use super::pipeline::Pipeline;
 use super::reopen::Reopen;
 use super::{Handle, Opened, Reopened};
 use crate::client::Client;
@@ -40,7 +39,7 @@ pub struct ReconnectingSender {
 pub(super) struct Streams {
     slot: AvailabilityCell<Arc<RemoteSender>>,
     priority: Priority,
-    ahead: Pipeline,
+    outcomes: Mutex<Outcomes>,
 }
 
 impl Reopen for Streams {
@@ -52,21 +51,54 @@ impl Reopen for Streams {
 
     async fn serve(&self, opened: RemoteSender, lost: &Token) {
         let opened = Arc::new(opened);
-        self.ahead.open(&opened);
+        self.outcomes.lock().streams.push(opened.clone());
         self.slot.set(Availability::Available(opened.clone()));
-        let over = async {
-            lost.cancelled().await;
-        };
-        or(over, poll_fn(|context| self.ahead.pump(&opened, context.waker()))).await;
+        lost.cancelled().await;
         drop(opened);
         self.slot.set(Availability::Unavailable);
-        self.ahead.lost();
+        self.outcomes.lock().forget_streams();
     }
 
-    fn never(&self, ended: Ended) {
-        self.ahead.never(&ended);
+    async fn never(&self, ended: Ended) {
         self.slot.set(Availability::Never(ended));
     }
+}
+
+/// The outcomes of sends that no operation waits for, over all connections.
+#[derive(Default)]
+struct Outcomes {
+    /// The current stream, and earlier ones with operations in progress.
+    streams: Vec<Arc<RemoteSender>>,
+    /// Those of other streams.
+    past: Posted,
+}
+
+impl Outcomes {
+    /// Counts and removes streams that have ended and are not used elsewhere.
+    fn forget_streams(&mut self) {
+        let Self { streams, past } = self;
+        streams.retain(|remote| {
+            let is_over = Arc::strong_count(remote) == 1;
+            if is_over && let Poll::Ready(posted) = poll_flush(remote, Waker::noop()) {
+                add(past, posted);
+            }
+            !is_over
+        });
+    }
+}
+
+fn poll_flush(remote: &RemoteSender, waker: &Waker) -> Poll<Posted> {
+    let (connection, stream) = remote.stream();
+    connection.with(|side, _| match side.sending(stream) {
+        Some(sending) => sending.poll_flush(waker),
+        None => Poll::Ready(Posted::default()),
+    })
+}
+
+fn add(sum: &mut Posted, more: Posted) {
+    sum.accepted += more.accepted;
+    sum.refused += more.refused;
+    sum.unknown += more.unknown;
 }
 
 fn is_live(sender: &Arc<RemoteSender>) -> bool {
@@ -76,8 +108,8 @@ fn is_live(sender: &Arc<RemoteSender>) -> bool {
 impl ReconnectingSender {
     pub(super) fn start(channel: Reopened) -> Self {
         let (spec, handle) = channel.reopen_spec();
-        let (slot, ahead) = (AvailabilityCell::default(), Pipeline::default());
-        let streams = Arc::new(Streams { slot, priority: channel.priority, ahead });
+        let (slot, outcomes) = (AvailabilityCell::default(), Mutex::default());
+        let streams = Arc::new(Streams { slot, priority: channel.priority, outcomes });
         spec.spawn(streams.clone());
         Self { streams, _handle: handle }
     }
@@ -115,24 +147,6 @@ impl ReconnectingSender {
         ReconnectingSend::new(self, element.into(), true)
     }
 
-    /// A local channel whose elements are sent ahead: each is received from it while there is a
-    /// connection, at most one more than the server has granted credit for, and its acknowledgement
-    /// is only counted. With it a send to a server that may restart can be an arm of a
-    /// [`select!`](becket_chan::select): without a connection the arm is not ready.
-    ///
-    /// The channel is the same over all connections, until it closes: when the server's channel is
-    /// closed or there will be no further connection, with the reason of either; and when it is
-    /// closed locally. If the channel is open again on a later connection, another call returns a
-    /// new one.
-    ///
-    /// Received elements are not repeated. If an element's connection ends before its
-    /// acknowledgement, [`flush`](Self::flush) counts it as unknown; as refused, if it was not
-    /// transmitted.
-    #[must_use]
-    pub fn ahead(&self) -> Sender<Element> {
-        self.streams.ahead.sender()
-    }
-
     /// Waits until every sent element has been answered, or its connection has ended, and returns
     /// the outcomes of the sends that no operation waited for, over all connections. It does not
     /// wait for another connection.
@@ -156,7 +170,17 @@ impl Future for ReconnectingFlush<'_> {
     type Output = Posted;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
-        self.0.ahead.poll_flush(context.waker())
+        let (streams, mut sum) = {
+            let outcomes = self.0.outcomes.lock();
+            (outcomes.streams.clone(), outcomes.past)
+        };
+        for remote in streams {
+            match poll_flush(&remote, context.waker()) {
+                Poll::Ready(posted) => add(&mut sum, posted),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(sum)
     }
 }
 

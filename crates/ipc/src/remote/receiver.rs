@@ -57,10 +57,6 @@ impl RemoteReceiver {
 
     /// Where elements arrive, for a caller that receives them itself: it reports each received
     /// element, and each change of the number of waiting receives.
-    pub(crate) const fn inbox(&self) -> &Receiver<Element> {
-        &self.inbox
-    }
-
     /// The channel, as the server described it when it was opened.
     #[must_use]
     pub fn info(&self) -> &Info {

@@ -304,12 +304,6 @@ impl Server {
         self.sockets.iter().map(|listen_socket| listen_socket.admissions.refusals()).collect()
     }
 
-    /// The counters over all clients of protocol 1.0.
-    #[must_use]
-    pub fn v1_counts(&self) -> v1::Counts {
-        self.shared.v1.counts()
-    }
-
     /// Its open connections of protocol 1.0. May also be called by a [`Reporter`].
     #[must_use]
     pub fn v1_sessions(&self) -> Vec<v1::Status> {

@@ -124,7 +124,7 @@ pub trait DirectWait {
 /// File descriptors to wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watch<'a> {
-    readable: [Option<BorrowedFd<'a>>; 3],
+    readable: Option<BorrowedFd<'a>>,
     writable: Option<BorrowedFd<'a>>,
 }
 
@@ -132,22 +132,13 @@ impl<'a> Watch<'a> {
     /// Nothing to watch: the link calls `on_ready` instead.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self { readable: [None; 3], writable: None }
+        Self { readable: None, writable: None }
     }
 
     /// A descriptor to watch for readability (and for the peer's hang-up).
     #[must_use]
-    pub const fn readable(first: BorrowedFd<'a>) -> Self {
-        Self { readable: [Some(first), None, None], writable: None }
-    }
-
-    /// Adds up to two more to watch for readability.
-    #[must_use]
-    pub const fn and_readable(mut self, more: [Option<BorrowedFd<'a>>; 2]) -> Self {
-        let [second, third] = more;
-        let [first, ..] = self.readable;
-        self.readable = [first, second, third];
-        self
+    pub const fn readable(one: BorrowedFd<'a>) -> Self {
+        Self { readable: Some(one), writable: None }
     }
 
     /// Adds one to watch for writability, if any.
@@ -157,9 +148,10 @@ impl<'a> Watch<'a> {
         self
     }
 
-    /// The descriptors to watch for readability.
-    pub fn each_readable(&self) -> impl Iterator<Item = BorrowedFd<'a>> + use<'a> {
-        self.readable.into_iter().flatten()
+    /// The descriptor to watch for readability.
+    #[must_use]
+    pub const fn readable_one(&self) -> Option<BorrowedFd<'a>> {
+        self.readable
     }
 
     /// The descriptor to watch for writability: `flush` returned `false`.
@@ -171,7 +163,7 @@ impl<'a> Watch<'a> {
     /// Whether there is no descriptor to watch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.each_readable().next().is_none() && self.writable.is_none()
+        self.readable.is_none() && self.writable.is_none()
     }
 }
 

@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod ahead;
 mod away;
 mod bound_again;
+mod flush;
 mod killed;
-mod select;
+mod leftover;
 mod together;
 mod world;

@@ -46,7 +46,7 @@ pub(crate) fn finish(mut handshake: Handshake) -> Result<ShmLink, ShmError> {
             return Ok(link);
         }
         let watch = handshake.watch();
-        let readable: Vec<_> = watch.each_readable().collect();
+        let readable: Vec<_> = watch.readable_one().into_iter().collect();
         let writable = watch.writable_one();
         let mut fds: Vec<_> = readable.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         fds.extend(writable.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));

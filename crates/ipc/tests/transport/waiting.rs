@@ -39,7 +39,7 @@ impl Waiting {
             }
             return;
         }
-        let readable: Vec<_> = watch.each_readable().collect();
+        let readable: Vec<_> = watch.readable_one().into_iter().collect();
         let writable = watch.writable_one();
         let mut fds: Vec<_> = readable.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         fds.extend(writable.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));

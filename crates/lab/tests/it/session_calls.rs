@@ -48,7 +48,6 @@ const MAP: &[(&str, &str)] = &[
     ("on_deadline", BUSY),
     ("open", BUSY),
     ("outstanding_bytes", ASKED),
-    ("peer_limits", NOT_ASKED),
     ("queued", NOT_ASKED),
     ("queued_bytes", ASKED),
     ("queued_control", ASKED),

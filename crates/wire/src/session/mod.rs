@@ -344,12 +344,6 @@ impl Session {
         &self.limits
     }
 
-    /// The limits of the peer; all 0 before `Event::Ready`.
-    #[must_use]
-    pub const fn peer_limits(&self) -> &PeerLimits {
-        &self.peer
-    }
-
     /// The longest element that can be sent or returned, in bytes: both sides accept it.
     #[must_use]
     pub fn element_bytes_max(&self) -> u32 {

@@ -82,12 +82,12 @@ impl Channels {
         Ok(id)
     }
 
-    pub(super) fn remove(&self, id: u64) -> bool {
+    fn remove(&self, id: u64) {
         let mut list = self.list.lock();
-        let Some(entry) = list.entries.remove(&id) else { return false };
-        let seen = entry.recent.lock().seen;
-        list.gone.add_counts(&seen);
-        true
+        if let Some(entry) = list.entries.remove(&id) {
+            let seen = entry.recent.lock().seen;
+            list.gone.add_counts(&seen);
+        }
     }
 
     pub(super) fn collect(
@@ -147,7 +147,7 @@ impl Channels {
             for entry in chunk {
                 match (entry.read)() {
                     Some(snapshot) => items.push(Item::new(entry, snapshot)),
-                    None => drop(self.remove(entry.id)),
+                    None => self.remove(entry.id),
                 }
             }
         }

@@ -132,11 +132,6 @@ impl Exporter {
         self.channels.add(name.into(), Box::new(look))
     }
 
-    /// Removes a channel. False if it was not exported.
-    pub fn remove_channel(&self, id: u64) -> bool {
-        self.channels.remove(id)
-    }
-
     /// Exports a runtime's coroutines and workers.
     ///
     /// # Errors
