@@ -6,237 +6,233 @@
 //! waits for one value (or room for one) as a single operation does, and continues.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::mem::MaybeUninit;
 
-use crate::channel::{Channel, FailureCause, TryOutcome};
-use crate::error::{RecvError, SendError, SendManyError, TryRecvError};
+use crate::channel::{Channel, FailureCause, Outcome};
+use crate::direction::{Receiving, Sending};
+use crate::error::{RecvError, SendManyError, TryRecvError};
 use crate::handle::{Receiver, Sender};
-use crate::limit::Limits;
-use crate::op::{Operation, Recv, Send};
-use crate::token::Token;
+use crate::limit::{NoLimits, StopReason};
+use crate::op::{Driver, Linked, Operation, sealed};
+use crate::transfer::Transfer;
+use crate::waiter::{WaitOutcome, Waiter, Wake};
 
 /// Sends a queue of values. See [`Sender::send_many`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct SendMany<'a, T> {
-    channel: &'a Channel<T>,
+pub type SendMany<'a, T, L = NoLimits> = Operation<ManySent<'a, T>, L>;
+/// Receives up to a number of values. See [`Receiver::recv_many`].
+pub type RecvMany<'a, T, L = NoLimits> = Operation<ManyReceived<'a, T>, L>;
+
+/// Sends a queue of values. Unsent values are in the queue whenever it is not linked.
+pub struct ManySent<'a, T> {
     values: &'a mut VecDeque<T>,
-    bounds: BatchLimits<'a>,
-    /// Waits for room for one value.
-    one: Option<Send<'a, T, Limits<'a>>>,
+    /// Waits for room for the first of them.
+    first: Transfer<'a, T, Sending>,
 }
 
-/// Receives up to a number of values. See [`Receiver::recv_many`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct RecvMany<'a, T> {
-    channel: &'a Channel<T>,
+/// Receives up to a number of values.
+pub struct ManyReceived<'a, T> {
     values: &'a mut Vec<T>,
     max: usize,
-    bounds: BatchLimits<'a>,
-    /// Waits for one value.
-    one: Option<Recv<'a, T, Limits<'a>>>,
+    /// Waits for the first of them.
+    first: Transfer<'a, T, Receiving>,
 }
 
-/// The limits of a batch, from which each wait gets a copy.
-#[derive(Debug, Default, Clone, Copy)]
-struct BatchLimits<'a> {
-    deadline: Option<Instant>,
-    token: Option<&'a Token>,
-}
-
-impl<'a> BatchLimits<'a> {
-    fn limits(self) -> Limits<'a> {
-        let mut limits = Limits::none();
-        if let Some(deadline) = self.deadline {
-            limits = limits.deadline(deadline);
-        }
-        if let Some(token) = self.token {
-            limits = limits.cancel_on(token);
-        }
-        limits
-    }
-
-    fn is_cancelled(self) -> bool {
-        self.token.is_some_and(Token::is_cancelled)
-    }
-}
-
-macro_rules! limits {
-    ($batch:ident) => {
-        impl<'a, T> $batch<'a, T> {
-            /// Fails with a timeout `duration` from now.
-            pub fn timeout(self, duration: Duration) -> Self {
-                self.deadline(crate::timer::after(duration))
-            }
-
-            /// Fails with a timeout at `deadline`.
-            pub fn deadline(mut self, deadline: Instant) -> Self {
-                self.bounds.deadline = Some(deadline);
-                self
-            }
-
-            /// Fails when `token` is cancelled. A cancelled token wins over a channel that is
-            /// ready.
-            pub fn cancel_on(mut self, token: &'a Token) -> Self {
-                self.bounds.token = Some(token);
-                self
-            }
-        }
-    };
-}
-
-limits!(SendMany);
-limits!(RecvMany);
-
-impl<'a, T> SendMany<'a, T> {
+impl<'a, T> ManySent<'a, T> {
     pub(crate) fn new(channel: &'a Channel<T>, values: &'a mut VecDeque<T>) -> Self {
-        Self { channel, values, bounds: BatchLimits::default(), one: None }
+        Self { values, first: Transfer::new(channel, MaybeUninit::uninit()) }
     }
 
-    /// Drives it from a thread or a coroutine. See [`Operation::wait`].
-    ///
-    /// # Errors
-    ///
-    /// Closed, timed out or cancelled; unsent values are still in the queue.
-    pub fn wait(self) -> Result<(), SendManyError> {
-        if self.bounds.is_cancelled() {
-            self.channel.count_send_failure(FailureCause::Cancelled);
-            return Err(SendManyError::Cancelled);
-        }
-        loop {
-            self.channel.try_send_many(self.values);
-            let Some(value) = self.values.pop_front() else {
-                return Ok(());
-            };
-            let one = Operation::limited_to(self.channel, value, self.bounds.limits());
-            if let Err(error) = one.wait() {
-                return Err(returned(self.values, error));
-            }
+    fn failed(&self, cause: FailureCause) -> SendManyError {
+        self.first.channel().count_send_failure(cause);
+        match cause {
+            FailureCause::WouldBlock => SendManyError::Full,
+            FailureCause::TimedOut => SendManyError::TimedOut,
+            FailureCause::Closed => SendManyError::Closed,
+            FailureCause::Cancelled => SendManyError::Cancelled,
         }
     }
 
-    fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendManyError>> {
-        if self.one.is_none() && self.bounds.is_cancelled() {
-            self.channel.count_send_failure(FailureCause::Cancelled);
-            return Poll::Ready(Err(SendManyError::Cancelled));
-        }
-        loop {
-            if let Some(one) = &mut self.one {
-                // SAFETY: `poll` pinned us, and `one` is not moved until it is over.
-                let sent = match unsafe { Pin::new_unchecked(one) }.poll(context) {
-                    Poll::Ready(sent) => sent,
-                    Poll::Pending => return Poll::Pending,
-                };
-                self.one = None;
-                if let Err(error) = sent {
-                    return Poll::Ready(Err(returned(self.values, error)));
-                }
-            }
-            self.channel.try_send_many(self.values);
-            let Some(value) = self.values.pop_front() else {
-                return Poll::Ready(Ok(()));
-            };
-            self.one = Some(Operation::limited_to(self.channel, value, self.bounds.limits()));
-        }
+    /// Takes the first value back into the queue.
+    ///
+    /// # Safety
+    ///
+    /// It was not sent, and not taken back yet.
+    unsafe fn take_back(&mut self) {
+        // SAFETY: the caller's promise.
+        self.values.push_front(unsafe { self.first.empty() });
     }
 }
 
-fn returned<T>(values: &mut VecDeque<T>, error: SendError<T>) -> SendManyError {
-    let (value, error) = match error {
-        SendError::Closed(value) => (value, SendManyError::Closed),
-        SendError::TimedOut(value) => (value, SendManyError::TimedOut),
-        SendError::Cancelled(value) => (value, SendManyError::Cancelled),
-    };
-    values.push_front(value);
-    error
-}
-
-impl<T> Future for SendMany<'_, T> {
+#[allow(private_bounds, private_interfaces, reason = "sealed")]
+impl<T> sealed::Action for ManySent<'_, T> {
     type Output = Result<(), SendManyError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: `one` is not moved out of while it is linked.
-        unsafe { self.get_unchecked_mut() }.poll_inner(context)
-    }
-}
-
-impl<T> Drop for SendMany<'_, T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.one.as_mut().and_then(Operation::take_back) {
-            self.values.push_front(value);
+    fn fast(&mut self, _: Driver) -> Option<Self::Output> {
+        match self.first.channel().try_send_many(self.values) {
+            _ if self.values.is_empty() => Some(Ok(())),
+            (_, Outcome::Closed) => Some(Err(self.failed(FailureCause::Closed))),
+            _ => None,
         }
     }
-}
 
-impl<'a, T> RecvMany<'a, T> {
-    pub(crate) fn new(channel: &'a Channel<T>, values: &'a mut Vec<T>, max: usize) -> Self {
-        Self { channel, values, max, bounds: BatchLimits::default(), one: None }
+    fn slow(&mut self, _: Driver) -> Option<Self::Output> {
+        None
     }
 
-    /// Drives it from a thread or a coroutine. See [`Operation::wait`].
-    ///
-    /// # Errors
-    ///
-    /// Closed (and drained), timed out or cancelled.
-    pub fn wait(mut self) -> Result<usize, RecvError> {
-        if let Some(ready) = self.try_now() {
-            return ready;
-        }
-        let value = Operation::limited_from(self.channel, self.bounds.limits()).wait()?;
-        self.values.push(value);
-        Ok(1 + self.channel.try_recv_many(self.values, self.max.saturating_sub(1)).0)
+    fn spin(&mut self, driver: Driver) -> bool {
+        self.first.spin(driver)
     }
-}
 
-impl<T> RecvMany<'_, T> {
-    fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, RecvError>> {
-        if self.one.is_none() {
-            if let Some(ready) = self.try_now() {
-                return Poll::Ready(ready);
-            }
-            self.one = Some(Operation::limited_from(self.channel, self.bounds.limits()));
-        }
-        let Some(one) = &mut self.one else {
-            return Poll::Pending;
+    unsafe fn link(
+        &mut self,
+        waiter: &Waiter,
+        shared: bool,
+        wake: impl Fn() -> Wake,
+    ) -> Linked<Self::Output> {
+        let Some(value) = self.values.pop_front() else {
+            return Linked::Ended(Ok(()));
         };
-        // SAFETY: `poll` pinned us, and `one` is not moved until it is over.
-        match unsafe { Pin::new_unchecked(one) }.poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(received) => {
-                self.one = None;
-                Poll::Ready(received.map(|value| {
-                    self.values.push(value);
-                    1 + self.channel.try_recv_many(self.values, self.max.saturating_sub(1)).0
-                }))
+        self.first.fill(value);
+        // SAFETY: the caller's promise; the line above filled the slot.
+        unsafe {
+            match self.first.queue(waiter, shared, wake()) {
+                Outcome::Blocked => Linked::Waiting,
+                Outcome::Done => {
+                    self.first.matched(waiter);
+                    Linked::Again
+                }
+                Outcome::Closed => {
+                    self.take_back();
+                    Linked::Ended(Err(self.failed(FailureCause::Closed)))
+                }
+            }
+        }
+    }
+
+    unsafe fn unlink(&mut self, waiter: &Waiter) -> Option<WaitOutcome> {
+        // SAFETY: the caller's promise. Without a match the value is still in the slot.
+        unsafe {
+            let ended = self.first.unlink(waiter);
+            if matches!(ended, None | Some(WaitOutcome::Cancelled)) {
+                self.take_back();
+            }
+            ended
+        }
+    }
+
+    unsafe fn ended(&mut self, waiter: &Waiter, outcome: WaitOutcome) -> Option<Self::Output> {
+        // SAFETY: the caller's promise: a matched value was sent, another is still in the slot.
+        unsafe {
+            if let WaitOutcome::Matched(_) = outcome {
+                self.first.matched(waiter);
+                return None;
+            }
+            self.take_back();
+        }
+        Some(Err(self.failed(FailureCause::Closed)))
+    }
+
+    unsafe fn rewake(&mut self, waiter: &Waiter, wake: Wake) -> Option<Wake> {
+        // SAFETY: the caller's promise.
+        unsafe { self.first.rewake(waiter, wake) }
+    }
+
+    fn stopped(&mut self, stop: StopReason) -> Self::Output {
+        Err(self.failed(stop.into()))
+    }
+
+    fn dropped(&mut self, waiter: &Waiter, ended: Option<WaitOutcome>) {
+        if let Some(outcome) = ended {
+            // SAFETY: it was linked, and has ended like this. A cancelled one was taken back.
+            unsafe {
+                match outcome {
+                    WaitOutcome::Matched(_) => self.first.matched(waiter),
+                    WaitOutcome::Closed(_) => self.take_back(),
+                    WaitOutcome::Cancelled => {}
+                }
             }
         }
     }
 }
 
-impl<T> RecvMany<'_, T> {
-    fn try_now(&mut self) -> Option<Result<usize, RecvError>> {
-        if self.bounds.is_cancelled() {
-            self.channel.count_receive_failure(FailureCause::Cancelled);
-            return Some(Err(RecvError::Cancelled));
-        }
+impl<'a, T> ManyReceived<'a, T> {
+    pub(crate) fn new(channel: &'a Channel<T>, values: &'a mut Vec<T>, max: usize) -> Self {
+        Self { values, max, first: Transfer::new(channel, MaybeUninit::uninit()) }
+    }
+
+    fn closed(&self) -> Result<usize, RecvError> {
+        self.first.channel().count_receive_failure(FailureCause::Closed);
+        Err(RecvError::Closed)
+    }
+
+    /// The result, after the first value came by waiting for it.
+    fn rest(&mut self, first: Result<T, RecvError>) -> Result<usize, RecvError> {
+        self.values.push(first?);
+        let more = self.max.saturating_sub(1);
+        Ok(1 + self.first.channel().try_recv_many(self.values, more).0)
+    }
+}
+
+#[allow(private_bounds, private_interfaces, reason = "sealed")]
+impl<T> sealed::Action for ManyReceived<'_, T> {
+    type Output = Result<usize, RecvError>;
+
+    fn fast(&mut self, _: Driver) -> Option<Self::Output> {
         if self.max == 0 {
             return Some(Ok(0));
         }
-        match self.channel.try_recv_many(self.values, self.max) {
+        match self.first.channel().try_recv_many(self.values, self.max) {
+            (0, Outcome::Closed) => Some(self.closed()),
             (0, _) => None,
             (received, _) => Some(Ok(received)),
         }
     }
-}
 
-impl<T> Future for RecvMany<'_, T> {
-    type Output = Result<usize, RecvError>;
+    fn slow(&mut self, _: Driver) -> Option<Self::Output> {
+        None
+    }
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: `one` is not moved while it is linked.
-        unsafe { self.get_unchecked_mut() }.poll_inner(context)
+    fn spin(&mut self, driver: Driver) -> bool {
+        self.first.spin(driver)
+    }
+
+    unsafe fn link(
+        &mut self,
+        waiter: &Waiter,
+        shared: bool,
+        wake: impl Fn() -> Wake,
+    ) -> Linked<Self::Output> {
+        // SAFETY: the caller's promise.
+        match unsafe { self.first.link(waiter, shared, wake) } {
+            Linked::Waiting => Linked::Waiting,
+            Linked::Again => Linked::Again,
+            Linked::Ended(first) => Linked::Ended(self.rest(first)),
+        }
+    }
+
+    unsafe fn unlink(&mut self, waiter: &Waiter) -> Option<WaitOutcome> {
+        // SAFETY: the caller's promise.
+        unsafe { self.first.unlink(waiter) }
+    }
+
+    unsafe fn ended(&mut self, waiter: &Waiter, outcome: WaitOutcome) -> Option<Self::Output> {
+        // SAFETY: the caller's promise.
+        let first = unsafe { self.first.ended(waiter, outcome) }?;
+        Some(self.rest(first))
+    }
+
+    unsafe fn rewake(&mut self, waiter: &Waiter, wake: Wake) -> Option<Wake> {
+        // SAFETY: the caller's promise.
+        unsafe { self.first.rewake(waiter, wake) }
+    }
+
+    fn stopped(&mut self, stop: StopReason) -> Self::Output {
+        let stopped = self.first.stopped(stop);
+        self.rest(stopped)
+    }
+
+    fn dropped(&mut self, waiter: &Waiter, ended: Option<WaitOutcome>) {
+        self.first.dropped(waiter, ended);
     }
 }
 
@@ -248,11 +244,11 @@ impl<T> Sender<T> {
     /// Full or closed, if no value was sent.
     pub fn try_send_many(&self, values: &mut VecDeque<T>) -> Result<usize, SendManyError> {
         match self.channel.try_send_many(values) {
-            (0, TryOutcome::Blocked) => {
+            (0, Outcome::Blocked) => {
                 self.channel.count_send_failure(FailureCause::WouldBlock);
                 Err(SendManyError::Full)
             }
-            (0, TryOutcome::Closed) => {
+            (0, Outcome::Closed) => {
                 self.channel.count_send_failure(FailureCause::Closed);
                 Err(SendManyError::Closed)
             }
@@ -269,11 +265,11 @@ impl<T> Receiver<T> {
     /// Empty, or closed and drained, if there was no value.
     pub fn try_recv_many(&self, values: &mut Vec<T>, max: usize) -> Result<usize, TryRecvError> {
         match self.channel.try_recv_many(values, max) {
-            (0, TryOutcome::Blocked) => {
+            (0, Outcome::Blocked) => {
                 self.channel.count_receive_failure(FailureCause::WouldBlock);
                 Err(TryRecvError::Empty)
             }
-            (0, TryOutcome::Closed) => {
+            (0, Outcome::Closed) => {
                 self.channel.count_receive_failure(FailureCause::Closed);
                 Err(TryRecvError::Closed)
             }

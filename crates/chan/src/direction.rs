@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The two directions of an operation: what differs between a send and a receive.
 
-use crate::channel::{Channel, FailureCause, QueueOutcome, TryOutcome};
+use crate::channel::{Channel, FailureCause, Outcome};
 use crate::core::{DeferredEffects, LockedOutcome};
 use crate::error::{RecvError, SendError};
 use crate::spin::TaskSpin;
@@ -32,14 +32,14 @@ pub trait Direction: sealed::Direction {
     /// # Safety
     ///
     /// As for [`Self::attempt`].
-    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome;
+    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> Outcome;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
     /// The slot is the caller's: a send's holds its value, a receive's is valid for a write.
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome;
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Outcome;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
@@ -63,7 +63,7 @@ pub trait Direction: sealed::Direction {
     /// # Safety
     ///
     /// As for [`Channel::send_or_queue`] and [`Channel::recv_or_queue`].
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> QueueOutcome;
+    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
@@ -166,15 +166,15 @@ impl Direction for Sending {
     }
 
     #[inline]
-    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
+    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { channel.try_send(slot) }
     }
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
-        unsafe { if channel.send_fast(slot) { TryOutcome::Done } else { channel.try_send(slot) } }
+        unsafe { if channel.send_fast(slot) { Outcome::Done } else { channel.try_send(slot) } }
     }
 
     #[inline]
@@ -192,7 +192,7 @@ impl Direction for Sending {
         &channel.send_spin
     }
 
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> QueueOutcome {
+    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome {
         // SAFETY: the slot holds the value, and the node is not shared yet.
         unsafe {
             // A sender's sequence number has no other use: it keeps the weight until the send has
@@ -285,15 +285,15 @@ impl Direction for Receiving {
     }
 
     #[inline]
-    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
+    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { channel.try_recv(slot) }
     }
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
-        unsafe { if channel.recv_fast(slot) { TryOutcome::Done } else { channel.try_recv(slot) } }
+        unsafe { if channel.recv_fast(slot) { Outcome::Done } else { channel.try_recv(slot) } }
     }
 
     #[inline]
@@ -306,7 +306,7 @@ impl Direction for Receiving {
         &channel.recv_spin
     }
 
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> QueueOutcome {
+    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { channel.recv_or_queue(node) }
     }

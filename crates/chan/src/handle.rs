@@ -7,13 +7,14 @@ use std::iter;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::Arc as StdArc;
 
-use crate::batch::{RecvMany, SendMany};
-use crate::channel::{Channel, FailureCause, TryOutcome};
+use crate::batch::{ManyReceived, ManySent, RecvMany, SendMany};
+use crate::channel::{Channel, FailureCause, Outcome};
 use crate::core::Kind;
 use crate::counters::Snapshot;
 use crate::error::{TryRecvError, TrySendError};
-use crate::op::{Operation, Recv, Send};
+use crate::op::Operation;
 use crate::sync::{Arc, Ordering};
+use crate::transfer::{Recv, Send, Transfer};
 
 /// The reason of a close, as text. See [`Sender::close_with`].
 pub type Reason = StdArc<str>;
@@ -52,7 +53,7 @@ impl<T> Sender<T> {
     /// Dropped before it completed, it sends nothing; its value goes to the undelivered hook.
     #[inline]
     pub fn send(&self, value: T) -> Send<'_, T> {
-        Operation::new(&self.channel, MaybeUninit::new(value))
+        Operation::new(Transfer::new(&self.channel, MaybeUninit::new(value)))
     }
 
     /// Sends `value` without waiting.
@@ -76,14 +77,14 @@ impl<T> Sender<T> {
         let value = ManuallyDrop::new(value);
         // SAFETY: as in `try_send`.
         match unsafe { self.channel.try_send(&raw const *value) } {
-            TryOutcome::Done => Ok(()),
+            Outcome::Done => Ok(()),
             failed => Err(self.try_send_failed(ManuallyDrop::into_inner(value), failed)),
         }
     }
 
     #[cold]
-    fn try_send_failed(&self, value: T, failed: TryOutcome) -> TrySendError<T> {
-        if failed == TryOutcome::Closed {
+    fn try_send_failed(&self, value: T, failed: Outcome) -> TrySendError<T> {
+        if failed == Outcome::Closed {
             self.channel.count_send_failure(FailureCause::Closed);
             TrySendError::Closed(value)
         } else {
@@ -96,7 +97,7 @@ impl<T> Sender<T> {
     /// for. Unsent values are still in the queue when it fails or is dropped.
     #[inline]
     pub fn send_many<'a>(&'a self, values: &'a mut VecDeque<T>) -> SendMany<'a, T> {
-        SendMany::new(&self.channel, values)
+        Operation::new(ManySent::new(&self.channel, values))
     }
 }
 
@@ -113,7 +114,7 @@ impl<T> Receiver<T> {
     /// requeued and goes to the next receiver, before all later values.
     #[inline]
     pub fn recv(&self) -> Recv<'_, T> {
-        Operation::new(&self.channel, MaybeUninit::uninit())
+        Operation::new(Transfer::new(&self.channel, MaybeUninit::uninit()))
     }
 
     /// Receives a value if there is one.
@@ -141,7 +142,7 @@ impl<T> Receiver<T> {
         // SAFETY: the slot is valid for a write.
         match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
             // SAFETY: on `Done` the slot holds a value.
-            TryOutcome::Done => Ok(unsafe { value.assume_init() }),
+            Outcome::Done => Ok(unsafe { value.assume_init() }),
             failed => Err(self.try_recv_failed(failed)),
         }
     }
@@ -151,7 +152,7 @@ impl<T> Receiver<T> {
         let mut value = MaybeUninit::uninit();
         // SAFETY: the slot is valid for a write.
         match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
-            TryOutcome::Done => {
+            Outcome::Done => {
                 // SAFETY: on `Done` the slot holds a value.
                 let value = unsafe { value.assume_init() };
                 self.channel.count_received(&value);
@@ -162,8 +163,8 @@ impl<T> Receiver<T> {
     }
 
     #[cold]
-    fn try_recv_failed(&self, failed: TryOutcome) -> TryRecvError {
-        if failed == TryOutcome::Closed {
+    fn try_recv_failed(&self, failed: Outcome) -> TryRecvError {
+        if failed == Outcome::Closed {
             self.channel.count_receive_failure(FailureCause::Closed);
             TryRecvError::Closed
         } else {
@@ -227,7 +228,7 @@ impl<T> Receiver<T> {
     /// An operation that waits for one value and takes up to `max`, appending them to `values`.
     #[inline]
     pub fn recv_many<'a>(&'a self, values: &'a mut Vec<T>, max: usize) -> RecvMany<'a, T> {
-        RecvMany::new(&self.channel, values, max)
+        Operation::new(ManyReceived::new(&self.channel, values, max))
     }
 }
 

@@ -52,8 +52,9 @@
 //! | module | contents |
 //! |---|---|
 //! | `builder`, `handle` | constructors; the two handles |
-//! | `op`, `direction`, `limit` | operations: how they are driven, what differs by direction, their limits |
-//! | `batch` | many values per synchronisation |
+//! | `op`, `limit` | operations: the one driver of all of them, their limits |
+//! | `transfer`, `direction` | the send and the receive of one value; what differs by direction |
+//! | `batch`, `mapped` | many values per synchronisation; results made of other results |
 //! | [`spsc`] | handles for one sender and one receiver: plain stores |
 //! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
 //! | `select` | one of several operations |
@@ -79,7 +80,7 @@
 //! | `ring`, `spsc` | values in slots that several threads reach | a slot belongs to the operation that moved the index past it, until it stores the stamp |
 //! | `lock`, `sync` | a cell behind a lock | one swap acquires it, only its owner releases it |
 //! | `core`, `channel` | values are moved by copy, from slot to slot | under the lock; a result of *done* means that exactly one was moved |
-//! | `waiter`, `op`, `token`, `select`, `limit`, `direction` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |
+//! | `waiter`, `op`, `transfer`, `token`, `select`, `limit`, `direction` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |
 //! | `batch`, `stream`, `sink`, `handle` | an operation inside a larger value; a value behind a pointer | it is pinned there, and dropped before the handle that it borrows from |
 //! | `park`, `fence` | the parking lot, a system call | keys are addresses of words of this crate |
 //!
@@ -170,6 +171,7 @@ mod hint;
 mod iter;
 mod limit;
 mod lock;
+mod mapped;
 #[cfg(not(feature = "loom"))]
 mod metrics;
 #[cfg(all(test, feature = "loom"))]
@@ -189,12 +191,13 @@ mod stream;
 mod sync;
 pub mod timer;
 mod token;
+mod transfer;
 mod waiter;
 
 #[cfg(not(feature = "loom"))]
 pub use crate::probe::Probe;
 pub use crate::{
-    batch::{RecvMany, SendMany},
+    batch::{ManyReceived, ManySent, RecvMany, SendMany},
     builder::{Builder, bounded, conflated, rendezvous, unlimited},
     core::{Kind, Overflow},
     counters::{Failures, Rate, Snapshot, rate},
@@ -203,14 +206,16 @@ pub use crate::{
     handle::{Reason, Receiver, Sender},
     iter::{IntoIter, Iter, TryIter},
     limit::{Limit, Limits, NoLimits},
-    op::{Operation, Recv, Send},
-    select::dynamic::{Ready, RecvCase, Select, SelectError, SelectReady, SendCase},
+    mapped::{Map, Mapped},
+    op::{Action, Operation},
+    select::dynamic::{Ready, RecvCase, Select, SelectError, SelectReady, SelectWait, SendCase},
     spsc::{
-        Job, RecvAny, RecvOne, SendAll, SendOne, SpscBuilder, SpscOperation, SpscReceiver,
+        Job, RecvAny, RecvOne, SendAll, SendOne, Spsc, SpscBuilder, SpscOperation, SpscReceiver,
         SpscRecv, SpscRecvMany, SpscSend, SpscSendMany, SpscSender, bounded_spsc,
     },
     stream::RecvStream,
-    token::{Cancelled, Token},
+    token::{Cancellation, Cancelled, Token},
+    transfer::{Recv, Send, Transfer},
 };
 
 #[cfg(feature = "sink")]
@@ -219,6 +224,5 @@ pub use crate::sink::SendSink;
 /// What `select!` is made of.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::limit::none as limits;
-    pub use crate::select::{arm::Arm, race::Race, race::SelectOutcome};
+    pub use crate::select::{arm::Arm, race::SelectOutcome, race::race};
 }

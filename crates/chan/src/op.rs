@@ -7,557 +7,545 @@
 //!                   .cancel_on(&tok)
 //! ```
 //!
-//! An operation first tries without waiting. If that fails, it links its node into the channel's
-//! wait queue and its second node into the token's, sets a timer, and waits on its one claim.
+//! An operation is an [`Action`] (what it does: a send, a receive, a batch, a select, a wait for a
+//! token), its limits, and a stage. This module is the one driver of all of them:
+//!
+//! ```text
+//!            fast, slow                     link
+//!   NEW ──────────────────► blocked ─────────────────► LINKED ── park, until the claim has ended
+//!    │   done, closed            ▲                        │
+//!    ▼                           └── only woken ──────────┤
+//!   OVER ◄────────────────────────────────────────────────┘
+//!                                   matched, closed, a limit, dropped: unlink
+//! ```
+//!
+//! An action first tries without waiting. If that fails, the driver spins where that pays, links the
+//! action's nodes into the wait queues and a second node into the token's, sets a timer, and waits
+//! on the one claim. Whatever ends the wait, every node is unlinked before the result is returned.
 //!
 //! # Dropping
 //!
-//! An operation that is dropped before it completed leaves no trace: its nodes are unlinked, and a
-//! send's value goes to the undelivered hook. A receive that was handed a value and is dropped
-//! before it returned the value requeues it, in front of all stored values. A send that was matched
-//! before it was dropped has completed: its value was received, or will be.
+//! An operation that is dropped before it completed leaves no trace: its nodes are unlinked, and
+//! its action decides what becomes of a value ([`crate::transfer`]).
 //!
 //! # Safety
 //!
-//! The nodes point into the operation and the channel's wait queue points to the nodes. The
-//! operation is pinned from its first poll on (`Future`), or lives in the frame of
-//! [`Operation::wait`], and its drop unlinks them. It is not `Unpin`. What matchers write is behind
-//! cells and raw pointers.
+//! The nodes are in the operation, in its waiter or its action, and the wait queues point to them. The operation is pinned
+//! from its first poll on (`Future`), or lives in the frame of [`Operation::wait`], and its drop
+//! unlinks them. It is not `Unpin`. What matchers write is behind cells and raw pointers.
 
-use std::cell::UnsafeCell;
 use std::future::Future;
-use std::marker::{PhantomData, PhantomPinned};
-use std::mem::MaybeUninit;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::channel::{Channel, FailureCause, QueueOutcome, TryOutcome};
-use crate::direction::{Direction, Receiving, Sending};
 use crate::limit::{Limit, Limits, NoLimits, StopReason};
-use crate::park;
+use crate::park::{self, Park};
 use crate::spin;
 use crate::token::Token;
-use crate::waiter::{Claim, Node, WaitOutcome, Wake};
+use crate::waiter::{Claim, WaitOutcome, Waiter, Wake};
 
-/// A send that has not been driven yet. See [`Sender::send`](crate::Sender::send).
-pub type Send<'a, T, L = NoLimits> = Operation<'a, T, Sending, L>;
-/// A receive that has not been driven yet. See [`Receiver::recv`](crate::Receiver::recv).
-pub type Recv<'a, T, L = NoLimits> = Operation<'a, T, Receiving, L>;
-
-/// A send or a receive, as a value. Drive it with `.await` or [`wait`](Self::wait); until then it
-/// does nothing.
-///
-/// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace.
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct Operation<'a, T, D: Direction, L: Limit = NoLimits> {
-    channel: &'a Channel<T>,
-    stage: Stage,
-    limit: L,
-    /// A send's value until it is sent; the place for a receive's value.
-    slot: UnsafeCell<MaybeUninit<T>>,
-    waiter: UnsafeCell<MaybeUninit<Waiter>>,
-    direction: PhantomData<D>,
-    _pinned: PhantomPinned,
+/// What drives an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    Thread,
+    Coroutine,
+    Task,
 }
 
-/// Claim and nodes of an operation that waits.
-struct Waiter {
-    claim: Claim,
-    node: Node,
+/// The result of an attempt to wait.
+pub(crate) enum Linked<O> {
+    /// The nodes are linked.
+    Waiting,
+    /// Nothing is linked; the operation completed, or failed.
+    Ended(O),
+    /// Nothing is linked, and another attempt may succeed.
+    Again,
+}
+
+/// What an operation does. Sealed.
+pub trait Action: sealed::Action {}
+
+impl<A: sealed::Action> Action for A {}
+
+pub(crate) mod sealed {
+    use super::{Driver, Linked, StopReason, WaitOutcome, Waiter, Wake};
+    use crate::waiter::Claim;
+
+    /// What the driver needs of an action.
+    #[allow(private_bounds, private_interfaces, reason = "sealed")]
+    pub trait Action {
+        /// The result of the operation.
+        type Output;
+
+        /// Whether a thread spins for the outcome after it has linked the action.
+        const SPINS_LINKED: bool = true;
+        /// Whether [`rewake`](Self::rewake) keeps its position in the wait queues.
+        const REWAKES: bool = true;
+
+        /// Completes by the fast path. `None`: nothing happened, and [`slow`](Self::slow) has to be
+        /// tried.
+        fn fast(&mut self, driver: Driver) -> Option<Self::Output>;
+        /// Completes without waiting, after the fast path did nothing. `None`: blocked.
+        fn slow(&mut self, driver: Driver) -> Option<Self::Output>;
+
+        /// Spins before the action is linked, where that may help. True: an attempt may succeed.
+        fn spin(&mut self, _: Driver) -> bool {
+            false
+        }
+
+        /// Links the action's nodes, to a claim with this wake, unless it can complete after all.
+        /// `shared`: a token leads to the claim too.
+        ///
+        /// # Safety
+        ///
+        /// The action is not linked. Once it is, action and waiter stay where they are until it is
+        /// unlinked.
+        unsafe fn link(
+            &mut self,
+            waiter: &Waiter,
+            shared: bool,
+            wake: impl Fn() -> Wake,
+        ) -> Linked<Self::Output>;
+
+        /// The claim that its nodes lead to.
+        ///
+        /// # Safety
+        ///
+        /// The action was linked with this waiter, as for the methods that follow.
+        #[inline]
+        unsafe fn claim<'w>(&'w self, waiter: &'w Waiter) -> &'w Claim {
+            // SAFETY: the caller's promise.
+            unsafe { waiter.claim() }
+        }
+
+        /// Unlinks every node; then no other thread can reach the claim. Returns how the wait had
+        /// ended, if it had.
+        ///
+        /// # Safety
+        ///
+        /// The action is linked, and its token's node is not.
+        unsafe fn unlink(&mut self, waiter: &Waiter) -> Option<WaitOutcome>;
+
+        /// The result after a matcher or a close has ended the wait. `None`: the action was only
+        /// woken, and tries again. Afterwards it is not linked.
+        ///
+        /// # Safety
+        ///
+        /// The action was linked, and its wait has ended like this.
+        unsafe fn ended(&mut self, waiter: &Waiter, outcome: WaitOutcome) -> Option<Self::Output>;
+
+        /// Replaces the wake, under the locks of the wait queues, and returns the one that is not
+        /// needed. Called only if [`REWAKES`](Self::REWAKES).
+        ///
+        /// # Safety
+        ///
+        /// The action is linked, and the caller holds the token's lock.
+        unsafe fn rewake(&mut self, _: &Waiter, wake: Wake) -> Option<Wake> {
+            Some(wake)
+        }
+
+        /// The result of an operation that was stopped by a limit. The action is not linked.
+        fn stopped(&mut self, stop: StopReason) -> Self::Output;
+
+        /// The operation is dropped before it returned a result. The action is not linked;
+        /// `ended`: how its wait had ended by then.
+        fn dropped(&mut self, waiter: &Waiter, ended: Option<WaitOutcome>);
+    }
+}
+
+/// An action with its limits, as a value. Drive it with `.await` or [`wait`](Self::wait); until
+/// then it does nothing.
+///
+/// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace. (A batch
+/// may have moved a part of its values.)
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct Operation<A: Action, L: Limit = NoLimits> {
+    action: A,
+    stage: Stage,
+    limit: L,
+    watch: L::Watch,
+    waiter: Waiter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Not driven yet: a send's value is in the slot.
+    /// Not driven, or not linked.
     New,
-    /// The waiter is initialised and the node is, or was, in the channel's wait queue.
-    Queued,
-    /// Completed or failed: the slot is empty.
+    /// The action is linked, and the limits may be joined.
+    Linked,
+    /// Completed or failed.
     Over,
 }
 
-// SAFETY: it holds a value of `T` or a place for one; the state it shares with other threads is
-// behind locks and atomics.
-unsafe impl<T: std::marker::Send, D: Direction, L: Limit + std::marker::Send> std::marker::Send
-    for Operation<'_, T, D, L>
-{
-}
 // SAFETY: nothing can be done through a shared reference.
-unsafe impl<T: std::marker::Send, D: Direction, L: Limit> Sync for Operation<'_, T, D, L> {}
+unsafe impl<A: Action + Send, L: Limit> Sync for Operation<A, L> {}
 
-impl<'a, T, D: Direction> Operation<'a, T, D, NoLimits> {
+impl<A: Action> Operation<A, NoLimits> {
     #[inline]
-    pub(crate) fn new(channel: &'a Channel<T>, slot: MaybeUninit<T>) -> Self {
-        Self {
-            channel,
-            stage: Stage::New,
-            limit: NoLimits,
-            slot: UnsafeCell::new(slot),
-            waiter: UnsafeCell::new(MaybeUninit::uninit()),
-            direction: PhantomData,
-            _pinned: PhantomPinned,
-        }
-    }
-
-    /// Fails with a timeout `duration` from now. A duration beyond a century is taken as one.
-    pub fn timeout(self, duration: Duration) -> Operation<'a, T, D, Limits<'a>> {
-        self.limited(Limits::none().timeout(duration))
-    }
-
-    /// Fails with a timeout at `deadline`. An operation that can complete at once does, even if the
-    /// deadline has passed.
-    pub fn deadline(self, deadline: Instant) -> Operation<'a, T, D, Limits<'a>> {
-        self.limited(Limits::none().deadline(deadline))
-    }
-
-    /// Fails when `token` is cancelled. A cancelled token wins over a channel that is ready.
-    pub fn cancel_on(self, token: &'a Token) -> Operation<'a, T, D, Limits<'a>> {
-        self.limited(Limits::none().cancel_on(token))
-    }
-
-    /// Splits it into its channel and its slot.
-    pub(crate) fn into_parts(mut self) -> (&'a Channel<T>, MaybeUninit<T>) {
-        self.stage = Stage::Over;
-        (self.channel, std::mem::replace(self.slot.get_mut(), MaybeUninit::uninit()))
-    }
-
-    fn limited(self, limit: Limits<'a>) -> Operation<'a, T, D, Limits<'a>> {
-        let (channel, slot) = self.into_parts();
-        Operation {
-            channel,
-            stage: Stage::New,
-            limit,
-            slot: UnsafeCell::new(slot),
-            waiter: UnsafeCell::new(MaybeUninit::uninit()),
-            direction: PhantomData,
-            _pinned: PhantomPinned,
-        }
+    pub(crate) fn new(action: A) -> Self {
+        Self::with(action, NoLimits)
     }
 }
 
-impl<'a, T> Send<'a, T, Limits<'a>> {
-    pub(crate) fn limited_to(channel: &'a Channel<T>, value: T, limit: Limits<'a>) -> Self {
-        Operation::new(channel, MaybeUninit::new(value)).limited(limit)
-    }
-}
-
-impl<T, L: Limit> Send<'_, T, L> {
-    /// Withdraws the send and returns its value, unless it has completed.
-    pub(crate) fn take_back(&mut self) -> Option<T> {
-        let outcome = match self.stage {
-            Stage::Over => return None,
-            Stage::New => None,
-            Stage::Queued => self.unlink(),
-        };
-        self.stage = Stage::Over;
-        if matches!(outcome, Some(WaitOutcome::Matched(_))) {
-            Sending::matched(self.channel, self.node());
-            return None;
-        }
-        // SAFETY: it did not complete, so the value is still in the slot.
-        Some(unsafe { self.slot.get().cast::<T>().read() })
-    }
-}
-
-impl<T, L: Limit> Recv<'_, T, L> {
-    /// Ends the wait. If a value was handed to the receive by then, the value is received and
-    /// returned; otherwise the receive leaves no trace.
-    ///
-    /// This is for callers with limits of their own. A receive that is only dropped requeues such a
-    /// value, and another receiver that was handed a newer value meanwhile gets the older one after
-    /// it.
-    pub fn withdraw(self: Pin<&mut Self>) -> Option<T> {
-        // SAFETY: nothing is moved out except the value in the slot, once no queue holds its
-        // address.
-        let this = unsafe { self.get_unchecked_mut() };
-        let outcome = match this.stage {
-            Stage::New | Stage::Over => None,
-            Stage::Queued => this.unlink(),
-        };
-        this.stage = Stage::Over;
-        matches!(outcome, Some(WaitOutcome::Matched(_))).then(|| this.matched())?.ok()
-    }
-}
-
-impl<'a, T> Recv<'a, T, Limits<'a>> {
-    pub(crate) fn limited_from(channel: &'a Channel<T>, limit: Limits<'a>) -> Self {
-        Operation::new(channel, MaybeUninit::uninit()).limited(limit)
-    }
-}
-
-impl<'a, T, D: Direction> Operation<'a, T, D, Limits<'a>> {
-    /// As on an operation without limits; the earlier of two deadlines holds.
-    pub fn timeout(mut self, duration: Duration) -> Self {
-        self.limit = std::mem::take(&mut self.limit).timeout(duration);
-        self
+impl<A: Action, L: Limit> Operation<A, L> {
+    #[inline]
+    pub(crate) fn with(action: A, limit: L) -> Self {
+        let (watch, waiter) = (L::Watch::default(), Waiter::new());
+        Self { action, stage: Stage::New, limit, watch, waiter }
     }
 
-    /// As on an operation without limits; the earlier of two deadlines holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.limit = std::mem::take(&mut self.limit).deadline(deadline);
-        self
+    /// The action and the limits of an operation that was not driven.
+    #[inline]
+    pub(crate) fn into_parts(self) -> (A, L) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: it is read once, out of an operation that is not dropped. The watch is in its
+        // initial state, which needs no drop.
+        (unsafe { (&raw const this.action).read() }, this.limit)
     }
 
-    /// As on an operation without limits; the last token holds.
-    pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.limit = std::mem::take(&mut self.limit).cancel_on(token);
-        self
+    #[inline]
+    fn limited<'t>(self, add: impl FnOnce(Limits<'t>) -> Limits<'t>) -> Operation<A, Limits<'t>>
+    where
+        L: Into<Limits<'t>>,
+    {
+        let (action, limit) = self.into_parts();
+        Operation::with(action, add(limit.into()))
     }
-}
 
-impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
+    /// Fails with a timeout `duration` from now; the earlier of two deadlines holds. A duration
+    /// beyond a century is taken as one.
+    pub fn timeout<'t>(self, duration: Duration) -> Operation<A, Limits<'t>>
+    where
+        L: Into<Limits<'t>>,
+    {
+        self.limited(|limits| limits.timeout(duration))
+    }
+
+    /// Fails with a timeout at `deadline`; the earlier of two deadlines holds. An operation that
+    /// can complete at once does, even if the deadline has passed.
+    pub fn deadline<'t>(self, deadline: Instant) -> Operation<A, Limits<'t>>
+    where
+        L: Into<Limits<'t>>,
+    {
+        self.limited(|limits| limits.deadline(deadline))
+    }
+
+    /// Fails when `token` is cancelled; the last token holds. A cancelled token wins over a channel
+    /// that is ready.
+    pub fn cancel_on<'t>(self, token: &'t Token) -> Operation<A, Limits<'t>>
+    where
+        L: Into<Limits<'t>>,
+    {
+        self.limited(|limits| limits.cancel_on(token))
+    }
+
+    /// Adds `limits`, as [`deadline`](Self::deadline) and [`cancel_on`](Self::cancel_on) do.
+    pub fn limits<'t>(self, limits: Limits<'t>) -> Operation<A, Limits<'t>>
+    where
+        L: Into<Limits<'t>>,
+    {
+        self.limited(|own| {
+            let own = limits.until().map_or(own, |at| own.deadline(at));
+            limits.token().map_or(own, |token| own.cancel_on(token))
+        })
+    }
+
     /// Drives it from a thread, which sleeps, or from a coroutine, which is parked through its
     /// scheduler's hook ([`park::set_hook`](crate::park::set_hook)).
     ///
     /// A thread first spins for a short time; how long depends on how often spinning has succeeded
     /// in this process lately.
     #[inline]
-    pub fn wait(mut self) -> D::Output<T> {
-        if let Some(stop) = self.limit.stop_before() {
-            return self.stopped(stop);
+    pub fn wait(self) -> A::Output {
+        let (mut action, limit) = self.into_parts();
+        if limit.stop_before().is_none()
+            && let Some(output) = action.fast(Driver::Thread)
+        {
+            return output;
         }
-        match self.fast() {
+        Self::wait_slow(action, limit)
+    }
+
+    #[inline(never)]
+    fn wait_slow(mut action: A, limit: L) -> A::Output {
+        if let Some(stop) = limit.stop_before() {
+            return action.stopped(stop);
+        }
+        match action.slow(Driver::Thread) {
             Some(output) => output,
-            None => self.wait_slow(),
-        }
-    }
-
-    /// By reference, as the functions that follow: an operation is large, and a copy would stall on
-    /// the value that was just written.
-    #[inline(never)]
-    fn wait_slow(&mut self) -> D::Output<T> {
-        match self.slow() {
-            TryOutcome::Done => self.done(),
-            TryOutcome::Closed => self.closed(),
-            TryOutcome::Blocked => self.wait_blocked(),
+            None => Self::with(action, limit).wait_blocked(),
         }
     }
 
     #[inline(never)]
-    fn wait_blocked(&mut self) -> D::Output<T> {
+    fn wait_blocked(&mut self) -> A::Output {
         let hook = park::hook();
-        let wake = match hook {
-            Some(hook) => Wake::Flow(hook.unparker()),
-            None => {
-                if self.limit.deadline_at().is_none_or(|at| Instant::now() < at) {
-                    let (channel, kind) = (self.channel, self.channel.kind);
-                    if spin::pays(kind) && (spin::until(|| D::may_soon(channel)) || D::may(channel))
-                    {
-                        match self.attempt() {
-                            TryOutcome::Done => return self.done(),
-                            TryOutcome::Closed => return self.closed(),
-                            TryOutcome::Blocked => {}
-                        }
-                    }
-                }
-                Wake::Thread
-            }
-        };
-        if let Some(stop) = self.limit.stop_now() {
-            return self.stopped(stop);
-        }
-        match self.queue(wake) {
-            QueueOutcome::Done => return self.matched(),
-            QueueOutcome::Closed => return self.closed(),
-            QueueOutcome::Waiting => {}
-        }
-        if self.join_token() {
-            return self.given_up(StopReason::Cancelled);
-        }
-        if hook.is_none() {
-            spin::for_claim(|| self.claim().outcome().is_some());
-        }
+        let driver = if hook.is_some() { Driver::Coroutine } else { Driver::Thread };
         loop {
-            if let Some(outcome) = self.claim().outcome() {
+            if let Some(output) = self.link(driver, || wake(hook)) {
+                return output;
+            }
+            if A::SPINS_LINKED && hook.is_none() {
+                // SAFETY: linked by the line above.
+                spin::for_claim(|| unsafe { self.claim() }.outcome().is_some());
+            }
+            if let Some(output) = self.park(hook) {
+                return output;
+            }
+            if let Some(output) = self.attempt(driver) {
+                return output;
+            }
+        }
+    }
+
+    /// Sleeps until the wait has ended. `None`: it was only woken.
+    #[inline]
+    fn park(&mut self, hook: Option<&'static dyn Park>) -> Option<A::Output> {
+        loop {
+            // SAFETY: linked.
+            if let Some(outcome) = unsafe { self.claim() }.outcome() {
                 return self.ended(outcome);
             }
             if let Some(stop) = self.limit.stop_late() {
-                return self.given_up(stop);
+                return Some(self.given_up(stop, Driver::Thread));
             }
             match hook {
                 Some(hook) => hook.park(self.limit.deadline_at()),
-                None => self.claim().park_thread(self.limit.deadline_at()),
+                // SAFETY: linked.
+                None => unsafe { self.claim() }.park_thread(self.limit.deadline_at()),
             }
         }
     }
 
-    /// The fast path, taken when no other operation interferes.
     #[inline]
-    fn fast(&mut self) -> Option<D::Output<T>> {
-        // SAFETY: as in `attempt`.
-        let output = unsafe { D::fast(self.channel, self.slot.get().cast()) }?;
-        self.stage = Stage::Over;
-        Some(output)
+    fn attempt(&mut self, driver: Driver) -> Option<A::Output> {
+        let output = self.action.fast(driver).or_else(|| self.action.slow(driver))?;
+        Some(self.over(output))
     }
 
-    /// The slow path without waiting, where [`Self::fast`] did nothing.
-    #[inline]
-    fn slow(&mut self) -> TryOutcome {
-        // SAFETY: as in `attempt`.
-        unsafe { D::slow(self.channel, self.slot.get().cast()) }
-    }
-
-    #[inline]
-    fn attempt(&mut self) -> TryOutcome {
-        // SAFETY: not queued, so the slot is ours; a send's holds its value.
-        unsafe { D::attempt(self.channel, self.slot.get().cast()) }
-    }
-
-    /// Links the node, or completes at once.
-    #[inline]
-    fn queue(&mut self, wake: Wake) -> QueueOutcome {
-        let shared = self.limit.has_token();
-        let (waiter, slot) = (self.waiter.get().cast::<Waiter>(), self.slot.get().cast::<()>());
-        // SAFETY: the waiter is not shared yet. It stays where it is while it is linked: the
-        // operation is pinned, or in the frame of `wait`, and unlinks it before it is dropped.
-        let queued = unsafe {
-            (&raw mut (*waiter).claim).write(Claim::new(wake, shared));
-            (&raw mut (*waiter).node).write(Node::new(&raw const (*waiter).claim, 0, slot));
-            D::queue(self.channel, &raw const (*waiter).node)
+    /// Links the action, after an attempt that was blocked. `Some`: it ended before it had to wait.
+    #[inline(always)]
+    fn link(&mut self, driver: Driver, wake: impl Fn() -> Wake) -> Option<A::Output> {
+        loop {
+            if let Some(stop) = self.limit.stop_now() {
+                return Some(self.stopped(stop));
+            }
+            if self.action.spin(driver)
+                && let Some(output) = self.attempt(driver)
+            {
+                return Some(output);
+            }
+            // SAFETY: it is not linked. It is pinned, or in the frame of `wait`, and is unlinked
+            // before it is dropped.
+            match unsafe { self.action.link(&self.waiter, self.limit.has_token(), &wake) } {
+                Linked::Waiting => break,
+                Linked::Ended(output) => return Some(self.over(output)),
+                Linked::Again => {}
+            }
+            if let Some(output) = self.attempt(driver) {
+                return Some(output);
+            }
+        }
+        self.stage = Stage::Linked;
+        // SAFETY: linked; claim and watch stay where they are until the limits were left.
+        let cancelled = unsafe {
+            let claim = std::ptr::from_ref(self.claim());
+            self.limit.join(&mut self.watch, claim)
         };
-        if queued == QueueOutcome::Waiting {
-            self.stage = Stage::Queued;
-        } else {
-            // SAFETY: it was not linked, hence not claimed.
-            unsafe { (*waiter).claim.retire() };
-        }
-        queued
+        cancelled.then(|| self.given_up(StopReason::Cancelled, driver))
     }
 
-    /// Registers with the token, if there is one. True: the token is cancelled already.
+    /// # Safety
+    ///
+    /// The action was linked.
     #[inline]
-    fn join_token(&mut self) -> bool {
-        let claim = (&raw const *self.claim()).cast::<Claim>();
-        // SAFETY: claim and limit stay where they are until the wait has ended, as in `queue`.
-        unsafe { self.limit.join(claim) }
+    unsafe fn claim(&self) -> &Claim {
+        // SAFETY: the caller's promise.
+        unsafe { self.action.claim(&self.waiter) }
     }
 
-    /// The claim of a queued operation.
+    /// The wait was ended by a matcher, a close or the token. `None`: the action was only woken.
     #[inline]
-    fn claim(&self) -> &Claim {
-        // SAFETY: initialised by `queue`; matchers access it through shared references too.
-        unsafe { &(*self.waiter.get().cast::<Waiter>()).claim }
-    }
-
-    fn node(&self) -> &Node {
-        // SAFETY: as above.
-        unsafe { &(*self.waiter.get().cast::<Waiter>()).node }
-    }
-
-    /// The wait was ended by a matcher, a close or the token.
-    fn ended(&mut self, outcome: WaitOutcome) -> D::Output<T> {
-        self.limit.leave();
-        match outcome {
-            WaitOutcome::Matched(_) => self.matched(),
-            WaitOutcome::Closed(_) => self.closed(),
-            WaitOutcome::Cancelled => {
-                self.unqueue();
-                self.stopped(StopReason::Cancelled)
+    fn ended(&mut self, outcome: WaitOutcome) -> Option<A::Output> {
+        self.limit.leave(&mut self.watch);
+        self.stage = Stage::Over;
+        // SAFETY: linked, and the wait has ended like this.
+        let output = unsafe {
+            if outcome == WaitOutcome::Cancelled {
+                self.action.unlink(&self.waiter);
+                return Some(self.stopped(StopReason::Cancelled));
             }
+            self.action.ended(&self.waiter, outcome)
+        };
+        if output.is_none() {
+            self.stage = Stage::New;
         }
+        output
     }
 
     /// Ends the wait for a limit, unless a matcher, a close or the token was faster.
-    fn given_up(&mut self, stop: StopReason) -> D::Output<T> {
-        match self.unlink() {
-            Some(WaitOutcome::Matched(_)) => self.matched(),
-            Some(WaitOutcome::Closed(_)) => self.closed(),
-            Some(WaitOutcome::Cancelled) => self.stopped(StopReason::Cancelled),
-            None => self.stopped(stop),
-        }
+    #[cold]
+    fn given_up(&mut self, stop: StopReason, driver: Driver) -> A::Output {
+        let output = match self.unlink() {
+            None | Some(WaitOutcome::Cancelled) => None,
+            // SAFETY: it was linked, and the wait had ended like this.
+            Some(outcome) => match unsafe { self.action.ended(&self.waiter, outcome) } {
+                Some(output) => Some(self.over(output)),
+                None => self.attempt(driver),
+            },
+        };
+        output.unwrap_or_else(|| self.stopped(stop))
     }
 
-    /// Unlinks every node; then no other thread can reach the waiter. Returns how the wait had
-    /// ended.
+    /// Leaves the limits and unlinks the action. Returns how the wait had ended, if it had.
     fn unlink(&mut self) -> Option<WaitOutcome> {
-        self.limit.leave();
-        self.unqueue();
-        let outcome = self.claim().outcome();
-        if outcome.is_none() {
-            // SAFETY: every node is unlinked and no matcher has ended the wait.
-            unsafe { self.claim().retire() };
-        }
-        outcome
+        self.limit.leave(&mut self.watch);
+        self.stage = Stage::New;
+        // SAFETY: linked, and the token's node is not any more.
+        unsafe { self.action.unlink(&self.waiter) }
     }
 
-    fn unqueue(&self) {
-        // SAFETY: the node is alive, and was queued at this channel.
-        unsafe { D::unqueue(self.channel, self.node()) };
-    }
-
-    /// Completes after a match through its node.
     #[inline]
-    fn matched(&mut self) -> D::Output<T> {
-        D::matched(self.channel, self.node());
-        self.done()
-    }
-
-    /// Completes.
-    #[inline]
-    fn done(&mut self) -> D::Output<T> {
+    fn over(&mut self, output: A::Output) -> A::Output {
         self.stage = Stage::Over;
-        // SAFETY: a send's value has been moved out of the slot, a receive's is in it.
-        unsafe { D::done(self.channel, self.slot.get().cast()) }
+        output
     }
 
     #[cold]
-    fn closed(&mut self) -> D::Output<T> {
-        self.failed(FailureCause::Closed)
-    }
-
-    #[cold]
-    fn stopped(&mut self, stop: StopReason) -> D::Output<T> {
-        self.failed(match stop {
-            StopReason::Cancelled => FailureCause::Cancelled,
-            StopReason::TimedOut => FailureCause::TimedOut,
-        })
-    }
-
-    fn failed(&mut self, cause: FailureCause) -> D::Output<T> {
+    fn stopped(&mut self, stop: StopReason) -> A::Output {
         self.stage = Stage::Over;
-        // SAFETY: it did not complete, so a send's value is still in the slot.
-        unsafe { D::failed(self.channel, self.slot.get().cast(), cause) }
+        self.action.stopped(stop)
     }
 
     #[inline]
-    fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<D::Output<T>> {
+    fn poll_inner(&mut self, waker: &Waker) -> Poll<A::Output> {
         if self.stage == Stage::New {
             if let Some(stop) = self.limit.stop_before() {
                 return Poll::Ready(self.stopped(stop));
             }
-            if let Some(output) = self.fast() {
-                return Poll::Ready(output);
+            if let Some(output) = self.action.fast(Driver::Task) {
+                return Poll::Ready(self.over(output));
             }
         }
-        self.poll_slow(context.waker())
+        self.poll_slow(waker)
     }
 
     #[inline(never)]
-    fn poll_slow(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
+    fn poll_slow(&mut self, waker: &Waker) -> Poll<A::Output> {
         match self.stage {
-            Stage::New => match self.slow() {
-                TryOutcome::Done => Poll::Ready(self.done()),
-                TryOutcome::Closed => Poll::Ready(self.closed()),
-                TryOutcome::Blocked => self.poll_blocked(waker),
+            Stage::New => match self.action.slow(Driver::Task) {
+                Some(output) => Poll::Ready(self.over(output)),
+                None => self.poll_blocked(waker),
             },
-            Stage::Queued => self.poll_queued(waker),
+            Stage::Linked => self.poll_linked(waker),
             // Polled again after it returned ready.
             Stage::Over => Poll::Pending,
         }
     }
 
     #[inline(never)]
-    fn poll_blocked(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
-        if let Some(stop) = self.limit.stop_now() {
-            return Poll::Ready(self.stopped(stop));
+    fn poll_blocked(&mut self, waker: &Waker) -> Poll<A::Output> {
+        if let Some(output) = self.link(Driver::Task, || Wake::Task(waker.clone())) {
+            return Poll::Ready(output);
         }
-        if self.spin_briefly() {
-            match self.attempt() {
-                TryOutcome::Done => return Poll::Ready(self.done()),
-                TryOutcome::Closed => return Poll::Ready(self.closed()),
-                TryOutcome::Blocked => {}
-            }
-        }
-        match self.queue(Wake::Task(waker.clone())) {
-            QueueOutcome::Done => return Poll::Ready(self.matched()),
-            QueueOutcome::Closed => return Poll::Ready(self.closed()),
-            QueueOutcome::Waiting => {}
-        }
-        if self.join_token() {
-            return Poll::Ready(self.given_up(StopReason::Cancelled));
-        }
-        self.limit.set_timer(waker);
+        self.limit.set_timer(&mut self.watch, waker);
         Poll::Pending
     }
 
     #[inline(never)]
-    fn poll_queued(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
-        if self.claim().is_matched() {
-            self.limit.leave();
-            return Poll::Ready(self.matched());
-        }
-        if let Some(outcome) = self.claim().outcome() {
-            return Poll::Ready(self.ended(outcome));
-        }
-        if let Some(stop) = self.limit.stop_late() {
-            return Poll::Ready(self.given_up(stop));
-        }
-        // SAFETY: we are the owner.
-        if !unsafe { self.claim().wakes(waker) } {
-            self.rewake(waker);
+    fn poll_linked(&mut self, waker: &Waker) -> Poll<A::Output> {
+        // SAFETY: linked.
+        let mut outcome = unsafe { self.claim() }.outcome();
+        if outcome.is_none() {
+            if let Some(stop) = self.limit.stop_late() {
+                return Poll::Ready(self.given_up(stop, Driver::Task));
+            }
+            // SAFETY: linked, and we are the owner.
+            if unsafe { self.claim().wakes(waker) } {
+                self.limit.keep_timer(&mut self.watch, waker);
+                return Poll::Pending;
+            }
             // A matcher that was faster has woken the previous task.
-            if let Some(outcome) = self.claim().outcome() {
-                return Poll::Ready(self.ended(outcome));
+            outcome = self.rewake(waker);
+            if outcome.is_none() && self.stage == Stage::Linked {
+                self.limit.set_timer(&mut self.watch, waker);
+                return Poll::Pending;
             }
         }
-        self.limit.keep_timer(waker);
-        Poll::Pending
+        if let Some(output) = outcome.and_then(|outcome| self.ended(outcome)) {
+            return Poll::Ready(output);
+        }
+        match self.attempt(Driver::Task) {
+            Some(output) => Poll::Ready(output),
+            None => self.poll_blocked(waker),
+        }
     }
 
-    /// Whether a short spin of a task was successful. A task spins only while no other operation
-    /// waits: queued operations come first.
-    fn spin_briefly(&self) -> bool {
-        let channel = self.channel;
-        spin::pays(channel.kind)
-            && channel.ring.is_fast()
-            && D::task_spin(channel).spin(|| D::may_soon(channel), || D::may(channel))
-    }
-
-    /// Replaces the waker: another task polls the operation from now on.
+    /// Another task polls the operation from now on: replaces the wake, or unlinks the action, which
+    /// then is linked anew. Returns how the wait has ended, if it has.
     #[cold]
-    fn rewake(&mut self, waker: &Waker) {
+    fn rewake(&mut self, waker: &Waker) -> Option<WaitOutcome> {
+        if !A::REWAKES {
+            return self.unlink();
+        }
         // A waker's clone and drop are user code: not under the locks.
         let wake = Wake::Task(waker.clone());
         let token = self.limit.lock_token();
-        let channel = self.channel.raw();
-        channel.lock();
-        // SAFETY: we hold every lock that leads to the claim.
-        let old = unsafe { self.claim().replace(wake) };
-        // SAFETY: taken above.
-        unsafe { channel.unlock() };
+        // SAFETY: linked, and the token's lock is held.
+        let old = unsafe { self.action.rewake(&self.waiter, wake) };
         drop(token);
         drop(old);
-        self.limit.set_timer(waker);
+        // SAFETY: linked.
+        unsafe { self.claim() }.outcome()
+    }
+
+    /// Ends an operation that has no result. Returns how its wait had ended.
+    pub(crate) fn end(&mut self) -> Option<WaitOutcome> {
+        let ended = if self.stage == Stage::Linked { self.unlink() } else { None };
+        self.stage = Stage::Over;
+        ended
+    }
+
+    /// Whether it has a result, or was ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// The action, and the waiter that it was linked with.
+    pub(crate) fn parts(&mut self) -> (&mut A, &Waiter) {
+        (&mut self.action, &self.waiter)
+    }
+
+    #[cold]
+    fn drop_unfinished(&mut self) {
+        let ended = self.end();
+        self.action.dropped(&self.waiter, ended);
     }
 }
 
-impl<T, D: Direction, L: Limit> Future for Operation<'_, T, D, L> {
-    type Output = D::Output<T>;
+/// How the calling flow is woken.
+fn wake(hook: Option<&'static dyn Park>) -> Wake {
+    hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()))
+}
+
+impl<A: Action, L: Limit> Future for Operation<A, L> {
+    type Output = A::Output;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out of the pinned operation except the value in its slot, and at
-        // that point no queue holds the slot's address any more.
-        unsafe { self.get_unchecked_mut() }.poll_inner(context)
+        // SAFETY: nothing is moved out of the pinned operation except an action's value, and at that
+        // point no queue holds the value's address any more.
+        unsafe { self.get_unchecked_mut() }.poll_inner(context.waker())
     }
 }
 
-impl<T, D: Direction, L: Limit> Drop for Operation<'_, T, D, L> {
+impl<A: Action, L: Limit> Drop for Operation<A, L> {
     #[inline]
     fn drop(&mut self) {
         if self.stage != Stage::Over {
             self.drop_unfinished();
         }
-    }
-}
-
-impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
-    #[cold]
-    fn drop_unfinished(&mut self) {
-        let outcome = match self.stage {
-            Stage::New => None,
-            Stage::Queued => self.unlink(),
-            Stage::Over => return,
-        };
-        let matched = matches!(outcome, Some(WaitOutcome::Matched(_)));
-        self.stage = Stage::Over;
-        let sequence = if matched { self.node().sequence() } else { 0 };
-        if matched {
-            D::matched(self.channel, self.node());
-        }
-        // SAFETY: no other thread can reach the slot; `matched` says whether it holds a received
-        // value.
-        unsafe { D::dropped(self.channel, self.slot.get().cast(), matched, sequence) };
     }
 }

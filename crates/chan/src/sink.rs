@@ -34,8 +34,9 @@ use futures_sink::Sink;
 
 use crate::error::{SendError, TrySendError};
 use crate::handle::Sender;
-use crate::op::{Operation, Send};
+use crate::op::Operation;
 use crate::stream::Held;
+use crate::transfer::{Send, Transfer};
 
 /// Sends the values put into it. See [`Sender::sink`].
 ///
@@ -114,7 +115,8 @@ impl<'a, T> SendSink<'a, T> {
             return Err(TrySendError::Closed(value));
         };
         // SAFETY: the operation is a field of the sink and dropped before the sender.
-        let new = Operation::new(unsafe { sender.channel() }, MaybeUninit::new(value));
+        let channel = unsafe { sender.channel() };
+        let new = Operation::new(Transfer::new(channel, MaybeUninit::new(value)));
         match &mut self.operation {
             Some(operation) => operation.as_mut().set(new),
             None => self.operation = Some(Box::pin(new)),

@@ -19,6 +19,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,7 +27,8 @@ use futures_core::stream::{FusedStream, Stream};
 
 use crate::channel::Channel;
 use crate::handle::{Receiver, Sender};
-use crate::op::{Operation, Recv};
+use crate::op::Operation;
+use crate::transfer::{Recv, Transfer};
 
 /// The values of a channel as a stream, until it is closed and drained. See [`Receiver::stream`].
 ///
@@ -95,24 +97,21 @@ impl<'a, T> RecvStream<'a, T> {
 
     /// The operation, which waits already or is about to start.
     fn operation(&mut self) -> Pin<&mut Recv<'a, T>> {
-        let channel = || {
+        let new = || {
             // SAFETY: the operation is a field of the stream and dropped before the receiver.
-            unsafe { self.receiver.channel() }
+            let channel = unsafe { self.receiver.channel() };
+            Operation::new(Transfer::new(channel, MaybeUninit::uninit()))
         };
         let operation = match self.operation.take() {
             Some(operation) if self.waits => operation,
             Some(mut operation) => {
-                operation.as_mut().set(Operation::new(channel(), uninit()));
+                operation.as_mut().set(new());
                 operation
             }
-            None => Box::pin(Operation::new(channel(), uninit())),
+            None => Box::pin(new()),
         };
         self.operation.insert(operation).as_mut()
     }
-}
-
-fn uninit<T>() -> std::mem::MaybeUninit<T> {
-    std::mem::MaybeUninit::uninit()
 }
 
 impl<T> Stream for RecvStream<'_, T> {

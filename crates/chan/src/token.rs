@@ -19,20 +19,14 @@
 //!    of a child removes it from the parent.
 //! 3. Wakes are fired without a lock.
 
-use std::cell::UnsafeCell;
 use std::fmt;
-use std::marker::PhantomPinned;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
+use crate::limit::{NoLimits, StopReason};
 use crate::lock::{Guard, Lock};
-use crate::park;
+use crate::op::{Driver, Linked, Operation, sealed};
 use crate::sync::{AtomicU32, Ordering};
-use crate::timer::{self, WakeTimer};
-use crate::waiter::{Claim, Node, PendingWakes, WaitQueue, Wake};
+use crate::waiter::{Node, PendingWakes, WaitOutcome, WaitQueue, Waiter, Wake};
 
 /// Cancels operations, and everything that waits on it or on one of its children. Clones are the
 /// same token.
@@ -130,14 +124,7 @@ impl Token {
 
     /// An operation that completes when the token is cancelled.
     pub fn cancelled(&self) -> Cancelled<'_> {
-        Cancelled {
-            token: self,
-            deadline: None,
-            timer: None,
-            waiter: UnsafeCell::new(MaybeUninit::uninit()),
-            queued: false,
-            _pinned: PhantomPinned,
-        }
+        Operation::new(Cancellation { token: self })
     }
 
     /// Links a waiter's node. False: the token is cancelled, and the node was not linked.
@@ -245,141 +232,62 @@ impl Drop for Inner {
     }
 }
 
-/// Waits until a token is cancelled. See [`Token::cancelled`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct Cancelled<'a> {
+/// Waits until a token is cancelled; its result is false if a limit ended it first. See
+/// [`Token::cancelled`].
+pub type Cancelled<'a, L = NoLimits> = Operation<Cancellation<'a>, L>;
+
+/// Waits for the cancellation of a token.
+pub struct Cancellation<'a> {
     token: &'a Token,
-    deadline: Option<Instant>,
-    timer: Option<WakeTimer>,
-    waiter: UnsafeCell<MaybeUninit<Waiter>>,
-    queued: bool,
-    _pinned: PhantomPinned,
 }
 
-struct Waiter {
-    claim: Claim,
-    node: Node,
-}
-
-// SAFETY: what it shares with other threads is behind the token's lock and the claim's atomics.
-unsafe impl Send for Cancelled<'_> {}
-// SAFETY: nothing can be done through a shared reference.
-unsafe impl Sync for Cancelled<'_> {}
-
-impl Cancelled<'_> {
-    /// Returns at the latest `duration` from now.
-    pub fn timeout(mut self, duration: Duration) -> Self {
-        self.deadline = Some(timer::after(duration));
-        self
-    }
-
-    /// Returns at the latest at `deadline`.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
-        self
-    }
-
-    /// Waits on a thread or in a coroutine. False: the deadline passed first.
-    pub fn wait(mut self) -> bool {
-        let hook = park::hook();
-        let wake = hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()));
-        if !self.queue(wake) {
-            return true;
-        }
-        loop {
-            if self.claim().outcome().is_some() {
-                return true;
-            }
-            if self.is_late() {
-                return self.withdraw();
-            }
-            match hook {
-                Some(hook) => hook.park(self.deadline),
-                None => self.claim().park_thread(self.deadline),
-            }
-        }
-    }
-
-    /// Links the waiter. False: the token is cancelled.
-    fn queue(&mut self, wake: Wake) -> bool {
-        let waiter = self.waiter.get().cast::<Waiter>();
-        // SAFETY: the waiter is not shared yet; it is pinned, or in the frame of `wait`, and drop
-        // unlinks it. A claim that was not linked is retired.
-        unsafe {
-            (&raw mut (*waiter).claim).write(Claim::new(wake, false));
-            let claim = &raw const (*waiter).claim;
-            (&raw mut (*waiter).node).write(Node::new(claim, 0, std::ptr::null_mut()));
-            self.queued = self.token.register(&raw const (*waiter).node);
-            if !self.queued {
-                (*claim).retire();
-            }
-        }
-        self.queued
-    }
-
-    fn claim(&self) -> &Claim {
-        // SAFETY: initialised by `queue`.
-        unsafe { &(*self.waiter.get().cast::<Waiter>()).claim }
-    }
-
-    fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|at| park::now() >= at)
-    }
-
-    /// Unlinks the waiter. True: the wait was cancelled before.
-    fn withdraw(&mut self) -> bool {
-        self.queued = false;
-        self.timer = None;
-        // SAFETY: the node is alive and was registered with this token.
-        unsafe {
-            self.token.unregister(&raw const (*self.waiter.get().cast::<Waiter>()).node);
-            let ended = self.claim().outcome().is_some();
-            if !ended {
-                self.claim().retire();
-            }
-            ended
-        }
-    }
-}
-
-impl Future for Cancelled<'_> {
+#[allow(private_bounds, private_interfaces, reason = "sealed")]
+impl sealed::Action for Cancellation<'_> {
     type Output = bool;
+    const SPINS_LINKED: bool = false;
+    /// The limits may have another token: two locks that have no order.
+    const REWAKES: bool = false;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
-        // SAFETY: nothing is moved out of it.
-        let this = unsafe { self.get_unchecked_mut() };
-        if this.queued {
-            if this.claim().outcome().is_some() {
-                return Poll::Ready(true);
-            }
-            if this.is_late() {
-                return Poll::Ready(this.withdraw());
-            }
-            // SAFETY: we are the owner.
-            let same = unsafe { this.claim().wakes(context.waker()) };
-            if same && this.timer.as_ref().is_none_or(WakeTimer::is_set) {
-                return Poll::Pending;
-            }
-            if this.withdraw() {
-                return Poll::Ready(true);
-            }
-        } else if this.is_late() {
-            return Poll::Ready(this.token.is_cancelled());
-        }
-        if !this.queue(Wake::Task(context.waker().clone())) {
-            return Poll::Ready(true);
-        }
-        if let Some(deadline) = this.deadline {
-            this.timer = Some(timer::wake_at(deadline, context.waker().clone()));
-        }
-        Poll::Pending
+    fn fast(&mut self, _: Driver) -> Option<bool> {
+        self.token.is_cancelled().then_some(true)
     }
-}
 
-impl Drop for Cancelled<'_> {
-    fn drop(&mut self) {
-        if self.queued {
-            self.withdraw();
+    fn slow(&mut self, _: Driver) -> Option<bool> {
+        None
+    }
+
+    unsafe fn link(
+        &mut self,
+        waiter: &Waiter,
+        shared: bool,
+        wake: impl Fn() -> Wake,
+    ) -> Linked<bool> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let node = waiter.begin(wake(), shared, std::ptr::null_mut());
+            if self.token.register(node) {
+                return Linked::Waiting;
+            }
+            waiter.end();
+            Linked::Ended(true)
         }
     }
+
+    unsafe fn unlink(&mut self, waiter: &Waiter) -> Option<WaitOutcome> {
+        // SAFETY: the caller's promise: the node is alive and was registered with this token.
+        unsafe {
+            self.token.unregister(waiter.node());
+            waiter.end()
+        }
+    }
+
+    unsafe fn ended(&mut self, _: &Waiter, _: WaitOutcome) -> Option<bool> {
+        Some(true)
+    }
+
+    fn stopped(&mut self, _: StopReason) -> bool {
+        self.token.is_cancelled()
+    }
+
+    fn dropped(&mut self, _: &Waiter, _: Option<WaitOutcome>) {}
 }

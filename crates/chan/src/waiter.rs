@@ -38,6 +38,7 @@
 //! is linked, under the lock, grants the claim, and no read-modify-write is needed for it.
 
 use std::cell::Cell;
+use std::marker::PhantomPinned;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
@@ -54,6 +55,8 @@ const PHASE: u32 = 3;
 /// The waiting thread sleeps, or is about to.
 const PARKED: u32 = 4;
 const OUTCOME_SHIFT: u32 = 3;
+const CLOSED: u32 = DONE | (1 << OUTCOME_SHIFT);
+const CANCELLED: u32 = DONE | (2 << OUTCOME_SHIFT);
 /// DONE with an outcome that does not exist: the claim of a kept select between two waits.
 const IDLE: u32 = DONE | OUTCOME;
 const OUTCOME: u32 = 3 << OUTCOME_SHIFT;
@@ -232,8 +235,8 @@ impl Claim {
     unsafe fn finish(claim: *const Self, outcome: WaitOutcome) -> Option<PendingWake> {
         let done = match outcome {
             WaitOutcome::Matched(case) => DONE | (case << CASE_SHIFT),
-            WaitOutcome::Closed(case) => DONE | (1 << OUTCOME_SHIFT) | (case << CASE_SHIFT),
-            WaitOutcome::Cancelled => DONE | (2 << OUTCOME_SHIFT),
+            WaitOutcome::Closed(case) => CLOSED | (case << CASE_SHIFT),
+            WaitOutcome::Cancelled => CANCELLED,
         };
         // SAFETY: alive until the store or swap below publishes DONE, after which nothing is
         // touched.
@@ -258,26 +261,20 @@ impl Claim {
         }
     }
 
-    /// Whether the operation completed: the usual outcome, by one comparison.
-    #[inline]
-    pub(crate) fn is_matched(&self) -> bool {
-        self.state.load(Ordering::Acquire) & (PHASE | OUTCOME) == DONE
-    }
-
-    /// How the wait ended; `None` while it has not.
+    /// How the wait ended; `None` while it has not. A match, the usual outcome, is found by one
+    /// comparison.
     #[inline]
     pub(crate) fn outcome(&self) -> Option<WaitOutcome> {
         let state = self.state.load(Ordering::Acquire);
-        if state & PHASE != DONE {
-            return None;
-        }
         let case = state >> CASE_SHIFT;
-        Some(match (state & OUTCOME) >> OUTCOME_SHIFT {
-            0 => WaitOutcome::Matched(case),
-            1 => WaitOutcome::Closed(case),
-            2 => WaitOutcome::Cancelled,
-            _ => return None,
-        })
+        if state & (PHASE | OUTCOME) == DONE {
+            return Some(WaitOutcome::Matched(case));
+        }
+        match state & (PHASE | OUTCOME) {
+            CLOSED => Some(WaitOutcome::Closed(case)),
+            CANCELLED => Some(WaitOutcome::Cancelled),
+            _ => None,
+        }
     }
 
     /// Whether the wake of this claim reaches the task of `waker`.
@@ -437,6 +434,94 @@ impl Node {
     #[inline]
     pub(crate) fn set_sequence(&self, sequence: u64) {
         self.sequence.set(sequence);
+    }
+}
+
+/// The claim of an operation, and its node if it waits at one channel or for one token.
+///
+/// It is initialised each time it is linked. Matchers reach it through the wait queue, so that an
+/// exclusive reference to its owner must not claim it: it is not `Unpin`.
+pub(crate) struct Waiter {
+    pair: std::cell::UnsafeCell<MaybeUninit<(Claim, Node)>>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: what it shares with other threads is behind a queue's lock and the claim's atomics.
+unsafe impl Send for Waiter {}
+// SAFETY: as above; the other parts are touched through an exclusive reference to the owner.
+unsafe impl Sync for Waiter {}
+
+impl Waiter {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        let pair = std::cell::UnsafeCell::new(MaybeUninit::uninit());
+        Self { pair, _pinned: PhantomPinned }
+    }
+
+    /// A node that leads to a claim with this wake, for a value in `slot`, to be linked. If it is not
+    /// linked after all, [`end`](Self::end) follows.
+    ///
+    /// # Safety
+    ///
+    /// It is not linked. Once it is, it stays where it is until it is unlinked.
+    #[inline]
+    pub(crate) unsafe fn begin(&self, wake: Wake, shared: bool, slot: *mut ()) -> *const Node {
+        let pair = self.pair.get().cast::<(Claim, Node)>();
+        // SAFETY: the pair is not shared yet.
+        unsafe {
+            (&raw mut (*pair).0).write(Claim::new(wake, shared));
+            (&raw mut (*pair).1).write(Node::new(&raw const (*pair).0, 0, slot));
+            &raw const (*pair).1
+        }
+    }
+
+    /// A shared claim with this wake, for nodes elsewhere, as [`begin`](Self::begin).
+    ///
+    /// # Safety
+    ///
+    /// As for [`begin`](Self::begin).
+    pub(crate) unsafe fn begin_claim(&self, wake: Wake) -> *const Claim {
+        let pair = self.pair.get().cast::<(Claim, Node)>();
+        // SAFETY: the pair is not shared yet.
+        unsafe {
+            (&raw mut (*pair).0).write(Claim::new(wake, true));
+            &raw const (*pair).0
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It has begun.
+    #[inline]
+    pub(crate) unsafe fn claim(&self) -> &Claim {
+        // SAFETY: initialised by `begin`; matchers access it through shared references too.
+        unsafe { &(*self.pair.get().cast::<(Claim, Node)>()).0 }
+    }
+
+    /// # Safety
+    ///
+    /// It has begun.
+    #[inline]
+    pub(crate) unsafe fn node(&self) -> &Node {
+        // SAFETY: as above.
+        unsafe { &(*self.pair.get().cast::<(Claim, Node)>()).1 }
+    }
+
+    /// How the wait has ended. If it has not, the wake is dropped: it never will.
+    ///
+    /// # Safety
+    ///
+    /// It has begun, and no node that leads to its claim is linked.
+    pub(crate) unsafe fn end(&self) -> Option<WaitOutcome> {
+        // SAFETY: the caller's promise: no matcher can come any more.
+        unsafe {
+            let claim = self.claim();
+            let outcome = claim.outcome();
+            if outcome.is_none() {
+                claim.retire();
+            }
+            outcome
+        }
     }
 }
 

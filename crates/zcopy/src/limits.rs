@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use becket_chan::{Direction, Operation, Token, timer};
+use becket_chan::{Action, Operation, Token, timer};
 
 /// How long an operation may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,30 +48,29 @@ impl<'a> Limits<'a> {
     }
 
     /// Awaits an operation of `becket_chan` within these limits.
-    pub async fn drive<T, D: Direction>(self, operation: Operation<'a, T, D>) -> D::Output<T> {
-        match (self.deadline(), self.token) {
-            (Some(at), Some(token)) => operation.deadline(at).cancel_on(token).await,
-            (Some(at), None) => operation.deadline(at).await,
-            (None, Some(token)) => operation.cancel_on(token).await,
-            (None, None) => operation.await,
+    pub async fn drive<A: Action>(self, operation: Operation<A>) -> A::Output {
+        match self.of_operation() {
+            Some(limits) => operation.limits(limits).await,
+            None => operation.await,
         }
     }
 
     /// As [`drive`](Self::drive), but parks a thread or a coroutine.
-    pub fn wait<T, D: Direction>(self, operation: Operation<'a, T, D>) -> D::Output<T> {
-        match (self.deadline(), self.token) {
-            (Some(at), Some(token)) => operation.deadline(at).cancel_on(token).wait(),
-            (Some(at), None) => operation.deadline(at).wait(),
-            (None, Some(token)) => operation.cancel_on(token).wait(),
-            (None, None) => operation.wait(),
+    pub fn wait<A: Action>(self, operation: Operation<A>) -> A::Output {
+        match self.of_operation() {
+            Some(limits) => operation.limits(limits).wait(),
+            None => operation.wait(),
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        match self.from_now().time {
-            Time::Now => Some(timer::after(Duration::ZERO)),
-            Time::Until(at) => Some(at),
-            Time::For(_) | Time::Ever => None,
-        }
+    fn of_operation(&self) -> Option<becket_chan::Limits<'a>> {
+        let limits = match self.time {
+            Time::Now => becket_chan::Limits::none().timeout(Duration::ZERO),
+            Time::For(duration) => becket_chan::Limits::none().timeout(duration),
+            Time::Until(at) => becket_chan::Limits::none().deadline(at),
+            Time::Ever if self.token.is_none() => return None,
+            Time::Ever => becket_chan::Limits::none(),
+        };
+        Some(self.token.map_or(limits, |token| limits.cancel_on(token)))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Operations that do not wait: first the ring, then, if it is slow, the kind's path under the
 //! lock.
-use super::{Channel, SendWay, TryOutcome};
+use super::{Channel, Outcome, SendWay};
 use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
 use crate::lock::Guard;
 use crate::park;
@@ -46,7 +46,7 @@ impl<T> Channel<T> {
     ///
     /// `value` is valid for a read; on `Done` its value has been moved out.
     #[inline]
-    pub(crate) unsafe fn try_send(&self, value: *const T) -> TryOutcome {
+    pub(crate) unsafe fn try_send(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe {
             match self.send_way {
@@ -63,9 +63,9 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_bounded(&self, value: *const T) -> TryOutcome {
+    unsafe fn send_bounded(&self, value: *const T) -> Outcome {
         if self.suspends && self.ring.push_stopped() == Some(RingOutcome::Blocked) {
-            return TryOutcome::Blocked;
+            return Outcome::Blocked;
         }
         // SAFETY: the caller's promise.
         unsafe { self.send_bounded_again(value) }
@@ -75,15 +75,15 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_bounded_again(&self, value: *const T) -> TryOutcome {
+    unsafe fn send_bounded_again(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push(value) } {
-            RingOutcome::Done => TryOutcome::Done,
+            RingOutcome::Done => Outcome::Done,
             RingOutcome::DoneSlow => {
                 self.rebalance();
-                TryOutcome::Done
+                Outcome::Done
             }
-            RingOutcome::Blocked if self.suspends => TryOutcome::Blocked,
+            RingOutcome::Blocked if self.suspends => Outcome::Blocked,
             // SAFETY: the caller's promise.
             RingOutcome::Busy if self.suspends => unsafe { self.try_send_busy(value) },
             // SAFETY: the caller's promise.
@@ -95,7 +95,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_unlimited(&self, value: *const T) -> TryOutcome {
+    unsafe fn send_unlimited(&self, value: *const T) -> Outcome {
         match self.ring.push_stopped() {
             // SAFETY: the caller's promise.
             Some(_) => unsafe { self.send_past(value) },
@@ -108,13 +108,13 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_unlimited_again(&self, value: *const T) -> TryOutcome {
+    unsafe fn send_unlimited_again(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push(value) } {
-            RingOutcome::Done => TryOutcome::Done,
+            RingOutcome::Done => Outcome::Done,
             RingOutcome::DoneSlow => {
                 self.rebalance();
-                TryOutcome::Done
+                Outcome::Done
             }
             // SAFETY: the caller's promise.
             _ => unsafe { self.send_past(value) },
@@ -125,7 +125,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn weigh_and_try_send(&self, value: *const T) -> TryOutcome {
+    unsafe fn weigh_and_try_send(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise; it is weighed before it may be moved out.
         unsafe {
             let weight = self.weight(&*value).unwrap_or(0);
@@ -135,7 +135,7 @@ impl<T> Channel<T> {
                 Kind::Bounded => self.send_bounded(value),
                 Kind::Unlimited => self.send_unlimited(value),
             };
-            if tried == TryOutcome::Done {
+            if tried == Outcome::Done {
                 self.count_sent(weight);
             }
             tried
@@ -146,7 +146,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[cold]
-    unsafe fn try_send_busy(&self, value: *const T) -> TryOutcome {
+    unsafe fn try_send_busy(&self, value: *const T) -> Outcome {
         for round in 0.. {
             // SAFETY: the caller's promise.
             let attempt = unsafe { self.ring.push(value) };
@@ -161,14 +161,14 @@ impl<T> Channel<T> {
                 break;
             }
         }
-        TryOutcome::Blocked
+        Outcome::Blocked
     }
 
     /// # Safety
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn try_send_locked_core(&self, value: *const T) -> TryOutcome {
+    pub(crate) unsafe fn try_send_locked_core(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { self.try_send_locked(self.core.lock.lock(), value) }
     }
@@ -181,7 +181,7 @@ impl<T> Channel<T> {
         &'a self,
         mut core: Guard<'a, Core<T>>,
         value: *const T,
-    ) -> TryOutcome {
+    ) -> Outcome {
         for round in 0.. {
             let mut effects = DeferredEffects::new();
             core.enter(&self.ring);
@@ -189,26 +189,26 @@ impl<T> Channel<T> {
             let sent = unsafe { core.send(&self.ring, value, &mut effects) };
             self.leave(core, &mut effects);
             match sent {
-                LockedOutcome::Done => return TryOutcome::Done,
-                LockedOutcome::Closed => return TryOutcome::Closed,
+                LockedOutcome::Done => return Outcome::Done,
+                LockedOutcome::Closed => return Outcome::Closed,
                 LockedOutcome::Busy if backoff(round) => core = self.core.lock.lock(),
                 LockedOutcome::Blocked | LockedOutcome::Busy => break,
             }
         }
-        TryOutcome::Blocked
+        Outcome::Blocked
     }
 
     /// The result of an attempt on the ring. `None`: another operation interferes, between claim
     /// and publication or under the lock.
     #[inline]
-    pub(super) fn outcome(&self, attempt: RingOutcome) -> Option<TryOutcome> {
+    pub(super) fn outcome(&self, attempt: RingOutcome) -> Option<Outcome> {
         match attempt {
-            RingOutcome::Done => Some(TryOutcome::Done),
+            RingOutcome::Done => Some(Outcome::Done),
             RingOutcome::DoneSlow => {
                 self.rebalance();
-                Some(TryOutcome::Done)
+                Some(Outcome::Done)
             }
-            RingOutcome::Blocked => Some(TryOutcome::Blocked),
+            RingOutcome::Blocked => Some(Outcome::Blocked),
             RingOutcome::Busy | RingOutcome::Slow => None,
         }
     }
@@ -244,7 +244,7 @@ impl<T> Channel<T> {
     ///
     /// `out` is valid for a write; on `Done` it holds a value, the bytes of which are not counted.
     #[inline]
-    pub(crate) unsafe fn try_recv(&self, out: *mut T) -> TryOutcome {
+    pub(crate) unsafe fn try_recv(&self, out: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe {
             match self.kind {
@@ -259,9 +259,9 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    unsafe fn recv_stored(&self, out: *mut T) -> TryOutcome {
+    unsafe fn recv_stored(&self, out: *mut T) -> Outcome {
         match self.ring.pop_stopped() {
-            Some(RingOutcome::Blocked) => TryOutcome::Blocked,
+            Some(RingOutcome::Blocked) => Outcome::Blocked,
             // SAFETY: the caller's promise.
             Some(RingOutcome::Slow) => unsafe { self.recv_slow(out) },
             // SAFETY: the caller's promise.
@@ -273,10 +273,10 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline]
-    unsafe fn recv_slow(&self, out: *mut T) -> TryOutcome {
+    unsafe fn recv_slow(&self, out: *mut T) -> Outcome {
         // The lock cannot find more than the hint.
         if !self.core.hint.may_recv() {
-            return TryOutcome::Blocked;
+            return Outcome::Blocked;
         }
         // SAFETY: the caller's promise.
         unsafe { self.recv_past(out) }
@@ -286,15 +286,15 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    unsafe fn recv_again(&self, out: *mut T) -> TryOutcome {
+    unsafe fn recv_again(&self, out: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.pop(out) } {
-            RingOutcome::Done => TryOutcome::Done,
+            RingOutcome::Done => Outcome::Done,
             RingOutcome::DoneSlow => {
                 self.rebalance();
-                TryOutcome::Done
+                Outcome::Done
             }
-            RingOutcome::Blocked => TryOutcome::Blocked,
+            RingOutcome::Blocked => Outcome::Blocked,
             // SAFETY: the caller's promise.
             RingOutcome::Busy => unsafe { self.try_recv_busy(out) },
             // SAFETY: the caller's promise.
@@ -306,7 +306,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[cold]
-    unsafe fn try_recv_busy(&self, out: *mut T) -> TryOutcome {
+    unsafe fn try_recv_busy(&self, out: *mut T) -> Outcome {
         for round in 0.. {
             // SAFETY: the caller's promise.
             let attempt = unsafe { self.ring.pop(out) };
@@ -321,14 +321,14 @@ impl<T> Channel<T> {
                 break;
             }
         }
-        TryOutcome::Blocked
+        Outcome::Blocked
     }
 
     /// # Safety
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn try_recv_locked_core(&self, out: *mut T) -> TryOutcome {
+    pub(crate) unsafe fn try_recv_locked_core(&self, out: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { self.try_recv_locked(self.core.lock.lock(), out) }
     }
@@ -341,7 +341,7 @@ impl<T> Channel<T> {
         &'a self,
         mut core: Guard<'a, Core<T>>,
         out: *mut T,
-    ) -> TryOutcome {
+    ) -> Outcome {
         for round in 0.. {
             let mut effects = DeferredEffects::new();
             core.enter(&self.ring);
@@ -349,13 +349,13 @@ impl<T> Channel<T> {
             let taken = unsafe { core.recv(&self.ring, out, &mut effects) };
             self.leave(core, &mut effects);
             match taken {
-                LockedOutcome::Done => return TryOutcome::Done,
-                LockedOutcome::Closed => return TryOutcome::Closed,
+                LockedOutcome::Done => return Outcome::Done,
+                LockedOutcome::Closed => return Outcome::Closed,
                 LockedOutcome::Busy if backoff(round) => core = self.core.lock.lock(),
                 LockedOutcome::Blocked | LockedOutcome::Busy => break,
             }
         }
-        TryOutcome::Blocked
+        Outcome::Blocked
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::mem;
 
-use super::{Channel, TryOutcome};
+use super::{Channel, Outcome};
 use crate::core::Core;
 use crate::lock::Guard;
 
@@ -19,7 +19,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn send_latest(&self, value: *const T) -> TryOutcome {
+    pub(crate) unsafe fn send_latest(&self, value: *const T) -> Outcome {
         if mem::needs_drop::<T>() || self.undelivered.is_some() {
             // SAFETY: the caller's promise.
             return unsafe { self.send_latest_calling(value) };
@@ -34,14 +34,14 @@ impl<T> Channel<T> {
         }
         // SAFETY: the caller's promise. The replaced value needs no drop and has no hook.
         unsafe { self.replace_latest(&mut core, value) };
-        TryOutcome::Done
+        Outcome::Done
     }
 
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    unsafe fn send_latest_calling(&self, value: *const T) -> TryOutcome {
+    unsafe fn send_latest_calling(&self, value: *const T) -> Outcome {
         let mut core = self.core.lock.lock();
         if !is_short(&core) {
             // SAFETY: the caller's promise.
@@ -53,7 +53,7 @@ impl<T> Channel<T> {
         if let Some(old) = old {
             self.discard(old);
         }
-        TryOutcome::Done
+        Outcome::Done
     }
 
     /// # Safety
@@ -75,9 +75,9 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn take_latest(&self, out: *mut T) -> TryOutcome {
+    pub(crate) unsafe fn take_latest(&self, out: *mut T) -> Outcome {
         if !self.core.hint.may_recv() {
-            return TryOutcome::Blocked;
+            return Outcome::Blocked;
         }
         let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
@@ -93,7 +93,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    unsafe fn take_latest_late(&self, out: *mut T) -> TryOutcome {
+    unsafe fn take_latest_late(&self, out: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { self.take_latest_from(self.core.lock.lock(), out) }
     }
@@ -102,11 +102,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_recv`].
     #[inline]
-    unsafe fn take_latest_from<'a>(
-        &'a self,
-        mut core: Guard<'a, Core<T>>,
-        out: *mut T,
-    ) -> TryOutcome {
+    unsafe fn take_latest_from<'a>(&'a self, mut core: Guard<'a, Core<T>>, out: *mut T) -> Outcome {
         if is_short(&core)
             && let Some(value) = core.latest.take()
         {
@@ -114,7 +110,7 @@ impl<T> Channel<T> {
             self.core.hint.set(true, false);
             // SAFETY: the caller's promise.
             unsafe { out.write(value) };
-            return TryOutcome::Done;
+            return Outcome::Done;
         }
         // SAFETY: the caller's promise.
         unsafe { self.try_recv_locked(core, out) }

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 use super::attempt::backoff;
-use super::{Channel, TryOutcome};
+use super::{Channel, Outcome};
 use crate::core::{DeferredEffects, Kind, LockedOutcome};
 use crate::ring::RingOutcome;
 
 impl<T> Channel<T> {
     /// Sends from the front of `values` without waiting. Returns the number sent, and whether the
     /// channel is closed.
-    pub(crate) fn try_send_many(&self, values: &mut VecDeque<T>) -> (usize, TryOutcome) {
+    pub(crate) fn try_send_many(&self, values: &mut VecDeque<T>) -> (usize, Outcome) {
         let mut sent = 0;
         while !values.is_empty() {
             if self.weigh.is_none() && (self.suspends || self.kind == Kind::Unlimited) {
@@ -29,10 +29,10 @@ impl<T> Channel<T> {
                     }
                     _ if self.kind == Kind::Unlimited => {
                         if let Some(more) = self.send_many_past(values) {
-                            return (sent + more, TryOutcome::Done);
+                            return (sent + more, Outcome::Done);
                         }
                     }
-                    RingOutcome::Blocked | RingOutcome::Busy => return (sent, TryOutcome::Blocked),
+                    RingOutcome::Blocked | RingOutcome::Busy => return (sent, Outcome::Blocked),
                     RingOutcome::Slow => {}
                 }
             }
@@ -42,22 +42,22 @@ impl<T> Channel<T> {
                 self.try_send_many_locked_core(values)
             };
             sent += more;
-            if tried != TryOutcome::Done {
+            if tried != Outcome::Done {
                 return (sent, tried);
             }
         }
-        (sent, TryOutcome::Done)
+        (sent, Outcome::Done)
     }
 
     /// Sends the first value, on a channel that weighs its values.
-    fn try_send_front(&self, values: &mut VecDeque<T>) -> (usize, TryOutcome) {
+    fn try_send_front(&self, values: &mut VecDeque<T>) -> (usize, Outcome) {
         let Some(value) = values.pop_front() else {
-            return (0, TryOutcome::Done);
+            return (0, Outcome::Done);
         };
         let value = ManuallyDrop::new(value);
         // SAFETY: the value is put back if it was not moved out.
         match unsafe { self.try_send(&raw const *value) } {
-            TryOutcome::Done => (1, TryOutcome::Done),
+            Outcome::Done => (1, Outcome::Done),
             tried => {
                 values.push_front(ManuallyDrop::into_inner(value));
                 (0, tried)
@@ -65,10 +65,10 @@ impl<T> Channel<T> {
         }
     }
 
-    fn try_send_many_locked_core(&self, values: &mut VecDeque<T>) -> (usize, TryOutcome) {
+    fn try_send_many_locked_core(&self, values: &mut VecDeque<T>) -> (usize, Outcome) {
         let mut effects = DeferredEffects::new();
         let mut sent = 0;
-        let mut tried = TryOutcome::Done;
+        let mut tried = Outcome::Done;
         let mut core = self.enter();
         while let Some(value) = values.pop_front() {
             let value = ManuallyDrop::new(value);
@@ -78,9 +78,9 @@ impl<T> Channel<T> {
                 locked => {
                     values.push_front(ManuallyDrop::into_inner(value));
                     tried = if locked == LockedOutcome::Closed {
-                        TryOutcome::Closed
+                        Outcome::Closed
                     } else {
-                        TryOutcome::Blocked
+                        Outcome::Blocked
                     };
                     break;
                 }
@@ -92,7 +92,7 @@ impl<T> Channel<T> {
 
     /// Receives up to `max` values without waiting. Returns the number received, and whether the
     /// channel is closed and drained.
-    pub(crate) fn try_recv_many(&self, values: &mut Vec<T>, max: usize) -> (usize, TryOutcome) {
+    pub(crate) fn try_recv_many(&self, values: &mut Vec<T>, max: usize) -> (usize, Outcome) {
         let begin = values.len();
         let tried = self.try_recv_many_into(values, max);
         let received = values.len() - begin;
@@ -102,7 +102,7 @@ impl<T> Channel<T> {
         (received, tried)
     }
 
-    fn try_recv_many_into(&self, values: &mut Vec<T>, max: usize) -> TryOutcome {
+    fn try_recv_many_into(&self, values: &mut Vec<T>, max: usize) -> Outcome {
         let end = values.len().saturating_add(max);
         let mut round = 0;
         while values.len() < end {
@@ -117,13 +117,13 @@ impl<T> Channel<T> {
                     self.rebalance();
                     continue;
                 }
-                RingOutcome::Blocked => return TryOutcome::Blocked,
+                RingOutcome::Blocked => return Outcome::Blocked,
                 // Another receive may be moving values up, or a send is about to publish its value.
                 RingOutcome::Busy if self.kind == Kind::Unlimited && backoff(round) => {
                     round += 1;
                     continue;
                 }
-                RingOutcome::Busy => return TryOutcome::Blocked,
+                RingOutcome::Busy => return Outcome::Blocked,
                 RingOutcome::Slow => {}
             }
             values.reserve(max.min(self.len().max(1)));
@@ -142,22 +142,22 @@ impl<T> Channel<T> {
             let mut core = self.enter();
             let tried = loop {
                 if values.len() == values.capacity() || values.len() == end {
-                    break TryOutcome::Done;
+                    break Outcome::Done;
                 }
                 let mut value = MaybeUninit::uninit();
                 // SAFETY: entered; on `Done` the value is there.
                 match unsafe { core.recv(&self.ring, value.as_mut_ptr(), &mut effects) } {
                     // SAFETY: as above.
                     LockedOutcome::Done => values.push(unsafe { value.assume_init() }),
-                    LockedOutcome::Closed => break TryOutcome::Closed,
-                    LockedOutcome::Blocked | LockedOutcome::Busy => break TryOutcome::Blocked,
+                    LockedOutcome::Closed => break Outcome::Closed,
+                    LockedOutcome::Blocked | LockedOutcome::Busy => break Outcome::Blocked,
                 }
             };
             self.leave(core, &mut effects);
-            if tried != TryOutcome::Done {
+            if tried != Outcome::Done {
                 return tried;
             }
         }
-        TryOutcome::Done
+        Outcome::Done
     }
 }

@@ -33,6 +33,7 @@ use crossbeam_utils::CachePadded;
 use crate::core::{Core, DeferredEffects, Kind, Overflow};
 use crate::counters::{FailureCounters, Snapshot};
 use crate::hint::ReadinessHint;
+use crate::limit::StopReason;
 use crate::lock::{Guard, Lock};
 use crate::ring::{Ring, RingOutcome};
 use crate::spin::TaskSpin;
@@ -47,21 +48,13 @@ pub(crate) type Undelivered<T> = Box<dyn Fn(T) + Send + Sync>;
 /// Returns the weight of a value in bytes.
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> u64 + Send + Sync>;
 
-/// The result of an operation that does not wait.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TryOutcome {
+pub(crate) enum Outcome {
     Done,
+    /// Nothing happened. An attempt that was given a node has linked it into the wait queue.
     Blocked,
     Closed,
-}
-
-/// The result of an operation that may wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueueOutcome {
-    Done,
-    Closed,
-    /// The node is in the wait queue.
-    Waiting,
 }
 
 /// The slow path of a send, where the ring's fast path did not apply.
@@ -391,4 +384,13 @@ pub(crate) enum FailureCause {
     TimedOut,
     Closed,
     Cancelled,
+}
+
+impl From<StopReason> for FailureCause {
+    fn from(stop: StopReason) -> Self {
+        match stop {
+            StopReason::TimedOut => Self::TimedOut,
+            StopReason::Cancelled => Self::Cancelled,
+        }
+    }
 }

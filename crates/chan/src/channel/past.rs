@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
 use super::attempt::backoff;
-use super::{Channel, TryOutcome};
+use super::{Channel, Outcome};
 use crate::core::{LockedOutcome, Way};
 
 impl<T> Channel<T> {
@@ -19,7 +19,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn send_past(&self, value: *const T) -> TryOutcome {
+    pub(crate) unsafe fn send_past(&self, value: *const T) -> Outcome {
         let mut core = self.core.lock.lock();
         if !core.sends_past() {
             // SAFETY: the caller's promise.
@@ -27,7 +27,7 @@ impl<T> Channel<T> {
         }
         // SAFETY: locked; the caller's promise.
         unsafe { core.send_past(&self.ring, value) };
-        TryOutcome::Done
+        Outcome::Done
     }
 
     /// Sends after the ring was found slow or full. A ring that is fast by now stays fast: an
@@ -37,7 +37,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn send_stored(&self, value: *const T) -> TryOutcome {
+    pub(crate) unsafe fn send_stored(&self, value: *const T) -> Outcome {
         for round in 0.. {
             let core = self.core.lock.lock();
             if core.is_slow() || !self.suspends {
@@ -78,7 +78,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn recv_past(&self, out: *mut T) -> TryOutcome {
+    pub(crate) unsafe fn recv_past(&self, out: *mut T) -> Outcome {
         for round in 0.. {
             let mut core = self.core.lock.lock();
             let taken = match core.way() {
@@ -95,9 +95,9 @@ impl<T> Channel<T> {
             }
             drop(core);
             match taken {
-                LockedOutcome::Done => return TryOutcome::Done,
-                LockedOutcome::Closed => return TryOutcome::Closed,
-                LockedOutcome::Blocked => return TryOutcome::Blocked,
+                LockedOutcome::Done => return Outcome::Done,
+                LockedOutcome::Closed => return Outcome::Closed,
+                LockedOutcome::Blocked => return Outcome::Blocked,
                 LockedOutcome::Busy => {}
             }
             // SAFETY: the caller's promise.
@@ -198,11 +198,11 @@ mod tests {
                     _ => tx.channel.send_past(&raw const value),
                 }
             };
-            assert_eq!(sent, super::TryOutcome::Done);
+            assert_eq!(sent, super::Outcome::Done);
             assert!(tx.channel.ring.is_fast());
             let mut out = 0;
             // SAFETY: the place is ours.
-            assert_eq!(unsafe { rx.channel.recv_past(&raw mut out) }, super::TryOutcome::Done);
+            assert_eq!(unsafe { rx.channel.recv_past(&raw mut out) }, super::Outcome::Done);
             assert!(out == value && rx.channel.ring.is_fast());
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Operations that wait: try under the lock, and queue the node in the same hold of the lock.
 
-use super::{Channel, QueueOutcome};
+use super::{Channel, Outcome};
 use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
 use crate::sync::heavy;
 use crate::waiter::Node;
@@ -13,7 +13,7 @@ impl<T> Channel<T> {
     ///
     /// The slot holds a value, which on `Done` has been moved out. On `Waiting` the node and its
     /// claim stay where they are until the wait has ended.
-    pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> QueueOutcome {
+    pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> Outcome {
         if self.kind == Kind::Rendezvous {
             // SAFETY: the caller's promise.
             return unsafe { self.handoff_to_receiver_or_queue(node) };
@@ -26,19 +26,19 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::send_or_queue`].
     #[inline(never)]
-    pub(crate) unsafe fn send_or_queue_locked_core(&self, node: *const Node) -> QueueOutcome {
+    pub(crate) unsafe fn send_or_queue_locked_core(&self, node: *const Node) -> Outcome {
         let mut effects = DeferredEffects::new();
         let mut core = self.enter();
         // SAFETY: entered; the caller's promise.
         let sent = unsafe { core.send(&self.ring, (*node).slot::<T>(), &mut effects) };
         let queued = match sent {
-            LockedOutcome::Done => QueueOutcome::Done,
-            LockedOutcome::Closed => QueueOutcome::Closed,
+            LockedOutcome::Done => Outcome::Done,
+            LockedOutcome::Closed => Outcome::Closed,
             LockedOutcome::Blocked | LockedOutcome::Busy => {
                 // SAFETY: the caller's promise; under the same lock.
                 unsafe { core.queue_sender(&self.ring, node) };
                 self.recheck(&mut core, sent, &mut effects);
-                QueueOutcome::Waiting
+                Outcome::Blocked
             }
         };
         self.leave(core, &mut effects);
@@ -51,7 +51,7 @@ impl<T> Channel<T> {
     ///
     /// The slot is valid for a write. On `Waiting` the node and its claim stay where they are until
     /// the wait has ended.
-    pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> QueueOutcome {
+    pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> Outcome {
         if self.kind == Kind::Rendezvous {
             // SAFETY: the caller's promise.
             return unsafe { self.handoff_from_sender_or_queue(node) };
@@ -64,19 +64,19 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::recv_or_queue`].
     #[inline(never)]
-    pub(crate) unsafe fn recv_or_queue_locked_core(&self, node: *const Node) -> QueueOutcome {
+    pub(crate) unsafe fn recv_or_queue_locked_core(&self, node: *const Node) -> Outcome {
         let mut effects = DeferredEffects::new();
         let mut core = self.enter();
         // SAFETY: entered; the caller's promise.
         let taken = unsafe { core.recv(&self.ring, (*node).slot::<T>(), &mut effects) };
         let queued = match taken {
-            LockedOutcome::Done => QueueOutcome::Done,
-            LockedOutcome::Closed => QueueOutcome::Closed,
+            LockedOutcome::Done => Outcome::Done,
+            LockedOutcome::Closed => Outcome::Closed,
             LockedOutcome::Blocked | LockedOutcome::Busy => {
                 // SAFETY: the caller's promise; under the same lock.
                 unsafe { core.queue_receiver(node) };
                 self.recheck(&mut core, taken, &mut effects);
-                QueueOutcome::Waiting
+                Outcome::Blocked
             }
         };
         self.leave(core, &mut effects);

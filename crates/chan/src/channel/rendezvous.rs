@@ -13,7 +13,7 @@
 
 use std::ptr;
 
-use super::{Channel, QueueOutcome, TryOutcome};
+use super::{Channel, Outcome};
 use crate::core::Core;
 use crate::lock::Guard;
 use crate::waiter::{Claimed, Node};
@@ -25,9 +25,9 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn handoff_to_receiver(&self, value: *const T) -> TryOutcome {
+    pub(crate) unsafe fn handoff_to_receiver(&self, value: *const T) -> Outcome {
         if !self.core.hint.may_send() {
-            return TryOutcome::Blocked;
+            return Outcome::Blocked;
         }
         let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
@@ -43,7 +43,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    unsafe fn handoff_to_receiver_late(&self, value: *const T) -> TryOutcome {
+    unsafe fn handoff_to_receiver_late(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { self.handoff_to_receiver_from(self.core.lock.lock(), value) }
     }
@@ -56,13 +56,13 @@ impl<T> Channel<T> {
         &'a self,
         core: Guard<'a, Core<T>>,
         value: *const T,
-    ) -> TryOutcome {
+    ) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe {
             if !is_short(&core) {
                 return self.try_send_locked(core, value);
             }
-            if self.give(core, value) { TryOutcome::Done } else { TryOutcome::Blocked }
+            if self.give(core, value) { Outcome::Done } else { Outcome::Blocked }
         }
     }
 
@@ -72,9 +72,9 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn handoff_from_sender(&self, out: *mut T) -> TryOutcome {
+    pub(crate) unsafe fn handoff_from_sender(&self, out: *mut T) -> Outcome {
         if !self.core.hint.may_recv() {
-            return TryOutcome::Blocked;
+            return Outcome::Blocked;
         }
         let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
@@ -90,7 +90,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    unsafe fn handoff_from_sender_late(&self, out: *mut T) -> TryOutcome {
+    unsafe fn handoff_from_sender_late(&self, out: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { self.handoff_from_sender_from(self.core.lock.lock(), out) }
     }
@@ -103,13 +103,13 @@ impl<T> Channel<T> {
         &'a self,
         core: Guard<'a, Core<T>>,
         out: *mut T,
-    ) -> TryOutcome {
+    ) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe {
             if !is_short(&core) {
                 return self.try_recv_locked(core, out);
             }
-            if self.take(core, out) { TryOutcome::Done } else { TryOutcome::Blocked }
+            if self.take(core, out) { Outcome::Done } else { Outcome::Blocked }
         }
     }
 
@@ -119,7 +119,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::send_or_queue`].
     #[inline]
-    pub(crate) unsafe fn handoff_to_receiver_or_queue(&self, node: *const Node) -> QueueOutcome {
+    pub(crate) unsafe fn handoff_to_receiver_or_queue(&self, node: *const Node) -> Outcome {
         loop {
             let Some(mut core) = self.short() else {
                 // SAFETY: the caller's promise.
@@ -129,11 +129,11 @@ impl<T> Channel<T> {
                 // SAFETY: the caller's promise.
                 unsafe { core.senders.push_back(node) };
                 self.core.hint.set(false, true);
-                return QueueOutcome::Waiting;
+                return Outcome::Blocked;
             }
             // SAFETY: the caller's promise.
             if unsafe { self.give(core, (*node).slot::<T>()) } {
-                return QueueOutcome::Done;
+                return Outcome::Done;
             }
         }
     }
@@ -144,7 +144,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::recv_or_queue`].
     #[inline]
-    pub(crate) unsafe fn handoff_from_sender_or_queue(&self, node: *const Node) -> QueueOutcome {
+    pub(crate) unsafe fn handoff_from_sender_or_queue(&self, node: *const Node) -> Outcome {
         loop {
             let Some(mut core) = self.short() else {
                 // SAFETY: the caller's promise.
@@ -154,11 +154,11 @@ impl<T> Channel<T> {
                 // SAFETY: the caller's promise.
                 unsafe { core.receivers.push_back(node) };
                 self.core.hint.set(true, false);
-                return QueueOutcome::Waiting;
+                return Outcome::Blocked;
             }
             // SAFETY: the caller's promise.
             if unsafe { self.take(core, (*node).slot::<T>()) } {
-                return QueueOutcome::Done;
+                return Outcome::Done;
             }
         }
     }

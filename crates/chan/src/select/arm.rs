@@ -6,12 +6,12 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 
-use crate::channel::{Channel, FailureCause, TryOutcome};
+use crate::channel::{Channel, FailureCause, Outcome};
 use crate::core::{DeferredEffects, LockedOutcome};
 use crate::direction::Direction;
-use crate::limit::NoLimits;
 use crate::lock::RawLock;
 use crate::op::Operation;
+use crate::transfer::Transfer;
 use crate::waiter::{Claim, Node, PendingWakes};
 
 use super::race::ArmRef;
@@ -64,7 +64,7 @@ pub(super) trait Race {
     /// optimistic.
     fn may(&self) -> bool;
     /// Completes the operation without waiting, if possible.
-    fn attempt(&self) -> TryOutcome;
+    fn attempt(&self) -> Outcome;
     /// As [`Self::attempt`].
     ///
     /// # Safety
@@ -112,8 +112,8 @@ pub(super) trait Race {
 
 impl<'a, T, D: Direction> Arm<'a, T, D> {
     #[doc(hidden)]
-    pub fn new(operation: Operation<'a, T, D, NoLimits>) -> Self {
-        let (channel, slot) = operation.into_parts();
+    pub fn new(operation: Operation<Transfer<'a, T, D>>) -> Self {
+        let (channel, slot) = operation.into_parts().0.into_parts();
         // SAFETY: a send that was not driven holds its value.
         let weight = unsafe { D::weigh(channel, slot.as_ptr()) };
         Self {
@@ -257,13 +257,13 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     #[inline]
-    fn attempt(&self) -> TryOutcome {
+    fn attempt(&self) -> Outcome {
         // SAFETY: in no queue, so the slot is ours; a send's holds its value.
         let tried = unsafe { D::attempt(self.channel, self.slot()) };
         match tried {
-            TryOutcome::Done => self.stage.set(Stage::Done(0)),
-            TryOutcome::Closed => self.stage.set(Stage::Closed),
-            TryOutcome::Blocked => {}
+            Outcome::Done => self.stage.set(Stage::Done(0)),
+            Outcome::Closed => self.stage.set(Stage::Closed),
+            Outcome::Blocked => {}
         }
         tried
     }

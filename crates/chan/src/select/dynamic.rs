@@ -2,28 +2,22 @@
 //! A select over a set that is built while the program runs.
 
 use std::fmt;
-use std::future::Future;
-use std::marker::{PhantomData, PhantomPinned};
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use super::arm::{Arm, Race as _};
-use super::kept::{Kept, Wait, resolve};
-use super::race::{ArmRef, pass};
+use super::kept::Kept;
+use super::race::{ArmRef, pass, resolve};
 use crate::direction::{Direction, Receiving, Sending};
 use crate::error::{RecvError, SendError};
 use crate::handle::{Receiver, Sender};
-use crate::limit::{Limit, Limits, NoLimits, StopReason};
-use crate::op::Operation;
-use crate::park;
-use crate::spin;
-use crate::token::Token;
-use crate::waiter::{Claim, WaitOutcome, Wake};
+use crate::limit::{NoLimits, StopReason};
+use crate::op::{Driver, Linked, Operation, sealed};
+use crate::transfer::Transfer;
+use crate::waiter::{Claim, WaitOutcome, Waiter, Wake};
 
 /// Waits for one of any number of operations, and is reusable.
 ///
@@ -143,7 +137,7 @@ impl<'a> Select<'a> {
         SendCase(self.add(sender.send(value)), PhantomData)
     }
 
-    fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<'a, T, D, NoLimits>) -> Key {
+    fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<Transfer<'a, T, D>>) -> Key {
         self.disarm();
         let key = Key { select: self.id, index: self.arms.len() };
         let arm: NonNull<Arm<'a, T, D>> = Box::leak(Box::new(Arm::new(operation))).into();
@@ -208,7 +202,7 @@ impl<'a> Select<'a> {
 
     /// An operation that waits for one operation of the set.
     pub fn ready(&mut self) -> SelectReady<'_, 'a> {
-        SelectReady::new(self, NoLimits)
+        Operation::new(SelectWait::new(self))
     }
 
     /// Waits, on a thread or in a coroutine, for one operation of the set.
@@ -254,20 +248,16 @@ impl Select<'_> {
 
     #[cold]
     fn disarm_waiting(&mut self) {
-        if let Some(outcome) = self.kept.disarm(&self.refs)
-            && let Ok(index) = self.resolve(outcome)
-        {
-            self.unasked(index);
+        if let Some(outcome) = self.kept.disarm(&self.refs) {
+            self.unasked(resolve(outcome, &self.refs));
         }
         // The token of the forgotten wait may still lead to the claim, at any time.
         self.kept.renew(&self.refs);
     }
 
-    fn resolve(&self, outcome: WaitOutcome) -> Result<usize, SelectError> {
-        match outcome {
-            WaitOutcome::Cancelled => Err(SelectError::Cancelled),
-            outcome => Ok(resolve(outcome, &self.refs)),
-        }
+    /// Whether an operation takes part.
+    fn has_ready(&self) -> bool {
+        self.refs.iter().any(|arm| arm.arm().is_ready())
     }
 
     fn unasked(&self, index: usize) {
@@ -345,204 +335,101 @@ impl Drop for Ready<'_, '_> {
     }
 }
 
-/// Waits for one operation of a [`Select`]. Drive it with `.await` or [`wait`](Self::wait).
+/// Waits for one operation of a [`Select`]. Drive it with `.await` or [`wait`](Operation::wait); it
+/// fails if it is stopped by a limit, or if there are no operations.
 ///
 /// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace.
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct SelectReady<'s, 'a, L: Limit = NoLimits> {
+pub type SelectReady<'s, 'a, L = NoLimits> = Operation<SelectWait<'s, 'a>, L>;
+
+/// Waits for one operation of a [`Select`].
+pub struct SelectWait<'s, 'a> {
     /// `None` once the select was passed on to the result.
     select: Option<&'s mut Select<'a>>,
-    limit: L,
-    /// The claim to which the token leads.
-    claim: Option<Arc<Claim>>,
-    _pinned: PhantomPinned,
+    /// The select's, once this is linked.
+    claim: *const Claim,
+    /// Keeps the claim, to which a token leads, should this be forgotten and the select be dropped.
+    token_claim: Option<Arc<Claim>>,
 }
 
-impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
-    fn new(select: &'s mut Select<'a>, limit: L) -> Self {
+// SAFETY: the claim is shared through atomics, and lives as long as the select, which may be sent.
+unsafe impl Send for SelectWait<'_, '_> {}
+
+type Completed<'s, 'a> = Result<Ready<'s, 'a>, SelectError>;
+
+impl<'s, 'a> SelectWait<'s, 'a> {
+    fn new(select: &'s mut Select<'a>) -> Self {
         select.disarm();
-        Self { select: Some(select), limit, claim: None, _pinned: PhantomPinned }
+        Self { select: Some(select), claim: std::ptr::null(), token_claim: None }
     }
 
-    /// Drives it from a thread or a coroutine.
-    ///
-    /// # Errors
-    ///
-    /// Timed out or cancelled, if it has such limits; or there are no operations.
-    pub fn wait(mut self) -> Result<Ready<'s, 'a>, SelectError> {
-        let hook = park::hook();
-        let wake = || hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()));
-        if let Some(ended) = self.begin(wake) {
-            return self.ended(ended);
-        }
-        if hook.is_none() {
-            let select = &self.select;
-            spin::for_claim(|| {
-                select.as_ref().is_none_or(|select| select.kept.claim().outcome().is_some())
-            });
-        }
-        loop {
-            if let Some(ended) = self.check() {
-                return self.ended(ended);
-            }
-            let deadline = self.limit.deadline_at();
-            match (hook, &self.select) {
-                (Some(hook), _) => hook.park(deadline),
-                (None, Some(select)) => select.kept.claim().park_thread(deadline),
-                (None, None) => return Err(SelectError::NoCases),
-            }
-        }
-    }
-
-    /// The result, if there is one at once; otherwise starts to wait.
-    fn begin(&mut self, wake: impl Fn() -> Wake) -> Option<Result<usize, SelectError>> {
-        let Some(select) = &mut self.select else {
-            return Some(Err(SelectError::NoCases));
-        };
-        if let Some(stop) = self.limit.stop_before() {
-            return Some(Err(stop.into()));
-        }
-        if let Some(arm) = pass(&select.refs, select.biased) {
-            return Some(Ok(arm));
-        }
-        if !select.refs.iter().any(|arm| arm.arm().is_ready()) {
-            return Some(Err(SelectError::NoCases));
-        }
-        if let Some(stop) = self.limit.stop_now() {
-            return Some(Err(stop.into()));
-        }
-        if let Wait::Won(arm) = select.kept.wait(&select.refs, select.biased, wake) {
-            return Some(Ok(arm));
-        }
-        let claim: *const Claim = &raw const **select.kept.claim();
-        if self.limit.has_token() {
-            self.claim = Some(select.kept.claim().clone());
-        }
-        // SAFETY: the claim lives as long as this and as the select. These limits are pinned, or in
-        // the frame of `wait`, and leave the token before they go.
-        if unsafe { self.limit.join(claim) } {
-            return Some(self.give_up(StopReason::Cancelled));
-        }
-        None
-    }
-
-    /// The result of the wait, if it has ended.
-    fn check(&mut self) -> Option<Result<usize, SelectError>> {
-        let select = self.select.as_mut()?;
-        if let Some(outcome) = select.kept.check() {
-            self.limit.leave();
-            return Some(select.resolve(outcome));
-        }
-        self.limit.stop_late().map(|stop| self.give_up(stop))
-    }
-
-    /// Ends the wait for a limit, unless a matcher or the token was faster.
-    fn give_up(&mut self, stop: StopReason) -> Result<usize, SelectError> {
-        self.limit.leave();
-        let select = self.select.as_mut().ok_or(SelectError::NoCases)?;
-        match select.kept.disarm(&select.refs) {
-            Some(outcome) => select.resolve(outcome),
-            None => Err(stop.into()),
-        }
-    }
-
-    fn ended(&mut self, ended: Result<usize, SelectError>) -> Result<Ready<'s, 'a>, SelectError> {
-        let index = ended?;
+    fn completed(&mut self, index: usize) -> Completed<'s, 'a> {
         let select = self.select.take().ok_or(SelectError::NoCases)?;
         Ok(Ready { select, index })
     }
+}
 
-    fn poll_inner(&mut self, waker: &Waker) -> Poll<Result<Ready<'s, 'a>, SelectError>> {
-        let waits = self.select.as_ref().is_some_and(|select| select.kept.is_waiting());
-        if waits {
-            if let Some(ended) = self.check() {
-                return Poll::Ready(self.ended(ended));
-            }
-            let same = self.select.as_ref().is_none_or(|select| {
-                // SAFETY: we are the owner.
-                unsafe { select.kept.claim().wakes(waker) }
-            });
-            if same {
-                self.limit.keep_timer(waker);
-                return Poll::Pending;
-            }
-            // Another task polls it from now on: start again, with its waker.
-            self.limit.leave();
-            if let Some(select) = &mut self.select
-                && let Some(outcome) = select.kept.disarm(&select.refs)
-            {
-                let ended = select.resolve(outcome);
-                return Poll::Ready(self.ended(ended));
-            }
+#[allow(private_bounds, private_interfaces, reason = "sealed")]
+impl<'s, 'a> sealed::Action for SelectWait<'s, 'a> {
+    type Output = Completed<'s, 'a>;
+    const REWAKES: bool = false;
+
+    #[inline]
+    fn fast(&mut self, _: Driver) -> Option<Completed<'s, 'a>> {
+        let select = self.select.as_ref()?;
+        let index = pass(&select.refs, select.biased)?;
+        Some(self.completed(index))
+    }
+
+    #[inline]
+    fn slow(&mut self, _: Driver) -> Option<Completed<'s, 'a>> {
+        let ready = self.select.as_ref().is_some_and(|select| select.has_ready());
+        (!ready).then_some(Err(SelectError::NoCases))
+    }
+
+    unsafe fn link(
+        &mut self,
+        _: &Waiter,
+        shared: bool,
+        wake: impl Fn() -> Wake,
+    ) -> Linked<Completed<'s, 'a>> {
+        let Some(select) = &mut self.select else {
+            return Linked::Ended(Err(SelectError::NoCases));
+        };
+        if let Some(index) = select.kept.wait(&select.refs, select.biased, wake) {
+            return Linked::Ended(self.completed(index));
         }
-        if let Some(ended) = self.begin(|| Wake::Task(waker.clone())) {
-            return Poll::Ready(self.ended(ended));
+        self.claim = &raw const **select.kept.claim();
+        if shared {
+            self.token_claim = Some(select.kept.claim().clone());
         }
-        self.limit.set_timer(waker);
-        Poll::Pending
+        Linked::Waiting
     }
-}
 
-impl<L: Limit> Drop for SelectReady<'_, '_, L> {
-    fn drop(&mut self) {
-        self.limit.leave();
-        if let Some(select) = &mut self.select
-            && select.kept.is_waiting()
-            && let Some(outcome) = select.kept.disarm(&select.refs)
-            && let Ok(index) = select.resolve(outcome)
-        {
-            select.unasked(index);
+    unsafe fn claim<'w>(&'w self, _: &'w Waiter) -> &'w Claim {
+        // SAFETY: linked, so that it is the claim of the select, which is borrowed here.
+        unsafe { &*self.claim }
+    }
+
+    unsafe fn unlink(&mut self, _: &Waiter) -> Option<WaitOutcome> {
+        let select = self.select.as_mut()?;
+        select.kept.disarm(&select.refs)
+    }
+
+    unsafe fn ended(&mut self, _: &Waiter, outcome: WaitOutcome) -> Option<Completed<'s, 'a>> {
+        let select = self.select.as_mut()?;
+        select.kept.ended();
+        let index = resolve(outcome, &select.refs);
+        Some(self.completed(index))
+    }
+
+    fn stopped(&mut self, stop: StopReason) -> Completed<'s, 'a> {
+        Err(stop.into())
+    }
+
+    fn dropped(&mut self, _: &Waiter, ended: Option<WaitOutcome>) {
+        if let (Some(select), Some(outcome)) = (&self.select, ended) {
+            select.unasked(resolve(outcome, &select.refs));
         }
-    }
-}
-
-impl<'s, 'a> SelectReady<'s, 'a, NoLimits> {
-    /// Fails with a timeout `duration` from now.
-    pub fn timeout(self, duration: Duration) -> SelectReady<'s, 'a, Limits<'s>> {
-        self.limited(Limits::none().timeout(duration))
-    }
-
-    /// Fails with a timeout at `deadline`.
-    pub fn deadline(self, deadline: Instant) -> SelectReady<'s, 'a, Limits<'s>> {
-        self.limited(Limits::none().deadline(deadline))
-    }
-
-    /// Fails when `token` is cancelled. A cancelled token wins over a channel that is ready.
-    pub fn cancel_on(self, token: &'s Token) -> SelectReady<'s, 'a, Limits<'s>> {
-        self.limited(Limits::none().cancel_on(token))
-    }
-
-    fn limited(mut self, limit: Limits<'s>) -> SelectReady<'s, 'a, Limits<'s>> {
-        SelectReady { select: self.select.take(), limit, claim: None, _pinned: PhantomPinned }
-    }
-}
-
-impl<'s> SelectReady<'s, '_, Limits<'s>> {
-    /// Fails with a timeout `duration` from now; the earlier of two deadlines holds.
-    pub fn timeout(mut self, duration: Duration) -> Self {
-        self.limit = std::mem::take(&mut self.limit).timeout(duration);
-        self
-    }
-
-    /// Fails with a timeout at `deadline`; the earlier of two deadlines holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.limit = std::mem::take(&mut self.limit).deadline(deadline);
-        self
-    }
-
-    /// Fails when `token` is cancelled; the last token holds.
-    pub fn cancel_on(mut self, token: &'s Token) -> Self {
-        self.limit = std::mem::take(&mut self.limit).cancel_on(token);
-        self
-    }
-}
-
-impl<'s, 'a, L: Limit> Future for SelectReady<'s, 'a, L> {
-    type Output = Result<Ready<'s, 'a>, SelectError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: the limits are not moved.
-        unsafe { self.get_unchecked_mut() }.poll_inner(context.waker())
     }
 }
 

@@ -26,7 +26,7 @@
 
 use std::sync::Arc;
 
-use super::race::{ArmRef, link_under_locks, pass};
+use super::race::{ArmRef, link_under_locks, pass, resolve};
 use crate::waiter::{Claim, WaitOutcome, Wake};
 
 /// Rounds before a select links under all locks.
@@ -43,14 +43,6 @@ pub(super) struct Kept {
     waiting: bool,
 }
 
-/// The result of an attempt to wait.
-pub(super) enum Wait {
-    /// It waits.
-    Waiting,
-    /// An arm has won.
-    Won(usize),
-}
-
 impl Kept {
     pub(super) fn new() -> Self {
         Self { claim: Arc::new(Claim::idle()), linked: false, waiting: false }
@@ -64,13 +56,13 @@ impl Kept {
         self.waiting
     }
 
-    /// Begins to wait. `wake` is made anew for each round.
+    /// Begins to wait, unless an arm has won. `wake` is made anew for each round.
     pub(super) fn wait(
         &mut self,
         arms: &[ArmRef<'_>],
         biased: bool,
         wake: impl Fn() -> Wake,
-    ) -> Wait {
+    ) -> Option<usize> {
         self.linked = true;
         for _ in 0..ROUNDS_MAX {
             for (case, arm) in (0..).zip(arms) {
@@ -89,27 +81,27 @@ impl Kept {
             unsafe { self.claim.rearm(wake()) };
             self.waiting = true;
             if arms.iter().map(ArmRef::arm).all(|arm| !arm.is_ready() || arm.is_blocked()) {
-                return Wait::Waiting;
+                return None;
             }
             if let Some(outcome) = self.disarm(arms) {
-                return Wait::Won(resolve(outcome, arms));
+                return Some(resolve(outcome, arms));
             }
             if let Some(arm) = pass(arms, biased) {
-                return Wait::Won(arm);
+                return Some(arm);
             }
         }
         self.wait_under_locks(arms, wake())
     }
 
     #[cold]
-    fn wait_under_locks(&mut self, arms: &[ArmRef<'_>], wake: Wake) -> Wait {
+    fn wait_under_locks(&mut self, arms: &[ArmRef<'_>], wake: Wake) -> Option<usize> {
         self.unlink_all(arms);
         self.linked = true;
         let claim = &raw const *self.claim;
         // SAFETY: idle, and no matcher can reach it by a node while every lock is held.
         let won = link_under_locks(arms, claim, || unsafe { (*claim).rearm(wake) });
         self.waiting = won.is_none();
-        won.map_or(Wait::Waiting, Wait::Won)
+        won
     }
 
     /// Stops waiting. Some: a matcher was faster. The token was left before.
@@ -132,11 +124,9 @@ impl Kept {
         self.claim = Arc::new(Claim::idle());
     }
 
-    /// The outcome of the wait, if it has ended.
-    pub(super) fn check(&mut self) -> Option<WaitOutcome> {
-        let outcome = self.claim.outcome()?;
+    /// The wait has ended, and its outcome was seen.
+    pub(super) fn ended(&mut self) {
         self.waiting = false;
-        Some(outcome)
     }
 
     /// Unlinks every arm.
@@ -145,17 +135,4 @@ impl Kept {
             arms.iter().for_each(|arm| arm.arm().unlink_kept());
         }
     }
-}
-
-/// Passes an outcome to its arm, and returns the arm's index.
-pub(super) fn resolve(outcome: WaitOutcome, arms: &[ArmRef<'_>]) -> usize {
-    let (case, matched) = match outcome {
-        WaitOutcome::Matched(case) => (case as usize, true),
-        WaitOutcome::Closed(case) => (case as usize, false),
-        WaitOutcome::Cancelled => return usize::MAX,
-    };
-    if let Some(arm) = arms.get(case).map(ArmRef::arm) {
-        if matched { arm.matched() } else { arm.closed() }
-    }
-    case
 }

@@ -123,7 +123,7 @@ macro_rules! __select {
         $( let mut $arm = ::std::pin::pin!($crate::__private::Arm::new($op)); )+
         let won = {
             let arms = [$( $arm.as_mut().arm() ),+];
-            let race = $crate::__private::Race::new(&arms, $biased, $crate::__limits!($([$limit $by])*));
+            let race = $crate::__private::race(&arms, $biased, $crate::__limits!($([$limit $by])*));
             $crate::__drive!(($($way)*) ($($default)?) race)
         };
         match won {
@@ -153,19 +153,19 @@ macro_rules! __take {
 #[macro_export]
 macro_rules! __limits {
     () => { $crate::NoLimits };
-    ($([$limit:ident $by:expr])+) => { $crate::__private::limits()$(.$limit($by))+ };
+    ($([$limit:ident $by:expr])+) => { $crate::Limits::none()$(.$limit($by))+ };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __drive {
     ((await) () $race:ident) => {
-        $crate::__private::SelectOutcome::from($race.await)
+        $race.await
     };
     ((wait) () $race:ident) => {
-        $crate::__private::SelectOutcome::from($race.wait())
+        $race.wait()
     };
     ($way:tt ($default:expr) $race:ident) => {
-        $crate::__private::SelectOutcome::from($race.try_now())
+        $race.try_now()
     };
 }

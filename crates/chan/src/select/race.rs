@@ -21,23 +21,17 @@
 //! **Fairness.** With arms that are ready all the time, each start is equally likely. A waiting
 //! select is queued at each channel like any other waiter.
 
-use std::cell::UnsafeCell;
-use std::marker::PhantomPinned;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-
 use smallvec::SmallVec;
 
 use super::arm::Race as Arm;
-use crate::channel::TryOutcome;
+use crate::channel::Outcome;
 use crate::core::LockedOutcome;
 use crate::limit::{Limit, StopReason};
 use crate::lock::RawLock;
-use crate::park;
-use crate::spin;
+use crate::op::sealed::Action as _;
+use crate::op::{Driver, Linked, Operation, sealed};
 use crate::sync::heavy;
-use crate::waiter::{self, Claim, PendingWakes, Wake};
+use crate::waiter::{Claim, PendingWakes, WaitOutcome, Waiter, Wake};
 
 /// Channels that a select locks without allocating.
 const LOCKS_INLINE: usize = 16;
@@ -68,23 +62,11 @@ impl<'r> ArmRef<'r> {
     }
 }
 
-/// The result of a race.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RaceOutcome {
-    /// This arm's operation completed, or its channel is closed.
-    Arm(usize),
-    /// The deadline passed.
-    TimedOut,
-    /// The token was cancelled.
-    Cancelled,
-}
-
-/// The result of a race for `select!`, which may have a default.
+/// The result of a `select!`.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelectOutcome {
-    /// An arm has the result.
+    /// An arm has the result: its operation completed, or its channel is closed.
     Arm,
     /// No operation could complete without waiting.
     Default,
@@ -102,160 +84,104 @@ impl SelectOutcome {
     }
 }
 
-impl From<RaceOutcome> for SelectOutcome {
-    fn from(won: RaceOutcome) -> Self {
-        match won {
-            RaceOutcome::Arm(_) => Self::Arm,
-            RaceOutcome::TimedOut => Self::TimedOut,
-            RaceOutcome::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-impl From<Option<RaceOutcome>> for SelectOutcome {
-    fn from(won: Option<RaceOutcome>) -> Self {
-        won.map_or(Self::Default, Self::from)
-    }
-}
-
-/// A race of arms, as a future. Made by `select!` and by [`Select`](crate::Select).
+/// A race of arms, for `select!`.
 #[doc(hidden)]
-#[must_use = "a select does nothing until it is awaited or waited for"]
-pub struct Race<'r, L: Limit> {
+pub struct Race<'r> {
+    arms: &'r [ArmRef<'r>],
+    biased: bool,
+}
+
+/// The operation that `select!` drives.
+#[doc(hidden)]
+pub fn race<'r, L: Limit>(
     arms: &'r [ArmRef<'r>],
     biased: bool,
     limit: L,
-    claim: UnsafeCell<MaybeUninit<Claim>>,
-    linked: bool,
-    _pinned: PhantomPinned,
+) -> Operation<Race<'r>, L> {
+    Operation::with(Race { arms, biased }, limit)
 }
 
-// SAFETY: the claim is shared through atomics and locks; the arms are sent as `ArmRef` says.
-unsafe impl<L: Limit + Send> Send for Race<'_, L> {}
-
-impl<'r, L: Limit> Race<'r, L> {
-    #[doc(hidden)]
-    pub fn new(arms: &'r [ArmRef<'r>], biased: bool, limit: L) -> Self {
-        let claim = UnsafeCell::new(MaybeUninit::uninit());
-        Self { arms, biased, limit, claim, linked: false, _pinned: PhantomPinned }
-    }
-
-    /// Waits on a thread or in a coroutine.
-    #[doc(hidden)]
-    pub fn wait(mut self) -> RaceOutcome {
-        if let Some(won) = self.start() {
-            return won;
-        }
-        let hook = park::hook();
-        let wake = hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()));
-        if let Some(won) = self.link(wake) {
-            return won;
-        }
-        if hook.is_none() {
-            spin::for_claim(|| self.claim().outcome().is_some());
-        }
-        loop {
-            if let Some(won) = self.check() {
-                return won;
-            }
-            match hook {
-                Some(hook) => hook.park(self.limit.deadline_at()),
-                None => self.claim().park_thread(self.limit.deadline_at()),
-            }
-        }
-    }
-
+impl<L: Limit> Operation<Race<'_>, L> {
     /// One pass, without waiting.
     #[doc(hidden)]
     #[inline]
-    pub fn try_now(self) -> Option<RaceOutcome> {
-        if let Some(stop) = self.limit.stop_before() {
-            return Some(self.stopped(stop));
+    pub fn try_now(self) -> SelectOutcome {
+        let (mut race, limit) = self.into_parts();
+        match limit.stop_before() {
+            Some(stop) => race.stopped(stop),
+            None => race.fast(Driver::Task).unwrap_or(SelectOutcome::Default),
         }
-        pass(self.arms, self.biased).map(RaceOutcome::Arm)
     }
+}
 
-    /// The result, if there is one before anything is linked.
+#[allow(private_bounds, private_interfaces, reason = "sealed")]
+impl sealed::Action for Race<'_> {
+    type Output = SelectOutcome;
+
     #[inline]
-    fn start(&self) -> Option<RaceOutcome> {
-        if let Some(stop) = self.limit.stop_before() {
-            return Some(self.stopped(stop));
-        }
-        if let Some(arm) = pass(self.arms, self.biased) {
-            return Some(RaceOutcome::Arm(arm));
-        }
-        self.limit.stop_now().map(|stop| self.stopped(stop))
+    fn fast(&mut self, _: Driver) -> Option<SelectOutcome> {
+        pass(self.arms, self.biased).map(|_| SelectOutcome::Arm)
     }
 
-    /// Links every arm, unless one can complete after all.
-    fn link(&mut self, wake: Wake) -> Option<RaceOutcome> {
-        // SAFETY: the claim is not shared yet. It stays where it is while nodes lead to it: the
-        // race is pinned, or in the frame of `wait`, and unlinks them before it is dropped.
-        let claim = unsafe {
-            let claim = self.claim.get().cast::<Claim>();
-            claim.write(Claim::new(wake, true));
-            claim.cast_const()
-        };
-        self.linked = true;
-        let won = link_under_locks(self.arms, claim, || {});
-        if let Some(at) = won {
-            self.linked = false;
-            // SAFETY: no node leads to the claim.
-            unsafe { (*claim).retire() };
-            return Some(RaceOutcome::Arm(at));
-        }
-        // SAFETY: claim and limit stay where they are until the race has left the token.
-        if unsafe { self.limit.join(claim) } {
-            return Some(self.give_up(StopReason::Cancelled));
-        }
+    fn slow(&mut self, _: Driver) -> Option<SelectOutcome> {
         None
     }
 
-    fn claim(&self) -> &Claim {
-        // SAFETY: initialised by `link`.
-        unsafe { &*self.claim.get().cast::<Claim>() }
-    }
-
-    /// The result of a linked race, if it has ended.
-    fn check(&mut self) -> Option<RaceOutcome> {
-        if let Some(outcome) = self.claim().outcome() {
-            self.limit.leave();
-            let matched = match outcome {
-                waiter::WaitOutcome::Matched(case) | waiter::WaitOutcome::Closed(case) => {
-                    Some(case as usize)
-                }
-                waiter::WaitOutcome::Cancelled => None,
-            };
-            self.unlink(matched);
-            return Some(self.ended(outcome));
-        }
-        self.limit.stop_late().map(|stop| self.give_up(stop))
-    }
-
-    /// Ends the wait for a limit, unless a matcher, a close or the token was faster.
-    fn give_up(&mut self, stop: StopReason) -> RaceOutcome {
-        match self.withdraw() {
-            Some(outcome) => self.ended(outcome),
-            None => self.stopped(stop),
+    /// Links every arm, unless one can complete after all.
+    unsafe fn link(
+        &mut self,
+        waiter: &Waiter,
+        _: bool,
+        wake: impl Fn() -> Wake,
+    ) -> Linked<SelectOutcome> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let claim = waiter.begin_claim(wake());
+            if link_under_locks(self.arms, claim, || {}).is_none() {
+                return Linked::Waiting;
+            }
+            waiter.end();
+            Linked::Ended(SelectOutcome::Arm)
         }
     }
 
-    /// Unlinks every node; then no other thread can reach the claim. Returns how the wait had
-    /// ended.
-    fn withdraw(&mut self) -> Option<waiter::WaitOutcome> {
-        self.limit.leave();
-        self.unlink(None);
-        let outcome = self.claim().outcome();
-        if outcome.is_none() {
-            // SAFETY: every node is unlinked and no matcher has ended the wait.
-            unsafe { self.claim().retire() };
-        }
-        outcome
+    unsafe fn unlink(&mut self, waiter: &Waiter) -> Option<WaitOutcome> {
+        self.unlink_except(None);
+        // SAFETY: the caller's promise; every node is unlinked.
+        unsafe { waiter.end() }
     }
 
+    unsafe fn ended(&mut self, _: &Waiter, outcome: WaitOutcome) -> Option<SelectOutcome> {
+        let won = resolve(outcome, self.arms);
+        self.unlink_except(Some(won));
+        Some(SelectOutcome::Arm)
+    }
+
+    unsafe fn rewake(&mut self, waiter: &Waiter, wake: Wake) -> Option<Wake> {
+        let _locks = Locks::take(self.arms);
+        // SAFETY: with the caller's, we hold every lock that leads to the claim.
+        unsafe { waiter.claim().replace(wake) }
+    }
+
+    /// A select that stops counts as no channel's failure: its arms leave no trace.
+    fn stopped(&mut self, stop: StopReason) -> SelectOutcome {
+        match stop {
+            StopReason::TimedOut => SelectOutcome::TimedOut,
+            StopReason::Cancelled => SelectOutcome::Cancelled,
+        }
+    }
+
+    /// An arm that was handed a value requeues it, when it is dropped.
+    fn dropped(&mut self, _: &Waiter, ended: Option<WaitOutcome>) {
+        if let Some(outcome) = ended {
+            resolve(outcome, self.arms);
+        }
+    }
+}
+
+impl Race<'_> {
     /// Unlinks every arm except one that is known not to be linked.
-    fn unlink(&mut self, except: Option<usize>) {
-        self.linked = false;
+    fn unlink_except(&self, except: Option<usize>) {
         for (at, arm) in self.arms.iter().enumerate() {
             if Some(at) != except && arm.0.is_ready() {
                 // SAFETY: it was linked by `link`.
@@ -263,93 +189,19 @@ impl<'r, L: Limit> Race<'r, L> {
             }
         }
     }
-
-    fn ended(&self, outcome: waiter::WaitOutcome) -> RaceOutcome {
-        match outcome {
-            waiter::WaitOutcome::Matched(case) => {
-                if let Some(arm) = self.arms.get(case as usize) {
-                    arm.0.matched();
-                }
-                RaceOutcome::Arm(case as usize)
-            }
-            waiter::WaitOutcome::Closed(case) => {
-                if let Some(arm) = self.arms.get(case as usize) {
-                    arm.0.closed();
-                }
-                RaceOutcome::Arm(case as usize)
-            }
-            waiter::WaitOutcome::Cancelled => self.stopped(StopReason::Cancelled),
-        }
-    }
-
-    /// A select that stops counts as no channel's failure: its arms leave no trace.
-    fn stopped(&self, stop: StopReason) -> RaceOutcome {
-        match stop {
-            StopReason::TimedOut => RaceOutcome::TimedOut,
-            StopReason::Cancelled => RaceOutcome::Cancelled,
-        }
-    }
-
-    fn poll_inner(&mut self, waker: &Waker) -> Poll<RaceOutcome> {
-        if self.linked {
-            if let Some(won) = self.check() {
-                return Poll::Ready(won);
-            }
-            // SAFETY: we are the owner.
-            if !unsafe { self.claim().wakes(waker) } {
-                self.rewake(waker);
-                // A matcher that was faster has woken the previous task.
-                if let Some(won) = self.check() {
-                    return Poll::Ready(won);
-                }
-            }
-            self.limit.keep_timer(waker);
-            return Poll::Pending;
-        }
-        if let Some(won) = self.start() {
-            return Poll::Ready(won);
-        }
-        if let Some(won) = self.link(Wake::Task(waker.clone())) {
-            return Poll::Ready(won);
-        }
-        self.limit.set_timer(waker);
-        Poll::Pending
-    }
-
-    /// Replaces the waker: another task polls the race from now on.
-    #[cold]
-    fn rewake(&mut self, waker: &Waker) {
-        // A waker's clone and drop are user code: not under the locks.
-        let wake = Wake::Task(waker.clone());
-        let token = self.limit.lock_token();
-        let locks = Locks::take(self.arms);
-        // SAFETY: we hold every lock that leads to the claim.
-        let old = unsafe { self.claim().replace(wake) };
-        drop(locks);
-        drop(token);
-        drop(old);
-        self.limit.set_timer(waker);
-    }
 }
 
-impl<L: Limit> Future for Race<'_, L> {
-    type Output = RaceOutcome;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<RaceOutcome> {
-        // SAFETY: nothing is moved out of it.
-        unsafe { self.get_unchecked_mut() }.poll_inner(context.waker())
+/// Passes an outcome to its arm, and returns the arm's index.
+pub(super) fn resolve(outcome: WaitOutcome, arms: &[ArmRef<'_>]) -> usize {
+    let (case, matched) = match outcome {
+        WaitOutcome::Matched(case) => (case as usize, true),
+        WaitOutcome::Closed(case) => (case as usize, false),
+        WaitOutcome::Cancelled => return usize::MAX,
+    };
+    if let Some(arm) = arms.get(case).map(ArmRef::arm) {
+        if matched { arm.matched() } else { arm.closed() }
     }
-}
-
-impl<L: Limit> Drop for Race<'_, L> {
-    fn drop(&mut self) {
-        if self.linked
-            && let Some(outcome) = self.withdraw()
-        {
-            // The arm requeues the value that it was handed, when it is dropped.
-            self.ended(outcome);
-        }
-    }
+    case
 }
 
 /// The arms in the order of one round: from a start on, cyclically.
@@ -365,7 +217,7 @@ fn round<'x>(arms: &'x [ArmRef<'_>], biased: bool) -> impl Iterator<Item = (usiz
 #[inline]
 pub(super) fn pass(arms: &[ArmRef<'_>], biased: bool) -> Option<usize> {
     round(arms, biased)
-        .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != TryOutcome::Blocked)
+        .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != Outcome::Blocked)
         .map(|(at, _)| at)
 }
 

@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 
 use super::channel::{Channel, Cursor, Side};
 use super::handle::{SpscReceiver, SpscSender};
-use super::op::{SpscOperation, sealed};
+use super::job::{SpscOperation, sealed};
 use crate::channel::FailureCause;
 use crate::error::{RecvError, SendManyError};
 use crate::limit::NoLimits;

@@ -43,7 +43,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use super::ring::{Ring, RingCursor};
-use crate::channel::{FailureCause, QueueOutcome, Undelivered, Weigh};
+use crate::channel::{FailureCause, Undelivered, Weigh};
 use crate::core::Kind;
 use crate::counters::{FailureCounters, Snapshot};
 use crate::handle::Reason;
@@ -378,21 +378,16 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Links a side's node. On any result but `Waiting`, an attempt can succeed or the channel is
-    /// closed, and the node is not linked.
+    /// Links a side's node. False: an attempt can succeed or the channel is closed, and the node is
+    /// not linked.
     ///
     /// # Safety
     ///
     /// As for [`WaitQueue::push_back`].
-    pub(super) unsafe fn queue(
-        &self,
-        side: Side,
-        cursor: &mut Cursor,
-        node: *const Node,
-    ) -> QueueOutcome {
+    pub(super) unsafe fn queue(&self, side: Side, cursor: &mut Cursor, node: *const Node) -> bool {
         let mut core = self.rare.core.lock();
         if self.is_closed() {
-            return QueueOutcome::Closed;
+            return false;
         }
         // A side has one waiter. Another one in the queue is of an operation that was forgotten.
         while let Some(forgotten) = core.list(side).pop_claimed() {
@@ -416,9 +411,9 @@ impl<T> Channel<T> {
         if self.has(side, cursor) {
             // SAFETY: the node is alive and was linked here.
             unsafe { self.unqueue(side, node) };
-            return QueueOutcome::Done;
+            return false;
         }
-        QueueOutcome::Waiting
+        true
     }
 
     /// Unlinks a side's node, if it is still linked.

@@ -7,7 +7,7 @@ use std::mem::ManuallyDrop;
 
 use super::batch::{self, RecvAny, SendAll, SpscRecvMany, SpscSendMany};
 use super::channel::{Channel, Cursor, Side};
-use super::op::{RecvOne, SendOne, SpscOperation, SpscRecv, SpscSend};
+use super::job::{RecvOne, SendOne, SpscOperation, SpscRecv, SpscSend};
 use crate::channel::{FailureCause, Undelivered, Weigh};
 use crate::core::Kind;
 use crate::counters::Snapshot;
@@ -115,7 +115,7 @@ impl<T> SpscSender<T> {
     /// Dropped before it completed, it sends nothing; its value goes to the undelivered hook.
     #[inline]
     pub fn send(&mut self, value: T) -> SpscSend<'_, T> {
-        SpscOperation::new(SendOne::new(self, value))
+        SpscOperation::of(SendOne::new(self, value))
     }
 
     /// Sends `value` without waiting.
@@ -166,7 +166,7 @@ impl<T> SpscSender<T> {
     /// An operation that sends all values of a queue, in order, each time as many as there is room
     /// for. Unsent values are still in the queue when it fails or is dropped.
     pub fn send_many<'a>(&'a mut self, values: &'a mut VecDeque<T>) -> SpscSendMany<'a, T> {
-        SpscOperation::new(SendAll::new(self, values))
+        SpscOperation::of(SendAll::new(self, values))
     }
 
     /// Sends from the front of `values` without waiting, and returns how many were sent.
@@ -201,7 +201,7 @@ impl<T> SpscReceiver<T> {
     /// Dropped before it completed, it has taken nothing.
     #[inline]
     pub fn recv(&mut self) -> SpscRecv<'_, T> {
-        SpscOperation::new(RecvOne::new(self))
+        SpscOperation::of(RecvOne::new(self))
     }
 
     /// Receives a value if there is one.
@@ -251,7 +251,7 @@ impl<T> SpscReceiver<T> {
 
     /// An operation that waits for one value and takes up to `max`, appending them to `values`.
     pub fn recv_many<'a>(&'a mut self, values: &'a mut Vec<T>, max: usize) -> SpscRecvMany<'a, T> {
-        SpscOperation::new(RecvAny::new(self, values, max))
+        SpscOperation::of(RecvAny::new(self, values, max))
     }
 
     /// Appends up to `max` values without waiting, and returns how many.

@@ -9,18 +9,18 @@
 //! |---|---|
 //! | `ring` | the slots and the two positions |
 //! | `channel` | waiting, closing, counting |
-//! | `op` | operations, and how they are driven |
+//! | `job` | operations on one value |
 //! | `batch` | many values under one publication |
 //! | `handle` | the two handles and their builder |
 
 mod batch;
 mod channel;
 mod handle;
-mod op;
+mod job;
 mod ring;
 
 pub use self::{
     batch::{RecvAny, SendAll, SpscRecvMany, SpscSendMany},
     handle::{SpscBuilder, SpscReceiver, SpscSender, bounded_spsc},
-    op::{Job, RecvOne, SendOne, SpscOperation, SpscRecv, SpscSend},
+    job::{Job, RecvOne, SendOne, Spsc, SpscOperation, SpscRecv, SpscSend},
 };

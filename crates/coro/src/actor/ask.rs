@@ -12,7 +12,8 @@ use std::{
 };
 
 use becket_chan::{
-    RecvError, SendError, Sender, SpscReceiver, SpscSender, Token, TrySendError, bounded_spsc,
+    Limits, RecvError, SendError, Sender, SpscReceiver, SpscSender, Token, TrySendError,
+    bounded_spsc,
 };
 
 /// The sender of a reply. If it is dropped without a reply, the request fails.
@@ -106,46 +107,31 @@ pub struct Ask<'a, M, R> {
     tx: &'a Sender<M>,
     message: M,
     answer: SpscReceiver<R>,
-    deadline: Option<Instant>,
-    token: Option<&'a Token>,
-}
-
-/// Drives an operation under optional limits.
-macro_rules! limited {
-    ($operation:expr, $ask:ident, ($($drive:tt)+)) => {
-        match ($ask.deadline, $ask.token) {
-            (None, None) => $operation$($drive)+,
-            (Some(at), None) => $operation.deadline(at)$($drive)+,
-            (None, Some(token)) => $operation.cancel_on(token)$($drive)+,
-            (Some(at), Some(token)) => $operation.deadline(at).cancel_on(token)$($drive)+,
-        }
-    };
+    limits: Limits<'a>,
 }
 
 impl<'a, M, R> Ask<'a, M, R> {
     pub(super) fn new(tx: &'a Sender<M>, message: impl FnOnce(Reply<R>) -> M) -> Self {
         let (reply, answer) = bounded_spsc(1);
         let message = message(Reply { tx: reply });
-        Self { tx, message, answer, deadline: None, token: None }
+        Self { tx, message, answer, limits: Limits::none() }
     }
 
     /// Fails with a timeout `duration` from now.
-    pub fn timeout(self, duration: Duration) -> Self {
-        match crate::now().checked_add(duration) {
-            Some(at) => self.deadline(at),
-            None => self,
-        }
+    pub fn timeout(mut self, duration: Duration) -> Self {
+        self.limits = self.limits.timeout(duration);
+        self
     }
 
     /// Fails with a timeout at `deadline`; of several, the earliest holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+        self.limits = self.limits.deadline(deadline);
         self
     }
 
     /// Fails when the token is cancelled; the last one holds.
     pub const fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.token = Some(token);
+        self.limits = self.limits.cancel_on(token);
         self
     }
 
@@ -155,8 +141,8 @@ impl<'a, M, R> Ask<'a, M, R> {
     ///
     /// The actor was not reached, dropped the request, or a limit was reached.
     pub fn wait(mut self) -> Result<R, AskError<M>> {
-        limited!(self.tx.send(self.message), self, (.wait())).map_err(AskError::NotSent)?;
-        limited!(self.answer.recv(), self, (.wait())).map_err(no_answer)
+        self.tx.send(self.message).limits(self.limits).wait().map_err(AskError::NotSent)?;
+        self.answer.recv().limits(self.limits).wait().map_err(no_answer)
     }
 }
 
@@ -174,14 +160,14 @@ impl<'a, M: Send + 'a, R: Send + 'a> IntoFuture for Ask<'a, M, R> {
 
     fn into_future(mut self) -> Self::IntoFuture {
         Box::pin(async move {
-            limited!(self.tx.send(self.message), self, (.await)).map_err(AskError::NotSent)?;
-            limited!(self.answer.recv(), self, (.await)).map_err(no_answer)
+            self.tx.send(self.message).limits(self.limits).await.map_err(AskError::NotSent)?;
+            self.answer.recv().limits(self.limits).await.map_err(no_answer)
         })
     }
 }
 
 impl<M, R> fmt::Debug for Ask<'_, M, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ask").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Ask").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

@@ -179,7 +179,7 @@ impl Pool {
     /// [`Error::TooLong`], [`Error::Empty`], immediately.
     pub fn lease(&self, len: usize) -> Result<Leasing<'_>, Error> {
         let (_, class) = self.0.class_for(len)?;
-        Ok(Leasing::new(&self.0, class.free.recv(), len))
+        Ok(leasing::leasing(&self.0, class.free.recv(), len))
     }
 
     /// The region's number.

@@ -310,7 +310,7 @@ impl Region {
     /// the last descriptor has landed, whether an operation waits for it or not.
     pub fn deregister(&self) -> Deregister<'_> {
         table::leave(self.id());
-        Deregister::new(self.inner().gone.recv())
+        deregister::deregister(self.inner().gone.recv())
     }
 
     pub(crate) fn inner(&self) -> &RegionInner {
