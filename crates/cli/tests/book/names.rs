@@ -94,6 +94,16 @@ fn settings_that_pages_name_are_there() {
     assert_eq!(unknown(&SETTINGS, is_there), [""; 0]);
 }
 
+/// The table of headers is complete.
+#[test]
+fn the_page_names_every_header_of_the_c_library() {
+    let page = fs::read_to_string(root().join("docs/src/c-api/reference.md")).unwrap();
+    for entry in fs::read_dir(root().join("crates/capi/include")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!name.ends_with(".h") || page.contains(&format!("`{name}`")), "{name} is missing");
+    }
+}
+
 /// Options of `becket`, on the pages that are about it alone.
 #[test]
 fn options_that_pages_name_are_there() {
