@@ -84,9 +84,9 @@ impl GatewayError {
         match self {
             Self::Config(error) => error.hint().map(str::to_owned),
             Self::Bind { source, .. } => Some(match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "another process has this port; stop it, or choose another".to_owned()
-                }
+                io::ErrorKind::AddrInUse => "another process has this port; stop it, or choose \
+                     another by `--listen`, `--admin` or the configuration"
+                    .to_owned(),
                 io::ErrorKind::PermissionDenied => "choose a port above 1023".to_owned(),
                 _ => "choose an address of this machine, such as 127.0.0.1:8080".to_owned(),
             }),

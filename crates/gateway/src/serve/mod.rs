@@ -166,7 +166,7 @@ impl Public {
                     StatusCode::UPGRADE_REQUIRED,
                     format!("entry `{entry}` speaks WebSocket"),
                 )
-                .hint("connect with a WebSocket client over HTTP/1.1, such as websocat")
+                .hint("connect with a WebSocket client over HTTP/1.1, such as `becket ws`")
                 .upgrade())
             }
             (Some(_), true) => {
