@@ -3,8 +3,9 @@
 //! beside it why not.
 //!
 //! Each page has a folder of its own and a shell, in which its `console` blocks run from top to bottom,
-//! so that a page is one session. A comment above a block, which a reader of the page does not see,
-//! changes what is done with it:
+//! so that a page is one session. The folder has `crates`, `examples` and `sdk` of the repository, which
+//! is at `$REPOSITORY`, and the built command is on the path. A comment above a block, which a reader of
+//! the page does not see, changes what is done with it:
 //!
 //! | comment | what it means |
 //! |---|---|
