@@ -10,6 +10,11 @@
 //!   again ──► queue  ──►            ready(), one after the other, between calls of epoll_wait
 //! ```
 //!
+//! A guarded item is a wait that has a deadline of its own: it must have been used once more within
+//! [`TICK`], or it is ended. Its use does not move a timer, which would cost each use an atomic
+//! exchange with this thread; the thread looks when the deadline may have passed, and moves it then.
+//! It wakes for that only while there is such a wait, and without one sleeps until an event.
+//!
 //! # Invariants
 //!
 //! 1. A number is never reused: a late event finds no owner.
@@ -34,7 +39,7 @@ use self::calls::Calls;
 
 /// The maximum number of events per call of epoll_wait.
 const EVENTS_AT_ONCE: usize = 256;
-/// The interval between checks of guarded items.
+/// The deadline of guarded items, from one check to the next.
 const TICK: Duration = Duration::from_millis(1);
 /// The number of the descriptor that wakes the thread.
 const WAKE: u64 = 0;
@@ -259,6 +264,30 @@ mod tests {
         again(owner).unwrap();
         assert_eq!(rx.recv().wait(), Ok(3));
         assert_eq!(rx.try_recv().ok(), None);
+    }
+
+    struct Uses(AtomicUsize);
+
+    impl Guarded for Uses {
+        fn tick(self: Arc<Self>) -> bool {
+            self.0.fetch_sub(1, Ordering::Relaxed) > 1
+        }
+    }
+
+    #[test]
+    fn it_has_a_deadline_only_while_something_is_guarded() {
+        let reactor = Reactor::new().unwrap();
+        let mut ticked = None;
+        assert!(reactor.until_tick(&mut ticked).is_none());
+        let guarded: Arc<dyn Guarded> = Arc::new(Uses(AtomicUsize::new(3)));
+        assert!(reactor.calls.guard(Arc::downgrade(&guarded)));
+        // It was used twice more, and then no more.
+        for _ in 0..3 {
+            assert!(reactor.until_tick(&mut ticked).is_some());
+            ticked = Some(Instant::now() - TICK);
+        }
+        assert!(reactor.until_tick(&mut ticked).is_some());
+        assert!(reactor.until_tick(&mut ticked).is_none() && ticked.is_none());
     }
 
     #[test]

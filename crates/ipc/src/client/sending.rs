@@ -23,8 +23,8 @@ use crate::blocks::{Blocks, Loan};
 use crate::connection::At;
 use crate::connection::waking::PendingWakes;
 use crate::element::Element;
-use crate::streams::code;
 use crate::streams::outgoing::Outgoing;
+use crate::streams::{self, code};
 
 pub(crate) struct Sending {
     pub(crate) stream: StreamId,
@@ -159,7 +159,9 @@ impl Sending {
         };
         let refused = if is_next {
             let packed = blocks.pack(at.session, element);
-            match at.session.send(self.stream, flags | packed.flags, packed.body) {
+            let flags = flags | packed.flags;
+            let link = at.link.as_deref_mut();
+            match streams::send((at.session, link), blocks, self.stream, (flags, packed.body)) {
                 Ok(number) => {
                     blocks.sent(element, packed.loan);
                     if let Stage::Waiting(_) = stage {

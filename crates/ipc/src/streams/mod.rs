@@ -15,9 +15,28 @@ pub(crate) mod outgoing;
 pub(crate) mod service;
 pub(crate) mod table;
 
-use becket_wire::Refused;
+use becket_wire::{Refused, Session, StreamId};
+use bytes::Bytes;
+
+use crate::blocks::{Announcing, Blocks};
+use crate::transport::Link;
 
 /// Ignores the result of a call to the session. It is an error only when the stream or the session
 /// has ended, which an event reports.
 #[inline]
 pub(crate) fn ignore_refusal<T>(_: Result<T, Refused>) {}
+
+/// Sends an element: directly into the link, if there is one and nothing precedes the element;
+/// otherwise it is queued in the session.
+#[inline]
+pub(crate) fn send<'a>(
+    (session, link): (&mut Session, Option<&mut (dyn Link + 'a)>),
+    blocks: &mut Blocks,
+    stream: StreamId,
+    (flags, body): (u8, Bytes),
+) -> Result<u64, Refused> {
+    match link {
+        Some(link) => session.send_through(&mut Announcing { link, blocks }, stream, flags, body),
+        None => session.send(stream, flags, body),
+    }
+}

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_core::Stream as _;
 
 use super::{code, ignore_refusal};
-use crate::blocks::{Announcing, Blocks, Loan};
+use crate::blocks::{Blocks, Loan};
 use crate::connection::At;
 use crate::element::Element;
 
@@ -80,14 +80,8 @@ impl Outgoing {
                 }
             };
             let packed = blocks.pack(session, &element);
-            let result = match link.take() {
-                Some(link) => {
-                    let mut outlet = Announcing { link, blocks };
-                    session.send_through(&mut outlet, self.stream, packed.flags, packed.body)
-                }
-                None => session.send(self.stream, packed.flags, packed.body),
-            };
-            match result {
+            let element_parts = (packed.flags, packed.body);
+            match super::send((session, link.take()), blocks, self.stream, element_parts) {
                 Ok(number) => {
                     blocks.sent(&element, packed.loan);
                     if let Some(loan) = packed.loan {
