@@ -16,12 +16,19 @@ use crate::ui::out;
 pub(super) struct Load {
     /// The plugin's file, such as target/release/libhello.so
     pub(super) path: PathBuf,
+    #[command(flatten)]
+    loading: Loading,
+}
+
+/// How a plugin is loaded.
+#[derive(Debug, clap::Args)]
+pub(super) struct Loading {
     /// Read the function table in this layout instead of detecting it
     #[arg(long, value_enum)]
-    pub(super) layout: Option<LayoutArg>,
+    layout: Option<LayoutArg>,
     /// The plugin's configuration, a JSON object
     #[arg(long, value_name = "JSON", value_parser = json_object)]
-    pub(super) config: Option<Value>,
+    config: Option<Value>,
 }
 
 /// The layouts of a function table.
@@ -45,17 +52,24 @@ impl From<LayoutArg> for Layout {
     }
 }
 
-impl Load {
-    /// Loads it into a new host, under the name of its file, within `timeout` or the default limit.
-    /// The plugin's output goes to stderr.
-    pub(super) fn load(&self, timeout: Option<Duration>) -> Result<(Host, Plugin), Failure> {
-        let mut spec = PluginSpec::path(name_of(&self.path), &self.path);
+impl Loading {
+    /// The plugin, loaded in this way.
+    pub(super) fn apply(&self, mut spec: PluginSpec) -> PluginSpec {
         if let Some(layout) = self.layout {
             spec = spec.layout(layout.into());
         }
         if let Some(config) = &self.config {
             spec = spec.config(config.clone());
         }
+        spec
+    }
+}
+
+impl Load {
+    /// Loads it into a new host, under the name of its file, within `timeout` or the default limit.
+    /// The plugin's output goes to stderr.
+    pub(super) fn load(&self, timeout: Option<Duration>) -> Result<(Host, Plugin), Failure> {
+        let mut spec = self.loading.apply(PluginSpec::path(name_of(&self.path), &self.path));
         if let Some(timeout) = timeout {
             let load_timeout_ms = timeout.as_millis() as u64;
             spec = spec.limits(Limits { load_timeout_ms, ..Limits::default() });

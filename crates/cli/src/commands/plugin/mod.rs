@@ -13,7 +13,7 @@
 
 mod bench;
 mod call;
-mod check;
+pub(super) mod check;
 mod inspect;
 mod latency;
 mod load;
@@ -41,7 +41,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Call(args) => call::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
-        Command::Check(args) => check::run(args, ui),
+        Command::Check(args) => check::run(&args, ui),
         Command::New(args) => new::run(args, ui),
     }
 }

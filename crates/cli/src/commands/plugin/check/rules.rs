@@ -5,7 +5,7 @@ use super::{Outcome, Trial, calls, faults, flows, life};
 
 /// How binding a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
+pub(in crate::commands) enum Level {
     /// A plugin that violates it does not conform.
     Must,
     /// There may be a reason.
@@ -13,7 +13,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::commands) const fn name(self) -> &'static str {
         match self {
             Self::Must => "MUST",
             Self::Should => "SHOULD",
@@ -22,10 +22,11 @@ impl Level {
 }
 
 /// An obligation of a plugin to its host.
-pub(super) struct Rule {
-    pub(super) id: &'static str,
-    pub(super) level: Level,
-    pub(super) sentence: &'static str,
+#[derive(Debug)]
+pub(in crate::commands) struct Rule {
+    pub(in crate::commands) id: &'static str,
+    pub(in crate::commands) level: Level,
+    pub(in crate::commands) sentence: &'static str,
     /// Tries it.
     pub(super) check: fn(&Trial<'_>) -> Outcome,
 }
@@ -108,6 +109,27 @@ rules! {
     "What a bidirectional entry gives back of a flow that is longer than every queue is whole, in order.";
 }
 
+/// Rules that call each entry a hundred times, wait for what must not happen, or take resources away
+/// from the plugin.
+const LONG: [&str; 10] = [
+    "PLG-07", "PLG-15", "PLG-20", "PLG-21", "PLG-22", "PLG-23", "PLG-24", "PLG-25", "PLG-26",
+    "PLG-28",
+];
+
+/// The rules that take no longer than a few calls.
+pub(super) fn quick() -> Vec<&'static Rule> {
+    RULES.iter().filter(|rule| !LONG.contains(&rule.id)).collect()
+}
+
+/// The rules of these ids, with those that every check has: the plugin loads, and ends no process.
+/// Any rule may show that it does, so that one alone is tried by all of them.
+pub(super) fn only(asked: &[String]) -> Vec<&'static Rule> {
+    let is_asked = |id: &str| asked.iter().any(|asked| asked.eq_ignore_ascii_case(id));
+    let is_always = |id| [LOADS, STARTS, ENDS_NO_PROCESS].contains(&id);
+    let all = is_asked(ENDS_NO_PROCESS);
+    RULES.iter().filter(|rule| all || is_always(rule.id) || is_asked(rule.id)).collect()
+}
+
 /// Waits for a future of the host: its deadlines end every wait.
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     futures_lite::future::block_on(future)
@@ -123,9 +145,18 @@ mod tests {
             assert_eq!(rule.id, format!("PLG-{at:02}"));
             assert!(rule.sentence.ends_with('.') && rule.sentence.matches('.').count() == 1);
         }
-        for id in [LOADS, STARTS, ENDS_NO_PROCESS] {
+        for id in LONG.into_iter().chain([LOADS, STARTS, ENDS_NO_PROCESS]) {
             assert!(RULES.iter().any(|rule| rule.id == id));
         }
+    }
+
+    #[test]
+    fn a_rule_is_tried_with_those_that_load_the_plugin() {
+        let ids =
+            |asked: &str| only(&[asked.to_owned()]).iter().map(|rule| rule.id).collect::<Vec<_>>();
+        assert_eq!(ids("plg-13"), ["PLG-01", "PLG-02", "PLG-13", "PLG-27"]);
+        assert_eq!(ids("PLG-01"), ["PLG-01", "PLG-02", "PLG-27"]);
+        assert_eq!(ids("PLG-27").len(), RULES.len());
     }
 
     /// A rule that finds no broken plugin may be impossible to violate. The step `lab` of `cargo

@@ -52,7 +52,10 @@ pub(super) fn describes_truly(trial: &Trial<'_>) -> Outcome {
         if entries.is_empty() {
             return Outcome::NotApplicable("it describes none".to_owned());
         }
-        for entry in &entries {
+        for (at, entry) in entries.iter().enumerate() {
+            if entries.iter().take(at).any(|other| other.name == entry.name) {
+                return Outcome::Broken(format!("`{}` is described twice", entry.name));
+            }
             if let Err(error) = plugin.entry(&entry.name) {
                 return Outcome::Broken(format!("`{}` does not resolve: {error}", entry.name));
             }

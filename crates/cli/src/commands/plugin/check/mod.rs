@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket check plugin PATH`: the obligations of every plugin to its host, rule by rule.
+//! The obligations of every plugin to its host, rule by rule: `becket plugin check PATH` tries those
+//! that take no longer than a few calls, `becket check plugin PATH` all of them.
 //!
 //! The check needs no knowledge of the entries. It loads the plugin like a host, calls every entry,
 //! leaves calls in the middle, refuses the plugin's requests, and reads the host's counters of
 //! refusals. It runs in a child process, so that a plugin which ends its process, or never returns
 //! from a call, gives a verdict and does not end the run: see `child`.
-//!
-//! `becket plugin check` is for the author of a plugin: it reports the results of a few calls in
-//! prose.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -25,17 +23,16 @@ mod flows;
 mod life;
 mod rules;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use becket_host::{Host, Limits, LoadError, Plugin, PluginSpec};
-use becket_lab::rules::Exit as LabExit;
 use serde::{Deserialize, Serialize};
 
-use self::rules::{Level, RULES, Rule};
-use super::common::one_for_stdout;
-use crate::commands::lab::files::Output;
-use crate::commands::pick::skipped;
+pub(in crate::commands) use self::rules::Rule;
+use self::rules::{Level, RULES, only, quick};
+use super::load::Loading;
+use crate::commands::pick::{self, skipped};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{BAD, DIM, GOOD, Ui, WARN, paint, text};
@@ -45,16 +42,24 @@ const SCHEMA: &str = "becket-plugin-check/1";
 /// The payload of calls that have one.
 const PAYLOAD: &str = "becket check plugin";
 
-/// Check that a plugin keeps the rules of the ABI, under faults too
+/// Check that a plugin keeps the rules of the ABI that take no longer than a few calls
 ///
-/// Calls every entry of the plugin, many times, in a child process: use it for a plugin whose
-/// entries may be called. A plugin that crashes, hangs or never answers gets a verdict.
+/// Calls every entry of the plugin in a child process: use it for a plugin whose entries may be
+/// called. A plugin that crashes, hangs or never answers gets a verdict. `check plugin` tries every
+/// rule.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
-    /// The plugin's file, such as target/plugins/libsample_c.so
-    #[arg(required_unless_present = "rules")]
-    path: Option<PathBuf>,
+    /// The plugin's file, such as target/release/libhello.so
+    path: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How a plugin is checked.
+#[derive(Debug, clap::Args)]
+pub(in crate::commands) struct Settings {
+    #[command(flatten)]
+    loading: Loading,
     /// How long each call may take
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(10..=600_000))]
@@ -62,21 +67,41 @@ pub(crate) struct Args {
     /// Leave this entry out; may be given several times
     #[arg(long, value_name = "ENTRY")]
     skip: Vec<String>,
-    /// Print the rules instead
-    #[arg(long)]
-    rules: bool,
-    /// Write a JUnit report into this file; `-` is stdout
-    #[arg(long, value_name = "FILE", conflicts_with = "rules")]
-    junit: Option<PathBuf>,
+    /// Try only this rule, after those that load the plugin; may be given several times
+    #[arg(long, value_name = "RULE")]
+    rule: Vec<String>,
     /// Try the rules from this one on in this process, and print findings as they come
     #[arg(long, value_name = "RULE", hide = true)]
     in_process: Option<String>,
 }
 
+impl Settings {
+    /// The rules that are tried, in their order: those that are named, else the quick ones or all.
+    pub(in crate::commands) fn rules(&self, is_quick: bool) -> Result<Vec<&'static Rule>, Failure> {
+        for asked in &self.rule {
+            pick::one("rule", asked, RULES, |rule| rule.id)?;
+        }
+        Ok(match () {
+            () if !self.rule.is_empty() => only(&self.rule),
+            () if is_quick => quick(),
+            () => RULES.iter().collect(),
+        })
+    }
+}
+
+/// What a command ends with.
+#[derive(Debug)]
+pub(in crate::commands) struct Exits {
+    /// There is no such file.
+    pub(in crate::commands) absent: Exit,
+    /// The plugin violates a rule.
+    pub(in crate::commands) broken: Exit,
+}
+
 /// The verdict on a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Verdict {
+pub(in crate::commands) enum Verdict {
     Pass,
     /// The plugin violates a SHOULD rule.
     NonStrict,
@@ -97,21 +122,24 @@ enum Outcome {
 
 /// A rule and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Finding {
-    rule: String,
+pub(in crate::commands) struct Finding {
+    pub(in crate::commands) rule: String,
     level: String,
-    sentence: String,
-    verdict: Verdict,
-    detail: String,
+    pub(in crate::commands) sentence: String,
+    pub(in crate::commands) verdict: Verdict,
+    pub(in crate::commands) detail: String,
 }
 
+/// The result of a check.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+pub(in crate::commands) struct Report {
     schema: &'static str,
-    plugin: String,
+    pub(in crate::commands) plugin: String,
     verdict: Verdict,
     exit_code: u8,
-    rules: &'a [Finding],
+    pub(in crate::commands) rules: Vec<Finding>,
+    #[serde(skip)]
+    pub(in crate::commands) exit: Exit,
 }
 
 impl Finding {
@@ -133,7 +161,8 @@ impl Finding {
 
 /// The plugin and the settings that the rules are tried with.
 struct Trial<'a> {
-    path: PathBuf,
+    path: &'a Path,
+    loading: &'a Loading,
     timeout: Duration,
     skip: &'a [String],
 }
@@ -145,8 +174,8 @@ impl Trial<'_> {
         configure: impl FnOnce(PluginSpec) -> PluginSpec,
     ) -> Result<(Host, Plugin), LoadError> {
         let host = Host::new();
-        let spec = PluginSpec::path("checked", &self.path).limits(limits(self.timeout));
-        let plugin = host.load(configure(spec))?;
+        let spec = PluginSpec::path("checked", self.path).limits(limits(self.timeout));
+        let plugin = host.load(configure(self.loading.apply(spec)))?;
         Ok((host, plugin))
     }
 
@@ -172,63 +201,78 @@ impl Trial<'_> {
     }
 }
 
+/// The shortest limit of a load, also if that of a call is shorter: the system has to find and map
+/// the library.
+const LOAD_MIN: Duration = Duration::from_secs(5);
+
 /// Calls, streams and unloads take no longer than this.
 fn limits(timeout: Duration) -> Limits {
     let ms = timeout.as_millis() as u64;
-    Limits { deadline_ms: ms, stream_deadline_ms: ms, drain_ms: ms, ..Limits::default() }
+    let load_timeout_ms = timeout.max(LOAD_MIN).as_millis() as u64;
+    Limits {
+        deadline_ms: ms,
+        stream_deadline_ms: ms,
+        drain_ms: ms,
+        load_timeout_ms,
+        ..Limits::default()
+    }
 }
 
 /// Entries that are called.
 const ENTRIES_MAX: usize = 64;
 
-pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    if args.rules {
-        return say_rules(ui).map(|()| Exit::Ok);
-    }
-    let path = args.path.clone().unwrap_or_default();
-    if let Some(from) = &args.in_process {
-        let trial =
-            Trial { path, timeout: Duration::from_millis(args.timeout_ms), skip: &args.skip };
-        return child::work(&trial, from).map(|()| Exit::Ok);
-    }
-    if !path.is_file() {
-        let usage = Exit::Lab(LabExit::Usage);
-        return Err(Failure::new(usage, format!("there is no plugin {}", path.display()))
-            .hint("name the shared library that the build made"));
-    }
-    let junit = args.junit.as_deref().map(Output::open).transpose()?;
-    let takes_stdout = junit.as_ref().is_some_and(Output::is_stdout);
-    one_for_stdout(usize::from(takes_stdout) + usize::from(ui.json()))?;
-    let findings = child::findings(args.timeout_ms)?;
-    let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
-    let (verdict, exit) = match () {
-        () if has(Verdict::Fail) => (Verdict::Fail, LabExit::Conformance),
-        () if has(Verdict::NonStrict) => (Verdict::NonStrict, LabExit::Ok),
-        () => (Verdict::Pass, LabExit::Ok),
+/// `becket plugin check`.
+pub(super) fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
+    let exits = Exits { absent: Exit::Load, broken: Exit::Check };
+    let rules = args.settings.rules(true)?;
+    let Some(report) = check(&args.path, &args.settings, &rules, &exits)? else {
+        return Ok(Exit::Ok);
     };
-    if let Some(output) = junit {
-        output.write(&as_junit(&path.display().to_string(), &findings), ui)?;
-    }
-    if ui.json() {
-        let plugin = path.display().to_string();
-        let exit_code = exit.code();
-        ui.data(&Report { schema: SCHEMA, plugin, verdict, exit_code, rules: &findings })?;
-    } else if !takes_stdout {
-        ui.text(&describe(&path.display().to_string(), &findings))?;
-    }
-    Ok(Exit::Lab(exit))
+    report.print(ui)?;
+    Ok(report.exit)
 }
 
-fn say_rules(ui: &Ui) -> Result<(), Failure> {
-    if ui.json() {
-        let row = |rule: &Rule| {
-            let (level, sentence) = (rule.level.name(), rule.sentence);
-            serde_json::json!({ "rule": rule.id, "level": level, "sentence": sentence })
-        };
-        return ui.data(&RULES.iter().map(row).collect::<Vec<_>>());
+/// Tries these rules; there is no report in the child process.
+pub(in crate::commands) fn check(
+    path: &Path,
+    settings: &Settings,
+    rules: &[&'static Rule],
+    exits: &Exits,
+) -> Result<Option<Report>, Failure> {
+    if let Some(from) = &settings.in_process {
+        let Settings { loading, timeout_ms, skip, .. } = settings;
+        let trial = Trial { path, loading, timeout: Duration::from_millis(*timeout_ms), skip };
+        return child::work(&trial, rules, from).map(|()| None);
     }
-    let line = |rule: &Rule| format!("{}  {:<6}  {}\n", rule.id, rule.level.name(), rule.sentence);
-    ui.text(&RULES.iter().map(line).collect::<String>())
+    if !path.is_file() {
+        return Err(Failure::new(exits.absent, format!("there is no plugin {}", path.display()))
+            .hint("name the shared library that the build made"));
+    }
+    let findings = child::findings(rules, settings.timeout_ms)?;
+    let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
+    let (verdict, exit) = match () {
+        () if has(Verdict::Fail) => (Verdict::Fail, exits.broken),
+        () if has(Verdict::NonStrict) => (Verdict::NonStrict, Exit::Ok),
+        () => (Verdict::Pass, Exit::Ok),
+    };
+    Ok(Some(Report {
+        schema: SCHEMA,
+        plugin: path.display().to_string(),
+        verdict,
+        exit_code: exit.code(),
+        rules: findings,
+        exit,
+    }))
+}
+
+impl Report {
+    /// On stdout.
+    pub(in crate::commands) fn print(&self, ui: &Ui) -> Result<(), Failure> {
+        match ui.json() {
+            true => ui.data(self),
+            false => ui.text(&describe(&self.plugin, &self.rules)),
+        }
+    }
 }
 
 fn describe(path: &str, findings: &[Finding]) -> String {
@@ -241,59 +285,15 @@ fn describe(path: &str, findings: &[Finding]) -> String {
             Verdict::NotApplicable | Verdict::NotTried => paint(DIM, "–   "),
         };
         shown.push_str(&format!("{mark}  {rule}  {sentence}\n"));
-        let is_told = !detail.is_empty();
-        if is_told {
+        if !detail.is_empty() {
             shown.push_str(&format!("              {}\n", paint(DIM, detail)));
         }
     }
     let broken = findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count();
     let verdict = match broken {
-        0 => paint(GOOD, &format!("{path} keeps the rules")),
+        0 => paint(GOOD, &format!("{path} passed")),
         _ => paint(BAD, &format!("{path} breaks {}", text::plural(broken as u64, "rule"))),
     };
     shown.push_str(&format!("{verdict}\n"));
     shown
-}
-
-/// JUnit XML with a test case per rule.
-fn as_junit(path: &str, findings: &[Finding]) -> String {
-    let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
-    let skipped = count(Verdict::NotApplicable) + count(Verdict::NotTried);
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{}\" \
-         tests=\"{}\" failures=\"{}\" skipped=\"{skipped}\">\n",
-        escaped(path),
-        findings.len(),
-        count(Verdict::Fail),
-    );
-    for Finding { rule, sentence, verdict, detail, .. } in findings {
-        let (sentence, detail) = (escaped(sentence), escaped(detail));
-        let inside = match verdict {
-            Verdict::Fail => format!("<failure message=\"{detail}\"/>"),
-            Verdict::NotApplicable | Verdict::NotTried => {
-                format!("<skipped message=\"{detail}\"/>")
-            }
-            Verdict::Pass | Verdict::NonStrict => format!("<system-out>{detail}</system-out>"),
-        };
-        let case = format!("classname=\"{rule}\" name=\"{sentence}\"");
-        xml.push_str(&format!("    <testcase {case}>{inside}</testcase>\n"));
-    }
-    xml.push_str("  </testsuite>\n</testsuites>\n");
-    xml
-}
-
-/// Escaped for XML. Characters that XML does not allow are left out.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            char if char.is_control() => escaped.push(' '),
-            char => escaped.push(char),
-        }
-    }
-    escaped
 }
