@@ -305,7 +305,7 @@ hint:  is the name right, from this folder?
 }
 
 #[test]
-fn a_demo_is_a_plot_and_a_measurement_says_what_a_run_is() {
+fn a_demo_is_a_plot() {
     becket().args(["lab", "demo", "--flows", "3"]).assert().success().stderr_eq("").stdout_eq(
         str![[r#"
 memory: demo, seed 1
@@ -329,8 +329,4 @@ trace [..]; the interpreted backend gives the same
 
 "#]],
     );
-    let output = becket().args(["lab", "bench", "--seconds", "1", "--json"]).assert().success();
-    let measured: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
-    assert_eq!((&measured["broken"], &measured["flows"]), (&0.into(), &4.into()));
-    assert!(measured["runs"].as_u64().unwrap() > 0);
 }

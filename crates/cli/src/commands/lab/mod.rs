@@ -7,7 +7,7 @@
 //! | `run`, `replay`, `shrink` | one run: made, repeated from its file, shrunk |
 //! | `selftest`, `compare` | the test of the lab itself; two reports |
 //! | `generate` | a backend of one profile, as a crate |
-//! | `demo`, `bench` | a run as a plot; runs per second |
+//! | `demo` | a run as a plot |
 //! | `fresh_process` | the fresh process by which a check proves that it repeats |
 //! | [`adapter`] | `--adapter` |
 //! | `once`, `show` | one run, judged; its events |
@@ -18,7 +18,6 @@
 //! | [`watch`] | long work, its progress, and Ctrl-C |
 
 pub(super) mod adapter;
-mod bench;
 mod compare;
 mod demo;
 mod explain;
@@ -58,7 +57,6 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Selftest(selftest::Args),
     Compare(compare::Args),
-    Bench(bench::Args),
     #[command(hide = true)]
     FreshProcess(fresh_process::Args),
 }
@@ -75,7 +73,6 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(args, ui),
         Command::Selftest(args) => selftest::run(args, ui),
         Command::Compare(args) => compare::run(args, ui),
-        Command::Bench(args) => bench::run(args, ui),
         Command::FreshProcess(args) => listen(move |_| fresh_process::run(args)),
     }
 }
