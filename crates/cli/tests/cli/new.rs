@@ -83,13 +83,11 @@ fn make(args: &[&str]) -> Process {
     make
 }
 
-/// A language whose tools are missing is skipped, with a line in the test's output.
-fn found(name: &str) -> Option<std::path::PathBuf> {
-    let path = tool(name);
-    if path.is_none() {
-        println!("skipped: no `{name}` on the path or in .tools");
-    }
-    path
+/// A test without its tool has tried nothing: it fails.
+fn found(name: &str) -> std::path::PathBuf {
+    tool(name).unwrap_or_else(|| {
+        panic!("no `{name}` on the path or in .tools: `cargo xtask tools {name}` fetches it")
+    })
 }
 
 #[test]
@@ -113,7 +111,7 @@ fn a_cpp_project_works() {
 
 #[test]
 fn a_go_project_works() {
-    let Some(go) = found("go") else { return };
+    let go = found("go");
     let go = format!("GO={}", go.display());
     works("go", "libmy_plugin.so", &mut [make(&[&go]), make(&[&go, "test"])]);
 }
@@ -143,7 +141,7 @@ fn a_go_project_without_go_says_how_to_get_it() {
 
 #[test]
 fn a_zig_project_works() {
-    let Some(zig) = found("zig") else { return };
+    let zig = found("zig");
     let build = |args: &[&str]| {
         let mut process = Process::new(&zig);
         process.args(args);

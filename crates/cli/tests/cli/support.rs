@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
-use std::sync::LazyLock;
 
 use snapbox::cmd::Command;
 use tempfile::TempDir;
@@ -21,29 +20,54 @@ pub(crate) fn process() -> Process {
     process
 }
 
-/// A C project of `plugin new`, built once for every test.
-static PROJECT: LazyLock<TempDir> = LazyLock::new(|| {
-    let dir = TempDir::new().unwrap();
-    becket()
-        .args(["plugin", "new", "--lang", "c", "greeter", "--dir"])
-        .arg(dir.path().join("greeter"))
-        .assert()
-        .success();
-    run(Process::new("make").current_dir(dir.path().join("greeter")));
-    dir
-});
-
-/// The built plugin of that project.
+/// The plugin of a C project that `plugin new` made.
 pub(crate) fn plugin() -> PathBuf {
-    PROJECT.path().join("greeter/libgreeter.so")
+    let make = |dir: &Path| {
+        let project = dir.join("greeter");
+        becket()
+            .args(["plugin", "new", "--lang", "c", "greeter", "--dir"])
+            .arg(&project)
+            .assert()
+            .success();
+        run(Process::new("make").current_dir(&project).env_remove("MAKEFLAGS"));
+    };
+    kept("greeter", make).join("greeter/libgreeter.so")
 }
 
-/// The sample plugin in C, built once for every test.
-static SAMPLE: LazyLock<TempDir> = LazyLock::new(|| {
-    let dir = TempDir::new().unwrap();
-    compile(&root().join("examples/plugins/c/plugin.c"), &dir.path().join("libsample.so"));
-    dir
-});
+/// The sample plugin in C.
+pub(crate) fn sample() -> PathBuf {
+    let make = |dir: &Path| compile(&root().join(SAMPLE), &dir.join("libsample.so"));
+    kept("sample", make).join("libsample.so")
+}
+
+const SAMPLE: &str = "examples/plugins/c/plugin.c";
+
+/// A folder that is made once, for every test of this build: nextest runs each in a process of its own.
+/// Its name has the time of the newest thing that goes into it.
+fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let sources = [SAMPLE, "crates/abi/include", "sdk/c"].map(|source| root().join(source));
+    let newest = sources.iter().flat_map(files).chain([env!("CARGO_BIN_EXE_becket").into()]);
+    let newest = newest.map(|file| file.metadata().unwrap().modified().unwrap()).max().unwrap();
+    let age = newest.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let place = all.join(format!("{name}-{age}"));
+    if !place.is_dir() {
+        let beside = TempDir::new_in(all).unwrap();
+        make(beside.path());
+        // Another process may have been first, with the same.
+        let _there = std::fs::rename(beside.path(), &place);
+    }
+    assert!(place.is_dir(), "{} was not made", place.display());
+    place
+}
+
+/// The file, or the files of a folder.
+fn files(path: &PathBuf) -> Vec<PathBuf> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+        Err(_) => vec![path.clone()],
+    }
+}
 
 /// Makes a plugin of one C source.
 pub(crate) fn compile(source: &Path, library: &Path) {
@@ -69,11 +93,6 @@ pub(crate) fn pipe(dir: &Path) -> PathBuf {
 /// The repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// That plugin.
-pub(crate) fn sample() -> PathBuf {
-    SAMPLE.path().join("libsample.so")
 }
 
 /// Runs a tool; its whole output is in the failure if it fails.
