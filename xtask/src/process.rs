@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::SystemTime;
 
 use crate::error::Error;
 
@@ -90,6 +92,16 @@ impl Output {
         result
     }
 
+    /// Runs programs that keep a processor busy, as many at the same time as there are processors.
+    pub(crate) fn run_all(&mut self, mut commands: Vec<Command>) -> Result<(), Error> {
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        while !commands.is_empty() {
+            let rest = commands.split_off(at_once.min(commands.len()));
+            self.run_together(std::mem::replace(&mut commands, rest))?;
+        }
+        Ok(())
+    }
+
     /// Runs the program and returns what it prints; what it says on stderr goes to this output.
     pub(crate) fn read(&mut self, command: &mut Command) -> Result<String, Error> {
         let line = shown(command);
@@ -144,6 +156,29 @@ pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), Error> {
     })
 }
 
+/// Whether `built` is there, and not older than any of `sources`: files, or folders with all that is in
+/// them.
+pub(crate) fn is_fresh(built: &Path, sources: &[PathBuf]) -> bool {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|it| it.modified()).ok();
+    changed(built).is_some_and(|built| newest(sources).is_some_and(|newest| newest <= built))
+}
+
+/// When the newest file was changed; nothing if one cannot be read.
+fn newest(sources: &[PathBuf]) -> Option<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for source in sources {
+        let about = std::fs::metadata(source).ok()?;
+        let changed = if about.is_dir() {
+            let inside = std::fs::read_dir(source).ok()?.map(|entry| Some(entry.ok()?.path()));
+            self::newest(&inside.collect::<Option<Vec<_>>>()?)?
+        } else {
+            about.modified().ok()?
+        };
+        newest = newest.max(changed);
+    }
+    Some(newest)
+}
+
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(path).map_err(|source| Error::File {
@@ -187,6 +222,28 @@ fn shown(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_older_than_a_source_below_a_folder_is_not_fresh() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (sources, built) = (folder.path().join("sources/deep"), folder.path().join("built"));
+        create_folder(&sources).expect("a folder");
+        let source = sources.join("a.c");
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let touch = |path: &Path, seconds| {
+            let file = File::create(path).expect("a file");
+            file.set_modified(at(seconds)).expect("a time");
+        };
+        let is_fresh = || is_fresh(&built, &[folder.path().join("sources")]);
+        touch(&source, 5);
+        assert!(!is_fresh(), "it is not there");
+        touch(&built, 5);
+        assert!(is_fresh());
+        touch(&source, 6);
+        assert!(!is_fresh());
+        std::fs::remove_dir_all(folder.path().join("sources")).expect("removed");
+        assert!(!is_fresh(), "its sources are not there");
+    }
 
     #[test]
     fn programs_that_run_together_all_end_and_the_first_failure_is_the_error() {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, cargo, cc, create_folder, cxx, probe, publish};
+use crate::process::{Output, cargo, cc, create_folder, cxx, is_fresh, probe, publish};
 
 /// A language with an SDK and a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +69,38 @@ pub(crate) fn build(
     Ok(place)
 }
 
-/// Builds the samples that are not there. The ones whose toolchain cannot be had are left out:
-/// the steps of those languages say so.
-pub(crate) fn build_absent(context: &Context, output: &mut Output) {
+/// Builds the samples that are not there, or older than their sources. Returns why others could not
+/// be built.
+pub(crate) fn build_stale(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let mut result = Ok(());
     for language in Language::ALL {
-        if !place(context, language).is_file()
-            && let Err(error) = build(context, language, output)
+        if language == Language::Rust
+            || !is_fresh(&place(context, language), &sources(context, language))
         {
-            output.say(&error.report());
+            result = result.and(build(context, language, output).map(drop));
         }
     }
+    result
+}
+
+/// What a sample is made of; cargo knows it of the one in Rust.
+fn sources(context: &Context, language: Language) -> Vec<PathBuf> {
+    let sdk = match language {
+        Language::Rust | Language::C => "sdk/c",
+        Language::Cpp => "sdk/cpp",
+        Language::Go => "sdk/go",
+        Language::Zig => "sdk/zig",
+    };
+    let sample = format!("examples/plugins/{}", language.name());
+    [&sample, sdk, "sdk/c", HEADERS, "xtask/src/samples.rs"].map(|path| context.path(path)).into()
+}
+
+/// The headers of the ABI.
+const HEADERS: &str = "crates/abi/include";
+
+/// What every library in C or C++ is made of, beside its own file.
+pub(crate) fn native_sources(context: &Context) -> Vec<PathBuf> {
+    [HEADERS, "sdk/c", "sdk/cpp", "xtask/src/samples.rs"].map(|path| context.path(path)).into()
 }
 
 /// Puts the sample in Rust into its place, as another build of cargo has made it.
@@ -181,7 +203,7 @@ pub(crate) fn shared<'a>(compiler: &'a mut Command, context: &Context) -> &'a mu
 
 /// Where the headers are.
 pub(crate) fn includes<'a>(compiler: &'a mut Command, context: &Context) -> &'a mut Command {
-    for folder in ["crates/abi/include", "sdk/c", "sdk/cpp"] {
+    for folder in [HEADERS, "sdk/c", "sdk/cpp"] {
         compiler.arg("-I").arg(context.path(folder));
     }
     compiler

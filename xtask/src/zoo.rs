@@ -6,21 +6,30 @@ use std::path::{Path, PathBuf};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, cargo, cc, create_folder, publish};
-use crate::samples::{cpp_compiler, shared};
+use crate::process::{Output, cargo, cc, create_folder, is_fresh, publish};
+use crate::samples::{cpp_compiler, native_sources, shared};
 
 /// Where the built zoo is.
 pub(crate) fn folder(context: &Context) -> PathBuf {
     context.target().join("zoo")
 }
 
-/// Builds every plugin of the zoo; returns how many there are.
+/// Builds the plugins of the zoo that are not there, or older than their sources; returns how many
+/// plugins it has.
 pub(crate) fn build(context: &Context, output: &mut Output) -> Result<usize, Error> {
     let folder = folder(context);
     create_folder(&folder)?;
-    let sources = sources(&context.path("examples/zoo/plugins"))?;
+    let plugins = context.path("examples/zoo/plugins");
+    let mut shared_sources = native_sources(context);
+    shared_sources.extend([plugins.join("zoo.h"), context.path("xtask/src/zoo.rs")]);
+    let sources = sources(&plugins)?;
+    let (mut commands, mut built) = (Vec::new(), Vec::new());
     for source in &sources {
         let name = source.file_stem().unwrap_or_default();
+        let place = folder.join(name).with_extension("so");
+        if is_fresh(&place, &shared_sources) && is_fresh(&place, std::slice::from_ref(source)) {
+            continue;
+        }
         let mut compiler = match source.extension().and_then(OsStr::to_str) {
             Some("cpp") => cpp_compiler(),
             _ => {
@@ -29,9 +38,14 @@ pub(crate) fn build(context: &Context, output: &mut Output) -> Result<usize, Err
                 compiler
             }
         };
-        let beside = folder.join(name).with_extension("new");
-        output.run(shared(&mut compiler, context).arg(source).arg("-o").arg(&beside))?;
-        publish(&beside, &folder.join(name).with_extension("so"))?;
+        let beside = place.with_extension("new");
+        shared(&mut compiler, context).arg(source).arg("-o").arg(&beside);
+        commands.push(compiler);
+        built.push((beside, place));
+    }
+    output.run_all(commands)?;
+    for (beside, place) in built {
+        publish(&beside, &place)?;
     }
     Ok(sources.len() + rust(context, &folder, output)?)
 }

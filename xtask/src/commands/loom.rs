@@ -12,8 +12,18 @@ use crate::process::{Output, cargo};
 
 const PACKAGES: [&str; 3] = ["crates/chan/loom", "crates/coro/loom", "crates/ipc/loom"];
 
-const PREEMPTIONS: &str = "2";
-const PREEMPTIONS_DEEP: &str = "3";
+/// Variables of loom: threads that are preempted in a run, and runs of a model; without the second all.
+const PREEMPTIONS: &str = "LOOM_MAX_PREEMPTIONS";
+const RUNS_MAX: &str = "LOOM_MAX_PERMUTATIONS";
+
+/// How far the models are explored: each pass is a set of variables.
+type Passes = &'static [&'static [(&'static str, &'static str)]];
+
+/// Everything with one preemption, and the beginning with two: some twenty models of two hundred have
+/// more runs than that, and take two thirds of the whole.
+const SHORT: Passes = &[&[(PREEMPTIONS, "1")], &[(PREEMPTIONS, "2"), (RUNS_MAX, "30000")]];
+const WHOLE: Passes = &[&[(PREEMPTIONS, "2")]];
+const DEEP: Passes = &[&[(PREEMPTIONS, "3")]];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -26,19 +36,20 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
-    let preemptions = if arguments.deep { PREEMPTIONS_DEEP } else { PREEMPTIONS };
-    explore(context, preemptions, &arguments.parts, &mut Output::Screen)?;
+    let passes = if arguments.deep { DEEP } else { WHOLE };
+    explore(context, passes, &arguments.parts, &mut Output::Screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every model; one that fails is an error, and so is it if there is none.
+/// Every model, in the short form or the whole; one that fails is an error, and so is it if there is
+/// none.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
-    explore(context, PREEMPTIONS, &[], output)
+    explore(context, if context.is_full { WHOLE } else { SHORT }, &[], output)
 }
 
 fn explore(
     context: &Context,
-    preemptions: &str,
+    passes: Passes,
     parts: &[String],
     output: &mut Output,
 ) -> Result<(), Error> {
@@ -47,8 +58,10 @@ fn explore(
         let list = output.read(tests(context, package).arg("--").args(parts).arg("--list"))?;
         if list.lines().any(|line| line.ends_with(": test")) {
             found = true;
-            let mut tests = tests(context, package);
-            output.run(tests.env("LOOM_MAX_PREEMPTIONS", preemptions).arg("--").args(parts))?;
+            for pass in passes {
+                let mut tests = tests(context, package);
+                output.run(tests.envs(pass.iter().copied()).arg("--").args(parts))?;
+            }
         } else if parts.is_empty() {
             return Err(Error::Rules(vec![format!("{package} has models: there is none")]));
         }

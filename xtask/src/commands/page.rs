@@ -11,8 +11,9 @@ use serde_json::Value;
 use crate::browser::Browser;
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, cargo, create_folder, spawn_error};
+use crate::process::{Output, create_folder, spawn_error};
 use crate::samples::{self, Language};
+use crate::steps;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -39,14 +40,14 @@ pub(crate) fn folder(context: &Context) -> PathBuf {
 /// Serves what samples there are, calls them, opens the page: it shows them, and what was called.
 pub(crate) fn check(context: &Context, pictures: &Path, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output)?;
-    output.run(cargo().current_dir(context.root()).args(["build", "--package=becket"]))?;
-    samples::build_absent(context, output);
+    let becket = steps::becket(context, output)?;
+    let built = samples::build_stale(context, output);
     let plugins: Vec<_> = Language::ALL
         .into_iter()
         .map(|language| (language.name(), samples::place(context, language)))
         .filter(|(_, path)| path.is_file())
         .collect();
-    let gateway = Gateway::start(&context.target().join("debug").join("becket"), &plugins)?;
+    let gateway = Gateway::start(&becket, &plugins)?;
     for (name, _) in &plugins {
         for _ in 0..CALLS {
             gateway.get(&format!("/{name}/unary"))?;
@@ -74,7 +75,7 @@ pub(crate) fn check(context: &Context, pictures: &Path, output: &mut Output) -> 
         lacks.push("the page never asked the gateway".into());
     }
     lacks.dedup();
-    crate::checks::verdict(lacks)
+    crate::checks::verdict(lacks).and(built)
 }
 
 /// A gateway that is ended when this is dropped.

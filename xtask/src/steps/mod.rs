@@ -25,6 +25,7 @@ mod rust;
 mod zig;
 
 pub(crate) use crate::steps::runner::{Step, run};
+pub(crate) use crate::steps::rust::becket;
 
 /// Every step, quick ones first where nothing else decides.
 pub(crate) const ALL: &[Step] = &[

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::commands::install;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Missing};
 use crate::process::{Output, cc, create_folder, cxx, probe, write};
 use crate::samples::includes;
 
@@ -46,7 +46,7 @@ pub(super) fn cpp_sdk(context: &Context, output: &mut Output) -> Result<(), Erro
 }
 
 /// Compiles and runs every `*_test` of a folder: as it is, and under the address and undefined
-/// behaviour sanitizers where the compiler has them.
+/// behaviour sanitizers. Where the compiler has none, the step fails after the others have run.
 fn run_tests(
     context: &Context,
     output: &mut Output,
@@ -58,10 +58,9 @@ fn run_tests(
     let folder = scratch(context, &format!("tests-{extension}"))?;
     let mut flavours: Vec<(&str, &[&str])> = vec![("plain", &["-O2"])];
     let sanitizers: &[&str] = &["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
-    if has_sanitizers(compiler, &folder, extension) {
+    let has_sanitizers = has_sanitizers(compiler, &folder, extension);
+    if has_sanitizers {
         flavours.push(("sanitized", sanitizers));
-    } else {
-        output.say("this compiler has no sanitizers: only the plain tests run");
     }
     let sources = listed(&context.path(tests), extension)?;
     let sources: Vec<_> = sources.iter().filter(|source| stem(source).ends_with("_test")).collect();
@@ -83,7 +82,14 @@ fn run_tests(
             output.run(Command::new(&program).current_dir(context.root()))?;
         }
     }
-    Ok(())
+    if has_sanitizers {
+        return Ok(());
+    }
+    Err(Error::Missing(Missing {
+        tool: "the runtime of the address and undefined behaviour sanitizers".into(),
+        cause: format!("{:?} builds no program with them that runs", compiler().get_program()),
+        hint: "`apt install libasan8 libubsan1`, or another compiler in CC and CXX".into(),
+    }))
 }
 
 fn has_sanitizers(compiler: &dyn Fn() -> Command, folder: &Path, extension: &str) -> bool {

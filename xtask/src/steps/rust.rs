@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Steps on the Rust workspace.
 
+use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 use crate::browser::Browser;
 use crate::commands::run;
@@ -48,17 +50,29 @@ pub(super) fn deny(context: &Context, output: &mut Output) -> Result<(), Error> 
 /// In the environment of tests that are to run in their long form.
 const LONG: &str = "BECKET_TEST_LONG";
 
+/// The command, as the step `tests` builds it too: nothing is compiled twice. Features are those of the
+/// workspace and its tests, of which one is named so that cargo takes them into account.
+pub(crate) fn becket(context: &Context, output: &mut Output) -> Result<PathBuf, Error> {
+    output.run(
+        workspace(context)
+            .args(["build", "--workspace", "--locked", FEATURES])
+            .args(["--bin=becket", "--test=left_out"]),
+    )?;
+    Ok(context.target().join("debug").join("becket"))
+}
+
 /// Unit and integration tests, with the samples, the zoo and the browser that they expect. Without
-/// a browser the others are still tried, and the one that lacks it fails.
+/// a sample or a browser the tests are still tried, and the step fails and names what lacks.
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output);
-    samples::build_absent(context, output);
+    let samples = samples::build_stale(context, output);
     zoo::build(context, output)?;
     let mut command = workspace(context);
     // nextest shows a hung test by name; without it cargo's own runner does.
     if probe(cargo().args(["nextest", "--version"])).is_some() {
         // What a failed test printed comes last once more, where the end of the log is shown.
         command.args(["nextest", "run", "--no-fail-fast", "--failure-output=immediate-final"]);
+        command.arg(format!("--test-threads={}", test_threads()));
     } else {
         command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
     }
@@ -71,7 +85,15 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     }
     let tested = output.run(&mut command);
     browser?;
+    samples?;
     tested
+}
+
+/// Half as many tests again as there are processors: many wait most of their time, for deadlines of
+/// plugins and processes.
+fn test_threads() -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    processors + processors.div_ceil(2)
 }
 
 /// What `cargo xtask run` builds, as it builds it: without warnings, and the commands that it lacks
@@ -90,7 +112,7 @@ pub(super) fn serve_only(context: &Context, output: &mut Output) -> Result<(), E
 }
 
 pub(super) fn doc_tests(context: &Context, output: &mut Output) -> Result<(), Error> {
-    output.run(workspace(context).args(["test", "--workspace", "--doc", "--locked"]))
+    output.run(workspace(context).args(["test", "--workspace", "--doc", "--locked", FEATURES]))
 }
 
 /// What was found by fuzzing, and the seeds, on stable Rust: no fuzzer is needed.
@@ -106,7 +128,7 @@ pub(super) fn fuzz_corpus(context: &Context, output: &mut Output) -> Result<(), 
 pub(super) fn doc(context: &Context, output: &mut Output) -> Result<(), Error> {
     output.run(
         workspace(context)
-            .args(["doc", "--workspace", "--no-deps", "--locked"])
+            .args(["doc", "--workspace", "--no-deps", "--locked", FEATURES])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }
