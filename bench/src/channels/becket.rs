@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SpscReceiver, SpscSender, Token};
 
 use super::batch::Batches;
-use super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx};
+use super::channel::{Message, Refused, channel, receiver, sender};
 use super::conflated::Slot;
 use super::parked::Parked;
 use super::peer::Peer;
@@ -20,120 +20,33 @@ pub(crate) struct Unlimited;
 /// One without room.
 pub(crate) struct Rendezvous;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Becket;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        becket_chan::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::Becket;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        becket_chan::unlimited()
-    }
-}
-
-impl<T: Message> Channel<T> for Rendezvous {
-    const PEER: Peer = Peer::Becket;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        becket_chan::rendezvous()
-    }
-}
-
+channel!(Becket, Bounded<N>, N: becket_chan::bounded(N), Sender<T>, Receiver<T>);
+channel!(Becket, Unlimited: becket_chan::unlimited(), Sender<T>, Receiver<T>);
+channel!(Becket, Rendezvous: becket_chan::rendezvous(), Sender<T>, Receiver<T>);
 /// A bounded one with handles that cannot be cloned.
 pub(crate) struct BoundedSpsc<const CAPACITY: usize>;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for BoundedSpsc<CAPACITY> {
-    const PEER: Peer = Peer::Becket;
-    type Tx = SpscSender<T>;
-    type Rx = SpscReceiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        becket_chan::bounded_spsc(CAPACITY)
-    }
-}
-
-impl<T: Message> WaitTx<T> for SpscSender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).wait().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for SpscReceiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.recv().wait().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for SpscSender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for SpscReceiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for SpscSender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.send(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for SpscReceiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.recv().await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> WaitTx<T> for Sender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).wait().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for Receiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.recv().wait().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for Sender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.send(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for Receiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.recv().await.map_err(|_| Refused) }
-    }
-}
+channel!(Becket, BoundedSpsc<N>, N: becket_chan::bounded_spsc(N), SpscSender<T>, SpscReceiver<T>);
+sender!(SpscSender<T>;
+    wait |tx, value| tx.send(value).wait();
+    now |tx, value| tx.try_send(value);
+    task |tx, value| tx.send(value).await
+);
+receiver!(SpscReceiver<T>;
+    wait |rx| rx.recv().wait();
+    now |rx| rx.try_recv();
+    task |rx| rx.recv().await
+);
+sender!(Sender<T>;
+    wait |tx, value| tx.send(value).wait();
+    now |tx, value| tx.try_send(value);
+    task |tx, value| tx.send(value).await
+);
+receiver!(Receiver<T>;
+    wait |rx| rx.recv().wait();
+    now |rx| rx.try_recv();
+    task |rx| rx.recv().await
+);
 
 /// A conflated channel.
 pub(crate) struct Conflated {

@@ -102,6 +102,88 @@ pub(crate) trait TaskRx<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send;
 }
 
+/// `channel!(Peer, Kind<N>, N: open, Tx<T>, Rx<T>)`: a kind of channel of a peer.
+macro_rules! channel {
+    ($peer:ident, $kind:ty $(, $capacity:ident)?: $open:expr, $tx:ty, $rx:ty) => {
+        impl<T: Message $(, const $capacity: usize)?> $crate::channels::channel::Channel<T>
+            for $kind
+        {
+            const PEER: Peer = Peer::$peer;
+            type Tx = $tx;
+            type Rx = $rx;
+
+            fn open() -> (Self::Tx, Self::Rx) {
+                $open
+            }
+        }
+    };
+}
+
+/// `sender!(Tx<T>; wait |tx, value| …; now |tx, value| …; task |tx, value| ….await)`: how a sender
+/// sends, in each of the ways that it has. Whatever the error, it is a refusal.
+macro_rules! sender {
+    ($type:ty $(; $way:ident |$tx:ident, $value:ident| $send:expr)+) => {
+        $(sender!(@$way $type, $tx, $value, $send);)+
+    };
+    (@wait $type:ty, $tx:ident, $value:ident, $send:expr) => {
+        impl<T: Message> $crate::channels::channel::WaitTx<T> for $type {
+            fn send_wait(&mut self, $value: T) -> Result<(), Refused> {
+                let $tx = self;
+                $send.map_err(|_| Refused)
+            }
+        }
+    };
+    (@now $type:ty, $tx:ident, $value:ident, $send:expr) => {
+        impl<T: Message> $crate::channels::channel::TryTx<T> for $type {
+            fn send_now(&mut self, $value: T) -> Result<(), Refused> {
+                let $tx = self;
+                $send.map_err(|_| Refused)
+            }
+        }
+    };
+    (@task $type:ty, $tx:ident, $value:ident, $send:expr) => {
+        impl<T: Message> $crate::channels::channel::TaskTx<T> for $type {
+            fn send_task(&mut self, $value: T) -> impl Future<Output = Result<(), Refused>> + Send {
+                let $tx = self;
+                async move { $send.map_err(|_| Refused) }
+            }
+        }
+    };
+}
+
+/// As [`sender!`]: how a receiver receives.
+macro_rules! receiver {
+    ($type:ty $(; $way:ident |$rx:ident| $recv:expr)+) => {
+        $(receiver!(@$way $type, $rx, $recv);)+
+    };
+    (@wait $type:ty, $rx:ident, $recv:expr) => {
+        impl<T: Message> $crate::channels::channel::WaitRx<T> for $type {
+            fn recv_wait(&mut self) -> Result<T, Refused> {
+                let $rx = self;
+                $recv.map_err(|_| Refused)
+            }
+        }
+    };
+    (@now $type:ty, $rx:ident, $recv:expr) => {
+        impl<T: Message> $crate::channels::channel::TryRx<T> for $type {
+            fn recv_now(&mut self) -> Result<T, Refused> {
+                let $rx = self;
+                $recv.map_err(|_| Refused)
+            }
+        }
+    };
+    (@task $type:ty, $rx:ident, $recv:expr) => {
+        impl<T: Message> $crate::channels::channel::TaskRx<T> for $type {
+            fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
+                let $rx = self;
+                async move { $recv.map_err(|_| Refused) }
+            }
+        }
+    };
+}
+
+pub(crate) use {channel, receiver, sender};
+
 /// As many handles as asked for.
 pub(crate) fn clones<H: Clone>(handle: H, count: usize) -> Vec<H> {
     vec![handle; count]

@@ -107,6 +107,10 @@ fn measure(
             own_ms.push((time(ClockId::ThreadCPUTime) - own).as_secs_f64() * 1e3);
         }
         while time(ClockId::ProcessCPUTime) - begin < TURN {
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "no event tells how much CPU time has gone"
+            )]
             std::thread::sleep(LOOK);
         }
         let messages = load.messages() - messages;

@@ -3,9 +3,7 @@
 
 use async_channel::{Receiver, Sender};
 
-use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
-};
+use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
 
@@ -14,61 +12,18 @@ pub(crate) struct Bounded<const CAPACITY: usize>;
 /// An unlimited one.
 pub(crate) struct Unlimited;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::AsyncChannel;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        async_channel::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::AsyncChannel;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        async_channel::unbounded()
-    }
-}
-
-impl<T: Message> WaitTx<T> for Sender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send_blocking(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for Receiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.recv_blocking().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for Sender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.send(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for Receiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.recv().await.map_err(|_| Refused) }
-    }
-}
+channel!(AsyncChannel, Bounded<N>, N: async_channel::bounded(N), Sender<T>, Receiver<T>);
+channel!(AsyncChannel, Unlimited: async_channel::unbounded(), Sender<T>, Receiver<T>);
+sender!(Sender<T>;
+    wait |tx, value| tx.send_blocking(value);
+    now |tx, value| tx.try_send(value);
+    task |tx, value| tx.send(value).await
+);
+receiver!(Receiver<T>;
+    wait |rx| rx.recv_blocking();
+    now |rx| rx.try_recv();
+    task |rx| rx.recv().await
+);
 
 /// A bounded channel of one, whose sender pushes out what is there.
 pub(crate) struct OnePlace {

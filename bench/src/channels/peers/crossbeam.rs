@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Select, Sender};
 use crossbeam_queue::ArrayQueue;
 
 use super::super::batch::Batches;
-use super::super::channel::{Channel, Message, Refused, TryRx, TryTx, WaitRx, WaitTx};
+use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
 use super::super::ready::{Ready, rounds};
@@ -19,49 +19,10 @@ pub(crate) struct Unlimited;
 /// One without room.
 pub(crate) type Rendezvous = Bounded<0>;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Crossbeam;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        crossbeam_channel::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::Crossbeam;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        crossbeam_channel::unbounded()
-    }
-}
-
-impl<T: Message> WaitTx<T> for Sender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for Receiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
+channel!(Crossbeam, Bounded<N>, N: crossbeam_channel::bounded(N), Sender<T>, Receiver<T>);
+channel!(Crossbeam, Unlimited: crossbeam_channel::unbounded(), Sender<T>, Receiver<T>);
+sender!(Sender<T>; wait |tx, value| tx.send(value); now |tx, value| tx.try_send(value));
+receiver!(Receiver<T>; wait |rx| rx.recv(); now |rx| rx.try_recv());
 
 /// A queue with one place, whose sender pushes out what is there.
 pub(crate) struct OnePlace {

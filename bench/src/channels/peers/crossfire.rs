@@ -7,7 +7,7 @@ use crossfire::{
 };
 
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
+    Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, channel,
 };
 use super::super::peer::Peer;
 
@@ -31,36 +31,25 @@ pub(crate) fn prepare() {
     detect_backoff_cfg();
 }
 
-macro_rules! channel {
-    ($kind:ty $(, $capacity:ident)?: $open:expr, $tx:ty, $rx:ty) => {
-        impl<T: Message $(, const $capacity: usize)?> Channel<T> for $kind {
-            const PEER: Peer = Peer::Crossfire;
-            type Tx = $tx;
-            type Rx = $rx;
-
-            fn open() -> (Self::Tx, Self::Rx) {
-                $open
-            }
-        }
-    };
-}
-
-channel!(Bounded<N>, N: mpmc::bounded_blocking(N), MTx<mpmc::Array<T>>, MRx<mpmc::Array<T>>);
-channel!(BoundedMpsc<N>, N: mpsc::bounded_blocking(N), MTx<mpsc::Array<T>>, Rx<mpsc::Array<T>>);
-channel!(BoundedSpsc<N>, N: spsc::bounded_blocking(N), Tx<spsc::Array<T>>, Rx<spsc::Array<T>>);
-channel!(
-    BoundedTasks<N>, N:
+channel!(Crossfire, Bounded<N>, N:
+    mpmc::bounded_blocking(N), MTx<mpmc::Array<T>>, MRx<mpmc::Array<T>>
+);
+channel!(Crossfire, BoundedMpsc<N>, N:
+    mpsc::bounded_blocking(N), MTx<mpsc::Array<T>>, Rx<mpsc::Array<T>>
+);
+channel!(Crossfire, BoundedSpsc<N>, N:
+    spsc::bounded_blocking(N), Tx<spsc::Array<T>>, Rx<spsc::Array<T>>
+);
+channel!(Crossfire, BoundedTasks<N>, N:
     mpmc::bounded_async(N), MAsyncTx<mpmc::Array<T>>, MAsyncRx<mpmc::Array<T>>
 );
-channel!(
-    BoundedTasksMpsc<N>, N:
+channel!(Crossfire, BoundedTasksMpsc<N>, N:
     mpsc::bounded_async(N), MAsyncTx<mpsc::Array<T>>, AsyncRx<mpsc::Array<T>>
 );
-channel!(
-    BoundedTasksSpsc<N>, N:
+channel!(Crossfire, BoundedTasksSpsc<N>, N:
     spsc::bounded_async(N), AsyncTx<spsc::Array<T>>, AsyncRx<spsc::Array<T>>
 );
-channel!(Unlimited: mpmc::unbounded_blocking(), MTx<mpmc::List<T>>, MRx<mpmc::List<T>>);
+channel!(Crossfire, Unlimited: mpmc::unbounded_blocking(), MTx<mpmc::List<T>>, MRx<mpmc::List<T>>);
 
 macro_rules! threads {
     ($tx:ident, $rx:ident) => {

@@ -4,9 +4,7 @@
 use fibre::{mpmc, spsc};
 
 use super::super::batch::Batches;
-use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
-};
+use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::peer::Peer;
 
 /// A bounded channel for threads.
@@ -20,89 +18,38 @@ pub(crate) struct Rendezvous;
 /// One without room, for two tasks.
 pub(crate) struct RendezvousTasks;
 
-macro_rules! channel {
-    ($kind:ty $(, $capacity:ident)?: $open:expr, $tx:ty, $rx:ty) => {
-        impl<T: Message $(, const $capacity: usize)?> Channel<T> for $kind {
-            const PEER: Peer = Peer::Fibre;
-            type Tx = $tx;
-            type Rx = $rx;
-
-            fn open() -> (Self::Tx, Self::Rx) {
-                $open
-            }
-        }
-    };
-}
-
-channel!(Bounded<N>, N: mpmc::bounded(N), mpmc::Sender<T>, mpmc::Receiver<T>);
-channel!(BoundedTasks<N>, N: mpmc::bounded_async(N), mpmc::AsyncSender<T>, mpmc::AsyncReceiver<T>);
-channel!(
-    BoundedSpsc<N>, N:
+channel!(Fibre, Bounded<N>, N: mpmc::bounded(N), mpmc::Sender<T>, mpmc::Receiver<T>);
+channel!(Fibre, BoundedTasks<N>, N:
+    mpmc::bounded_async(N), mpmc::AsyncSender<T>, mpmc::AsyncReceiver<T>
+);
+channel!(Fibre, BoundedSpsc<N>, N:
     spsc::bounded_sync(N), spsc::BoundedSyncSender<T>, spsc::BoundedSyncReceiver<T>
 );
-channel!(
-    Rendezvous:
+channel!(Fibre, Rendezvous:
     spsc::rendezvous::rendezvous(),
     spsc::rendezvous::RendezvousSyncSender<T>,
     spsc::rendezvous::RendezvousSyncReceiver<T>
 );
-channel!(
-    RendezvousTasks:
+channel!(Fibre, RendezvousTasks:
     spsc::rendezvous::rendezvous_async(),
     spsc::rendezvous::RendezvousAsyncSender<T>,
     spsc::rendezvous::RendezvousAsyncReceiver<T>
 );
 
-macro_rules! threads {
-    ($tx:ty, $rx:ty) => {
-        impl<T: Message> WaitTx<T> for $tx {
-            fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-                self.send(value).map_err(|_| Refused)
-            }
-        }
+sender!(mpmc::Sender<T>; wait |tx, value| tx.send(value));
+receiver!(mpmc::Receiver<T>; wait |rx| rx.recv());
+sender!(spsc::BoundedSyncSender<T>; wait |tx, value| tx.send(value));
+receiver!(spsc::BoundedSyncReceiver<T>; wait |rx| rx.recv());
+sender!(spsc::rendezvous::RendezvousSyncSender<T>; wait |tx, value| tx.send(value));
+receiver!(spsc::rendezvous::RendezvousSyncReceiver<T>; wait |rx| rx.recv());
 
-        impl<T: Message> WaitRx<T> for $rx {
-            fn recv_wait(&mut self) -> Result<T, Refused> {
-                self.recv().map_err(|_| Refused)
-            }
-        }
-    };
-}
+sender!(mpmc::AsyncSender<T>; task |tx, value| tx.send(value).await);
+receiver!(mpmc::AsyncReceiver<T>; task |rx| rx.recv().await);
+sender!(spsc::rendezvous::RendezvousAsyncSender<T>; task |tx, value| tx.send(value).await);
+receiver!(spsc::rendezvous::RendezvousAsyncReceiver<T>; task |rx| rx.recv().await);
 
-threads!(mpmc::Sender<T>, mpmc::Receiver<T>);
-threads!(spsc::BoundedSyncSender<T>, spsc::BoundedSyncReceiver<T>);
-threads!(spsc::rendezvous::RendezvousSyncSender<T>, spsc::rendezvous::RendezvousSyncReceiver<T>);
-
-macro_rules! tasks {
-    ($tx:ty, $rx:ty) => {
-        impl<T: Message> TaskTx<T> for $tx {
-            fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-                async move { self.send(value).await.map_err(|_| Refused) }
-            }
-        }
-
-        impl<T: Message> TaskRx<T> for $rx {
-            fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-                async move { self.recv().await.map_err(|_| Refused) }
-            }
-        }
-    };
-}
-
-tasks!(mpmc::AsyncSender<T>, mpmc::AsyncReceiver<T>);
-tasks!(spsc::rendezvous::RendezvousAsyncSender<T>, spsc::rendezvous::RendezvousAsyncReceiver<T>);
-
-impl<T: Message> TryTx<T> for mpmc::Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for mpmc::Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
+sender!(mpmc::Sender<T>; now |tx, value| tx.try_send(value));
+receiver!(mpmc::Receiver<T>; now |rx| rx.try_recv());
 
 macro_rules! batched {
     ($(#[$doc:meta])+ $name:ident, $tx:ty, $rx:ty, $open:expr) => {

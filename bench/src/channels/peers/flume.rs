@@ -4,9 +4,7 @@
 use flume::{Receiver, Selector, Sender};
 
 use super::super::batch::Batches;
-use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
-};
+use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::peer::Peer;
 use super::super::ready::{Ready, rounds};
 
@@ -17,61 +15,18 @@ pub(crate) struct Unlimited;
 /// One without room.
 pub(crate) type Rendezvous = Bounded<0>;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Flume;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        flume::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::Flume;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        flume::unbounded()
-    }
-}
-
-impl<T: Message> WaitTx<T> for Sender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for Receiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for Sender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.send_async(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for Receiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.recv_async().await.map_err(|_| Refused) }
-    }
-}
+channel!(Flume, Bounded<N>, N: flume::bounded(N), Sender<T>, Receiver<T>);
+channel!(Flume, Unlimited: flume::unbounded(), Sender<T>, Receiver<T>);
+sender!(Sender<T>;
+    wait |tx, value| tx.send(value);
+    now |tx, value| tx.try_send(value);
+    task |tx, value| tx.send_async(value).await
+);
+receiver!(Receiver<T>;
+    wait |rx| rx.recv();
+    now |rx| rx.try_recv();
+    task |rx| rx.recv_async().await
+);
 
 /// Channels. A selector is used up by its select, and made anew for each.
 pub(crate) struct Selected {

@@ -4,9 +4,7 @@
 use kanal::{Receiver, Sender};
 
 use super::super::batch::Batches;
-use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
-};
+use super::super::channel::{Message, Refused, TryTx, channel, receiver, sender};
 use super::super::peer::Peer;
 
 /// A bounded channel.
@@ -16,61 +14,18 @@ pub(crate) struct Unlimited;
 /// One without room.
 pub(crate) type Rendezvous = Bounded<0>;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Kanal;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        kanal::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::Kanal;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        kanal::unbounded()
-    }
-}
-
-impl<T: Message> WaitTx<T> for Sender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for Receiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        if matches!(self.try_send(value), Ok(true)) { Ok(()) } else { Err(Refused) }
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().ok().flatten().ok_or(Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for Sender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.as_async().send(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for Receiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.as_async().recv().await.map_err(|_| Refused) }
-    }
-}
+channel!(Kanal, Bounded<N>, N: kanal::bounded(N), Sender<T>, Receiver<T>);
+channel!(Kanal, Unlimited: kanal::unbounded(), Sender<T>, Receiver<T>);
+sender!(Sender<T>;
+    wait |tx, value| tx.send(value);
+    now |tx, value| if matches!(tx.try_send(value), Ok(true)) { Ok(()) } else { Err(Refused) };
+    task |tx, value| tx.as_async().send(value).await
+);
+receiver!(Receiver<T>;
+    wait |rx| rx.recv();
+    now |rx| rx.try_recv().ok().flatten().ok_or(Refused);
+    task |rx| rx.as_async().recv().await
+);
 
 /// A channel: sends one by one, drains.
 pub(crate) struct Batched {

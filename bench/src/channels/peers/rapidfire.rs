@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use rapidfire::{Receiver, Sender, mpsc};
 
 use super::super::batch::Batches;
-use super::super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx};
+use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::peer::Peer;
 
 /// A bounded channel.
@@ -17,65 +17,12 @@ pub(crate) struct BoundedMpsc<const CAPACITY: usize>;
 /// An unlimited one.
 pub(crate) struct Unlimited;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Rapidfire;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        rapidfire::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message, const CAPACITY: usize> Channel<T> for BoundedMpsc<CAPACITY> {
-    const PEER: Peer = Peer::Rapidfire;
-    type Tx = Sender<T>;
-    type Rx = mpsc::Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        mpsc::bounded(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::Rapidfire;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        rapidfire::unbounded()
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for Sender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.send(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for Receiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.recv().await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for mpsc::Receiver<T> {
-    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        async move { self.recv().await.map_err(|_| Refused) }
-    }
-}
+channel!(Rapidfire, Bounded<N>, N: rapidfire::bounded(N), Sender<T>, Receiver<T>);
+channel!(Rapidfire, BoundedMpsc<N>, N: mpsc::bounded(N), Sender<T>, mpsc::Receiver<T>);
+channel!(Rapidfire, Unlimited: rapidfire::unbounded(), Sender<T>, Receiver<T>);
+sender!(Sender<T>; now |tx, value| tx.try_send(value); task |tx, value| tx.send(value).await);
+receiver!(Receiver<T>; now |rx| rx.try_recv(); task |rx| rx.recv().await);
+receiver!(mpsc::Receiver<T>; task |rx| rx.recv().await);
 
 /// A channel with one receiver: sends one by one, receives many.
 pub(crate) struct Batched {

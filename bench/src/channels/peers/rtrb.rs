@@ -5,22 +5,13 @@
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use super::super::batch::Batches;
-use super::super::channel::{Channel, Message, Refused, WaitRx, WaitTx};
+use super::super::channel::{Message, Refused, WaitRx, WaitTx, channel};
 use super::super::peer::Peer;
 
 /// A ring.
 pub(crate) struct Bounded<const CAPACITY: usize>;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Rtrb;
-    type Tx = Producer<T>;
-    type Rx = Consumer<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        RingBuffer::new(CAPACITY)
-    }
-}
-
+channel!(Rtrb, Bounded<N>, N: RingBuffer::new(N), Producer<T>, Consumer<T>);
 impl<T: Message> WaitTx<T> for Producer<T> {
     fn send_wait(&mut self, mut value: T) -> Result<(), Refused> {
         while let Err(PushError::Full(back)) = self.push(value) {

@@ -5,9 +5,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSend
 use tokio::sync::watch;
 
 use super::super::batch::Batches;
-use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
-};
+use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
 
@@ -16,85 +14,23 @@ pub(crate) struct Bounded<const CAPACITY: usize>;
 /// An unlimited one.
 pub(crate) struct Unlimited;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
-    const PEER: Peer = Peer::Tokio;
-    type Tx = Sender<T>;
-    type Rx = Receiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        mpsc::channel(CAPACITY)
-    }
-}
-
-impl<T: Message> Channel<T> for Unlimited {
-    const PEER: Peer = Peer::Tokio;
-    type Tx = UnboundedSender<T>;
-    type Rx = UnboundedReceiver<T>;
-
-    fn open() -> (Self::Tx, Self::Rx) {
-        mpsc::unbounded_channel()
-    }
-}
-
-impl<T: Message> WaitTx<T> for Sender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.blocking_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for Receiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.blocking_recv().ok_or(Refused)
-    }
-}
-
-impl<T: Message> WaitTx<T> for UnboundedSender<T> {
-    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> WaitRx<T> for UnboundedReceiver<T> {
-    fn recv_wait(&mut self) -> Result<T, Refused> {
-        self.blocking_recv().ok_or(Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for Sender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.try_send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for Receiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryTx<T> for UnboundedSender<T> {
-    fn send_now(&mut self, value: T) -> Result<(), Refused> {
-        self.send(value).map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TryRx<T> for UnboundedReceiver<T> {
-    fn recv_now(&mut self) -> Result<T, Refused> {
-        self.try_recv().map_err(|_| Refused)
-    }
-}
-
-impl<T: Message> TaskTx<T> for Sender<T> {
-    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.send(value).await.map_err(|_| Refused) }
-    }
-}
-
-impl<T: Message> TaskRx<T> for Receiver<T> {
-    async fn recv_task(&mut self) -> Result<T, Refused> {
-        self.recv().await.ok_or(Refused)
-    }
-}
+channel!(Tokio, Bounded<N>, N: mpsc::channel(N), Sender<T>, Receiver<T>);
+channel!(Tokio, Unlimited: mpsc::unbounded_channel(), UnboundedSender<T>, UnboundedReceiver<T>);
+sender!(Sender<T>;
+    wait |tx, value| tx.blocking_send(value);
+    now |tx, value| tx.try_send(value);
+    task |tx, value| tx.send(value).await
+);
+receiver!(Receiver<T>;
+    wait |rx| rx.blocking_recv().ok_or(Refused);
+    now |rx| rx.try_recv();
+    task |rx| rx.recv().await.ok_or(Refused)
+);
+sender!(UnboundedSender<T>; wait |tx, value| tx.send(value); now |tx, value| tx.send(value));
+receiver!(UnboundedReceiver<T>;
+    wait |rx| rx.blocking_recv().ok_or(Refused);
+    now |rx| rx.try_recv()
+);
 
 /// A watched value. Its receiver looks rather than takes: it has a value once for each change.
 pub(crate) struct Watch {

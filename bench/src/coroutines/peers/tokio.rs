@@ -37,6 +37,7 @@ impl Tasks for Tokio {
         tokio::task::yield_now().await;
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a sleep is what is measured")]
     fn sleep(time: Duration) -> Option<impl Future<Output = ()> + Send> {
         Some(tokio::time::sleep(time))
     }
