@@ -274,7 +274,7 @@ fn a_plugin_that_hangs_while_it_is_loaded_is_given_up_and_leaves_no_process() {
     let said = String::from_utf8(output.stdout).unwrap();
     let first = said.lines().next();
     assert!(first.is_some_and(|line| line.starts_with("FAIL  PLG-01  It loads")), "{said}");
-    assert!(said.contains("did not return within 5000 ms"), "{said}");
+    assert!(said.contains("did not return within 10000 ms"), "{said}");
     assert!(is_over(reader));
 
     let (mut child, reader) = started();

@@ -201,21 +201,13 @@ impl Trial<'_> {
     }
 }
 
-/// The shortest limit of a load, also if that of a call is shorter: the system has to find and map
-/// the library.
-const LOAD_MIN: Duration = Duration::from_secs(5);
-
-/// Calls, streams and unloads take no longer than this.
+/// Calls, streams and unloads take no longer than this. A load may take longer: the system has to find
+/// and map the library.
 fn limits(timeout: Duration) -> Limits {
     let ms = timeout.as_millis() as u64;
-    let load_timeout_ms = timeout.max(LOAD_MIN).as_millis() as u64;
-    Limits {
-        deadline_ms: ms,
-        stream_deadline_ms: ms,
-        drain_ms: ms,
-        load_timeout_ms,
-        ..Limits::default()
-    }
+    let default = Limits::default();
+    let load_timeout_ms = default.load_timeout_ms.max(ms);
+    Limits { deadline_ms: ms, stream_deadline_ms: ms, drain_ms: ms, load_timeout_ms, ..default }
 }
 
 /// Entries that are called.
