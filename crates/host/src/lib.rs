@@ -23,6 +23,7 @@
 //! |---|---|
 //! | `host`, `plugin`, `spec`, `limits` | what callers hold and say |
 //! | `call`, `notify`, `stream` | one call, one whose answer is not awaited, one stream |
+//! | `dispatch` | what the three have in common, on the way to `handle` |
 //! | `request`, `body`, `error` | what goes in and comes out |
 //! | `load` | from a file to functions |
 //! | `instance` | one loaded plugin: routing, notices, its end |
@@ -47,6 +48,7 @@ mod config;
 mod context;
 mod coroutine;
 mod counters;
+mod dispatch;
 mod error;
 mod executor;
 mod frame;

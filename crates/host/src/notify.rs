@@ -22,14 +22,16 @@ use std::{
     task::{Context, Poll},
 };
 
+use tracing::Span;
+
 use crate::{
-    call::{admit, admit_len},
     counters::Count,
+    dispatch::{Apart, HandleArgs, Input, Offloaded},
     error::CallError,
     instance::Instance,
-    jobs::{self, Job},
+    jobs,
     placement::Placement,
-    plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
+    plugin::{self, Entered, EntryName, NotEntered, Shared},
     routing::Route,
     thread,
 };
@@ -38,7 +40,7 @@ use crate::{
 #[inline]
 pub(crate) fn notify(
     shared: &Arc<Shared>,
-    entry: EntryName<'_>,
+    entry: &EntryName<'_>,
     payload: &[u8],
 ) -> Result<(), CallError> {
     if let Ok(entered) = shared.enter()
@@ -51,7 +53,7 @@ pub(crate) fn notify(
 
 /// The same where the thread is not lent without being counted.
 #[cold]
-fn not_here(shared: &Arc<Shared>, entry: EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
+fn not_here(shared: &Arc<Shared>, entry: &EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
     let entered = match shared.enter() {
         Ok(entered) => entered,
         Err(why) => return later(shared, entry, payload, why),
@@ -67,13 +69,13 @@ fn not_here(shared: &Arc<Shared>, entry: EntryName<'_>, payload: &[u8]) -> Resul
 fn here(
     shared: &Arc<Shared>,
     entered: &Entered,
-    entry: EntryName<'_>,
+    entry: &EntryName<'_>,
     payload: &[u8],
 ) -> Result<(), CallError> {
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Notifies);
-    admit_len(instance, payload.len(), Count::NotifiesRefused)?;
+    instance.admit_len(payload.len(), Count::NotifiesRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let status = instance.placement.handle(entry.at(instance), sid, None, payload);
@@ -85,55 +87,45 @@ fn here(
 }
 
 /// Queues it for a worker.
-fn apart(entered: &Entered, entry: EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
+fn apart(entered: &Entered, entry: &EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
     let instance = entered.instance();
     let counters = &instance.plugin.counters;
     counters.one(Count::Notifies);
-    admit(instance, payload.len(), Count::NotifiesRefused)?;
+    instance.admit(payload.len(), Count::NotifiesRefused)?;
     counters.add(Count::BytesIn, payload.len() as u64);
     instance.pending.fetch_add(1, Ordering::SeqCst);
-    let notification =
-        Notification { instance, entry: entry.to_owned(), payload: payload.into(), seen: false };
+    let args = HandleArgs { entry: entry.to_static(), input: Input::Raw(payload.to_vec().into()) };
+    let notification = Notification { instance, args, seen: false };
+    let offloaded = Offloaded { apart: notification, instance, span: Span::none() };
     // Dropped, it counts itself as refused.
-    instance.offload(Box::new(notification)).map_err(|_| full(instance))
-}
-
-fn full(instance: &Instance) -> CallError {
-    CallError::Quota { quota: "pending_max", limit: u64::from(instance.limits.pending_max) }
+    instance.offload(Box::new(offloaded)).map_err(|_full| instance.too_much_pending())
 }
 
 /// One that waits for a worker.
 struct Notification {
     instance: &'static Instance,
-    entry: OwnedEntry,
-    payload: Box<[u8]>,
+    args: HandleArgs<'static>,
     /// The plugin has seen it.
     seen: bool,
 }
 
-impl Job for Notification {
-    fn run(mut self: Box<Self>) {
-        let instance = self.instance;
-        let handle = || {
-            // This thread is inside: the end of the instance sees that, or is seen here.
-            if instance.is_given_up() {
-                return None;
-            }
-            let sid = thread::current().next_local_sid();
-            let entry = self.entry.get().at(instance);
-            Some(instance.placement.handle(entry, sid, None, &self.payload))
-        };
-        let Some(status) = instance.inside(handle).flatten() else { return };
+impl Apart for Notification {
+    const IS_UNATTENDED: bool = true;
+
+    /// Looked at inside: the end of the instance sees that, or is seen here.
+    fn is_wanted(&self) -> bool {
+        !self.instance.is_given_up()
+    }
+
+    fn run(&mut self, instance: &'static Instance) {
+        let sid = thread::current().next_local_sid();
+        let status = self.args.handle(instance, sid);
         self.seen = true;
         if !status.is_ok() {
             instance.plugin.counters.one(Count::NotifiesRefused);
-            let entry = self.entry.get().name();
+            let entry = self.args.entry.name();
             tracing::debug!(target: "becket::call", entry, %status, "a notification was refused");
         }
-    }
-
-    fn is_unattended(&self) -> bool {
-        true
     }
 }
 
@@ -154,7 +146,7 @@ pub(crate) struct Kept(AtomicU64);
 /// Not entered: keeps it if the plugin comes back.
 fn later(
     shared: &Arc<Shared>,
-    entry: EntryName<'_>,
+    entry: &EntryName<'_>,
     payload: &[u8],
     why: NotEntered,
 ) -> Result<(), CallError> {
@@ -176,7 +168,7 @@ fn later(
         shared.kept.0.fetch_sub(1, Ordering::Relaxed);
         return refuse(CallError::Quota { quota: "pending_max", limit });
     }
-    let (shared, entry, payload) = (shared.clone(), entry.to_owned(), Box::<[u8]>::from(payload));
+    let (shared, entry, payload) = (shared.clone(), entry.to_static(), Box::<[u8]>::from(payload));
     jobs::run_where_woken(async move {
         let entered = loop {
             let is_back = |context: &mut Context<'_>| match shared.wake_when_back(context.waker()) {
@@ -192,7 +184,7 @@ fn later(
         };
         shared.kept.0.fetch_sub(1, Ordering::Relaxed);
         let given = match entered {
-            Ok(entered) => apart(&entered, entry.get(), &payload),
+            Ok(entered) => apart(&entered, &entry, &payload),
             Err(why) => {
                 shared.counters.one(Count::Notifies);
                 shared.counters.one(Count::NotifiesRefused);
@@ -200,7 +192,7 @@ fn later(
             }
         };
         if let Err(error) = given {
-            let entry = entry.get().name();
+            let entry = entry.name();
             tracing::debug!(target: "becket::call", entry, %error, "a notification was refused");
         }
     });

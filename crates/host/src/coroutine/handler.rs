@@ -77,10 +77,6 @@ impl Handler {
         }
     }
 
-    pub(crate) fn instance(&self) -> &'static Instance {
-        self.instance
-    }
-
     pub(crate) fn sid(&self) -> u64 {
         self.sid
     }

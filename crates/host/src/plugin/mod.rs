@@ -12,6 +12,7 @@ mod shared;
 mod snapshot;
 
 use std::{
+    borrow::Cow,
     path::PathBuf,
     sync::{
         Arc,
@@ -27,7 +28,7 @@ pub(crate) use self::reload::{discard, retire};
 pub(crate) use self::shared::{Entered, NotEntered, Shared};
 pub use self::snapshot::{FailureCounts, PluginSnapshot, PluginState, RefusedAnswers};
 use crate::{
-    call::{self, Call, Input, Response},
+    call::{self, Call, Response},
     error::{CallError, ReloadError},
     instance::Instance,
     load::{EntryInfo, EntryKind},
@@ -128,13 +129,13 @@ impl Plugin {
     /// Calls an entry and awaits its answer.
     #[inline]
     pub fn call<'a>(&'a self, entry: &'a str, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
-        Call::new(&self.shared, EntryName::Name(entry), Input::Request(request.into()))
+        Call::new(&self.shared, entry.into(), request)
     }
 
     /// Calls an entry without metadata and awaits its answer.
     #[inline]
     pub fn call_raw<'a>(&'a self, entry: &'a str, payload: &'a [u8]) -> Call<'a> {
-        Call::new(&self.shared, EntryName::Name(entry), Input::Raw(payload))
+        Call::raw(&self.shared, entry.into(), payload)
     }
 
     /// Calls an entry that answers inside `handle`, on this thread, which is its contract: whatever
@@ -148,7 +149,7 @@ impl Plugin {
     /// and was busy for `block_report_ms`.
     #[inline]
     pub fn call_now(&self, entry: &str, payload: &[u8]) -> Result<Response, CallError> {
-        call::now(&self.shared, EntryName::Name(entry), payload)
+        call::now(&self.shared, &entry.into(), payload)
     }
 
     /// Calls an entry whose answer is not awaited: an answer given inside `handle` is dropped, a
@@ -162,12 +163,12 @@ impl Plugin {
     /// notifications wait. Where `handle` runs on this thread: also if it refused.
     #[inline]
     pub fn notify(&self, entry: &str, payload: &[u8]) -> Result<(), CallError> {
-        notify::notify(&self.shared, EntryName::Name(entry), payload)
+        notify::notify(&self.shared, &entry.into(), payload)
     }
 
     /// Opens a stream.
     pub fn stream(&self, entry: &str, request: Request) -> OpenStream {
-        OpenStream::new(self.shared.clone(), OwnedEntry::Name(entry.into()), request)
+        OpenStream::new(self.shared.clone(), EntryName::from(entry).to_static(), request)
     }
 
     /// Loads the plugin's file again and moves to the new one: calls that are in flight end on the
@@ -269,13 +270,13 @@ impl Entry {
     /// As [`Plugin::call`].
     #[inline]
     pub fn call<'a>(&'a self, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
-        Call::new(&self.0.shared, EntryName::Resolved(self), Input::Request(request.into()))
+        Call::new(&self.0.shared, self.into(), request)
     }
 
     /// As [`Plugin::call_raw`].
     #[inline]
     pub fn call_raw<'a>(&'a self, payload: &'a [u8]) -> Call<'a> {
-        Call::new(&self.0.shared, EntryName::Resolved(self), Input::Raw(payload))
+        Call::raw(&self.0.shared, self.into(), payload)
     }
 
     /// As [`Plugin::call_now`].
@@ -284,7 +285,7 @@ impl Entry {
     /// As there.
     #[inline]
     pub fn call_now(&self, payload: &[u8]) -> Result<Response, CallError> {
-        call::now(&self.0.shared, EntryName::Resolved(self), payload)
+        call::now(&self.0.shared, &self.into(), payload)
     }
 
     /// As [`Plugin::notify`].
@@ -293,12 +294,12 @@ impl Entry {
     /// As there.
     #[inline]
     pub fn notify(&self, payload: &[u8]) -> Result<(), CallError> {
-        notify::notify(&self.0.shared, EntryName::Resolved(self), payload)
+        notify::notify(&self.0.shared, &self.into(), payload)
     }
 
     /// As [`Plugin::stream`].
     pub fn stream(&self, request: Request) -> OpenStream {
-        OpenStream::new(self.0.shared.clone(), OwnedEntry::Resolved(self.clone()), request)
+        OpenStream::new(self.0.shared.clone(), EntryName::from(self).to_static(), request)
     }
 
     /// Whether it is known to need no coroutine of `instance`.
@@ -346,15 +347,28 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// An entry as a caller named it.
-#[derive(Clone, Copy)]
+/// An entry as a caller named it, lent or owned.
 pub(crate) enum EntryName<'a> {
-    Name(&'a str),
-    Resolved(&'a Entry),
+    Name(Cow<'a, str>),
+    Resolved(Cow<'a, Entry>),
 }
 
-impl<'a> EntryName<'a> {
-    pub(crate) fn name(self) -> &'a str {
+impl<'a> From<&'a str> for EntryName<'a> {
+    #[inline]
+    fn from(name: &'a str) -> Self {
+        Self::Name(Cow::Borrowed(name))
+    }
+}
+
+impl<'a> From<&'a Entry> for EntryName<'a> {
+    #[inline]
+    fn from(entry: &'a Entry) -> Self {
+        Self::Resolved(Cow::Borrowed(entry))
+    }
+}
+
+impl EntryName<'_> {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Name(name) => name,
             Self::Resolved(entry) => &entry.0.name,
@@ -362,7 +376,7 @@ impl<'a> EntryName<'a> {
     }
 
     #[inline]
-    pub(crate) fn at(self, instance: &Instance) -> EntryRef<'a> {
+    pub(crate) fn at(&self, instance: &Instance) -> EntryRef<'_> {
         match self {
             Self::Name(name) => EntryRef::Name(name),
             Self::Resolved(entry) => entry.at(instance),
@@ -371,43 +385,24 @@ impl<'a> EntryName<'a> {
 
     /// True if a coroutine of `instance` is to serve it.
     #[inline]
-    pub(crate) fn is_for_coroutine(self, instance: &Instance) -> bool {
+    pub(crate) fn is_for_coroutine(&self, instance: &Instance) -> bool {
         instance.coroutines.wanted()
-            && match self {
-                Self::Name(name) => !instance.coroutines.is_exempt(name),
-                Self::Resolved(entry) => {
-                    !entry.is_inline_at(instance) && !instance.coroutines.is_exempt(entry.name())
-                }
-            }
+            && !matches!(self, Self::Resolved(entry) if entry.is_inline_at(instance))
+            && !instance.coroutines.is_exempt(self.name())
     }
 
-    pub(crate) fn to_owned(self) -> OwnedEntry {
+    /// The same, owned.
+    pub(crate) fn to_static(&self) -> EntryName<'static> {
         match self {
-            Self::Name(name) => OwnedEntry::Name(name.into()),
-            Self::Resolved(entry) => OwnedEntry::Resolved(entry.clone()),
-        }
-    }
-}
-
-/// The same, kept.
-#[derive(Clone)]
-pub(crate) enum OwnedEntry {
-    Name(Box<str>),
-    Resolved(Entry),
-}
-
-impl OwnedEntry {
-    pub(crate) fn get(&self) -> EntryName<'_> {
-        match self {
-            Self::Name(name) => EntryName::Name(name),
-            Self::Resolved(entry) => EntryName::Resolved(entry),
+            Self::Name(name) => EntryName::Name(Cow::Owned(name.clone().into_owned())),
+            Self::Resolved(entry) => EntryName::Resolved(Cow::Owned(entry.clone().into_owned())),
         }
     }
 }
 
 /// What `handle` returned, as an error unless it is `Ok`. A plugin that lists its entries and does
 /// not list this one gets the clearer error.
-pub(crate) fn refused(shared: &Shared, entry: EntryName<'_>, status: NrStatus) -> CallError {
+pub(crate) fn refused(shared: &Shared, entry: &EntryName<'_>, status: NrStatus) -> CallError {
     if status == NrStatus::Unsupported {
         let known = shared.entries();
         if !known.is_empty() && !known.iter().any(|known| known.name == entry.name()) {

@@ -15,18 +15,15 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use tracing::Span;
 
 use super::{Core, End, Inbox, Receiving, Stream, StreamCell};
 use crate::{
-    call::{Timeout, admit, no_coroutine, span},
     coroutine::Handler,
     counters::Count,
+    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, Way, span},
     error::CallError,
     instance::Instance,
-    jobs::Job,
-    placement::Placement,
-    plugin::{self, Entered, NotEntered, OwnedEntry, Shared},
+    plugin::{self, Entered, EntryName, Shared},
     request::Request,
     routing::Handled,
     table,
@@ -39,37 +36,35 @@ use crate::{
 #[must_use = "a stream is not opened unless this is awaited"]
 pub struct OpenStream {
     shared: Arc<Shared>,
-    entry: OwnedEntry,
-    timeout: Timeout,
+    args: HandleArgs<'static>,
+    entering: Entering,
     idle: Option<Duration>,
-    /// Runs out while the plugin hands its state over.
-    paused: Option<Box<Sleep>>,
     state: State,
 }
 
 enum State {
-    Start(Request),
-    /// `handle` runs on a worker.
+    Start,
+    /// `handle` runs apart.
     Opening(Stream, Sleep),
     Over,
 }
 
 impl OpenStream {
-    pub(crate) fn new(shared: Arc<Shared>, entry: OwnedEntry, request: Request) -> Self {
-        let state = State::Start(request);
-        Self { shared, entry, timeout: Timeout::Default, idle: None, paused: None, state }
+    pub(crate) fn new(shared: Arc<Shared>, entry: EntryName<'static>, request: Request) -> Self {
+        let args = HandleArgs { entry, input: Input::Request(request.into()) };
+        Self { shared, args, entering: Entering::new(), idle: None, state: State::Start }
     }
 
     /// Ends the whole stream after this long instead of the plugin's default. It counts, as the
     /// default does, from the first time that somebody waits for the stream.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Timeout::After(timeout);
+        self.entering.timeout = Timeout::After(timeout);
         self
     }
 
     /// Ends the whole stream at this instant instead of after the plugin's default.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.timeout = Timeout::At(deadline);
+        self.entering.timeout = Timeout::At(deadline);
         self
     }
 
@@ -85,35 +80,21 @@ impl Future for OpenStream {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if matches!(this.state, State::Start(_)) {
-            let entered = match this.shared.enter() {
-                Ok(entered) => entered,
-                Err(NotEntered::Paused) => {
-                    let deadline_ms = this.shared.spec.limits.deadline_ms;
-                    let out_of_time = this.timeout.run_out(deadline_ms, &mut this.paused, context);
-                    if out_of_time {
-                        this.state = State::Over;
-                        return Poll::Ready(Err(CallError::DeadlineExceeded));
-                    }
-                    if this.shared.wake_when_back(context.waker()) {
-                        context.waker().wake_by_ref();
-                    }
-                    return Poll::Pending;
-                }
-                Err(not_entered) => return Poll::Ready(Err(not_entered.into())),
+        if matches!(this.state, State::Start) {
+            let entered = match this.entering.poll(&this.shared, context) {
+                Poll::Ready(entered) => entered,
+                Poll::Pending => return Poll::Pending,
             };
-            let State::Start(request) = mem::replace(&mut this.state, State::Over) else {
-                return Poll::Ready(Err(CallError::Over));
-            };
-            match open(this, request, &entered) {
-                Ok(Opened::Here(stream)) => return Poll::Ready(Ok(stream)),
-                Ok(Opened::Apart(stream)) => {
+            this.state = State::Over;
+            let entered = entered?;
+            match open(this, &entered)? {
+                Opened::Here(stream) => return Poll::Ready(Ok(stream)),
+                Opened::Apart(stream) => {
                     let limits = &entered.instance().limits;
-                    let patience = this.timeout.duration(limits.deadline_ms);
+                    let patience = this.entering.timeout.duration(limits.deadline_ms);
                     let patience = timer::sleep(patience.unwrap_or(Duration::MAX));
                     this.state = State::Opening(stream, patience);
                 }
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         let State::Opening(stream, patience) = &mut this.state else {
@@ -130,7 +111,7 @@ impl Future for OpenStream {
             Poll::Ready(Ok(())) => Ok(stream),
             Poll::Ready(Err(status)) => {
                 stream.state = Receiving::Refused;
-                Err(plugin::refused(&this.shared, this.entry.get(), status))
+                Err(plugin::refused(&this.shared, &this.args.entry, status))
             }
             // Dropping the stream tells the plugin.
             Poll::Pending => Err(CallError::DeadlineExceeded),
@@ -142,57 +123,58 @@ impl Future for OpenStream {
 enum Opened {
     /// `handle` has returned.
     Here(Stream),
-    /// It runs on a worker.
+    /// It runs apart.
     Apart(Stream),
 }
 
-fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened, CallError> {
+fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
     let shared = &this.shared;
     let instance = entered.instance();
-    let mut stream = begin(this, &request, entered)?;
+    let mut stream = begin(this, entered)?;
     let core = stream.core.clone();
-    let (entry, sid) = (this.entry.clone(), core.sid);
-    let span = span(shared, entry.get(), sid);
-    if let Some(handler) = core.handler.clone() {
-        // Without the core: an abandoned handler keeps what it has.
-        let cell = core.cell;
-        drop(core);
-        let name = entry.clone();
-        let spawned = instance.spawn_handler(name.get().name(), &handler.clone(), move || {
-            handle_on_coroutine(&handler, cell, &entry, &request);
-        });
-        let Err(why) = spawned else { return Ok(Opened::Apart(stream)) };
-        stream.state = Receiving::Refused;
-        shared.counters.one(Count::StreamsRefused);
-        return Err(no_coroutine(instance, why));
-    }
-    let Some(_lent) = instance.lend() else {
-        let opening = Opening { core, entry, request, span };
-        if instance.offload(Box::new(opening)).is_ok() {
-            return Ok(Opened::Apart(stream));
+    let (cell, sid) = (core.cell, core.sid);
+    let span = span(shared, &this.args.entry, sid);
+    let started = match (core.handler.clone(), instance.way(&this.args.entry)) {
+        (None, Way::Here(_lent)) => {
+            let status = span.in_scope(|| this.args.handle(instance, sid));
+            return match handled(instance, cell, sid, status) {
+                Handled::Refused(status) => {
+                    stream.state = Receiving::Refused;
+                    Err(plugin::refused(shared, &this.args.entry, status))
+                }
+                Handled::Answered | Handled::Later => Ok(Opened::Here(stream)),
+            };
         }
-        // The plugin never saw it.
-        stream.state = Receiving::Refused;
-        shared.counters.one(Count::StreamsRefused);
-        let limit = u64::from(instance.limits.pending_max);
-        return Err(CallError::Quota { quota: "pending_max", limit });
+        (None, _) => {
+            let opening = Opening { cell, sid, args: this.args.take(), by: By::Worker(core) };
+            let offloaded = Offloaded { apart: opening, instance, span };
+            let queued = instance.offload(Box::new(offloaded));
+            queued.map_err(|_full| instance.too_much_pending())
+        }
+        (Some(handler), _) => {
+            // Without the core: an abandoned handler keeps what it has.
+            drop(core);
+            let by = By::Coroutine(handler.clone());
+            let mut opening = Opening { cell, sid, args: this.args.take(), by };
+            let run = move || opening.run_if_wanted(instance);
+            let spawned = instance.spawn_handler(this.args.entry.name(), &handler, run);
+            spawned.map_err(|why| instance.no_coroutine(why))
+        }
     };
-    let status = span.in_scope(|| handle(instance, &entry, sid, &request));
-    match handled(instance, core.cell, sid, status) {
-        Handled::Refused(status) => {
-            stream.state = Receiving::Refused;
-            Err(plugin::refused(shared, this.entry.get(), status))
-        }
-        Handled::Answered | Handled::Later => Ok(Opened::Here(stream)),
-    }
+    let Err(error) = started else { return Ok(Opened::Apart(stream)) };
+    // The plugin never saw it.
+    stream.state = Receiving::Refused;
+    shared.counters.one(Count::StreamsRefused);
+    Err(error)
 }
 
 /// Admits a stream and takes a slot for it. Dropping what this returns gives everything back.
-fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stream, CallError> {
+fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
     let shared = &this.shared;
     let instance = entered.instance();
     let limits = &instance.limits;
-    admit(instance, request.body.len(), Count::StreamsRefused)?;
+    let payload_len = this.args.input.payload().len();
+    instance.admit(payload_len, Count::StreamsRefused)?;
     let refuse = |quota, limit| {
         shared.counters.one(Count::StreamsRefused);
         Err(CallError::Quota { quota, limit })
@@ -208,9 +190,10 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
     let sid = slot.begin_stream(instance);
     instance.streams.fetch_add(1, Ordering::SeqCst);
     shared.counters.one(Count::StreamsOpened);
-    shared.counters.add(Count::BytesIn, request.body.len() as u64);
-    slot.set_deadline_ms(this.timeout.relative(limits.stream_deadline_ms));
-    let for_coroutine = this.entry.get().is_for_coroutine(instance);
+    shared.counters.add(Count::BytesIn, payload_len as u64);
+    let timeout = this.entering.timeout;
+    slot.set_deadline_ms(timeout.relative(limits.stream_deadline_ms));
+    let for_coroutine = this.args.entry.is_for_coroutine(instance);
     let handler = for_coroutine.then(|| instance.make_handler(sid, Some(cell)));
     Ok(Stream {
         core: Arc::new(Core {
@@ -219,7 +202,7 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
             cell,
             sid,
             instance,
-            timeout: this.timeout.duration(limits.stream_deadline_ms),
+            timeout: timeout.duration(limits.stream_deadline_ms),
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
             handler,
@@ -228,34 +211,6 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
         inbox: Inbox::new(cell),
         state: Receiving::Open,
     })
-}
-
-fn handle(
-    instance: &'static Instance,
-    entry: &OwnedEntry,
-    sid: u64,
-    request: &Request,
-) -> NrStatus {
-    request.with_view(|view| {
-        instance.placement.handle(entry.get().at(instance), sid, Some(view), &request.body)
-    })
-}
-
-/// On a coroutine: runs `handle`, whose first wait opens the stream if nothing has before.
-fn handle_on_coroutine(
-    handler: &Handler,
-    cell: &'static StreamCell,
-    entry: &OwnedEntry,
-    request: &Request,
-) {
-    let (instance, sid) = (handler.instance(), handler.sid());
-    if !cell.is_open(sid) {
-        return;
-    }
-    let status = handle(instance, entry, sid, request);
-    if handled(instance, cell, sid, status) == Handled::Later {
-        handler.set_opened();
-    }
 }
 
 /// What became of a stream whose `handle` returned, on whatever thread. A frame of it is an answer:
@@ -275,33 +230,34 @@ fn handled(instance: &Instance, cell: &StreamCell, sid: u64, status: NrStatus) -
     handled
 }
 
-/// An opening that is queued for a worker.
+/// An opening that runs apart from its caller.
 struct Opening {
-    core: Arc<Core>,
-    entry: OwnedEntry,
-    request: Request,
-    span: Span,
+    cell: &'static StreamCell,
+    sid: u64,
+    args: HandleArgs<'static>,
+    by: By,
 }
 
-impl Job for Opening {
-    /// Runs `handle`, and tells the opening what became of it.
-    fn run(self: Box<Self>) {
-        let (instance, cell, sid) = (self.core.instance, self.core.cell, self.core.sid);
-        // This thread is inside: until the stream is seen to be open, nothing else need keep the
-        // instance.
-        let run = || {
-            if !cell.is_open(sid) {
-                return;
-            }
-            let status = handle(instance, &self.entry, sid, &self.request);
-            if handled(instance, cell, sid, status) != Handled::Refused(status) {
-                cell.set_opened(sid);
-            }
-        };
-        self.span.in_scope(|| instance.inside(run));
+enum By {
+    /// Keeps the slot while it is queued.
+    Worker(Arc<Core>),
+    Coroutine(Arc<Handler>),
+}
+
+impl Apart for Opening {
+    fn is_wanted(&self) -> bool {
+        self.cell.is_open(self.sid)
     }
 
-    fn is_wanted(&self) -> bool {
-        self.core.cell.is_open(self.core.sid)
+    /// Runs `handle`, and tells the opening what became of it. On a coroutine the first wait opens
+    /// the stream if nothing has before.
+    fn run(&mut self, instance: &'static Instance) {
+        let (cell, sid) = (self.cell, self.sid);
+        let status = self.args.handle(instance, sid);
+        match (handled(instance, cell, sid, status), &self.by) {
+            (Handled::Later | Handled::Answered, By::Worker(_core)) => cell.set_opened(sid),
+            (Handled::Later, By::Coroutine(handler)) => handler.set_opened(),
+            _ => {}
+        }
     }
 }

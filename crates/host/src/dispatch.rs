@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a caller to the plugin's `handle`: what goes in, when the caller gives up, and on which way.
+//!
+//! A call, the opening of a stream and a notification are dispatched alike:
+//!
+//! ```text
+//!   Entering ─▶ inside the instance ─▶ admitted ─▶ Way ─┬─ Here ──────▶ handle, on this thread
+//!    └ waits while the state is handed over             ├─ Worker ────▶ Apart, queued
+//!                                                       └─ Coroutine ─▶ Apart, on one of its own
+//! ```
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use becket_abi::{NrRequest, NrStatus};
+use tracing::{Level, Span, level_filters::LevelFilter};
+
+use crate::{
+    callbacks,
+    coroutine::NotStarted,
+    counters::Count,
+    error::CallError,
+    executor::Lent,
+    instance::Instance,
+    jobs::Job,
+    placement::Placement,
+    plugin::{Entered, EntryName, NotEntered, Shared},
+    request::AnyRequest,
+    routing::Route,
+    timer::{self, Sleep},
+};
+
+/// When to give up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timeout {
+    /// After the plugin's default.
+    Default,
+    /// After this long.
+    After(Duration),
+    /// At this instant.
+    At(Instant),
+}
+
+impl Timeout {
+    /// The same as a slot keeps it while the clock does not run: it is read only for calls that
+    /// outlast `handle`.
+    #[inline]
+    pub(crate) fn relative(self, default_ms: u64) -> u64 {
+        match self {
+            Self::Default if default_ms == 0 => 0,
+            Self::Default => callbacks::relative(default_ms),
+            _ => self.duration(default_ms).map_or(0, |timeout| {
+                callbacks::relative(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+            }),
+        }
+    }
+
+    /// How long from now, given the plugin's default in milliseconds; `None`: for ever.
+    #[inline]
+    pub(crate) fn duration(self, default_ms: u64) -> Option<Duration> {
+        match self {
+            Self::Default if default_ms == 0 => None,
+            Self::Default => Some(Duration::from_millis(default_ms)),
+            Self::After(duration) => Some(duration),
+            Self::At(instant) => Some(instant.saturating_duration_since(Instant::now())),
+        }
+    }
+}
+
+/// The way into the plugin, for a future that waits while the plugin hands its state over.
+pub(crate) struct Entering {
+    pub(crate) timeout: Timeout,
+    /// Runs out meanwhile.
+    paused: Option<Box<Sleep>>,
+}
+
+impl Entering {
+    pub(crate) const fn new() -> Self {
+        Self { timeout: Timeout::Default, paused: None }
+    }
+
+    #[inline]
+    pub(crate) fn poll(
+        &mut self,
+        shared: &Shared,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Entered, CallError>> {
+        match shared.enter() {
+            Ok(entered) => Poll::Ready(Ok(entered)),
+            Err(why) => self.wait(shared, why, context).map(Err),
+        }
+    }
+
+    /// Pending while the plugin comes back and there is time. A time that the caller set runs from
+    /// the first look.
+    #[cold]
+    fn wait(
+        &mut self,
+        shared: &Shared,
+        why: NotEntered,
+        context: &mut Context<'_>,
+    ) -> Poll<CallError> {
+        if why != NotEntered::Paused {
+            return Poll::Ready(why.into());
+        }
+        if self.paused.is_none() {
+            if let Timeout::After(duration) = self.timeout {
+                self.timeout = Timeout::At(timer::after(duration));
+            }
+            let timeout = self.timeout.duration(shared.spec.limits.deadline_ms);
+            self.paused = timeout.map(timer::sleep).map(Box::new);
+        }
+        if self.paused.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(context).is_ready()) {
+            return Poll::Ready(CallError::DeadlineExceeded);
+        }
+        if shared.wake_when_back(context.waker()) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+/// What goes to the plugin, lent or owned.
+pub(crate) enum Input<'a> {
+    /// Metadata and a payload.
+    Request(AnyRequest<'a>),
+    /// A payload alone.
+    Raw(Cow<'a, [u8]>),
+}
+
+impl Input<'_> {
+    pub(crate) const EMPTY: Self = Self::Raw(Cow::Borrowed(&[]));
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        match self {
+            Self::Request(request) => &request.get().body,
+            Self::Raw(payload) => payload,
+        }
+    }
+
+    /// Runs `f` with the views that the plugin gets.
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(Option<&NrRequest>, &[u8]) -> R) -> R {
+        match self {
+            Self::Request(request) => {
+                let request = request.get();
+                request.with_view(|view| f(Some(view), &request.body))
+            }
+            Self::Raw(payload) => f(None, payload),
+        }
+    }
+
+    /// What goes to another thread: given away if it was, else copied.
+    fn take(&mut self) -> Input<'static> {
+        match self {
+            Self::Request(AnyRequest::Owned(request)) => Input::Request(mem::take(request).into()),
+            Self::Request(AnyRequest::Borrowed(request)) => {
+                Input::Request((*request).clone().into())
+            }
+            Self::Raw(payload) => Input::Raw(Cow::Owned(mem::take(payload).into_owned())),
+        }
+    }
+}
+
+/// What `handle` is called with.
+pub(crate) struct HandleArgs<'a> {
+    pub(crate) entry: EntryName<'a>,
+    pub(crate) input: Input<'a>,
+}
+
+impl HandleArgs<'_> {
+    /// Calls `handle` on this thread, which is inside, or a coroutine's.
+    #[inline]
+    pub(crate) fn handle(&self, instance: &Instance, sid: u64) -> NrStatus {
+        self.input.with(|request, payload| {
+            instance.placement.handle(self.entry.at(instance), sid, request, payload)
+        })
+    }
+
+    /// What goes to another thread. The name of the entry stays.
+    pub(crate) fn take(&mut self) -> HandleArgs<'static> {
+        HandleArgs { entry: self.entry.to_static(), input: self.input.take() }
+    }
+}
+
+/// Where `handle` runs.
+pub(crate) enum Way<'a> {
+    /// On the caller's thread, as long as this is held.
+    Here(Lent<'a>),
+    Worker,
+    Coroutine,
+}
+
+/// What runs `handle` apart from its caller.
+pub(crate) trait Apart: Send + 'static {
+    /// It is a call, whose time is counted.
+    const IS_CALL: bool = false;
+    /// It has no caller that could leave.
+    const IS_UNATTENDED: bool = false;
+
+    /// False if nothing waits for it any more.
+    fn is_wanted(&self) -> bool;
+
+    /// Runs `handle`. The thread is inside, or a coroutine's.
+    fn run(&mut self, instance: &'static Instance);
+
+    /// The same, unless nothing waits for it: looked at inside, since until then nothing else need
+    /// keep the instance. (A coroutine keeps it itself.)
+    fn run_if_wanted(&mut self, instance: &'static Instance) {
+        if self.is_wanted() {
+            self.run(instance);
+        }
+    }
+}
+
+/// It, queued for a worker or for the executor.
+pub(crate) struct Offloaded<A> {
+    pub(crate) apart: A,
+    pub(crate) instance: &'static Instance,
+    pub(crate) span: Span,
+}
+
+impl<A: Apart> Job for Offloaded<A> {
+    fn run(self: Box<Self>) {
+        let Self { mut apart, instance, span } = *self;
+        let began = Instant::now();
+        span.in_scope(|| instance.inside(|| apart.run_if_wanted(instance)));
+        if A::IS_CALL {
+            instance.took(began.elapsed());
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.apart.is_wanted()
+    }
+
+    fn is_unattended(&self) -> bool {
+        A::IS_UNATTENDED
+    }
+}
+
+impl Instance {
+    /// Where `handle` of an entry runs now. Asked before the thread is marked as inside a call.
+    #[inline]
+    pub(crate) fn way(&self, entry: &EntryName<'_>) -> Way<'_> {
+        if entry.is_for_coroutine(self) {
+            return Way::Coroutine;
+        }
+        self.lend().map_or(Way::Worker, Way::Here)
+    }
+
+    /// The error of a call or stream for which there is no coroutine.
+    #[cold]
+    pub(crate) fn no_coroutine(&self, why: NotStarted) -> CallError {
+        match why {
+            NotStarted::Quota => {
+                let limit = u64::from(self.limits.coroutines_max);
+                CallError::Quota { quota: "coroutines_max", limit }
+            }
+            NotStarted::Refused => CallError::Unloaded,
+        }
+    }
+
+    /// The error of what found the queue of the workers full, or too much pending.
+    #[cold]
+    pub(crate) fn too_much_pending(&self) -> CallError {
+        CallError::Quota { quota: "pending_max", limit: u64::from(self.limits.pending_max) }
+    }
+
+    /// Checks the plugin's bounds before a call that may wait; a refusal is counted as `refused`.
+    #[inline]
+    pub(crate) fn admit(&self, payload_len: usize, refused: Count) -> Result<(), CallError> {
+        if self.pending.load(Ordering::Relaxed) >= u64::from(self.limits.pending_max) {
+            return Err(self.not_admitted(payload_len, refused));
+        }
+        self.admit_now(payload_len, refused)
+    }
+
+    /// The same for a call that is over when `handle` returns.
+    #[inline]
+    pub(crate) fn admit_now(&self, payload_len: usize, refused: Count) -> Result<(), CallError> {
+        if self.route() == Route::Quarantined {
+            return Err(self.not_admitted(payload_len, refused));
+        }
+        self.admit_len(payload_len, refused)
+    }
+
+    /// The same for one that runs on a thread that was lent.
+    #[inline]
+    pub(crate) fn admit_len(&self, payload_len: usize, refused: Count) -> Result<(), CallError> {
+        if payload_len as u64 > self.limits.payload_bytes_max {
+            return Err(self.not_admitted(payload_len, refused));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn not_admitted(&self, payload_len: usize, refused: Count) -> CallError {
+        self.plugin.counters.one(refused);
+        let (len, len_max) = (payload_len as u64, self.limits.payload_bytes_max);
+        if self.route() == Route::Quarantined {
+            CallError::Quarantined
+        } else if len > len_max {
+            CallError::PayloadTooLarge { len, len_max }
+        } else {
+            self.too_much_pending()
+        }
+    }
+}
+
+#[inline]
+pub(crate) fn span(shared: &Shared, entry: &EntryName<'_>, sid: u64) -> Span {
+    // The level is compared first: without a subscriber a call pays one load.
+    if LevelFilter::current() < Level::DEBUG {
+        return Span::none();
+    }
+    tracing::debug_span!(
+        target: "becket::call",
+        "call",
+        plugin = %shared.spec.name,
+        entry = entry.name(),
+        sid,
+    )
+}
