@@ -39,7 +39,7 @@ use crate::{
     frame::CallFrame,
     instance::Instance,
     placement::Placement,
-    plugin::{self, Entered, EntryName, Shared},
+    plugin::{self, Entered, EntryName, Named, Shared},
     request::AnyRequest,
     routing::Handled,
     table::{self, Outcome, Slot},
@@ -399,7 +399,7 @@ impl Drop for Waiting {
 #[inline]
 pub(crate) fn now(
     shared: &Arc<Shared>,
-    entry: &EntryName<'_>,
+    entry: &impl Named,
     payload: &[u8],
 ) -> Result<Response, CallError> {
     let entered = shared.enter_blocking()?;

@@ -31,7 +31,7 @@ use crate::{
     instance::Instance,
     jobs::Job,
     placement::Placement,
-    plugin::{Entered, EntryName, NotEntered, Shared},
+    plugin::{Entered, EntryName, Named, NotEntered, Shared},
     request::AnyRequest,
     routing::Route,
     timer::{self, Sleep},
@@ -316,7 +316,7 @@ impl Instance {
 }
 
 #[inline]
-pub(crate) fn span(shared: &Shared, entry: &EntryName<'_>, sid: u64) -> Span {
+pub(crate) fn span(shared: &Shared, entry: &impl Named, sid: u64) -> Span {
     // The level is compared first: without a subscriber a call pays one load.
     if LevelFilter::current() < Level::DEBUG {
         return Span::none();

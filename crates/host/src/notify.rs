@@ -31,7 +31,7 @@ use crate::{
     instance::Instance,
     jobs,
     placement::Placement,
-    plugin::{self, Entered, EntryName, NotEntered, Shared},
+    plugin::{self, Entered, Named, NotEntered, Shared},
     routing::Route,
     thread,
 };
@@ -40,7 +40,7 @@ use crate::{
 #[inline]
 pub(crate) fn notify(
     shared: &Arc<Shared>,
-    entry: &EntryName<'_>,
+    entry: &impl Named,
     payload: &[u8],
 ) -> Result<(), CallError> {
     if let Ok(entered) = shared.enter()
@@ -53,7 +53,7 @@ pub(crate) fn notify(
 
 /// The same where the thread is not lent without being counted.
 #[cold]
-fn not_here(shared: &Arc<Shared>, entry: &EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
+fn not_here(shared: &Arc<Shared>, entry: &impl Named, payload: &[u8]) -> Result<(), CallError> {
     let entered = match shared.enter() {
         Ok(entered) => entered,
         Err(why) => return later(shared, entry, payload, why),
@@ -69,7 +69,7 @@ fn not_here(shared: &Arc<Shared>, entry: &EntryName<'_>, payload: &[u8]) -> Resu
 fn here(
     shared: &Arc<Shared>,
     entered: &Entered,
-    entry: &EntryName<'_>,
+    entry: &impl Named,
     payload: &[u8],
 ) -> Result<(), CallError> {
     let instance = entered.instance();
@@ -87,7 +87,7 @@ fn here(
 }
 
 /// Queues it for a worker.
-fn apart(entered: &Entered, entry: &EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
+fn apart(entered: &Entered, entry: &impl Named, payload: &[u8]) -> Result<(), CallError> {
     let instance = entered.instance();
     let counters = &instance.plugin.counters;
     counters.one(Count::Notifies);
@@ -146,7 +146,7 @@ pub(crate) struct Kept(AtomicU64);
 /// Not entered: keeps it if the plugin comes back.
 fn later(
     shared: &Arc<Shared>,
-    entry: &EntryName<'_>,
+    entry: &impl Named,
     payload: &[u8],
     why: NotEntered,
 ) -> Result<(), CallError> {

@@ -149,7 +149,7 @@ impl Plugin {
     /// and was busy for `block_report_ms`.
     #[inline]
     pub fn call_now(&self, entry: &str, payload: &[u8]) -> Result<Response, CallError> {
-        call::now(&self.shared, &entry.into(), payload)
+        call::now(&self.shared, &entry, payload)
     }
 
     /// Calls an entry whose answer is not awaited: an answer given inside `handle` is dropped, a
@@ -163,12 +163,12 @@ impl Plugin {
     /// notifications wait. Where `handle` runs on this thread: also if it refused.
     #[inline]
     pub fn notify(&self, entry: &str, payload: &[u8]) -> Result<(), CallError> {
-        notify::notify(&self.shared, &entry.into(), payload)
+        notify::notify(&self.shared, &entry, payload)
     }
 
     /// Opens a stream.
     pub fn stream(&self, entry: &str, request: Request) -> OpenStream {
-        OpenStream::new(self.shared.clone(), EntryName::from(entry).to_static(), request)
+        OpenStream::new(self.shared.clone(), entry.to_static(), request)
     }
 
     /// Loads the plugin's file again and moves to the new one: calls that are in flight end on the
@@ -285,7 +285,7 @@ impl Entry {
     /// As there.
     #[inline]
     pub fn call_now(&self, payload: &[u8]) -> Result<Response, CallError> {
-        call::now(&self.0.shared, &self.into(), payload)
+        call::now(&self.0.shared, self, payload)
     }
 
     /// As [`Plugin::notify`].
@@ -294,12 +294,12 @@ impl Entry {
     /// As there.
     #[inline]
     pub fn notify(&self, payload: &[u8]) -> Result<(), CallError> {
-        notify::notify(&self.0.shared, &self.into(), payload)
+        notify::notify(&self.0.shared, self, payload)
     }
 
     /// As [`Plugin::stream`].
     pub fn stream(&self, request: Request) -> OpenStream {
-        OpenStream::new(self.0.shared.clone(), EntryName::from(self).to_static(), request)
+        OpenStream::new(self.0.shared.clone(), self.to_static(), request)
     }
 
     /// Whether it is known to need no coroutine of `instance`.
@@ -313,16 +313,6 @@ impl Entry {
             self.0.inline_at.store(instance.generation, Ordering::Relaxed);
         }
         self.0.cached.store(instance.generation << 32 | u64::from(id), Ordering::Relaxed);
-    }
-
-    /// How to name this entry to an instance.
-    #[inline(always)]
-    fn at(&self, instance: &Instance) -> EntryRef<'_> {
-        let cached = self.0.cached.load(Ordering::Relaxed);
-        if cached >> 32 == instance.generation {
-            return EntryRef::Id(cached as u32, &self.0.name);
-        }
-        self.resolve_again(instance)
     }
 
     #[cold]
@@ -367,22 +357,78 @@ impl<'a> From<&'a Entry> for EntryName<'a> {
     }
 }
 
-impl EntryName<'_> {
-    pub(crate) fn name(&self) -> &str {
+/// What names an entry. What runs at once is generic over it, so that a name is never taken apart.
+pub(crate) trait Named {
+    fn name(&self) -> &str;
+
+    /// How it is named to an instance.
+    fn at(&self, instance: &Instance) -> EntryRef<'_>;
+
+    /// The same, owned.
+    fn to_static(&self) -> EntryName<'static>;
+}
+
+impl Named for &str {
+    #[inline(always)]
+    fn name(&self) -> &str {
+        self
+    }
+
+    #[inline(always)]
+    fn at(&self, _: &Instance) -> EntryRef<'_> {
+        EntryRef::Name(self)
+    }
+
+    fn to_static(&self) -> EntryName<'static> {
+        EntryName::Name(Cow::Owned((*self).to_owned()))
+    }
+}
+
+impl Named for Entry {
+    #[inline(always)]
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    #[inline(always)]
+    fn at(&self, instance: &Instance) -> EntryRef<'_> {
+        let cached = self.0.cached.load(Ordering::Relaxed);
+        if cached >> 32 == instance.generation {
+            return EntryRef::Id(cached as u32, &self.0.name);
+        }
+        self.resolve_again(instance)
+    }
+
+    fn to_static(&self) -> EntryName<'static> {
+        EntryName::Resolved(Cow::Owned(self.clone()))
+    }
+}
+
+impl Named for EntryName<'_> {
+    fn name(&self) -> &str {
         match self {
             Self::Name(name) => name,
-            Self::Resolved(entry) => &entry.0.name,
+            Self::Resolved(entry) => entry.name(),
         }
     }
 
     #[inline]
-    pub(crate) fn at(&self, instance: &Instance) -> EntryRef<'_> {
+    fn at(&self, instance: &Instance) -> EntryRef<'_> {
         match self {
             Self::Name(name) => EntryRef::Name(name),
             Self::Resolved(entry) => entry.at(instance),
         }
     }
 
+    fn to_static(&self) -> EntryName<'static> {
+        match self {
+            Self::Name(name) => name.as_ref().to_static(),
+            Self::Resolved(entry) => entry.as_ref().to_static(),
+        }
+    }
+}
+
+impl EntryName<'_> {
     /// True if a coroutine of `instance` is to serve it.
     #[inline]
     pub(crate) fn is_for_coroutine(&self, instance: &Instance) -> bool {
@@ -390,19 +436,12 @@ impl EntryName<'_> {
             && !matches!(self, Self::Resolved(entry) if entry.is_inline_at(instance))
             && !instance.coroutines.is_exempt(self.name())
     }
-
-    /// The same, owned.
-    pub(crate) fn to_static(&self) -> EntryName<'static> {
-        match self {
-            Self::Name(name) => EntryName::Name(Cow::Owned(name.clone().into_owned())),
-            Self::Resolved(entry) => EntryName::Resolved(Cow::Owned(entry.clone().into_owned())),
-        }
-    }
 }
 
 /// What `handle` returned, as an error unless it is `Ok`. A plugin that lists its entries and does
 /// not list this one gets the clearer error.
-pub(crate) fn refused(shared: &Shared, entry: &EntryName<'_>, status: NrStatus) -> CallError {
+#[cold]
+pub(crate) fn refused(shared: &Shared, entry: &impl Named, status: NrStatus) -> CallError {
     if status == NrStatus::Unsupported {
         let known = shared.entries();
         if !known.is_empty() && !known.iter().any(|known| known.name == entry.name()) {

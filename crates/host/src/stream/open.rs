@@ -23,7 +23,7 @@ use crate::{
     dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, Way, span},
     error::CallError,
     instance::Instance,
-    plugin::{self, Entered, EntryName, Shared},
+    plugin::{self, Entered, EntryName, Named, Shared},
     request::Request,
     routing::Handled,
     table,
