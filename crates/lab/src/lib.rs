@@ -63,3 +63,16 @@ pub mod source;
 pub mod target;
 pub mod trace;
 pub mod world;
+
+/// The first variants of an enum as an array, from the slice that `strum` makes of all.
+const fn all<T: Copy, const N: usize>(variants: &[T]) -> [T; N] {
+    match variants.first_chunk() {
+        Some(all) => *all,
+        None => {
+            #[allow(clippy::panic, reason = "the compiler evaluates it, and stops here")]
+            {
+                panic!("there are not so many variants")
+            }
+        }
+    }
+}

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The target behind the server's session: it receives requests and responds.
 
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::all;
 use crate::choice::Choices;
 use crate::contract::Tick;
 
 /// The behaviour of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Behaviour {
     /// Returns the request as it arrives.
@@ -59,45 +63,15 @@ pub struct Answer {
 
 impl Behaviour {
     /// All behaviours except the one that exercises the session.
-    pub const ALL: [Self; 11] = [
-        Self::Echo,
-        Self::Discard,
-        Self::FixedResponse,
-        Self::SlowResponse,
-        Self::ChunkedResponse,
-        Self::LargeObject,
-        Self::ErrorResponse,
-        Self::ResetMidstream,
-        Self::DripResponse,
-        Self::JitteryResponse,
-        Self::UnpromptedResponse,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len() - 1] = all(Self::VARIANTS);
 
     /// All behaviours.
-    pub const EVERY: [Self; 12] = {
-        let mut every = [Self::BusyEcho; 12];
-        let (all, _) = every.split_at_mut(Self::ALL.len());
-        all.copy_from_slice(&Self::ALL);
-        every
-    };
+    pub const EVERY: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in scenarios and reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Echo => "echo",
-            Self::Discard => "discard",
-            Self::FixedResponse => "fixed_response",
-            Self::SlowResponse => "slow_response",
-            Self::ChunkedResponse => "chunked_response",
-            Self::LargeObject => "large_object",
-            Self::ErrorResponse => "error_response",
-            Self::ResetMidstream => "reset_midstream",
-            Self::DripResponse => "drip_response",
-            Self::JitteryResponse => "jittery_response",
-            Self::UnpromptedResponse => "unprompted_response",
-            Self::BusyEcho => "busy_echo",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether it returns the request as it arrives.

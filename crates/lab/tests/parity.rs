@@ -9,15 +9,12 @@ use becket_lab::check::{self, Mode, Options as CheckOptions};
 use becket_lab::choice::Scheduler;
 use becket_lab::fault::FaultKinds;
 use becket_lab::gate::Gate;
-use becket_lab::generate::{BUILTIN, Builtin, Order, Profile, Room, module};
+use becket_lab::generate::example::steady;
+use becket_lab::generate::{EXAMPLES, Order, Profile, Room, STEADY, module};
 use becket_lab::link::Link;
 use becket_lab::parity::{self, Options, ParityReport, TextDifference};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
-
-fn builtin(name: &str) -> &'static Builtin {
-    Builtin::of_name(name).unwrap()
-}
 
 #[test]
 fn generated_modules_do_what_they_were_generated_of() {
@@ -25,11 +22,10 @@ fn generated_modules_do_what_they_were_generated_of() {
     assert_eq!((report.verdict, report.failed, report.exit_code), ("pass", 0, 0), "{report}");
     assert_eq!(report.gate().counted, report.cases.len() as u64);
     assert_eq!(report.gate().gate, Gate::GeneratedBackendParity);
-    assert!(report.counted > 500 && report.reason.is_none());
+    assert!(report.counted > 200 && report.reason.is_none());
     for what in ["text", "constants", "lifecycle", "plan", "drive", "run"] {
         let of_kind: Vec<_> = report.cases.iter().filter(|case| case.what == what).collect();
-        let profiles: BTreeSet<_> = of_kind.iter().map(|case| case.profile.as_str()).collect();
-        assert_eq!(profiles.len(), BUILTIN.len(), "{what}");
+        assert!(!of_kind.is_empty(), "{what}");
         assert!(of_kind.iter().all(|case| case.events > 0 && case.interpreted == case.generated));
     }
     // Another seed is another run: what is compared is not the same again and again.
@@ -63,7 +59,7 @@ const KEYS: [Key; 24] = [
     ("NAME", false, |it| it.config.name = "other".into()),
     ("RUNTIME_ID", false, |it| it.config.runtime_id += 1),
     ("MAX_FLOWS", true, |it| it.config.max_flows -= 1),
-    ("MAX_BUFFERED_BYTES", true, |it| it.config.max_buffered_bytes -= 1),
+    ("MAX_BUFFERED_BYTES", true, |it| it.config.max_buffered_bytes /= 4),
     ("MAX_CHUNK_BYTES", true, |it| it.config.max_chunk_bytes -= 1),
     ("MAX_EVENTS", true, |it| it.config.max_events = 60),
     ("TRACE_ENABLED", false, |it| it.config.trace_enabled ^= true),
@@ -85,7 +81,7 @@ const KEYS: [Key; 24] = [
     ("FAULT_BUDGET", true, |it| it.fault_budget += 3),
     ("FLOW_BYTES_MAX", true, |it| it.policies.flow_bytes_max -= 1),
     ("OUT_BYTES_MAX", true, |it| it.policies.out_bytes_max -= 1),
-    ("BUDGET_BYTES_MAX", true, |it| it.policies.budget_bytes_max -= 1),
+    ("BUDGET_BYTES_MAX", true, |it| it.policies.budget_bytes_max = 100),
     ("ORDER", true, |it| {
         it.policies.order =
             if it.policies.order == Order::Turns { Order::Numbers } else { Order::Turns }
@@ -95,7 +91,7 @@ const KEYS: [Key; 24] = [
     }),
     ("HALF_CLOSE", true, |it| it.policies.half_close ^= true),
     ("RESET", true, |it| it.policies.reset ^= true),
-    ("CAPABILITIES", true, |it| it.policies.order = Order::Urgent),
+    ("CAPABILITIES", true, |it| it.policies.order = Order::Numbers),
 ];
 
 /// The constants that differ, and whether plans, drives or runs do.
@@ -112,24 +108,19 @@ fn differences(report: &ParityReport) -> (Vec<&str>, bool) {
 fn every_key_of_a_profile_is_a_constant_that_acts() {
     let options = Options { seeds: Some(6), ..Options::quick() };
     let mut acting = BTreeSet::new();
-    for name in ["tight", "steady"] {
-        for (constant, _, change) in KEYS {
-            let mut profile = builtin(name).profile().unwrap();
-            let before = profile.clone();
-            change(&mut profile);
-            if profile == before {
-                continue;
-            }
-            let generated = (builtin(name).generated)();
-            let report = parity::run_one(&options, &profile, generated);
-            assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{name} {constant}");
-            let (constants, acts) = differences(&report);
-            // What is claimed follows from other keys.
-            let first = if constant == "CAPABILITIES" { "ORDER" } else { constant };
-            assert_eq!(constants, [first], "{name}");
-            if acts {
-                acting.insert(constant);
-            }
+    for (constant, _, change) in KEYS {
+        let mut profile = STEADY.profile().unwrap();
+        let before = profile.clone();
+        change(&mut profile);
+        assert_ne!(profile, before, "{constant}");
+        let report = parity::run_one(&options, &profile, becket_lab::plug!(steady));
+        assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{constant}");
+        let (constants, acts) = differences(&report);
+        // What is claimed follows from other keys.
+        let first = if constant == "CAPABILITIES" { "ORDER" } else { constant };
+        assert_eq!(constants, [first]);
+        if acts {
+            acting.insert(constant);
         }
     }
     let expected: BTreeSet<_> = KEYS.iter().filter(|key| key.1).map(|key| key.0).collect();
@@ -138,10 +129,10 @@ fn every_key_of_a_profile_is_a_constant_that_acts() {
 
 #[test]
 fn the_first_difference_of_a_run_is_reported_with_both_sides() {
-    let mut profile = builtin("steady").profile().unwrap();
+    let mut profile = STEADY.profile().unwrap();
     profile.link = Link::LongPoll;
     let options = Options::quick();
-    let report = parity::run_one(&options, &profile, (builtin("steady").generated)());
+    let report = parity::run_one(&options, &profile, becket_lab::plug!(steady));
     let run = report.cases.iter().find(|case| case.what == "run" && case.difference.is_some());
     let case = run.unwrap();
     let difference = case.difference.as_ref().unwrap();
@@ -157,8 +148,8 @@ fn the_first_difference_of_a_run_is_reported_with_both_sides() {
 /// A change in the text of a module is reported with the constant in which it is.
 #[test]
 fn every_constant_that_is_changed_in_a_text_is_reported() {
-    for builtin in BUILTIN {
-        let profile = builtin.profile().unwrap();
+    for example in EXAMPLES {
+        let profile = example.profile().unwrap();
         let module = module(&profile).unwrap();
         assert_eq!(parity::of_text(&profile, &module), Ok(()));
         let (mut item, mut count) = (String::new(), 0);
@@ -206,14 +197,14 @@ mod generate {
     pub mod vocabulary;
 }
 
-#[path = "../src/generate/generated/plain.rs"]
+#[path = "../src/generate/generated/steady.rs"]
 #[allow(dead_code, unreachable_pub, reason = "users have it as a crate of its own")]
-mod plain;
+mod own;
 
 #[test]
 fn a_module_with_words_of_its_own_is_the_same() {
-    let profile = Builtin::of_name("plain").unwrap().profile().unwrap();
-    let report = parity::run_one(&Options::quick(), &profile, becket_lab::plug!(plain));
+    let profile = STEADY.profile().unwrap();
+    let report = parity::run_one(&Options::quick(), &profile, becket_lab::plug!(own));
     assert_eq!((report.exit_code, report.failed), (0, 0), "{report}");
     assert!(report.counted > 10, "{report}");
 }
@@ -221,31 +212,26 @@ fn a_module_with_words_of_its_own_is_the_same() {
 /// Both sides are ordinary adapters: they pass checks, and refuse what they do not claim.
 #[test]
 fn generated_backends_pass_checks() {
-    for builtin in BUILTIN {
-        let make = |_| (builtin.generated)().pair();
-        let options = CheckOptions::quick(builtin.name, &make);
-        let report = check::run(&CheckOptions { start_seed: 3, profiles: Some(8), ..options });
-        let broken: Vec<_> = report
-            .profiles
-            .iter()
-            .flat_map(|profile| &profile.runs)
-            .filter(|run| !run.findings.is_empty())
-            .collect();
-        assert!(broken.is_empty(), "{}: {broken:#?}", builtin.name);
-    }
+    let make = |_| becket_lab::plug!(steady).pair();
+    let options = CheckOptions::quick(STEADY.name, &make);
+    let report = check::run(&CheckOptions { start_seed: 3, profiles: Some(20), ..options });
+    let runs = report.profiles.iter().flat_map(|profile| &profile.runs);
+    let broken: Vec<_> = runs.filter(|run| !run.findings.is_empty()).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    // Their runs are as different as those of an adapter that was written by hand.
+    let collapse = report.gate(Gate::CollapseResistance).unwrap();
+    assert_eq!(collapse.verdict, "pass", "{collapse:?}");
 }
 
 #[test]
 fn a_demo_shows_what_came_of_each_flow() {
-    let demo = parity::demo(None, 4).unwrap();
+    let demo = parity::demo(4).unwrap();
     assert_eq!((demo.flows.len(), demo.generated), (4, demo.interpreted));
     let text = demo.to_string();
     assert!(text.starts_with("generated backend steady, seed 1, "), "{text}");
     assert!(text.contains("flow 4") && text.contains("gives the same"), "{text}");
-    assert_eq!(parity::demo(Some("tight"), 5).unwrap().flows.len(), 5);
-    let demo = |name, flows| parity::demo(name, flows).map_err(|error| error.to_string());
-    assert_eq!(demo(Some("tight"), 6), Err("6 flows, and the profile tight has 1 to 5".into()));
-    assert!(demo(None, 0).is_err());
-    let unknown = demo(Some("loose"), 1).unwrap_err();
-    assert!(unknown.ends_with("there are: steady, tight, plain"), "{unknown}");
+    assert_eq!(parity::demo(16).unwrap().flows.len(), 16);
+    let demo = |flows| parity::demo(flows).map_err(|error| error.to_string());
+    assert_eq!(demo(17), Err("17 flows, and the profile steady has 1 to 16".into()));
+    assert!(demo(0).is_err());
 }

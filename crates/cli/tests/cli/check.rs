@@ -265,6 +265,31 @@ hint:  a part of the name is a file, and would have to be a directory; name anot
 "#]]);
 }
 
+/// The folder that replays would be kept in is not needed by a check that keeps none.
+#[test]
+fn a_check_that_passes_needs_no_place_for_replays() {
+    // No user can make a file here, not even root.
+    let output = check().args(["--profiles", "1"]).current_dir("/proc").assert().success();
+    let said = String::from_utf8_lossy(&output.get_output().stderr);
+    assert!(!said.contains("cannot be written"), "{said}");
+}
+
+#[test]
+fn junit_of_several_adapters_has_the_sums_of_all() {
+    let several = ["--adapter", "memory", "--adapter", FAULTY, "--profiles", "1", "--junit", "-"];
+    let dir = TempDir::new().unwrap();
+    let output = check().args(several).current_dir(dir.path()).assert().code(1);
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    let head = text.lines().find(|line| line.starts_with("<testsuites ")).unwrap();
+    let sum = |name: &str| -> usize {
+        let rest = head.split_once(&format!(" {name}=\"")).expect(head).1;
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(sum("tests"), text.matches("<testcase ").count());
+    assert_eq!(sum("failures"), text.matches("<failure ").count());
+    assert!(sum("failures") > 0);
+}
+
 #[test]
 fn failed_runs_are_kept_at_once_and_small_and_the_same_for_any_jobs() {
     let dir = TempDir::new().unwrap();

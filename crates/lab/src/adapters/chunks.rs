@@ -20,7 +20,7 @@ use super::faces::{carries, faces};
 use super::manifest;
 use crate::contract::{
     Adapter, AdapterError, Capabilities, Capability, Cause, Chunk, Class, Context, Descriptor,
-    EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
+    Done, EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet, Took,
 };
 
 /// Maximum number of chunks of a flow that are kept, however short.
@@ -69,7 +69,7 @@ impl Chunks {
         Self { manifest, flows: BTreeMap::new(), buffered_bytes: 0 }
     }
 
-    fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Result<(), AdapterError> {
+    fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Done {
         let flows_max = self.manifest.limits.flows_max;
         if self.flows.contains_key(&flow) {
             return Err(AdapterError::FlowInUse(flow));
@@ -93,12 +93,7 @@ impl Chunks {
         Ok(())
     }
 
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let (flow, limits, buffered) = (chunk.flow, self.manifest.limits, self.buffered_bytes);
         let line = self.line(flow)?;
         if chunk.bytes != bytes.len() as u64 || chunk.offset != line.taken {
@@ -136,7 +131,7 @@ impl Chunks {
         Ok(line)
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.line(flow)?.is_ended = true;
         cx.wants_poll();
         Ok(())

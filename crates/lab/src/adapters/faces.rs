@@ -31,7 +31,7 @@ macro_rules! faces {
                 _: &mut Context<'_>,
                 flow: FlowId,
                 descriptor: &Descriptor,
-            ) -> Result<(), AdapterError> {
+            ) -> Done {
                 self.0.open(flow, descriptor)
             }
 
@@ -39,7 +39,7 @@ macro_rules! faces {
                 &mut self,
                 cx: &mut Context<'_>,
                 flow: FlowId,
-            ) -> Result<(), AdapterError> {
+            ) -> Done {
                 self.0.half_close(cx, flow)
             }
 
@@ -48,12 +48,12 @@ macro_rules! faces {
                 cx: &mut Context<'_>,
                 flow: FlowId,
                 cause: Cause,
-            ) -> Result<(), AdapterError> {
+            ) -> Done {
                 self.0.reset(cx, flow, cause);
                 Ok(())
             }
 
-            fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+            fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
                 self.0.close(cx, flow);
                 Ok(())
             }
@@ -81,7 +81,7 @@ macro_rules! carries {
                 cx: &mut Context<'_>,
                 chunk: &Chunk,
                 bytes: &[u8],
-            ) -> Result<usize, AdapterError> {
+            ) -> Took {
                 self.0.offer(cx, chunk, bytes)
             }
         }

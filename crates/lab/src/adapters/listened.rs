@@ -12,8 +12,8 @@ use std::rc::Rc;
 use super::Pair;
 use super::blame::{Blame, of_adapter};
 use crate::contract::{
-    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
-    IngressAdapter, Manifest, Outlet, Tick,
+    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, Done, EgressAdapter, FlowId,
+    IngressAdapter, Manifest, Outlet, Tick, Took,
 };
 use crate::hygiene::{Text, TextKind};
 use crate::trace::Stage;
@@ -115,29 +115,19 @@ impl<A: Adapter + ?Sized> Adapter for Listened<A> {
         of_adapter(|| self.adapter.manifest())
     }
 
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done {
         self.hear(|adapter| adapter.open(cx, flow, descriptor))
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.hear(|adapter| adapter.half_close(cx, flow))
     }
 
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
+    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
         self.hear(|adapter| adapter.reset(cx, flow, cause))
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.hear(|adapter| adapter.close(cx, flow))
     }
 
@@ -164,23 +154,13 @@ impl<A: Adapter + ?Sized> Adapter for Listened<A> {
 }
 
 impl IngressAdapter for Listened<dyn IngressAdapter> {
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.hear(|adapter| adapter.offer(cx, chunk, bytes))
     }
 }
 
 impl EgressAdapter for Listened<dyn EgressAdapter> {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.hear(|adapter| adapter.accept(cx, chunk, bytes))
     }
 }

@@ -21,7 +21,7 @@ use super::faces::{carries, faces};
 use super::manifest;
 use crate::contract::{
     Adapter, AdapterError, Capabilities, Capability, Cause, Chunk, Class, Context, Descriptor,
-    EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
+    Done, EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet, Took,
 };
 
 /// Maximum length of an output chunk, in bytes.
@@ -104,7 +104,7 @@ impl Memory {
         self.flows.get_mut(place)
     }
 
-    fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Result<(), AdapterError> {
+    fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Done {
         let flows_max = self.manifest.limits.flows_max;
         let Err(place) = self.place(flow) else { return Err(AdapterError::FlowInUse(flow)) };
         if self.flows.len() >= flows_max as usize {
@@ -149,12 +149,7 @@ impl Memory {
         self.spare.push(queue.bytes);
     }
 
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let flow = chunk.flow;
         let limits = self.manifest.limits;
         let buffered_bytes = self.buffered_bytes;
@@ -184,7 +179,7 @@ impl Memory {
         Ok(taken)
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         let queue = self.queue(flow).ok_or(AdapterError::UnknownFlow(flow))?;
         if queue.is_ended || queue.broken.is_some() {
             return Err(AdapterError::Closed(flow));

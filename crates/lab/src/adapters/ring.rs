@@ -21,7 +21,7 @@ use super::faces::{carries, faces};
 use super::manifest;
 use crate::contract::{
     Adapter, AdapterError, Capabilities, Capability, Cause, Chunk, Class, Context, Descriptor,
-    EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
+    Done, EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet, Took,
 };
 
 /// Maximum length of a ring, whatever the limits are.
@@ -88,7 +88,7 @@ impl Rings {
         })
     }
 
-    fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Result<(), AdapterError> {
+    fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Done {
         let Limits { flows_max, flow_buffered_bytes_max, .. } = self.manifest.limits;
         if self.used(flow).is_some() {
             return Err(AdapterError::FlowInUse(flow));
@@ -118,12 +118,7 @@ impl Rings {
         Ok(())
     }
 
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let flow = chunk.flow;
         let left = self.manifest.limits.buffered_bytes_max.saturating_sub(self.buffered_bytes);
         let (used, ring) = self.used(flow).ok_or(AdapterError::UnknownFlow(flow))?;
@@ -148,7 +143,7 @@ impl Rings {
         Ok(taken)
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         let (used, _) = self.used(flow).ok_or(AdapterError::UnknownFlow(flow))?;
         if used.end != End::Open {
             return Err(AdapterError::Closed(flow));

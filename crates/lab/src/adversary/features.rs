@@ -29,6 +29,10 @@ pub struct Features {
     pub stalls: [&'static str; 2],
     /// How flows are mapped to streams.
     pub streams: &'static str,
+    /// Flows besides one on which bytes came out, at the ingress adapter and at the egress adapter.
+    pub others: [&'static str; 2],
+    /// How often the ingress adapter took less than it was offered.
+    pub pushbacks: &'static str,
     /// How the session ended.
     pub session: &'static str,
     /// Kinds of failures, each once.
@@ -46,6 +50,8 @@ pub(crate) static OF_NOTHING: Features = Features {
     codes: BTreeSet::new(),
     stalls: [""; 2],
     streams: "",
+    others: [""; 2],
+    pushbacks: "",
     session: "",
     failures: BTreeSet::new(),
 };
@@ -57,13 +63,15 @@ impl Features {
         let (mut chunks, mut bytes) = ([0_u64; 2], [0_u64; 2]);
         let (mut resets, mut closes, mut stalls) = (0, 0, [0; 2]);
         let mut paths = vec![Vec::new(); flows];
+        let mut carried = vec![[false; 2]; flows];
+        let (mut offered, mut pushbacks) = (0, 0);
         let mut streams = Vec::new();
         let mut features = Self { session: "in order", ..Self::default() };
         for event in trace.events() {
+            let flow = (event.flow.number() as usize).wrapping_sub(1);
             match event.what {
                 EventKind::Moved { state } => {
-                    let at = (event.flow.number() as usize).wrapping_sub(1);
-                    if let Some(path) = paths.get_mut(at) {
+                    if let Some(path) = paths.get_mut(flow) {
                         path.push(state.name());
                     }
                 }
@@ -74,6 +82,9 @@ impl Features {
                     }
                     if let Some(bytes) = bytes.get_mut(at) {
                         *bytes += count;
+                    }
+                    if let Some(carried) = carried.get_mut(flow).and_then(|of| of.get_mut(at)) {
+                        *carried = true;
                     }
                 }
                 EventKind::Signalled { said: OutletEvent::Reset | OutletEvent::Failed, .. } => {
@@ -88,6 +99,10 @@ impl Features {
                 }
                 EventKind::StreamOver { is_reset: true, code } => {
                     features.codes.insert(code);
+                }
+                EventKind::Offered { place: Stage::Ingress, bytes, .. } => offered = bytes,
+                EventKind::Took { place: Stage::Ingress, bytes } => {
+                    pushbacks += u64::from(bytes < offered);
                 }
                 EventKind::Stalled => stalls[0] += 1,
                 EventKind::Resumed => stalls[1] += 1,
@@ -108,6 +123,11 @@ impl Features {
         features.resets = CountBucket::of(resets).name();
         features.closes = CountBucket::of(closes).name();
         features.stalls = stalls.map(|count| CountBucket::of(count).name());
+        features.pushbacks = CountBucket::of(pushbacks).name();
+        features.others = [0, 1].map(|at| {
+            let flows = carried.iter().filter(|of| of.get(at) == Some(&true)).count() as u64;
+            CountBucket::of(flows.saturating_sub(1)).name()
+        });
         let given = streams.len();
         streams.sort_unstable();
         streams.dedup();
@@ -120,10 +140,11 @@ impl Features {
         features
     }
 
-    /// The same features without the numbers of bytes.
+    /// The same features without the numbers of bytes and of flows, and without those that follow
+    /// from sizes.
     #[must_use]
     pub fn without_sizes(mut self) -> Self {
-        self.bytes = [""; 2];
+        (self.bytes, self.others, self.pushbacks) = ([""; 2], [""; 2], "");
         self
     }
 }

@@ -27,6 +27,16 @@
 //! features. A pair that does the same whatever it is given shows at most one class per scenario,
 //! far below that.
 //!
+//! A pair may also be fixed in one [aspect](Aspect) while its runs differ in others: each aspect is
+//! compared with that of the memory adapters in the same runs. It is *fixed* if nearly all runs show
+//! the same, and more than a tenth of those of the memory adapters show something else.
+//!
+//! | aspect | feature |
+//! |---|---|
+//! | ingress mapping, egress mapping | whether bytes come out on more flows than one |
+//! | backpressure | how often the ingress adapter took less than it was offered |
+//! | reset | how many flows adapters reported as reset or failed |
+//!
 //! Each run has features of several kinds. The first two numbers are those of all kinds together,
 //! and sizes are not a kind of their own: a pair whose runs differ only in lengths is not diverse.
 
@@ -35,6 +45,7 @@ mod features;
 pub use features::Features;
 pub(crate) use features::OF_NOTHING;
 
+use std::array;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -50,6 +61,74 @@ pub const TOGETHER_MAX: usize = 20;
 
 /// Sufficient share of the variety of the lab's memory adapters in the same runs, in thousandths.
 pub const REFERENCE_SHARE: u64 = 500;
+
+/// Maximum share of the commonest value of an aspect among the memory adapters, in thousandths: with
+/// a larger one the runs do not tell whether the aspect is fixed.
+const ASPECT_REFERENCE_MAX: u64 = 900;
+
+/// Minimum number of runs that tell whether an aspect is fixed: in fewer a healthy pair may happen to
+/// do the same in each.
+const ASPECT_RUNS_MIN: usize = 50;
+
+/// The refusal of what is not claimed.
+const UNSUPPORTED: &str = "unsupported";
+
+/// What a pair may do the same way in each run, however else its runs differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aspect {
+    /// On which flows the ingress adapter puts bytes out.
+    IngressMapping,
+    /// The same of the egress adapter.
+    EgressMapping,
+    /// When the ingress adapter takes less than it is offered.
+    Backpressure,
+    /// Which flows are reported as reset or failed.
+    Reset,
+}
+
+impl Aspect {
+    const ALL: [Self; 4] =
+        [Self::IngressMapping, Self::EgressMapping, Self::Backpressure, Self::Reset];
+
+    /// The suspicion, if it is fixed.
+    const fn suspicion(self) -> &'static str {
+        match self {
+            Self::IngressMapping => "fixed mapping of flows at the ingress adapter",
+            Self::EgressMapping => "fixed mapping of flows at the egress adapter",
+            Self::Backpressure => "fixed backpressure",
+            Self::Reset => "fixed resets",
+        }
+    }
+
+    /// Whether it is expected of the pair: one that refuses resets as unsupported reports none.
+    fn is_claimed(self, runs: &[&Features]) -> bool {
+        let refuses = |features: &&Features| features.refusals.contains(UNSUPPORTED);
+        self != Self::Reset || !runs.iter().any(refuses)
+    }
+
+    /// The share of its commonest value in runs, in thousandths.
+    fn dominant(self, runs: &[&Features]) -> u64 {
+        let value = |features: &&Features| {
+            let [ingress, egress] = features.others;
+            match self {
+                Self::IngressMapping => ingress,
+                Self::EgressMapping => egress,
+                Self::Backpressure => features.pushbacks,
+                Self::Reset => features.resets,
+            }
+        };
+        let most = counted(runs.iter().map(value)).into_values().max().unwrap_or(0);
+        (1000 * most).div_ceil((runs.len() as u64).max(1))
+    }
+}
+
+/// How often each value occurs.
+fn counted<T: Ord>(values: impl Iterator<Item = T>) -> BTreeMap<T, u64> {
+    values.fold(BTreeMap::new(), |mut counts, value| {
+        *counts.entry(value).or_default() += 1;
+        counts
+    })
+}
 
 /// The variety of runs, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +154,8 @@ pub struct Collapse {
     pub success: u64,
     /// The variety of the memory adapters in the same runs. `None`: no number was suspicious.
     pub reference: Option<Variety>,
+    /// The aspects that are fixed, in the order of [`Aspect`].
+    pub fixed: [bool; Aspect::ALL.len()],
 }
 
 impl Collapse {
@@ -86,9 +167,25 @@ impl Collapse {
     ) -> Self {
         let together = |row: Range<usize>| {
             let runs = profiles.get(row.clone()).unwrap_or_default().iter().flatten();
-            let mut collapse = Self::of(runs.cloned());
+            let mut collapse = Self::of(runs.clone().cloned());
+            let runs: Vec<_> = runs.map(|(features, _)| features).collect();
+            let is_alike = |aspect: Aspect| {
+                runs.len() >= ASPECT_RUNS_MIN
+                    && aspect.is_claimed(&runs)
+                    && aspect.dominant(&runs) > DOMINANT_MAX
+            };
+            let alike = Aspect::ALL.map(is_alike);
+            if !collapse.is_uniform() && !alike.contains(&true) {
+                return collapse;
+            }
+            let shown = reference(row);
+            let of_reference: Vec<_> = shown.iter().collect();
+            for ((fixed, is_alike), aspect) in collapse.fixed.iter_mut().zip(alike).zip(Aspect::ALL)
+            {
+                *fixed = is_alike && aspect.dominant(&of_reference) <= ASPECT_REFERENCE_MAX;
+            }
             if collapse.is_uniform() {
-                let shown = Self::of(reference(row).into_iter().map(|features| (features, true)));
+                let shown = Self::of(shown.into_iter().map(|features| (features, true)));
                 let Self { dominant, diversity, .. } = shown;
                 collapse.reference = Some(Variety { dominant, diversity });
             }
@@ -99,12 +196,12 @@ impl Collapse {
         let last = count.saturating_sub(TOGETHER_MAX);
         let begins = (0..count).step_by(TOGETHER_MAX).map(|at| at.min(last));
         let rows = begins.map(|at| together(at..count.min(at + TOGETHER_MAX)));
-        let worst =
-            |one: Self, other: Self| if other.margin() < one.margin() { other } else { one };
+        let rows: Vec<Self> = rows.collect();
+        let fixed = array::from_fn(|at| rows.iter().any(|row| row.fixed.get(at) == Some(&true)));
         let all = Self::of(profiles.iter().flatten().cloned());
-        let worst = rows.reduce(worst).unwrap_or(all);
+        let worst = rows.into_iter().min_by_key(Self::margin).unwrap_or(all);
         let Self { dominant, diversity, reference, .. } = worst;
-        Self { dominant, diversity, reference, ..all }
+        Self { dominant, diversity, reference, fixed, ..all }
     }
 
     /// One of the first two numbers is beyond its bound.
@@ -144,13 +241,12 @@ impl Collapse {
 
     /// For these runs: the features of each, and whether it did not fail.
     pub fn of(runs: impl IntoIterator<Item = (Features, bool)>) -> Self {
-        let mut seen: BTreeMap<Features, u64> = BTreeMap::new();
         let (mut all, mut passed) = (0, 0);
-        for (features, is_passed) in runs {
-            *seen.entry(features.without_sizes()).or_default() += 1;
+        let seen = counted(runs.into_iter().map(|(features, is_passed)| {
             all += 1;
             passed += u64::from(is_passed);
-        }
+            features.without_sizes()
+        }));
         if all == 0 {
             return Self::default();
         }
@@ -163,25 +259,26 @@ impl Collapse {
             diversity: 1000 * distinct / all,
             success: 1000 * passed / all,
             reference: None,
+            fixed: Default::default(),
         }
     }
 
-    /// The suspicion, if any. A single run gives none: it is only like itself.
+    /// Every suspicion. A single run gives none: it is only like itself.
     #[must_use]
-    pub const fn suspicion(&self) -> Option<&'static str> {
+    pub fn suspicions(&self) -> Vec<&'static str> {
         if self.runs < 2 {
-            return None;
+            return Vec::new();
         }
-        if self.dominant > self.dominant_max() {
-            return Some("nearly all runs look the same");
-        }
-        if self.diversity < self.diversity_min() {
-            return Some("there are few different runs");
-        }
-        if self.success < SUCCESS_MIN {
-            return Some("too many runs failed");
-        }
-        None
+        let fixed = self.fixed.into_iter().zip(Aspect::ALL);
+        let is_alike = self.dominant > self.dominant_max();
+        let ratios = [
+            (is_alike, "nearly all runs look the same"),
+            (!is_alike && self.diversity < self.diversity_min(), "there are few different runs"),
+            (self.success < SUCCESS_MIN, "too many runs failed"),
+        ];
+        let aspects = fixed.map(|(is_fixed, aspect)| (is_fixed, aspect.suspicion()));
+        let all = ratios.into_iter().chain(aspects);
+        all.filter(|(is_there, _)| *is_there).map(|(_, suspicion)| suspicion).collect()
     }
 }
 
@@ -214,12 +311,12 @@ mod tests {
             let other = many(reset.clone(), of_other);
             Collapse::of(many(closed.clone(), of_one).chain(other))
         };
-        assert_eq!(two(10, 0).suspicion(), Some("nearly all runs look the same"));
-        assert_eq!(two(15, 1).suspicion(), None);
+        assert_eq!(two(10, 0).suspicions(), ["nearly all runs look the same"]);
+        assert!(two(15, 1).suspicions().is_empty());
         assert_eq!(two(15, 1).diversity, 125);
-        assert_eq!(two(16, 1).suspicion(), Some("nearly all runs look the same"));
-        assert_eq!(two(9, 8).suspicion(), Some("there are few different runs"));
-        assert_eq!(two(1, 0).suspicion(), None);
+        assert_eq!(two(16, 1).suspicions(), ["nearly all runs look the same"]);
+        assert_eq!(two(9, 8).suspicions(), ["there are few different runs"]);
+        assert!(two(1, 0).suspicions().is_empty());
         assert_eq!(Collapse::of([]), Collapse::default());
     }
 
@@ -242,18 +339,19 @@ mod tests {
         // There are ten ways, and more profiles do not add any.
         for profiles in [2, 10, 20, 21, 1000] {
             let many = check(profiles, &|at| at % 10);
-            assert_eq!(many.suspicion(), None, "{profiles}: {many:?}");
+            assert!(many.suspicions().is_empty(), "{profiles}: {many:?}");
             assert_eq!((many.runs, many.dominant), (2 * profiles as u64, 500));
         }
         assert_eq!(check(1000, &|at| at % 10).distinct, 11);
         // A pair that always does the same is found, even in one range among many.
-        assert_eq!(check(1000, &|_| 100).suspicion(), Some("nearly all runs look the same"));
+        let same = check(1000, &|_| 100).suspicions();
+        assert_eq!(same[0], "nearly all runs look the same");
         for row in [0, 20, 980] {
             let alike = |at| if (row..row + 20).contains(&at) { 1 } else { at % 10 };
-            assert_eq!(check(1000, &alike).suspicion(), Some("there are few different runs"));
+            assert_eq!(check(1000, &alike).suspicions(), ["there are few different runs"]);
         }
         let ending = |at| if at >= 985 { 1 } else { at };
-        assert_eq!(check(1005, &ending).suspicion(), Some("there are few different runs"));
+        assert_eq!(check(1005, &ending).suspicions(), ["there are few different runs"]);
     }
 
     #[test]
@@ -263,8 +361,8 @@ mod tests {
             let both = many(closed.clone(), 5).chain(many(reset.clone(), 5)).enumerate();
             Collapse::of(both.map(move |(at, (features, _))| (features, at >= failed)))
         };
-        assert_eq!(runs(1).suspicion(), None);
-        assert_eq!(runs(2).suspicion(), Some("too many runs failed"));
+        assert!(runs(1).suspicions().is_empty());
+        assert_eq!(runs(2).suspicions(), ["too many runs failed"]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::conduit::{Failure, Medium};
 use super::flow::{Flow, Polled};
 use super::waker_flag::{FlagWaker, Scope};
 use crate::contract::{
-    Adapter, AdapterError, Capability, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
-    IngressAdapter, Manifest, Outlet,
+    Adapter, AdapterError, Capability, Cause, Chunk, Context, Descriptor, Done, EgressAdapter,
+    FlowId, IngressAdapter, Manifest, Outlet, Took,
 };
 
 /// A waiting read is cancelled and started anew once in this many polls.
@@ -52,7 +52,7 @@ impl<M: Medium> Bridge<M> {
         Self { manifest, medium, work, has_work: false, scope, flows: BTreeMap::new(), turn }
     }
 
-    fn claims(&self, capability: Capability) -> Result<(), AdapterError> {
+    fn claims(&self, capability: Capability) -> Done {
         match self.manifest.capabilities.has(capability) {
             true => Ok(()),
             false => Err(AdapterError::Unsupported(capability.name())),
@@ -86,12 +86,7 @@ impl<M: Medium> Bridge<M> {
         result
     }
 
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let flow = chunk.flow;
         self.call(cx, Some(flow), |bridge, cx| {
             let known = bridge.flows.get_mut(&flow).ok_or(AdapterError::UnknownFlow(flow))?;
@@ -138,12 +133,7 @@ impl<M: Medium> Adapter for Bridge<M> {
         self.manifest.clone()
     }
 
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        _: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, _: &Descriptor) -> Done {
         self.call(cx, None, |bridge, cx| {
             let flows_max = bridge.manifest.limits.flows_max;
             if bridge.flows.contains_key(&flow) {
@@ -164,7 +154,7 @@ impl<M: Medium> Adapter for Bridge<M> {
         })
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.claims(Capability::FlowHalfClose)?;
         self.call(cx, None, |bridge, cx| {
             let known = bridge.flows.get_mut(&flow).ok_or(AdapterError::UnknownFlow(flow))?;
@@ -179,12 +169,7 @@ impl<M: Medium> Adapter for Bridge<M> {
         })
     }
 
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
+    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
         if let Err(unsupported) = self.claims(Capability::FlowReset) {
             self.close(cx, flow)?;
             return Err(unsupported);
@@ -200,7 +185,7 @@ impl<M: Medium> Adapter for Bridge<M> {
         })
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.call(cx, None, |bridge, cx| {
             if let Some(mut known) = bridge.flows.remove(&flow) {
                 // Either end may be closed first.
@@ -227,23 +212,13 @@ impl<M: Medium> Adapter for Bridge<M> {
 }
 
 impl<M: Medium> IngressAdapter for Bridge<M> {
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         Self::offer(self, cx, chunk, bytes)
     }
 }
 
 impl<M: Medium> EgressAdapter for Bridge<M> {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         Self::offer(self, cx, chunk, bytes)
     }
 }

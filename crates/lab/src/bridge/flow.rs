@@ -21,7 +21,7 @@ use std::task::{Context as Task, Poll};
 
 use super::conduit::{Conduit, Failure};
 use super::waker_flag::{FlagWaker, Scope};
-use crate::contract::{AdapterError, Cause, Chunk, FlowId, Outlet};
+use crate::contract::{AdapterError, Cause, Chunk, FlowId, Outlet, Took};
 
 /// Maximum length of an output chunk, in bytes.
 pub(super) const OUT_BYTES_MAX: usize = 16 << 10;
@@ -103,12 +103,7 @@ impl<C: Conduit> Flow<C> {
     }
 
     /// Writes an offer. Returns how many bytes the conduit claims to have taken.
-    pub(super) fn offer(
-        &mut self,
-        chunk: &Chunk,
-        bytes: &[u8],
-        budget: usize,
-    ) -> Result<usize, AdapterError> {
+    pub(super) fn offer(&mut self, chunk: &Chunk, bytes: &[u8], budget: usize) -> Took {
         let flow = chunk.flow;
         if chunk.bytes != bytes.len() as u64 || chunk.offset != self.taken {
             let rule = "its offset is that of the next byte, its length that of its bytes";

@@ -302,7 +302,7 @@ mod tests {
     use crate::adapters::{HEALTHY, MemoryEgressAdapter, MemoryIngressAdapter, Pair};
     use crate::check::case_of;
     use crate::contract::{
-        Adapter, AdapterError, Cause, Chunk, Context, Descriptor, IngressAdapter, Manifest, Outlet,
+        Adapter, Cause, Chunk, Context, Descriptor, Done, IngressAdapter, Manifest, Outlet, Took,
     };
     use crate::scenario::{self, Profile};
 
@@ -349,16 +349,11 @@ mod tests {
             self.inner.manifest()
         }
 
-        fn open(
-            &mut self,
-            cx: &mut Context<'_>,
-            flow: FlowId,
-            descriptor: &Descriptor,
-        ) -> Result<(), AdapterError> {
+        fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done {
             self.inner.open(cx, flow, descriptor)
         }
 
-        fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+        fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
             if self.inner.buffered_bytes() == 0 {
                 return self.inner.half_close(cx, flow);
             }
@@ -367,17 +362,12 @@ mod tests {
             Ok(())
         }
 
-        fn reset(
-            &mut self,
-            cx: &mut Context<'_>,
-            flow: FlowId,
-            cause: Cause,
-        ) -> Result<(), AdapterError> {
+        fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
             self.ending.clear();
             self.inner.reset(cx, flow, cause)
         }
 
-        fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+        fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
             self.ending.retain(|other| *other != flow);
             self.inner.close(cx, flow)
         }
@@ -401,12 +391,7 @@ mod tests {
     }
 
     impl IngressAdapter for Forgets {
-        fn offer(
-            &mut self,
-            cx: &mut Context<'_>,
-            chunk: &Chunk,
-            bytes: &[u8],
-        ) -> Result<usize, AdapterError> {
+        fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
             self.inner.offer(cx, chunk, bytes)
         }
     }

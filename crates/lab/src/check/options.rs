@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Options of a check, and its callbacks.
 
+use strum::IntoStaticStr;
+
 use super::{Artefact, Expectations};
 use crate::adapters::Pair;
 use crate::contract::Limits;
@@ -11,7 +13,8 @@ use crate::scenario::Scenario;
 pub type Make<'a> = &'a (dyn Fn(Limits) -> Pair + Sync);
 
 /// How much is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// Three scenarios, three profiles, all mutants.
     #[default]
@@ -52,11 +55,8 @@ impl Mode {
 
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Full => "full",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether a scenario is tried.

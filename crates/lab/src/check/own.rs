@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::contract::Tick;
 use crate::gate::{Gate, healthy};
 use crate::mutant::{self, MUTANTS, Witness};
-use crate::report::{Report, junit};
+use crate::report::Report;
 use crate::rules::{Examiner, Finding};
 use crate::source::{End, Source};
 use crate::target::Behaviour;
@@ -163,22 +163,7 @@ pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) ->
         let (said, is) = (said.size.as_ref().map_or(0, |it| it.events), run.seen.as_deref());
         all.push(wrong("events in a run", said, is.map_or(0, events)));
     }
-    all.into_iter().flatten().next().or_else(|| of_junit(&junit(report)))
-}
-
-/// The wrong sums of a JUnit file, if any.
-fn of_junit(text: &str) -> Option<String> {
-    let head = text.lines().find(|line| line.starts_with("<testsuites "))?;
-    let said = |name: &str| -> Option<u64> {
-        let (_, behind) = head.split_once(&format!(" {name}=\""))?;
-        behind.split('"').next()?.parse().ok()
-    };
-    let sums = [("tests", "<testcase "), ("failures", "<failure "), ("errors", "<error ")];
-    sums.into_iter().find_map(|(name, element)| {
-        let is = text.matches(element).count() as u64;
-        let said = said(name);
-        (said != Some(is)).then(|| format!("the JUnit file says {said:?} {name}, and has {is}"))
-    })
+    all.into_iter().flatten().next()
 }
 
 /// Makes each part wrong, one after another, and returns the first that was not detected.
@@ -301,13 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_a_report_that_is_wrong_is_seen() {
-        let text = "<testsuites name=\"x\" tests=\"2\" failures=\"1\" errors=\"0\">\n\
-                    <testcase /><testcase ><failure /></testcase>";
-        assert_eq!(of_junit(text), None);
-        for (is, wrong) in [("tests=\"2\"", "tests=\"3\""), ("failures=\"1\"", "failures=\"0\"")] {
-            assert!(of_junit(&text.replace(is, wrong)).is_some(), "{wrong}");
-        }
+    fn a_wrong_plan_is_seen() {
         assert!(of_plans().is_none() && planted::with(Planted::SourcePlan, of_plans).is_some());
     }
 }

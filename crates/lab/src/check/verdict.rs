@@ -118,15 +118,13 @@ fn negotiated(result: GateResult, agreements: &Agreements) -> GateResult {
 
 fn collapsed(collapse: &Collapse) -> GateResult {
     let gate = Gate::CollapseResistance;
-    let suspicion = collapse.suspicion();
-    let verdict = match suspicion {
-        _ if collapse.runs < 2 => Verdict::NotExercised,
-        Some(_) => Verdict::Fail,
-        None => Verdict::Pass,
-    };
-    let reason = match verdict {
-        Verdict::NotExercised => Some("one run alone cannot be compared".into()),
-        _ => suspicion.map(Into::into),
+    let suspicions = collapse.suspicions();
+    let (verdict, reason) = match suspicions.as_slice() {
+        _ if collapse.runs < 2 => {
+            (Verdict::NotExercised, Some("one run alone cannot be compared".into()))
+        }
+        [] => (Verdict::Pass, None),
+        all => (Verdict::Fail, Some(all.join("; "))),
     };
     let failed = u64::from(verdict == Verdict::Fail);
     GateResult { gate, verdict, counted: collapse.runs, failed, reason }

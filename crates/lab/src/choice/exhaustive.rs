@@ -26,6 +26,8 @@
 
 use std::ops::ControlFlow;
 
+use strum::IntoStaticStr;
+
 use super::Choices;
 
 /// Bounds of a search.
@@ -45,14 +47,8 @@ pub struct Bounds {
 impl Coverage {
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Bounded => "bounded",
-            Self::RunsMax => "runs-max",
-            Self::Stopped => "stopped",
-            Self::Diverged => "diverged",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -84,7 +80,8 @@ impl Bounds {
 }
 
 /// How much of the tree was searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Coverage {
     /// Every path: all orders, and with [`Bounds::tries_amounts`] the least and the most of all
     /// amounts.

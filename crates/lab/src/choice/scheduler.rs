@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Which task or flow goes next.
 
+use strum::IntoStaticStr;
+
 /// How the next task or flow is picked. Everything else that a run asks is drawn from its seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Scheduler {
     /// Each task in turn; of waiting flows the one that has waited the longest.
@@ -24,12 +27,8 @@ pub enum Scheduler {
 impl Scheduler {
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round_robin",
-            Self::Random => "random",
-            Self::Pct { .. } => "pct",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

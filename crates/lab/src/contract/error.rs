@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Errors of adapters.
 
+use strum::IntoStaticStr;
+
 use super::FlowId;
 
 /// Why an adapter refused a call. It concerns one flow; the adapter stays usable.
@@ -41,7 +43,8 @@ pub enum AdapterError {
 }
 
 /// The kind of an [`AdapterError`]: the only part of it that a trace contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum ErrorClass {
@@ -64,16 +67,8 @@ pub enum ErrorClass {
 impl ErrorClass {
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unsupported => "unsupported",
-            Self::TooManyFlows => "too_many_flows",
-            Self::UnknownFlow => "unknown_flow",
-            Self::FlowInUse => "flow_in_use",
-            Self::Closed => "closed",
-            Self::Malformed => "malformed",
-            Self::Failed => "failed",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -20,6 +20,8 @@
 
 use std::fmt;
 
+use strum::{IntoStaticStr, VariantArray};
+
 /// The number of a flow, from 1 in the lab. It may be used again after the flow is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId(u32);
@@ -57,7 +59,10 @@ impl Tick {
 }
 
 /// What a flow carries: decides which flow goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
     /// A user waits for it.
     Interactive,
@@ -145,7 +150,8 @@ pub struct Chunk {
 }
 
 /// The states of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FlowState {
     /// Only its number is known.
     #[default]
@@ -175,22 +181,14 @@ impl FlowState {
 
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Opening => "opening",
-            Self::Open => "open",
-            Self::HalfClosed => "half_closed",
-            Self::Draining => "draining",
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-            Self::Failed => "failed",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The events of a flow's lifecycle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum FlowEvent {
     /// It is requested.
     Open,
@@ -211,16 +209,8 @@ pub enum FlowEvent {
 impl FlowEvent {
     /// Name in messages.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Opened => "opened",
-            Self::HalfClose => "half-close",
-            Self::Drain => "drain",
-            Self::Close => "close",
-            Self::Reset => "reset",
-            Self::Fail => "fail",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -8,9 +8,13 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::all;
 
 /// A capability of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 #[repr(u16)]
 pub enum Capability {
     /// Carries flows out of the runtime.
@@ -37,34 +41,12 @@ pub enum Capability {
 
 impl Capability {
     /// All capabilities, sorted by name.
-    pub const ALL: [Self; 10] = [
-        Self::AdapterEgress,
-        Self::AdapterIngress,
-        Self::FlowBackpressure,
-        Self::FlowHalfClose,
-        Self::FlowLifecycle,
-        Self::FlowMetadataOnly,
-        Self::FlowPriority,
-        Self::FlowReset,
-        Self::RuntimeStreamMapping,
-        Self::TraceSafeAdapterSummary,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in manifests and reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AdapterEgress => "adapter_egress",
-            Self::AdapterIngress => "adapter_ingress",
-            Self::FlowBackpressure => "flow_backpressure",
-            Self::FlowHalfClose => "flow_half_close",
-            Self::FlowLifecycle => "flow_lifecycle",
-            Self::FlowMetadataOnly => "flow_metadata_only",
-            Self::FlowPriority => "flow_priority",
-            Self::FlowReset => "flow_reset",
-            Self::RuntimeStreamMapping => "runtime_stream_mapping",
-            Self::TraceSafeAdapterSummary => "trace_safe_adapter_summary",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The capability with this name.

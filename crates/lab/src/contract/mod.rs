@@ -48,6 +48,12 @@ pub use manifest::{
 };
 pub use outlet::{Outlet, Refused};
 
+/// The result of a call of an adapter.
+pub type Done = Result<(), AdapterError>;
+
+/// The result of an offer: how many bytes the adapter took.
+pub type Took = Result<usize, AdapterError>;
+
 /// The methods of both adapters of a pair.
 ///
 /// An error ends one flow, never the adapter: calls for other flows continue as before.
@@ -61,12 +67,7 @@ pub trait Adapter {
     ///
     /// [`AdapterError::TooManyFlows`] beyond the limit of the manifest, or another refusal: then
     /// the flow does not exist.
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError>;
+    fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done;
 
     /// No more bytes come in on this flow. Those that came before are still put out, followed by
     /// the end.
@@ -75,7 +76,7 @@ pub trait Adapter {
     ///
     /// [`AdapterError::Unsupported`] without the capability `flow_half_close`;
     /// [`AdapterError::Closed`] on a flow that is over.
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError>;
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done;
 
     /// Resets the flow, on behalf of the side that offers: a source, or the runtime. Bytes that
     /// were not put out are dropped, and [`Outlet::reset`] reports the reset at the other end. No
@@ -84,12 +85,7 @@ pub trait Adapter {
     /// # Errors
     ///
     /// [`AdapterError::Unsupported`] without the capability `flow_reset`: the flow is closed then.
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError>;
+    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done;
 
     /// The flow is over: no more bytes come in or are put out, and its number may be used again. No
     /// effect on a flow that is over.
@@ -97,7 +93,7 @@ pub trait Adapter {
     /// # Errors
     ///
     /// [`AdapterError::UnknownFlow`] for a flow that never existed.
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError>;
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done;
 
     /// Puts out what it has, as far as there is room. Called after [`Context::wants_poll`], when
     /// there is room again, and at its deadline.
@@ -130,12 +126,7 @@ pub trait IngressAdapter: Adapter {
     ///
     /// [`AdapterError::Closed`] on a flow that is over or half-closed; [`AdapterError::Malformed`]
     /// for an invalid chunk: the flow has failed then.
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError>;
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took;
 }
 
 /// Carries flows from the runtime to a sink.
@@ -145,10 +136,5 @@ pub trait EgressAdapter: Adapter {
     /// # Errors
     ///
     /// As [`IngressAdapter::offer`].
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError>;
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took;
 }

@@ -31,6 +31,9 @@ mod injector;
 
 pub(crate) use injector::Injector;
 
+use strum::VariantArray as _;
+
+use crate::all;
 use crate::contract::Tick;
 use crate::trace::FaultKind;
 
@@ -51,54 +54,12 @@ pub enum FaultClass {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
-        Self::Delay,
-        Self::Stall,
-        Self::PartialRead,
-        Self::PartialWrite,
-        Self::WouldBlock,
-        Self::Duplicate,
-        Self::Drop,
-        Self::Reorder,
-        Self::Corrupt,
-        Self::Truncate,
-        Self::Reset,
-        Self::HalfClose,
-        Self::SpuriousWake,
-        Self::Cancel,
-        Self::Crash,
-        Self::ClockJump,
-        Self::BufferShrink,
-        Self::SlowConsumer,
-        Self::GreedyConsumer,
-        Self::BlockedConsumer,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in scenarios and reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Delay => "delay",
-            Self::Stall => "stall",
-            Self::PartialRead => "partial_read",
-            Self::PartialWrite => "partial_write",
-            Self::WouldBlock => "would_block",
-            Self::Duplicate => "duplicate",
-            Self::Drop => "drop",
-            Self::Reorder => "reorder",
-            Self::Corrupt => "corrupt",
-            Self::Truncate => "truncate",
-            Self::Reset => "reset",
-            Self::HalfClose => "half_close",
-            Self::SpuriousWake => "spurious_wake",
-            Self::Cancel => "cancel",
-            Self::Crash => "crash",
-            Self::ClockJump => "clock_jump",
-            Self::BufferShrink => "buffer_shrink",
-            Self::SlowConsumer => "slow_consumer",
-            Self::GreedyConsumer => "greedy_consumer",
-            Self::BlockedConsumer => "blocked_consumer",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The required result, on a link that repairs or on one that does not.

@@ -24,10 +24,14 @@ mod mutants;
 pub use mutants::{MutantOutcome, MutantResult};
 pub(crate) use mutants::{healthy, mutants};
 
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::all;
 use crate::rules::{CATALOGUE, Family, Rule, RuleSets, Subject, Verdict};
 
 /// A question that a check answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", prefix = "local_adapter_")]
 pub enum Gate {
     /// All rules hold, and the demands of the scenarios are met.
     Correctness,
@@ -53,34 +57,12 @@ pub enum Gate {
 
 impl Gate {
     /// All gates, in the order of reports.
-    pub const ALL: [Self; 10] = [
-        Self::Correctness,
-        Self::FlowLifecycle,
-        Self::RuntimeIntegration,
-        Self::Backpressure,
-        Self::ErrorResetIsolation,
-        Self::SequenceIntegrity,
-        Self::TraceHygiene,
-        Self::CollapseResistance,
-        Self::MutantDetection,
-        Self::GeneratedBackendParity,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Correctness => "local_adapter_correctness",
-            Self::FlowLifecycle => "local_adapter_flow_lifecycle",
-            Self::RuntimeIntegration => "local_adapter_runtime_integration",
-            Self::Backpressure => "local_adapter_backpressure",
-            Self::ErrorResetIsolation => "local_adapter_error_reset_isolation",
-            Self::SequenceIntegrity => "local_adapter_sequence_integrity",
-            Self::TraceHygiene => "local_adapter_trace_hygiene",
-            Self::CollapseResistance => "local_adapter_collapse_resistance",
-            Self::MutantDetection => "local_adapter_mutant_detection",
-            Self::GeneratedBackendParity => "local_adapter_generated_backend_parity",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether a rule counts in this gate.

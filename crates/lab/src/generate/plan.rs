@@ -94,7 +94,7 @@ impl Length {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::builtin::BUILTIN;
+    use crate::generate::STEADY;
     use crate::source::Source;
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
     /// Every source, at every length at which something is cut: as its own plan says.
     #[test]
     fn plans_say_what_sources_give() {
-        let mut profile = BUILTIN[0].profile().unwrap();
+        let mut profile = STEADY.profile().unwrap();
         for source in Source::ALL {
             for (flows, chunk) in [(1, 16_384), (4, 16_384), (3, 80), (2, 1)] {
                 profile.source = source;

@@ -33,6 +33,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use strum::{IntoStaticStr, VariantArray};
 
 use super::error::ProfileError;
 use crate::choice::Scheduler;
@@ -40,7 +41,7 @@ use crate::config::Config;
 use crate::contract::{Capabilities, Capability, Limits, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
 use crate::link::Link;
-use crate::replay::words::{Named, Whole, Word};
+use crate::replay::words::{Named, Whole, Word, words};
 use crate::source::Source;
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
@@ -56,7 +57,8 @@ const FAULTS_MS: u64 = 30;
 pub const PROFILE_BYTES_MAX: usize = 64 << 10;
 
 /// Which flow goes first in a poll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Order {
     /// Interactive flows before normal ones before bulk, in turn within a class.
     Urgent,
@@ -67,7 +69,8 @@ pub enum Order {
 }
 
 /// When a source whose offer was refused is notified of room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Room {
     /// As soon as there is any.
     Any,
@@ -121,14 +124,6 @@ pub struct Profile {
     pub policies: Policies,
 }
 
-impl Word for Source {
-    const WHAT: &'static str = "model of a source";
-    const ALL: &'static [Self] = &Self::ALL;
-    fn word(self) -> &'static str {
-        self.name()
-    }
-}
-
 /// The schedulers that profiles know: PCT as checks draw it.
 const SCHEDULERS: [Scheduler; 3] =
     [Scheduler::Random, Scheduler::RoundRobin, Scheduler::Pct { changes: 3, steps: 256 }];
@@ -136,33 +131,12 @@ const SCHEDULERS: [Scheduler; 3] =
 impl Word for Scheduler {
     const WHAT: &'static str = "scheduler";
     const ALL: &'static [Self] = &SCHEDULERS;
-    fn word(self) -> &'static str {
-        self.name()
-    }
 }
 
-impl Word for Order {
-    const WHAT: &'static str = "order of flows";
-    const ALL: &'static [Self] = &[Self::Urgent, Self::Turns, Self::Numbers];
-    fn word(self) -> &'static str {
-        match self {
-            Self::Urgent => "urgent",
-            Self::Turns => "turns",
-            Self::Numbers => "numbers",
-        }
-    }
-}
-
-impl Word for Room {
-    const WHAT: &'static str = "rule of room";
-    const ALL: &'static [Self] = &[Self::Any, Self::Half, Self::Empty];
-    fn word(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::Half => "half",
-            Self::Empty => "empty",
-        }
-    }
+words! {
+    Source: "model of a source";
+    Order: "order of flows";
+    Room: "rule of room";
 }
 
 /// The file.

@@ -26,6 +26,8 @@ use bytes::Bytes;
 pub(crate) use self::carried::Carried;
 use self::carried::Found;
 
+use strum::IntoStaticStr;
+
 use crate::config::is_secret;
 use crate::trace::Stage;
 
@@ -56,7 +58,8 @@ impl fmt::Debug for Canary {
 }
 
 /// How a leak was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Encoding {
     /// Byte for byte.
     Raw,
@@ -70,6 +73,7 @@ pub enum Encoding {
     /// As in a URL.
     Percent,
     /// Two bytes a byte.
+    #[strum(serialize = "utf-16")]
     Utf16,
     /// A list of numbers, as slices are shown.
     Decimal,
@@ -80,17 +84,8 @@ pub enum Encoding {
 impl Encoding {
     /// As findings have it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Reversed => "reversed",
-            Self::Hex => "hex",
-            Self::Base64 => "base64",
-            Self::Percent => "percent",
-            Self::Utf16 => "utf-16",
-            Self::Decimal => "decimal",
-            Self::Escaped => "escaped",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

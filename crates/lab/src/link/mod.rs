@@ -48,8 +48,15 @@ mod sender;
 pub(crate) use channel::Hazard;
 pub(crate) use one_way::{Broken, OneWay};
 
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::all;
+
 /// How the output of a session is cut and carried; see the module's documentation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Link {
     /// Bytes, in pieces of any size.
     #[default]
@@ -72,30 +79,12 @@ pub enum Link {
 
 impl Link {
     /// All links.
-    pub const ALL: [Self; 8] = [
-        Self::Stream,
-        Self::Message,
-        Self::Datagram,
-        Self::Chunked,
-        Self::Batch,
-        Self::Interactive,
-        Self::LongPoll,
-        Self::LossyReordered,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in scenarios and reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stream => "stream",
-            Self::Message => "message",
-            Self::Datagram => "datagram",
-            Self::Chunked => "chunked",
-            Self::Batch => "batch",
-            Self::Interactive => "interactive",
-            Self::LongPoll => "long_poll",
-            Self::LossyReordered => "lossy_reordered",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether it repairs modified and lost envelopes.

@@ -26,6 +26,17 @@ pub(super) const ALL: &[Mutant] = &[
     .breaks(&["RES-01", "RES-02", "RES-03"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Mutant::ingress(
+        "fixed_backpressure",
+        "every offer is taken whole, whatever the limits and the budget of the call",
+        |limits| {
+            let wide = wide(limits, u64::MAX, u64::MAX);
+            ingress_of(Box::new(MemoryIngressAdapter::new(wide)), limits, TakesWhole(limits))
+        },
+        NARROW,
+    )
+    .breaks(&["RES-01", "RES-02", "RES-03"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Mutant::ingress(
         "ignores_the_limit_of_a_flow",
         "one flow takes all the room that is there for all of them",
         |limits| boundless(limits, limits.buffered_bytes_max, u64::MAX),
@@ -122,8 +133,33 @@ fn boundless(
     buffered_bytes_max: u64,
     flow_buffered_bytes_max: u64,
 ) -> crate::adapters::Pair {
-    let wide = Limits { buffered_bytes_max, flow_buffered_bytes_max, ..limits };
+    let wide = wide(limits, buffered_bytes_max, flow_buffered_bytes_max);
     ingress_of(Box::new(MemoryIngressAdapter::new(wide)), limits, Claims(limits))
+}
+
+const fn wide(limits: Limits, buffered_bytes_max: u64, flow_buffered_bytes_max: u64) -> Limits {
+    Limits { buffered_bytes_max, flow_buffered_bytes_max, ..limits }
+}
+
+/// The limits in the manifest, beyond which it takes.
+struct TakesWhole(Limits);
+
+impl Defect for TakesWhole {
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        Manifest { limits: self.0, ..it.manifest() }
+    }
+
+    fn take(&mut self, on: &mut FlowCall<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let mut taken = on.take(chunk, bytes)?;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            let (offset, bytes) = (chunk.offset + taken as u64, rest.len() as u64);
+            match on.take(&Chunk { offset, bytes, ..*chunk }, rest)? {
+                0 => break,
+                more => taken += more,
+            }
+        }
+        Ok(taken)
+    }
 }
 
 /// The limits in the manifest.

@@ -11,11 +11,12 @@
 //! forward it unchanged. A mutant overrides the one method in which it is wrong. A call about one
 //! flow arrives as a [`FlowCall`]: the healthy adapter, the context of the call and the flow.
 
+use crate::contract::outlet::{Receiver, Refused};
 use crate::contract::{
-    Adapter, AdapterError, Calls, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
-    IngressAdapter, Limits, Manifest, Outlet, Tick,
-    outlet::{Receiver, Refused},
+    Adapter, Calls, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId, IngressAdapter,
+    Limits, Manifest, Outlet, Tick,
 };
+pub(super) use crate::contract::{Done, Took};
 use crate::{
     adapters::{MemoryEgressAdapter, MemoryIngressAdapter, Pair},
     choice::Random,
@@ -44,9 +45,6 @@ carries! {
 
 /// The healthy adapter behind the defect.
 pub(super) type Healthy<'a> = &'a mut dyn Carries;
-
-pub(super) type Done = Result<(), AdapterError>;
-pub(super) type Took = Result<usize, AdapterError>;
 
 /// A call to the healthy adapter about one flow.
 pub(super) struct FlowCall<'a, 'c> {

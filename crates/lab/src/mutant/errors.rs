@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Failures are reported as something else, or offers are refused wrongly.
 
-use super::defect::{Defect, Done, FlowCall, Took, egress, ingress};
+use super::defect::{Defect, Done, FlowCall, Took, both, egress, ingress};
 use super::{Mutant, Witness};
 use crate::contract::{AdapterError, Cause, Chunk, Descriptor, FlowId, Outlet, Refused};
 use crate::source::Source;
@@ -32,6 +32,14 @@ pub(super) const ALL: &[Mutant] = &[
         "a flow that failed is reported as ended in order",
         |limits| egress(limits, Tells(|_| None)),
         FAILING,
+    )
+    .breaks(&["ERR-06"])
+    .spares(PLAIN),
+    Mutant::ingress(
+        "fixed_reset",
+        "no reset and no failure is reported on either side, but an end in order",
+        |limits| both(limits, Tells(|_| None), Tells(|_| None)),
+        Witness::new(Source::Resetting, Behaviour::Echo),
     )
     .breaks(&["ERR-06"])
     .spares(PLAIN),

@@ -92,6 +92,14 @@ pub(super) const ALL: &[Mutant] = &[
     .breaks(&["INT-01", "INT-08"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Mutant::ingress(
+        "fixed_mapping",
+        "whatever flow bytes belong to, they are put out on the first one",
+        |limits| ingress(limits, OneFlow::default()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["INT-04", "LIV-01"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Mutant::ingress(
         "says_it_took_all",
         "it says that it took a whole chunk when it had room for a part, and the rest is lost",
         |limits| ingress(limits, TookAll::default()),
@@ -313,6 +321,41 @@ impl Defect for Crossed {
 
     fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
         out.half_closed(self.other(flow));
+    }
+}
+
+/// The flow that opened first.
+#[derive(Default)]
+struct OneFlow {
+    numbers: Numbers,
+    first: Option<FlowId>,
+}
+
+impl OneFlow {
+    fn flow(&self, flow: FlowId) -> FlowId {
+        self.first.unwrap_or(flow)
+    }
+}
+
+impl Defect for OneFlow {
+    fn open(&mut self, on: &mut FlowCall<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.first.get_or_insert(on.flow);
+        on.open(descriptor)
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        out.room(self.flow(flow))
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let flow = self.flow(chunk.flow);
+        self.numbers.put(out, flow, bytes, chunk.is_final && chunk.flow == flow)
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        if self.flow(flow) == flow {
+            out.half_closed(flow);
+        }
     }
 }
 

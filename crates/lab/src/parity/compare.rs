@@ -199,7 +199,7 @@ impl Subject<'_> {
 }
 
 /// The interpreted backend, as a pair.
-pub(super) fn interpreted(profile: &Profile) -> Pair {
+pub(crate) fn interpreted(profile: &Profile) -> Pair {
     let make = || Interpreted::new(profile);
     face::pair("generated", profile.capabilities(), profile.limits(), make)
 }
@@ -325,13 +325,14 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::generate::Builtin;
     use crate::generate::vocabulary::{Event, State};
+    use crate::generate::{STEADY, STEADY_TEXT};
 
-    fn subject(name: &str) -> Subject<'static> {
-        let builtin = Builtin::of_name(name).unwrap();
-        let generated = (builtin.generated)();
-        Subject { profile: builtin.profile().unwrap(), text: Some(builtin.text), generated }
+    use crate::generate::example::steady;
+
+    fn subject() -> Subject<'static> {
+        let generated = crate::plug!(steady);
+        Subject { profile: STEADY.profile().unwrap(), text: Some(STEADY_TEXT), generated }
     }
 
     fn constant(case: &CaseReport) -> Option<&str> {
@@ -345,7 +346,7 @@ mod tests {
 
     /// The lifecycle of a module with one wrong cell.
     fn wrong(state: State, event: Event) -> Option<State> {
-        let healthy = crate::generate::builtin::steady::LIFECYCLE;
+        let healthy = steady::LIFECYCLE;
         let next = healthy[state as usize][event as usize];
         let next = next.map(|next| State::ALL[next as usize]);
         match (WRONG.get() == (state, event), next) {
@@ -357,7 +358,7 @@ mod tests {
 
     #[test]
     fn every_wrong_cell_of_a_lifecycle_is_reported() {
-        let mut subject = subject("steady");
+        let mut subject = subject();
         assert!(subject.compare(&Kind::Lifecycle).difference.is_none());
         subject.generated.said.next = wrong;
         for state in State::ALL {
@@ -373,10 +374,10 @@ mod tests {
 
     #[test]
     fn a_text_that_was_changed_is_reported() {
-        let subject = subject("plain");
+        let subject = subject();
         let text = subject.text.unwrap();
         assert_eq!(subject.compare(&Kind::Text(text)).verdict, "pass");
-        let changed = text.replace("MAX_FLOWS: u32 = 3;", "MAX_FLOWS: u32 = 4;");
+        let changed = text.replace("MAX_FLOWS: u32 = 16;", "MAX_FLOWS: u32 = 4;");
         let case = subject.compare(&Kind::Text(&changed));
         assert_eq!(case.verdict, "fail");
         assert!(case.to_string().contains("MAX_FLOWS") && case.interpreted != case.generated);
@@ -384,9 +385,9 @@ mod tests {
 
     #[test]
     fn every_wrong_constant_is_reported_by_name() {
-        let healthy = subject("tight").generated.said.constants;
+        let healthy = subject().generated.said.constants;
         for (at, (name, _)) in healthy.iter().enumerate() {
-            let mut subject = subject("tight");
+            let mut subject = subject();
             subject.generated.said.constants[at].1.push('0');
             let case = subject.compare(&Kind::Constants);
             assert_eq!(constant(&case), Some(*name));
@@ -409,7 +410,7 @@ mod tests {
             |flow| flow.pieces[0].span = 0,
         ];
         for (at, change) in changes.into_iter().enumerate() {
-            let mut subject = subject("plain");
+            let mut subject = subject();
             change(&mut subject.generated.said.plan[1]);
             let case = subject.compare(&Kind::Plan(40));
             assert!(case.difference.is_some_and(|it| it.event.is_some()), "{at}");
@@ -419,7 +420,7 @@ mod tests {
     /// A backend that panics has failed; what comes behind it is compared.
     #[test]
     fn a_backend_that_panics_has_failed() {
-        let mut subject = subject("plain");
+        let mut subject = subject();
         subject.generated.said.next = |_, _| panic!("no such state");
         let case = subject.compare(&Kind::Lifecycle);
         assert_eq!(case.verdict, "fail");
@@ -429,7 +430,7 @@ mod tests {
 
     #[test]
     fn constants_that_are_no_profile_fail_runs() {
-        let mut subject = subject("plain");
+        let mut subject = subject();
         let constants = &mut subject.generated.said.constants;
         let carrier = constants.iter_mut().find(|(name, _)| *name == "CARRIER").unwrap();
         carrier.1 = "pigeon".into();

@@ -6,7 +6,7 @@ use std::fmt;
 use super::compare::{claimed, interpreted, run};
 use super::plug::Generated;
 use crate::contract::{FlowId, FlowState};
-use crate::generate::{BUILTIN, Builtin};
+use crate::generate::example::{STEADY, steady};
 use crate::source::FlowPlan;
 use crate::trace::{ByteBucket, EventKind, Stage, Trace, TraceHash};
 
@@ -44,9 +44,6 @@ pub struct DemoFlow {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
-    /// No module has this name.
-    #[error("no module of the lab is generated of such a profile; there are: {0}")]
-    Unknown(String),
     /// Too many flows, or none.
     #[error("{asked} flows, and the profile {profile} has 1 to {max}")]
     Flows {
@@ -62,21 +59,14 @@ pub enum DemoError {
     Constants(&'static str),
 }
 
-/// Runs a generated module of the lab, the first unless one is named, with so many flows. A flow
-/// beyond those of its plan does what the plan says of one before: the flows go round.
+/// Runs the generated module of the lab with so many flows. A flow beyond those of its plan does
+/// what the plan says of one before: the flows go round.
 ///
 /// # Errors
 ///
 /// See [`DemoError`].
-pub fn demo(name: Option<&str>, flows: u32) -> Result<Demo, DemoError> {
-    let unknown = || {
-        let names: Vec<_> = BUILTIN.iter().map(|builtin| builtin.name).collect();
-        DemoError::Unknown(names.join(", "))
-    };
-    let found = name.map_or_else(|| BUILTIN.first(), Builtin::of_name);
-    let builtin = found.ok_or_else(unknown)?;
-    let profile = builtin.name;
-    let generated = (builtin.generated)();
+pub fn demo(flows: u32) -> Result<Demo, DemoError> {
+    let (profile, generated) = (STEADY.name, crate::plug!(steady));
     let claimed = claimed(&generated.said.constants).ok_or(DemoError::Constants(profile))?;
     let max = claimed.config.max_flows;
     if flows == 0 || flows > max {

@@ -3,8 +3,8 @@
 
 use crate::adapters::Pair;
 use crate::contract::{
-    Adapter, AdapterError, Capabilities, Capability, Cause, Chunk, Context, Descriptor,
-    EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
+    Adapter, AdapterError, Capabilities, Capability, Cause, Chunk, Context, Descriptor, Done,
+    EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet, Took,
 };
 use crate::generate::vocabulary::{self as words, Carries, Host, Port, Refusal};
 
@@ -43,12 +43,7 @@ impl<B: Carries> Face<B> {
         }
     }
 
-    fn offered(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offered(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let Chunk { flow, sequence, offset, bytes: count, is_final } = *chunk;
         let flow = flow.number();
         let offered = words::Chunk { flow, sequence, offset, bytes: count, is_final };
@@ -102,32 +97,22 @@ impl<B: Carries> Adapter for Face<B> {
         self.manifest.clone()
     }
 
-    fn open(
-        &mut self,
-        _: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, _: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done {
         let opened = self.backend.open(flow.number(), descriptor.class.into());
         opened.map_err(|refusal| self.refused(flow, refusal))
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         let closed = self.backend.half_close(&mut World(cx), flow.number());
         closed.map_err(|refusal| self.refused(flow, refusal))
     }
 
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
+    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
         let reset = self.backend.reset(&mut World(cx), flow.number(), cause.into());
         reset.map_err(|refusal| self.refused(flow, refusal))
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.backend.close(&mut World(cx), flow.number());
         Ok(())
     }
@@ -146,23 +131,13 @@ impl<B: Carries> Adapter for Face<B> {
 }
 
 impl<B: Carries> IngressAdapter for Face<B> {
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.offered(cx, chunk, bytes)
     }
 }
 
 impl<B: Carries> EgressAdapter for Face<B> {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.offered(cx, chunk, bytes)
     }
 }

@@ -45,6 +45,7 @@ mod plug;
 mod report;
 mod text;
 
+pub(crate) use compare::interpreted;
 pub use demo::{Demo, DemoError, demo};
 pub use plug::{Described, Generated, Planned};
 pub use report::{CaseReport, Difference, ParityReport, SCHEMA, json};
@@ -52,9 +53,10 @@ pub use text::{TextDifference, of_text};
 
 use self::compare::{Kind, Subject};
 use crate::check::{Mode, in_threads};
-use crate::generate::BUILTIN;
+use crate::generate::example::steady;
+use crate::generate::{STEADY, STEADY_TEXT};
 use crate::rules::Examiner;
-use crate::scenario::SCENARIOS;
+use crate::scenario::{SCENARIOS, Scenario};
 
 /// Options of the comparison.
 #[derive(Debug, Clone, Copy)]
@@ -82,15 +84,12 @@ impl Options {
     }
 }
 
-/// Compares the lab's own generated modules with their profiles.
+/// Compares the lab's own generated module with its profile.
 #[must_use]
 pub fn run(options: &Options) -> ParityReport {
-    let subjects = BUILTIN.iter().map(|builtin| {
-        let generated = (builtin.generated)();
-        builtin.profile().map(|profile| Subject { profile, text: Some(builtin.text), generated })
-    });
-    match subjects.collect::<Result<Vec<_>, _>>() {
-        Ok(subjects) => compared(options, &subjects),
+    let generated = crate::plug!(steady);
+    match STEADY.profile() {
+        Ok(profile) => compared(options, &Subject { profile, text: Some(STEADY_TEXT), generated }),
         Err(error) => ParityReport::unreadable(options, &error),
     }
 }
@@ -103,26 +102,18 @@ pub fn run_one(
     profile: &crate::generate::Profile,
     generated: Generated,
 ) -> ParityReport {
-    compared(options, &[Subject { profile: profile.clone(), text: None, generated }])
+    compared(options, &Subject { profile: profile.clone(), text: None, generated })
 }
 
-fn compared(options: &Options, subjects: &[Subject<'_>]) -> ParityReport {
-    let scenarios = SCENARIOS.iter().filter(|scenario| options.mode.has(scenario));
-    let tasks: Vec<_> = subjects
-        .iter()
-        .flat_map(|subject| {
-            let text = subject.text.map(Kind::Text);
-            let once = text.into_iter().chain([Kind::Constants, Kind::Lifecycle]);
-            let scenarios = scenarios.clone();
-            let each = options.seeds().flat_map(move |seed| {
-                let of_seed = [Kind::Plan(seed), Kind::Drive(seed), Kind::Run(seed)];
-                let fitting = scenarios.clone().filter(|scenario| subject.carries(scenario));
-                let scenarios = fitting.map(move |scenario| Kind::Scenario(seed, scenario));
-                of_seed.into_iter().chain(scenarios)
-            });
-            once.chain(each).map(move |kind| (subject, kind))
-        })
-        .collect();
-    let work = |(subject, kind): &(&Subject<'_>, Kind<'_>), _: &mut Examiner| subject.compare(kind);
+fn compared(options: &Options, subject: &Subject<'_>) -> ParityReport {
+    let once = subject.text.map(Kind::Text).into_iter().chain([Kind::Constants, Kind::Lifecycle]);
+    let has = |scenario: &&Scenario| options.mode.has(scenario) && subject.carries(scenario);
+    let each = options.seeds().flat_map(|seed| {
+        let scenarios = SCENARIOS.iter().filter(has);
+        let scenarios = scenarios.map(move |scenario| Kind::Scenario(seed, scenario));
+        [Kind::Plan(seed), Kind::Drive(seed), Kind::Run(seed)].into_iter().chain(scenarios)
+    });
+    let tasks: Vec<_> = once.chain(each).collect();
+    let work = |kind: &Kind<'_>, _: &mut Examiner| subject.compare(kind);
     ParityReport::new(options, in_threads(options.jobs, &tasks, &work, &mut |_, _| ()))
 }

@@ -113,7 +113,7 @@ macro_rules! same_word {
 /// Makes a [`Generated`](crate::parity::Generated) of a generated module, named by its path.
 ///
 /// ```
-/// use becket_lab::generate::builtin::steady;
+/// use becket_lab::generate::example::steady;
 ///
 /// let generated = becket_lab::plug!(steady);
 /// assert_eq!(generated.plan(1).len(), 4);

@@ -26,63 +26,33 @@ const HIDDEN: &str = "(hidden)";
 const LINE_CHARS_MAX: usize = 80;
 
 /// Something that has a name in the file.
-pub(crate) trait Word: Copy + 'static {
+pub(crate) trait Word: Copy + Into<&'static str> + 'static {
     /// What it is, for messages.
     const WHAT: &'static str;
     /// All that there are.
     const ALL: &'static [Self];
-    fn word(self) -> &'static str;
-}
 
-impl Word for Behaviour {
-    const WHAT: &'static str = "behaviour of a target";
-    const ALL: &'static [Self] = &Self::EVERY;
     fn word(self) -> &'static str {
-        self.name()
+        self.into()
     }
 }
 
-impl Word for Link {
-    const WHAT: &'static str = "link";
-    const ALL: &'static [Self] = &Self::ALL;
-    fn word(self) -> &'static str {
-        self.name()
-    }
-}
-
-impl Word for FaultKind {
-    const WHAT: &'static str = "kind of fault";
-    const ALL: &'static [Self] = &Self::ALL;
-    fn word(self) -> &'static str {
-        self.name()
-    }
-}
-
-impl Word for Class {
-    const WHAT: &'static str = "class of a flow";
-    const ALL: &'static [Self] = &[Self::Interactive, Self::Normal, Self::Bulk];
-    fn word(self) -> &'static str {
-        match self {
-            Self::Interactive => "interactive",
-            Self::Normal => "normal",
-            Self::Bulk => "bulk",
+macro_rules! words {
+    ($($name:ident: $what:literal;)*) => {$(
+        impl $crate::replay::words::Word for $name {
+            const WHAT: &'static str = $what;
+            const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
         }
-    }
+    )*};
 }
+pub(crate) use words;
 
-impl Word for End {
-    const WHAT: &'static str = "end of a flow";
-    const ALL: &'static [Self] =
-        &[Self::Final, Self::HalfClose, Self::Reset, Self::LateWrite, Self::Malformed];
-    fn word(self) -> &'static str {
-        match self {
-            Self::Final => "final",
-            Self::HalfClose => "half_close",
-            Self::Reset => "reset",
-            Self::LateWrite => "late_write",
-            Self::Malformed => "malformed",
-        }
-    }
+words! {
+    Behaviour: "behaviour of a target";
+    Link: "link";
+    FaultKind: "kind of fault";
+    Class: "class of a flow";
+    End: "end of a flow";
 }
 
 /// By its name.

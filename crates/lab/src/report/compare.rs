@@ -16,6 +16,8 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use strum::IntoStaticStr;
+
 use super::words::shown;
 use crate::gate::more_severe;
 use crate::rules::{Exit, Verdict};
@@ -40,7 +42,8 @@ pub enum Direction {
 }
 
 /// The kind of a thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum Thing {
     /// A whole check.
@@ -56,14 +59,8 @@ pub enum Thing {
 }
 
 impl Thing {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Check => "check",
-            Self::Gate => "gate",
-            Self::Rule => "rule",
-            Self::Mutant => "mutant",
-            Self::Run => "run",
-        }
+    fn name(self) -> &'static str {
+        self.into()
     }
 }
 

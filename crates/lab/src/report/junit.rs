@@ -11,121 +11,55 @@
 //!
 //! There is no `timestamp`, and no `time` unless the report has a timing.
 
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report as JUnit, TestCase, TestCaseStatus, TestSuite};
+
 use super::parts::{GateReport, ProfileReport, RunReport};
 use super::view::{self, Case};
-use super::words::{escaped, shown};
+use super::words::shown;
 use super::{Failure, Report, Unended};
 use crate::rules::{Verdict, explanation, rule};
 
-/// How a server treats a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Passed,
-    Failed,
-    Error,
-    Skipped,
-}
-
-fn kind(verdict: &str) -> Kind {
-    match Verdict::of_name(verdict) {
-        Some(Verdict::Pass | Verdict::NonStrict) => Kind::Passed,
-        Some(Verdict::Fail | Verdict::UnexpectedPass | Verdict::Nondeterministic) => Kind::Failed,
-        Some(
-            Verdict::Unsupported
-            | Verdict::NotApplicable
-            | Verdict::NotExercised
-            | Verdict::Inconclusive
-            | Verdict::KnownFail,
-        ) => Kind::Skipped,
-        Some(Verdict::LabError) | None => Kind::Error,
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    tests: u64,
-    failures: u64,
-    errors: u64,
-    skipped: u64,
-}
-
-impl Counts {
-    fn of<'a>(verdicts: impl Iterator<Item = &'a str>) -> Self {
-        verdicts.fold(Self::default(), |mut counts, verdict| {
-            counts.tests += 1;
-            match kind(verdict) {
-                Kind::Passed => {}
-                Kind::Failed => counts.failures += 1,
-                Kind::Error => counts.errors += 1,
-                Kind::Skipped => counts.skipped += 1,
-            }
-            counts
-        })
-    }
-
-    fn attributes(self, has_skipped: bool) -> String {
-        let Self { tests, failures, errors, skipped } = self;
-        let mut text = format!(r#"tests="{tests}" failures="{failures}" errors="{errors}""#);
-        if has_skipped {
-            text.push_str(&format!(r#" skipped="{skipped}""#));
-        }
-        text
-    }
-}
-
-/// The report as JUnit XML. The same report gives the same bytes.
+/// Reports as one file of JUnit XML. The same reports give the same bytes.
 #[must_use]
-pub fn junit(report: &Report) -> String {
-    junit_all(std::slice::from_ref(report))
-}
-
-/// Several reports as one file of JUnit XML.
-#[must_use]
-pub fn junit_all(reports: &[Report]) -> String {
-    let verdicts = reports.iter().flat_map(|report| {
-        let gates = report.gates.iter().map(|gate| gate.verdict);
-        gates.chain(view::runs(report).map(|(_, run)| run.verdict))
-    });
-    let counts = Counts::of(verdicts).attributes(false);
-    let ms: u64 = reports.iter().filter_map(|report| report.timing).map(|it| it.elapsed_ms).sum();
-    let time = match reports.iter().any(|report| report.timing.is_some()) {
-        true => format!(r#" time="{}.{:03}""#, ms / 1000, ms % 1000),
-        false => String::new(),
-    };
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    out.push_str(&format!("<testsuites name=\"becket check\" {counts}{time}>\n"));
+pub fn junit(reports: &[Report]) -> String {
+    let mut all = JUnit::new("becket check");
     for report in reports {
-        let name = escaped(&report.adapter);
-        of_gates(&mut out, report, &name);
-        for profile in &report.profiles {
-            of_profile(&mut out, report, profile, &name);
-        }
+        all.add_test_suite(gates(report));
+        all.add_test_suites(report.profiles.iter().map(|profile| runs(report, profile)));
     }
-    out.push_str("</testsuites>\n");
-    out
+    if reports.iter().any(|report| report.timing.is_some()) {
+        let timings = reports.iter().filter_map(|report| report.timing);
+        all.set_time(Duration::from_millis(timings.map(|it| it.elapsed_ms).sum()));
+    }
+    // Writing to memory does not fail.
+    all.to_string().unwrap_or_default()
 }
 
-fn of_gates(out: &mut String, report: &Report, name: &str) {
-    let counts = Counts::of(report.gates.iter().map(|gate| gate.verdict)).attributes(true);
-    out.push_str(&format!("  <testsuite name=\"{name}: gates\" {counts}>\n"));
-    let properties = [
-        ("verdict", report.verdict.to_owned()),
-        ("exit_code", report.exit_code.to_string()),
-        ("mode", report.mode.to_owned()),
-        ("start_seed", report.start_seed.to_string()),
-    ];
-    out.push_str("    <properties>\n");
-    for (name, value) in properties {
-        let value = escaped(&value);
-        out.push_str(&format!("      <property name=\"{name}\" value=\"{value}\"/>\n"));
-    }
-    out.push_str("    </properties>\n");
-    for gate in &report.gates {
-        let (message, text) = gate_said(report, gate);
-        let class = format!("{name}.gates");
-        case(out, &Test { class: &class, name: gate.name, verdict: gate.verdict, message, text });
-    }
-    out.push_str("  </testsuite>\n");
+fn suite<const N: usize>(name: &str, properties: [(&str, String); N]) -> TestSuite {
+    let mut suite = TestSuite::new(name);
+    suite.add_properties(properties.map(|(name, value)| Property::new(name, shown(&value))));
+    suite
+}
+
+fn gates(report: &Report) -> TestSuite {
+    let name = shown(&report.adapter);
+    let mut suite = suite(
+        &format!("{name}: gates"),
+        [
+            ("verdict", report.verdict.to_owned()),
+            ("exit_code", report.exit_code.to_string()),
+            ("mode", report.mode.to_owned()),
+            ("start_seed", report.start_seed.to_string()),
+        ],
+    );
+    suite.add_test_cases(report.gates.iter().map(|gate| {
+        let mut case = case(gate.name, gate.verdict, &gate_said(report, gate));
+        case.set_classname(format!("{name}.gates"));
+        case
+    }));
+    suite
 }
 
 fn gate_said(report: &Report, gate: &GateReport) -> (String, String) {
@@ -151,32 +85,28 @@ fn gate_said(report: &Report, gate: &GateReport) -> (String, String) {
     (reason.to_owned(), text)
 }
 
-fn of_profile(out: &mut String, report: &Report, profile: &ProfileReport, name: &str) {
-    let counts = Counts::of(profile.runs.iter().map(|run| run.verdict)).attributes(true);
-    let seed = profile.seed;
-    out.push_str(&format!("  <testsuite name=\"{name}: seed {seed}\" {counts}>\n"));
-    let properties = [
-        ("seed", seed.to_string()),
-        ("link", profile.link.to_owned()),
-        ("faults", profile.faults.to_owned()),
-        ("scheduler", profile.scheduler.to_owned()),
-        ("max_flows", profile.max_flows.to_string()),
-        ("max_chunk_bytes", profile.max_chunk_bytes.to_string()),
-        ("max_buffered_bytes", profile.max_buffered_bytes.to_string()),
-        ("flow_bytes_max", profile.flow_bytes_max.to_string()),
-        ("window_bytes", profile.window_bytes.to_string()),
-    ];
-    out.push_str("    <properties>\n");
-    for (name, value) in properties {
-        out.push_str(&format!("      <property name=\"{name}\" value=\"{value}\"/>\n"));
-    }
-    out.push_str("    </properties>\n");
-    for run in &profile.runs {
-        let (message, text) = run_said(report, profile, run);
-        let class = format!("{name}.seed_{seed}");
-        case(out, &Test { class: &class, name: run.scenario, verdict: run.verdict, message, text });
-    }
-    out.push_str("  </testsuite>\n");
+fn runs(report: &Report, profile: &ProfileReport) -> TestSuite {
+    let (name, seed) = (shown(&report.adapter), profile.seed);
+    let mut suite = suite(
+        &format!("{name}: seed {seed}"),
+        [
+            ("seed", seed.to_string()),
+            ("link", profile.link.to_owned()),
+            ("faults", profile.faults.to_owned()),
+            ("scheduler", profile.scheduler.to_owned()),
+            ("max_flows", profile.max_flows.to_string()),
+            ("max_chunk_bytes", profile.max_chunk_bytes.to_string()),
+            ("max_buffered_bytes", profile.max_buffered_bytes.to_string()),
+            ("flow_bytes_max", profile.flow_bytes_max.to_string()),
+            ("window_bytes", profile.window_bytes.to_string()),
+        ],
+    );
+    suite.add_test_cases(profile.runs.iter().map(|run| {
+        let mut case = case(run.scenario, run.verdict, &run_said(report, profile, run));
+        case.set_classname(format!("{name}.seed_{seed}"));
+        case
+    }));
+    suite
 }
 
 fn run_said(report: &Report, profile: &ProfileReport, run: &RunReport) -> (String, String) {
@@ -223,50 +153,38 @@ fn run_said(report: &Report, profile: &ProfileReport, run: &RunReport) -> (Strin
     (message, text)
 }
 
-struct Test<'a> {
-    /// Already escaped.
-    class: &'a str,
-    name: &'a str,
-    verdict: &'a str,
-    message: String,
-    /// Lines, each of which is escaped separately.
-    text: String,
-}
-
-fn case(out: &mut String, test: &Test<'_>) {
-    let (class, name) = (test.class, test.name);
-    let head = format!("    <testcase classname=\"{class}\" name=\"{name}\"");
-    let (message, verdict) = (escaped(&test.message), test.verdict);
-    let element = match kind(verdict) {
-        Kind::Passed if verdict == Verdict::Pass.name() => {
-            out.push_str(&format!("{head}/>\n"));
-            return;
-        }
-        // Only SHOULD rules were violated: listed, but not a failure.
-        Kind::Passed => {
-            let text = lines(&test.text);
-            out.push_str(&format!(
-                "{head}>\n      <system-out>{verdict}: {message}\n{text}</system-out>\n    </testcase>\n"
-            ));
-            return;
-        }
-        Kind::Skipped => {
-            let said = format!("{verdict}: {message}");
-            out.push_str(&format!(
-                "{head}>\n      <skipped message=\"{said}\"/>\n    </testcase>\n"
-            ));
-            return;
-        }
-        Kind::Failed => "failure",
-        Kind::Error => "error",
+/// A case with its message, and its text of several lines.
+fn case(name: &str, verdict: &str, (message, text): &(String, String)) -> TestCase {
+    let message = shown(message);
+    let lines: Vec<_> = text.lines().map(shown).collect();
+    let text = lines.join("\n");
+    let failed = |kind| {
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_type(verdict).set_message(&message).set_description(&text);
+        TestCase::new(name, status)
     };
-    let text = lines(&test.text);
-    out.push_str(&format!(
-        "{head}>\n      <{element} type=\"{verdict}\" message=\"{message}\">{text}</{element}>\n    </testcase>\n"
-    ));
-}
-
-fn lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(escaped).collect();
-    lines.join("\n")
+    match Verdict::of_name(verdict) {
+        Some(Verdict::Pass) => TestCase::new(name, TestCaseStatus::success()),
+        // Only SHOULD rules were violated: listed, but not a failure.
+        Some(Verdict::NonStrict) => {
+            let mut case = TestCase::new(name, TestCaseStatus::success());
+            case.set_system_out(format!("{verdict}: {message}\n{text}"));
+            case
+        }
+        Some(Verdict::Fail | Verdict::UnexpectedPass | Verdict::Nondeterministic) => {
+            failed(NonSuccessKind::Failure)
+        }
+        Some(
+            Verdict::Unsupported
+            | Verdict::NotApplicable
+            | Verdict::NotExercised
+            | Verdict::Inconclusive
+            | Verdict::KnownFail,
+        ) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(format!("{verdict}: {message}"));
+            TestCase::new(name, status)
+        }
+        Some(Verdict::LabError) | None => failed(NonSuccessKind::Error),
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) use failure::quoted;
 pub use failure::{Also, Failure, Inputs, Small};
 pub use html::{Sheet, html, html_sheet};
 pub use json::json;
-pub use junit::{junit, junit_all};
+pub use junit::junit;
 pub use kills::{Kill, Kills};
 pub use markdown::markdown;
 pub use parts::{

@@ -305,7 +305,7 @@ impl RunReport {
 }
 
 impl OrdersReport {
-    const fn of(orders: Orders) -> Self {
+    fn of(orders: Orders) -> Self {
         let Orders { runs, coverage, bounds } = orders;
         let Bounds { depth_max, deviations_max, .. } = bounds;
         Self { runs, coverage: coverage.name(), depth_max, deviations_max }

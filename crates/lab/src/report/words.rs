@@ -38,23 +38,6 @@ fn is_unfit(c: char) -> bool {
             | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Escapes text between tags, and within quotes of either kind, for XML and HTML.
-pub(super) fn escaped(text: &str) -> String {
-    let text = shown(text);
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A count in groups of three, `1 234 567`, with non-breaking spaces.
 pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -116,12 +99,6 @@ mod tests {
     fn a_length_in_bytes_beyond_the_bound_may_be_one_in_characters_within() {
         let text = "é".repeat(TEXT_CHARS_MAX);
         assert_eq!(shown(&text), text);
-    }
-
-    #[test]
-    fn tags_and_quotes_are_escaped() {
-        let escaped = escaped("<script>alert(\"1\" & '2')</script>");
-        assert_eq!(escaped, "&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;");
     }
 
     #[test]

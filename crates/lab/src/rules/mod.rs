@@ -50,6 +50,9 @@ pub use explained::{Explanation, explanation};
 pub use recorder::RuleSets;
 pub use verdict::{Exit, Verdict};
 
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::all;
 use crate::config::Config;
 use crate::contract::{Capability, FlowId, Manifest, Tick};
 use crate::hygiene::{Search, Text};
@@ -59,7 +62,8 @@ use crate::trace::{Event, Trace, TraceHash};
 use crate::world::Setup;
 
 /// The strictness of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Level {
     /// An adapter that violates it does not conform.
     Must,
@@ -72,17 +76,14 @@ pub enum Level {
 impl Level {
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Must => "MUST",
-            Self::Should => "SHOULD",
-            Self::May => "MAY",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The subject of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Family {
     /// Bytes arrive unchanged, in order, once.
     Integrity,
@@ -103,6 +104,7 @@ pub enum Family {
     /// Payload and secrets appear in no text.
     Hygiene,
     /// Claimed capabilities work, others are refused.
+    #[strum(serialize = "capability honesty")]
     Honesty,
     /// Memory and counts stay within the declared limits.
     Resources,
@@ -110,36 +112,12 @@ pub enum Family {
 
 impl Family {
     /// All families, in the order of the catalogue.
-    pub const ALL: [Self; 11] = [
-        Self::Integrity,
-        Self::Lifecycle,
-        Self::Backpressure,
-        Self::Isolation,
-        Self::Errors,
-        Self::Liveness,
-        Self::Robustness,
-        Self::Determinism,
-        Self::Hygiene,
-        Self::Honesty,
-        Self::Resources,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Integrity => "integrity",
-            Self::Lifecycle => "lifecycle",
-            Self::Backpressure => "backpressure",
-            Self::Isolation => "isolation",
-            Self::Errors => "errors",
-            Self::Liveness => "liveness",
-            Self::Robustness => "robustness",
-            Self::Determinism => "determinism",
-            Self::Hygiene => "hygiene",
-            Self::Honesty => "capability honesty",
-            Self::Resources => "resources",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

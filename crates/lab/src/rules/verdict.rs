@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Verdicts and exit codes.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::{CATALOGUE, Level, RuleSets, Subject, catalogue::Id};
+use crate::all;
 
 /// The verdict on a run, a scenario, a gate or a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
     /// Every rule that had occasion held.
     Pass,
@@ -52,36 +56,12 @@ pub enum Exit {
 
 impl Verdict {
     /// All verdicts.
-    pub const ALL: [Self; 11] = [
-        Self::Pass,
-        Self::NonStrict,
-        Self::Fail,
-        Self::Unsupported,
-        Self::NotApplicable,
-        Self::NotExercised,
-        Self::Inconclusive,
-        Self::KnownFail,
-        Self::UnexpectedPass,
-        Self::Nondeterministic,
-        Self::LabError,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::NonStrict => "non-strict",
-            Self::Fail => "fail",
-            Self::Unsupported => "unsupported",
-            Self::NotApplicable => "not-applicable",
-            Self::NotExercised => "not-exercised",
-            Self::Inconclusive => "inconclusive",
-            Self::KnownFail => "known-fail",
-            Self::UnexpectedPass => "unexpected-pass",
-            Self::Nondeterministic => "nondeterministic",
-            Self::LabError => "lab-error",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The verdict with this name.

@@ -2,15 +2,17 @@
 //! Healthy pairs, determinism, canaries, and a fresh process.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use super::{Options, Part, Steps};
 use crate::adapters::{HEALTHY, Healthy};
 use crate::check::{self, Mode};
 use crate::contract::Limits;
 use crate::gate::Gate;
-use crate::generate::Builtin;
+use crate::generate::{self, PLAIN};
 use crate::hygiene::Search;
 use crate::mutant::{MUTANTS, Mutant};
+use crate::parity::interpreted;
 use crate::report::{self, Report, json};
 use crate::rules::{CATALOGUE, rule};
 use crate::scenario::{Profile, SCENARIOS};
@@ -58,8 +60,8 @@ pub(super) fn steps(options: &Options<'_>) -> usize {
 /// A pair with few claims, for full mode: healthy pairs claim every capability, so the rules about
 /// refusing unclaimed ones have an occasion only with this one. Its limits are its own, and too
 /// small for some scenarios.
-fn modest(options: &Options<'_>) -> Option<&'static Builtin> {
-    Builtin::of_name("plain").filter(|_| options.mode == Mode::Full)
+fn modest(options: &Options<'_>) -> Option<generate::Profile> {
+    PLAIN.profile().ok().filter(|_| options.mode == Mode::Full)
 }
 
 /// Healthy pairs pass; and in full mode every rule has an occasion with some pair.
@@ -79,13 +81,13 @@ pub(super) fn healthy(options: &Options<'_>, steps: &mut Steps<'_>) -> (Part, Pa
         }
     }
     if let Some(modest) = modest(options) {
-        let make = |_: Limits| (modest.generated)().pair();
-        let quick = check::Options::quick(modest.name, &make);
+        let make = |_: Limits| interpreted(&modest);
+        let quick = check::Options::quick(PLAIN.name, &make);
         let (mode, jobs) = (options.mode, options.jobs);
         let report = check::run(&check::Options { mode, jobs, gates_of_lab: false, ..quick });
         healthy.count(report.failures.first().map(|failure| failure.text()));
         has_tried(&report);
-        steps.done(modest.name);
+        steps.done(PLAIN.name);
     }
     if options.mode == Mode::Full {
         // The rule about fresh processes has an occasion where there is one.
@@ -153,9 +155,9 @@ pub(super) fn canaries(steps: &mut Steps<'_>) -> Part {
 /// All forms of a report.
 fn all_forms(report: &Report) -> String {
     let mut text = json(report).unwrap_or_default();
-    for form in [report::junit, report::markdown, report::html] {
-        text.push_str(&form(report));
-    }
+    text.push_str(&report::junit(slice::from_ref(report)));
+    text.push_str(&report::markdown(report));
+    text.push_str(&report::html(report));
     text.push_str(&report::text(report, &report::plain));
     text.extend(report.failures.iter().map(report::Failure::text));
     text

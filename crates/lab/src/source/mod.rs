@@ -42,12 +42,16 @@ pub use plan::{End, FlowPlan, GAP_BYTES, Planned, STRAY_BYTES};
 use plan::{Sketch, of_lengths};
 pub use swarm::{Feature, Swarm};
 
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::all;
 use crate::config::Config;
 use crate::contract::Class;
 use crate::world::planted::{self, Planted};
 
 /// A preset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", suffix = "_source")]
 #[non_exhaustive]
 pub enum Source {
     /// Each flow one chunk of 64 to 95 bytes.
@@ -93,52 +97,12 @@ pub enum Source {
 
 impl Source {
     /// All presets.
-    pub const ALL: [Self; 19] = [
-        Self::SmallBurst,
-        Self::LargeObject,
-        Self::SlowDrip,
-        Self::MixedFlow,
-        Self::Resetting,
-        Self::HalfClose,
-        Self::LateOpen,
-        Self::LateWrite,
-        Self::Malformed,
-        Self::Bidirectional,
-        Self::ZeroLength,
-        Self::OneByteDrip,
-        Self::ExactLimit,
-        Self::ManyFlows,
-        Self::PriorityInversion,
-        Self::Crowd,
-        Self::EarlyAndLate,
-        Self::ElephantAndMice,
-        Self::Swarm,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name in scenarios and reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SmallBurst => "small_burst_source",
-            Self::LargeObject => "large_object_source",
-            Self::SlowDrip => "slow_drip_source",
-            Self::MixedFlow => "mixed_flow_source",
-            Self::Resetting => "resetting_source",
-            Self::HalfClose => "half_close_source",
-            Self::LateOpen => "late_open_source",
-            Self::LateWrite => "late_write_source",
-            Self::Malformed => "malformed_source",
-            Self::Bidirectional => "bidirectional_source",
-            Self::ZeroLength => "zero_length_source",
-            Self::OneByteDrip => "one_byte_drip_source",
-            Self::ExactLimit => "exact_limit_source",
-            Self::ManyFlows => "many_flows_source",
-            Self::PriorityInversion => "priority_inversion_source",
-            Self::Crowd => "crowd_source",
-            Self::EarlyAndLate => "early_and_late_source",
-            Self::ElephantAndMice => "elephant_and_mice_source",
-            Self::Swarm => "swarm_source",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether it always has one flow.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The plan of the source of one flow, chunk by chunk.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::contract::{Class, FlowId, Tick};
 
 /// How the source of a flow ends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum End {
     /// Its last chunk is final.
     Final,

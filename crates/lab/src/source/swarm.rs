@@ -12,7 +12,10 @@
 
 use std::fmt;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use super::plan::{End, Sketch, of_lengths};
+use crate::all;
 use crate::choice::{Random, Scheduler};
 use crate::config::Config;
 use crate::contract::{Class, Tick};
@@ -34,7 +37,8 @@ const BUDGET_MAX: u32 = 6;
 const UNTIL: Tick = Tick(30);
 
 /// Something that flows of a source may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Feature {
     /// Several chunks.
@@ -61,34 +65,12 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::SeveralChunks,
-        Self::LongChunks,
-        Self::EmptyChunks,
-        Self::SlowChunks,
-        Self::LateOpen,
-        Self::Classes,
-        Self::HalfClose,
-        Self::Reset,
-        Self::LateWrite,
-        Self::Malformed,
-    ];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Its name, in reports.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SeveralChunks => "several_chunks",
-            Self::LongChunks => "long_chunks",
-            Self::EmptyChunks => "empty_chunks",
-            Self::SlowChunks => "slow_chunks",
-            Self::LateOpen => "late_open",
-            Self::Classes => "classes",
-            Self::HalfClose => "half_close",
-            Self::Reset => "reset",
-            Self::LateWrite => "late_write",
-            Self::Malformed => "malformed",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

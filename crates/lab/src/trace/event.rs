@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The events of a run.
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::contract::{ErrorClass, FlowEvent, FlowId, FlowState, Tick};
 use crate::pattern::Direction;
 
@@ -53,7 +55,8 @@ pub enum OutletEvent {
 }
 
 /// A kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum FaultKind {
     /// Bytes arrive later.
     Delay,
@@ -130,7 +133,8 @@ impl Part {
 }
 
 /// A call of a session besides those for flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum SessionCall {
     /// A stream is opened.
     Open,
@@ -189,35 +193,8 @@ pub enum SessionCall {
 impl SessionCall {
     /// The name of the session's function.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Accept => "accept",
-            Self::Refuse => "refuse",
-            Self::Send => "send",
-            Self::SendThrough => "send_through",
-            Self::Grant => "grant",
-            Self::Revoke => "revoke",
-            Self::Ack => "ack",
-            Self::Nack => "nack",
-            Self::Withdraw => "withdraw",
-            Self::GiveBack => "give_back",
-            Self::TakeUnsent => "take_unsent",
-            Self::End => "end",
-            Self::Reset => "reset",
-            Self::Region => "region",
-            Self::Unregion => "unregion",
-            Self::Release => "release",
-            Self::Request => "request",
-            Self::Reply => "reply",
-            Self::Cancel => "cancel",
-            Self::Notice => "notice",
-            Self::Hold => "hold",
-            Self::LetGo => "let_go",
-            Self::OnDeadline => "on_deadline",
-            Self::Drain => "drain",
-            Self::Close => "close",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

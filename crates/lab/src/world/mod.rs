@@ -65,7 +65,7 @@ use self::planted::Planted;
 use crate::choice::{Choices, Random};
 use crate::config::Config;
 use crate::contract::{
-    Adapter, AdapterError, Calls, Capability, Chunk, Context, EgressAdapter, FlowEvent, FlowId,
+    Adapter, Calls, Capability, Chunk, Context, Done, EgressAdapter, FlowEvent, FlowId,
     IngressAdapter, Outlet, Secret, Tick,
 };
 use crate::fault::{FaultPlan, Injector};
@@ -421,7 +421,7 @@ fn do_call<A: Adapter + ?Sized>(
     cx: &mut Context<'_>,
     parts: &mut Parts<'_>,
     (call, flow): (Call, FlowId),
-) -> Result<(), AdapterError> {
+) -> Done {
     let seen = parts.numbers.seen(flow);
     match call {
         Call::Open => adapter.open(cx, seen, &parts.descriptor(flow)),

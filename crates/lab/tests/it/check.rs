@@ -58,13 +58,19 @@ fn pair(name: &str) -> &'static Healthy {
 }
 
 fn passes(name: &str) {
-    for start_seed in 0..50 {
+    for start_seed in 0..or_long(12, 50) {
         let report = pair_alone(&pair(name).make, start_seed);
         let failed = failed(&report);
         assert_eq!(failed, OF_LAB, "{name} from {start_seed}:\n{}", shown(&report));
     }
-    let report = quick(&pair(name).make, 1);
-    assert_eq!((report.verdict, report.exit_code), ("pass", 0), "{}", shown(&report));
+}
+
+#[test]
+fn with_the_gates_of_the_lab_a_healthy_pair_passes() {
+    for pair in HEALTHY.iter().take(or_long(1, HEALTHY.len())) {
+        let report = quick(&pair.make, 1);
+        assert_eq!((report.verdict, report.exit_code), ("pass", 0), "{}", shown(&report));
+    }
 }
 
 /// Gates that are about the lab.
@@ -97,11 +103,14 @@ pass! {
 #[test]
 fn in_full_mode_a_healthy_pair_breaks_nothing_and_every_mutant_is_found() {
     let make = &pair("memory").make;
-    let report = check::run(&Options { mode: Mode::Full, ..Options::quick("memory", make) });
+    let count = or_long(8, 20);
+    let options = Options { profiles: Some(count), ..Options::quick("memory", make) };
+    let report = check::run(&Options { mode: Mode::Full, ..options });
     assert!(failed(&report).is_empty(), "{}", shown(&report));
     println!("{:?} {:?}", report.not_exercised, report.adversary);
     let runs: usize = report.profiles.iter().map(|profile| profile.runs.len()).sum();
-    assert_eq!((report.profiles.len(), runs), (20, 20 * SCENARIOS.len()));
+    let count = count as usize;
+    assert_eq!((report.profiles.len(), runs), (count, count * SCENARIOS.len()));
     let counted = report.gate(Gate::Correctness).unwrap().counted;
     let of_profiles = report.profiles.iter().flat_map(|profile| &profile.runs);
     let tried = of_profiles.filter(|run| run.verdict != "not-applicable").count() as u64;
@@ -109,7 +118,7 @@ fn in_full_mode_a_healthy_pair_breaks_nothing_and_every_mutant_is_found() {
         assert_eq!(report.gate(*gate).unwrap().counted, counted, "{}", gate.name());
     }
     assert_eq!(counted, tried);
-    assert!(tried >= 150, "{tried}");
+    assert!(tried as usize * 3 > runs, "{tried} of {runs}");
 }
 
 #[test]
@@ -126,7 +135,7 @@ fn the_named_mutants_fail_the_gate_that_is_about_them() {
     ] {
         let mutant = mutant::of_name(name).unwrap();
         for start_seed in [1, 2, 8].into_iter().take(or_long(1, 3)) {
-            let report = quick(&mutant.make, start_seed);
+            let report = pair_alone(&mutant.make, start_seed);
             let failed = failed(&report);
             for gate in [gate, Gate::Correctness] {
                 assert!(failed.contains(&gate.name()), "{name} from {start_seed}: {failed:?}");
@@ -145,7 +154,8 @@ fn a_report_depends_on_neither_threads_nor_time() {
     };
     let one = report(1, 7);
     assert_eq!(one, report(1, 7));
-    for jobs in [0, 2, 3, 64, 1000] {
+    for jobs in or_long(&[2, 64][..], &[0, 2, 3, 64, 1000]) {
+        let jobs = *jobs;
         assert_eq!(one, report(jobs, 7), "{jobs} threads");
     }
     assert_ne!(one, report(1, 8));
@@ -157,8 +167,9 @@ fn a_report_depends_on_neither_threads_nor_time() {
 #[test]
 fn a_profile_is_repeated_by_its_seed() {
     let make = &pair("memory").make;
-    let all = quick(make, 5);
-    let options = Options { start_seed: 7, profiles: Some(1), ..Options::quick("pair", make) };
+    let all = pair_alone(make, 5);
+    let quick = Options { gates_of_lab: false, ..Options::quick("pair", make) };
+    let options = Options { start_seed: 7, profiles: Some(1), ..quick };
     // Classes of runs that are alike are numbered in each check anew.
     let unclassed = |profile: &ProfileReport| {
         let mut profile = profile.clone();
@@ -236,6 +247,7 @@ fn what_adapters_do_not_carry_is_not_applicable() {
 #[test]
 fn a_name_that_looks_like_a_secret_is_hidden() {
     let make = &pair("memory").make;
-    let text = json(&check::run(&Options::quick("my-password-71af", make))).unwrap();
+    let options = Options { gates_of_lab: false, ..Options::quick("my-password-71af", make) };
+    let text = json(&check::run(&options)).unwrap();
     assert!(!text.contains("71af") && text.contains("(hidden)"));
 }

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use becket_lab::generate::{BUILTIN, Builtin, Order, Profile, Room, module, module_in_lab, unit};
+use becket_lab::generate::{
+    EXAMPLES, Order, PLAIN, Profile, Room, STEADY, STEADY_TEXT, TIGHT, module, module_in_lab, unit,
+};
 use becket_lab::link::Link;
 use becket_lab::source::Source;
 
@@ -39,7 +41,7 @@ fn tested_with(file: &Path, lints: &str) -> BTreeMap<String, bool> {
 
 /// Of every policy each value, and sources of several kinds.
 fn profiles() -> Vec<Profile> {
-    let steady = BUILTIN[0].profile().unwrap();
+    let steady = STEADY.profile().unwrap();
     let orders = [Order::Urgent, Order::Turns, Order::Numbers];
     let rooms = [Room::Empty, Room::Any, Room::Half];
     let sources = [Source::SlowDrip, Source::Resetting, Source::LateWrite];
@@ -72,9 +74,9 @@ fn profiles() -> Vec<Profile> {
 #[test]
 fn modules_stand_alone_and_their_tests_pass() {
     let folder = folder("alone");
-    let builtin = BUILTIN.iter().map(|builtin| builtin.profile().unwrap());
+    let examples = EXAMPLES.iter().map(|example| example.profile().unwrap());
     let mut text = String::new();
-    let profiles: Vec<_> = builtin.chain(profiles()).collect();
+    let profiles: Vec<_> = examples.chain(profiles()).collect();
     for profile in &profiles {
         let name = &profile.config.name;
         let module = module(profile).unwrap();
@@ -92,7 +94,7 @@ fn modules_stand_alone_and_their_tests_pass() {
 #[test]
 fn a_unit_is_whole_and_as_formatters_want_it() {
     let folder = folder("unit");
-    let profile = Builtin::of_name("tight").unwrap().profile().unwrap();
+    let profile = TIGHT.profile().unwrap();
     for (place, text) in unit(&profile).unwrap() {
         let file = folder.join(place);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -116,11 +118,13 @@ fn a_unit_is_whole_and_as_formatters_want_it() {
 
 #[test]
 fn the_same_profile_gives_the_same_bytes_whatever_its_comments() {
-    for builtin in BUILTIN {
-        let text = builtin.toml.replace(" = ", "  =  ");
+    assert_eq!(module_in_lab(&STEADY.profile().unwrap()).unwrap(), STEADY_TEXT);
+    for example in EXAMPLES {
+        let text = example.toml.replace(" = ", "  =  ");
         let text = format!("# Another comment.\n{text}\n# And one more.\n");
         let profile = Profile::from_toml(&text, "with comments").unwrap();
-        assert_eq!(module_in_lab(&profile).unwrap(), builtin.text, "{}", builtin.name);
+        let expected = module_in_lab(&example.profile().unwrap()).unwrap();
+        assert_eq!(module_in_lab(&profile).unwrap(), expected, "{}", example.name);
         let again = Profile::from_toml(&profile.to_toml(), "again").unwrap();
         assert_eq!((again.to_toml(), again.sha256()), (profile.to_toml(), profile.sha256()));
     }
@@ -215,8 +219,7 @@ fn mutations(text: &str) -> Vec<Mutation> {
 /// at once, each in a module of its own.
 #[test]
 fn a_wrong_constant_fails_the_tests_of_its_module() {
-    let builtin = Builtin::of_name("plain").unwrap();
-    let text = module(&builtin.profile().unwrap()).unwrap();
+    let text = module(&PLAIN.profile().unwrap()).unwrap();
     let mutations = mutations(&text);
     let names: Vec<_> = mutations.iter().map(|mutation| mutation.what.as_str()).collect();
     for constant in ["NAME", "MAX_FLOWS", "FLOW_BYTES_MAX", "RESET", "PROFILE_SHA256", "ROOM"] {

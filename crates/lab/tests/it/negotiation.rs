@@ -16,6 +16,12 @@ fn with(require: &[&str], make: Make<'_>) -> Report {
     check::run(&Options { require, ..Options::quick("pair", make) })
 }
 
+/// The same, without what is about the lab.
+fn alone(require: &[&str], make: Make<'_>) -> Report {
+    let quick = Options::quick("pair", make);
+    check::run(&Options { require, gates_of_lab: false, ..quick })
+}
+
 fn mutant(name: &str) -> fn(Limits) -> Pair {
     mutant::of_name(name).expect("a mutant with this name").make
 }
@@ -41,7 +47,7 @@ fn what_is_agreed_on_is_in_the_report() {
 #[test]
 fn what_is_required_must_be_claimed() {
     let make = &mutant("half_closes_without_a_claim");
-    let report = with(&["flow_half_close"], make);
+    let report = alone(&["flow_half_close"], make);
     let said = "the capability flow_half_close is required, and not offered";
     assert_eq!((report.verdict, report.exit_code), ("fail", 1));
     assert_eq!(report.agreements[0].error.as_deref(), Some(said));
@@ -55,7 +61,7 @@ fn what_cannot_be_read_is_a_mistake_of_the_caller() {
         (&["flow_reset", "flow_reset"], "what is required cannot be read"),
         (&["adapter_egress", "adapter_egress"], "what is required cannot be read"),
     ] {
-        let report = with(require, &healthy);
+        let report = alone(require, &healthy);
         assert_eq!((report.verdict, report.exit_code), ("inconclusive", 2), "{require:?}");
         assert_eq!(integration(&report).0, "inconclusive");
         assert_eq!(report.agreements[0].error.as_deref(), Some(said));
@@ -64,13 +70,13 @@ fn what_cannot_be_read_is_a_mistake_of_the_caller() {
 
 #[test]
 fn what_is_not_claimed_is_tried_in_quick_mode_too() {
-    let quick = with(&[], &healthy);
+    let quick = alone(&[], &healthy);
     assert!(quick.profiles.iter().all(|profile| profile.runs.len() == 3));
     for (name, scenario, rule) in [
         ("half_closes_without_a_claim", "half_close", "CAP-01"),
         ("resets_without_a_claim", "reset_isolation", "CAP-02"),
     ] {
-        let report = with(&[], &mutant(name));
+        let report = alone(&[], &mutant(name));
         assert_eq!((report.verdict, integration(&report).0), ("fail", "fail"), "{name}");
         let failure = report.failures.iter().find(|it| it.rule == Some(rule)).expect(rule);
         assert_eq!(failure.rule, Some(rule));
@@ -161,9 +167,13 @@ mod modest {
 fn a_clean_refusal_of_an_unclaimed_capability_is_unsupported_and_passes() {
     let make = |limits: Limits| modest::pair(healthy(limits));
     for start_seed in 1..5 {
-        let report = check::run(&Options { start_seed, ..Options::quick("modest", &make) });
+        // Without the gates about the lab a check does not pass: they were not exercised.
+        let gates_of_lab = start_seed == 1;
+        let passed = if gates_of_lab { "pass" } else { "not-exercised" };
+        let quick = Options::quick("modest", &make);
+        let report = check::run(&Options { start_seed, gates_of_lab, ..quick });
         let wrong: Vec<_> = report.failures.iter().map(|failure| failure.text()).collect();
-        assert_eq!(report.verdict, "pass", "{start_seed}: {wrong:#?}");
+        assert_eq!(report.verdict, passed, "{start_seed}: {wrong:#?}");
         let runs = || report.profiles.iter().flat_map(|profile| &profile.runs);
         assert!(runs().any(|run| run.verdict == "unsupported" && run.scenario == "half_close"));
     }

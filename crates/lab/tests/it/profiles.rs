@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Profiles in files: every key has its bounds, and errors are reported with their line and a hint.
 
-use becket_lab::generate::{BUILTIN, Profile, ProfileError};
+use becket_lab::generate::{self, EXAMPLES, Profile, ProfileError};
 
-const STEADY: &str = BUILTIN[0].toml;
+const STEADY: &str = generate::STEADY.toml;
 
 fn refused(text: &str) -> ProfileError {
     Profile::from_toml(text, "P.toml").expect_err("it should be refused")
@@ -22,15 +22,15 @@ fn with(key: &str, value: &str) -> String {
 
 #[test]
 fn profiles_of_the_lab_are_read_and_written() {
-    for builtin in BUILTIN {
-        let profile = builtin.profile().unwrap();
-        assert_eq!(profile.config.name, builtin.name);
+    for example in EXAMPLES {
+        let profile = example.profile().unwrap();
+        assert_eq!(profile.config.name, example.name);
         let written = profile.to_toml();
         let keys = |text: &str| {
             let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
-        assert_eq!(keys(&written), keys(builtin.toml));
+        assert_eq!(keys(&written), keys(example.toml));
         assert_eq!(Profile::from_toml(&written, "again").unwrap(), profile);
     }
 }
@@ -157,7 +157,7 @@ fn hostile_files_are_refused() {
     for at in (0..STEADY.len()).step_by(7) {
         let (cut, _) = STEADY.split_at(at);
         if let Ok(profile) = Profile::from_toml(cut, "P.toml") {
-            assert_eq!(profile, BUILTIN[0].profile().unwrap());
+            assert_eq!(profile, generate::STEADY.profile().unwrap());
         }
     }
 }

@@ -148,6 +148,27 @@ fn pairs_that_do_the_same_whatever_they_are_given_fail_it() {
     }
 }
 
+/// Each mutant is fixed in one respect, and the gate names that one.
+#[test]
+fn what_a_pair_does_the_same_way_in_each_run_is_flagged_one_by_one() {
+    let fixed = [
+        ("fixed_mapping", "fixed mapping of flows at the ingress adapter"),
+        ("fixed_backpressure", "fixed backpressure"),
+        ("fixed_reset", "fixed resets"),
+    ];
+    for (name, expected) in fixed {
+        let mutant = mutant::of_name(name).unwrap();
+        let report = checked(&mutant.make, Mode::Full, 1, 20);
+        let gate = collapse(&report);
+        let reason = gate.reason.as_deref().unwrap_or_default();
+        assert_eq!((gate.verdict, report.exit_code), ("fail", 1), "{name}");
+        for (_, suspicion) in fixed {
+            let is_expected = suspicion == expected;
+            assert_eq!(reason.contains(suspicion), is_expected, "{name}: {reason}");
+        }
+    }
+}
+
 #[test]
 #[ignore = "a long proof: every healthy pair from two hundred start seeds"]
 fn healthy_pairs_pass_it_from_two_hundred_start_seeds() {

@@ -23,6 +23,8 @@ use crate::ui::Ui;
 /// new process, which takes some languages as long as a hundred runs. An adapter that hangs has
 /// fewer, like a plugin: see `TRIES_A_HANG` of the lab.
 const SHRINK_TRIES_EXEC: u32 = 100;
+/// Where replays of failed runs are kept unless a place is named.
+const ARTEFACTS: &str = "becket-lab";
 /// Deviations from the default schedule in the orders of a small run: each order starts a process,
 /// or makes some hundred requests to one.
 const DEVIATIONS_EXEC: u32 = 1;
@@ -148,8 +150,10 @@ pub(super) struct Outputs {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// Where replays of failed runs are kept; it is made when there is one
-    #[arg(long, value_name = "DIR", default_value = "becket-lab")]
-    pub(super) artefacts: PathBuf,
+    ///
+    /// [default: becket-lab]
+    #[arg(long, value_name = "DIR")]
+    artefacts: Option<PathBuf>,
 }
 
 /// The opened files, each with the format that is written there.
@@ -171,6 +175,11 @@ impl Outputs {
         places.into_iter().flatten().cloned().collect()
     }
 
+    /// Where replays of failed runs are kept.
+    pub(super) fn artefacts(&self) -> PathBuf {
+        self.artefacts.clone().unwrap_or_else(|| ARTEFACTS.into())
+    }
+
     /// The failures that are known.
     pub(super) fn expected(&self) -> Result<Option<Expectations>, Failure> {
         let Some(path) = &self.expect else { return Ok(None) };
@@ -186,7 +195,7 @@ impl Outputs {
     /// Opens all files, so that one that cannot be written is reported before the check begins.
     ///
     /// The folder for replays is made with the first replay; here it is only checked that it can be
-    /// made.
+    /// made, if it was named: a check that keeps no replay needs none.
     pub(super) fn open(&self, ui: &Ui) -> Result<Opened, Failure> {
         let places = [
             (Form::Json, &self.out),
@@ -194,8 +203,9 @@ impl Outputs {
             (Form::Html, &self.html),
             (Form::Markdown, &self.markdown),
         ];
-        let taken = can_be_a_directory(&self.artefacts);
-        taken.map_err(|it| cannot("written", &self.artefacts, &it))?;
+        if let Some(named) = &self.artefacts {
+            can_be_a_directory(named).map_err(|it| cannot("written", named, &it))?;
+        }
         let paths: Vec<&Path> =
             places.iter().filter_map(|(_, path)| path.as_deref()).filter(is_file).collect();
         for (at, path) in paths.iter().enumerate() {
@@ -274,32 +284,11 @@ impl Form {
     fn of(self, reports: &[Report]) -> Result<String, Failure> {
         Ok(match self {
             Self::Json => as_json(reports)?,
-            Self::Junit => as_junit(reports),
+            Self::Junit => junit(reports),
             Self::Html => html_sheet(&Sheet { reports, kills: None }),
             Self::Markdown => reports.iter().map(markdown).collect::<Vec<_>>().join("\n"),
         })
     }
-}
-
-/// One report, or the suites of several in one document.
-fn as_junit(reports: &[Report]) -> String {
-    if let [report] = reports {
-        return junit(report);
-    }
-    let mut all = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    all.push_str("<testsuites name=\"becket check\">\n");
-    for report in reports {
-        let one = junit(report);
-        let is_around = |line: &&str| {
-            ["<?xml ", "<testsuites ", "</testsuites>"].iter().any(|part| line.starts_with(part))
-        };
-        for line in one.lines().filter(|line| !is_around(line)) {
-            all.push_str(line);
-            all.push('\n');
-        }
-    }
-    all.push_str("</testsuites>\n");
-    all
 }
 
 /// One report, or a list of several.

@@ -97,7 +97,7 @@ pub(super) fn check(
         required,
         calls,
         expected: outputs.expected()?,
-        artefacts: outputs.artefacts.clone(),
+        artefacts: outputs.artefacts(),
         has_timing: outputs.timing,
     };
     let opened = outputs.open(ui)?;

@@ -10,7 +10,7 @@ use becket_lab::choice::Scheduler;
 use becket_lab::config::Config;
 use becket_lab::contract::{Class, FlowId, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
-use becket_lab::generate::BUILTIN;
+use becket_lab::generate::STEADY;
 use becket_lab::link::Link;
 use becket_lab::parity;
 use becket_lab::replay::Case;
@@ -99,9 +99,9 @@ fn shown(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 /// Runs a generated backend. Exits with 1 if it behaves differently from the interpreted one.
 fn generated(name: Option<&str>, flows: u32, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(asked) = name {
-        pick::one("profile", asked, BUILTIN, |builtin| builtin.name)?;
+        pick::one("profile", asked, [STEADY], |profile| profile.name)?;
     }
-    let demo = parity::demo(name, flows).map_err(|error| {
+    let demo = parity::demo(flows).map_err(|error| {
         Failure::new(Exit::Lab(LabExit::Usage), "the demo cannot be shown").cause(error.to_string())
     })?;
     let is_same = demo.generated == demo.interpreted;

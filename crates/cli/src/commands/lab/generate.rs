@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use becket_lab::generate::{BUILTIN, unit};
+use becket_lab::generate::{EXAMPLES, unit};
 use becket_lab::rules::Exit as LabExit;
 
 use super::files::{Output, cannot};
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(asked) = &args.example {
-        let example = pick::one("profile", asked, BUILTIN, |builtin| builtin.name)?;
+        let example = pick::one("profile", asked, EXAMPLES, |example| example.name)?;
         ui.text(example.toml)?;
         return Ok(Exit::Ok);
     }

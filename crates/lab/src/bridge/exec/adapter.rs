@@ -16,8 +16,8 @@ use super::child::Child;
 use super::wire::{Answer, Head, Op, Output, Request};
 use super::{Exec, ExecError};
 use crate::contract::{
-    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
-    IngressAdapter, Manifest, Outlet, Tick,
+    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, Done, EgressAdapter, FlowId,
+    IngressAdapter, Manifest, Outlet, Tick, Took,
 };
 
 /// Maximum number of answers to one poll. Each except the last puts something out.
@@ -197,12 +197,7 @@ impl Remote {
         self.ask(cx, flow, request, None)
     }
 
-    fn give(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn give(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let given = self.simple(cx, chunk.flow, Op::Give, |it| it.chunk(chunk, bytes))?;
         Ok(given.value as usize)
     }
@@ -260,31 +255,21 @@ impl Adapter for Remote {
         self.manifest.clone()
     }
 
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done {
         self.simple(cx, flow, Op::Open, |it| it.class(descriptor.class))?;
         self.flows.push(flow);
         Ok(())
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.simple(cx, flow, Op::HalfClose, |it| it).map(drop)
     }
 
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
+    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
         self.simple(cx, flow, Op::Reset, |it| it.cause(cause)).map(drop)
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.flows.retain(|known| *known != flow);
         self.simple(cx, flow, Op::Close, |it| it).map(drop)
     }
@@ -333,23 +318,13 @@ impl Adapter for Remote {
 }
 
 impl IngressAdapter for Remote {
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.give(cx, chunk, bytes)
     }
 }
 
 impl EgressAdapter for Remote {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.give(cx, chunk, bytes)
     }
 }

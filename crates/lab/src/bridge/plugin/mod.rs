@@ -54,8 +54,11 @@ use becket_host::{EntryKind, Host, Plugin, PluginSpec};
 use self::envelope::Envelope;
 pub use self::error::PluginError;
 use self::line::Line;
+use strum::{IntoStaticStr, VariantArray};
+
 use super::{Failure, Spec, hangs, pair};
 use crate::adapters::Pair;
+use crate::all;
 use crate::contract::{FlowId, Limits};
 
 /// Time for an answer.
@@ -72,7 +75,8 @@ const FEW_FRAMES: u32 = 16;
 const ENTRIES: [&str; 3] = ["pipe", "chat", "echo"];
 
 /// Where the plugin runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Placement {
     /// In this process.
     #[default]
@@ -81,14 +85,12 @@ pub enum Placement {
 
 impl Placement {
     /// All placements.
-    pub const ALL: [Self; 1] = [Self::Inline];
+    pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
     /// Name on the command line.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Inline => "inline",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use crate::adapters::{MemoryEgressAdapter, MemoryIngressAdapter, Pair};
 use crate::contract::{
-    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId, Limits,
-    Manifest, Outlet, Tick,
+    Adapter, Cause, Chunk, Context, Descriptor, Done, EgressAdapter, FlowId, Limits, Manifest,
+    Outlet, Tick, Took,
 };
 
 struct Panicking {
@@ -43,32 +43,22 @@ impl Adapter for Panicking {
         self.inner.manifest()
     }
 
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done {
         self.call();
         self.inner.open(cx, flow, descriptor)
     }
 
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.call();
         self.inner.half_close(cx, flow)
     }
 
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
+    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
         self.call();
         self.inner.reset(cx, flow, cause)
     }
 
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
         self.call();
         self.inner.close(cx, flow)
     }
@@ -95,12 +85,7 @@ impl Adapter for Panicking {
 }
 
 impl EgressAdapter for Panicking {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.call();
         self.inner.accept(cx, chunk, bytes)
     }

@@ -1,126 +1,124 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The top of the page: the verdict, figures, and the gates.
 
-use super::{Part, class, mark, words_of};
+use maud::{Markup, PreEscaped, html};
+
+use super::{Part, class, mark, region, symbol, table, words_of};
 use crate::check::Mode;
 use crate::report::Report;
 use crate::report::view::{self, Sums, Tone, face};
-use crate::report::words::{count, elapsed, escaped, plural, share};
+use crate::report::words::{count, elapsed, plural, share, shown};
 use crate::rules::Verdict;
 
+const BREAK: PreEscaped<&str> = PreEscaped("<br/>");
+
 /// The verdict of a report, as a banner.
-pub(super) fn verdict(out: &mut String, part: &Part<'_>) {
+pub(super) fn verdict(part: &Part<'_>) -> Markup {
     let report = part.report;
     let face = face(report.verdict);
-    let (class, symbol) = (class(face.tone), face.symbol);
-    let (name, word) = (escaped(&report.adapter), face.word);
-    let level = if part.is_alone { "h1" } else { "h2" };
-    let shown = if part.is_alone { "" } else { " class=\"name\"" };
-    let took = report.timing.map(|timing| format!(" · in {}", elapsed(timing.elapsed_ms)));
-    out.push_str(&format!(
-        "<section class=\"card verdict {class}\">\n\
-         <div class=\"seal\" aria-hidden=\"true\">{symbol}</div>\n\
-         <{level}{shown}>{name} <b>{word}</b></{level}>\n\
-         <p><b>{sentence}</b> · {mode} · {seeds}{took} · verdict <b>{verdict}</b> · exit code \
-         <b>{code}</b>{idle}</p>\n</section>\n",
-        sentence = view::sentence(report),
-        mode = report.mode,
-        seeds = view::seeds(report),
-        took = took.unwrap_or_default(),
-        verdict = report.verdict,
-        code = report.exit_code,
-        idle = idle(report) + &orders(report) + &obstacles(report),
-    ));
+    let title = html! { (shown(&report.adapter)) " " b { (face.word) } };
+    html! {
+        section.card.verdict.(class(face.tone)) {
+            div.seal aria-hidden="true" { (face.symbol) }
+            @if part.is_alone { h1 { (title) } } @else { h2.name { (title) } }
+            p {
+                b { (view::sentence(report)) } " · " (report.mode) " · " (view::seeds(report))
+                @if let Some(timing) = report.timing { " · in " (elapsed(timing.elapsed_ms)) }
+                " · verdict " b { (report.verdict) } " · exit code " b { (report.exit_code) }
+                (idle(report))
+                @if let Some(orders) = view::orders(report) { (BREAK) (shown(&orders)) }
+                @for line in view::obstacles(report) { (BREAK) b { (shown(&line)) } }
+            }
+        }
+    }
 }
 
 /// What was never tried, if a check is inconclusive for that.
-fn idle(report: &Report) -> String {
+fn idle(report: &Report) -> Markup {
     let is_why = report.verdict == Verdict::NotExercised.name() && report.mode == Mode::Full.name();
-    if !is_why || report.not_exercised.is_empty() {
-        return String::new();
+    html! {
+        @if is_why && !report.not_exercised.is_empty() {
+            (BREAK) "No occasion for "
+            @for (at, id) in report.not_exercised.iter().enumerate() {
+                @if at > 0 { ", " }
+                a href={ "#rule-" (id) } { (id) }
+            }
+        }
     }
-    let rules = report.not_exercised.iter();
-    let rules: Vec<_> = rules.map(|id| format!("<a href=\"#rule-{id}\">{id}</a>")).collect();
-    format!("<br/>No occasion for {}", rules.join(", "))
-}
-
-/// The runs that were made in every order.
-fn orders(report: &Report) -> String {
-    view::orders(report).map(|said| format!("<br/>{}", escaped(&said))).unwrap_or_default()
-}
-
-/// Why there are no runs.
-fn obstacles(report: &Report) -> String {
-    let lines = view::obstacles(report);
-    lines.map(|line| format!("<br/><b>{}</b>", escaped(&line))).collect()
 }
 
 /// What both adapters claim, folded.
-pub(super) fn agreements(out: &mut String, part: &Part<'_>) {
-    if part.report.agreements.is_empty() {
-        return;
+pub(super) fn agreements(part: &Part<'_>) -> Markup {
+    let names = |names: &[&str]| {
+        html! {
+            @if names.is_empty() { "–" }
+            @for name in names { code { (name) } " " }
+        }
+    };
+    let rows = html! {
+        @for agreement in &part.report.agreements {
+            tr {
+                th scope="row" { (agreement.place) }
+                td { (names(&agreement.claims)) }
+                td { (names(&agreement.claims_not)) }
+                td {
+                    @match agreement.hash.get(..16) {
+                        Some(short) => code title=(agreement.hash) { (short) "…" },
+                        None => "none",
+                    }
+                }
+            }
+        }
+    };
+    let table = table(&["Adapter", "Claims", "Does not claim", "Hash"], &rows);
+    html! {
+        @if !part.report.agreements.is_empty() {
+            details {
+                summary {
+                    h2 {
+                        "What was agreed on "
+                        small { "what the adapters claim, and what they do not" }
+                    }
+                }
+                (region("card wide", "What was agreed on", &table))
+            }
+        }
     }
-    out.push_str(
-        "<details><summary><h2>EventKind was agreed on <small>what the adapters claim, and what they do \
-         not</small></h2></summary>\n<div class=\"card wide\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"EventKind was agreed on\">\n<table class=\"list\"><thead><tr><th>Adapter</th>\
-         <th>Claims</th><th>Does not claim</th><th>Hash</th></tr></thead><tbody>\n",
-    );
-    for agreement in &part.report.agreements {
-        let names = |names: &[&str]| match names {
-            [] => "–".to_owned(),
-            names => names.iter().map(|name| format!("<code>{name}</code> ")).collect(),
-        };
-        let hash = match agreement.hash.get(..16) {
-            Some(short) => format!("<code title=\"{}\">{short}…</code>", agreement.hash),
-            None => "none".into(),
-        };
-        out.push_str(&format!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{hash}</td></tr>\n",
-            agreement.place,
-            names(&agreement.claims),
-            names(&agreement.claims_not),
-        ));
-    }
-    out.push_str("</tbody></table>\n</div>\n</details>\n");
 }
 
-/// Parts of a whole, as a bar.
-fn bar(parts: &[(u64, Tone)]) -> String {
-    let mut out = String::from("<div class=\"share\" aria-hidden=\"true\">");
-    for (part, tone) in parts.iter().filter(|(part, _)| *part > 0) {
-        out.push_str(&format!("<i class=\"{}\" style=\"flex:{part}\"></i>", class(*tone)));
+/// A figure: its name, value, total, parts of the whole as a bar, and a description.
+fn figure(what: &str, value: &str, of: &str, parts: &[(u64, Tone)], more: &str) -> Markup {
+    html! {
+        div {
+            dt { (what) }
+            dd { (value) " " small { (of) } }
+            dd.more {
+                div.share aria-hidden="true" {
+                    @for (part, tone) in parts.iter().filter(|(part, _)| *part > 0) {
+                        i.(class(*tone)) style={ "flex:" (part) } {}
+                    }
+                }
+                (more)
+            }
+        }
     }
-    out.push_str("</div>");
-    out
 }
 
-/// A figure: its name, value, total, a bar, and a description.
-fn figure(out: &mut String, what: &str, value: &str, of: &str, bar: &str, more: &str) {
-    out.push_str(&format!(
-        "<div><dt>{what}</dt><dd>{value} <small>{of}</small></dd><dd class=\"more\">{bar}{more}</dd></div>\n"
-    ));
-}
-
-pub(super) fn figures(out: &mut String, part: &Part<'_>) {
+pub(super) fn figures(part: &Part<'_>) -> Markup {
     let sums = Sums::of(part.report);
-    out.push_str("<dl class=\"figures\">\n");
-    let run = sums.runs - sums.not_run;
     let runs = [
         (sums.passed, Tone::Good),
         (sums.failed, Tone::Bad),
         (sums.other, Tone::Warn),
         (sums.not_run, Tone::Dim),
     ];
-    let mut more = format!("{} failed", count(sums.failed));
+    let mut failed = format!("{} failed", count(sums.failed));
     for (part, word) in [(sums.other, "undecided"), (sums.not_run, "not applicable")] {
         if part > 0 {
-            more.push_str(&format!(", {} {word}", count(part)));
+            failed.push_str(&format!(", {} {word}", count(part)));
         }
     }
-    let of = format!("of {} passed", plural(run, "run"));
-    figure(out, "Runs", &count(sums.passed), &of, &bar(&runs), &more);
-
+    let of_runs = format!("of {} passed", plural(sums.runs - sums.not_run, "run"));
     let rules = [
         (sums.rules_held, Tone::Good),
         (sums.rules_violated, Tone::Bad),
@@ -128,89 +126,90 @@ pub(super) fn figures(out: &mut String, part: &Part<'_>) {
         (sums.rules_not_applicable, Tone::Dim),
     ];
     let all = part.report.rules.len() as u64 - sums.rules_not_applicable;
-    let more = format!("{} violated, {} not exercised", sums.rules_violated, sums.rules_idle);
-    let of = format!("of {} held", plural(all, "rule"));
-    figure(out, "Rules", &sums.rules_held.to_string(), &of, &bar(&rules), &more);
-
-    let survived = sums.mutants_tried - sums.mutants_killed;
-    let mutants = [(sums.mutants_killed, Tone::Good), (survived, Tone::Bad)];
-    let of = format!("of {} killed", plural(sums.mutants_tried, "mutant"));
-    let more = "faulty adapters that this very lab has to find";
-    figure(out, "The lab itself", &sums.mutants_killed.to_string(), &of, &bar(&mutants), more);
-
+    let of_rules = format!("of {} held", plural(all, "rule"));
+    let violated = format!("{} violated, {} not exercised", sums.rules_violated, sums.rules_idle);
+    let (tried, killed) = (sums.mutants_tried, sums.mutants_killed);
+    let mutants = [(killed, Tone::Good), (tried - killed, Tone::Bad)];
+    let of_mutants = format!("of {} killed", plural(tried, "mutant"));
     let seen = &part.report.adversary;
-    let (distinct, same) = (seen.distinct, seen.runs.saturating_sub(seen.distinct));
-    let parts = [(distinct, Tone::Good), (same, Tone::Dim)];
-    let of = format!("kinds of {}", plural(seen.runs, "run"));
-    let more = format!(
+    let same = seen.runs.saturating_sub(seen.distinct);
+    let kinds = [(seen.distinct, Tone::Good), (same, Tone::Dim)];
+    let of_kinds = format!("kinds of {}", plural(seen.runs, "run"));
+    let ratios = format!(
         "commonest {}, diversity {}, success {}",
         share(seen.dominant_per_mille),
         share(seen.diversity_per_mille),
         share(seen.success_per_mille)
     );
-    figure(out, "Diversity", &count(distinct), &of, &bar(&parts), &more);
-    out.push_str("</dl>\n");
+    let why = "faulty adapters that this very lab has to find";
+    html! {
+        dl.figures {
+            (figure("Runs", &count(sums.passed), &of_runs, &runs, &failed))
+            (figure("Rules", &sums.rules_held.to_string(), &of_rules, &rules, &violated))
+            (figure("The lab itself", &killed.to_string(), &of_mutants, &mutants, why))
+            (figure("Diversity", &count(seen.distinct), &of_kinds, &kinds, &ratios))
+        }
+    }
 }
 
-pub(super) fn gates(out: &mut String, part: &Part<'_>) {
-    let Part { report, id, .. } = part;
-    out.push_str(&format!("<h2 id=\"{id}-gates\">Gates</h2>\n<ul class=\"gates\">\n"));
-    for gate in &report.gates {
-        let face = face(gate.verdict);
-        let counts = view::gate_counts(gate);
-        let reason = gate.reason.as_deref().map(|reason| format!(" · {}", escaped(reason)));
-        out.push_str(&format!(
-            "<li class=\"{}\" title=\"{}\">{}<div><b>{}</b><span class=\"note\">{counts}{}</span></div></li>\n",
-            class(face.tone),
-            gate.name,
-            mark(gate.verdict),
-            words_of(gate.name),
-            reason.unwrap_or_default(),
-        ));
+pub(super) fn gates(part: &Part<'_>) -> Markup {
+    html! {
+        h2 id={ (part.id) "-gates" } { "Gates" }
+        ul.gates {
+            @for gate in &part.report.gates {
+                li.(class(face(gate.verdict).tone)) title=(gate.name) {
+                    (mark(gate.verdict))
+                    div {
+                        b { (words_of(gate.name)) }
+                        span.note {
+                            (view::gate_counts(gate))
+                            @if let Some(reason) = &gate.reason { " · " (shown(reason)) }
+                        }
+                    }
+                }
+            }
+        }
     }
-    out.push_str("</ul>\n");
 }
 
 /// All reports of a page, one line each.
-pub(super) fn overview(out: &mut String, reports: &[Report]) {
+pub(super) fn overview(reports: &[Report]) -> Markup {
     let is_bad = |report: &&Report| face(report.verdict).tone == Tone::Bad;
     let failed = match reports.iter().filter(is_bad).count() {
         0 => "None".to_owned(),
         failed => failed.to_string(),
     };
     let all = plural(reports.len() as u64, "adapter");
-    out.push_str(&format!(
-        "<h1 class=\"all\">{failed} of {all} failed</h1>\n<div class=\"card wide\" tabindex=\"0\" \
-         role=\"region\" aria-label=\"All reports\">\n<table class=\"list\">\n<thead><tr><th></th>\
-         <th>Adapter</th><th>Gates</th><th class=\"n\">Runs</th><th class=\"n\">Failed</th>\
-         <th class=\"n\">Rules violated</th><th>Mode, seeds</th><th class=\"n\">Exit code</th></tr>\
-         </thead>\n<tbody>\n"
-    ));
-    for (at, report) in reports.iter().enumerate() {
+    let row = |at: usize, report: &Report| {
         let sums = Sums::of(report);
-        let gates: String = report
-            .gates
-            .iter()
-            .map(|gate| {
-                let face = face(gate.verdict);
-                let (class, symbol) = (class(face.tone), face.symbol);
-                let title = format!("{}: {}", words_of(gate.name), gate.verdict);
-                format!("<i class=\"{class}\" title=\"{title}\">{symbol}</i>")
-            })
-            .collect();
-        out.push_str(&format!(
-            "<tr><td>{}</td><th scope=\"row\"><a href=\"#r{at}\">{}</a></th><td class=\"verdicts\">{gates}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}, {}</td>\
-             <td class=\"n\">{}</td></tr>\n",
-            mark(report.verdict),
-            escaped(&report.adapter),
-            count(sums.runs - sums.not_run),
-            count(sums.failed),
-            sums.rules_violated,
-            report.mode,
-            view::seeds(report),
-            report.exit_code,
-        ));
+        html! {
+            tr {
+                td { (mark(report.verdict)) }
+                th scope="row" { a href={ "#r" (at) } { (shown(&report.adapter)) } }
+                td.verdicts {
+                    @for gate in &report.gates { (symbol(&words_of(gate.name), gate.verdict)) }
+                }
+                td.n { (count(sums.runs - sums.not_run)) }
+                td.n { (count(sums.failed)) }
+                td.n { (sums.rules_violated) }
+                td { (report.mode) ", " (view::seeds(report)) }
+                td.n { (report.exit_code) }
+            }
+        }
+    };
+    let rows = html! { @for (at, report) in reports.iter().enumerate() { (row(at, report)) } };
+    let heads = [
+        "",
+        "Adapter",
+        "Gates",
+        "#Runs",
+        "#Failed",
+        "#Rules violated",
+        "Mode, seeds",
+        "#Exit code",
+    ];
+    html! {
+        h1.all { (failed) " of " (all) " failed" }
+        (region("card wide", "All reports", &table(&heads, &rows)))
     }
-    out.push_str("</tbody>\n</table>\n</div>\n");
 }

@@ -1,177 +1,192 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Two tables with a column for each rule, families grouped: adapters × rules, and mutants × rules.
 
-use super::class;
-use super::rules::{legend, outcome};
+use maud::{Markup, html};
+
+use super::rules::{OUTCOMES, outcome};
+use super::{class, legend, region};
 use crate::mutant::{self, Mutant};
-use crate::report::words::{escaped, plural};
+use crate::report::words::{plural, shown};
 use crate::report::{Kill, Kills, Report};
 use crate::rules::{CATALOGUE, Family, Rule, Subject, rule};
 
-/// The columns' heads: families, and the numbers of their rules.
-fn head<'a>(out: &mut String, first: &str, rules: impl Iterator<Item = &'a Rule> + Clone) {
-    out.push_str(&format!(
-        "<table class=\"matrix\">\n<thead>\n<tr><th class=\"row\" rowspan=\"2\">{first}</th>"
-    ));
-    for family in Family::ALL {
-        let columns = rules.clone().filter(|rule| rule.family == family).count();
-        if columns == 0 {
-            continue;
-        }
-        let name = family.name();
-        // The name of a family if it fits, else the prefix of its rules.
-        let mut of_family = rules.clone().filter(|rule| rule.family == family);
-        let mark = of_family.next().and_then(|rule| rule.id.split('-').next()).unwrap_or(name);
-        let shown = if name.len() <= columns * 2 { name } else { mark };
-        out.push_str(&format!(
-            "<th class=\"family\" colspan=\"{columns}\" scope=\"colgroup\" title=\"{name}\">{shown}</th>"
-        ));
-    }
-    out.push_str("</tr>\n<tr>");
-    for rule in rules {
-        let number = rule.id.split('-').nth(1).unwrap_or(rule.id).trim_start_matches('0');
-        out.push_str(&format!(
-            "<th class=\"id\" scope=\"col\"><a href=\"#rule-{id}\" title=\"{id}: {}\" \
-             aria-label=\"{id}\">{number}</a></th>",
-            escaped(rule.sentence),
-            id = rule.id,
-        ));
-    }
-    out.push_str("</tr>\n</thead>\n");
+/// The columns: rules, each with whether a family begins with it, which has a border.
+fn columns<'a>(rules: &[&'a Rule]) -> Vec<(&'a Rule, bool)> {
+    let before = [None].into_iter().chain(rules.iter().map(|rule| Some(rule.family)));
+    let is_first = |rule: &Rule, before: Option<Family>| before.is_some_and(|it| it != rule.family);
+    rules.iter().zip(before).map(|(rule, before)| (*rule, is_first(rule, before))).collect()
 }
 
-/// A border between families.
-fn edge(before: &mut Option<Family>, rule: &Rule) -> &'static str {
-    let is_first = before.is_some_and(|before| before != rule.family);
-    *before = Some(rule.family);
-    if is_first { " first" } else { "" }
+/// The heads of the columns: families, and the numbers of their rules.
+fn head(first: &str, rules: &[&Rule]) -> Markup {
+    let families = rules.chunk_by(|one, other| one.family == other.family).filter_map(|of| {
+        let (name, prefix) = (of.first()?.family.name(), of.first()?.id.split('-').next()?);
+        // The name of a family if it fits, else the prefix of its rules.
+        Some((of.len(), name, if name.len() <= of.len() * 2 { name } else { prefix }))
+    });
+    html! {
+        thead {
+            tr {
+                th.row rowspan="2" { (first) }
+                @for (columns, name, shown) in families {
+                    th.family colspan=(columns) scope="colgroup" title=(name) { (shown) }
+                }
+            }
+            tr {
+                @for rule in rules {
+                    th.id scope="col" {
+                        a href={ "#rule-" (rule.id) } title={ (rule.id) ": " (rule.sentence) }
+                            aria-label=(rule.id) { (number(rule)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The number of a rule in its family.
+pub(super) fn number(rule: &Rule) -> &'static str {
+    rule.id.split('-').nth(1).unwrap_or(rule.id).trim_start_matches('0')
 }
 
 /// A row for each report.
-pub(super) fn of_adapters(out: &mut String, reports: &[Report]) {
-    out.push_str(
-        "<h2 id=\"matrix\">Adapters and rules</h2>\n<div class=\"card\">\n<div class=\"wide\" \
-         tabindex=\"0\" role=\"region\" aria-label=\"Adapters and rules\">\n",
-    );
-    head(out, "Adapter", CATALOGUE.iter());
-    out.push_str("<tbody>\n");
-    for (at, report) in reports.iter().enumerate() {
-        let name = escaped(&report.adapter);
-        out.push_str(&format!(
-            "<tr><th class=\"row\" scope=\"row\" title=\"{name}\"><a href=\"#r{at}\">{name}</a></th>"
-        ));
-        let mut before = None;
-        for (rule, of) in CATALOGUE.iter().zip(&report.rules) {
-            let (symbol, tone, word) = outcome(of, rule.level);
-            let edge = edge(&mut before, rule);
-            let runs = plural(of.exercised, "run");
-            out.push_str(&format!(
-                "<td class=\"{}{edge}\" title=\"{name}, {}: {word}, exercised in {runs}\">{symbol}</td>",
-                class(tone),
-                rule.id,
-            ));
+pub(super) fn of_adapters(reports: &[Report]) -> Markup {
+    let rules: Vec<_> = CATALOGUE.iter().collect();
+    let columns = columns(&rules);
+    let row = |at: usize, report: &Report| {
+        let name = shown(&report.adapter);
+        html! {
+            tr {
+                th.row scope="row" title=(name) { a href={ "#r" (at) } { (name) } }
+                @for ((rule, is_first), of) in columns.iter().zip(&report.rules) {
+                    @let (symbol, tone, word) = outcome(of, rule.level);
+                    td.(class(tone)).first[*is_first] title={
+                        (name) ", " (rule.id) ": " (word) ", exercised in "
+                        (plural(of.exercised, "run"))
+                    } { (symbol) }
+                }
+            }
         }
-        out.push_str("</tr>\n");
-    }
-    out.push_str("</tbody>\n</table>\n</div>\n");
-    legend(out);
-    out.push_str("</div>\n");
-}
-
-/// A row for each mutant, grouped by family.
-pub(super) fn of_mutants(out: &mut String, kills: &Kills) {
-    let judged = || CATALOGUE.iter().filter(|rule| rule.of == Subject::Adapter);
-    let tried = kills.rows.iter().filter(|row| row.result != "not-tried").count();
-    let killed = kills.rows.iter().filter(|row| row.result == "killed").count();
-    let idle = judged().filter(|rule| !kills.rows.iter().any(|row| row.killers.contains(&rule.id)));
-    let idle = idle.count();
-    out.push_str(&format!(
-        "<h2 id=\"kills\">Mutants and the rules that kill them <small>{killed} of {} killed, {} \
-         without a mutant here</small></h2>\n<div class=\"card\">\n<p class=\"note\">Each mutant is \
-         a faulty adapter, wrong in one behaviour. If one survives, the lab is at fault.</p>\n\
-         <div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Mutants and rules\">\n",
-        plural(tried as u64, "mutant"),
-        plural(idle as u64, "rule"),
-    ));
-    head(out, "Mutant", judged());
-    let mut group = None;
-    out.push_str("<tbody>\n");
-    let rows = kills.rows.iter().map(|row| {
-        let mutant = mutant::of_name(&row.mutant);
-        (row, mutant, mutant.and_then(family))
-    });
-    let mut rows: Vec<_> = rows.collect();
-    rows.sort_by_key(|(.., family)| family.map_or(u8::MAX, |family| family as u8));
-    for (row, mutant, family) in rows {
-        if family != group && kills.rows.len() > GROUPS_MIN {
-            let name = family.map_or("others", Family::name);
-            let columns = judged().count() + 1;
-            out.push_str(&format!(
-                "</tbody>\n<tbody>\n<tr><th class=\"group\" colspan=\"{columns}\" scope=\"rowgroup\">\
-                 {name}</th></tr>\n"
-            ));
-            group = family;
+    };
+    let table = html! {
+        table.matrix {
+            (head("Adapter", &rules))
+            tbody { @for (at, report) in reports.iter().enumerate() { (row(at, report)) } }
         }
-        line(out, row, mutant, judged());
+    };
+    html! {
+        h2 #matrix { "Adapters and rules" }
+        div.card {
+            (region("wide", "Adapters and rules", &table))
+            (legend(OUTCOMES))
+        }
     }
-    out.push_str("</tbody>\n<tfoot>\n<tr><th class=\"row\" scope=\"row\">mutants killed</th>");
-    let mut before = None;
-    for rule in judged() {
-        let killed = kills.rows.iter().filter(|row| row.killers.contains(&rule.id)).count();
-        let edge = edge(&mut before, rule);
-        let killed = if killed == 0 { "–".into() } else { killed.to_string() };
-        out.push_str(&format!("<td class=\"{}\">{killed}</td>", edge.trim_start()));
-    }
-    out.push_str(
-        "</tr>\n</tfoot>\n</table>\n</div>\n<ul class=\"legend\"><li><i class=\"kill\" \
-         aria-hidden=\"true\">●</i>killed by a rule that it is made to violate</li><li><i class=\"also\" \
-         aria-hidden=\"true\">•</i>killed by another rule</li><li><i class=\"bad\" \
-         aria-hidden=\"true\">!</i>survived</li></ul>\n</div>\n",
-    );
 }
 
 /// With fewer mutants there are no group headings.
 const GROUPS_MIN: usize = 12;
+
+/// A row for each mutant, grouped by family.
+pub(super) fn of_mutants(kills: &Kills) -> Markup {
+    let judged: Vec<_> = CATALOGUE.iter().filter(|rule| rule.of == Subject::Adapter).collect();
+    let count =
+        |is_one: &dyn Fn(&Kill) -> bool| kills.rows.iter().filter(|row| is_one(row)).count();
+    let tried = count(&|row| row.result != "not-tried");
+    let killed = count(&|row| row.result == "killed");
+    let killed_by = |rule: &Rule| count(&|row| row.killers.contains(&rule.id));
+    let idle = judged.iter().filter(|rule| killed_by(rule) == 0).count();
+    let rows = kills.rows.iter().map(|row| {
+        let mutant = mutant::of_name(&row.mutant);
+        (mutant.and_then(family), mutant, row)
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(|(family, ..)| family.map_or(u8::MAX, |family| family as u8));
+    let columns = columns(&judged);
+    let table = html! {
+        table.matrix {
+            (head("Mutant", &judged))
+            @for group in rows.chunk_by(|one, other| one.0 == other.0) {
+                tbody {
+                    @if let Some((family, ..)) = group.first() && rows.len() > GROUPS_MIN {
+                        tr {
+                            th.group colspan=(judged.len() + 1) scope="rowgroup" {
+                                (family.map_or("others", Family::name))
+                            }
+                        }
+                    }
+                    @for (_, mutant, row) in group { (line(row, *mutant, &columns)) }
+                }
+            }
+            tfoot {
+                tr {
+                    th.row scope="row" { "mutants killed" }
+                    @for (rule, is_first) in &columns {
+                        @let killed = killed_by(rule);
+                        td.first[*is_first] { @if killed == 0 { "–" } @else { (killed) } }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        h2 #kills {
+            "Mutants and the rules that kill them "
+            small {
+                (killed) " of " (plural(tried as u64, "mutant")) " killed, "
+                (plural(idle as u64, "rule")) " without a mutant here"
+            }
+        }
+        div.card {
+            p.note {
+                "Each mutant is a faulty adapter, wrong in one behaviour. If one survives, the lab \
+                 is at fault."
+            }
+            (region("wide", "Mutants and rules", &table))
+            (legend([
+                ("●", "kill", "killed by a rule that it is made to violate"),
+                ("•", "also", "killed by another rule"),
+                ("!", "bad", "survived"),
+            ]))
+        }
+    }
+}
 
 /// The family of the first rule that the mutant is made to violate.
 fn family(mutant: &Mutant) -> Option<Family> {
     mutant.expected_rules.first().and_then(|id| rule(id)).map(|rule| rule.family)
 }
 
-fn line<'a>(
-    out: &mut String,
-    row: &Kill,
-    mutant: Option<&Mutant>,
-    rules: impl Iterator<Item = &'a Rule>,
-) {
-    let name = escaped(&row.mutant);
-    let wrong = escaped(mutant.map_or("", |mutant| mutant.wrong));
+fn line(row: &Kill, mutant: Option<&Mutant>, columns: &[(&Rule, bool)]) -> Markup {
+    let name = shown(&row.mutant);
     let (class, sign) = match row.result {
-        "killed" => ("", ""),
-        "not-tried" => ("", " <small>(not tried)</small>"),
-        _ => (" class=\"survived\"", " <small>! survived</small>"),
+        "killed" => (None, None),
+        "not-tried" => (None, Some("(not tried)")),
+        _ => (Some("survived"), Some("! survived")),
     };
-    out.push_str(&format!(
-        "<tr{class}><th class=\"row\" scope=\"row\" title=\"{name}: {wrong}\">{name}{sign}</th>"
-    ));
-    let mut before = None;
-    for rule in rules {
-        let edge = edge(&mut before, rule);
-        let is_about = mutant.is_some_and(|it| it.expected_rules.contains(&rule.id));
-        let (class, symbol) = match (row.killers.contains(&rule.id), is_about) {
-            (true, true) => ("kill", "●"),
-            (true, false) => ("also", "•"),
-            (false, _) => ("", ""),
-        };
-        let class = format!("{class}{edge}");
-        match (class.trim(), symbol) {
-            ("", _) => out.push_str("<td></td>"),
-            (class, "") => out.push_str(&format!("<td class=\"{class}\"></td>")),
-            (class, symbol) => out.push_str(&format!(
-                "<td class=\"{class}\" title=\"{name} is killed by {}\">{symbol}</td>",
-                rule.id
-            )),
+    let kill = |rule: &Rule| {
+        let is_expected = mutant.is_some_and(|it| it.expected_rules.contains(&rule.id));
+        row.killers.contains(&rule.id).then_some(if is_expected {
+            ("kill", "●")
+        } else {
+            ("also", "•")
+        })
+    };
+    html! {
+        tr class=[class] {
+            th.row scope="row" title={ (name) ": " (mutant.map_or("", |mutant| mutant.wrong)) } {
+                (name)
+                @if let Some(sign) = sign { " " small { (sign) } }
+            }
+            @for (rule, is_first) in columns {
+                @match kill(rule) {
+                    Some((class, symbol)) => {
+                        td.(class).first[*is_first] title={ (name) " is killed by " (rule.id) } {
+                            (symbol)
+                        }
+                    },
+                    None => td.first[*is_first] {},
+                }
+            }
         }
     }
-    out.push_str("</tr>\n");
 }

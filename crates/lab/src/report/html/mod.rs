@@ -28,9 +28,11 @@ mod rules;
 mod svg;
 mod timeline;
 
+use maud::{Markup, PreEscaped, html as markup};
+
 use super::view::{self, Tone, face};
-use super::words::{escaped, plural};
-use super::{Kills, Report};
+use super::words::{plural, shown};
+use super::{Kills, Report, RunReport};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -38,6 +40,7 @@ const SCRIPT: &str = include_str!("page.js");
 const SCRIPT_HASH: &str = "Ra7aKVCYDmqz3b3WFo16c4wudxwapMfFi/Avu6X5bOg=";
 
 /// The mark, here and in the tab.
+const MARK: &str = "M8 15V9a4 4 0 1 0-4-4";
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
 viewBox='0 0 16 16'%3E%3Cpath d='M8 15V9a4 4 0 1 0-4-4' fill='none' stroke='%232c7a6b' \
 stroke-width='2.4' stroke-linecap='round'/%3E%3C/svg%3E";
@@ -64,22 +67,39 @@ pub fn html_sheet(sheet: &Sheet<'_>) -> String {
     let Sheet { reports, kills } = *sheet;
     let most = reports.iter().max_by_key(|report| report.mutants.len()).map(Kills::of);
     let kills = kills.or(most.as_ref()).filter(|kills| !kills.rows.is_empty());
-    let mut out = String::with_capacity(64 << 10);
-    begin(&mut out, reports, kills.is_some());
-    if reports.len() != 1 {
-        head::overview(&mut out, reports);
-        matrix::of_adapters(&mut out, reports);
-    }
-    for (at, report) in reports.iter().enumerate() {
-        let part = Part { report, id: format!("r{at}"), is_alone: reports.len() == 1 };
-        of_report(&mut out, &part);
-    }
-    if let Some(kills) = kills {
-        matrix::of_mutants(&mut out, kills);
-    }
-    rules::catalogue(&mut out, reports);
-    end(&mut out);
-    out
+    let is_alone = reports.len() == 1;
+    let parts = reports.iter().enumerate();
+    let parts = parts.map(|(at, report)| Part { report, id: format!("r{at}"), is_alone });
+    let page = markup! {
+        (maud::DOCTYPE) "\n"
+        html lang="en" xmlns="http://www.w3.org/1999/xhtml" {
+            (begin(reports))
+            body {
+                a.skip href="#main" { "To the verdict" }
+                header.top {
+                    span.brand {
+                        svg viewBox="0 0 16 16" aria-hidden="true" { path d=(MARK) {} }
+                        "Becket lab"
+                    }
+                    (links(reports, kills.is_some()))
+                }
+                main #main {
+                    @if !is_alone { (head::overview(reports)) (matrix::of_adapters(reports)) }
+                    @for part in parts { (of_report(&part)) }
+                    @if let Some(kills) = kills { (matrix::of_mutants(kills)) }
+                    (rules::catalogue(reports))
+                }
+                footer {
+                    p {
+                        "Every number here follows from the seeds: the same check gives the same \
+                         page, to the last byte."
+                    }
+                }
+                script { "\n" (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string() + "\n"
 }
 
 /// One of the page's reports.
@@ -90,7 +110,8 @@ struct Part<'a> {
     is_alone: bool,
 }
 
-fn begin(out: &mut String, reports: &[Report], has_kills: bool) {
+/// The head of the page. Its elements without content end as XML wants them to.
+fn begin(reports: &[Report]) -> Markup {
     let title = match reports {
         [report] => format!("{}: {}", view::name(report), report.verdict),
         reports => plural(reports.len() as u64, "adapter"),
@@ -98,27 +119,24 @@ fn begin(out: &mut String, reports: &[Report], has_kills: bool) {
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{SCRIPT_HASH}'"
     );
-    out.push_str(&format!(
-        r##"<!DOCTYPE html>
-<html lang="en" xmlns="http://www.w3.org/1999/xhtml">
-<head>
-<meta charset="utf-8"/>
+    let meta = format!(
+        r#"<meta charset="utf-8"/>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
 <meta name="color-scheme" content="light dark"/>
 <meta http-equiv="Content-Security-Policy" content="{policy}"/>
-<title>{title} · Becket lab</title>
 <link rel="icon" href="{ICON}"/>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<a class="skip" href="#main">To the verdict</a>
-<header class="top">
-<span class="brand"><svg viewBox="0 0 16 16" aria-hidden="true"><path d="M8 15V9a4 4 0 1 0-4-4"/></svg>Becket lab</span>
-<nav aria-label="Sections">
-"##,
-        title = escaped(&title),
-    ));
+"#
+    );
+    markup! {
+        head {
+            (PreEscaped(meta))
+            title { (title) " · Becket lab" }
+            style { "\n" (PreEscaped(STYLE)) }
+        }
+    }
+}
+
+fn links(reports: &[Report], has_kills: bool) -> Markup {
     let has_failures = reports.iter().any(|report| !view::groups(report).is_empty());
     let is_alone = reports.len() == 1;
     let links = [
@@ -131,40 +149,31 @@ fn begin(out: &mut String, reports: &[Report], has_kills: bool) {
         (has_kills, "kills", "Mutants"),
         (true, "catalogue", "Catalogue"),
     ];
-    for (_, id, name) in links.into_iter().filter(|(is_there, ..)| *is_there) {
-        out.push_str(&format!("<a href=\"#{id}\">{name}</a>\n"));
-    }
-    out.push_str("</nav>\n</header>\n<main id=\"main\">\n");
-}
-
-fn of_report(out: &mut String, part: &Part<'_>) {
-    if part.is_alone {
-        head::verdict(out, part);
-    } else {
-        out.push_str(&format!("<details class=\"report\" id=\"{}\">\n<summary>\n", part.id));
-        head::verdict(out, part);
-        out.push_str("</summary>\n");
-    }
-    head::figures(out, part);
-    head::gates(out, part);
-    failures::failures(out, part);
-    failures::expectations(out, part);
-    rules::by_family(out, part);
-    plots::plots(out, part);
-    head::agreements(out, part);
-    profiles::profiles(out, part);
-    if !part.is_alone {
-        out.push_str("</details>\n");
+    markup! {
+        nav aria-label="Sections" {
+            @for (_, id, name) in links.into_iter().filter(|(is_there, ..)| *is_there) {
+                a href={ "#" (id) } { (name) } "\n"
+            }
+        }
     }
 }
 
-fn end(out: &mut String) {
-    out.push_str(
-        "</main>\n<footer>\n<p>Every number here follows from the seeds: the same check gives the \
-         same page, to the last byte.</p>\n</footer>\n<script>\n",
-    );
-    out.push_str(SCRIPT);
-    out.push_str("</script>\n</body>\n</html>\n");
+fn of_report(part: &Part<'_>) -> Markup {
+    let verdict = head::verdict(part);
+    let rest = markup! {
+        (head::figures(part))
+        (head::gates(part))
+        (failures::failures(part))
+        (failures::expectations(part))
+        (rules::by_family(part))
+        (plots::plots(part))
+        (head::agreements(part))
+        (profiles::profiles(part))
+    };
+    markup! {
+        @if part.is_alone { (verdict) (rest) }
+        @else { details.report id=(part.id) { summary { (verdict) } (rest) } }
+    }
 }
 
 /// The style class of a tone.
@@ -178,21 +187,62 @@ const fn class(tone: Tone) -> &'static str {
 }
 
 /// A verdict as a round mark: a symbol, a colour, and a word for screen readers.
-fn mark(verdict: &str) -> String {
+fn mark(verdict: &str) -> Markup {
     let face = face(verdict);
-    let (class, symbol) = (class(face.tone), face.symbol);
-    format!(
-        "<span class=\"mark {class}\" title=\"{verdict}\"><span aria-hidden=\"true\">{symbol}</span>\
-         <span class=\"hidden\">{verdict}</span></span>"
-    )
+    markup! {
+        span.mark.(class(face.tone)) title=(verdict) {
+            span aria-hidden="true" { (face.symbol) }
+            span.hidden { (verdict) }
+        }
+    }
+}
+
+/// A verdict as a small symbol with a tooltip.
+fn symbol(of: &str, verdict: &str) -> Markup {
+    let face = face(verdict);
+    markup! { i.(class(face.tone)) title={ (of) ": " (verdict) } { (face.symbol) } }
+}
+
+/// The verdicts of a profile's runs.
+fn symbols(runs: &[RunReport]) -> Markup {
+    markup! { @for run in runs { (symbol(run.scenario, run.verdict)) } }
 }
 
 /// A command, and a button that copies it.
-fn command(out: &mut String, command: &str) {
-    out.push_str(&format!(
-        "<div class=\"command\"><pre tabindex=\"0\">{}</pre><button type=\"button\">copy</button></div>\n",
-        escaped(command)
-    ));
+fn command(command: &str) -> Markup {
+    markup! {
+        div.command { pre tabindex="0" { (shown(command)) } button type="button" { "copy" } }
+    }
+}
+
+/// What scrolls when it is wider than the page: a region that the keyboard reaches.
+fn region(class: &str, label: &str, content: &Markup) -> Markup {
+    markup! { div class=(class) tabindex="0" role="region" aria-label=(label) { (content) } }
+}
+
+/// A table with these heads. A head with a `#` before its name is that of a column of numbers.
+fn table(heads: &[&str], rows: &Markup) -> Markup {
+    let heads = heads.iter().map(|head| match head.strip_prefix('#') {
+        Some(name) => (Some("n"), name),
+        None => (None, *head),
+    });
+    markup! {
+        table.list {
+            thead { tr { @for (class, name) in heads { th class=[class] { (name) } } } }
+            tbody { (rows) }
+        }
+    }
+}
+
+/// The meaning of symbols: each with its class and a word.
+fn legend<'a>(symbols: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Markup {
+    markup! {
+        ul.legend {
+            @for (symbol, class, word) in symbols {
+                li { i class=(class) aria-hidden="true" { (symbol) } (word) }
+            }
+        }
+    }
 }
 
 /// A gate's name as words: `local_adapter_trace_hygiene` is `Trace hygiene`.

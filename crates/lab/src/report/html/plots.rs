@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use maud::{Markup, html};
+
+use super::matrix::number;
 use super::svg::{Anchor, Box, Svg};
-use super::{Part, class};
+use super::{Part, class, region};
 use crate::report::view::{self, face};
 use crate::report::words::{count, plural, share};
 use crate::report::{Report, RunReport};
@@ -16,45 +19,44 @@ const COLUMNS_MAX: usize = 60;
 /// Maximum number of bars of classes.
 const CLASSES_MAX: usize = 16;
 
-pub(super) fn plots(out: &mut String, part: &Part<'_>) {
+pub(super) fn plots(part: &Part<'_>) -> Markup {
     let Part { report, id, .. } = part;
-    out.push_str(&format!("<h2 id=\"{id}-plots\">What was tried</h2>\n"));
-    verdicts(out, report);
-    exercised(out, report);
-    out.push_str("<div class=\"plots\">\n");
     let sizes = || view::runs(report).filter_map(|(_, run)| run.size.as_ref());
-    histogram(out, "Events", "events of a run's trace", sizes().map(|size| size.events));
-    histogram(
-        out,
-        "Virtual time",
-        "ticks of a run, in milliseconds",
-        sizes().map(|size| size.ticks),
-    );
-    buckets(out, report);
-    faults(out, report);
-    classes(out, report);
-    features(out, report);
-    out.push_str("</div>\n");
+    let events = histogram("Events", "events of a run's trace", sizes().map(|size| size.events));
+    let ticks = "ticks of a run, in milliseconds";
+    html! {
+        h2 id={ (id) "-plots" } { "What was tried" }
+        (verdicts(report))
+        (exercised(report))
+        div.plots {
+            (events.unwrap_or_default())
+            (histogram("Virtual time", ticks, sizes().map(|size| size.ticks)).unwrap_or_default())
+            (buckets(report))
+            (faults(report))
+            (classes(report))
+            (features(report))
+        }
+    }
 }
 
-/// A drawing with its title, alone in its row, or one of several.
-fn figure(out: &mut String, title: &str, note: &str, svg: Svg, is_wide: bool) {
-    let said = format!("{title}: {note}");
-    let drawing = svg.finish(&said);
-    let drawing = match is_wide {
-        true => format!(
-            "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">{drawing}</div>"
-        ),
-        false => drawing,
-    };
-    out.push_str(&format!(
-        "<figure class=\"card\"><figcaption><b>{title}</b><span>{note}</span></figcaption>{drawing}\
-         </figure>\n"
-    ));
+/// A drawing with its title.
+fn figure(title: &str, note: &str, svg: Svg) -> Markup {
+    framed(title, note, &svg.finish(&format!("{title}: {note}")))
+}
+
+/// The same for one that is alone in its row, and may be wider than the page.
+fn wide(title: &str, note: &str, svg: Svg) -> Markup {
+    framed(title, note, &region("wide", title, &svg.finish(&format!("{title}: {note}"))))
+}
+
+fn framed(title: &str, note: &str, drawing: &Markup) -> Markup {
+    html! {
+        figure.card { figcaption { b { (title) } span { (note) } } (drawing) }
+    }
 }
 
 /// Scenario × profile: a tile a run.
-fn verdicts(out: &mut String, report: &Report) {
+fn verdicts(report: &Report) -> Markup {
     const LEFT: u32 = 186;
     const TILE: u32 = 20;
     let each = report.profiles.len().div_ceil(COLUMNS_MAX).max(1);
@@ -100,7 +102,7 @@ fn verdicts(out: &mut String, report: &Report) {
         1 => "a tile is a run; columns are profiles, by their seeds".to_owned(),
         _ => format!("a tile is the gravest of {each} runs; columns are profiles, by their seeds"),
     };
-    figure(out, "Runs by scenario and profile", &note, svg, true);
+    wide("Runs by scenario and profile", &note, svg)
 }
 
 /// The severity of a verdict, for those that share a tile.
@@ -114,7 +116,7 @@ fn grave(run: &RunReport) -> u8 {
 }
 
 /// A column per rule: in how many runs it had occasion, and in how many it was violated.
-fn exercised(out: &mut String, report: &Report) {
+fn exercised(report: &Report) -> Markup {
     const STEP: u32 = 13;
     const TALL: u32 = 96;
     const LEFT: u32 = 40;
@@ -152,13 +154,12 @@ fn exercised(out: &mut String, report: &Report) {
         if bad > 0 {
             svg.rect("bad fill", Box { x, y: base - bad, width, height: bad }, &said);
         }
-        let number = rule.id.split('-').nth(1).unwrap_or("").trim_start_matches('0');
         let tone = match () {
             () if of.violated > 0 => "small sign bad",
             () if of.exercised == 0 && of.applicable > 0 => "small sign warn",
             () => "small",
         };
-        svg.text(tone, Anchor::Middle, (x + width / 2, base + 12), number);
+        svg.text(tone, Anchor::Middle, (x + width / 2, base + 12), number(rule));
         x += STEP;
     }
     let idle = report.not_exercised.len() as u64;
@@ -169,7 +170,7 @@ fn exercised(out: &mut String, report: &Report) {
     let note = format!(
         "runs in which each rule could have been violated; in red, was ({idle} an occasion)"
     );
-    figure(out, "Occasions of rules", &note, svg, true);
+    wide("Occasions of rules", &note, svg)
 }
 
 const WIDTH: u32 = 340;
@@ -203,10 +204,10 @@ fn columns(bars: &[(String, Vec<(u64, &str)>)], said: &str) -> Svg {
 }
 
 /// The frequency of each size, by powers of two.
-fn histogram(out: &mut String, title: &str, what: &str, values: impl Iterator<Item = u64>) {
+fn histogram(title: &str, what: &str, values: impl Iterator<Item = u64>) -> Option<Markup> {
     let mut values: Vec<u64> = values.collect();
     values.sort_unstable();
-    let (Some(least), Some(most)) = (values.first(), values.last()) else { return };
+    let (least, most) = (values.first()?, values.last()?);
     let median = values.get(values.len() / 2).copied().unwrap_or(0);
     let note = format!(
         "{what}, up to the number below: {} to {}, half of them at most {}",
@@ -226,11 +227,11 @@ fn histogram(out: &mut String, title: &str, what: &str, values: impl Iterator<It
     };
     let bars: Vec<_> =
         counts.into_iter().map(|(power, count)| (label(power), vec![(count, "bar")])).collect();
-    figure(out, title, &note, columns(&bars, "runs"), false);
+    Some(figure(title, &note, columns(&bars, "runs")))
 }
 
 /// Bytes that were put out by both adapters, by bucket.
-fn buckets(out: &mut String, report: &Report) {
+fn buckets(report: &Report) -> Markup {
     const NAMES: [&str; 4] = ["0", "<=1KiB", "<=64KiB", "more"];
     const LABELS: [&str; 4] = ["none", "≤1 KiB", "≤64 KiB", "more"];
     let sizes = || view::runs(report).filter_map(|(_, run)| run.size.as_ref());
@@ -245,7 +246,7 @@ fn buckets(out: &mut String, report: &Report) {
         .collect();
     let note =
         "bytes that came out of a run: at the ingress adapter, and lighter at the egress adapter";
-    figure(out, "Bytes", note, columns(&bars, "runs"), false);
+    figure("Bytes", note, columns(&bars, "runs"))
 }
 
 /// Bars below one another, with their labels.
@@ -268,7 +269,7 @@ fn rows(bars: &[(String, u64)], said: &str) -> Svg {
     svg
 }
 
-fn faults(out: &mut String, report: &Report) {
+fn faults(report: &Report) -> Markup {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for fault in view::runs(report).flat_map(|(_, run)| &run.faults) {
         *counts.entry(fault.kind).or_default() += fault.times;
@@ -281,11 +282,11 @@ fn faults(out: &mut String, report: &Report) {
         bars.push(("none".into(), 0));
     }
     let note = format!("{} injected, by kind", plural(all, "fault"));
-    figure(out, "Faults", &note, rows(&bars, "times"), false);
+    figure("Faults", &note, rows(&bars, "times"))
 }
 
 /// Runs of each class, the largest first: a healthy check has many small ones.
-fn classes(out: &mut String, report: &Report) {
+fn classes(report: &Report) -> Markup {
     let seen = &report.adversary;
     let mut bars: Vec<(String, Vec<(u64, &str)>)> = (1..)
         .zip(&seen.classes)
@@ -305,12 +306,12 @@ fn classes(out: &mut String, report: &Report) {
         count(seen.distinct),
         share(seen.dominant_per_mille)
     );
-    figure(out, "Diversity", &note, columns(&bars, "runs"), false);
+    figure("Diversity", &note, columns(&bars, "runs"))
 }
 
-fn features(out: &mut String, report: &Report) {
+fn features(report: &Report) -> Markup {
     let features = report.adversary.features.iter();
     let bars: Vec<_> = features.map(|one| (one.feature.to_owned(), one.distinct)).collect();
     let note = "in how many ways runs differ, by what the adversary looks at";
-    figure(out, "Features", note, rows(&bars, "ways"), false);
+    figure("Features", note, rows(&bars, "ways"))
 }

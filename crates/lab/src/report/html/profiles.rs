@@ -1,54 +1,60 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The profiles: what each seed drew, and the verdicts of its runs.
 
-use super::{Part, class};
-use crate::report::view::face;
+use maud::{Markup, html};
+
+use super::{Part, region, symbols, table};
 use crate::report::words::{bytes, plural};
 
 /// Number of profiles that are listed.
 const PROFILES_MAX: usize = 400;
 
-pub(super) fn profiles(out: &mut String, part: &Part<'_>) {
+pub(super) fn profiles(part: &Part<'_>) -> Markup {
     let Part { report, id, .. } = part;
-    let all = plural(report.profiles.len() as u64, "profile");
-    out.push_str(&format!(
-        "<details id=\"{id}-profiles\"><summary><h2>Profiles <small>{all}: what each seed drew</small>\
-         </h2></summary>\n<div class=\"card wide\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"Profiles\">\n<table class=\"list\"><thead><tr><th class=\"n\">Seed</th>\
-         <th>Link</th><th>Faults</th><th>Scheduler</th><th class=\"n\">Flows</th>\
-         <th class=\"n\">Chunk</th><th class=\"n\">Buffer</th><th class=\"n\">Room of a flow</th>\
-         <th class=\"n\">Window</th><th>Runs</th></tr></thead><tbody>\n"
-    ));
-    for profile in report.profiles.iter().take(PROFILES_MAX) {
-        let runs: String = profile
-            .runs
-            .iter()
-            .map(|run| {
-                let face = face(run.verdict);
-                let (class, symbol) = (class(face.tone), face.symbol);
-                let title = format!("{}: {}", run.scenario, run.verdict);
-                format!("<i class=\"{class}\" title=\"{title}\">{symbol}</i>")
-            })
-            .collect();
-        out.push_str(&format!(
-            "<tr><th class=\"n\" scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"verdicts\">{runs}</td></tr>\n",
-            profile.seed,
-            profile.link,
-            profile.faults,
-            profile.scheduler,
-            profile.max_flows,
-            bytes(profile.max_chunk_bytes),
-            bytes(profile.max_buffered_bytes),
-            bytes(profile.flow_bytes_max),
-            bytes(profile.window_bytes),
-        ));
+    let rows = html! {
+        @for profile in report.profiles.iter().take(PROFILES_MAX) {
+            tr {
+                th.n scope="row" { (profile.seed) }
+                td { (profile.link) }
+                td { (profile.faults) }
+                td { (profile.scheduler) }
+                td.n { (profile.max_flows) }
+                td.n { (bytes(profile.max_chunk_bytes)) }
+                td.n { (bytes(profile.max_buffered_bytes)) }
+                td.n { (bytes(profile.flow_bytes_max)) }
+                td.n { (bytes(profile.window_bytes)) }
+                td.verdicts { (symbols(&profile.runs)) }
+            }
+        }
+    };
+    let heads = [
+        "#Seed",
+        "Link",
+        "Faults",
+        "Scheduler",
+        "#Flows",
+        "#Chunk",
+        "#Buffer",
+        "#Room of a flow",
+        "#Window",
+        "Runs",
+    ];
+    let more = report.profiles.len().saturating_sub(PROFILES_MAX) as u64;
+    let table = html! {
+        (table(&heads, &rows))
+        @if more > 0 { p.note { "And " (plural(more, "more profile")) "." } }
+    };
+    html! {
+        details id={ (id) "-profiles" } {
+            summary {
+                h2 {
+                    "Profiles "
+                    small {
+                        (plural(report.profiles.len() as u64, "profile")) ": what each seed drew"
+                    }
+                }
+            }
+            (region("card wide", "Profiles", &table))
+        }
     }
-    out.push_str("</tbody></table>\n");
-    if report.profiles.len() > PROFILES_MAX {
-        let more = plural((report.profiles.len() - PROFILES_MAX) as u64, "more profile");
-        out.push_str(&format!("<p class=\"note\">And {more}.</p>\n"));
-    }
-    out.push_str("</div>\n</details>\n");
 }

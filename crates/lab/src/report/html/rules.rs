@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Rules: by family for one report, and all of them with their sentences.
 
-use super::{Part, class};
+use maud::{Markup, html};
+
+use super::{Part, class, legend, region, table};
 use crate::report::Report;
 use crate::report::parts::RuleReport;
 use crate::report::view::{Sums, Tone};
-use crate::report::words::{count, escaped, plural};
+use crate::report::words::{count, plural};
 use crate::rules::{CATALOGUE, Family, Level, Subject};
 
 /// The outcome of a rule over all runs: a symbol, a tone, and words.
@@ -19,86 +21,84 @@ pub(super) fn outcome(report: &RuleReport, level: Level) -> (&'static str, Tone,
     }
 }
 
-/// The meaning of the symbols.
-pub(super) fn legend(out: &mut String) {
-    out.push_str("<ul class=\"legend\">");
-    let all = [
-        ("✓", "good", "held"),
-        ("✗", "bad", "violated"),
-        ("≈", "warn", "a SHOULD violated"),
-        ("○", "warn", "not exercised"),
-        ("–", "dim", "not applicable"),
-    ];
-    for (symbol, class, word) in all {
-        out.push_str(&format!(
-            "<li><i class=\"{class}\" aria-hidden=\"true\">{symbol}</i>{word}</li>"
-        ));
-    }
-    out.push_str("</ul>\n");
-}
+/// The legend of the outcomes.
+pub(super) const OUTCOMES: [(&str, &str, &str); 5] = [
+    ("✓", "good", "held"),
+    ("✗", "bad", "violated"),
+    ("≈", "warn", "a SHOULD violated"),
+    ("○", "warn", "not exercised"),
+    ("–", "dim", "not applicable"),
+];
 
 /// The rules of one report, one line per family.
-pub(super) fn by_family(out: &mut String, part: &Part<'_>) {
+pub(super) fn by_family(part: &Part<'_>) -> Markup {
     let Part { report, id, .. } = part;
     let sums = Sums::of(report);
-    out.push_str(&format!(
-        "<h2 id=\"{id}-rules\">Rules <small>{} held, {} violated, {} not exercised, {} not applicable\
-         </small></h2>\n<div class=\"card\">\n<dl class=\"families\">\n",
-        sums.rules_held, sums.rules_violated, sums.rules_idle, sums.rules_not_applicable
-    ));
-    for family in Family::ALL {
-        out.push_str(&format!("<div><dt>{}</dt><dd>", family.name()));
-        let rules = CATALOGUE.iter().zip(&report.rules).filter(|(rule, _)| rule.family == family);
-        for (rule, of) in rules {
-            let (symbol, tone, word) = outcome(of, rule.level);
-            let number = rule.id.split('-').nth(1).unwrap_or(rule.id);
-            let runs = plural(of.exercised, "run");
-            out.push_str(&format!(
-                "<a class=\"cell {}\" href=\"#rule-{}\" title=\"{}: {} {word} (exercised in {runs})\">\
-                 <span aria-hidden=\"true\">{symbol}</span><span><span class=\"hidden\">{} {word}: \
-                 </span>{number}</span></a>",
-                class(tone),
-                rule.id,
-                rule.id,
-                escaped(rule.sentence),
-                rule.id,
-            ));
+    let of_family = |family: Family| {
+        CATALOGUE.iter().zip(&report.rules).filter(move |(rule, _)| rule.family == family)
+    };
+    html! {
+        h2 id={ (id) "-rules" } {
+            "Rules "
+            small {
+                (sums.rules_held) " held, " (sums.rules_violated) " violated, "
+                (sums.rules_idle) " not exercised, " (sums.rules_not_applicable) " not applicable"
+            }
         }
-        out.push_str("</dd></div>\n");
+        div.card {
+            dl.families {
+                @for family in Family::ALL {
+                    div {
+                        dt { (family.name()) }
+                        dd {
+                            @for (rule, of) in of_family(family) {
+                                @let (symbol, tone, word) = outcome(of, rule.level);
+                                a.cell.(class(tone)) href={ "#rule-" (rule.id) } title={
+                                    (rule.id) ": " (rule.sentence) " " (word) " (exercised in "
+                                    (plural(of.exercised, "run")) ")"
+                                } {
+                                    span aria-hidden="true" { (symbol) }
+                                    span {
+                                        span.hidden { (rule.id) " " (word) ": " }
+                                        (rule.id.split('-').nth(1).unwrap_or(rule.id))
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            (legend(OUTCOMES))
+        }
     }
-    out.push_str("</dl>\n");
-    legend(out);
-    out.push_str("</div>\n");
 }
 
 /// All rules, with their sentences.
-pub(super) fn catalogue(out: &mut String, reports: &[Report]) {
-    out.push_str(
-        "<details id=\"catalogue\"><summary><h2>Catalogue of rules</h2></summary>\n<div class=\"card \
-         wide\" tabindex=\"0\" role=\"region\" aria-label=\"Catalogue of rules\">\n\
-         <table class=\"list\"><thead><tr><th>Rule</th><th>Level</th><th>Family</th><th>Judges</th>\
-         <th>Says</th><th class=\"n\">Exercised</th><th class=\"n\">Broken</th></tr></thead><tbody>\n",
-    );
-    for (at, rule) in CATALOGUE.iter().enumerate() {
-        let of = reports.iter().filter_map(|report| report.rules.get(at));
-        let (exercised, violated) =
-            of.fold((0, 0), |(e, b), one| (e + one.exercised, b + one.violated));
-        let judges = match rule.of {
-            Subject::Adapter => "adapter",
-            Subject::Runtime => "runtime",
-        };
-        let needs = rule.needs.map(|needs| format!(" <code>{}</code>", needs.name()));
-        out.push_str(&format!(
-            "<tr id=\"rule-{id}\"><th scope=\"row\">{id}</th><td>{}</td><td>{}</td><td>{judges}</td>\
-             <td>{}{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
-            rule.level.name(),
-            rule.family.name(),
-            escaped(rule.sentence),
-            needs.unwrap_or_default(),
-            count(exercised),
-            count(violated),
-            id = rule.id,
-        ));
+pub(super) fn catalogue(reports: &[Report]) -> Markup {
+    let sum = |at: usize, count: fn(&RuleReport) -> u64| -> u64 {
+        reports.iter().filter_map(|report| report.rules.get(at)).map(count).sum()
+    };
+    let rows = html! {
+        @for (at, rule) in CATALOGUE.iter().enumerate() {
+            tr id={ "rule-" (rule.id) } {
+                th scope="row" { (rule.id) }
+                td { (rule.level.name()) }
+                td { (rule.family.name()) }
+                td { @match rule.of { Subject::Adapter => "adapter", Subject::Runtime => "runtime" } }
+                td {
+                    (rule.sentence)
+                    @if let Some(needs) = rule.needs { " " code { (needs.name()) } }
+                }
+                td.n { (count(sum(at, |rule| rule.exercised))) }
+                td.n { (count(sum(at, |rule| rule.violated))) }
+            }
+        }
+    };
+    let heads = ["Rule", "Level", "Family", "Judges", "Says", "#Exercised", "#Broken"];
+    html! {
+        details #catalogue {
+            summary { h2 { "Catalogue of rules" } }
+            (region("card wide", "Catalogue of rules", &table(&heads, &rows)))
+        }
     }
-    out.push_str("</tbody></table>\n</div>\n</details>\n");
 }

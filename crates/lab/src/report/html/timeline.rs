@@ -11,7 +11,10 @@
 
 use std::collections::BTreeMap;
 
+use maud::{Markup, html};
+
 use super::svg::{Anchor, Box, Svg};
+use super::{legend, region};
 use crate::report::EventReport;
 
 /// The order of places within a flow: as bytes go.
@@ -56,12 +59,7 @@ const LEGEND: [(&str, &str); 12] = [
     ("wrong", "wrong"),
 ];
 
-pub(super) fn timeline(
-    out: &mut String,
-    events: &[EventReport],
-    broken: Option<usize>,
-    title: &str,
-) {
+pub(super) fn timeline(events: &[EventReport], broken: Option<usize>, title: &str) -> Markup {
     let lanes = lanes(events);
     let columns = events.len() as u32;
     let height = TOP + LANE * lanes.len() as u32 + 18;
@@ -91,18 +89,15 @@ pub(super) fn timeline(
         svg.text(&format!("glyph {tone}"), Anchor::Middle, (middle, y + 4), symbol);
     }
     let said = format!("{title}, by flow and place; the list beside has them in words.");
-    out.push_str("<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Timeline\">\n");
-    out.push_str(&svg.finish(&said));
-    out.push_str("\n</div>\n<ul class=\"legend\">");
-    let kinds = LEGEND.iter().filter(|(kind, _)| events.iter().any(|event| event.kind == *kind));
-    for (kind, name) in kinds {
+    let kinds = LEGEND.into_iter().filter(|(kind, _)| events.iter().any(|it| it.kind == *kind));
+    let symbols = kinds.map(|(kind, name)| {
         let (symbol, tone) = glyph(kind);
-        let tone = if tone.is_empty() { "good" } else { tone };
-        out.push_str(&format!(
-            "<li><i class=\"{tone}\" aria-hidden=\"true\">{symbol}</i>{name}</li>"
-        ));
+        (symbol, if tone.is_empty() { "good" } else { tone }, name)
+    });
+    html! {
+        (region("wide", "Timeline", &svg.finish(&said)))
+        (legend(symbols))
     }
-    out.push_str("</ul>\n");
 }
 
 fn key(event: &EventReport) -> (u32, usize) {
