@@ -76,8 +76,7 @@ fn end(socket: Socket, side: Side, work: Work) -> Result<End, BenchError> {
             break link;
         }
         let watch = handshake.watch();
-        let (readable, writable) = (watch.each_readable(), watch.writable_one());
-        let readable: Vec<_> = readable.collect();
+        let (readable, writable) = (watch.readable_one(), watch.writable_one());
         let mut fds: Vec<_> = readable.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         fds.extend(writable.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));
         poll(&mut fds, None).map_err(failed)?;
