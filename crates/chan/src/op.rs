@@ -268,14 +268,16 @@ impl<A: Action, L: Limit> Operation<A, L> {
         Self::wait_slow(action, limit)
     }
 
+    /// As an operation again, the drop of which knows what to do with the value if user code panics.
     #[inline(never)]
-    fn wait_slow(mut action: A, limit: L) -> A::Output {
-        if let Some(stop) = limit.stop_before() {
-            return action.stopped(stop);
+    fn wait_slow(action: A, limit: L) -> A::Output {
+        let mut this = Self::with(action, limit);
+        if let Some(stop) = this.limit.stop_before() {
+            return this.stopped(stop);
         }
-        match action.slow(Driver::Thread) {
-            Some(output) => output,
-            None => Self::with(action, limit).wait_blocked(),
+        match this.action.slow(Driver::Thread) {
+            Some(output) => this.over(output),
+            None => this.wait_blocked(),
         }
     }
 

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A guarded item is a wait that has a deadline of its own: it must have been used once more within
-//! [`TICK`], or it is ended. Its use does not move a timer, which would cost each use an atomic
+//! `TICK`, or it is ended. Its use does not move a timer, which would cost each use an atomic
 //! exchange with this thread; the thread looks when the deadline may have passed, and moves it then.
 //! It wakes for that only while there is such a wait, and without one sleeps until an event.
 //!

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::common::poll_once;
 use becket_chan::{
     Builder, Overflow, RecvError, Select, SendError, Sender, Token, bounded, rendezvous, select,
+    unlimited,
 };
 use parking_lot::Mutex;
 
@@ -56,6 +57,21 @@ fn a_weight_that_uses_its_own_channel_does_not_lock_up() {
     assert_eq!(rx.recv_many(&mut Vec::new(), 9).wait(), Ok(1));
     let seen = tx.snapshot();
     assert_eq!((seen.bytes_sent, seen.bytes_received), (10, 10));
+}
+
+#[test]
+fn a_value_goes_to_the_hook_if_its_weight_panics() {
+    let (lost, undelivered) = unlimited();
+    let (tx, rx) = Builder::bounded(2)
+        .weigh(|_: &u32| panic!("a weight that panics"))
+        .on_undelivered(move |value| lost.try_send(value).unwrap())
+        .build();
+    let send = || tx.send(7).wait();
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(send)).is_err());
+    let poll = || poll_once(&mut Box::pin(tx.send(8)));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err());
+    assert!(undelivered.try_iter().eq([7, 8]));
+    assert_eq!((rx.len(), tx.snapshot().sends), (0, 0));
 }
 
 /// A waker that uses a channel and a token whenever it is cloned, woken or dropped.

@@ -189,15 +189,6 @@ pub(super) const BUGS: &[Bug] = &[
         sees: Sees::Ends { code: BLIND, says: "runs in a gate, and there are" },
     },
     Bug {
-        name: "junit-tests",
-        what: "the lab's JUnit file counts each case twice",
-        file: "crates/lab/src/report/junit.rs",
-        healthy: "            counts.tests += 1;",
-        planted: "            counts.tests += 2;",
-        check: &["local-adapter"],
-        sees: Sees::Ends { code: BLIND, says: "the JUnit file says" },
-    },
-    Bug {
         name: "reset-credit",
         what: "session credit for elements that come on a stream that was reset is never given back",
         file: "crates/wire/src/session/incoming.rs",
