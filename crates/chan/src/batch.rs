@@ -9,12 +9,11 @@ use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 
 use crate::channel::{Channel, FailureCause, Outcome};
-use crate::direction::{Receiving, Sending};
 use crate::error::{RecvError, SendManyError, TryRecvError};
 use crate::handle::{Receiver, Sender};
 use crate::limit::{NoLimits, StopReason};
 use crate::op::{Driver, Linked, Operation, sealed};
-use crate::transfer::Transfer;
+use crate::transfer::{Receiving, Sending, Transfer};
 use crate::waiter::{WaitOutcome, Waiter, Wake};
 
 /// Sends a queue of values. See [`Sender::send_many`].

@@ -53,7 +53,7 @@
 //! |---|---|
 //! | `builder`, `handle` | constructors; the two handles |
 //! | `op`, `limit` | operations: the one driver of all of them, their limits |
-//! | `transfer`, `direction` | the send and the receive of one value; what differs by direction |
+//! | `transfer` | the send and the receive of one value, and in what they differ |
 //! | `batch`, `mapped` | many values per synchronisation; results made of other results |
 //! | [`spsc`] | handles for one sender and one receiver: plain stores |
 //! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
@@ -80,7 +80,7 @@
 //! | `ring`, `spsc` | values in slots that several threads reach | a slot belongs to the operation that moved the index past it, until it stores the stamp |
 //! | `lock`, `sync` | a cell behind a lock | one swap acquires it, only its owner releases it |
 //! | `core`, `channel` | values are moved by copy, from slot to slot | under the lock; a result of *done* means that exactly one was moved |
-//! | `waiter`, `op`, `transfer`, `token`, `select`, `limit`, `direction` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |
+//! | `waiter`, `op`, `transfer`, `token`, `select`, `limit` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |
 //! | `batch`, `stream`, `sink`, `handle` | an operation inside a larger value; a value behind a pointer | it is pinned there, and dropped before the handle that it borrows from |
 //! | `park`, `fence` | the parking lot, a system call | keys are addresses of words of this crate |
 //!
@@ -162,7 +162,6 @@ mod channel;
 mod contend;
 mod core;
 mod counters;
-mod direction;
 mod error;
 #[cfg(not(feature = "loom"))]
 pub mod fence;
@@ -201,7 +200,6 @@ pub use crate::{
     builder::{Builder, bounded, conflated, rendezvous, unlimited},
     core::{Kind, Overflow},
     counters::{Failures, Rate, Snapshot, rate},
-    direction::{Direction, Receiving, Sending},
     error::{RecvError, SendError, SendManyError, TryRecvError, TrySendError},
     handle::{Reason, Receiver, Sender},
     iter::{IntoIter, Iter, TryIter},
@@ -215,7 +213,7 @@ pub use crate::{
     },
     stream::RecvStream,
     token::{Cancellation, Cancelled, Token},
-    transfer::{Recv, Send, Transfer},
+    transfer::{Direction, Receiving, Recv, Send, Sending, Transfer},
 };
 
 #[cfg(feature = "sink")]

@@ -8,10 +8,9 @@ use std::pin::Pin;
 
 use crate::channel::{Channel, FailureCause, Outcome};
 use crate::core::{DeferredEffects, LockedOutcome};
-use crate::direction::Direction;
 use crate::lock::RawLock;
 use crate::op::Operation;
-use crate::transfer::Transfer;
+use crate::transfer::{Direction, Transfer};
 use crate::waiter::{Claim, Node, PendingWakes};
 
 use super::race::ArmRef;

@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::arm::{Arm, Race as _};
 use super::kept::Kept;
 use super::race::{ArmRef, pass, resolve};
-use crate::direction::{Direction, Receiving, Sending};
 use crate::error::{RecvError, SendError};
 use crate::handle::{Receiver, Sender};
 use crate::limit::{NoLimits, StopReason};
 use crate::op::{Driver, Linked, Operation, sealed};
-use crate::transfer::Transfer;
+use crate::transfer::{Direction, Receiving, Sending, Transfer};
 use crate::waiter::{Claim, WaitOutcome, Waiter, Wake};
 
 /// Waits for one of any number of operations, and is reusable.

@@ -309,7 +309,7 @@ fn a_crash_is_named_as_one_and_ends_the_check() {
         );
         let forms = [
             json(&report).unwrap(),
-            junit(std::slice::from_ref(&report)).replace("&#39;", "'"),
+            junit(std::slice::from_ref(&report)).replace("&apos;", "'"),
             html(&report).replace("&#39;", "'"),
             markdown(&report),
             text(&report, &plain),
