@@ -43,12 +43,7 @@ impl<'a, T> ManySent<'a, T> {
 
     fn failed(&self, cause: FailureCause) -> SendManyError {
         self.first.channel().count_send_failure(cause);
-        match cause {
-            FailureCause::WouldBlock => SendManyError::Full,
-            FailureCause::TimedOut => SendManyError::TimedOut,
-            FailureCause::Closed => SendManyError::Closed,
-            FailureCause::Cancelled => SendManyError::Cancelled,
-        }
+        SendManyError::failed(cause)
     }
 
     /// Takes the first value back into the queue.
@@ -72,10 +67,6 @@ impl<T> sealed::Action for ManySent<'_, T> {
             (_, Outcome::Closed) => Some(Err(self.failed(FailureCause::Closed))),
             _ => None,
         }
-    }
-
-    fn slow(&mut self, _: Driver) -> Option<Self::Output> {
-        None
     }
 
     fn spin(&mut self, driver: Driver) -> bool {
@@ -185,10 +176,6 @@ impl<T> sealed::Action for ManyReceived<'_, T> {
             (0, _) => None,
             (received, _) => Some(Ok(received)),
         }
-    }
-
-    fn slow(&mut self, _: Driver) -> Option<Self::Output> {
-        None
     }
 
     fn spin(&mut self, driver: Driver) -> bool {

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::channel::FailureCause;
+
 /// A send that does not wait failed. The value is inside.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +101,40 @@ impl<T> SendError<T> {
     pub fn into_inner(self) -> T {
         match self {
             Self::Closed(value) | Self::TimedOut(value) | Self::Cancelled(value) => value,
+        }
+    }
+}
+
+impl<T> SendError<T> {
+    /// The error of a send of `value`. A send that waits does not fail for want of room: only its
+    /// deadline ends it.
+    pub(crate) fn failed(cause: FailureCause, value: T) -> Self {
+        match cause {
+            FailureCause::TimedOut | FailureCause::WouldBlock => Self::TimedOut(value),
+            FailureCause::Closed => Self::Closed(value),
+            FailureCause::Cancelled => Self::Cancelled(value),
+        }
+    }
+}
+
+impl SendManyError {
+    pub(crate) const fn failed(cause: FailureCause) -> Self {
+        match cause {
+            FailureCause::WouldBlock => Self::Full,
+            FailureCause::TimedOut => Self::TimedOut,
+            FailureCause::Closed => Self::Closed,
+            FailureCause::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl RecvError {
+    /// As [`SendError::failed`].
+    pub(crate) const fn failed(cause: FailureCause) -> Self {
+        match cause {
+            FailureCause::TimedOut | FailureCause::WouldBlock => Self::TimedOut,
+            FailureCause::Closed => Self::Closed,
+            FailureCause::Cancelled => Self::Cancelled,
         }
     }
 }

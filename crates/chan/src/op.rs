@@ -88,7 +88,9 @@ pub(crate) mod sealed {
         /// tried.
         fn fast(&mut self, driver: Driver) -> Option<Self::Output>;
         /// Completes without waiting, after the fast path did nothing. `None`: blocked.
-        fn slow(&mut self, driver: Driver) -> Option<Self::Output>;
+        fn slow(&mut self, _: Driver) -> Option<Self::Output> {
+            None
+        }
 
         /// Spins before the action is linked, where that may help. True: an attempt may succeed.
         fn spin(&mut self, _: Driver) -> bool {

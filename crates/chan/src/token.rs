@@ -252,10 +252,6 @@ impl sealed::Action for Cancellation<'_> {
         self.token.is_cancelled().then_some(true)
     }
 
-    fn slow(&mut self, _: Driver) -> Option<bool> {
-        None
-    }
-
     unsafe fn link(
         &mut self,
         waiter: &Waiter,

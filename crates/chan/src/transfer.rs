@@ -513,11 +513,7 @@ impl sealed::Direction for Sending {
         channel.count_send_failure(cause);
         // SAFETY: the caller's promise.
         let value = unsafe { slot.read() };
-        Err(match cause {
-            FailureCause::TimedOut | FailureCause::WouldBlock => SendError::TimedOut(value),
-            FailureCause::Closed => SendError::Closed(value),
-            FailureCause::Cancelled => SendError::Cancelled(value),
-        })
+        Err(SendError::failed(cause, value))
     }
 
     unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, _: u64) {
@@ -613,11 +609,7 @@ impl sealed::Direction for Receiving {
     #[cold]
     unsafe fn failed<T>(channel: &Channel<T>, _: *mut T, cause: FailureCause) -> Self::Output<T> {
         channel.count_receive_failure(cause);
-        Err(match cause {
-            FailureCause::TimedOut | FailureCause::WouldBlock => RecvError::TimedOut,
-            FailureCause::Closed => RecvError::Closed,
-            FailureCause::Cancelled => RecvError::Cancelled,
-        })
+        Err(RecvError::failed(cause))
     }
 
     unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: u64) {

@@ -123,10 +123,6 @@ impl sealed::Action for Race<'_> {
         pass(self.arms, self.biased).map(|_| SelectOutcome::Arm)
     }
 
-    fn slow(&mut self, _: Driver) -> Option<SelectOutcome> {
-        None
-    }
-
     /// Links every arm, unless one can complete after all.
     unsafe fn link(
         &mut self,

@@ -72,12 +72,7 @@ impl<T> sealed::Job for SendAll<'_, T> {
 
     fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.sender.channel.count_send_failure(cause);
-        Err(match cause {
-            FailureCause::WouldBlock => SendManyError::Full,
-            FailureCause::TimedOut => SendManyError::TimedOut,
-            FailureCause::Closed => SendManyError::Closed,
-            FailureCause::Cancelled => SendManyError::Cancelled,
-        })
+        Err(SendManyError::failed(cause))
     }
 
     fn discard(&mut self) {}
@@ -109,11 +104,7 @@ impl<T> sealed::Job for RecvAny<'_, T> {
 
     fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.receiver.channel.count_receive_failure(cause);
-        Err(match cause {
-            FailureCause::TimedOut | FailureCause::WouldBlock => RecvError::TimedOut,
-            FailureCause::Closed => RecvError::Closed,
-            FailureCause::Cancelled => RecvError::Cancelled,
-        })
+        Err(RecvError::failed(cause))
     }
 
     fn discard(&mut self) {}

@@ -120,11 +120,7 @@ impl<T> sealed::Job for SendOne<'_, T> {
     fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.sender.channel.count_send_failure(cause);
         let value = self.take();
-        Err(match cause {
-            FailureCause::TimedOut | FailureCause::WouldBlock => SendError::TimedOut(value),
-            FailureCause::Closed => SendError::Closed(value),
-            FailureCause::Cancelled => SendError::Cancelled(value),
-        })
+        Err(SendError::failed(cause, value))
     }
 
     fn discard(&mut self) {
@@ -161,11 +157,7 @@ impl<T> sealed::Job for RecvOne<'_, T> {
     #[cold]
     fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.receiver.channel.count_receive_failure(cause);
-        Err(match cause {
-            FailureCause::TimedOut | FailureCause::WouldBlock => RecvError::TimedOut,
-            FailureCause::Closed => RecvError::Closed,
-            FailureCause::Cancelled => RecvError::Cancelled,
-        })
+        Err(RecvError::failed(cause))
     }
 
     fn discard(&mut self) {}

@@ -55,8 +55,6 @@ impl RemoteReceiver {
         self.connection.ended()
     }
 
-    /// Where elements arrive, for a caller that receives them itself: it reports each received
-    /// element, and each change of the number of waiting receives.
     /// The channel, as the server described it when it was opened.
     #[must_use]
     pub fn info(&self) -> &Info {

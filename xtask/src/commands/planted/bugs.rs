@@ -248,7 +248,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "dropped-receive",
         what: "a receive that was handed a value and is dropped takes the value along",
-        file: "crates/chan/src/direction.rs",
+        file: "crates/chan/src/transfer.rs",
         healthy: "            channel.requeue(unsafe { slot.read() }, sequence);",
         planted: "            drop((channel, sequence, unsafe { slot.read() }));",
         check: &["channel", "bounded", "--quick"],
