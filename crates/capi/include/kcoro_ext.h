@@ -23,9 +23,9 @@ extern "C" {
 typedef void *(*kc_async_fn)(void *arg);
 
 /**
- * Starts a coroutine that runs fn(arg), where KC_CTX_KEY_DISPATCHER says, and returns a handle of its result,
- * which the caller releases with kc_deferred_release. stack_size as in kcoro_create. 0; -EINVAL;
- * -ENOMEM.
+ * Starts a coroutine that runs fn(arg), where KC_CTX_KEY_DISPATCHER says, and returns a handle of
+ * its result, which the caller releases with kc_deferred_release. stack_size as in kcoro_create. 0;
+ * -EINVAL; -ENOMEM.
  */
 int kc_async(kc_async_fn fn, void *arg, size_t stack_size, kc_deferred_t **out);
 

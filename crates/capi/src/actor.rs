@@ -2,7 +2,8 @@
 //! `kc_actor_*` of `kcoro.h`: a coroutine that handles the messages of a channel.
 //!
 //! It waits for a message, for its own token, which is below the one that C passed, if any, or for
-//! its timeout; so an idle actor costs nothing, and stopping it means cancelling its token and waiting for its end.
+//! its timeout; so an idle actor costs nothing, and stopping it means cancelling its token and
+//! waiting for its end.
 //!
 //! # Invariants
 //!

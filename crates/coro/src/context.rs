@@ -49,7 +49,6 @@ pub(crate) fn key() -> CoroutineKey {
     slot().map_or(CoroutineKey::NONE, Slot::key)
 }
 
-/// From now on this worker's loop is on the calling thread, or none.
 /// Sets the worker whose loop runs on the calling thread, or none.
 pub(crate) fn set_worker(worker: *const Worker) {
     let _ = CONTEXT.try_with(|context| context.worker.set(worker));

@@ -189,12 +189,16 @@ impl Conn {
         let is_held = self.with_outgoing(|outgoing| {
             let is_held = !outgoing.is_gone && outgoing.frames.is_held();
             if is_held {
+                outgoing.waiting.retain(|token| !token.is_cancelled());
                 outgoing.waiting.push(event.trigger());
             }
             is_held
         });
         if is_held {
-            event.wait(until)
+            let waited = event.wait(until);
+            // A wait that ended early stays in the list until the next one.
+            event.trigger().cancel();
+            waited
         } else {
             reactor::wait(self.fd(), Direction::Writable, until)
         }
@@ -431,4 +435,44 @@ pub(super) fn frame(command: u16, payload: &[u8]) -> Result<Vec<u8>, c_int> {
     bytes.extend_from_slice(&Header::new(command, length).encode());
     bytes.extend_from_slice(payload);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Instant;
+
+    use becket_chan::{Kind, unlimited};
+    use becket_ipc::channels::{Channels, Wanted};
+    use becket_ipc::transport::SocketKind;
+    use becket_ipc::v1::{Limits, Server, Session};
+    use becket_wire::v1::{Command, Request};
+
+    use super::*;
+
+    #[test]
+    fn waits_that_ended_early_are_not_collected() {
+        let channels = Arc::new(Channels::new(1));
+        let wanted = Wanted { kind: Kind::Bounded, capacity: 1, element_bytes: Some(1) };
+        let chan = channels.make(None, wanted).unwrap();
+        let (tx, rx) = unlimited();
+        let server = Server::new(channels, Limits::default());
+        let session = Session::new(&server, move |answer| tx.try_send(answer).unwrap());
+        chan.sender().unwrap().try_send("a".into()).unwrap();
+        let mut bytes = Vec::new();
+        Request::ChanTryRecv { chan: chan.id() }.encode(None, &mut bytes).unwrap();
+        session.request(Command::ChanTryRecv.number(), bytes.split_off(HEADER_BYTES).as_slice());
+        let answer = rx.try_recv().unwrap();
+
+        let (socket, _peer) = Socket::pair(SocketKind::Seqpacket).unwrap();
+        let conn = Conn::new(socket).unwrap();
+        // The value is in the socket, unread: the next frame has to wait.
+        conn.answer(answer.frame, answer.value);
+        for _ in 0..3 {
+            let late = conn.send(frame(1, &[]).unwrap(), Until::At(Instant::now()));
+            assert_eq!(late, Err(-libc::ETIMEDOUT));
+        }
+        assert_eq!(conn.outgoing.lock().waiting.len(), 1);
+    }
 }

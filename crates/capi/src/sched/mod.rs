@@ -105,7 +105,9 @@ impl Sched {
 
     /// Ends it. If called on one of its own workers, a separate thread does.
     pub(crate) fn shutdown(self: Box<Self>) {
-        if std::ptr::eq(crate::core::flow::sched(), &raw const *self) {
+        // Not by the coroutine's `Flow`, which is gone when its context drops a dispatcher.
+        let own = becket_coro::current().and_then(|current| current.runtime());
+        if own.as_ref() == Some(self.handle()) {
             let kept = Arc::new(parking_lot::Mutex::new(Some(self)));
             let given = Arc::clone(&kept);
             let started = thread::Builder::new()

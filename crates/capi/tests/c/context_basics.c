@@ -172,6 +172,8 @@ static void dispatchers(void) {
 }
 
 static kc_sched_t *expected;
+static kc_dispatcher_t *ending;
+static kc_chan_t *no_sender;
 
 static void is_where_expected(void *arg) {
     EXPECT(kc_sched_current() == expected);
@@ -226,6 +228,51 @@ static void a_dispatcher_of_the_context_runs_them(void) {
     kc_dispatcher_release(own);
 }
 
+static void waits_for_ever(void *arg) {
+    int value;
+    counter_add((counter_t *)arg, 1);
+    kc_chan_recv(no_sender, &value, -1);
+}
+
+static void *waits_on_a_dispatcher(void *arg) {
+    EXPECT_EQ(kc_with_dispatcher(ending, waits_for_ever, arg, 0), KC_ECANCELED);
+    return NULL;
+}
+
+static void release_dispatcher(void *arg) {
+    kc_dispatcher_release((kc_dispatcher_t *)arg);
+}
+
+static void waits_for_the_release(void *arg) {
+    counter_wait((counter_t *)arg, 1);
+}
+
+// Its scheduler ends when the last coroutine of that context has ended, on its own worker.
+static void the_last_of_a_context_may_end_its_dispatcher(void) {
+    EXPECT_EQ(kc_chan_make(&no_sender, KC_RENDEZVOUS, sizeof(int), 0), 0);
+    for (int i = 0; i < 20; i++) {
+        counter_t waiting = COUNTER_INIT, released = COUNTER_INIT;
+        pthread_t threads[3];
+        ending = kc_dispatcher_new(1);
+        for (int j = 0; j < 3; j++) {
+            pthread_create(&threads[j], NULL, waits_on_a_dispatcher, &waiting);
+        }
+        counter_wait(&waiting, 3);
+        kc_context_t *ctx =
+            kc_context_add(NULL, &KC_CTX_KEY_DISPATCHER, ending, release_dispatcher);
+        kc_job_t *job = NULL;
+        EXPECT_EQ(kc_job_launch(NULL, ctx, waits_for_the_release, &released, 0, &job), 0);
+        kc_context_release(ctx);
+        counter_add(&released, 1);
+        EXPECT_EQ(kc_job_join(job, NULL), 0);
+        kc_job_release(job);
+        for (int j = 0; j < 3; j++) {
+            pthread_join(threads[j], NULL);
+        }
+    }
+    kc_chan_destroy(no_sender);
+}
+
 int main(void) {
     RUN(the_nearest_layer_wins);
     RUN(a_replaced_value_is_let_go);
@@ -234,5 +281,6 @@ int main(void) {
     RUN(dispatchers);
     RUN(a_deadline_ends_waits);
     RUN(a_dispatcher_of_the_context_runs_them);
+    RUN(the_last_of_a_context_may_end_its_dispatcher);
     return 0;
 }

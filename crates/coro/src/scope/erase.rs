@@ -35,7 +35,6 @@
 //!    that, whatever unwinds.
 //! 6. A handle that is leaked leaks its outcome, which is never read. A handle that is kept in the
 //!    body is dropped in the body, while everything that its value borrows is alive.
-//!    body is dropped in the body, while all that its value borrows is there.
 
 use std::{
     any::Any,

@@ -44,6 +44,10 @@ pub(crate) enum Library {
     Sanitized,
 }
 
+/// Freed memory is overwritten at once, so that its use by the library, which is not sanitized,
+/// ends the program: as a pointer it is invalid, as a lock it is not held.
+const FREED_IS_GARBAGE: &str = "glibc.malloc.tcache_count=0:glibc.malloc.perturb=84";
+
 const SANITIZERS: &str = "-fsanitize=address,undefined";
 
 /// Builds and runs `tests/c/NAME.c` in each way.
@@ -93,6 +97,7 @@ pub(crate) fn build(
     let mut program = Command::new(program);
     // Cargo's search path may lead to an older library. The program itself names the one it is for.
     program.env_remove("LD_LIBRARY_PATH");
+    program.env("GLIBC_TUNABLES", FREED_IS_GARBAGE);
     program
 }
 
