@@ -264,7 +264,7 @@ fn start_apart(
         Way::Coroutine => {
             let handler = instance.make_handler(sid, None);
             let entry = call.args.entry.to_static();
-            let run = move || call.run_if_wanted(instance);
+            let run = move || _ = call.run_if_wanted(instance);
             let spawned = instance.spawn_handler(entry.name(), &handler, run);
             spawned.map_err(|why| instance.no_coroutine(why))
         }

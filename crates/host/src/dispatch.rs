@@ -211,12 +211,14 @@ pub(crate) trait Apart: Send + 'static {
     /// Runs `handle`. The thread is inside, or a coroutine's.
     fn run(&mut self, instance: &'static Instance);
 
-    /// The same, unless nothing waits for it: looked at inside, since until then nothing else need
-    /// keep the instance. (A coroutine keeps it itself.)
-    fn run_if_wanted(&mut self, instance: &'static Instance) {
-        if self.is_wanted() {
+    /// The same, unless nothing waits for it, and whether it ran. That is looked at inside, since
+    /// until then nothing else need keep the instance. (A coroutine keeps it itself.)
+    fn run_if_wanted(&mut self, instance: &'static Instance) -> bool {
+        let is_wanted = self.is_wanted();
+        if is_wanted {
             self.run(instance);
         }
+        is_wanted
     }
 }
 
@@ -231,8 +233,8 @@ impl<A: Apart> Job for Offloaded<A> {
     fn run(self: Box<Self>) {
         let Self { mut apart, instance, span } = *self;
         let began = Instant::now();
-        span.in_scope(|| instance.inside(|| apart.run_if_wanted(instance)));
-        if A::IS_CALL {
+        let has_run = span.in_scope(|| instance.inside(|| apart.run_if_wanted(instance)));
+        if A::IS_CALL && has_run == Some(true) {
             instance.took(began.elapsed());
         }
     }

@@ -107,7 +107,9 @@ impl Executor {
     fn give(&self, work: Work) {
         let spawn = self.spawn.lock().clone();
         if let Some(spawn) = spawn {
-            spawn(work);
+            // The program's: what it drops when it panics runs on a worker (invariant 2), and the
+            // watchdog, which wakes the executor, goes on.
+            jobs::caught(|| spawn(work), "an executor's hook panicked");
         }
     }
 }

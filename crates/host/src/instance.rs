@@ -35,8 +35,6 @@ use std::{
 use becket_abi::{
     BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus, is_user_range,
 };
-use futures_lite::future::or;
-
 use becket_chan::fence;
 
 use crate::{
@@ -44,7 +42,7 @@ use crate::{
     config::PluginConfig,
     context::HostContext,
     coroutine::{Coroutines, Pool},
-    jobs::Jobs,
+    jobs::{self, Jobs},
     limits::{Dispatch, Limits},
     load::{self, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded},
     loading::Loading,
@@ -505,16 +503,16 @@ impl Instance {
         let patience = self.end_patience();
         // First the notifications, since the plugin may want to cancel its timers itself.
         let is_notified = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
-        or(self.until(is_notified), timer::sleep(patience)).await;
+        timer::within(self.until(is_notified), patience).await;
         self.cancel_timers();
         // Handlers that go on have no caller any more.
         self.coroutines.cancel_all();
-        or(self.until(Self::is_unused), timer::sleep(self.end_patience())).await;
+        timer::within(self.until(Self::is_unused), self.end_patience()).await;
         self.give_up();
         if self.coroutines.running() > 0 {
             self.coroutines.abandon_all();
             let none = |this: &Self| this.coroutines.running() == 0;
-            or(self.until(none), timer::sleep(ABANDON_PATIENCE)).await;
+            timer::within(self.until(none), ABANDON_PATIENCE).await;
         }
         let is_unmapped = self.stop_and_unmap(patience).await;
         self.calls.end();
@@ -550,7 +548,7 @@ impl Instance {
             // Dropped without being unmapped.
             return false;
         }
-        or(self.until(Self::is_unused), timer::sleep(patience)).await;
+        timer::within(self.until(Self::is_unused), patience).await;
         if !self.is_unused() || !fence::is_sound() {
             return false;
         }
@@ -587,12 +585,8 @@ impl Instance {
         &'static self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        // Run once, by the job: it never waits, so it is never scheduled again.
-        let (runnable, task) = async_task::spawn(async move { f() }, |_| {});
-        let job = move || {
-            runnable.run();
-        };
-        match self.notices.submit(Box::new(job)) {
+        let (once, task) = jobs::once(f);
+        match self.notices.submit(Box::new(move || _ = once.run())) {
             Ok(()) => task.fallible().await,
             Err(_full) => None,
         }

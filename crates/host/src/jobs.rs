@@ -38,11 +38,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     thread::{self, Builder, Thread},
     time::{Duration, Instant},
 };
 
-use async_task::Runnable;
+use async_task::{Runnable, Task};
 
 use crate::reentry::Mutex;
 
@@ -400,13 +401,30 @@ pub(crate) fn run_where_woken(future: impl Future<Output = ()> + Send + 'static)
     runnable.schedule();
 }
 
-/// Runs a job; a panic in it ends here.
+/// What runs `f`, and a future of what that returns. It is dropped or run once, by whatever has it: it
+/// never waits, so it is never scheduled again.
+pub(crate) fn once<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> (Runnable, Task<T>) {
+    async_task::spawn(async move { f() }, |_| {})
+}
+
+/// Runs a job; a panic in it ends here: the queue goes on.
 pub(crate) fn run(job: BoxedJob) {
-    // A waker of the user's may panic: the queue goes on.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run())) {
+    caught(|| job.run(), "a job of a plugin panicked");
+}
+
+/// Wakes a task; a panic in its waker, which is the user's, ends here: others are still to be woken.
+pub(crate) fn wake(waker: Waker) {
+    caught(|| waker.wake(), "a waker panicked");
+}
+
+/// Runs `f`, and logs `what` if it panics.
+pub(crate) fn caught(f: impl FnOnce(), what: &'static str) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         // To drop the payload may panic too.
         let _kept = ManuallyDrop::new(payload);
-        tracing::error!(target: "becket::host", "a job of a plugin panicked");
+        tracing::error!(target: "becket::host", "{what}");
     }
 }
 

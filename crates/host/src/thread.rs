@@ -41,7 +41,7 @@ use std::{
 use becket_chan::fence;
 
 use crate::{
-    frame::CallFrame, instance::Instance, reentry::Mutex, small::FreeBlocks, table::FreeList,
+    frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks, table::FreeList,
 };
 
 /// Vtable calls of one thread that may be nested in one another.
@@ -287,7 +287,7 @@ impl ThreadRecord {
         loop {
             let next = self.kept.lock().pop_front();
             let Some(waker) = next else { return };
-            waker.wake();
+            jobs::wake(waker);
         }
     }
 
@@ -343,6 +343,8 @@ impl ThreadRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, task::Wake};
+
     use super::*;
 
     /// Comes back to the host while its thread is being torn down.
@@ -366,6 +368,34 @@ mod tests {
             assert!(crate::table::take_free(current()).is_some());
         });
         thread.join().unwrap();
+    }
+
+    struct Count(AtomicU64);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of the user's");
+        }
+    }
+
+    #[test]
+    fn a_kept_wake_that_panics_keeps_back_none_of_the_others() {
+        let count = Arc::new(Count(AtomicU64::new(0)));
+        let record = current();
+        record.lent.set(true);
+        record.wake(Arc::new(Panics).into());
+        record.wake(count.clone().into());
+        record.lent.set(false);
+        record.fire_kept();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::{
     ffi::c_void,
-    panic::{AssertUnwindSafe, catch_unwind},
+    future::Future,
     ptr,
     sync::{LazyLock, Once},
     time::{Duration, Instant},
@@ -15,9 +15,11 @@ use std::{
 use becket_abi::BkTimerFn;
 pub(crate) use becket_chan::timer::{Key, Sleep, after, sleep};
 use becket_chan::timer::{SetError, Timers};
+use futures_lite::future::or;
 
 use crate::{
     instance::Instance,
+    jobs,
     stream::{End, Idle},
     table::{self, Outcome, Target},
     watchdog,
@@ -51,9 +53,7 @@ unsafe impl Send for PluginTimer {}
 
 static TIMERS: Timers<Task> = Timers::new("becket-timer", |task, now| {
     // Caught here to be logged; deadlines go on in either case.
-    if catch_unwind(AssertUnwindSafe(|| run(task, now))).is_err() {
-        tracing::error!(target: "becket::host", "a timer panicked");
-    }
+    jobs::caught(|| run(task, now), "a timer panicked");
 });
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -78,6 +78,19 @@ pub(crate) fn set(at: Instant, task: Task) -> Option<Key> {
 /// Takes a timer back; `None` if it ran or runs.
 pub(crate) fn cancel(key: Key) -> Option<Task> {
     TIMERS.cancel(key)
+}
+
+/// True if `event` happens within `limit`.
+pub(crate) async fn within(event: impl Future<Output = ()>, limit: Duration) -> bool {
+    let happened = async {
+        event.await;
+        true
+    };
+    let out_of_time = async {
+        sleep(limit).await;
+        false
+    };
+    or(happened, out_of_time).await
 }
 
 #[cold]

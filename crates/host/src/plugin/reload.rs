@@ -32,7 +32,7 @@ use crate::{
     counters::Count,
     error::ReloadError,
     instance::{Instance, Ready},
-    jobs::Jobs,
+    jobs::{self, Jobs},
     load::{LoadError, LoadStage, Source},
     loading::{self, Loading},
     placement::Placement,
@@ -49,20 +49,16 @@ pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     }
     let shared = shared.clone();
     let name = name();
-    let reload = async move {
+    // On a thread of its own, which a plugin may keep: its load may take for ever if no limit is set.
+    let (reload, task) = jobs::once(move || {
         let result = replace(&shared);
         let count = if result.is_ok() { Count::Reloads } else { Count::ReloadFailures };
         shared.counters.one(count);
         result
-    };
-    // On a thread of its own, which a plugin may keep: its load may take for ever if no limit is set.
-    let (runnable, task) = async_task::spawn(reload, |_| {});
-    let work = move || {
-        runnable.run();
-    };
+    });
     thread::Builder::new()
         .name("becket-reload".to_owned())
-        .spawn(work)
+        .spawn(move || reload.run())
         .map_err(|source| LoadError::Thread { plugin: name, source })?;
     // Finishes whether or not its caller waits: half a reload is none.
     Detached(Some(task)).await
@@ -146,7 +142,7 @@ fn hand_over(
     let drain_ms = old.limits.drain_ms;
     old.begin_drain();
     let done = or(old.calls_done(), drain_over(shared));
-    let in_time = block_on(within(done, Duration::from_millis(drain_ms)));
+    let in_time = block_on(timer::within(done, Duration::from_millis(drain_ms)));
     if !in_time && !shared.is_unloaded() {
         return Err(ReloadError::StillBusy { name: name(), drain_ms });
     }
@@ -223,7 +219,7 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
                 instance.quiet().await;
             }
         };
-        let abandoned = if within(all_quiet, drain).await {
+        let abandoned = if timer::within(all_quiet, drain).await {
             0
         } else {
             alive.iter().map(|instance| table::end_all(instance) + instance.give_up()).sum()
@@ -231,7 +227,7 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
         shared.end_drain();
         // A thread that is stuck inside keeps its image, and is not waited for.
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        within(shared.all_ended(), left.unwrap_or(patience * 3)).await;
+        timer::within(shared.all_ended(), left.unwrap_or(patience * 3)).await;
         abandoned
     };
     spawn_end(end).await
@@ -241,19 +237,6 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
 /// once more when it is so.
 async fn drain_over(shared: &Shared) {
     poll_fn(|_| if shared.is_drain_over() { Poll::Ready(()) } else { Poll::Pending }).await;
-}
-
-/// True if `event` happens within `patience`.
-async fn within(event: impl Future<Output = ()>, patience: Duration) -> bool {
-    let happened = async {
-        event.await;
-        true
-    };
-    let out_of_time = async {
-        timer::sleep(patience).await;
-        false
-    };
-    or(happened, out_of_time).await
 }
 
 /// Runs a future of an end on the host's threads for that, each only while there is something to do:

@@ -34,6 +34,7 @@ use crate::{
     error::{CallError, UnknownEntry},
     executor::Executor,
     instance::Instance,
+    jobs,
     load::EntryInfo,
     metrics::Metrics,
     notify::Kept,
@@ -235,7 +236,7 @@ impl Shared {
         self.back.notify_all();
         let wakers = mem::take(&mut away.wakers);
         drop(away);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(jobs::wake);
     }
 
     // Ends.

@@ -156,7 +156,7 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
             drop(core);
             let by = By::Coroutine(handler.clone());
             let mut opening = Opening { cell, sid, args: this.args.take(), by };
-            let run = move || opening.run_if_wanted(instance);
+            let run = move || _ = opening.run_if_wanted(instance);
             let spawned = instance.spawn_handler(this.args.entry.name(), &handler, run);
             spawned.map_err(|why| instance.no_coroutine(why))
         }

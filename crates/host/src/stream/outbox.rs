@@ -170,14 +170,10 @@ pub(super) fn keep(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
 pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
     check(core, data.len())?;
     let (worker, data) = (core.clone(), Box::<[u8]>::from(data));
-    // Run once, by the job: it never waits, so it is never scheduled again.
-    let sending = async move {
-        match worker.outbox().is_stalled() {
-            true => Err(SendError::Backpressure),
-            false => offer(&worker, &data),
-        }
-    };
-    let (runnable, task) = async_task::spawn(sending, |_| {});
+    let (runnable, task) = jobs::once(move || match worker.outbox().is_stalled() {
+        true => Err(SendError::Backpressure),
+        false => offer(&worker, &data),
+    });
     let ticket = {
         let outbox = core.outbox();
         let mut state = outbox.state.lock();

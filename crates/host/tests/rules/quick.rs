@@ -9,14 +9,14 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Host, Plugin, Work};
+use becket_host::{CallError, Host, Limits, Plugin, Work};
 use tokio::{runtime::Builder, task::yield_now};
 
 use crate::support::{
     assert_adds_up, logs,
     script::Script,
     unload_clean,
-    wait::{LIMIT, Mailbox, Tally, wait},
+    wait::{LIMIT, Mailbox, Tally, poll_once, wait},
 };
 
 /// Many more quick calls than a plugin needs to prove itself, with room for slow ones.
@@ -250,5 +250,36 @@ fn a_plugin_whose_calls_take_long_stays_on_workers() {
         assert_ne!(threads.take(), thread::current().id());
     }
     assert!(!executor.tasks.take_all().iter().any(is_call));
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn calls_that_were_given_up_while_they_were_queued_prove_nothing() {
+    let host = Host::new();
+    let (inside, gate) = (Mailbox::new(), Mailbox::new());
+    let (enters, may_end) = (inside.clone(), gate.clone());
+    let script = Script::new(move |api, call| {
+        if call.entry == "blocks" {
+            enters.put(());
+            may_end.take();
+        }
+        api.send(call.sid, NrStatus::Ok, b"")
+    });
+    let one_worker = Limits { workers_max: 1, ..Limits::default() };
+    let (plugin, _) = script.load_with(&host, "left", |spec| spec.limits(one_worker));
+    let executor = Manual::of(&host);
+    for _ in 0..4 {
+        let blocked = call(&plugin, "blocks", LIMIT);
+        inside.take();
+        // Fewer than so many that the queue is searched for them.
+        for _ in 0..60 {
+            assert!(poll_once(&mut plugin.call_raw("x", b"")).is_pending());
+        }
+        let behind_them = call(&plugin, "x", LIMIT);
+        gate.put(());
+        blocked.join().unwrap().unwrap();
+        behind_them.join().unwrap().unwrap();
+        assert!(!executor.tasks.take_all().iter().any(is_call));
+    }
     unload_clean(&host, &plugin);
 }
