@@ -218,6 +218,24 @@ FAIL  PLG-27  It never ends the process that it is in.
 "#]]);
 }
 
+/// Only the parent writes files: the process of the plugin may be killed before it removes its own.
+#[test]
+fn a_junit_report_of_a_plugin_that_ends_its_process_is_the_only_file() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (source, library) = (dir.path().join("fatal.c"), dir.path().join("fatal.so"));
+    std::fs::write(&source, ENDS_ITS_PROCESS).unwrap();
+    compile(&source, &library);
+    let report = out.path().join("r.xml");
+    let check = ["check", "plugin", "--quick", "--junit"];
+    becket().args(check).arg(&report).arg(&library).assert().code(1);
+    let files = std::fs::read_dir(out.path()).unwrap().map(|it| it.unwrap().file_name());
+    assert_eq!(files.collect::<Vec<_>>(), ["r.xml"]);
+    let text = std::fs::read_to_string(&report).unwrap();
+    let case = text.split("<testcase ").find(|case| case.contains("\"PLG-27\"")).unwrap();
+    assert!(case.contains("<failure message=\"exit code 0, while PLG-"), "{text}");
+    assert_eq!(text.matches("<testcase ").count(), text.matches("</testcase>").count());
+}
+
 /// Output of a plugin neither makes nor hides a finding, whether it is text or not, complete lines
 /// or not.
 #[test]

@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 
 use becket_lab::rules::Exit as LabExit;
+use quick_junit::{NonSuccessKind, Report as JUnit, TestCase, TestCaseStatus, TestSuite};
 
 use super::common::one_for_stdout;
 use crate::commands::lab::files::Output;
-use crate::commands::plugin::check::{Exits, Finding, Report, Rule, Settings, Verdict, check};
+use crate::commands::plugin::check::{Exits, Finding, Rule, Settings, Verdict, check, was_child};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -42,16 +43,17 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         return say_rules(&chosen, ui).map(|()| Exit::Ok);
     }
     let path = args.path.unwrap_or_default();
+    if was_child(&path, &args.settings, &chosen)? {
+        return Ok(Exit::Ok);
+    }
     let junit = args.junit.as_deref().map(Output::open).transpose()?;
     let takes_stdout = junit.as_ref().is_some_and(Output::is_stdout);
     one_for_stdout(usize::from(takes_stdout) + usize::from(ui.json()))?;
     let exits =
         Exits { absent: Exit::Lab(LabExit::Usage), broken: Exit::Lab(LabExit::Conformance) };
-    let Some(report) = check(&path, &args.settings, &chosen, &exits)? else {
-        return Ok(Exit::Ok);
-    };
+    let report = check(&path, &args.settings, &chosen, &exits)?;
     if let Some(output) = junit {
-        output.write(&as_junit(&report), ui)?;
+        output.write(&as_junit(report.plugin.as_str(), &report.rules), ui)?;
     }
     if !takes_stdout {
         report.print(ui)?;
@@ -72,45 +74,25 @@ fn say_rules(rules: &[&Rule], ui: &Ui) -> Result<(), Failure> {
 }
 
 /// JUnit XML with a test case per rule.
-fn as_junit(report: &Report) -> String {
-    let findings = &report.rules;
-    let count = |verdict| findings.iter().filter(|it| it.verdict == verdict).count();
-    let skipped = count(Verdict::NotApplicable) + count(Verdict::NotTried);
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{}\" \
-         tests=\"{}\" failures=\"{}\" skipped=\"{skipped}\">\n",
-        escaped(&report.plugin),
-        findings.len(),
-        count(Verdict::Fail),
-    );
-    for Finding { rule, sentence, verdict, detail, .. } in findings {
-        let (sentence, detail) = (escaped(sentence), escaped(detail));
-        let inside = match verdict {
-            Verdict::Fail => format!("<failure message=\"{detail}\"/>"),
-            Verdict::NotApplicable | Verdict::NotTried => {
-                format!("<skipped message=\"{detail}\"/>")
-            }
-            Verdict::Pass | Verdict::NonStrict => format!("<system-out>{detail}</system-out>"),
+fn as_junit(plugin: &str, findings: &[Finding]) -> String {
+    let mut suite = TestSuite::new(plugin);
+    suite.add_test_cases(findings.iter().map(|finding| {
+        let Finding { rule, sentence, verdict, detail, .. } = finding;
+        let mut status = match verdict {
+            Verdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
+            Verdict::NotApplicable | Verdict::NotTried => TestCaseStatus::skipped(),
+            Verdict::Pass | Verdict::NonStrict => TestCaseStatus::success(),
         };
-        let case = format!("classname=\"{rule}\" name=\"{sentence}\"");
-        xml.push_str(&format!("    <testcase {case}>{inside}</testcase>\n"));
-    }
-    xml.push_str("  </testsuite>\n</testsuites>\n");
-    xml
-}
-
-/// Escaped for XML. Characters that XML does not allow are left out.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            char if char.is_control() => escaped.push(' '),
-            char => escaped.push(char),
+        status.set_message(detail.as_str());
+        let mut case = TestCase::new(sentence.as_str(), status);
+        case.set_classname(rule.as_str());
+        if matches!(verdict, Verdict::Pass | Verdict::NonStrict) {
+            case.set_system_out(detail.as_str());
         }
-    }
-    escaped
+        case
+    }));
+    let mut all = JUnit::new("becket check plugin");
+    all.add_test_suite(suite);
+    // Writing to memory does not fail.
+    all.to_string().unwrap_or_default()
 }

@@ -217,25 +217,34 @@ const ENTRIES_MAX: usize = 64;
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     let exits = Exits { absent: Exit::Load, broken: Exit::Check };
     let rules = args.settings.rules(true)?;
-    let Some(report) = check(&args.path, &args.settings, &rules, &exits)? else {
+    if was_child(&args.path, &args.settings, &rules)? {
         return Ok(Exit::Ok);
-    };
+    }
+    let report = check(&args.path, &args.settings, &rules, &exits)?;
     report.print(ui)?;
     Ok(report.exit)
 }
 
-/// Tries these rules; there is no report in the child process.
+/// In the child process: tries these rules, and is true. A command calls it before it opens a file: the
+/// plugin may end that process at any time.
+pub(in crate::commands) fn was_child(
+    path: &Path,
+    settings: &Settings,
+    rules: &[&Rule],
+) -> Result<bool, Failure> {
+    let Some(from) = &settings.in_process else { return Ok(false) };
+    let Settings { loading, timeout_ms, skip, .. } = settings;
+    let trial = Trial { path, loading, timeout: Duration::from_millis(*timeout_ms), skip };
+    child::work(&trial, rules, from).map(|()| true)
+}
+
+/// Tries these rules, in child processes.
 pub(in crate::commands) fn check(
     path: &Path,
     settings: &Settings,
-    rules: &[&'static Rule],
+    rules: &[&Rule],
     exits: &Exits,
-) -> Result<Option<Report>, Failure> {
-    if let Some(from) = &settings.in_process {
-        let Settings { loading, timeout_ms, skip, .. } = settings;
-        let trial = Trial { path, loading, timeout: Duration::from_millis(*timeout_ms), skip };
-        return child::work(&trial, rules, from).map(|()| None);
-    }
+) -> Result<Report, Failure> {
     if !path.is_file() {
         return Err(Failure::new(exits.absent, format!("there is no plugin {}", path.display()))
             .hint("name the shared library that the build made"));
@@ -247,14 +256,14 @@ pub(in crate::commands) fn check(
         () if has(Verdict::NonStrict) => (Verdict::NonStrict, Exit::Ok),
         () => (Verdict::Pass, Exit::Ok),
     };
-    Ok(Some(Report {
+    Ok(Report {
         schema: SCHEMA,
         plugin: path.display().to_string(),
         verdict,
         exit_code: exit.code(),
         rules: findings,
         exit,
-    }))
+    })
 }
 
 impl Report {
