@@ -41,7 +41,7 @@ struct Session {
 }
 
 impl Session {
-    fn start(args: &[&str]) -> Self {
+    fn start(serving: &Serving, args: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -51,7 +51,8 @@ impl Session {
         let before = format!("{:?}", tcgetattr(&master).unwrap());
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let child = Process::new(env!("CARGO_BIN_EXE_becket"))
-            .arg("mon")
+            .args(["mon", "--socket"])
+            .arg(&serving.socket)
             .args(args)
             .env_remove("NO_COLOR")
             .env("TERM", "xterm")
@@ -109,38 +110,13 @@ fn lines(output: &[u8]) -> Vec<Value> {
 }
 
 #[test]
-fn a_load_ends_by_itself_and_its_counts_are_exact() {
-    let run = mon(&["--bench", "-P", "2", "-C", "2", "-N", "5000", "-c", "64", "-k", "100"])
-        .arg("--headless")
-        .assert()
-        .success()
-        .stderr_eq("");
-    let lines = lines(&run.get_output().stdout);
-    let end = lines.last().unwrap();
-    assert_eq!((&end["kind"], &end["reason"]), (&"end".into(), &"finished".into()));
-    let bench = &end["bench"];
-    assert_eq!(
-        (&bench["messages_sent"], &bench["messages_received"]),
-        (&10_000.into(), &10_000.into())
-    );
-    assert_eq!((&bench["bytes_received"], &bench["complete"]), (&1_000_000.into(), &true.into()));
-    let last = lines.iter().rfind(|line| line["kind"] == "channel").unwrap();
-    assert_eq!(
-        (&last["receives_total"], &last["bytes_out_total"]),
-        (&10_000.into(), &1_000_000.into())
-    );
-    assert_eq!((&last["len"], &last["closed"]), (&0.into(), &true.into()));
-    assert!(lines.iter().all(|line| line["schema"] == 1));
-    // There is a rate only over an interval that is long enough.
-    let long = bench["elapsed_ms"].as_f64().unwrap() >= 100.0;
-    assert_eq!(bench["pps_average"].is_number(), long, "{bench}");
-}
-
-#[test]
 fn lines_go_to_a_file_and_the_filter_chooses_channels() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("load.ndjson");
-    mon(&["--bench", "-N", "10", "--channels", "12", "-c", "4", "--filter", "BENCH-1", "--json"])
+    let channels: Vec<_> = (0..12).map(|index| format!("load-{index}:bounded:4")).collect();
+    let serving = Serving::start(&channels.iter().map(String::as_str).collect::<Vec<_>>());
+    serving
+        .mon(&["--filter", "LOAD-1", "--duration", "100ms", "--json"])
         .arg(&file)
         .assert()
         .success()
@@ -154,20 +130,17 @@ fn lines_go_to_a_file_and_the_filter_chooses_channels() {
         .collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names, ["bench-1", "bench-10", "bench-11"]);
+    assert_eq!(names, ["load-1", "load-10", "load-11"]);
     let totals = lines.iter().find(|line| line["kind"] == "totals").unwrap();
     assert_eq!((&totals["channels"], &totals["channels_listed"]), (&12.into(), &3.into()));
 }
 
 #[test]
 fn a_duration_ends_it() {
-    let run =
-        mon(&["--bench", "-c", "8", "--duration", "300ms", "--interval", "100ms", "--json", "-"])
-            .assert()
-            .success();
-    let lines = lines(&run.get_output().stdout);
-    let end = lines.last().unwrap();
-    assert_eq!((&end["reason"], &end["bench"]["complete"]), (&"time_up".into(), &true.into()));
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    let run = serving.mon(&["--duration", "300ms", "--interval", "100ms", "--json", "-"]);
+    let lines = lines(&run.assert().success().get_output().stdout);
+    assert_eq!(lines.last().unwrap()["reason"], "time_up");
     let rates: Vec<f64> = lines
         .iter()
         .filter(|line| line["kind"] == "totals")
@@ -181,7 +154,9 @@ fn a_recording_says_again_what_was_seen() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("recording");
     let path = file.to_str().unwrap();
-    let first = mon(&["--bench", "-N", "1000", "-k", "9", "--headless", "--record", path]);
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    serving.send("jobs", "one\ntwo\nthree\n");
+    let first = serving.mon(&["--headless", "--duration", "100ms", "--record", path]);
     let first = first.assert().success();
     let first = lines(&first.get_output().stdout);
     let again = mon(&["--replay", path, "--headless"]).assert().success();
@@ -233,6 +208,16 @@ impl Serving {
         Self { child, socket, _directory: directory }
     }
 
+    /// Sends lines to a channel.
+    fn send(&self, channel: &str, lines: &str) {
+        Command::new(env!("CARGO_BIN_EXE_becket"))
+            .args(["ipc", "send", channel, "--socket"])
+            .arg(&self.socket)
+            .stdin(lines)
+            .assert()
+            .success();
+    }
+
     fn mon(&self, args: &[&str]) -> Command {
         mon(&["--socket"]).arg(&self.socket).args(args)
     }
@@ -249,12 +234,7 @@ impl Drop for Serving {
 #[test]
 fn another_process_is_watched_over_its_socket() {
     let serving = Serving::start(&["jobs:bounded:64", "state:conflated"]);
-    Command::new(env!("CARGO_BIN_EXE_becket"))
-        .args(["ipc", "send", "jobs", "--socket"])
-        .arg(&serving.socket)
-        .stdin("one\ntwo\nthree\n")
-        .assert()
-        .success();
+    serving.send("jobs", "one\ntwo\nthree\n");
     let run = serving.mon(&["--headless", "--duration", "200ms", "--interval", "100ms"]);
     let run = run.assert().success().stderr_eq("");
     let lines = lines(&run.get_output().stdout);
@@ -264,6 +244,28 @@ fn another_process_is_watched_over_its_socket() {
     let process = lines.iter().find(|line| line["kind"] == "process").unwrap();
     assert_eq!(process["pid"], serving.child.id());
     assert_eq!(lines.last().unwrap()["reason"], "time_up");
+    assert!(lines.iter().all(|line| line["schema"] == 1));
+}
+
+#[test]
+fn counts_are_exact() {
+    let serving = Serving::start(&["jobs:unlimited"]);
+    let lines_sent: String = (0..5_000).map(|number| format!("{number:099}\n")).collect();
+    serving.send("jobs", &lines_sent);
+    Command::new(env!("CARGO_BIN_EXE_becket"))
+        .args(["ipc", "recv", "jobs", "--count", "5000", "--socket"])
+        .arg(&serving.socket)
+        .assert()
+        .success()
+        .stdout_eq(snapbox::Data::text(lines_sent).raw());
+    let run = serving.mon(&["--headless", "--duration", "100ms"]).assert().success();
+    let lines = lines(&run.get_output().stdout);
+    let jobs = lines.iter().rfind(|line| line["name"] == "jobs").unwrap();
+    let counts = ["sends_total", "receives_total", "bytes_in_total", "bytes_out_total", "len"];
+    assert_eq!(
+        counts.map(|count| jobs[count].as_u64().unwrap()),
+        [5_000, 5_000, 495_000, 495_000, 0]
+    );
 }
 
 #[test]
@@ -288,12 +290,7 @@ fn who_is_connected_is_shown() {
     assert_eq!((&waits["transport"], &waits["protocol"]), (&"shared-memory".into(), &2.into()));
     assert_eq!(waits["peer_uid"], rustix::process::geteuid().as_raw());
     assert_eq!(waits["refused_total"], 0);
-    Command::new(env!("CARGO_BIN_EXE_becket"))
-        .args(["ipc", "send", "jobs", "--socket"])
-        .arg(&serving.socket)
-        .stdin("one\ntwo\nthree\n")
-        .assert()
-        .success();
+    serving.send("jobs", "one\ntwo\nthree\n");
     // The three elements, eleven bytes, and their frames' heads.
     let total = |line: &Value, field: &str| line[field].as_u64().unwrap();
     session(recv.id(), &|line| {
@@ -350,9 +347,11 @@ hint:  `[..] ipc serve --socket [..]/ipc.sock` starts a server there
 }
 
 #[test]
-fn an_interrupt_ends_the_lines_with_their_sum() {
+fn an_interrupt_ends_the_lines() {
+    let serving = Serving::start(&["jobs:bounded:64"]);
     let mut child = Process::new(env!("CARGO_BIN_EXE_becket"))
-        .args(["mon", "--bench", "-c", "8", "--headless"])
+        .args(["mon", "--headless", "--socket"])
+        .arg(&serving.socket)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -361,14 +360,15 @@ fn an_interrupt_ends_the_lines_with_their_sum() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let last: Value = serde_json::from_str(&out.last().unwrap().unwrap()).unwrap();
     assert_eq!((&last["kind"], &last["reason"]), (&"end".into(), &"interrupted".into()));
-    assert_eq!(last["bench"]["complete"], true);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
+    let serving = Serving::start(&["jobs:bounded:64"]);
     let mut child = Process::new(env!("CARGO_BIN_EXE_becket"))
-        .args(["mon", "--bench", "-c", "8", "--headless", "--interval", "100ms"])
+        .args(["mon", "--headless", "--interval", "100ms", "--socket"])
+        .arg(&serving.socket)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -382,9 +382,10 @@ fn a_reader_that_leaves_is_no_failure() {
 
 #[test]
 fn keys_work_on_a_terminal_and_it_is_given_back() {
-    let mut session = Session::start(&["--bench", "-c", "8"]);
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    let mut session = Session::start(&serving, &[]);
     session.shows("\u{1b}[?1049h");
-    session.shows("bench-0");
+    session.shows("jobs");
     // Ctrl-L redraws the whole screen.
     session.types("\r\u{c}");
     session.shows("conflated)");
@@ -398,11 +399,12 @@ fn keys_work_on_a_terminal_and_it_is_given_back() {
 
 #[test]
 fn however_it_ends_the_terminal_is_given_back() {
+    let serving = Serving::start(&["jobs:bounded:64"]);
     for (keys, signal, code) in
         [("\u{3}", None, 130), ("", Some(Signal::TERM), 130), ("", Some(Signal::HUP), 130)]
     {
-        let mut session = Session::start(&["--bench", "-c", "8"]);
-        session.shows("bench-0");
+        let mut session = Session::start(&serving, &[]);
+        session.shows("jobs");
         session.types(keys);
         if let Some(signal) = signal {
             session.signal(signal);
@@ -412,19 +414,22 @@ fn however_it_ends_the_terminal_is_given_back() {
 }
 
 #[test]
-fn the_sum_of_a_load_is_told_after_the_screen() {
-    let mut session = Session::start(&["--bench", "-N", "100", "-k", "10"]);
+fn figures_stay_on_the_screen_after_the_end_of_the_process() {
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    let mut session = Session::start(&serving, &["--interval", "100ms"]);
+    session.shows("jobs");
+    kill_process(Pid::from_child(&serving.child), Signal::TERM).unwrap();
     session.shows("ended");
+    session.types("\u{c}");
+    session.shows("jobs");
     session.types("q");
-    session.shows("\u{1b}[?1049l");
-    session.shows("200 messages");
-    session.shows("all that was sent was received");
-    assert_eq!(session.child.wait().unwrap().code(), Some(0));
+    session.ends_with(0);
 }
 
 #[test]
 fn another_size_is_drawn_at_once() {
-    let mut session = Session::start(&["--bench", "-c", "8", "--interval", "1h"]);
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    let mut session = Session::start(&serving, &["--interval", "1h"]);
     // When keys are read, sizes are too.
     session.types("h");
     session.shows("(Ctrl-C");
@@ -439,13 +444,13 @@ fn another_size_is_drawn_at_once() {
 
 #[test]
 fn failures_say_what_to_try() {
-    mon(&["--bench"]).assert().code(1).stdout_eq("").stderr_eq(str![[r#"
+    mon(&[]).assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: the monitor has no terminal to draw on
 cause: stdout is not a terminal
 hint:  `--headless` writes lines instead
 
 "#]]);
-    mon(&["--bench", "--filter", "a"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+    mon(&["--filter", "a"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: `--filter` is for lines, and the monitor draws
 hint:  add `--headless`
 
@@ -462,30 +467,20 @@ cause: no server listens there (No such file or directory (os error 2))
 hint:  `[..] ipc serve` starts a server there
 
 "#]]);
-    mon(&["--bench", "--interval", "5ms"]).assert().code(2).stderr_eq(str![[r#"
+    mon(&["--interval", "5ms"]).assert().code(2).stderr_eq(str![[r#"
 error: invalid value '5ms' for '--interval <TIME>'
 cause: less than 100ms is too short to carry a rate
 hint:  `--help` says what is expected
 
 "#]]);
-    mon(&["--bench", "--duration", "soon"]).assert().code(2).stderr_eq(str![[r#"
+    mon(&["--duration", "soon"]).assert().code(2).stderr_eq(str![[r#"
 error: invalid value 'soon' for '--duration <TIME>'
 cause: write it as 30, 1.5s, 250ms, 2m or 1h
 hint:  `--help` says what is expected
 
 "#]]);
-    mon(&["--bench", "--headless", "--channels", "10000"]).assert().code(2).stderr_eq(str![[r#"
-error: 251 033 520 000 bytes would be on their way at a time
-cause: at most 1 073 741 824 may be
-hint:  take fewer --channels, a smaller --capacity or a smaller --size
-
-"#]]);
-    mon(&["-P", "3", "--headless"]).assert().code(2).stderr_eq(str![[r#"
-error: the following required arguments were not provided: --bench
-hint:  usage: becket mon --bench --producers <N> --headless [OUTPUT]
-
-"#]]);
-    mon(&["--bench", "--headless", "/nowhere/at/all"]).assert().code(1).stderr_eq(str![[r#"
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    serving.mon(&["--headless", "/nowhere/at/all"]).assert().code(1).stderr_eq(str![[r#"
 error: /nowhere/at/all cannot be written
 cause: No such file or directory (os error 2)
 
@@ -505,7 +500,6 @@ Arguments:
 Options:
       --socket <PATH>    Watch the process that serves this socket [default: that of `becket ipc
                          serve`]
-      --bench            Watch a load in this process, and print its result at the end
       --replay <FILE>    Show a recording
       --record <FILE>    Write every report to a file, for --replay
       --headless         Write lines of JSON instead of drawing; so does --json
@@ -515,15 +509,6 @@ Options:
       --no-color         No colours; so does NO_COLOR
       --ascii            ASCII characters only
   -h, --help             Print help (see more with '--help')
-
-Load of --bench:
-  -P, --producers <N>  Producers for each channel [default: 2]
-  -C, --consumers <N>  Consumers for each channel [default: 2]
-  -N, --messages <N>   Messages of each producer; without it, the load runs until it is ended
-  -c, --capacity <N>   Messages that a channel holds; 0 is a rendezvous channel [default: 16384]
-  -k, --size <BYTES>   Bytes of a message [default: 1500]
-      --channels <N>   Channels [default: 1]
-      --workers <N>    Threads that run the coroutines [default: one a CPU]
 
 Global options:
       --json                Print JSON on stdout, and a failure as one JSON object on stderr

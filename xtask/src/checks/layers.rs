@@ -28,7 +28,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "becket",
         &[
             "becket-chan",
-            "becket-coro",
             "becket-gateway",
             "becket-host",
             "becket-ipc",

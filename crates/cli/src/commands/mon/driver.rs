@@ -13,7 +13,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use becket_chan::{Receiver, RecvError, Sender, Token, bounded};
+use becket_chan::{Receiver, RecvError, Sender, bounded};
 use becket_ipc::monitor::{Feed, FeedError, Query, Report};
 
 use crate::exit::Exit;
@@ -48,7 +48,7 @@ pub(crate) enum News {
 /// Why there are no more reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The monitored load is done.
+    /// The monitored process has ended, or the recording.
     Finished,
     /// `--duration` is over.
     TimeUp,
@@ -59,8 +59,6 @@ pub(crate) enum Ending {
 /// What to fetch, and how often.
 pub(crate) struct Plan {
     pub(crate) feed: Box<dyn Feed>,
-    /// Set when the monitored load is done: then one last report is fetched.
-    pub(crate) done: Option<Token>,
     pub(crate) query: Query,
     pub(crate) interval: Duration,
     pub(crate) duration: Option<Duration>,
@@ -93,14 +91,16 @@ pub(crate) fn start(plan: Plan, news: Sender<News>) -> Result<Sender<Order>, Fai
 /// The next action of the driver.
 enum Turn {
     Fetch,
-    FetchLast(Ending),
+    /// The time limit is over: a last report covers the time until then.
+    FetchLast,
     Order(Order),
-    Over(Ending),
+    /// The time limit is over while it is paused.
+    Over,
     Closed,
 }
 
 fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<Ending> {
-    let Plan { mut feed, done, mut query, interval, duration, paced } = plan;
+    let Plan { mut feed, mut query, interval, duration, paced } = plan;
     let begun = Instant::now();
     let end = duration.and_then(|duration| begun.checked_add(duration));
     let live = feed.is_live();
@@ -108,11 +108,11 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
     let (mut due, mut running) = (begun, true);
     loop {
         let wait = running.then_some(if paced { due } else { begun });
-        let turn = next(orders, wait, end, done.as_ref());
-        let last = match turn {
-            Turn::Fetch => None,
-            Turn::FetchLast(ending) => Some(ending),
-            Turn::Over(ending) => return Some(ending),
+        let turn = next(orders, wait, end);
+        let is_last = match turn {
+            Turn::Fetch => false,
+            Turn::FetchLast => true,
+            Turn::Over => return Some(Ending::TimeUp),
             Turn::Closed => return None,
             Turn::Order(Order::Run(run)) => {
                 running = run;
@@ -125,7 +125,7 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
                 if !live {
                     continue;
                 }
-                None
+                false
             }
         };
         match feed.next(&query) {
@@ -133,8 +133,8 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
             Err(FeedError::Ended) => return Some(Ending::Finished),
             Err(error) => return Some(Ending::Failed(error)),
         }
-        if last.is_some() {
-            return last;
+        if is_last {
+            return Some(Ending::TimeUp);
         }
         // At equal intervals, unless it was late by a whole interval.
         let now = Instant::now();
@@ -144,32 +144,19 @@ fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<En
     }
 }
 
-/// Waits for an order, the next report, the end of the load or the time limit.
-fn next(
-    orders: &Receiver<Order>,
-    due: Option<Instant>,
-    end: Option<Instant>,
-    done: Option<&Token>,
-) -> Turn {
-    if done.is_some_and(Token::is_cancelled) {
-        return Turn::FetchLast(Ending::Finished);
-    }
-    let at = [due, end].into_iter().flatten().min();
+/// Waits for an order, the next report or the time limit.
+fn next(orders: &Receiver<Order>, due: Option<Instant>, end: Option<Instant>) -> Turn {
     let wait = orders.recv();
-    let outcome = match (at, done) {
-        (Some(at), Some(done)) => wait.deadline(at).cancel_on(done).wait(),
-        (Some(at), None) => wait.deadline(at).wait(),
-        (None, Some(done)) => wait.cancel_on(done).wait(),
-        (None, None) => wait.wait(),
+    let outcome = match [due, end].into_iter().flatten().min() {
+        Some(at) => wait.deadline(at).wait(),
+        None => wait.wait(),
     };
     match outcome {
         Ok(order) => Turn::Order(order),
         Err(RecvError::TimedOut) if end.is_some_and(|end| end <= Instant::now()) => {
-            // A last report covers the time until the limit.
-            if due.is_some() { Turn::FetchLast(Ending::TimeUp) } else { Turn::Over(Ending::TimeUp) }
+            if due.is_some() { Turn::FetchLast } else { Turn::Over }
         }
         Err(RecvError::TimedOut) => Turn::Fetch,
-        Err(RecvError::Cancelled) => Turn::FetchLast(Ending::Finished),
         Err(_) => Turn::Closed,
     }
 }
@@ -188,7 +175,6 @@ mod tests {
         let source = Arc::new(Exporter::new("test"));
         Plan {
             feed: Box::new(LocalFeed::new(source, "test")),
-            done: None,
             query: Query::default(),
             interval: LONG,
             duration: None,
@@ -216,17 +202,6 @@ mod tests {
         assert_eq!(next_of(&news), None);
         orders.send(Order::Query(Box::default())).wait().unwrap();
         assert_eq!(next_of(&news), None);
-    }
-
-    #[test]
-    fn what_is_done_is_looked_at_once_more() {
-        let done = Token::new();
-        let (_orders, news) = started(Plan { done: Some(done.clone()), ..plan() });
-        assert_eq!(next_of(&news), None);
-        done.cancel();
-        assert_eq!(next_of(&news), None);
-        assert_eq!(next_of(&news), Some(Ending::Finished));
-        assert!(news.recv().wait().is_err(), "and then never again");
     }
 
     #[test]

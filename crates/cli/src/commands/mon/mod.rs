@@ -16,11 +16,9 @@
 //! | `view` | the state, drawn |
 //! | `screen`, `tui` | the terminal; the loop |
 //! | `headless` | lines for programs |
-//! | `bench` | a load to look at |
 //! | `signals`, `units` | signals as news; figures as text |
 
 mod app;
-mod bench;
 mod driver;
 mod headless;
 mod origin;
@@ -41,7 +39,6 @@ use std::time::Duration;
 use becket_ipc::monitor::{Feed, FeedError, RATE_INTERVAL_MIN};
 
 use self::app::App;
-use self::bench::Load;
 use self::driver::Plan;
 use self::store::Store;
 use self::view::Theme;
@@ -57,11 +54,8 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Watch the process that serves this socket [default: that of `becket ipc serve`]
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["bench", "replay"])]
+    #[arg(long, value_name = "PATH", conflicts_with = "replay")]
     socket: Option<PathBuf>,
-    /// Watch a load in this process, and print its result at the end
-    #[arg(long, conflicts_with = "replay")]
-    bench: bool,
     /// Show a recording
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -89,8 +83,6 @@ pub(crate) struct Args {
     /// ASCII characters only
     #[arg(long)]
     ascii: bool,
-    #[command(flatten)]
-    shape: bench::Shape,
 }
 
 /// Capacity of the channel of news. Senders wait while it is full.
@@ -107,7 +99,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
             .cause("stdout is not a terminal")
             .hint("`--headless` writes lines instead"));
     }
-    let (feed, load) = source(&args)?;
+    let feed = source(&args)?;
     let feed = match &args.record {
         Some(path) => origin::recorded(feed, path.clone())?,
         None => feed,
@@ -117,7 +109,6 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let mut app = App::new(feed.origin(), args.interval.as_millis() as u64);
     let plan = Plan {
         feed,
-        done: load.as_ref().map(Load::done),
         query: if headless {
             headless::query(args.filter.as_deref().unwrap_or_default())
         } else {
@@ -131,33 +122,18 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         let mut out = output(&args.output)?;
         let _orders = driver::start(plan, say)?;
         let mut store = Store::default();
-        let outcome = headless::run(&news, &mut store, &mut out)?;
-        let summary = load.map(Load::finish);
-        let bench = summary.as_ref().map(|summary| summary.to_json(&store));
-        let exit = outcome.end(bench, &mut out)?;
-        return summary.map_or(Ok(exit), |summary| summary.check(exit));
+        return headless::run(&news, &mut store, &mut out)?.end(&mut out);
     }
     let orders = driver::start(plan, say.clone())?;
     let exit = tui::run(&mut app, theme(&args), (&say, &news), &orders)?;
-    if let Some(error) = &app.failed {
-        return Err(feed_failed(error));
-    }
-    let Some(load) = load else { return Ok(exit) };
-    let summary = load.finish();
-    ui.text(&summary.describe(&app.store))?;
-    summary.check(exit)
+    app.failed.as_ref().map_or(Ok(exit), |error| Err(feed_failed(error)))
 }
 
-fn source(args: &Args) -> Result<(Box<dyn Feed>, Option<Load>), Failure> {
-    if args.bench {
-        let load = Load::start(&args.shape)?;
-        return Ok((origin::of_bench(&load), Some(load)));
+fn source(args: &Args) -> Result<Box<dyn Feed>, Failure> {
+    match &args.replay {
+        Some(path) => origin::of_recording(path),
+        None => origin::of_socket(&place::client(args.socket.as_deref())?),
     }
-    let feed = match &args.replay {
-        Some(path) => origin::of_recording(path)?,
-        None => origin::of_socket(&place::client(args.socket.as_deref())?)?,
-    };
-    Ok((feed, None))
 }
 
 fn theme(args: &Args) -> Theme {

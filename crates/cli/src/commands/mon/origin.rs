@@ -4,19 +4,12 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use becket_ipc::Client;
-use becket_ipc::monitor::{ClientFeed, Feed, FeedError, LocalFeed, Query, ReplayFeed, Report};
+use becket_ipc::monitor::{ClientFeed, Feed, FeedError, Query, ReplayFeed, Report};
 
-use super::bench::Load;
 use crate::commands::ipc::opening::not_connected;
 use crate::failure::Failure;
-
-/// The feed of a load in this process.
-pub(super) fn of_bench(load: &Load) -> Box<dyn Feed> {
-    Box::new(LocalFeed::new(Arc::clone(load.exporter()), "bench"))
-}
 
 /// The feed of the process that serves a socket.
 pub(super) fn of_socket(path: &Path) -> Result<Box<dyn Feed>, Failure> {

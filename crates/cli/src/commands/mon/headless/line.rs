@@ -247,12 +247,8 @@ fn coroutines(report: &Report) -> Line {
 }
 
 /// The last line.
-pub(super) fn end(wall_ms: u64, reason: &str, reports: u64, bench: Option<Value>) -> Line {
-    let line = Line::new(wall_ms, "end").put("reason", reason).put("reports", reports);
-    match bench {
-        Some(bench) => line.put("bench", bench),
-        None => line,
-    }
+pub(super) fn end(wall_ms: u64, reason: &str, reports: u64) -> Line {
+    Line::new(wall_ms, "end").put("reason", reason).put("reports", reports)
 }
 
 impl Line {

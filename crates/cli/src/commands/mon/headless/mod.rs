@@ -8,7 +8,6 @@ use std::io::{self, Write};
 
 use becket_chan::Receiver;
 use becket_ipc::monitor::{Query, ROWS_MAX, Report, Select};
-use serde_json::Value;
 
 use self::line::Lines;
 use super::driver::{Ending, News};
@@ -80,14 +79,14 @@ fn write_report(
 
 impl Outcome {
     /// Writes the last line, and returns the exit of the process.
-    pub(super) fn end(self, bench: Option<Value>, out: &mut dyn Write) -> Result<Exit, Failure> {
+    pub(super) fn end(self, out: &mut dyn Write) -> Result<Exit, Failure> {
         let reason = match &self.ending {
             Some(Ending::Finished) => "finished",
             Some(Ending::TimeUp) => "time_up",
             Some(Ending::Failed(_)) => "failed",
             None => "interrupted",
         };
-        let line = line::end(self.wall_ms, reason, self.reports, bench);
+        let line = line::end(self.wall_ms, reason, self.reports);
         serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
         out.write_all(b"\n")?;
         out.flush()?;

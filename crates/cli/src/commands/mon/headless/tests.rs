@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The lines' shape. A change here is a change for every program that reads them.
 
+use serde_json::Value;
 use snapbox::str;
 
 use super::super::sample;
@@ -14,7 +15,7 @@ fn lines(seconds: &[u64]) -> String {
     say.try_send(News::Ended(Ending::TimeUp)).unwrap();
     let mut out = Vec::new();
     let outcome = run(&news, &mut Store::default(), &mut out).unwrap();
-    assert_eq!(outcome.end(None, &mut out).unwrap(), Exit::Ok);
+    assert_eq!(outcome.end(&mut out).unwrap(), Exit::Ok);
     String::from_utf8(out).unwrap()
 }
 
