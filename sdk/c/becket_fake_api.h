@@ -45,7 +45,7 @@ static inline NrBufferLease bk_fake_api_lease_acquire(void *host_ctx, uint64_t s
     NrBufferLease out = {NULL, 0, 0};
     pthread_mutex_lock(&host->lock);
     BkFakeCall *call = bk_fake_find(host, sid);
-    if (call != NULL && !call->finished && cap <= BK_FAKE_PAYLOAD_BYTES_MAX &&
+    if (call != NULL && !call->finished && cap <= host->payload_bytes_max &&
         host->leases_open < host->leases_max) {
         host->leases_open++;
         BkFakeLease *lease = (BkFakeLease *)bk_fake_alloc(host, sizeof *lease);
@@ -239,11 +239,7 @@ static inline uint32_t bk_fake_api_metric_register(void *host_ctx, uint32_t kind
         return id;
     }
     pthread_mutex_lock(&host->lock);
-    BkFakeMetric *metric = host->metrics;
-    while (metric != NULL && (strlen(metric->name) != name.len ||
-                              memcmp(metric->name, name.ptr, name.len) != 0)) {
-        metric = metric->next;
-    }
+    BkFakeMetric *metric = bk_fake_metric_by_name(host, name);
     if (metric == NULL && host->metrics_len < host->metrics_max) {
         host->metrics_len++;
         metric = (BkFakeMetric *)bk_fake_alloc(host, sizeof *metric);
@@ -328,8 +324,7 @@ static inline NrStatus bk_fake_api_timer_cancel(void *host_ctx, uint64_t id) {
 }
 
 static inline NrStr bk_fake_api_config(void *host_ctx) {
-    (void)host_ctx;
-    return bk_fake_str("{}");
+    return bk_fake_str(((BkFakeHost *)host_ctx)->config_json);
 }
 
 static inline NrStr bk_fake_api_config_get(void *host_ctx, NrStr key) {

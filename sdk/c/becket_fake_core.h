@@ -14,7 +14,7 @@
 
 #include "becket.h"
 
-#define BK_FAKE_PAYLOAD_BYTES_MAX (64u << 20)
+#define BK_FAKE_PAYLOAD_BYTES_MAX (64u << 20) /* unless the test sets another */
 #define BK_FAKE_TEXT_BYTES_MAX (64u << 10)
 
 typedef struct BkFakeFrame {
@@ -98,12 +98,17 @@ typedef struct BkFakeHost {
     int attached, ending;
     uint64_t lent; /* received frames that the plugin has not released */
     uint64_t leases_open, metrics_len;
-    uint64_t frames_max;      /* a stream's queue; 1024 */
-    uint64_t timers_max;      /* pending at once; 4096 */
-    uint64_t leases_max;      /* open at once; 1024 */
-    uint64_t metrics_max;     /* 256 */
-    uint64_t state_bytes_max; /* keys and values of one call; 64 KiB */
-    uint64_t refused;         /* answers without a caller, or that were bad */
+    uint64_t frames_max;        /* a stream's queue; 1024 */
+    uint64_t payload_bytes_max; /* an answer or a frame; 64 MiB */
+    uint64_t timers_max;        /* pending at once; 4096 */
+    uint64_t leases_max;        /* open at once; 1024 */
+    uint64_t metrics_max;       /* 256 */
+    uint64_t state_bytes_max;   /* keys and values of one call; 64 KiB */
+    uint64_t deadline_ms;       /* of each call, from its begin; BK_NO_DEADLINE */
+    uint64_t refused;           /* answers without a caller, or that were bad */
+    uint64_t waiting;           /* handlers that were given a thread: becket_fake_wait.h */
+    const char *config_json;    /* the whole configuration; "{}" */
+    uintptr_t user;             /* the test's own */
     BkFakeCall *calls;
     BkFakeLease *leases;
     BkFakeTimer *timers;
@@ -178,6 +183,15 @@ static inline BkFakeMetric *bk_fake_metric_by_id(BkFakeHost *host, uint32_t id) 
     return metric;
 }
 
+static inline BkFakeMetric *bk_fake_metric_by_name(BkFakeHost *host, NrStr name) {
+    BkFakeMetric *metric = host->metrics;
+    while (metric != NULL && (strlen(metric->name) != name.len ||
+                              memcmp(metric->name, name.ptr, name.len) != 0)) {
+        metric = metric->next;
+    }
+    return metric;
+}
+
 static inline void bk_fake_finish(BkFakeCall *call) {
     call->finished = 1;
     call->state = NULL;
@@ -193,7 +207,7 @@ static inline NrStatus bk_fake_push(BkFakeHost *host, uint64_t sid, NrStatus sta
         return NR_INVALID;
     }
     int terminal = !call->is_stream || status != NR_OK;
-    int too_long = payload.len > BK_FAKE_PAYLOAD_BYTES_MAX;
+    int too_long = payload.len > host->payload_bytes_max;
     if (too_long) {
         host->refused++;
         if (!terminal) {

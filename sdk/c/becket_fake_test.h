@@ -17,10 +17,13 @@ static inline BkFakeHost *bk_fake_new(void) {
         exit(1);
     }
     host->frames_max = 1024;
+    host->payload_bytes_max = BK_FAKE_PAYLOAD_BYTES_MAX;
     host->timers_max = 4096;
     host->leases_max = 1024;
     host->metrics_max = 256;
     host->state_bytes_max = 64 << 10;
+    host->deadline_ms = BK_NO_DEADLINE;
+    host->config_json = "{}";
     host->host_vtable.send_result = bk_fake_send_result;
     host->host_ext.set_state = bk_fake_ext_set;
     host->host_ext.get_state = bk_fake_ext_get;
@@ -87,7 +90,8 @@ static inline uint64_t bk_fake_begin(BkFakeHost *host, int is_stream) {
     BkFakeCall *call = (BkFakeCall *)bk_fake_alloc(host, sizeof *call);
     call->sid = ++host->id_last << 8 | 0x5A;
     call->is_stream = is_stream;
-    call->due_ms = BK_NO_DEADLINE;
+    call->due_ms = host->deadline_ms == BK_NO_DEADLINE ? BK_NO_DEADLINE
+                                                       : host->now_ms + host->deadline_ms;
     call->next = host->calls;
     host->calls = call;
     pthread_mutex_unlock(&host->lock);
@@ -263,15 +267,38 @@ static inline uint64_t bk_fake_ready(BkFakeHost *host, uint64_t sid) {
     return ready;
 }
 
-/* A counter's or gauge's value, a histogram's sum; -1: not registered. */
-static inline double bk_fake_metric(BkFakeHost *host, const char *name) {
-    double value = -1;
+/* A counter's or gauge's value, a histogram's sum. 0: not registered. */
+static inline int bk_fake_metric_read(BkFakeHost *host, const char *name, double *value) {
     pthread_mutex_lock(&host->lock);
-    for (BkFakeMetric *metric = host->metrics; metric != NULL; metric = metric->next) {
-        value = strcmp(metric->name, name) == 0 ? metric->value : value;
+    const BkFakeMetric *metric = bk_fake_metric_by_name(host, bk_fake_str(name));
+    if (metric != NULL) {
+        *value = metric->value;
     }
     pthread_mutex_unlock(&host->lock);
+    return metric != NULL;
+}
+
+/* The same; -1: not registered. */
+static inline double bk_fake_metric(BkFakeHost *host, const char *name) {
+    double value = -1;
+    bk_fake_metric_read(host, name, &value);
     return value;
+}
+
+/* The messages so far, the last one first. They stay as they are. */
+static inline const BkFakeText *bk_fake_logs(BkFakeHost *host) {
+    pthread_mutex_lock(&host->lock);
+    const BkFakeText *last = host->logs;
+    pthread_mutex_unlock(&host->lock);
+    return last;
+}
+
+/* Answers without a caller, or that were bad. */
+static inline uint64_t bk_fake_refused(BkFakeHost *host) {
+    pthread_mutex_lock(&host->lock);
+    uint64_t refused = host->refused;
+    pthread_mutex_unlock(&host->lock);
+    return refused;
 }
 
 /* Messages of this level and target that contain text. */

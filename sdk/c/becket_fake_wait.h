@@ -44,7 +44,7 @@ static inline void bk_fake_settle(BkFakeHost *host, int until_returned) {
 
 /* The test did something. */
 static inline void bk_fake_step(BkFakeHost *host) {
-    if (bk_fake_self == NULL) {
+    if (bk_fake_self == NULL && host->waiting > 0) {
         bk_fake_stir(host);
         bk_fake_settle(host, 0);
     }
@@ -264,6 +264,7 @@ static inline void bk_fake_start_task(BkFakeHost *host, uint64_t sid, const char
     task->request = request;
     task->payload = bk_fake_bytes(bk_fake_copy(host, payload.ptr, payload.len), payload.len);
     task->call->waits = 1;
+    host->waiting++;
     BK_CHECK(pthread_create(&task->call->thread, NULL, bk_fake_task, task) == 0);
     bk_fake_settle(host, 0);
     pthread_mutex_unlock(&host->lock);

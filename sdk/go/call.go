@@ -47,9 +47,10 @@ func (c *Call) Context() context.Context {
 		return ctx
 	}
 	c.plugin.calls.add(c.sid, c)
-	// The host is asked without the lock: cancel may come meanwhile, and takes it.
-	gone := c.isOver()
+	// The host is asked without the lock: cancel may come meanwhile, and takes it. A
+	// call without a caller has no time left, so its time is asked for first.
 	left := uint64(C.bk_go_remaining_ms(c.plugin.c, C.uint64_t(c.sid)))
+	gone := c.isOver()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx == nil {
@@ -65,7 +66,7 @@ func (c *Call) makeContextLocked(leftMs uint64) {
 		parent = context.Background() // so that the cause is ours, also at shutdown
 	}
 	c.ctx, c.cancel = context.WithCancelCause(parent)
-	if leftMs <= uint64(maxDuration/time.Millisecond) {
+	if !c.gone && leftMs <= uint64(maxDuration/time.Millisecond) {
 		c.ctx, c.stop = context.WithTimeout(c.ctx, time.Duration(leftMs)*time.Millisecond)
 	}
 	if c.gone {

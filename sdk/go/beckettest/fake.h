@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The C half of the fake host: its tables, and calls through a plugin's. */
+/* What the fake host in C lacks for a test in Go. */
 #ifndef BECKET_GO_FAKE_H
 #define BECKET_GO_FAKE_H
 
-#include "becket.h"
+#include "becket_fake_host.h"
 
-NrStatus bk_fake_load(const NrPluginInfo *info, uint32_t host, int extras);
-void bk_fake_shutdown(const NrPluginInfo *info);
-uint32_t bk_fake_resolve(const NrPluginInfo *info, const char *name, uint32_t len);
-NrStatus bk_fake_describe(const NrPluginInfo *info, uint32_t entry, BkEntryInfo *out);
-NrStatus bk_fake_handle(const NrPluginInfo *info, uint32_t entry, uint64_t sid,
-                        const NrRequest *request, const uint8_t *ptr, uint64_t len);
-NrStatus bk_fake_stream_data(const NrPluginInfo *info, uint64_t sid, const uint8_t *ptr,
-                             uint64_t len);
-NrStatus bk_fake_stream_close(const NrPluginInfo *info, uint64_t sid);
-NrStatus bk_fake_stream_room(const NrPluginInfo *info, uint64_t sid);
-NrStatus bk_fake_cancel(const NrPluginInfo *info, uint64_t sid);
-NrStatus bk_fake_reload(const NrPluginInfo *from, const NrPluginInfo *to);
-void bk_fake_str(NrStr *out, const char *text, uint32_t len);
+/* The host's, which also passes the news to Go. */
+NrStatus bk_test_stream_ready(void *host_ctx, uint64_t sid);
+/* The id of an entry, and its description; BK_ENTRY_UNKNOWN: it has none. */
+uint32_t bk_test_describe(BkFakeHost *host, const char *name, BkEntryInfo *out);
+/* By id, as a host calls what it has resolved. */
+void bk_test_handle(BkFakeHost *host, uint32_t entry, uint64_t sid, const NrRequest *request,
+                    const uint8_t *ptr, uint64_t len);
+NrStatus bk_test_reload(const NrPluginInfo *from, const NrPluginInfo *to);
 /* Views that must be refused without a read; the number of the first that was
  * not, or 0. */
-uint32_t bk_fake_hostile(const NrPluginInfo *info);
+uint32_t bk_test_hostile(const NrPluginInfo *info);
+/* Loads a plugin whose host_ctx is a small number, calls its entry and shuts it
+ * down. The status of its answer; NR_ERR: there was none. */
+NrStatus bk_test_small_host_ctx(const NrPluginInfo *info, const char *entry);
 
 #endif /* BECKET_GO_FAKE_H */

@@ -12,12 +12,16 @@
 //	}
 package beckettest
 
-// #cgo CFLAGS: -std=gnu11 -Wall -Wextra -fvisibility=hidden -I${SRCDIR}/../include -I${SRCDIR}/../../../crates/abi/include
-// #include <stdlib.h>
+// The host is that of the SDK for C, sdk/c/becket_fake_host.h.
+
+// #cgo CFLAGS: -std=gnu11 -Wall -Wextra -fvisibility=hidden -pthread
+// #cgo CFLAGS: -I${SRCDIR}/../include -I${SRCDIR}/../../../crates/abi/include -I${SRCDIR}/../../c
 // #include "fake.h"
 import "C"
 
 import (
+	"bytes"
+	"runtime/cgo"
 	"slices"
 	"sync"
 	"testing"
@@ -32,22 +36,13 @@ const waitMax = 30 * time.Second
 
 // Host is one load of one plugin.
 type Host struct {
-	t         testing.TB
-	number    uint32
-	info      *C.NrPluginInfo
-	framesMax int
-	bytesMax  int
-	deadline  time.Duration
-	extras    bool
-	config    string
-	settings  map[string]string
+	t      testing.TB
+	info   *C.NrPluginInfo
+	c      *C.BkFakeHost // never freed: a plugin may call after the test's end
+	extras C.int
 
 	mu      sync.Mutex
-	calls   map[uint64]*Stream
-	lastSID uint64
-	logs    []Log
-	metrics []metric
-	refused int
+	streams map[uint64]*Stream // for stream_ready
 }
 
 // Log is one message that the plugin gave to the host.
@@ -57,33 +52,37 @@ type Log struct {
 	Message string
 }
 
-type metric struct {
-	name  string
-	kind  uint32
-	value float64
-}
-
 // Option changes the host before the plugin is loaded.
 type Option func(*Host)
 
 // Config is the plugin's configuration: the whole as JSON, and its values by
 // dotted key.
 func Config(json string, values map[string]string) Option {
-	return func(h *Host) { h.config, h.settings = json, values }
+	return func(h *Host) {
+		h.c.config_json = C.CString(json)
+		for key, value := range values {
+			C.bk_fake_config(h.c, C.CString(key), C.CString(value))
+		}
+	}
 }
 
 // FramesMax bounds a stream's unread frames; by default 1024.
-func FramesMax(n int) Option { return func(h *Host) { h.framesMax = n } }
+func FramesMax(n int) Option { return func(h *Host) { h.c.frames_max = C.uint64_t(n) } }
 
 // PayloadBytesMax bounds an answer or frame; by default 64 MiB. A longer one is
 // refused with TooLong: an answer or a last frame ends its call so.
-func PayloadBytesMax(n int) Option { return func(h *Host) { h.bytesMax = n } }
+func PayloadBytesMax(n int) Option {
+	return func(h *Host) { h.c.payload_bytes_max = C.uint64_t(n) }
+}
 
-// Deadline is that of every call; by default there is none.
-func Deadline(d time.Duration) Option { return func(h *Host) { h.deadline = d } }
+// Deadline is that of every call; by default there is none. No clock runs in the
+// host: a handler that asks for its time gets the whole of it.
+func Deadline(d time.Duration) Option {
+	return func(h *Host) { h.c.deadline_ms = C.uint64_t(d.Milliseconds()) }
+}
 
 // WithoutExtras is a host that knows send_result and nothing else.
-func WithoutExtras() Option { return func(h *Host) { h.extras = false } }
+func WithoutExtras() Option { return func(h *Host) { h.extras = 0 } }
 
 // Load attaches and inits the plugin, and shuts it down when the test ends. A
 // plugin that refuses fails the test.
@@ -99,24 +98,21 @@ func Load(t testing.TB, p *becket.Plugin, options ...Option) *Host {
 // TryLoad is Load for a plugin that may refuse.
 func TryLoad(t testing.TB, p *becket.Plugin, options ...Option) (*Host, becket.Status) {
 	h := &Host{
-		t:         t,
-		info:      (*C.NrPluginInfo)(p.Info()),
-		framesMax: 1024,
-		bytesMax:  64 << 20,
-		extras:    true,
-		calls:     make(map[uint64]*Stream),
+		t:       t,
+		info:    (*C.NrPluginInfo)(p.Info()),
+		c:       C.bk_fake_new(),
+		extras:  1,
+		streams: make(map[uint64]*Stream),
 	}
+	h.c.config_json = C.CString("")
+	h.c.user = C.uintptr_t(cgo.NewHandle(h))
+	h.c.api.stream_ready = (*[0]byte)(C.bk_test_stream_ready)
 	for _, option := range options {
 		option(h)
 	}
-	h.number = register(h)
-	extras := C.int(0)
-	if h.extras {
-		extras = 1
-	}
-	status := becket.Status(C.bk_fake_load(h.info, C.uint32_t(h.number), extras))
+	status := becket.Status(C.bk_fake_load(h.c, h.info, h.extras))
 	if status == becket.StatusOk {
-		t.Cleanup(func() { C.bk_fake_shutdown(h.info) })
+		t.Cleanup(func() { C.bk_fake_unload(h.c) })
 	}
 	return h, status
 }
@@ -143,19 +139,9 @@ func (h *Host) Call(entry string, r Request) Frame {
 
 // Stream is a call that was opened; its answers wait in a bounded queue.
 type Stream struct {
-	host   *Host
-	sid    uint64
-	unary  bool
-	ready  chan struct{} // one token: stream_ready was said since it was last taken
-	done   chan struct{} // closed when the caller has left
-	frames chan Frame    // one place more than framesMax, for the terminal frame
-
-	mu        sync.Mutex // guards sending to frames, and what follows
-	over      bool
-	full      bool // a frame was refused since the last stream_room
-	cancelled bool
-	state     map[string][]byte
-	began     time.Time
+	host  *Host
+	sid   C.uint64_t
+	ready chan struct{} // one token: stream_ready was said since it was last taken
 }
 
 // Open calls an entry and does not wait.
@@ -163,35 +149,26 @@ func (h *Host) Open(entry string, r Request) *Stream {
 	h.t.Helper()
 	name := C.CString(entry)
 	defer C.free(unsafe.Pointer(name))
-	id := C.bk_fake_resolve(h.info, name, C.uint32_t(len(entry)))
 	var described C.BkEntryInfo
-	if C.bk_fake_describe(h.info, id, &described) != 0 {
+	id := C.bk_test_describe(h.c, name, &described)
+	if id == C.BK_ENTRY_UNKNOWN {
 		h.t.Fatalf("the plugin has no entry %q", entry)
 	}
-	s := &Stream{
-		host:   h,
-		unary:  described.kind == C.BK_ENTRY_UNARY,
-		ready:  make(chan struct{}, 1),
-		done:   make(chan struct{}),
-		frames: make(chan Frame, h.framesMax+1),
-		state:  make(map[string][]byte),
-		began:  time.Now(),
+	streams := C.int(0)
+	if described.kind != C.BK_ENTRY_UNARY {
+		streams = 1
 	}
+	s := &Stream{host: h, ready: make(chan struct{}, 1)}
+	s.sid = C.bk_fake_begin(h.c, streams)
 	h.mu.Lock()
-	h.lastSID++
-	s.sid = h.lastSID<<32 | 0xbe
-	h.calls[s.sid] = s
+	h.streams[uint64(s.sid)] = s
 	h.mu.Unlock()
 
 	request, free := r.inC()
 	defer free()
 	payload := C.CBytes(r.Payload)
 	defer C.free(payload)
-	status := becket.Status(C.bk_fake_handle(h.info, id, C.uint64_t(s.sid), request,
-		(*C.uint8_t)(payload), C.uint64_t(len(r.Payload))))
-	if status != becket.StatusOk && s.push(status, nil) != becket.StatusOk {
-		h.refuse()
-	}
+	C.bk_test_handle(h.c, id, s.sid, request, (*C.uint8_t)(payload), C.uint64_t(len(r.Payload)))
 	return s
 }
 
@@ -199,30 +176,21 @@ func (h *Host) Open(entry string, r Request) *Stream {
 // want of room, it tells the plugin that there is room.
 func (s *Stream) Next() Frame {
 	s.host.t.Helper()
-	limit := time.NewTimer(waitMax)
-	defer limit.Stop()
-	select {
-	case frame := <-s.frames:
-		s.mu.Lock()
-		room := s.full && !s.over
-		s.full = false
-		s.mu.Unlock()
-		if room {
-			C.bk_fake_stream_room(s.host.info, C.uint64_t(s.sid))
-		}
-		return frame
-	case <-limit.C:
+	frame := C.bk_fake_wait(s.host.c, s.sid, C.uint64_t(waitMax.Milliseconds()))
+	if frame == nil {
 		s.host.t.Fatal("the plugin does not answer")
 		return Frame{}
 	}
+	data := bytes.Clone(unsafe.Slice((*byte)(frame.data), int(frame.len)))
+	return Frame{Status: becket.Status(frame.status), Data: data}
 }
 
 // Send sends one frame to the plugin.
 func (s *Stream) Send(data []byte) becket.Status {
 	copied := C.CBytes(data)
 	defer C.free(copied)
-	return becket.Status(C.bk_fake_stream_data(s.host.info, C.uint64_t(s.sid),
-		(*C.uint8_t)(copied), C.uint64_t(len(data))))
+	view := C.bk_fake_bytes(copied, C.uint64_t(len(data)))
+	return becket.Status(C.bk_fake_stream_data(s.host.c, s.sid, view))
 }
 
 // Ready gets a token after the plugin has said that it has room again.
@@ -230,79 +198,39 @@ func (s *Stream) Ready() <-chan struct{} { return s.ready }
 
 // Close says that the host sends no more.
 func (s *Stream) Close() becket.Status {
-	return becket.Status(C.bk_fake_stream_close(s.host.info, C.uint64_t(s.sid)))
+	return becket.Status(C.bk_fake_stream_close(s.host.c, s.sid))
 }
 
 // Cancel ends the call as a caller that leaves.
 func (s *Stream) Cancel() becket.Status {
-	s.mu.Lock()
-	if !s.cancelled {
-		s.over, s.cancelled = true, true
-		close(s.done)
-	}
-	s.mu.Unlock()
-	return becket.Status(C.bk_fake_cancel(s.host.info, C.uint64_t(s.sid)))
+	return becket.Status(C.bk_fake_cancel(s.host.c, s.sid))
 }
 
 // Logs are the messages so far.
 func (h *Host) Logs() []Log {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.logs)
+	var logs []Log
+	for line := C.bk_fake_logs(h.c); line != nil; line = line.next {
+		logs = append(logs, Log{becket.Level(line.level), C.GoString(line.name), C.GoString(line.text)})
+	}
+	slices.Reverse(logs)
+	return logs
 }
 
-// Metric is a counter's sum, a gauge's value or a histogram's last one.
+// Metric is a counter's or gauge's value, or a histogram's sum.
 func (h *Host) Metric(name string) (value float64, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, m := range h.metrics {
-		if m.name == name {
-			return m.value, true
-		}
-	}
-	return 0, false
+	text := C.CString(name)
+	defer C.free(unsafe.Pointer(text))
+	ok = C.bk_fake_metric_read(h.c, text, (*C.double)(&value)) != 0
+	return value, ok
 }
 
 // Refused counts the answers to calls without a caller, or that were too
 // long.
-func (h *Host) Refused() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.refused
-}
-
-func (h *Host) refuse() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.refused++
-}
+func (h *Host) Refused() int { return int(C.bk_fake_refused(h.c)) }
 
 // HandOver gives the state of one loaded plugin to another, as a reload does.
 func (h *Host) HandOver(to *Host) becket.Status {
-	return becket.Status(C.bk_fake_reload(h.info, to.info))
-}
-
-// push takes a frame as the host does: bounded, but for the terminal one.
-func (s *Stream) push(status becket.Status, data []byte) becket.Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := s.unary || status != becket.StatusOk
-	switch {
-	case s.over:
-		return becket.StatusInvalid
-	case len(data) > s.host.bytesMax:
-		if last {
-			s.over = true
-			s.frames <- Frame{Status: becket.StatusTooLong}
-		}
-		return becket.StatusTooLong
-	case !last && len(s.frames) >= s.host.framesMax:
-		s.full = true
-		return becket.StatusBackpressure
-	}
-	s.over = last
-	s.frames <- Frame{Status: status, Data: data}
-	return becket.StatusOk
+	return becket.Status(C.bk_test_reload(h.info, to.info))
 }
 
 // inC is the request in C's memory, which free ends.
@@ -311,7 +239,7 @@ func (r *Request) inC() (request *C.NrRequest, free func()) {
 	text := func(to *C.NrStr, s string) {
 		p := C.CString(s)
 		kept = append(kept, unsafe.Pointer(p))
-		C.bk_fake_str(to, p, C.uint32_t(len(s)))
+		*to = C.bk_fake_str(p)
 	}
 	request = (*C.NrRequest)(C.calloc(1, C.size_t(unsafe.Sizeof(*request))))
 	kept = append(kept, unsafe.Pointer(request))
@@ -336,4 +264,11 @@ func (r *Request) inC() (request *C.NrRequest, free func()) {
 }
 
 // hostile is the number of the first bad view that the plugin took, or 0.
-func hostile(h *Host) uint32 { return uint32(C.bk_fake_hostile(h.info)) }
+func hostile(h *Host) uint32 { return uint32(C.bk_test_hostile(h.info)) }
+
+// smallHostCtx is what a plugin answers to a host whose context is a small number.
+func smallHostCtx(p *becket.Plugin, entry string) becket.Status {
+	name := C.CString(entry)
+	defer C.free(unsafe.Pointer(name))
+	return becket.Status(C.bk_test_small_host_ctx((*C.NrPluginInfo)(p.Info()), name))
+}

@@ -52,7 +52,8 @@ fn folders(lang: Lang) -> &'static [&'static str] {
         Lang::Rust => &RUST,
         Lang::C => &["crates/abi/include", "sdk/c"],
         Lang::Cpp => &["crates/abi/include", "sdk/c", "sdk/cpp"],
-        Lang::Go => &["crates/abi/include", "sdk/go"],
+        // Its fake host is that of C.
+        Lang::Go => &["crates/abi/include", "sdk/c", "sdk/go"],
         Lang::Zig => &["sdk/zig"],
     }
 }
