@@ -57,6 +57,16 @@ impl<'a, T> ManySent<'a, T> {
     }
 }
 
+/// Takes the first value back if its weight panics, which is computed before it may be sent.
+struct TakesBack<'m, 'a, T>(&'m mut ManySent<'a, T>);
+
+impl<T> Drop for TakesBack<'_, '_, T> {
+    fn drop(&mut self) {
+        // SAFETY: its weight panicked: it was not sent.
+        unsafe { self.0.take_back() };
+    }
+}
+
 #[allow(private_bounds, private_interfaces, reason = "sealed")]
 impl<T> sealed::Action for ManySent<'_, T> {
     type Output = Result<(), SendManyError>;
@@ -79,13 +89,17 @@ impl<T> sealed::Action for ManySent<'_, T> {
         shared: bool,
         wake: impl Fn() -> Wake,
     ) -> Linked<Self::Output> {
+        let wake = wake();
         let Some(value) = self.values.pop_front() else {
             return Linked::Ended(Ok(()));
         };
         self.first.fill(value);
         // SAFETY: the caller's promise; the line above filled the slot.
         unsafe {
-            match self.first.queue(waiter, shared, wake()) {
+            let unsent = TakesBack(self);
+            let queued = unsent.0.first.queue(waiter, shared, wake);
+            std::mem::forget(unsent);
+            match queued {
                 Outcome::Blocked => Linked::Waiting,
                 Outcome::Done => {
                     self.first.matched(waiter);

@@ -53,18 +53,10 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    waiters: Line,
+    waiters: WaitQueue,
     children: Vec<Child>,
     /// The first free index.
     free: Option<usize>,
-}
-
-struct Line(WaitQueue);
-
-impl Default for Line {
-    fn default() -> Self {
-        Self(WaitQueue::new())
-    }
 }
 
 enum Child {
@@ -138,7 +130,7 @@ impl Token {
             return false;
         }
         // SAFETY: the caller's promise.
-        unsafe { state.waiters.0.push_back(node) };
+        unsafe { state.waiters.push_back(node) };
         true
     }
 
@@ -150,7 +142,7 @@ impl Token {
     pub(crate) unsafe fn unregister(&self, node: *const Node) {
         let mut state = self.0.state.lock();
         // SAFETY: the caller's promise.
-        unsafe { state.waiters.0.unlink(node) };
+        unsafe { state.waiters.unlink(node) };
     }
 
     pub(crate) fn lock(&self) -> TokenGuard<'_> {
@@ -183,11 +175,11 @@ impl Inner {
         loop {
             let mut state = self.state.lock();
             while !wakes.is_enough()
-                && let Some(waiter) = state.waiters.0.pop_claimed()
+                && let Some(waiter) = state.waiters.pop_claimed()
             {
                 wakes.push(waiter.cancelled());
             }
-            let more = !state.waiters.0.is_empty();
+            let more = !state.waiters.is_empty();
             let children = if more { Vec::new() } else { std::mem::take(&mut state.children) };
             state.free = None;
             drop(state);

@@ -537,11 +537,13 @@ pub(crate) struct WaitQueue {
 // that also guards the queue.
 unsafe impl Send for WaitQueue {}
 
-impl WaitQueue {
-    pub(crate) const fn new() -> Self {
+impl Default for WaitQueue {
+    fn default() -> Self {
         Self { head: ptr::null(), tail: ptr::null(), len: 0 }
     }
+}
 
+impl WaitQueue {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len

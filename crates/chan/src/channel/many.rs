@@ -2,7 +2,7 @@
 //! Batches that do not wait: a run of slots per compare-exchange, or one hold of the lock.
 
 use std::collections::VecDeque;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 
 use super::attempt::backoff;
 use super::{Channel, Outcome};
@@ -51,18 +51,17 @@ impl<T> Channel<T> {
 
     /// Sends the first value, on a channel that weighs its values.
     fn try_send_front(&self, values: &mut VecDeque<T>) -> (usize, Outcome) {
-        let Some(value) = values.pop_front() else {
+        let Some(value) = values.front() else {
             return (0, Outcome::Done);
         };
-        let value = ManuallyDrop::new(value);
-        // SAFETY: the value is put back if it was not moved out.
-        match unsafe { self.try_send(&raw const *value) } {
-            Outcome::Done => (1, Outcome::Done),
-            tried => {
-                values.push_front(ManuallyDrop::into_inner(value));
-                (0, tried)
-            }
+        // SAFETY: on `Done` it was moved out, and is forgotten below. Its weight is user code, which
+        // may panic: until then it stays in the queue.
+        let tried = unsafe { self.try_send(value) };
+        if tried != Outcome::Done {
+            return (0, tried);
         }
+        mem::forget(values.pop_front());
+        (1, tried)
     }
 
     fn try_send_many_locked_core(&self, values: &mut VecDeque<T>) -> (usize, Outcome) {

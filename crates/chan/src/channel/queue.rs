@@ -11,7 +11,7 @@ impl<T> Channel<T> {
     ///
     /// # Safety
     ///
-    /// The slot holds a value, which on `Done` has been moved out. On `Waiting` the node and its
+    /// The slot holds a value, which on `Done` has been moved out. On `Blocked` the node and its
     /// claim stay where they are until the wait has ended.
     pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> Outcome {
         if self.kind == Kind::Rendezvous {
@@ -49,7 +49,7 @@ impl<T> Channel<T> {
     ///
     /// # Safety
     ///
-    /// The slot is valid for a write. On `Waiting` the node and its claim stay where they are until
+    /// The slot is valid for a write. On `Blocked` the node and its claim stay where they are until
     /// the wait has ended.
     pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> Outcome {
         if self.kind == Kind::Rendezvous {

@@ -21,8 +21,7 @@
 //!
 //! Two kept selects that face each other over a rendezvous channel can, if they move in step,
 //! unlink each other's idle nodes for ever. After a few rounds a select links anew, under all
-//! locks, as one that is used once does ([`super::race`]). that is used once does
-//! ([`super::race`]).
+//! locks, as one that is used once does ([`super::race`]).
 
 use std::sync::Arc;
 

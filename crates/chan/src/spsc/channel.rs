@@ -139,8 +139,8 @@ impl<T> Channel<T> {
         #[cfg(not(feature = "loom"))]
         crate::fence::register();
         let core = Core {
-            sender: WaitQueue::new(),
-            receiver: WaitQueue::new(),
+            sender: WaitQueue::default(),
+            receiver: WaitQueue::default(),
             reason: None,
             abandoned: false,
         };

@@ -3,6 +3,7 @@
 //! use the channel and the token they are called for. Each of these tests deadlocks if one runs
 //! under a lock.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -72,6 +73,25 @@ fn a_value_goes_to_the_hook_if_its_weight_panics() {
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err());
     assert!(undelivered.try_iter().eq([7, 8]));
     assert_eq!((rx.len(), tx.snapshot().sends), (0, 0));
+}
+
+#[test]
+fn a_batch_keeps_its_values_if_a_weight_panics() {
+    for panics_at in 1..=3 {
+        // The attempt weighs the first value, and again when the channel is full, and then the wait.
+        let weighed = std::sync::atomic::AtomicU32::new(0);
+        let (tx, rx) = Builder::bounded(1)
+            .weigh(move |_: &u32| {
+                let at = weighed.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                assert!(at != panics_at, "a weight that panics");
+                1
+            })
+            .build();
+        let mut values = VecDeque::from([7, 8]);
+        let poll = || poll_once(&mut Box::pin(tx.send_many(&mut values)));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err());
+        assert!(rx.try_iter().chain(values).eq([7, 8]), "{panics_at}");
+    }
 }
 
 /// A waker that uses a channel and a token whenever it is cloned, woken or dropped.
