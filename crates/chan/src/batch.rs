@@ -6,7 +6,7 @@
 //! waits for one value (or room for one) as a single operation does, and continues.
 
 use std::collections::VecDeque;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 
 use crate::channel::{Channel, FailureCause, Outcome};
 use crate::error::{RecvError, SendManyError, TryRecvError};
@@ -98,7 +98,7 @@ impl<T> sealed::Action for ManySent<'_, T> {
         unsafe {
             let unsent = TakesBack(self);
             let queued = unsent.0.first.queue(waiter, shared, wake);
-            std::mem::forget(unsent);
+            let _not_needed = ManuallyDrop::new(unsent);
             match queued {
                 Outcome::Blocked => Linked::Waiting,
                 Outcome::Done => {

@@ -2,7 +2,7 @@
 //! Batches that do not wait: a run of slots per compare-exchange, or one hold of the lock.
 
 use std::collections::VecDeque;
-use std::mem::{self, ManuallyDrop, MaybeUninit};
+use std::mem::{ManuallyDrop, MaybeUninit};
 
 use super::attempt::backoff;
 use super::{Channel, Outcome};
@@ -60,7 +60,7 @@ impl<T> Channel<T> {
         if tried != Outcome::Done {
             return (0, tried);
         }
-        mem::forget(values.pop_front());
+        let _moved_out = values.pop_front().map(ManuallyDrop::new);
         (1, tried)
     }
 
