@@ -254,6 +254,34 @@ impl<A: Action, L: Limit> Operation<A, L> {
         })
     }
 
+    /// Completes without waiting, or returns the operation as it was. (A batch may have moved a part
+    /// of its values.)
+    ///
+    /// # Errors
+    ///
+    /// The operation, which would have to wait. That counts as no failure.
+    #[inline]
+    pub fn now(self) -> Result<A::Output, Self> {
+        let (mut action, limit) = self.into_parts();
+        if limit.stop_before().is_none()
+            && let Some(output) = action.fast(Driver::Task)
+        {
+            return Ok(output);
+        }
+        Self::with(action, limit).now_slow()
+    }
+
+    #[inline(never)]
+    fn now_slow(mut self) -> Result<A::Output, Self> {
+        if let Some(stop) = self.limit.stop_before() {
+            return Ok(self.stopped(stop));
+        }
+        match self.action.slow(Driver::Task) {
+            Some(output) => Ok(self.over(output)),
+            None => Err(self),
+        }
+    }
+
     /// Drives it from a thread, which sleeps, or from a coroutine, which is parked through its
     /// scheduler's hook ([`park::set_hook`](crate::park::set_hook)).
     ///

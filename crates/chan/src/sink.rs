@@ -90,9 +90,7 @@ impl<'a, T> SendSink<'a, T> {
         if !std::mem::take(&mut self.waits) {
             return None;
         }
-        // SAFETY: the operation is not moved, only ended.
-        let operation = unsafe { self.operation.as_mut()?.as_mut().get_unchecked_mut() };
-        operation.take_back()
+        self.operation.as_mut()?.as_mut().withdraw()
     }
 
     /// Waits until it holds no value.

@@ -245,17 +245,22 @@ impl<T, D: Direction> Action for Transfer<'_, T, D> {
 }
 
 impl<'a, T, L: Limit> Send<'a, T, L> {
-    /// Withdraws the send and returns its value, unless it has completed.
-    #[cfg(feature = "sink")]
-    pub(crate) fn take_back(&mut self) -> Option<T> {
-        if self.is_over() {
+    /// Ends the wait and returns the value, unless the send has completed.
+    ///
+    /// This is for callers whose values must not go to the undelivered hook: those of a send that is
+    /// only dropped do.
+    pub fn withdraw(self: Pin<&mut Self>) -> Option<T> {
+        // SAFETY: nothing is moved out except the value in the slot, once no queue holds its
+        // address.
+        let this = unsafe { self.get_unchecked_mut() };
+        if this.is_over() {
             return None;
         }
-        let matched = matches!(self.end(), Some(WaitOutcome::Matched(_)));
+        let matched = matches!(this.end(), Some(WaitOutcome::Matched(_)));
         // SAFETY: it was queued if it was matched; otherwise its value is still in the slot, and is
         // moved out once, since the operation is over.
         unsafe {
-            let (action, waiter) = self.parts();
+            let (action, waiter) = this.parts();
             if matched {
                 action.matched(waiter);
                 return None;

@@ -69,13 +69,6 @@ pub trait Carrier: Send + Sync {
     /// Takes a descriptor that was accepted and will not be received.
     fn undelivered(&self, desc: Desc);
 
-    /// The channel's built-in link, which `zref` uses.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure::Unsupported`]: the channel has none.
-    fn hand_over(&self) -> Result<Box<dyn Link>, Failure>;
-
     /// For a backend that supports only one type of channel.
     fn as_any(&self) -> &dyn Any;
 }

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use parking_lot::Mutex;
 
 use crate::backend::{Carrier, Link};
+use crate::counters::CountedBy;
 use crate::failure::Failure;
 use crate::registry::BackendId;
 
@@ -49,6 +50,14 @@ pub struct Bound<'a> {
     pub link: &'a dyn Link,
     /// Whether it counts its operations itself.
     pub counts: bool,
+}
+
+impl Bound<'_> {
+    /// What counts the operations of the link.
+    #[inline]
+    pub(crate) fn counted_by(self) -> CountedBy {
+        if self.counts { CountedBy::Link } else { CountedBy::Channel }
+    }
 }
 
 /// Descriptors are in flight in the channel, and it is not closed.

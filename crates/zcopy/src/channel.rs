@@ -2,13 +2,10 @@
 //! A channel of descriptors, over whatever backend is attached.
 //!
 //! ```text
-//!   ZChannel ──► Core ─┬─ state     kind, counters, hook: what a backend sees (`Carrier`)
-//!                      └─ binding   the links; the bound one moves the descriptors
-//!   Link ────────────────► state
+//!   ZChannel ──► Core ─┬─ zref      a channel of becket_chan: bound, it is used directly
+//!                      ├─ binding   the links of the other backends
+//!                      └─ shared    kind, counters, hook: what a backend sees (`Carrier`)
 //! ```
-//!
-//! While `zref` is bound, the fast path of an operation bypasses its link and uses the channel
-//! behind it directly.
 //!
 //! # Invariants
 //!
@@ -23,19 +20,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use becket_chan::{Kind, Receiver, Sender};
+use becket_chan::Kind;
 use parking_lot::Mutex;
 
-use crate::backend::{Carrier, Link};
+use crate::backend::Carrier;
 use crate::binding::{Binding, Bound, DetachError};
-use crate::counters::{CounterSnapshot, Counters, Event};
+use crate::counters::{CountedBy, CounterSnapshot, Counters, Event};
 use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::operation::{ZRecv, ZSend};
 use crate::pool;
 use crate::region::InFlight;
 use crate::registry::BackendId;
-use crate::zref::Pair;
+use crate::zref::{Ends, refused_at_once};
 
 /// A channel of descriptors. Clones are the same channel; any thread may use it.
 ///
@@ -59,31 +56,34 @@ use crate::zref::Pair;
 pub struct ZChannel(Arc<Core>);
 
 struct Core {
-    state: Arc<CarrierState>,
-    carrier: Arc<dyn Carrier>,
-    binding: Binding,
-    closed: AtomicBool,
-    /// `zref` is bound: the fast path may be used.
+    shared: Arc<Shared>,
+    /// `zref`'s channel, once `zref` is attached.
+    zref: OnceLock<Ends>,
+    /// `zref` is bound, and not a link of `binding`.
     zref_bound: AtomicBool,
-    /// Held while a backend is bound, so that `zref_bound` matches the binding.
-    bind_lock: Mutex<()>,
+    closed: AtomicBool,
+    binding: Binding,
+    /// Whether `zref` was detached. Held while a backend is bound, so that `zref_bound` matches the
+    /// binding.
+    bind_lock: Mutex<bool>,
 }
 
 type Hook = Box<dyn Fn(Desc) + Send + Sync>;
 
-struct CarrierState {
+/// The channel as a backend sees it.
+struct Shared {
     kind: Kind,
     capacity: Option<usize>,
-    counters: Arc<Counters>,
-    undelivered: Arc<Undelivered>,
-    /// `zref`'s channel, once `zref` is attached.
-    ends: OnceLock<(Sender<InFlight>, Receiver<InFlight>)>,
+    counters: Counters,
+    hook: Option<Hook>,
 }
 
-/// Handles descriptors that will not be received.
-pub(crate) struct Undelivered {
-    counters: Arc<Counters>,
-    hook: Option<Hook>,
+/// What moves a descriptor.
+pub(crate) enum Route<'a, V> {
+    /// `zref`'s channel; for a send, the descriptor in flight.
+    Zref(&'a Ends, V),
+    /// The bound link.
+    Link(Bound<'a>),
 }
 
 impl ZChannel {
@@ -120,17 +120,14 @@ impl ZChannel {
         capacity: Option<usize>,
         hook: Option<Box<dyn Fn(Desc) + Send + Sync>>,
     ) -> Self {
-        let counters = Arc::<Counters>::default();
-        let undelivered = Arc::new(Undelivered { counters: counters.clone(), hook });
-        let ends = OnceLock::new();
-        let state = Arc::new(CarrierState { kind, capacity, counters, undelivered, ends });
+        let counters = Counters::default();
         Self(Arc::new(Core {
-            carrier: state.clone(),
-            state,
-            binding: Binding::default(),
-            closed: AtomicBool::new(false),
+            shared: Arc::new(Shared { kind, capacity, counters, hook }),
+            zref: OnceLock::new(),
             zref_bound: AtomicBool::new(false),
-            bind_lock: Mutex::new(()),
+            closed: AtomicBool::new(false),
+            binding: Binding::default(),
+            bind_lock: Mutex::new(false),
         }))
     }
 
@@ -148,13 +145,24 @@ impl ZChannel {
     /// The backend's error; [`Failure::Unsupported`]: no backend has that number;
     /// [`Failure::Closed`]: the backend was detached from this channel.
     pub fn attach(&self, backend: BackendId, options: &dyn Any) -> Result<(), Failure> {
-        let binding = self.0.bind_lock.lock();
-        let bound = self.0.binding.bind(backend, &self.0.carrier, options);
-        bound.unwrap_or(Err(Failure::Unsupported))?;
-        self.0.zref_bound.store(backend == BackendId::ZREF, Ordering::Release);
-        drop(binding);
+        let core = &*self.0;
+        let zref_detached = core.bind_lock.lock();
+        if backend != BackendId::ZREF {
+            let carrier: Arc<dyn Carrier> = core.shared.clone();
+            let bound = core.binding.bind(backend, &carrier, options);
+            bound.unwrap_or(Err(Failure::Unsupported))?;
+        } else if *zref_detached {
+            return Err(Failure::Closed);
+        } else if core.zref.get().is_none() {
+            let shared = core.shared.clone();
+            let (kind, capacity) = (shared.kind, shared.capacity.unwrap_or(1));
+            let ends = Ends::new(kind, capacity, move |desc| shared.undelivered(desc))?;
+            let _set_once = core.zref.set(ends);
+        }
+        core.zref_bound.store(backend == BackendId::ZREF, Ordering::Release);
+        drop(zref_detached);
         if self.is_closed() {
-            self.0.binding.close();
+            core.close();
         }
         Ok(())
     }
@@ -165,9 +173,15 @@ impl ZChannel {
     ///
     /// [`DetachError`]: the channel is not closed, and descriptors are in flight.
     pub fn detach(&self) -> Result<(), DetachError> {
-        let _binding = self.0.bind_lock.lock();
-        self.0.binding.detach(self.is_closed())?;
-        self.0.zref_bound.store(false, Ordering::Release);
+        let core = &*self.0;
+        let mut zref_detached = core.bind_lock.lock();
+        let in_flight = self.in_flight();
+        if in_flight > 0 && !self.is_closed() {
+            return Err(DetachError { in_flight });
+        }
+        core.zref_bound.store(false, Ordering::Release);
+        *zref_detached |= core.zref.get().is_some();
+        core.detach();
         Ok(())
     }
 
@@ -179,6 +193,7 @@ impl ZChannel {
     /// If the operation is dropped before it completes, the send may or may not have happened, and
     /// only the consumer can find out. To learn the outcome, cancel the send by a token
     /// ([`ZSend::cancel_on`]) and await its result.
+    #[inline]
     pub fn send<'a>(&'a self, desc: &'a mut Desc) -> ZSend<'a> {
         ZSend::new(self, desc)
     }
@@ -186,6 +201,7 @@ impl ZChannel {
     /// Receives a descriptor. Drive it with `.await` or [`wait`](ZRecv::wait).
     ///
     /// **Cancel safe** with `zref`: dropped before it completes, it has received nothing.
+    #[inline]
     pub fn recv(&self) -> ZRecv<'_> {
         ZRecv::new(self)
     }
@@ -197,17 +213,15 @@ impl ZChannel {
     /// [`Failure`]; the descriptor is unchanged.
     #[inline]
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
-        if self.send_fast(desc) { Ok(()) } else { self.try_send_bound(desc) }
-    }
-
-    #[inline(never)]
-    fn try_send_bound(&self, desc: &mut Desc) -> Result<(), Failure> {
         let was_open = !self.is_closed();
-        let (answer, counts) = match self.bound_for(desc) {
-            Ok(bound) => (bound.link.try_send(*desc), bound.counts),
-            Err(failure) => (Err(failure), false),
+        let (answer, by) = match self.send_route(desc) {
+            Ok(Route::Zref(ends, in_flight)) => {
+                (ends.tx.try_send(in_flight).map_err(refused_at_once), CountedBy::Zref)
+            }
+            Ok(Route::Link(link)) => (link.link.try_send(*desc), link.counted_by()),
+            Err(failure) => (Err(failure), CountedBy::Channel),
         };
-        self.sent(desc, answer, was_open, counts)
+        self.sent(desc, answer, was_open, by)
     }
 
     /// Receives without waiting.
@@ -217,27 +231,28 @@ impl ZChannel {
     /// [`Failure`].
     #[inline]
     pub fn try_recv(&self) -> Result<Desc, Failure> {
-        self.recv_fast().map_or_else(|| self.try_recv_bound(), Ok)
-    }
-
-    #[inline(never)]
-    fn try_recv_bound(&self) -> Result<Desc, Failure> {
-        match self.bound() {
-            Ok(bound) => self.received(bound.link.try_recv(), bound.counts),
-            Err(failure) => self.received(Err(failure), false),
-        }
+        let (answer, by) = match self.recv_route() {
+            Ok(Route::Zref(ends, ())) => {
+                let received = ends.rx.try_recv();
+                (received.map(InFlight::land).map_err(Failure::from), CountedBy::Zref)
+            }
+            Ok(Route::Link(link)) => (link.link.try_recv(), link.counted_by()),
+            Err(failure) => (Err(failure), CountedBy::Channel),
+        };
+        self.received(answer, by)
     }
 
     /// Closes the channel: sends fail from here on, receives drain it and then fail, and every
     /// waiting operation wakes. True: it was open.
     pub fn close(&self) -> bool {
         let was_open = !self.0.closed.swap(true, Ordering::AcqRel);
-        self.0.binding.close();
+        self.0.close();
         was_open
     }
 
     /// Whether it was closed.
     #[must_use]
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }
@@ -245,108 +260,110 @@ impl ZChannel {
     /// Descriptors that were accepted and have not been received.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.0.binding.in_flight()
+        let zref = self.0.zref.get().map_or(0, |ends| ends.tx.len());
+        zref + self.0.binding.in_flight()
     }
 
     /// The counters of the channel.
     #[must_use]
     pub fn counters(&self) -> CounterSnapshot {
-        self.0.state.counters.snapshot()
+        let zref = self.0.zref.get().map(|ends| ends.tx.snapshot());
+        self.0.shared.counters.snapshot(zref.as_ref())
     }
 
-    /// Sends through `zref`, if it is bound and has room. False: nothing was sent, and the slow
-    /// path has to determine why.
     #[inline]
-    pub(crate) fn send_fast(&self, desc: &mut Desc) -> bool {
-        let Some((tx, _)) = self.ends() else {
-            return false;
-        };
-        let Ok(in_flight) = InFlight::launch(*desc) else {
-            return false;
-        };
-        if let Err(refused) = tx.try_send(in_flight) {
-            let _still_the_producers = refused.into_inner().land();
-            return false;
+    fn zref(&self) -> Option<&Ends> {
+        if self.0.zref_bound.load(Ordering::Acquire) { self.0.zref.get() } else { None }
+    }
+
+    /// What sends `desc`.
+    #[inline]
+    pub(crate) fn send_route(&self, desc: &Desc) -> Result<Route<'_, InFlight>, Failure> {
+        match self.zref() {
+            Some(ends) => Ok(Route::Zref(ends, InFlight::launch(*desc)?)),
+            None => {
+                desc.checked()?;
+                self.link().map(Route::Link)
+            }
         }
-        self.0.state.counters.count(Event::Sent, desc.len as u64);
-        desc.poison();
-        true
     }
 
-    /// Receives through `zref`, if it is bound and has a descriptor.
+    /// What receives.
     #[inline]
-    pub(crate) fn recv_fast(&self) -> Option<Desc> {
-        let (_, rx) = self.ends()?;
-        let desc = rx.try_recv().ok()?.land();
-        self.0.state.counters.count(Event::Received, desc.len as u64);
-        Some(desc)
-    }
-
-    #[inline]
-    fn ends(&self) -> Option<&(Sender<InFlight>, Receiver<InFlight>)> {
-        if self.0.zref_bound.load(Ordering::Acquire) { self.0.state.ends.get() } else { None }
-    }
-
-    #[inline]
-    pub(crate) fn bound(&self) -> Result<Bound<'_>, Failure> {
-        self.0.binding.bound().ok_or_else(|| self.unbound())
+    pub(crate) fn recv_route(&self) -> Result<Route<'_, ()>, Failure> {
+        self.zref().map_or_else(|| self.link().map(Route::Link), |ends| Ok(Route::Zref(ends, ())))
     }
 
     #[cold]
-    fn unbound(&self) -> Failure {
-        if self.is_closed() { Failure::Closed } else { Failure::Unsupported }
+    fn link(&self) -> Result<Bound<'_>, Failure> {
+        let unbound = || if self.is_closed() { Failure::Closed } else { Failure::Unsupported };
+        self.0.binding.bound().ok_or_else(unbound)
     }
 
-    #[inline]
-    pub(crate) fn bound_for(&self, desc: &Desc) -> Result<Bound<'_>, Failure> {
-        desc.checked()?;
-        self.bound()
-    }
-
-    /// Counts the outcome of a send, unless its link does.
+    /// Counts the outcome of a send.
     #[inline]
     pub(crate) fn sent(
         &self,
         desc: &mut Desc,
         answer: Result<(), Failure>,
         was_open: bool,
-        counts: bool,
+        by: CountedBy,
     ) -> Result<(), Failure> {
-        if !counts {
-            self.0.state.counters.sending(desc.len, answer, was_open)?;
-        }
+        self.0.shared.counters.sending(desc.len, answer, was_open, by);
         answer.inspect(|()| desc.poison())
     }
 
-    /// Counts the outcome of a receive, unless its link does.
+    /// Counts a send through `zref` that had succeeded when it was dropped.
+    pub(crate) fn sent_unseen(&self, desc: &Desc) {
+        self.0.shared.counters.sent_bytes(desc.len);
+    }
+
+    /// Counts the outcome of a receive.
     #[inline]
     pub(crate) fn received(
         &self,
         answer: Result<Desc, Failure>,
-        counts: bool,
+        by: CountedBy,
     ) -> Result<Desc, Failure> {
-        if !counts {
-            let answer = answer.as_ref().map_err(|failure| *failure);
-            self.0.state.counters.receiving(answer, |desc| desc.len);
-        }
+        self.0.shared.counters.receiving(answer.map(|desc| desc.len), by);
         answer
+    }
+}
+
+impl Core {
+    fn close(&self) {
+        if let Some(ends) = self.zref.get() {
+            ends.tx.close();
+        }
+        self.binding.close();
+    }
+
+    fn detach(&self) {
+        if let Some(ends) = self.zref.get() {
+            ends.tx.close();
+            for in_flight in ends.rx.split_off(0) {
+                self.shared.counters.drained();
+                self.shared.undelivered(in_flight.land());
+            }
+        }
+        let _forced = self.binding.detach(true);
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        let _detached = self.binding.detach(true);
+        self.detach();
     }
 }
 
 impl fmt::Debug for ZChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("ZChannel");
-        shown.field("kind", &self.0.state.kind).field("closed", &self.is_closed()).finish()
+        shown.field("kind", &self.0.shared.kind).field("closed", &self.is_closed()).finish()
     }
 }
 
-impl Carrier for CarrierState {
+impl Carrier for Shared {
     fn kind(&self) -> Kind {
         self.kind
     }
@@ -360,24 +377,6 @@ impl Carrier for CarrierState {
     }
 
     fn undelivered(&self, desc: Desc) {
-        self.undelivered.lost(desc);
-    }
-
-    fn hand_over(&self) -> Result<Box<dyn Link>, Failure> {
-        let capacity = self.capacity.unwrap_or(1);
-        let pair = Pair::new(self.kind, capacity, self.undelivered.clone())?;
-        let _attached_once = self.ends.set(pair.ends());
-        Ok(Box::new(pair))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Undelivered {
-    /// Counts a descriptor that will not be received, and passes it to the hook.
-    pub(crate) fn lost(&self, desc: Desc) {
         self.counters.lost();
         match &self.hook {
             Some(hook) => hook(desc),
@@ -387,8 +386,7 @@ impl Undelivered {
         }
     }
 
-    /// Counts a send that was dropped after it had succeeded.
-    pub(crate) fn count_send(&self, bytes: usize) {
-        let _counted = self.counters.sending(bytes, Ok(()), true);
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }

@@ -357,6 +357,8 @@ pub fn detaches_only_when_it_may(subject: &Subject<'_>) {
     assert_eq!(channel.detach(), Ok(()));
     let counters = channel.counters();
     assert_eq!((channel.in_flight(), counters.undelivered), (0, count.saturating_sub(1) as u64));
+    assert_eq!((counters.sent, counters.received), (count as u64, count.min(1) as u64));
+    assert_eq!(counters.failed_receives.closed, 0, "detaching is no receive");
 }
 
 /// Dropping the channel releases the references that its remaining descriptors carry.

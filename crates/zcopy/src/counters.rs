@@ -2,31 +2,22 @@
 //! The counters of a channel of descriptors, exact.
 //!
 //! A channel counts each operation once, by its outcome ([`Event::of_send`], [`Event::of_recv`]).
-//! Events that only a backend observes (a copy instead of a descriptor, a descriptor that bypassed
-//! the channel) are counted by the backend, with the same events.
+//! The channel of `becket_chan` behind `zref` counts its own operations; only their bytes are
+//! counted here. Events that only a backend observes (a copy instead of a descriptor, a descriptor
+//! that bypassed the channel) are counted by the backend, with the same events.
 //!
 //! Transfers are counted in shards, each used by a few threads, so that threads do not contend for
-//! one counter. A shard packs count and bytes into one word, so that an operation costs one
-//! addition:
-//!
-//! ```text
-//!   bit  63                        24 23            0
-//!       ┌────────────────────────────┬───────────────┐    moved to two wide words by the thread
-//!       │ bytes                      │ count         │    that finds one half-full
-//!       └────────────────────────────┴───────────────┘
-//! ```
+//! one counter.
 //!
 //! # Invariants
 //!
 //! 1. Once no operation is in progress, `sent = received + in flight + undelivered`.
 //! 2. An operation that failed is counted once in its side's failures, by cause.
-//! 3. No field of a packed word overflows: descriptors of [`PACKED_BYTES_MAX`] bytes or more go to
-//!    the wide words directly, and between half-full and full there is room for two thousand
-//!    concurrent threads.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use becket_chan::{Failures, Snapshot};
 use crossbeam_utils::CachePadded;
 
 use crate::failure::Failure;
@@ -50,36 +41,35 @@ pub enum Event {
     AbortedClose = 5,
 }
 
-/// A side of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// Of the senders.
-    Sending,
-    /// Of the receivers.
-    Receiving,
+/// What counts an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountedBy {
+    /// The channel of `zref`, except its bytes and what it ended for.
+    Zref,
+    /// The link.
+    Link,
+    /// Nothing but the channel of descriptors.
+    Channel,
 }
 
 /// The counters of a channel of descriptors.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     shards: [CachePadded<Shard>; SHARDS],
     fallback_small: AtomicU64,
     fallback_capacity: AtomicU64,
     cancelled: AtomicU64,
     aborted_close: AtomicU64,
     undelivered: AtomicU64,
+    /// Descriptors that were taken out of `zref`'s channel when it was detached, which counts them
+    /// as received.
+    drained: AtomicU64,
     failed_sends: FailureCounters,
     failed_receives: FailureCounters,
 }
 
 /// The number of shards.
 const SHARDS: usize = 8;
-const COUNT_BITS: u32 = 24;
-const COUNT: u64 = (1 << COUNT_BITS) - 1;
-/// A word with one of these bits set has a half-full field.
-const HALF: u64 = 1 << 63 | 1 << (COUNT_BITS - 1);
-/// Descriptors of this many bytes or more are not packed.
-const PACKED_BYTES_MAX: u64 = 1 << 28;
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -89,7 +79,7 @@ struct Shard {
 
 #[derive(Debug, Default)]
 struct TransferCounter {
-    packed: AtomicU64,
+    /// Without those through `zref`.
     count: AtomicU64,
     bytes: AtomicU64,
 }
@@ -186,8 +176,7 @@ impl Event {
 
 impl Counters {
     /// Counts an event of a descriptor that names `bytes` bytes.
-    #[inline]
-    pub fn count(&self, event: Event, bytes: u64) {
+    pub(crate) fn count(&self, event: Event, bytes: u64) {
         match event {
             Event::Sent => self.shard().sent.count(bytes),
             Event::Received => self.shard().received.count(bytes),
@@ -198,25 +187,80 @@ impl Counters {
         }
     }
 
-    /// Counts an operation that failed.
-    #[cold]
-    pub fn failed(&self, side: Side, failure: Failure) {
-        let failed = match side {
-            Side::Sending => &self.failed_sends,
-            Side::Receiving => &self.failed_receives,
-        };
-        one(match failure {
-            Failure::WouldBlock => &failed.would_block,
-            Failure::TimedOut => &failed.timed_out,
-            Failure::Closed => &failed.closed,
-            Failure::Cancelled => &failed.cancelled,
-            _ => &failed.other,
-        });
+    /// Counts the bytes of a descriptor that `zref` accepted.
+    #[inline]
+    pub(crate) fn sent_bytes(&self, bytes: usize) {
+        self.shard().sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts the bytes of a descriptor that was received through `zref`.
+    #[inline]
+    pub(crate) fn received_bytes(&self, bytes: usize) {
+        self.shard().received.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Counts a descriptor that was accepted and will not be received.
-    pub fn lost(&self) {
+    pub(crate) fn lost(&self) {
         one(&self.undelivered);
+    }
+
+    /// Counts a descriptor that was taken out of `zref`'s channel to be lost.
+    pub(crate) fn drained(&self) {
+        one(&self.drained);
+    }
+
+    /// Counts the outcome of a send, as far as `by` does not.
+    #[inline]
+    pub(crate) fn sending(
+        &self,
+        bytes: usize,
+        answer: Result<(), Failure>,
+        was_open: bool,
+        by: CountedBy,
+    ) {
+        match (answer, by) {
+            (Ok(()), CountedBy::Zref) => self.sent_bytes(bytes),
+            (Ok(()), CountedBy::Channel) => self.count(Event::Sent, bytes as u64),
+            (Err(failure), _) => self.send_failed(failure, was_open, by),
+            (Ok(()), CountedBy::Link) => {}
+        }
+    }
+
+    /// Counts the outcome of a receive, as far as `by` does not; on success, the bytes received.
+    #[inline]
+    pub(crate) fn receiving(&self, answer: Result<usize, Failure>, by: CountedBy) {
+        match (answer, by) {
+            (Ok(bytes), CountedBy::Zref) => self.received_bytes(bytes),
+            (Ok(bytes), CountedBy::Channel) => self.count(Event::Received, bytes as u64),
+            (Err(failure), _) => self.recv_failed(failure, by),
+            (Ok(_), CountedBy::Link) => {}
+        }
+    }
+
+    #[cold]
+    fn send_failed(&self, failure: Failure, was_open: bool, by: CountedBy) {
+        let event = Event::of_send(Err(failure), was_open);
+        match (by, event) {
+            (CountedBy::Link, _) => {}
+            (CountedBy::Zref, Some(Event::AbortedClose)) => one(&self.aborted_close),
+            (CountedBy::Zref, _) => {}
+            (CountedBy::Channel, event) => {
+                if let Some(event) = event {
+                    self.count(event, 0);
+                }
+                self.failed_sends.count(failure);
+            }
+        }
+    }
+
+    #[cold]
+    fn recv_failed(&self, failure: Failure, by: CountedBy) {
+        if by == CountedBy::Channel {
+            if let Some(event) = Event::of_recv::<()>(&Err(failure)) {
+                self.count(event, 0);
+            }
+            self.failed_receives.count(failure);
+        }
     }
 
     /// The calling thread's shard.
@@ -228,22 +272,19 @@ impl Counters {
         self.shards.get(at).unwrap_or(first)
     }
 
-    /// The current counts.
-    #[must_use]
-    pub fn snapshot(&self) -> CounterSnapshot {
-        let all = |side: fn(&Shard) -> &TransferCounter| {
-            self.shards.iter().map(|shard| side(shard).read()).fold((0, 0), |all, one| {
-                let add = |all: u64, one: u64| all.wrapping_add(one);
-                (add(all.0, one.0), add(all.1, one.1))
-            })
+    /// The current counts, with those of `zref`'s channel.
+    pub(crate) fn snapshot(&self, zref: Option<&Snapshot>) -> CounterSnapshot {
+        let all = |side: fn(&Shard) -> &TransferCounter,
+                   field: fn(&TransferCounter) -> &AtomicU64| {
+            let sum =
+                |all: u64, shard: &CachePadded<Shard>| all.wrapping_add(read(field(side(shard))));
+            self.shards.iter().fold(0, sum)
         };
-        let ((sent, bytes_sent), (received, bytes_received)) =
-            (all(|shard| &shard.sent), all(|shard| &shard.received));
-        CounterSnapshot {
-            sent,
-            received,
-            bytes_sent,
-            bytes_received,
+        let mut counts = CounterSnapshot {
+            sent: all(|shard| &shard.sent, |transfers| &transfers.count),
+            received: all(|shard| &shard.received, |transfers| &transfers.count),
+            bytes_sent: all(|shard| &shard.sent, |transfers| &transfers.bytes),
+            bytes_received: all(|shard| &shard.received, |transfers| &transfers.bytes),
             fallback_small: read(&self.fallback_small),
             fallback_capacity: read(&self.fallback_capacity),
             cancelled: read(&self.cancelled),
@@ -251,90 +292,45 @@ impl Counters {
             undelivered: read(&self.undelivered),
             failed_sends: self.failed_sends.snapshot(),
             failed_receives: self.failed_receives.snapshot(),
+        };
+        if let Some(zref) = zref {
+            counts.sent += zref.sends;
+            counts.received += zref.receives.saturating_sub(read(&self.drained));
+            counts.cancelled += zref.send_failures.cancelled + zref.receive_failures.cancelled;
+            counts.failed_sends.add(&zref.send_failures);
+            counts.failed_receives.add(&zref.receive_failures);
         }
-    }
-
-    /// Counts the outcome of a send, and returns it.
-    ///
-    /// # Errors
-    ///
-    /// The outcome's own.
-    #[inline]
-    pub fn sending(
-        &self,
-        bytes: usize,
-        answer: Result<(), Failure>,
-        was_open: bool,
-    ) -> Result<(), Failure> {
-        match answer {
-            Ok(()) => {
-                self.count(Event::Sent, bytes as u64);
-                Ok(())
-            }
-            Err(failure) => Err(self.send_failed(failure, was_open)),
-        }
-    }
-
-    /// Counts the outcome of a receive.
-    #[inline]
-    pub fn receiving<T>(&self, answer: Result<&T, Failure>, bytes: impl FnOnce(&T) -> usize) {
-        match answer {
-            Ok(value) => self.count(Event::Received, bytes(value) as u64),
-            Err(failure) => self.recv_failed(failure),
-        }
-    }
-
-    #[cold]
-    fn send_failed(&self, failure: Failure, was_open: bool) -> Failure {
-        if let Some(event) = Event::of_send(Err(failure), was_open) {
-            self.count(event, 0);
-        }
-        self.failed(Side::Sending, failure);
-        failure
-    }
-
-    #[cold]
-    fn recv_failed(&self, failure: Failure) {
-        if let Some(event) = Event::of_recv::<()>(&Err(failure)) {
-            self.count(event, 0);
-        }
-        self.failed(Side::Receiving, failure);
+        counts
     }
 }
 
 impl TransferCounter {
-    #[inline]
     fn count(&self, bytes: u64) {
-        if bytes >= PACKED_BYTES_MAX {
-            return self.add(1, bytes);
-        }
-        let before = self.packed.fetch_add(bytes << COUNT_BITS | 1, Ordering::Relaxed);
-        if before & HALF != 0 {
-            self.unpack();
-        }
-    }
-
-    /// Moves the packed counts to the wide words.
-    #[cold]
-    fn unpack(&self) {
-        let packed = self.packed.swap(0, Ordering::Relaxed);
-        self.add(packed & COUNT, packed >> COUNT_BITS);
-    }
-
-    fn add(&self, count: u64, bytes: u64) {
-        self.count.fetch_add(count, Ordering::Relaxed);
+        one(&self.count);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
+}
 
-    /// Count and bytes.
-    fn read(&self) -> (u64, u64) {
-        let packed = read(&self.packed);
-        let (count, bytes) = (packed & COUNT, packed >> COUNT_BITS);
-        (read(&self.count).wrapping_add(count), read(&self.bytes).wrapping_add(bytes))
+impl FailureCounts {
+    fn add(&mut self, failures: &Failures) {
+        self.would_block += failures.would_block;
+        self.timed_out += failures.timed_out;
+        self.closed += failures.closed;
+        self.cancelled += failures.cancelled;
     }
 }
 
 impl FailureCounters {
+    fn count(&self, failure: Failure) {
+        one(match failure {
+            Failure::WouldBlock => &self.would_block,
+            Failure::TimedOut => &self.timed_out,
+            Failure::Closed => &self.closed,
+            Failure::Cancelled => &self.cancelled,
+            _ => &self.other,
+        });
+    }
+
     fn snapshot(&self) -> FailureCounts {
         FailureCounts {
             would_block: read(&self.would_block),
@@ -368,53 +364,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_full_word_is_unpacked_and_nothing_is_lost() {
-        let (counters, mut bytes) = (Counters::default(), 0);
-        let lengths = [1, PACKED_BYTES_MAX - 1, PACKED_BYTES_MAX, 1 << 40, 77];
-        let rounds = if cfg!(miri) { 50 } else { 20_000 };
-        for round in 0..rounds {
-            for length in lengths {
-                counters.count(Event::Sent, length + round % 2);
-                bytes += length + round % 2;
-            }
-        }
-        let snapshot = counters.snapshot();
-        assert_eq!((snapshot.sent, snapshot.bytes_sent), (rounds * 5, bytes));
-        assert_eq!((snapshot.received, snapshot.bytes_received), (0, 0));
-    }
-
-    #[test]
-    fn a_half_full_count_is_unpacked() {
-        let counters = Counters::default();
-        let shard = counters.shard();
-        shard.received.packed.store((1 << (COUNT_BITS - 1)) - 1, Ordering::Relaxed);
-        for _ in 0..3 {
-            counters.count(Event::Received, 10);
-        }
-        let count = (1 << (COUNT_BITS - 1)) - 1 + 3;
-        assert_eq!(shard.received.read(), (count, 30));
-        assert!(shard.received.packed.load(Ordering::Relaxed) & COUNT < 3, "moved");
-    }
-
-    #[test]
     fn threads_count_exactly() {
         let counters = Counters::default();
         let each = if cfg!(miri) { 20 } else { 10_000 };
+        let long = 1 << 40;
         std::thread::scope(|scope| {
             for _ in 0..12 {
                 scope.spawn(|| {
                     for bytes in 0..each {
                         counters.count(Event::Sent, bytes);
+                        counters.sent_bytes(long);
                         counters.count(Event::Received, 1);
+                        counters.received_bytes(2);
                     }
                 });
             }
         });
-        let snapshot = counters.snapshot();
+        let snapshot = counters.snapshot(None);
         assert_eq!((snapshot.sent, snapshot.received), (12 * each, 12 * each));
-        assert_eq!(
-            (snapshot.bytes_sent, snapshot.bytes_received),
-            (6 * each * (each - 1), 12 * each)
-        );
+        let bytes_sent = 6 * each * (each - 1) + 12 * each * long as u64;
+        assert_eq!((snapshot.bytes_sent, snapshot.bytes_received), (bytes_sent, 36 * each));
     }
 }

@@ -26,8 +26,8 @@
 //! | `region` | [`Region`]: memory with an id; [`ImportedRegion`]: a region of another process |
 //! | `pool` | [`Pool`], [`Lease`], [`Block`]: blocks of a region, leased in O(1) |
 //! | `channel`, `operation` | [`ZChannel`]: descriptors through whatever backend is attached; its sends and receives |
-//! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); the backends of one channel |
-//! | `registry`, `zref` | backends by name; the built-in one |
+//! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); the links of one channel |
+//! | `registry`, `zref` | backends by name; the built-in one, a channel of `becket_chan` |
 //! | `counters`, `limits` | the counters of a channel; deadline and token of an operation |
 //! | `conformance` | with the feature of that name: the suite that any backend passes |
 //! | `error`, `failure` | [`Error`]: why a descriptor is refused; [`Failure`]: why an operation failed |
@@ -66,7 +66,7 @@ pub use crate::{
     backend::{Backend, Carrier, Link, Pending},
     binding::{Binding, Bound, DetachError},
     channel::ZChannel,
-    counters::{CounterSnapshot, Counters, Event, FailureCounts, Side},
+    counters::{CounterSnapshot, Event, FailureCounts},
     desc::Desc,
     error::Error,
     failure::Failure,

@@ -55,14 +55,6 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// As [`drive`](Self::drive), but parks a thread or a coroutine.
-    pub fn wait<A: Action>(self, operation: Operation<A>) -> A::Output {
-        match self.of_operation() {
-            Some(limits) => operation.limits(limits).wait(),
-            None => operation.wait(),
-        }
-    }
-
     fn of_operation(&self) -> Option<becket_chan::Limits<'a>> {
         let limits = match self.time {
             Time::Now => becket_chan::Limits::none().timeout(Duration::ZERO),
@@ -72,5 +64,12 @@ impl<'a> Limits<'a> {
             Time::Ever => becket_chan::Limits::none(),
         };
         Some(self.token.map_or(limits, |token| limits.cancel_on(token)))
+    }
+}
+
+impl<'a> From<becket_chan::Limits<'a>> for Limits<'a> {
+    fn from(limits: becket_chan::Limits<'a>) -> Self {
+        let time = limits.until().map_or(Time::Ever, Time::Until);
+        Self { time, token: limits.token() }
     }
 }

@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Sends and receives of a channel of descriptors, as values: limits are set, then they are driven.
 //!
-//! An operation first tries. If that would block, it creates the backend's operation
-//! ([`Link::send`](crate::Link::send), [`Link::recv`](crate::Link::recv)), which it polls, and
-//! which is dropped with it.
+//! Through `zref`, an operation is one of `becket_chan`. Through another backend it first tries; if
+//! that would block, it creates the backend's operation ([`Link::send`](crate::Link::send),
+//! [`Link::recv`](crate::Link::recv)), which it polls, and which is dropped with it.
 
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use becket_chan::{Token, timer};
+use becket_chan::{Limits, Recv, RecvError, Send, Token};
 
 use crate::backend::Pending;
-use crate::binding::Bound;
-use crate::channel::ZChannel;
+use crate::channel::{Route, ZChannel};
+use crate::counters::CountedBy;
 use crate::desc::Desc;
 use crate::failure::Failure;
-use crate::limits::{Limits, Time};
+use crate::region::InFlight;
+use crate::zref::refused;
 
-enum OperationStage<'a, T> {
-    New,
-    Pending { operation: Pending<'a, T>, was_open: bool, counts: bool },
-    Done,
+/// An operation that waits.
+enum Waits<Z, L> {
+    /// Through `zref`.
+    Zref(Pin<Box<Z>>),
+    /// Through a link.
+    Link(L, CountedBy),
 }
 
 /// A send of a descriptor. See [`ZChannel::send`].
@@ -30,7 +34,10 @@ pub struct ZSend<'a> {
     channel: &'a ZChannel,
     desc: &'a mut Desc,
     limits: Limits<'a>,
-    stage: OperationStage<'a, ()>,
+    /// Whether the channel was open when the send began.
+    was_open: bool,
+    begun: bool,
+    waits: Option<Waits<Send<'a, InFlight, Limits<'a>>, Pending<'a, ()>>>,
 }
 
 /// A receive of a descriptor. See [`ZChannel::recv`].
@@ -38,43 +45,29 @@ pub struct ZSend<'a> {
 pub struct ZRecv<'a> {
     channel: &'a ZChannel,
     limits: Limits<'a>,
-    stage: OperationStage<'a, Desc>,
-}
-
-impl<'a> ZSend<'a> {
-    pub(crate) fn new(channel: &'a ZChannel, desc: &'a mut Desc) -> Self {
-        Self { channel, desc, limits: Limits::default(), stage: OperationStage::New }
-    }
-}
-
-impl<'a> ZRecv<'a> {
-    pub(crate) fn new(channel: &'a ZChannel) -> Self {
-        Self { channel, limits: Limits::default(), stage: OperationStage::New }
-    }
+    begun: bool,
+    waits: Option<Waits<Recv<'a, InFlight, Limits<'a>>, Pending<'a, Desc>>>,
 }
 
 macro_rules! limits {
     ($operation:ident) => {
         impl<'a> $operation<'a> {
             /// Gives up `duration` from now. The earlier of two deadlines holds.
-            pub fn timeout(self, duration: Duration) -> Self {
-                self.deadline(timer::after(duration))
+            pub fn timeout(mut self, duration: Duration) -> Self {
+                self.limits = self.limits.timeout(duration);
+                self
             }
 
             /// Gives up at `deadline`. The earlier of two deadlines holds.
             pub fn deadline(mut self, deadline: Instant) -> Self {
-                let earlier = match self.limits.time {
-                    Time::Until(at) => at.min(deadline),
-                    _ => deadline,
-                };
-                self.limits.time = Time::Until(earlier);
+                self.limits = self.limits.deadline(deadline);
                 self
             }
 
             /// Gives up when `token` is cancelled. A cancelled token takes precedence over
             /// everything.
             pub fn cancel_on(mut self, token: &'a Token) -> Self {
-                self.limits.token = Some(token);
+                self.limits = self.limits.cancel_on(token);
                 self
             }
         }
@@ -84,44 +77,195 @@ macro_rules! limits {
 limits!(ZSend);
 limits!(ZRecv);
 
-impl ZSend<'_> {
+impl<'a> ZSend<'a> {
+    #[inline]
+    pub(crate) fn new(channel: &'a ZChannel, desc: &'a mut Desc) -> Self {
+        let limits = Limits::none();
+        Self { channel, desc, limits, was_open: true, begun: false, waits: None }
+    }
+
     /// Sends from a thread or a coroutine, which parks while the operation waits.
     ///
     /// # Errors
     ///
     /// [`Failure`]; the descriptor is unchanged.
+    #[inline]
     pub fn wait(self) -> Result<(), Failure> {
-        let Self { channel, desc, limits, .. } = self;
-        if !limits.is_cancelled() && channel.send_fast(desc) {
-            return Ok(());
-        }
-        let was_open = !channel.is_closed();
-        let bound = allowed(limits).and_then(|()| channel.bound_for(desc));
-        let (answer, counts) = match bound {
-            Ok(bound) => (bound.link.send_wait(*desc, limits), bound.counts),
-            Err(failure) => (Err(failure), false),
+        // Not driven: there is nothing to drop.
+        let mut this = ManuallyDrop::new(self);
+        let limits = this.limits;
+        let (answer, by) = match this.route() {
+            Ok(Route::Zref(ends, in_flight)) => {
+                let send = ends.tx.send(in_flight).now();
+                let sent = send.unwrap_or_else(|send| send.limits(limits).wait());
+                (sent.map_err(refused), CountedBy::Zref)
+            }
+            Ok(Route::Link(link)) => {
+                (link.link.send_wait(*this.desc, limits.into()), link.counted_by())
+            }
+            Err(failure) => (Err(failure), CountedBy::Channel),
         };
-        channel.sent(desc, answer, was_open, counts)
+        this.sent(answer, by)
+    }
+
+    #[inline]
+    fn route(&mut self) -> Result<Route<'a, InFlight>, Failure> {
+        self.was_open = !self.channel.is_closed();
+        allowed(self.limits)?;
+        self.channel.send_route(self.desc)
+    }
+
+    #[inline]
+    fn sent(&mut self, answer: Result<(), Failure>, by: CountedBy) -> Result<(), Failure> {
+        self.channel.sent(self.desc, answer, self.was_open, by)
+    }
+
+    /// The first attempt. `None`: it waits.
+    #[inline]
+    fn begin(&mut self) -> Option<(Result<(), Failure>, CountedBy)> {
+        self.waits = Some(match self.route() {
+            Ok(Route::Zref(ends, in_flight)) => match ends.tx.send(in_flight).now() {
+                Ok(sent) => return Some((sent.map_err(refused), CountedBy::Zref)),
+                Err(send) => Waits::Zref(Box::pin(send.limits(self.limits))),
+            },
+            Ok(Route::Link(link)) => match link.link.try_send(*self.desc) {
+                Err(Failure::WouldBlock) => {
+                    Waits::Link(link.link.send(*self.desc, self.limits.into()), link.counted_by())
+                }
+                answer => return Some((answer, link.counted_by())),
+            },
+            Err(failure) => return Some((Err(failure), CountedBy::Channel)),
+        });
+        None
+    }
+
+    fn poll_waiting(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(Result<(), Failure>, CountedBy)> {
+        let (answer, by) = match &mut self.waits {
+            Some(Waits::Zref(send)) => {
+                (ready!(send.as_mut().poll(context)).map_err(refused), CountedBy::Zref)
+            }
+            Some(Waits::Link(send, by)) => (ready!(send.as_mut().poll(context)), *by),
+            // Polled again after completion.
+            None => return Poll::Pending,
+        };
+        self.waits = None;
+        Poll::Ready((answer, by))
     }
 }
 
-impl ZRecv<'_> {
+impl Future for ZSend<'_> {
+    type Output = Result<(), Failure>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let attempt = if mem::replace(&mut this.begun, true) { None } else { this.begin() };
+        let (answer, by) = match attempt {
+            Some(attempt) => attempt,
+            None => ready!(this.poll_waiting(context)),
+        };
+        Poll::Ready(this.sent(answer, by))
+    }
+}
+
+impl Drop for ZSend<'_> {
+    /// A descriptor that was not sent stays the producer's. A receiver may have it already: such a
+    /// send is counted here, because no caller gets its result.
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(Waits::Zref(send)) = &mut self.waits {
+            match send.as_mut().withdraw() {
+                Some(in_flight) => {
+                    let _still_the_producers = in_flight.land();
+                }
+                None => self.channel.sent_unseen(self.desc),
+            }
+        }
+    }
+}
+
+impl<'a> ZRecv<'a> {
+    #[inline]
+    pub(crate) fn new(channel: &'a ZChannel) -> Self {
+        Self { channel, limits: Limits::none(), begun: false, waits: None }
+    }
+
     /// Receives from a thread or a coroutine, which parks while the operation waits.
     ///
     /// # Errors
     ///
     /// [`Failure`].
+    #[inline]
     pub fn wait(self) -> Result<Desc, Failure> {
-        let Self { channel, limits, .. } = self;
-        if !limits.is_cancelled()
-            && let Some(desc) = channel.recv_fast()
-        {
-            return Ok(desc);
-        }
-        match allowed(limits).and_then(|()| channel.bound()) {
-            Ok(bound) => channel.received(bound.link.recv_wait(limits), bound.counts),
-            Err(failure) => channel.received(Err(failure), false),
-        }
+        let (answer, by) = match self.route() {
+            Ok(Route::Zref(ends, ())) => {
+                let recv = ends.rx.recv().now();
+                let received = recv.unwrap_or_else(|recv| recv.limits(self.limits).wait());
+                (landed(received), CountedBy::Zref)
+            }
+            Ok(Route::Link(link)) => (link.link.recv_wait(self.limits.into()), link.counted_by()),
+            Err(failure) => (Err(failure), CountedBy::Channel),
+        };
+        self.channel.received(answer, by)
+    }
+
+    #[inline]
+    fn route(&self) -> Result<Route<'a, ()>, Failure> {
+        allowed(self.limits)?;
+        self.channel.recv_route()
+    }
+
+    /// The first attempt. `None`: it waits.
+    #[inline]
+    fn begin(&mut self) -> Option<(Result<Desc, Failure>, CountedBy)> {
+        self.waits = Some(match self.route() {
+            Ok(Route::Zref(ends, ())) => match ends.rx.recv().now() {
+                Ok(received) => return Some((landed(received), CountedBy::Zref)),
+                Err(recv) => Waits::Zref(Box::pin(recv.limits(self.limits))),
+            },
+            Ok(Route::Link(link)) => match link.link.try_recv() {
+                Err(Failure::WouldBlock) => {
+                    Waits::Link(link.link.recv(self.limits.into()), link.counted_by())
+                }
+                answer => return Some((answer, link.counted_by())),
+            },
+            Err(failure) => return Some((Err(failure), CountedBy::Channel)),
+        });
+        None
+    }
+
+    fn poll_waiting(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(Result<Desc, Failure>, CountedBy)> {
+        let (answer, by) = match &mut self.waits {
+            Some(Waits::Zref(recv)) => {
+                (landed(ready!(recv.as_mut().poll(context))), CountedBy::Zref)
+            }
+            Some(Waits::Link(recv, by)) => (ready!(recv.as_mut().poll(context)), *by),
+            // Polled again after completion.
+            None => return Poll::Pending,
+        };
+        self.waits = None;
+        Poll::Ready((answer, by))
+    }
+}
+
+impl Future for ZRecv<'_> {
+    type Output = Result<Desc, Failure>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let attempt = if mem::replace(&mut this.begun, true) { None } else { this.begin() };
+        let (answer, by) = match attempt {
+            Some(attempt) => attempt,
+            None => ready!(this.poll_waiting(context)),
+        };
+        Poll::Ready(this.channel.received(answer, by))
     }
 }
 
@@ -131,83 +275,7 @@ fn allowed(limits: Limits<'_>) -> Result<(), Failure> {
     if limits.is_cancelled() { Err(Failure::Cancelled) } else { Ok(()) }
 }
 
-impl Future for ZSend<'_> {
-    type Output = Result<(), Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if matches!(this.stage, OperationStage::New) {
-            if !this.limits.is_cancelled() && this.channel.send_fast(this.desc) {
-                this.stage = OperationStage::Done;
-                return Poll::Ready(Ok(()));
-            }
-            let was_open = !this.channel.is_closed();
-            let bound = allowed(this.limits).and_then(|()| this.channel.bound_for(this.desc));
-            let (answer, counts) = match bound {
-                Ok(Bound { link, counts }) => match link.try_send(*this.desc) {
-                    Err(Failure::WouldBlock) => {
-                        let operation = link.send(*this.desc, this.limits);
-                        this.stage = OperationStage::Pending { operation, was_open, counts };
-                        (None, counts)
-                    }
-                    answer => (Some(answer), counts),
-                },
-                Err(failure) => (Some(Err(failure)), false),
-            };
-            if let Some(answer) = answer {
-                this.stage = OperationStage::Done;
-                return Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts));
-            }
-        }
-        let OperationStage::Pending { operation, was_open, counts } = &mut this.stage else {
-            // Polled again after completion.
-            return Poll::Pending;
-        };
-        let Poll::Ready(answer) = operation.as_mut().poll(context) else {
-            return Poll::Pending;
-        };
-        let (was_open, counts) = (*was_open, *counts);
-        this.stage = OperationStage::Done;
-        Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts))
-    }
-}
-
-impl Future for ZRecv<'_> {
-    type Output = Result<Desc, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if matches!(this.stage, OperationStage::New) {
-            if !this.limits.is_cancelled()
-                && let Some(desc) = this.channel.recv_fast()
-            {
-                this.stage = OperationStage::Done;
-                return Poll::Ready(Ok(desc));
-            }
-            let (answer, counts) = match allowed(this.limits).and_then(|()| this.channel.bound()) {
-                Ok(Bound { link, counts }) => match link.try_recv() {
-                    Err(Failure::WouldBlock) => {
-                        let operation = link.recv(this.limits);
-                        this.stage = OperationStage::Pending { operation, was_open: true, counts };
-                        (None, counts)
-                    }
-                    answer => (Some(answer), counts),
-                },
-                Err(failure) => (Some(Err(failure)), false),
-            };
-            if let Some(answer) = answer {
-                this.stage = OperationStage::Done;
-                return Poll::Ready(this.channel.received(answer, counts));
-            }
-        }
-        let OperationStage::Pending { operation, counts, .. } = &mut this.stage else {
-            return Poll::Pending;
-        };
-        let Poll::Ready(answer) = operation.as_mut().poll(context) else {
-            return Poll::Pending;
-        };
-        let counts = *counts;
-        this.stage = OperationStage::Done;
-        Poll::Ready(this.channel.received(answer, counts))
-    }
+#[inline]
+fn landed(received: Result<InFlight, RecvError>) -> Result<Desc, Failure> {
+    Ok(received?.land())
 }

@@ -9,7 +9,7 @@
 use std::any::Any;
 
 use becket_chan::Kind as Shape;
-use becket_zcopy::{Block, Carrier, Desc, Event, Failure, Link};
+use becket_zcopy::{Block, Carrier, Desc, Event};
 use libc::c_void;
 
 use super::count;
@@ -66,11 +66,6 @@ impl Carrier for CarrierOf {
                 Block::give_back(&desc);
             }
         }
-    }
-
-    /// A channel of C transfers descriptors by itself (`zref`), without a link.
-    fn hand_over(&self) -> Result<Box<dyn Link>, Failure> {
-        Err(Failure::Unsupported)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -609,3 +609,28 @@ fn a_batch_that_was_given_up_keeps_what_it_did_not_send() {
 fn drain<T>(rx: &becket_chan::Receiver<T>) -> Vec<T> {
     std::iter::from_fn(|| rx.try_recv().ok()).collect()
 }
+
+/// An attempt that would have to wait is no failure, and its operation goes on; a send that is
+/// withdrawn keeps its value from the hook.
+#[test]
+fn an_operation_that_is_tried_or_withdrawn_leaves_no_trace() {
+    let (lost, undelivered) = unlimited();
+    let hook = move |value| lost.try_send(value).unwrap();
+    let (tx, rx) = Builder::bounded(1).on_undelivered(hook).build();
+    let Err(receive) = rx.recv().now() else { panic!("there is no value") };
+    assert_eq!(tx.send(1).now().ok(), Some(Ok(())));
+    assert_eq!(receive.now().ok(), Some(Ok(1)));
+    tx.try_send(2).unwrap();
+    let Err(send) = tx.send(3).now() else { panic!("there is no room") };
+    let mut send = Box::pin(send);
+    assert!(poll_once(&mut send).is_pending());
+    assert_eq!((send.as_mut().withdraw(), send.as_mut().withdraw()), (Some(3), None));
+    let mut sent = Box::pin(tx.send(4));
+    assert!(poll_once(&mut sent).is_pending());
+    assert_eq!(rx.try_recv(), Ok(2));
+    assert_eq!((sent.as_mut().withdraw(), rx.try_recv()), (None, Ok(4)));
+    drop((send, sent));
+    let seen = tx.snapshot();
+    assert_eq!((seen.send_failures.total(), seen.receive_failures.total()), (0, 0));
+    assert_eq!((seen.sends, seen.senders_waiting, undelivered.len()), (3, 0, 0));
+}
