@@ -192,6 +192,7 @@ pub mod timer;
 mod token;
 mod transfer;
 mod waiter;
+pub mod wakes;
 
 #[cfg(not(feature = "loom"))]
 pub use crate::probe::Probe;

@@ -47,6 +47,7 @@ use std::time::Instant;
 
 use crate::park::{self, Unparker};
 use crate::sync::{AtomicU32, Ordering, cell::UnsafeCell, fence};
+use crate::wakes;
 
 const WAITING: u32 = 0;
 const CLAIMED: u32 = 1;
@@ -155,7 +156,7 @@ impl PendingWake {
     #[inline]
     pub(crate) fn fire(self) {
         match self {
-            Self::Task(waker) => contain(|| waker.wake()),
+            Self::Task(waker) => contain(|| wakes::wake(waker)),
             Self::Thread(key) => park::unpark_one(key),
             Self::Flow(unparker) => contain(|| unparker.unpark()),
         }

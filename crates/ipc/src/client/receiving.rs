@@ -3,8 +3,8 @@
 //! arrive.
 //!
 //! ```text
-//!   wanted = window, or waiting receives               granted ──► server
-//!        elements ──► arrived ──► inbox ──► a receive      surplus ──► requeued, at the front of the channel
+//!   wanted = window, or waiting receives         granted ──► server
+//!        elements ──► inbox ──► a receive       surplus ──► requeued, at the front of the channel
 //! ```
 //!
 //! The inbox is a local channel, so that a receive of the stream is a local receive, also in a
@@ -15,8 +15,7 @@
 //! # Invariants
 //!
 //! 1. `granted` is the number of elements that the server may still send, as far as this side
-//!    knows. After each step `granted + inbox = wanted`, unless credit is being revoked, or elements
-//!    are being [delivered](crate::connection::delivery): then this step follows.
+//!    knows. After each step `granted + inbox = wanted`, unless credit is being revoked.
 //! 2. Surplus elements are returned once it is certain that no more are in flight, the newest
 //!    first, so that the channel's order is kept.
 
@@ -28,7 +27,6 @@ use becket_wire::{Credit, StreamId};
 
 use super::state::{Opening, Over};
 use crate::connection::At;
-use crate::connection::delivery::Batch;
 use crate::element::Element;
 use crate::streams::ignore_refusal;
 
@@ -36,10 +34,6 @@ pub(crate) struct Receiving {
     pub(crate) stream: StreamId,
     pub(crate) opening: Opening,
     pub(crate) over: Option<Over>,
-    /// Elements on their way into the inbox.
-    arrived: VecDeque<Element>,
-    /// A thread delivers them.
-    is_delivering: bool,
     inbox: Sender<Element>,
     outbox: Receiver<Element>,
     /// The numbers of the last elements that arrived, at least of those in the inbox.
@@ -73,8 +67,6 @@ impl Receiving {
             stream,
             opening: Opening::default(),
             over: None,
-            arrived: VecDeque::new(),
-            is_delivering: false,
             inbox,
             outbox,
             numbers: VecDeque::new(),
@@ -102,46 +94,13 @@ impl Receiving {
         self.granted = self.granted.saturating_sub(1);
         self.granted_bytes = self.granted_bytes.saturating_sub(element.paid_bytes());
         self.numbers.push_back(number);
-        self.arrived.push_back(element);
-        self.deliver(at);
-    }
-
-    /// What has arrived is delivered after the dispatch.
-    fn deliver(&mut self, at: &mut At<'_>) {
-        if !std::mem::replace(&mut self.is_delivering, true) {
-            at.arrivals.push(self.stream.number());
-        }
-    }
-
-    /// See [`Side::take_arrived`](crate::connection::Side::take_arrived).
-    pub(crate) fn take_arrived(&mut self, at: &mut At<'_>, batch: &mut Batch) -> bool {
-        std::mem::swap(&mut self.arrived, &mut batch.elements);
-        let is_last = self.over.is_some() && !self.inbox.is_closed();
-        if !batch.elements.is_empty() || is_last {
-            batch.is_last = is_last;
-            batch.inbox.get_or_insert_with(|| self.inbox.clone());
-            return true;
-        }
-        self.is_delivering = false;
+        // Unlimited, and open until this side closes it: the send cannot fail.
+        let _taken = self.inbox.try_send(element);
         let len = self.outbox.len();
         while self.numbers.len() > len + 1 {
             self.numbers.pop_front();
         }
-        if self.is_closing {
-            self.close(at);
-            if self.closed.is_some() {
-                // What was returned just now is to be transmitted.
-                at.full.push(self.stream.number());
-            }
-        } else {
-            self.rebalance(at);
-        }
-        false
-    }
-
-    /// The handle was dropped, and nothing is left to be done.
-    pub(crate) fn is_done(&self) -> bool {
-        self.is_dropped && self.over.is_some() && !self.is_delivering
+        self.rebalance(at);
     }
 
     /// Adds or removes a request for an element.
@@ -164,7 +123,7 @@ impl Receiving {
 
     /// Adjusts the credit to what is wanted.
     pub(crate) fn rebalance(&mut self, at: &mut At<'_>) {
-        if self.is_delivering || self.over.is_some() || self.opening.info().is_none() {
+        if self.over.is_some() || self.opening.info().is_none() {
             return;
         }
         let wanted = self.wanted();
@@ -240,9 +199,6 @@ impl Receiving {
     /// The handle was dropped: all credit and all elements are returned, then the stream ends.
     pub(crate) fn close(&mut self, at: &mut At<'_>) {
         self.is_closing = true;
-        if self.is_delivering {
-            return;
-        }
         if let Some(Over::Closed(_)) = self.over {
             // No more elements arrive.
             self.give_back(at, 0);
@@ -254,7 +210,7 @@ impl Receiving {
     }
 
     fn try_end(&mut self, at: &mut At<'_>) {
-        if self.is_closing && !self.is_delivering && !self.revoking && self.over.is_none() {
+        if self.is_closing && !self.revoking && self.over.is_none() {
             ignore_refusal(at.session.end(self.stream, 0, bytes::Bytes::new()));
         }
     }
@@ -265,8 +221,7 @@ impl Receiving {
         self.opening.over(at.wakes, &over);
         self.is_flushed |= matches!(over, Over::Ended(_));
         self.over.get_or_insert(over);
-        // It closes the inbox.
-        self.deliver(at);
+        self.inbox.close();
         if self.is_closing {
             self.close(at);
         }
@@ -289,9 +244,6 @@ impl Receiving {
 
     /// The session's queue is empty.
     pub(crate) fn flushed(&mut self, at: &mut At<'_>) {
-        if self.is_delivering {
-            return;
-        }
         self.is_flushed = true;
         at.wakes.extend(self.closed.take());
     }

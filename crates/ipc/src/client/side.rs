@@ -11,7 +11,6 @@ use super::receiving::Receiving;
 use super::sending::Sending;
 use super::state::Over;
 use crate::blocks::{self, Blocks, Counts};
-use crate::connection::delivery::Batch;
 use crate::connection::waking::PendingWakes;
 use crate::connection::{At, Ended, Side};
 use crate::streams::ignore_refusal;
@@ -114,7 +113,7 @@ impl ClientSide {
             Some(Entry::Receiving(receiving)) => {
                 receiving.is_dropped = true;
                 receiving.close(at);
-                receiving.is_done()
+                receiving.over.is_some()
             }
             None => return,
         };
@@ -202,7 +201,7 @@ impl ClientSide {
                 receiving.end(at, over);
                 // While an operation waits for the close, it stays: returned elements may be
                 // queued.
-                receiving.is_done()
+                receiving.is_dropped
             }
             None => return,
         };
@@ -281,16 +280,6 @@ impl Side for ClientSide {
             }
             other => self.blocks.event(at, &other, ancillary),
         }
-    }
-
-    fn take_arrived(&mut self, at: &mut At<'_>, stream: u32, batch: &mut Batch) -> bool {
-        let id = StreamId::from_number(stream);
-        let Some(receiving) = self.receiving(id) else { return false };
-        let is_more = receiving.take_arrived(at, batch);
-        if receiving.is_done() {
-            self.entries.remove(id);
-        }
-        is_more
     }
 
     fn woken(&mut self, at: &mut At<'_>, stream: u32) {

@@ -26,6 +26,7 @@ use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use becket_chan::wakes;
 use becket_coro::outside::Source;
 use parking_lot::Mutex;
 
@@ -186,9 +187,10 @@ impl<S: Side> Connection<S> {
         if !self.may_have_news() {
             return false;
         }
+        let deferral = wakes::defer();
         let Some(mut core) = self.core.try_lock() else { return false };
         let some = core.step(&self.woken);
-        self.unlock_and_recheck(core);
+        self.unlock_and_recheck(core, deferral);
         some
     }
 }

@@ -19,13 +19,14 @@
 //! | `pending_lock` | the lock, and the pending flag of threads that found it held |
 //! | `claim` | which thread drives it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
-//! | `delivery` | elements that have arrived, on their way into a local channel |
 //! | `waking` | the wakers of its streams, and the wakes that it owes |
 //! | `end` | how it ended |
 //!
 //! # Invariants
 //!
-//! 1. No thread waits while it holds the lock, and no waker that could call in is woken under it.
+//! 1. No thread waits while it holds the lock, and no task is woken under it: a waker may use the
+//!    connection. Wakes by channels are [deferred](becket_chan::wakes), also those of a connection
+//!    that is dispatched under the lock of another one.
 //! 2. A thread that finds the lock held sets the [pending flag](pending_lock), which its holder
 //!    sees: no event is lost.
 //! 3. Before the lock is released with nothing left to do, the link was armed for a wake
@@ -36,7 +37,6 @@
 
 mod claim;
 mod core;
-pub(crate) mod delivery;
 mod drive;
 mod end;
 pub(crate) mod pending_lock;
@@ -48,13 +48,13 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
+use becket_chan::wakes::{self, Deferral};
 use becket_coro::outside::{self, Source};
 use becket_wire::{Event, Session};
 use parking_lot::{Mutex, MutexGuard};
 
 use self::claim::Claim;
 use self::core::Core;
-use self::delivery::{Arrivals, Batch};
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
 use self::pending_lock::PendingLock;
@@ -81,11 +81,6 @@ pub(crate) trait Side: Send + Sized + 'static {
     fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>);
     /// The connection's blocks of shared memory, in both directions.
     fn blocks(&mut self) -> &mut Blocks;
-    /// Takes what a stream has to deliver, and leaves the batch's storage. False: there is nothing
-    /// more, and nothing is being delivered any more.
-    fn take_arrived(&mut self, _at: &mut At<'_>, _stream: u32, _batch: &mut Batch) -> bool {
-        false
-    }
     /// A stream's waker was woken.
     fn woken(&mut self, at: &mut At<'_>, stream: u32);
     /// The connection ended: waiting operations fail, what was not sent is requeued.
@@ -96,7 +91,6 @@ pub(crate) trait Side: Send + Sized + 'static {
 pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
     pub(crate) wakes: &'a mut PendingWakes,
-    pub(crate) arrivals: &'a mut Arrivals,
     /// Streams that wait for the session's queue to drain, and are then woken.
     pub(crate) full: &'a mut Vec<u32>,
     /// The link, except while frames are taken from it. With it, frames can bypass the queue.
@@ -214,7 +208,6 @@ impl<S: Side> Connection<S> {
                     side,
                     ended: None,
                     wakes: PendingWakes::default(),
-                    arrivals: Arrivals::default(),
                     full: Vec::new(),
                     watched: Vec::new(),
                     connection,
@@ -272,7 +265,7 @@ impl<S: Side> Connection<S> {
     }
 
     /// Runs `act` under the lock, sends the resulting frames, and then wakes.
-    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
+    pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
         let (done, later) = self.locked(|core| {
             let before = (core.session.counters().sent.frames, core.is_blocked);
             let done = core.act(act);
@@ -290,8 +283,8 @@ impl<S: Side> Connection<S> {
             }
             (done, false)
         });
-        if later && let Some(me) = self.me.upgrade() {
-            me.queue();
+        if later {
+            self.queue();
         }
         done
     }
@@ -309,10 +302,11 @@ impl<S: Side> Connection<S> {
     /// status that was published at the last unlock after a request.
     pub(crate) fn status(&self) -> Option<Status> {
         self.status_requested.store(true, Ordering::Relaxed);
+        let deferral = wakes::defer();
         if let Some(core) = self.core.try_lock() {
             // The unlock publishes the status. `last_status` is locked no longer than that: the
             // unlock may dispatch, and the dispatch may request the status again.
-            self.unlock_and_recheck(core);
+            self.unlock_and_recheck(core, deferral);
         }
         self.last_status.lock().clone()
     }
@@ -344,13 +338,10 @@ impl<S: Side> Connection<S> {
         self.locked(|core| core.ended.clone())
     }
 
-    /// Closes it from this side: frames that are queued are still sent if there is room. Elements
-    /// that are being delivered are delivered first: they may have to be returned.
-    pub(crate) fn close(&self, code: u16, why: &str) {
+    /// Closes it from this side: frames that are queued are still sent if there is room.
+    pub(crate) fn close(self: &Arc<Self>, code: u16, why: &str) {
         self.locked(|core| {
-            if core.arrivals.is_delivering() {
-                core.arrivals.closes.get_or_insert_with(|| (code, why.into()));
-            } else if core.ended.is_none() {
+            if core.ended.is_none() {
                 core.session.close(code, bytes::Bytes::copy_from_slice(why.as_bytes()));
                 core.send();
                 core.end(Ended::Here);
@@ -364,15 +355,16 @@ impl<S: Side> Connection<S> {
     /// Runs `act` under the lock. Every holder unlocks by way of
     /// [`unlock_and_recheck`](Self::unlock_and_recheck).
     fn locked<R>(&self, act: impl FnOnce(&mut Core<S>) -> R) -> R {
+        let deferral = wakes::defer();
         let mut core = self.core.lock();
         let done = act(&mut core);
-        self.unlock_and_recheck(core);
+        self.unlock_and_recheck(core, deferral);
         done
     }
 
     /// Publishes a requested status, unlocks, wakes, and checks the pending flag.
-    fn unlock_and_recheck(&self, core: MutexGuard<'_, Core<S>>) {
-        self.unlock(core);
+    fn unlock_and_recheck(&self, core: MutexGuard<'_, Core<S>>, deferral: Deferral) {
+        self.unlock(core, deferral);
         if self.core.is_pending()
             && let Some(me) = self.me.upgrade()
         {
@@ -381,34 +373,13 @@ impl<S: Side> Connection<S> {
     }
 
     #[inline]
-    fn unlock(&self, mut core: MutexGuard<'_, Core<S>>) {
+    fn unlock(&self, mut core: MutexGuard<'_, Core<S>>, deferral: Deferral) {
         self.publish_status(&core);
         self.is_blocked.store(core.is_blocked, Ordering::Relaxed);
         let wakes = std::mem::take(&mut core.wakes);
-        let arrivals = core.arrivals.take();
         drop(core);
+        drop(deferral);
         wakes.fire();
-        for stream in arrivals {
-            self.deliver(stream);
-        }
-    }
-
-    /// Delivers the elements of a stream, without the lock.
-    fn deliver(&self, stream: u32) {
-        let mut batch = Batch::default();
-        let closes = loop {
-            let taken = self.with(|side, at| {
-                let is_more = side.take_arrived(at, stream, &mut batch);
-                if is_more { Err(()) } else { Ok(at.arrivals.delivered()) }
-            });
-            match taken {
-                Err(()) => batch.deliver(),
-                Ok(closes) => break closes,
-            }
-        };
-        if let Some((code, why)) = closes {
-            self.close(code, &why);
-        }
     }
 
     /// Has the I/O thread dispatch it again, after the other connections.
@@ -438,6 +409,7 @@ impl<S: Side> Wakeable for Connection<S> {
 impl<S: Side> Dispatch for Connection<S> {
     fn run(self: Arc<Self>) {
         loop {
+            let deferral = wakes::defer();
             // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut core) = self.core.enter() else { return };
             if self.is_ready.load(Ordering::Relaxed) && self.is_ready.swap(false, Ordering::AcqRel)
@@ -447,7 +419,7 @@ impl<S: Side> Dispatch for Connection<S> {
             }
             let watched = (self.doorbell.as_deref(), self.probe.as_deref());
             let more = core.dispatch(&self.woken, watched, &self.claim);
-            self.unlock(core);
+            self.unlock(core, deferral);
             if more {
                 self.queue();
             }

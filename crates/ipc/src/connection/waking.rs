@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local, wake};
 
 /// Something that can be dispatched.
 pub(crate) trait Dispatch: Send + Sync {
@@ -165,7 +165,8 @@ impl Wake for StreamWaker {
     }
 }
 
-/// Wakers that a dispatch collects; woken after the connection is unlocked.
+/// Wakers that a dispatch collects; woken after the connection is unlocked, and the one under whose
+/// lock it was dispatched, if there is one.
 #[derive(Default)]
 pub(crate) struct PendingWakes {
     /// The common case is a single waker: it needs no list.
@@ -190,8 +191,8 @@ impl PendingWakes {
     #[inline]
     pub(crate) fn fire(self) {
         if let Some(first) = self.first {
-            first.wake();
-            self.others.into_iter().for_each(Waker::wake);
+            wake(first);
+            self.others.into_iter().for_each(wake);
         }
     }
 }

@@ -49,6 +49,8 @@ over_each! {
     crate::returns::a_select_over_local_and_remote_takes_one as a_select_over_local_and_remote_takes_one,
     crate::returns::sends_ahead_work_in_a_select as sends_ahead_work_in_a_select,
     crate::wakers::a_waker_may_use_the_connection as a_waker_may_use_the_connection,
+    crate::wakers::a_waker_of_a_send_ahead_may_use_the_connection as a_waker_of_a_send_ahead_may_use_the_connection,
+    crate::wakers::a_waker_in_the_server_may_end_it as a_waker_in_the_server_may_end_it,
     crate::returns::coroutines_and_threads_share_a_handle as coroutines_and_threads_share_a_handle,
     crate::over::the_end_of_a_server_ends_waiting_operations as the_end_of_a_server_ends_waiting_operations,
     crate::over::elements_of_a_client_that_ends_are_requeued as elements_of_a_client_that_ends_are_requeued,

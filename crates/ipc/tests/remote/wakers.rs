@@ -7,24 +7,27 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use becket_chan::Kind;
-use becket_ipc::{ReceiverOptions, RecvError, RemoteReceiver};
+use becket_chan::{Kind, bounded};
+use becket_ipc::{ReceiverOptions, RecvError};
+use parking_lot::Mutex;
 
 use crate::world::World;
 
 const LONG: Duration = Duration::from_secs(60);
 
-struct UsesIt {
-    receiver: Arc<RemoteReceiver>,
-    woken: Sender<()>,
+struct Runs<F>(F, Sender<()>);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Runs<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+        let _woken = self.1.send(());
+    }
 }
 
-impl Wake for UsesIt {
-    fn wake(self: Arc<Self>) {
-        // Takes the connection's lock.
-        let _counts = self.receiver.blocks();
-        let _woken = self.woken.send(());
-    }
+/// A waker that runs `act`, and a channel with its wakes.
+fn waker(act: impl Fn() + Send + Sync + 'static) -> (Waker, Receiver<()>) {
+    let (woken, wakes) = channel();
+    (Arc::new(Runs(act, woken)).into(), wakes)
 }
 
 /// Polls until it is ready, each time after a wake.
@@ -48,9 +51,13 @@ pub(crate) fn a_waker_may_use_the_connection(world: &World) {
         client.make(&name, Kind::Bounded, 4).wait().unwrap();
         let options = ReceiverOptions::window(window);
         let receiver = Arc::new(client.receiver_with(&name, options).wait().unwrap());
-        let sender = sending.sender(&name).wait().unwrap();
-        let (woken, wakes) = channel();
-        let waker = Waker::from(Arc::new(UsesIt { receiver: receiver.clone(), woken }));
+        let sender = Arc::new(sending.sender(&name).wait().unwrap());
+        let uses = (receiver.clone(), sender.clone());
+        let (waker, wakes) = waker(move || {
+            // Each takes the lock of its connection: over memory, a thread that sends also runs the
+            // other side of the link, and its receiver.
+            let _counts = (uses.0.blocks(), uses.1.blocks());
+        });
         for at in 0..20_u8 {
             if at % 2 == 0 {
                 let mut recv = pin!(receiver.recv());
@@ -75,4 +82,41 @@ pub(crate) fn a_waker_may_use_the_connection(world: &World) {
         let error = drive(recv, &waker, &wakes).unwrap_err();
         assert!(matches!(&error, RecvError::Closed { reason: Some(why) } if &**why == "enough"));
     }
+}
+
+pub(crate) fn a_waker_of_a_send_ahead_may_use_the_connection(world: &World) {
+    let client = world.client();
+    let (tx, rx) = bounded(1);
+    world.server().export("ahead", Some(tx), None).unwrap();
+    let sender = Arc::new(client.sender("ahead").wait().unwrap());
+    let ahead = sender.ahead();
+    let (waker, wakes) = waker(move || drop(sender.blocks()));
+    // More than the server grants credit for: one waits until elements are received.
+    let mut is_received = false;
+    for _ in 0..1000 {
+        let mut send = pin!(ahead.send("element".into()));
+        if send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            if !std::mem::replace(&mut is_received, true) {
+                let rx = rx.clone();
+                std::thread::spawn(move || while rx.recv().wait().is_ok() {});
+            }
+            drive(send, &waker, &wakes).unwrap();
+        }
+    }
+    assert!(is_received);
+}
+
+pub(crate) fn a_waker_in_the_server_may_end_it(world: &World) {
+    let client = world.client();
+    let (tx, rx) = bounded(1);
+    world.server().export("ends", Some(tx), None).unwrap();
+    let sender = client.sender("ends").wait().unwrap();
+    let server = Mutex::new(Some(world.take_server()));
+    let (waker, wakes) = waker(move || drop(server.lock().take()));
+    let mut recv = pin!(rx.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    // It may end before it has reported that the channel has accepted the element.
+    std::thread::spawn(move || sender.send("element").wait());
+    assert_eq!(drive(recv, &waker, &wakes).unwrap().as_slice(), b"element");
+    assert!(client.list(None).wait().is_err());
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use becket_chan::Kind;
 use becket_ipc::transport::{SocketKind, memory};
 use becket_ipc::{Client, Options, RemoteReceiver, RemoteSender, Server};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 pub(crate) struct World {
-    server: Option<Server>,
+    server: Mutex<Option<Server>>,
     options: Options,
     path: Option<PathBuf>,
     _directory: tempfile::TempDir,
@@ -19,7 +20,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::bind(directory.path().join("private/unused")).unwrap();
         let options = Options::default();
-        Self { server: Some(server), options, path: None, _directory: directory }
+        Self { server: Mutex::new(Some(server)), options, path: None, _directory: directory }
     }
 
     pub(crate) fn unix_stream() -> Self {
@@ -46,12 +47,17 @@ impl World {
             SocketKind::Stream => builder.bind(&path),
             SocketKind::Seqpacket => builder.bind_both(&path),
         };
-        let server = Some(server.unwrap());
+        let server = Mutex::new(Some(server.unwrap()));
         Self { server, options, path: Some(path), _directory: directory }
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
+    pub(crate) fn server(&self) -> MappedMutexGuard<'_, Server> {
+        MutexGuard::map(self.server.lock(), |server| server.as_mut().unwrap())
+    }
+
+    /// The server, for a test that ends it.
+    pub(crate) fn take_server(&self) -> Server {
+        self.server.lock().take().unwrap()
     }
 
     pub(crate) fn client(&self) -> Client {

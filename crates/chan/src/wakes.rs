@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Wakes of tasks that are deferred until a lock is released.
+//!
+//! A waker is user code, and may use whatever it can reach. A channel fires wakes after it has
+//! released its own lock. A caller that operates on channels under a lock of its own [defers](defer)
+//! them further:
+//!
+//! ```
+//! # let lock = std::sync::Mutex::new(());
+//! # let (tx, _rx) = becket_chan::bounded(1);
+//! let deferral = becket_chan::wakes::defer();
+//! let locked = lock.lock();
+//! let _sent = tx.try_send(1); // A task that waits for it is not woken yet.
+//! drop(locked);
+//! drop(deferral); // It is woken here.
+//! ```
+//!
+//! Threads and coroutines are woken at once: waking them runs no user code.
+//!
+//! # Invariants
+//!
+//! 1. While a [`Deferral`] lives, no task is woken on its thread; when the last one is dropped, those
+//!    that were to be woken are, in that order.
+//! 2. Wakers run with no deferral of their thread alive: what they wake themselves is woken at once.
+
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::task::Waker;
+
+use crate::waiter::contain;
+
+thread_local! {
+    /// The deferrals that live.
+    static DEFERRALS: Cell<usize> = const { Cell::new(0) };
+    static DEFERRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Defers the wakes of its thread for as long as it lives. See [`defer`].
+#[derive(Debug)]
+#[must_use = "wakes are deferred while it lives"]
+pub struct Deferral(PhantomData<*const ()>);
+
+/// Defers the wakes of tasks on this thread. Deferrals nest: the tasks are woken when the last one
+/// is dropped, after the locks were released. The caller does not wait in between.
+#[inline]
+pub fn defer() -> Deferral {
+    DEFERRALS.set(DEFERRALS.get() + 1);
+    Deferral(PhantomData)
+}
+
+/// Wakes a task, now or when the last deferral of this thread is dropped.
+#[inline]
+pub fn wake(waker: Waker) {
+    if DEFERRALS.get() == 0 { waker.wake() } else { defer_wake(waker) }
+}
+
+#[cold]
+fn defer_wake(waker: Waker) {
+    let mut waker = Some(waker);
+    // The thread's locals are destroyed: there is no list.
+    let is_gone = DEFERRED.try_with(|deferred| deferred.borrow_mut().extend(waker.take())).is_err();
+    if is_gone && let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl Drop for Deferral {
+    #[inline]
+    fn drop(&mut self) {
+        let others = DEFERRALS.get() - 1;
+        DEFERRALS.set(others);
+        if others == 0 && DEFERRED.try_with(|deferred| !deferred.borrow().is_empty()) == Ok(true) {
+            fire();
+        }
+    }
+}
+
+fn fire() {
+    // A waker may use channels, and defer wakes too.
+    let mut wakers = DEFERRED.try_with(RefCell::take).unwrap_or_default();
+    for waker in wakers.drain(..) {
+        contain(|| waker.wake());
+    }
+    // The list keeps its storage.
+    let _gone = DEFERRED.try_with(|deferred| {
+        let mut deferred = deferred.borrow_mut();
+        if deferred.is_empty() {
+            *deferred = wakers;
+        }
+    });
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Wake};
+
+    use super::*;
+    use crate::unlimited;
+
+    struct Noted(u8, Arc<Mutex<Vec<u8>>>);
+
+    impl Wake for Noted {
+        fn wake(self: Arc<Self>) {
+            assert_eq!(DEFERRALS.get(), 0);
+            // It may defer too.
+            let _deferral = defer();
+            self.1.lock().unwrap().push(self.0);
+            assert!(self.0 != 2, "a panic keeps no other task from being woken");
+        }
+    }
+
+    #[test]
+    fn tasks_are_woken_in_order_when_the_last_deferral_is_dropped() {
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let (tx, rx) = unlimited();
+        let mut receives = [1, 2, 3].map(|number| {
+            let waker = Waker::from(Arc::new(Noted(number, woken.clone())));
+            let mut recv = Box::pin(rx.recv());
+            assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            recv
+        });
+        let outer = defer();
+        let inner = defer();
+        for at in 0..3 {
+            tx.try_send(at).unwrap();
+        }
+        drop(inner);
+        // The values were passed; the tasks are woken later.
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(receives.iter_mut().all(|recv| recv.as_mut().poll(&mut context).is_ready()));
+        assert!(woken.lock().unwrap().is_empty());
+        drop(outer);
+        assert_eq!(*woken.lock().unwrap(), [1, 2, 3]);
+        // Without a deferral a task is woken at once.
+        let waker = Waker::from(Arc::new(Noted(4, woken.clone())));
+        let mut recv = pin!(rx.recv());
+        assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        tx.try_send(4).unwrap();
+        assert_eq!(*woken.lock().unwrap(), [1, 2, 3, 4]);
+    }
+}
