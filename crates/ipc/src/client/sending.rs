@@ -370,7 +370,9 @@ impl Sending {
         {
             return Poll::Ready(self.posted);
         }
-        self.flushing.push(waker.clone());
+        if !self.flushing.iter().any(|other| other.will_wake(waker)) {
+            self.flushing.push(waker.clone());
+        }
         Poll::Pending
     }
 }

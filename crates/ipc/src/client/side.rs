@@ -51,10 +51,7 @@ impl ClientSide {
         match &self.ended {
             Some(ended) => Poll::Ready(Err(ended.clone())),
             None if self.ready => Poll::Ready(Ok(())),
-            None => {
-                self.awaiting.push(waker.clone());
-                Poll::Pending
-            }
+            None => self.wait(waker),
         }
     }
 
@@ -63,6 +60,10 @@ impl ClientSide {
         if let Some(ended) = &self.ended {
             return Poll::Ready(ended.clone());
         }
+        self.wait(waker)
+    }
+
+    fn wait<T>(&mut self, waker: &Waker) -> Poll<T> {
         if !self.awaiting.iter().any(|other| other.will_wake(waker)) {
             self.awaiting.push(waker.clone());
         }

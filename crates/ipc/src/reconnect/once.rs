@@ -217,10 +217,10 @@ impl OnceSender {
         OnceSend::new(&self.once, element.into(), true)
     }
 
-    /// Waits until every element that was transmitted or sent ahead has been answered, over as many
-    /// connections as necessary, and returns the outcomes of the sends that no operation waited
-    /// for. Unknown are those whose producer the server has forgotten, or after which there will be
-    /// no further connection.
+    /// Waits until every element that was transmitted has been answered, over as many connections as
+    /// necessary, and returns the outcomes of the sends that no operation waited for. Unknown are
+    /// those whose producer the server has forgotten, or after which there will be no further
+    /// connection.
     pub fn flush(&self) -> OnceFlush<'_> {
         OnceFlush(&self.once)
     }

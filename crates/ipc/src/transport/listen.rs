@@ -80,12 +80,10 @@ impl Listener {
         access: Access,
         connections_max: usize,
     ) -> Result<Self, ListenError> {
+        // A path that is too long creates no directory.
         address(path)?;
         socket_file::private_directory(path)?;
-        let lock = Lock::take(path)?;
-        let mut listener = Self::create(path, kind, access, connections_max, BACKLOG)?;
-        listener.lock = Some(lock);
-        Ok(listener)
+        Self::create(path, kind, access, connections_max, BACKLOG)
     }
 
     /// As [`bind`](Self::bind), in any directory, for `backlog` connections that wait: only the
@@ -98,12 +96,12 @@ impl Listener {
         connections_max: usize,
         backlog: i32,
     ) -> Result<Self, ListenError> {
-        address(path)?;
-        let _lock = Lock::take(path)?;
-        Self::create(path, kind, access, connections_max, backlog)
+        let mut listener = Self::create(path, kind, access, connections_max, backlog)?;
+        listener.lock = None;
+        Ok(listener)
     }
 
-    /// Creates the socket. The lock is held.
+    /// Takes the lock and creates the socket.
     fn create(
         path: &Path,
         kind: SocketKind,
@@ -112,6 +110,7 @@ impl Listener {
         backlog: i32,
     ) -> Result<Self, ListenError> {
         let address = address(path)?;
+        let lock = Lock::take(path)?;
         socket_file::clear(path, &address, kind)?;
         let failed = |errno| ListenError::System { path: path.to_owned(), errno };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -131,7 +130,7 @@ impl Listener {
             access,
             admissions: Admissions::new(connections_max),
             spare: Mutex::new(spare()),
-            lock: None,
+            lock: Some(lock),
         })
     }
 

@@ -34,7 +34,7 @@ impl Scene {
         world.server().export("healthy", Some(tx), None).unwrap();
         let healthy = world.client().sender("healthy").wait().unwrap();
         let (_region, pool) = pool(4096, 2);
-        let mut raw = Raw::client(world.server());
+        let mut raw = Raw::client(&world.server());
         let stream = raw.open(SEND, "up");
         Self { raw, stream, rx, healthy, healthy_rx, pool, world }
     }

@@ -50,6 +50,7 @@ over_each! {
     crate::returns::sends_ahead_work_in_a_select as sends_ahead_work_in_a_select,
     crate::wakers::a_waker_may_use_the_connection as a_waker_may_use_the_connection,
     crate::wakers::a_waker_of_a_send_ahead_may_use_the_connection as a_waker_of_a_send_ahead_may_use_the_connection,
+    crate::wakers::a_flush_that_is_polled_again_keeps_one_waker as a_flush_that_is_polled_again_keeps_one_waker,
     crate::wakers::a_waker_in_the_server_may_end_it as a_waker_in_the_server_may_end_it,
     crate::returns::coroutines_and_threads_share_a_handle as coroutines_and_threads_share_a_handle,
     crate::over::the_end_of_a_server_ends_waiting_operations as the_end_of_a_server_ends_waiting_operations,

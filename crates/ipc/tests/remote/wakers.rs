@@ -90,7 +90,9 @@ pub(crate) fn a_waker_of_a_send_ahead_may_use_the_connection(world: &World) {
     world.server().export("ahead", Some(tx), None).unwrap();
     let sender = Arc::new(client.sender("ahead").wait().unwrap());
     let ahead = sender.ahead();
-    let (waker, wakes) = waker(move || drop(sender.blocks()));
+    let (waker, wakes) = waker(move || {
+        let _counts = sender.blocks();
+    });
     // More than the server grants credit for: one waits until elements are received.
     let mut is_received = false;
     for _ in 0..1000 {
@@ -119,4 +121,28 @@ pub(crate) fn a_waker_in_the_server_may_end_it(world: &World) {
     std::thread::spawn(move || sender.send("element").wait());
     assert_eq!(drive(recv, &waker, &wakes).unwrap().as_slice(), b"element");
     assert!(client.list(None).wait().is_err());
+}
+
+pub(crate) fn a_flush_that_is_polled_again_keeps_one_waker(world: &World) {
+    let client = world.client();
+    let (tx, rx) = bounded(1);
+    world.server().export("flush", Some(tx), None).unwrap();
+    let sender = client.sender("flush").wait().unwrap();
+    let ahead = sender.ahead();
+    for _ in 0..2 {
+        ahead.send("element".into()).timeout(LONG).wait().unwrap();
+    }
+    let (woken, wakes) = channel();
+    let counted = Arc::new(Runs(|| (), woken));
+    let waker = Waker::from(counted.clone());
+    let mut flush = pin!(sender.flush());
+    for _ in 0..10 {
+        assert!(flush.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    // This one, the waker's, and the one that is kept.
+    assert_eq!(Arc::strong_count(&counted), 3);
+    for _ in 0..2 {
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap().as_slice(), b"element");
+    }
+    assert_eq!(drive(flush, &waker, &wakes).accepted, 2);
 }
