@@ -3,7 +3,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `how_to` | commands that call the served entries, to paste |
+//! | `how_to` | what is served, and commands that call it, to paste |
 //! | `watched` | the socket that answers `becket mon`; with the feature `ipc` |
 //!
 //! | signal | what happens |
@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// Serve the plugin in a file under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
     plugin: Vec<Named>,
+    /// Print each entry with a line that calls it
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// The admin listener, as `--admin` has it.
@@ -99,7 +102,7 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         started = starting.start(config, host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
     };
-    how_to::show(&gateway, &host, args.monitor.as_deref(), &ui)?;
+    how_to::show(&gateway, &host, args.monitor.as_deref(), args.verbose, &ui)?;
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use snapbox::str;
 use tempfile::TempDir;
 
-use crate::support::{becket, plugin, process, run};
+use crate::support::{becket, plugin, process, run, sample};
 
 /// A server on ports that the system chose. Killed when dropped.
 pub(crate) struct Server {
@@ -81,17 +81,64 @@ pub(crate) fn curl(url: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the printed commands answer.
+fn answers(greeting: &[String]) -> Vec<String> {
+    let lines = greeting.iter().filter_map(|line| line.strip_prefix("    "));
+    // Not everyone has websocat; the line above it does the same.
+    let lines = lines.filter(|line| !line.starts_with("websocat"));
+    let answers = lines.map(|line| run(Process::new("sh").args(["-c", line])).stdout);
+    answers.map(|answer| String::from_utf8(answer).unwrap()).collect()
+}
+
+#[test]
+fn several_plugins_fit_on_a_screen_with_a_call_of_each_kind() {
+    let library = sample().display().to_string();
+    let plugins = ["a", "bb", "ccc", "d", "e"].map(|name| format!("--plugin={name}={library}"));
+    let mut server = Server::start(&plugins.each_ref().map(String::as_str));
+    let greeting = server.greeting();
+    assert!(greeting.len() <= 24, "{greeting:#?}");
+    snapbox::assert_data_eq!(
+        greeting.join("\n"),
+        str![[r#"
+becket [..] serves on http://127.0.0.1:[..]
+
+a    sample-c 0.1.0  unary, echo, stream, chat, state, slow, fail
+bb   sample-c 0.1.0  unary, echo, stream, chat, state, slow, fail
+ccc  sample-c 0.1.0  unary, echo, stream, chat, state, slow, fail
+d    sample-c 0.1.0  unary, echo, stream, chat, state, slow, fail
+e    sample-c 0.1.0  unary, echo, stream, chat, state, slow, fail
+
+    curl -d hello http://127.0.0.1:[..]/a/unary
+    curl -N http://127.0.0.1:[..]/a/stream
+    printf 'hello/nagain/n' | [..]becket ws ws://127.0.0.1:[..]/a/chat
+
+admin page    http://127.0.0.1:[..]/
+metrics       http://127.0.0.1:[..]/metrics
+
+With -v each entry has a line that calls it.
+Ctrl-C ends it.
+"#]]
+    );
+    snapbox::assert_data_eq!(
+        answers(&greeting).join("\n---\n"),
+        str![[r#"
+Hello from c: POST /a/unary, [..] headers, 5 bytes
+---
+frame 1 of 5frame 2 of 5frame 3 of 5frame 4 of 5frame 5 of 5
+---
+welcome
+echo: hello
+echo: again
+
+"#]]
+    );
+}
+
 #[test]
 fn every_line_that_it_prints_works_as_printed() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start(&["--verbose"]);
     let greeting = server.greeting();
-    let lines: Vec<&str> = greeting.iter().filter_map(|line| line.strip_prefix("    ")).collect();
-    let mut answers = Vec::new();
-    // Not everyone has websocat; the line above it does the same.
-    for line in lines.iter().filter(|line| !line.starts_with("websocat")) {
-        let output = run(Process::new("sh").args(["-c", line]));
-        answers.push(String::from_utf8(output.stdout).unwrap());
-    }
+    let answers = answers(&greeting);
     snapbox::assert_data_eq!(
         answers.join("\n---\n"),
         str![[r#"

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Commands that call the served entries: each entry with a line that works as it is printed.
+//! What is served, and commands that call it, which work as they are printed: on one screen, or with
+//! `--verbose` for each entry.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use becket_gateway::{Gateway, RouteInfo};
-use becket_host::{EntryKind, Host};
+use becket_host::{EntryKind, Host, Plugin};
 use serde_json::json;
 
 use crate::commands::program;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, HEAD, Ui, paint, text};
 
+/// Plugins that the one screen has a line for.
+const PLUGINS_MAX: usize = 8;
+/// Entries that the line of a plugin names.
+const ENTRIES_MAX: usize = 8;
+
 /// Prints it; one JSON object with `--json`.
 pub(super) fn show(
     gateway: &Gateway,
     host: &Host,
     monitor: Option<&Path>,
+    is_verbose: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
     let at = reachable(gateway.addr());
@@ -35,26 +42,10 @@ pub(super) fn show(
     let version = env!("CARGO_PKG_VERSION");
     let mut out = format!("{} {version} serves on http://{at}\n", paint(HEAD, "becket"));
     let becket = program();
-    for plugin in host.plugins() {
-        let info = plugin.info();
-        out.push_str(&format!(
-            "\n{} is {} {}\n",
-            paint(HEAD, plugin.name()),
-            info.reported_name,
-            info.version
-        ));
-        let mut any = false;
-        for route in routes.iter().filter(|route| route.plugin == plugin.name()) {
-            let lines = Lines { at, becket: &becket, sample: is_sample(&info.reported_name) };
-            out.push_str(&lines.of(route));
-            any = true;
-        }
-        if !any {
-            let name = plugin.name();
-            out.push_str(&format!(
-                "  it does not say which entries it has; each is at http://{at}/{name}/ENTRY\n"
-            ));
-        }
+    let (plugins, lines) = (host.plugins(), Lines { at, becket: &becket, routes: &routes });
+    match is_verbose {
+        true => out.extend(plugins.iter().map(|plugin| lines.all(plugin))),
+        false => out.push_str(&lines.brief(&plugins)),
     }
     match admin {
         Some(admin) => out.push_str(&format!(
@@ -67,9 +58,10 @@ pub(super) fn show(
     if let Some(path) = monitor {
         let path = text::shell_word(&path.display().to_string());
         let line = format!("{becket} mon --socket {path}");
-        out.push_str(&format!("\n{}    {}\n", paint(HEAD, "to watch it"), paint(GOOD, &line)));
+        out.push_str(&format!("{}   {}\n", paint(HEAD, "to watch it"), paint(GOOD, &line)));
     }
-    out.push_str(&format!("\n{}\n", paint(DIM, "Ctrl-C ends it.")));
+    let more = if is_verbose { "" } else { "With -v each entry has a line that calls it.\n" };
+    out.push_str(&format!("\n{}\n", paint(DIM, &format!("{more}Ctrl-C ends it."))));
     ui.text(&out)
 }
 
@@ -78,64 +70,128 @@ pub(super) fn show(
 struct Lines<'a> {
     at: SocketAddr,
     becket: &'a str,
-    sample: bool,
+    routes: &'a [RouteInfo],
 }
 
 impl Lines<'_> {
-    /// The description of a route, then its lines.
-    fn of(&self, route: &RouteInfo) -> String {
-        let path = route.path.trim_end_matches('*');
-        let url = text::shell_word(&format!("http://{}{path}", self.at));
-        let kind = match route.kind {
-            Some(EntryKind::Stream) => " (stream)",
-            Some(EntryKind::Bidirectional) => " (WebSocket)",
-            _ => "",
-        };
-        let colon = if route.help.is_empty() { "" } else { ": " };
-        let what = format!("{}{kind}{colon}{}", route.entry, route.help);
-        let mut out = format!("  {}\n", paint(DIM, &what));
-        let mut line = |line: &str| out.push_str(&format!("    {}\n", paint(GOOD, line)));
-        match route.kind {
-            Some(EntryKind::Stream) => {
-                line(&format!("curl -N {url}"));
-                line(&format!("curl -N -H 'accept: text/event-stream' {url}"));
-            }
-            Some(EntryKind::Bidirectional) => {
-                let url = text::shell_word(&format!("ws://{}{path}", self.at));
-                line(&format!("printf 'hello\\nagain\\n' | {} ws {url}", self.becket));
-                line(&format!("websocat {url}"));
-            }
-            _ => line(&self.unary(route, &url)),
+    fn of<'b>(&'b self, plugin: &'b Plugin) -> impl Iterator<Item = &'b RouteInfo> {
+        self.routes.iter().filter(|route| route.plugin == plugin.name())
+    }
+
+    /// A line for each plugin, and how the first entry of each kind is called.
+    fn brief(&self, plugins: &[Plugin]) -> String {
+        let shown: Vec<_> = plugins.iter().take(PLUGINS_MAX).map(|it| (it, what(it))).collect();
+        let names = shown.iter().map(|(plugin, _)| plugin.name().chars().count()).max();
+        let whats = shown.iter().map(|(_, what)| what.chars().count()).max();
+        let (names, whats) = (names.unwrap_or(0), whats.unwrap_or(0));
+        let mut out = "\n".to_owned();
+        for (plugin, what) in &shown {
+            let name = paint(HEAD, &format!("{:names$}", plugin.name()));
+            out.push_str(&format!("{name}  {what:whats$}  {}\n", self.entries(plugin)));
+        }
+        if plugins.len() > shown.len() {
+            let more = text::plural((plugins.len() - shown.len()) as u64, "more plugin");
+            out.push_str(&format!("{}\n", paint(DIM, &format!("and {more}"))));
+        }
+        let kinds = [EntryKind::Unary, EntryKind::Stream, EntryKind::Bidirectional];
+        let examples = kinds.into_iter().filter_map(|kind| {
+            let of_kind = |route: &&RouteInfo| route.kind.unwrap_or(EntryKind::Unary) == kind;
+            let route = self.routes.iter().find(of_kind)?;
+            let plugin = plugins.iter().find(|plugin| plugin.name() == route.plugin)?;
+            self.calls(route, is_sample(plugin)).into_iter().next()
+        });
+        let examples: String =
+            examples.map(|line| format!("    {}\n", paint(GOOD, &line))).collect();
+        if !examples.is_empty() {
+            out.push_str(&format!("\n{examples}"));
         }
         out
     }
 
-    fn unary(&self, route: &RouteInfo, url: &str) -> String {
-        let takes = |method: &str| {
-            route.methods.is_empty() || route.methods.iter().any(|other| other == method)
-        };
-        let payload = self.payload(&route.entry);
-        match route.methods.first() {
-            _ if takes("POST") => format!("curl -d {} {url}", text::shell_word(payload)),
-            Some(method) if !takes("GET") => format!("curl -X {} {url}", text::shell_word(method)),
-            _ => format!("curl {url}"),
+    /// The names of a plugin's entries.
+    fn entries(&self, plugin: &Plugin) -> String {
+        let entries: Vec<_> = self.of(plugin).map(|route| route.entry.as_str()).collect();
+        let listed = entries.iter().take(ENTRIES_MAX).copied().collect::<Vec<_>>().join(", ");
+        match entries.len() {
+            0 => format!("http://{}/{}/ENTRY", self.at, plugin.name()),
+            count if count > ENTRIES_MAX => format!("{listed}, {} more", count - ENTRIES_MAX),
+            _ => listed,
         }
     }
 
-    /// A payload that the entry answers; known for the entries of the sample.
-    fn payload(&self, entry: &str) -> &'static str {
-        match entry {
-            "state" if self.sample => "colour=blue",
-            "slow" if self.sample => "250",
-            "fail" if self.sample => "2",
-            _ => "hello",
+    /// A plugin, and the description of each of its routes with the lines that call it.
+    fn all(&self, plugin: &Plugin) -> String {
+        let mut out = format!("\n{} is {}\n", paint(HEAD, plugin.name()), what(plugin));
+        if self.of(plugin).next().is_none() {
+            let (at, name) = (self.at, plugin.name());
+            out.push_str(&format!(
+                "  it does not say which entries it has; each is at http://{at}/{name}/ENTRY\n"
+            ));
+        }
+        for route in self.of(plugin) {
+            let kind = match route.kind {
+                Some(EntryKind::Stream) => " (stream)",
+                Some(EntryKind::Bidirectional) => " (WebSocket)",
+                _ => "",
+            };
+            let colon = if route.help.is_empty() { "" } else { ": " };
+            let what = format!("{}{kind}{colon}{}", route.entry, route.help);
+            out.push_str(&format!("  {}\n", paint(DIM, &what)));
+            for line in self.calls(route, is_sample(plugin)) {
+                out.push_str(&format!("    {}\n", paint(GOOD, &line)));
+            }
+        }
+        out
+    }
+
+    /// The lines that call a route.
+    fn calls(&self, route: &RouteInfo, is_sample: bool) -> Vec<String> {
+        let path = route.path.trim_end_matches('*');
+        let url = text::shell_word(&format!("http://{}{path}", self.at));
+        match route.kind {
+            Some(EntryKind::Stream) => vec![
+                format!("curl -N {url}"),
+                format!("curl -N -H 'accept: text/event-stream' {url}"),
+            ],
+            Some(EntryKind::Bidirectional) => {
+                let url = text::shell_word(&format!("ws://{}{path}", self.at));
+                vec![
+                    format!("printf 'hello\\nagain\\n' | {} ws {url}", self.becket),
+                    format!("websocat {url}"),
+                ]
+            }
+            _ => vec![unary(route, &url, is_sample)],
         }
     }
 }
 
+fn unary(route: &RouteInfo, url: &str, is_sample: bool) -> String {
+    let takes = |method: &str| {
+        route.methods.is_empty() || route.methods.iter().any(|other| other == method)
+    };
+    // A payload that the entry answers; known for the entries of the sample.
+    let payload = match route.entry.as_str() {
+        "state" if is_sample => "colour=blue",
+        "slow" if is_sample => "250",
+        "fail" if is_sample => "2",
+        _ => "hello",
+    };
+    match route.methods.first() {
+        _ if takes("POST") => format!("curl -d {} {url}", text::shell_word(payload)),
+        Some(method) if !takes("GET") => format!("curl -X {} {url}", text::shell_word(method)),
+        _ => format!("curl {url}"),
+    }
+}
+
+/// What a plugin says that it is.
+fn what(plugin: &Plugin) -> String {
+    let info = plugin.info();
+    format!("{} {}", info.reported_name, info.version)
+}
+
 /// True for the sample plugin in any language.
-fn is_sample(reported_name: &str) -> bool {
-    reported_name.starts_with("sample-")
+fn is_sample(plugin: &Plugin) -> bool {
+    plugin.info().reported_name.starts_with("sample-")
 }
 
 /// The address that a client on this machine uses: a client cannot connect to the unspecified
