@@ -2,7 +2,7 @@
 //! Constructors of channels.
 
 use crate::channel::{Channel, Plan, Undelivered, Weigh};
-use crate::core::{Kind, Overflow};
+use crate::channel::{Kind, Overflow};
 use crate::handle::{Receiver, Sender, handles};
 
 /// A channel on which a send completes when a receiver takes its value. Nothing is stored.

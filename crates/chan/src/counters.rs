@@ -6,8 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::channel::FailureCause;
-use crate::core::Kind;
+use crate::channel::{FailureCause, Kind};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A channel at one moment. See [`Sender::snapshot`](crate::Sender::snapshot).

@@ -8,8 +8,8 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::Arc as StdArc;
 
 use crate::batch::{ManyReceived, ManySent, RecvMany, SendMany};
+use crate::channel::Kind;
 use crate::channel::{Channel, FailureCause, Outcome};
-use crate::core::Kind;
 use crate::counters::Snapshot;
 use crate::error::{TryRecvError, TrySendError};
 use crate::op::Operation;

@@ -59,10 +59,10 @@
 //! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
 //! | `select` | one of several operations |
 //! | `token` | trees of cancel tokens |
-//! | `channel` | one channel: the fast path, the paths through the lock, closing |
+//! | `channel` | one channel, a file for each kind: the fast path, the paths through the lock, closing |
 //! | `ring`, `contend` | the slots, without a lock; backoff after a lost race for an index word |
-//! | `core` | everything that happens under the lock; past the ring of an unlimited channel (`core::past`) |
-//! | `spill` | the blocks that it holds there |
+//! | `core` | the state under the lock, and the general path of every kind |
+//! | `spill` | the blocks that an unlimited channel has past its ring |
 //! | `hint` | the readiness hint for checks without the lock |
 //! | `waiter` | the waiter protocol: claims, nodes, wait queues, wakes |
 //! | `lock`, `spin`, [`park`], [`fence`] | the lock, adaptive spinning, sleeping and the hook for coroutines, the fence |
@@ -199,7 +199,7 @@ pub use crate::probe::Probe;
 pub use crate::{
     batch::{ManyReceived, ManySent, RecvMany, SendMany},
     builder::{Builder, bounded, conflated, rendezvous, unlimited},
-    core::{Kind, Overflow},
+    channel::{Kind, Overflow},
     counters::{Failures, Rate, Snapshot, rate},
     error::{RecvError, SendError, SendManyError, TryRecvError, TrySendError},
     handle::{Reason, Receiver, Sender},

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 
 use crate::builder::Builder;
 use crate::channel::Channel;
-use crate::core::Overflow;
+use crate::channel::Overflow;
 use crate::counters::Snapshot;
 use crate::handle::{Receiver, Sender};
 use crate::sync::Ordering;

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::core::Kind;
+use crate::channel::Kind;
 use crate::park;
 
 /// The longest pause between two checks of a slot: some 100 ns.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Operations that do not wait: first the ring, then, if it is slow, the kind's path under the
 //! lock.
-use super::{Channel, Outcome, SendWay};
-use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
+use super::{Channel, Kind, Outcome, SendWay};
+use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::lock::Guard;
 use crate::park;
 use crate::ring::RingOutcome;
@@ -63,68 +63,6 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_bounded(&self, value: *const T) -> Outcome {
-        if self.suspends && self.ring.push_stopped() == Some(RingOutcome::Blocked) {
-            return Outcome::Blocked;
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.send_bounded_again(value) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_send`].
-    #[inline(never)]
-    unsafe fn send_bounded_again(&self, value: *const T) -> Outcome {
-        // SAFETY: the caller's promise.
-        match unsafe { self.ring.push(value) } {
-            RingOutcome::Done => Outcome::Done,
-            RingOutcome::DoneSlow => {
-                self.rebalance();
-                Outcome::Done
-            }
-            RingOutcome::Blocked if self.suspends => Outcome::Blocked,
-            // SAFETY: the caller's promise.
-            RingOutcome::Busy if self.suspends => unsafe { self.try_send_busy(value) },
-            // SAFETY: the caller's promise.
-            _ => unsafe { self.send_stored(value) },
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_send`].
-    #[inline(never)]
-    unsafe fn send_unlimited(&self, value: *const T) -> Outcome {
-        match self.ring.push_stopped() {
-            // SAFETY: the caller's promise.
-            Some(_) => unsafe { self.send_past(value) },
-            // SAFETY: the caller's promise.
-            None => unsafe { self.send_unlimited_again(value) },
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_send`].
-    #[inline(never)]
-    unsafe fn send_unlimited_again(&self, value: *const T) -> Outcome {
-        // SAFETY: the caller's promise.
-        match unsafe { self.ring.push(value) } {
-            RingOutcome::Done => Outcome::Done,
-            RingOutcome::DoneSlow => {
-                self.rebalance();
-                Outcome::Done
-            }
-            // SAFETY: the caller's promise.
-            _ => unsafe { self.send_past(value) },
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_send`].
-    #[inline(never)]
     unsafe fn weigh_and_try_send(&self, value: *const T) -> Outcome {
         // SAFETY: the caller's promise; it is weighed before it may be moved out.
         unsafe {
@@ -140,28 +78,6 @@ impl<T> Channel<T> {
             }
             tried
         }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_send`].
-    #[cold]
-    unsafe fn try_send_busy(&self, value: *const T) -> Outcome {
-        for round in 0.. {
-            // SAFETY: the caller's promise.
-            let attempt = unsafe { self.ring.push(value) };
-            if attempt == RingOutcome::Slow {
-                // SAFETY: the caller's promise.
-                return unsafe { self.try_send_locked_core(value) };
-            }
-            if let Some(tried) = self.outcome(attempt) {
-                return tried;
-            }
-            if !backoff(round) {
-                break;
-            }
-        }
-        Outcome::Blocked
     }
 
     /// # Safety
@@ -253,75 +169,6 @@ impl<T> Channel<T> {
                 Kind::Bounded | Kind::Unlimited => self.recv_stored(out),
             }
         }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[inline(never)]
-    unsafe fn recv_stored(&self, out: *mut T) -> Outcome {
-        match self.ring.pop_stopped() {
-            Some(RingOutcome::Blocked) => Outcome::Blocked,
-            // SAFETY: the caller's promise.
-            Some(RingOutcome::Slow) => unsafe { self.recv_slow(out) },
-            // SAFETY: the caller's promise.
-            _ => unsafe { self.recv_again(out) },
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[inline]
-    unsafe fn recv_slow(&self, out: *mut T) -> Outcome {
-        // The lock cannot find more than the hint.
-        if !self.core.hint.may_recv() {
-            return Outcome::Blocked;
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.recv_past(out) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[inline(never)]
-    unsafe fn recv_again(&self, out: *mut T) -> Outcome {
-        // SAFETY: the caller's promise.
-        match unsafe { self.ring.pop(out) } {
-            RingOutcome::Done => Outcome::Done,
-            RingOutcome::DoneSlow => {
-                self.rebalance();
-                Outcome::Done
-            }
-            RingOutcome::Blocked => Outcome::Blocked,
-            // SAFETY: the caller's promise.
-            RingOutcome::Busy => unsafe { self.try_recv_busy(out) },
-            // SAFETY: the caller's promise.
-            RingOutcome::Slow => unsafe { self.recv_slow(out) },
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[cold]
-    unsafe fn try_recv_busy(&self, out: *mut T) -> Outcome {
-        for round in 0.. {
-            // SAFETY: the caller's promise.
-            let attempt = unsafe { self.ring.pop(out) };
-            if attempt == RingOutcome::Slow {
-                // SAFETY: the caller's promise.
-                return unsafe { self.recv_slow(out) };
-            }
-            if let Some(tried) = self.outcome(attempt) {
-                return tried;
-            }
-            if !backoff(round) {
-                break;
-            }
-        }
-        Outcome::Blocked
     }
 
     /// # Safety

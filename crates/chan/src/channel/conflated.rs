@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The short path of the conflated kind: one slot under the lock, in which a send replaces the
-//! value.
+//! The conflated kind: one slot under the lock, in which a send replaces the value.
 //!
-//! It is taken while no operation waits, no value is requeued and the channel is open; all other
+//! The short path is taken while no operation waits, no value is requeued and the channel is open; all other
 //! cases take the core's general path. The lock is held for some ten instructions. If it is free
 //! and the replaced value needs no drop, there is no call, so that no register is saved.
 
 use std::mem;
 
 use super::{Channel, Outcome};
-use crate::core::Core;
+use crate::core::{Core, DeferredEffects};
 use crate::lock::Guard;
 
 impl<T> Channel<T> {
@@ -114,6 +113,29 @@ impl<T> Channel<T> {
         }
         // SAFETY: the caller's promise.
         unsafe { self.try_recv_locked(core, out) }
+    }
+}
+
+impl<T> Core<T> {
+    /// Replaces the latest value by `*value`, for the general path.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Core::send`]; the value is moved out.
+    #[inline]
+    pub(crate) unsafe fn store_latest(
+        &mut self,
+        value: *const T,
+        effects: &mut DeferredEffects<T>,
+    ) {
+        // SAFETY: moved out, as promised by `Done`.
+        let old = self.latest.replace(unsafe { value.read() });
+        let returned = self.requeued.drain(..).map(|(_, value)| value);
+        for old in old.into_iter().chain(returned) {
+            self.counts.conflated += 1;
+            effects.discard(old);
+        }
+        self.counts.sent_apart += 1;
     }
 }
 

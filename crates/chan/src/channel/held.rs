@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The steps of a select while it holds the locks of all its channels.
 
-use super::Channel;
-use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
+use super::{Channel, Kind};
+use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::lock::RawLock;
 use crate::waiter::Node;
 

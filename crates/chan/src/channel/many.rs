@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
 use super::attempt::backoff;
-use super::{Channel, Outcome};
-use crate::core::{DeferredEffects, Kind, LockedOutcome};
+use super::{Channel, Kind, Outcome};
+use crate::core::{DeferredEffects, LockedOutcome};
 use crate::ring::RingOutcome;
 
 impl<T> Channel<T> {

@@ -5,24 +5,32 @@
 //! core (an operation waits, the channel is closed, or its kind has no ring), and when it must
 //! wait.
 //!
-//! | module | contents |
+//! | a kind | what it does |
 //! |---|---|
-//! | [`attempt`] | operations that do not wait |
-//! | [`many`] | batches that do not wait |
+//! | [`bounded`] | the ring, the overflow policies; receives from a ring |
+//! | [`unlimited`] | the ring, and the blocks past it |
+//! | [`rendezvous`] | a handoff |
+//! | [`conflated`] | one slot, in which a send replaces the value |
+//! | [`spsc`](crate::spsc) | its handles have a channel of their own: a ring without compare-exchange |
+//!
+//! | what they share | contents |
+//! |---|---|
+//! | [`attempt`] | operations that do not wait: the ring first, then the path of the kind |
 //! | [`queue`] | operations that wait |
-//! | [`back`] | requeued values, and the removal of the newest values |
+//! | [`many`] | batches that do not wait |
 //! | [`held`] | the steps of a select under its locks |
-//! | [`rendezvous`], [`conflated`] | the short paths of the two kinds without a ring |
-//! | [`past`] | the short path of an unlimited channel that holds more values than its ring |
+//! | [`back`] | requeued values, and the removal of the newest values |
+//! | [`core`](crate::core) | the state under the lock, and the general path of every kind |
 
 mod attempt;
 mod back;
+mod bounded;
 mod conflated;
 mod held;
 mod many;
-mod past;
 mod queue;
 mod rendezvous;
+mod unlimited;
 
 use std::mem;
 use std::sync::Arc;
@@ -30,7 +38,8 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use crate::core::{Core, DeferredEffects, Kind, Overflow};
+pub use self::bounded::Overflow;
+use crate::core::{Core, DeferredEffects};
 use crate::counters::{FailureCounters, Snapshot};
 use crate::hint::ReadinessHint;
 use crate::limit::StopReason;
@@ -40,8 +49,19 @@ use crate::spin::TaskSpin;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
 use crate::waiter::contain;
 
-/// Slots of an unlimited channel's ring; further values go to the spill.
-const UNLIMITED_RING: usize = if cfg!(feature = "loom") { 1 } else { 64 };
+/// The kind of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A send completes when a receiver takes its value.
+    Rendezvous,
+    /// Holds up to a number of values.
+    Bounded,
+    /// Holds the latest value.
+    Conflated,
+    /// Holds any number of values.
+    Unlimited,
+}
 
 /// Called with each undelivered value.
 pub(crate) type Undelivered<T> = Box<dyn Fn(T) + Send + Sync>;
@@ -108,7 +128,7 @@ impl<T> Channel<T> {
         let slots = match plan.kind {
             Kind::Rendezvous | Kind::Conflated => 0,
             Kind::Bounded => plan.capacity,
-            Kind::Unlimited => UNLIMITED_RING,
+            Kind::Unlimited => unlimited::RING_SLOTS,
         };
         let ring = Ring::new(slots);
         let mut core = Core::new(plan.kind, plan.overflow, plan.timing);

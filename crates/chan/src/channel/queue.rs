@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Operations that wait: try under the lock, and queue the node in the same hold of the lock.
 
-use super::{Channel, Outcome};
-use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
+use super::{Channel, Kind, Outcome};
+use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::sync::heavy;
 use crate::waiter::Node;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The short path of the rendezvous kind: a handoff under the lock.
+//! The rendezvous kind: a handoff under the lock, and nothing is stored.
 //!
 //! ```text
 //!   sender finds a receiver in the queue:   value ──► the receiver's slot, wake it

@@ -31,7 +31,7 @@
 //!
 //! **Past.** An unlimited channel that holds more values than its ring has S set in `tail` alone:
 //! sends go through the lock, which keeps their values behind the ring and moves them up in runs,
-//! while receives stay on `head` (`core/past.rs`).
+//! while receives stay on `head` (`channel/unlimited.rs`).
 //!
 //! [`locked`] has the operations of the holder of the lock on the ring.
 //!

@@ -43,8 +43,8 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use super::ring::{Ring, RingCursor};
+use crate::channel::Kind;
 use crate::channel::{FailureCause, Undelivered, Weigh};
-use crate::core::Kind;
 use crate::counters::{FailureCounters, Snapshot};
 use crate::handle::Reason;
 use crate::lock::{Guard, Lock};

@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "close",
         what: "a channel that is closed drops its undelivered values",
-        file: "crates/chan/src/core/mod.rs",
+        file: "crates/chan/src/core.rs",
         healthy: "        if self.abandoned {\n            while let Some(value) = self.take_any(ring)",
         planted: "        if self.closed {\n            while let Some(value) = self.take_any(ring)",
         check: &["channel", "bounded", "--full", "--profiles", "4"],

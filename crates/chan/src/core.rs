@@ -16,8 +16,8 @@
 //!        ──► otherwise                                ──► queue `receivers`
 //! ```
 //!
-//! [`back`] has the operations in the opposite direction: requeued values, and the removal of the
-//! newest values. [`past`] is how an unlimited channel holds more values than its ring has slots.
+//! What one kind does differently is in the kind's file in [`crate::channel`]; the operations in the
+//! opposite direction (requeued values, the removal of the newest values) are in `channel/back.rs`.
 //!
 //! # Invariants, whenever the lock is free
 //!
@@ -32,18 +32,12 @@
 //! 5. No user code runs under the lock: values are moved by copy; wakers and values to be dropped
 //!    are collected in a [`DeferredEffects`], which is processed once the lock is free.
 
-mod back;
-mod kind;
-mod past;
-
-pub use kind::{Kind, Overflow};
-pub(crate) use past::Way;
-
 use std::collections::VecDeque;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::channel::{Kind, Overflow};
 use crate::hint::ReadinessHint;
 use crate::ring::{Ring, RingOutcome};
 use crate::spill::Spill;
@@ -128,13 +122,13 @@ pub(crate) struct Span {
 
 #[derive(Debug)]
 pub(crate) struct Core<T> {
-    kind: Kind,
-    overflow: Overflow,
+    pub(crate) kind: Kind,
+    pub(crate) overflow: Overflow,
     /// Both index words of the ring belong to the holder of the lock.
-    slow: bool,
+    pub(crate) slow: bool,
     /// Only `tail` belongs to the holder of the lock: values are held past the ring, and no
     /// operation waits.
-    past: bool,
+    pub(crate) past: bool,
     /// The words belong to the holder of the lock for good.
     pinned: bool,
     /// Operations under the lock since the last one that found a waiter.
@@ -147,12 +141,12 @@ pub(crate) struct Core<T> {
     pub(crate) receivers: WaitQueue,
     pub(crate) latest: Option<T>,
     pub(crate) requeued: VecDeque<(u64, T)>,
-    spill: Spill<T>,
+    pub(crate) spill: Spill<T>,
     /// The sequence number of the last handoff to a waiting receiver.
     sequence: u64,
     /// The lowest sequence number of a value that was put back: it counts down from
     /// [`FIRST_SEQUENCE`], so that these values come before all handoffs.
-    front: u64,
+    pub(crate) front: u64,
     pub(crate) counts: Counts,
     pub(crate) span: Option<Span>,
     reason: Option<Arc<str>>,
@@ -327,75 +321,25 @@ impl<T> Core<T> {
     ) -> LockedOutcome {
         match self.kind {
             Kind::Rendezvous => return LockedOutcome::Blocked,
-            Kind::Conflated => {
-                // SAFETY: moved out, as promised by `Done`.
-                let old = self.latest.replace(unsafe { value.read() });
-                let returned = self.requeued.drain(..).map(|(_, value)| value);
-                for old in old.into_iter().chain(returned) {
-                    self.counts.conflated += 1;
-                    effects.discard(old);
-                }
-                self.counts.sent_apart += 1;
-            }
+            // SAFETY: the caller's promise.
+            Kind::Conflated => unsafe { self.store_latest(value, effects) },
             Kind::Unlimited => {
-                // SAFETY: entered; moved out at most once.
-                unsafe {
-                    if !self.spill.is_empty() || ring.push_locked(value) != RingOutcome::Done {
-                        self.spill.push(value.read());
-                        self.counts.sent_apart += 1;
-                    }
-                }
-                self.note_len(ring);
+                // SAFETY: the caller's promise.
+                unsafe { self.store_behind(ring, value) };
                 return LockedOutcome::Done;
             }
-            Kind::Bounded => loop {
-                if self.overflow == Overflow::DropOldest
-                    && ring.len() + self.requeued.len() >= ring.capacity()
-                    && self.drop_oldest(ring, effects)
-                {
-                    continue;
+            Kind::Bounded => {
+                // SAFETY: the caller's promise.
+                let stored = unsafe { self.store_bounded(ring, value, effects) };
+                if stored != LockedOutcome::Done {
+                    return stored;
                 }
-                let pushed = if self.is_overfull(ring) {
-                    RingOutcome::Blocked
-                } else {
-                    // SAFETY: entered; the caller's promise.
-                    unsafe { ring.push_locked(value) }
-                };
-                match (pushed, self.overflow) {
-                    (RingOutcome::Done, _) => break,
-                    (_, Overflow::Suspend) => return self.full(ring),
-                    // Every slot is between claim and publication: no older value can be dropped.
-                    (_, Overflow::DropOldest) => return LockedOutcome::Busy,
-                    (_, Overflow::DropLatest) => {
-                        // SAFETY: moved out, as promised by `Done`.
-                        effects.discard(unsafe { value.read() });
-                        self.counts.sent_apart += 1;
-                        self.counts.dropped += 1;
-                        break;
-                    }
-                }
-            },
+            }
         }
         if self.timed {
             self.note_len(ring);
         }
         LockedOutcome::Done
-    }
-
-    fn drop_oldest(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) -> bool {
-        let oldest = match self.requeued.pop_front() {
-            Some((_, oldest)) => oldest,
-            None => match self.take_ring(ring) {
-                Some(oldest) => {
-                    self.counts.discarded += 1;
-                    oldest
-                }
-                None => return false,
-            },
-        };
-        self.counts.dropped += 1;
-        effects.discard(oldest);
-        true
     }
 
     /// Receives into `*out` if that needs no waiting.
@@ -449,7 +393,7 @@ impl<T> Core<T> {
     ///
     /// As for [`Self::recv`].
     #[inline]
-    unsafe fn take(&mut self, ring: &Ring<T>, out: *mut T) -> LockedOutcome {
+    pub(crate) unsafe fn take(&mut self, ring: &Ring<T>, out: *mut T) -> LockedOutcome {
         let value = if let Some((_, value)) = self.requeued.pop_front() {
             value
         } else {
@@ -604,25 +548,6 @@ impl<T> Core<T> {
         self.end(ring, effects);
     }
 
-    /// Whether a send would find room. Requeued values take room too.
-    #[inline]
-    fn has_room(&self, ring: &Ring<T>) -> bool {
-        ring.room_locked() == RingOutcome::Done && !self.is_overfull(ring)
-    }
-
-    /// Why a send behind other waiting senders finds no room.
-    #[cold]
-    fn full(&self, ring: &Ring<T>) -> LockedOutcome {
-        let full = ring.room_locked() == RingOutcome::Blocked || self.is_overfull(ring);
-        if full { LockedOutcome::Blocked } else { LockedOutcome::Busy }
-    }
-
-    /// Whether requeued values take the room that the ring still has.
-    #[inline]
-    fn is_overfull(&self, ring: &Ring<T>) -> bool {
-        !self.requeued.is_empty() && self.len(ring) >= ring.capacity()
-    }
-
     /// Whether a receive would find something.
     fn is_ready(&self, ring: &Ring<T>) -> bool {
         !self.requeued.is_empty()
@@ -643,7 +568,7 @@ impl<T> Core<T> {
             || ring.ready_locked() != RingOutcome::Blocked
     }
 
-    fn take_any(&mut self, ring: &Ring<T>) -> Option<T> {
+    pub(crate) fn take_any(&mut self, ring: &Ring<T>) -> Option<T> {
         if let Some((_, value)) = self.requeued.pop_front() {
             return Some(value);
         }
@@ -657,7 +582,7 @@ impl<T> Core<T> {
         if ring.ready_locked() == RingOutcome::Blocked { self.spill.pop() } else { None }
     }
 
-    fn take_ring(&mut self, ring: &Ring<T>) -> Option<T> {
+    pub(crate) fn take_ring(&mut self, ring: &Ring<T>) -> Option<T> {
         let mut value = std::mem::MaybeUninit::uninit();
         // SAFETY: entered; on `Done` the value is there.
         unsafe {
@@ -672,7 +597,7 @@ impl<T> Core<T> {
     }
 
     #[inline]
-    fn note_time(&mut self) {
+    pub(crate) fn note_time(&mut self) {
         if self.timed {
             let now = Instant::now();
             self.span.get_or_insert(Span { first: now, last: now }).last = now;
