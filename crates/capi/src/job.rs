@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_job.h`: a tree of work that ends together.
 //!
-//! A job counts its `open` parts: its own coroutine, or the hold of a job without one, and its
-//! children. It ends when no part is open any more.
+//! The tree, its states and its codes are `becket_coro::Job`. A handle adds the job's own part:
 //!
-//! ```text
-//!   open = own (1) + children          parent ◄── held by ── child
-//!   own ends with the coroutine, or when a job without one is joined, cancelled, or released
-//! ```
-//!
-//! # Invariants
-//!
-//! 1. When a job is cancelled or fails, first the phase changes, with the code, then the token is
-//!    set, and with it the tokens of all below. The phases below follow when they are read, or end.
-//! 2. The phase changes to a final one once, together with `open` reaching 0, under the lock; then
-//!    `done` is set and the parent is notified, in this order, without the lock.
-//! 3. Locks are taken one at a time.
+//! | job | its own part is over |
+//! |---|---|
+//! | launched | with its coroutine, however that ends |
+//! | created | when it is joined, cancelled, failed, or its last handle is released |
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::future::Future as _;
@@ -26,8 +17,8 @@ use std::sync::{Arc, Weak};
 use std::task::{self, Wake, Waker};
 use std::time::Instant;
 
-use becket_chan::Token;
 use becket_chan::timer::{self, Sleep};
+use becket_coro::job::{self, JobState};
 use parking_lot::Mutex;
 
 use crate::boundary::call;
@@ -48,9 +39,9 @@ const LAUNCHED: c_uint = 1 << 31;
 const EDEADLK: c_int = -libc::EDEADLK;
 
 /// `kc_job_state_t`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub enum Phase {
+pub enum State {
     /// `KC_JOB_ACTIVE`.
     Active = 0,
     /// `KC_JOB_CANCELLING`.
@@ -63,16 +54,27 @@ pub enum Phase {
     Failed,
 }
 
+impl From<JobState> for State {
+    fn from(state: JobState) -> Self {
+        match state {
+            JobState::Active => Self::Active,
+            JobState::Cancelling => Self::Cancelling,
+            JobState::Cancelled => Self::Cancelled,
+            JobState::Completed => Self::Completed,
+            JobState::Failed => Self::Failed,
+        }
+    }
+}
+
 /// `kc_job_t`.
 pub struct Job {
-    /// The job that waits for it; none if it is detached.
-    parent: Option<Arc<Self>>,
-    supervisor: bool,
+    job: job::Job,
+    /// Its own part, until that is over.
+    own: Mutex<Option<job::Body>>,
     /// It has a coroutine of its own.
     launched: bool,
+    /// The job's token.
     cancel: Arc<Cancel>,
-    state: Mutex<State>,
-    done: Token,
     /// Cancels it at the deadline of a context.
     deadline: Mutex<Option<Sleep>>,
 }
@@ -83,30 +85,7 @@ struct AtDeadline(Weak<Job>);
 impl Wake for AtDeadline {
     fn wake(self: Arc<Self>) {
         if let Some(job) = self.0.upgrade() {
-            job.cancel_from_outside(errno::ETIME);
-        }
-    }
-}
-
-struct State {
-    phase: Phase,
-    failed: bool,
-    code: c_int,
-    /// Its coroutine runs, or its handle was not released.
-    own: bool,
-    children: usize,
-}
-
-impl State {
-    fn is_final(&self) -> bool {
-        matches!(self.phase, Phase::Cancelled | Phase::Completed | Phase::Failed)
-    }
-
-    /// Starts its end, with this code unless there is one.
-    fn cancelling(&mut self, code: c_int) {
-        if self.phase == Phase::Active {
-            self.phase = Phase::Cancelling;
-            self.code = code;
+            job.cancel(errno::ETIME);
         }
     }
 }
@@ -122,28 +101,24 @@ fn code_of(reason: c_int) -> c_int {
 impl Job {
     /// A job below `parent`. It is open until [`Self::let_go`]. An error: the parent has ended.
     fn new(parent: Option<&Arc<Self>>, flags: c_uint) -> Result<Arc<Self>, ()> {
-        let parent = parent.filter(|_| flags & DETACHED == 0);
+        let parent = parent.filter(|_| flags & DETACHED == 0).map(|parent| &parent.job);
+        let mut builder = job::Job::builder();
         if let Some(parent) = parent {
-            let mut state = parent.state.lock();
-            if state.is_final() {
-                return Err(());
-            }
-            state.children += 1;
+            builder = builder.parent(parent);
         }
-        let cancel = Cancel::below(parent.map(|parent| &parent.cancel));
+        if flags & SUPERVISOR != 0 {
+            builder = builder.supervisor();
+        }
+        let body = builder.begin();
+        let job = body.job().clone();
+        if parent.is_some_and(|parent| !job.is_below(parent)) {
+            return Err(());
+        }
         Ok(Arc::new(Self {
-            parent: parent.cloned(),
-            supervisor: flags & SUPERVISOR != 0,
+            cancel: Cancel::over(job.token().clone()),
+            job,
+            own: Mutex::new(Some(body)),
             launched: flags & LAUNCHED != 0,
-            cancel,
-            state: Mutex::new(State {
-                phase: Phase::Active,
-                failed: false,
-                code: 0,
-                own: true,
-                children: 0,
-            }),
-            done: Token::new(),
             deadline: Mutex::new(None),
         }))
     }
@@ -153,150 +128,59 @@ impl Job {
         let waker = Waker::from(Arc::new(AtDeadline(Arc::downgrade(self))));
         let mut sleep = timer::sleep_until(at);
         if Pin::new(&mut sleep).poll(&mut task::Context::from_waker(&waker)).is_ready() {
-            self.cancel_from_outside(errno::ETIME);
+            self.cancel(errno::ETIME);
         } else {
             *self.deadline.lock() = Some(sleep);
         }
     }
 
-    /// Cancels it; one without a coroutine ends with its children. False: it has ended.
-    fn cancel_from_outside(&self, code: c_int) -> bool {
-        let cancelled = self.cancel(code);
-        if cancelled && !self.launched {
+    /// Its own part is over.
+    fn let_go(&self) {
+        let own = self.own.lock().take();
+        if let Some(body) = own {
+            body.complete();
+        }
+    }
+
+    /// The same for one without a coroutine.
+    fn let_go_of_created(&self) {
+        if !self.launched {
             self.let_go();
         }
-        cancelled
     }
 
-    /// If it is cancelled from above, records the code, here and on the way: so a deep tree is
-    /// walked once.
-    fn notice_cancel(&self) {
-        if !self.cancel.token().is_cancelled() {
-            return;
-        }
-        let mut code = errno::ECANCELED;
-        let mut at = Some(self);
-        while let Some(job) = at {
-            let state = job.state.lock();
-            if state.phase != Phase::Active {
-                // The nearest job with a code. One that completed has none.
-                code = if state.code == 0 { code } else { state.code };
-                break;
-            }
-            at = job.parent.as_deref();
-        }
-        let mut at = Some(self);
-        while let Some(job) = at {
-            let mut state = job.state.lock();
-            if state.phase != Phase::Active || !job.cancel.token().is_cancelled() {
-                break;
-            }
-            state.cancelling(code);
-            at = job.parent.as_deref();
-        }
-    }
-
-    fn phase(&self) -> Phase {
-        self.notice_cancel();
-        self.state.lock().phase
-    }
-
-    /// Closes its own part; perhaps it ends.
-    fn let_go(&self) {
-        let mut state = self.state.lock();
-        if std::mem::replace(&mut state.own, false) {
-            drop(state);
-            self.perhaps_end();
-        }
-    }
-
-    fn perhaps_end(&self) {
-        let mut job = self;
-        // Upwards, without recursion: the end of one may be the end of the one above.
-        while let Some(parent) = job.end_if_nothing_is_open() {
-            parent.state.lock().children -= 1;
-            job = parent;
-        }
-    }
-
-    /// Ends it if no part is open; returns the parent to be notified.
-    fn end_if_nothing_is_open(&self) -> Option<&Self> {
-        self.notice_cancel();
-        let mut state = self.state.lock();
-        if state.own || state.children != 0 || state.is_final() {
-            return None;
-        }
-        state.phase = match state.phase {
-            Phase::Active => Phase::Completed,
-            _ if state.failed => Phase::Failed,
-            _ => Phase::Cancelled,
-        };
-        drop(state);
-        self.done.cancel();
-        self.parent.as_deref()
-    }
-
-    /// Cancels it. False: it has ended.
+    /// Cancels it; one without a coroutine ends with its children. False: it has ended.
     fn cancel(&self, code: c_int) -> bool {
-        let mut state = self.state.lock();
-        if state.is_final() {
+        self.stop(|job| {
+            job.cancel_with_code(code, "by its C handle");
+        })
+    }
+
+    /// As [`cancel`](Self::cancel), with a failure.
+    fn fail(&self, code: c_int) -> bool {
+        self.stop(|job| job.fail_with_code(code))
+    }
+
+    fn stop(&self, stop: impl FnOnce(&job::Job)) -> bool {
+        if self.job.state().is_ended() {
             return false;
         }
-        state.cancelling(code);
-        drop(state);
-        Arc::clone(&self.cancel).set();
+        stop(&self.job);
+        self.let_go_of_created();
         true
-    }
-
-    /// Fails it: it and each job above, up to a supervisor, starts to end.
-    fn fail(&self, code: c_int) -> bool {
-        let mut at = Some(self);
-        let mut first = true;
-        while let Some(job) = at {
-            let mut state = job.state.lock();
-            if state.is_final() {
-                return !first;
-            }
-            if state.phase == Phase::Active || first {
-                state.failed = true;
-            }
-            state.cancelling(code);
-            drop(state);
-            Arc::clone(&job.cancel).set();
-            first = false;
-            at = job.parent.as_deref().filter(|parent| !parent.supervisor);
-        }
-        true
-    }
-
-    /// Whether it is `other`, or above it.
-    fn is_above(&self, other: &Self) -> bool {
-        let mut at = Some(other);
-        while let Some(job) = at {
-            if ptr::eq(job, self) {
-                return true;
-            }
-            at = job.parent.as_deref();
-        }
-        false
     }
 
     fn result(&self) -> c_int {
-        let state = self.state.lock();
-        if state.is_final() { state.code } else { 0 }
+        match self.job.state() {
+            JobState::Cancelled | JobState::Failed => code_of(self.job.code()),
+            JobState::Active | JobState::Cancelling | JobState::Completed => 0,
+        }
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // Only a job without a coroutine, and without children, is dropped while it is open.
         self.let_go();
-        // A long chain of parents is dropped one by one, not by recursion.
-        let mut parent = self.parent.take();
-        while let Some(mut last) = parent.and_then(Arc::into_inner) {
-            last.let_go();
-            parent = last.parent.take();
-        }
     }
 }
 
@@ -427,7 +311,7 @@ pub unsafe extern "C" fn kc_job_cancel(job: *mut Job, reason: c_int) -> c_int {
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
         let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
-        if job.cancel_from_outside(code_of(reason)) { errno::OK } else { errno::EALREADY }
+        if job.cancel(code_of(reason)) { errno::OK } else { errno::EALREADY }
     })
 }
 
@@ -444,13 +328,7 @@ pub unsafe extern "C" fn kc_job_fail(job: *mut Job, code: c_int) -> c_int {
         if code == 0 {
             return errno::EINVAL;
         }
-        if !job.fail(code_of(code)) {
-            return errno::EALREADY;
-        }
-        if !job.launched {
-            job.let_go();
-        }
-        errno::OK
+        if job.fail(code_of(code)) { errno::OK } else { errno::EALREADY }
     })
 }
 
@@ -466,14 +344,12 @@ pub unsafe extern "C" fn kc_job_join(job: *mut Job, out: *mut c_int) -> c_int {
         let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
         // SAFETY: null, or held by the caller's context.
         if let Some(current) = unsafe { current().as_ref() }
-            && job.is_above(current)
+            && current.job.is_below(&job.job)
         {
             return EDEADLK;
         }
-        if !job.launched {
-            job.let_go();
-        }
-        job.done.cancelled().wait();
+        job.let_go_of_created();
+        job.job.join();
         let code = job.result();
         if !out.is_null() {
             // SAFETY: the caller's promise.
@@ -489,9 +365,11 @@ pub unsafe extern "C" fn kc_job_join(job: *mut Job, out: *mut c_int) -> c_int {
 ///
 /// The handle is null or valid.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn kc_job_state(job: *const Job) -> Phase {
-    // SAFETY: the caller's promise.
-    call(Phase::Failed, || unsafe { job.as_ref() }.map_or(Phase::Failed, Job::phase))
+pub unsafe extern "C" fn kc_job_state(job: *const Job) -> State {
+    call(State::Failed, || {
+        // SAFETY: the caller's promise.
+        unsafe { job.as_ref() }.map_or(State::Failed, |job| job.job.state().into())
+    })
 }
 
 /// See `kc_job.h`.
@@ -527,7 +405,7 @@ pub unsafe extern "C" fn kc_job_launch(
         let parent = if parent.is_null() { current() } else { parent };
         // SAFETY: the caller's promise; the current one is held by the caller's context.
         let (parent, base) = unsafe { (share(parent), context::share(context)) };
-        if parent.as_ref().is_some_and(|parent| parent.phase() != Phase::Active) {
+        if parent.as_ref().is_some_and(|parent| parent.job.state() != JobState::Active) {
             return errno::ECANCELED;
         }
         let Ok(job) = Job::new(parent.as_ref(), LAUNCHED) else { return errno::ECANCELED };

@@ -167,6 +167,18 @@ static void a_failure_cancels_the_siblings(void) {
     ends_with(root, KC_JOB_FAILED, -42);
 }
 
+// The first code counts; what is reported counts as well.
+static void a_cancel_does_not_hide_a_failure(void) {
+    kc_job_t *root = created(NULL, 0);
+    kc_job_t *child = created(root, 0), *inner = created(child, 0);
+    EXPECT_EQ(kc_job_cancel(child, 5), 0);
+    EXPECT_EQ(kc_job_fail(child, 6), 0);
+    EXPECT_EQ(kc_job_state(root), KC_JOB_CANCELLING);
+    ends_with(inner, KC_JOB_CANCELLED, -5);
+    ends_with(child, KC_JOB_FAILED, -5);
+    ends_with(root, KC_JOB_FAILED, -6);
+}
+
 static void a_cancelled_child_harms_no_sender(void) {
     kc_job_t *root = created(NULL, 0);
     kc_job_t *child = launched(root, waits_for_cancel, NULL);
@@ -252,6 +264,7 @@ int main(void) {
     RUN(a_deadline_of_the_context_cancels);
     RUN(cancelling_goes_down_the_tree);
     RUN(a_failure_cancels_the_siblings);
+    RUN(a_cancel_does_not_hide_a_failure);
     RUN(a_cancelled_child_harms_no_sender);
     RUN(a_supervisor_lets_them_fail);
     RUN(a_detached_job_is_alone);

@@ -25,6 +25,7 @@ struct Inner {
 enum Cause {
     Panicked { message: Option<Arc<str>>, payload: Mutex<Option<Box<dyn Any + Send>>> },
     Error(BoxError),
+    Code(i32),
     Refused(SpawnError),
 }
 
@@ -42,6 +43,10 @@ impl Failure {
 
     pub(crate) fn error(of: Of<'_>, error: BoxError) -> Self {
         Self::new(of, Cause::Error(error))
+    }
+
+    pub(crate) fn with_code(of: Of<'_>, code: i32) -> Self {
+        Self::new(of, Cause::Code(code))
     }
 
     pub(crate) fn refused(of: Of<'_>, error: SpawnError) -> Self {
@@ -70,12 +75,27 @@ impl Failure {
         matches!(self.0.cause, Cause::Panicked { .. })
     }
 
+    /// Its number, if it was reported with one; else 0.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        match self.0.cause {
+            Cause::Code(code) => code,
+            Cause::Panicked { .. } | Cause::Error(_) | Cause::Refused(_) => 0,
+        }
+    }
+
+    /// Whether it is never taken for the consequence of an earlier cancellation: a panic, or a
+    /// failure with a code.
+    pub(super) fn is_by_itself(&self) -> bool {
+        matches!(self.0.cause, Cause::Panicked { .. } | Cause::Code(_))
+    }
+
     /// The message of the panic, if its payload is a text.
     #[must_use]
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0.cause {
             Cause::Panicked { message, .. } => message.as_deref(),
-            Cause::Error(_) | Cause::Refused(_) => None,
+            Cause::Error(_) | Cause::Code(_) | Cause::Refused(_) => None,
         }
     }
 
@@ -84,7 +104,7 @@ impl Failure {
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &self.0.cause {
             Cause::Panicked { payload, .. } => payload.lock().take(),
-            Cause::Error(_) | Cause::Refused(_) => None,
+            Cause::Error(_) | Cause::Code(_) | Cause::Refused(_) => None,
         }
     }
 
@@ -92,7 +112,7 @@ impl Failure {
     #[must_use]
     pub fn error_ref(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.cause {
-            Cause::Panicked { .. } => None,
+            Cause::Panicked { .. } | Cause::Code(_) => None,
             Cause::Error(error) => Some(&**error),
             Cause::Refused(error) => Some(error),
         }
@@ -103,7 +123,7 @@ impl Failure {
     pub fn refusal(&self) -> Option<&SpawnError> {
         match &self.0.cause {
             Cause::Refused(error) => Some(error),
-            Cause::Panicked { .. } | Cause::Error(_) => None,
+            Cause::Panicked { .. } | Cause::Error(_) | Cause::Code(_) => None,
         }
     }
 
@@ -132,6 +152,7 @@ impl fmt::Display for Failure {
             Cause::Panicked { message: Some(message), .. } => write!(f, "panicked: {message}"),
             Cause::Panicked { message: None, .. } => f.write_str("panicked"),
             Cause::Error(error) => write!(f, "failed: {error}"),
+            Cause::Code(code) => write!(f, "failed with code {code}"),
             Cause::Refused(error) => write!(f, "could not be started: {error}"),
         }
     }

@@ -28,15 +28,34 @@ impl JobState {
     }
 }
 
-/// Why a job does not complete. The first cause stands, except that a panic replaces a
-/// cancellation.
+/// Why a job does not complete. The first cause stands, except that a panic, or a failure with a
+/// code, replaces a cancellation.
 #[derive(Debug, Clone)]
 pub(crate) enum Cause {
     /// `None`: a token above it was cancelled by itself, without a reason.
-    Cancelled(Option<Reason>),
+    Cancelled(Option<Cancellation>),
     /// Its deadline passed.
     Late,
     Failed(Failure),
+}
+
+/// Why a job was cancelled, as text and as a number.
+#[derive(Debug, Clone)]
+pub(crate) struct Cancellation {
+    pub(crate) reason: Reason,
+    /// 0: none.
+    pub(crate) code: i32,
+}
+
+impl Cause {
+    /// 0: none.
+    fn code(&self) -> i32 {
+        match self {
+            Self::Cancelled(Some(cancellation)) => cancellation.code,
+            Self::Failed(failure) => failure.code(),
+            Self::Cancelled(None) | Self::Late => 0,
+        }
+    }
 }
 
 /// The work of a job's owner after a change of state, without the lock.
@@ -56,6 +75,8 @@ pub(crate) struct Machine {
     body_runs: bool,
     children: usize,
     cause: Option<Cause>,
+    /// The first code that a cause had; 0: none.
+    code: i32,
     ended: bool,
     /// Failures that had no effect any more.
     failures_later: usize,
@@ -64,7 +85,7 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) const fn new() -> Self {
         let (children, failures_later) = (0, 0);
-        Self { body_runs: true, children, cause: None, ended: false, failures_later }
+        Self { body_runs: true, children, cause: None, code: 0, ended: false, failures_later }
     }
 
     /// `set`: whether the job's token is cancelled.
@@ -83,19 +104,31 @@ impl Machine {
         self.cause.as_ref()
     }
 
+    /// 0: none.
+    pub(crate) const fn code(&self) -> i32 {
+        self.code
+    }
+
+    fn set_cause(&mut self, cause: Cause) {
+        if self.code == 0 {
+            self.code = cause.code();
+        }
+        self.cause = Some(cause);
+    }
+
     pub(crate) const fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Adds the reason to a cancellation from above.
-    pub(crate) fn explain(&mut self, reason: &Reason) {
+    /// Adds reason and code to a cancellation from above.
+    pub(crate) fn explain(&mut self, cancellation: &Cancellation) {
         let unexplained = match &self.cause {
             None => !self.ended,
-            Some(Cause::Cancelled(reason)) => reason.is_none(),
+            Some(Cause::Cancelled(cancellation)) => cancellation.is_none(),
             Some(Cause::Late | Cause::Failed(_)) => false,
         };
         if unexplained {
-            self.cause = Some(Cause::Cancelled(Some(Reason::clone(reason))));
+            self.set_cause(Cause::Cancelled(Some(cancellation.clone())));
         }
     }
 
@@ -120,13 +153,14 @@ impl Machine {
         if self.ended || set || self.cause.is_some() {
             return Step::default();
         }
-        self.cause = Some(cause);
+        self.set_cause(cause);
         Step { cancel: true, ..Step::default() }
     }
 
     /// Records a failure: of its body, or of a child whose failures reach it.
     ///
-    /// An error after a cancellation is taken for its consequence: then only a panic counts.
+    /// An error after a cancellation is taken for its consequence; a panic, or a failure with a code,
+    /// is not.
     pub(crate) fn fail(&mut self, failure: Failure, set: bool) -> Step {
         let cancelled = match &self.cause {
             None => set,
@@ -136,14 +170,14 @@ impl Machine {
                 return Step::default();
             }
         };
-        if self.ended || (cancelled && !failure.is_panic()) {
+        if self.ended || (cancelled && !failure.is_by_itself()) {
             self.failures_later += 1;
             if !self.ended && self.cause.is_none() {
                 self.cause = Some(Cause::Cancelled(None));
             }
             return Step::default();
         }
-        self.cause = Some(Cause::Failed(failure));
+        self.set_cause(Cause::Failed(failure));
         Step { cancel: true, failed: true, ended: false }
     }
 

@@ -33,8 +33,9 @@
 //!
 //! 1. A job ends once: when its body is over and no child is left. Nothing changes it after that.
 //! 2. A child ends before its parent. A job that has ended accepts no child.
-//! 3. The first cause stands, except that a panic replaces a cancellation: a panic is never hidden.
-//!    An error after a cancellation is taken for its consequence, and only counted.
+//! 3. The first cause stands, except that a panic, or a failure with a code, replaces a cancellation:
+//!    they are never hidden. An error after a cancellation is taken for its consequence, and only
+//!    counted. The first code stands.
 //! 4. A failure reaches the parent at once, before the job has ended, unless the parent is a
 //!    supervisor or the child keeps its failures (a scope's owner gets them by its result). A
 //!    child's cancellation does not reach the parent.
@@ -61,7 +62,7 @@ use std::{
 use becket_chan::{Cancelled, Reason, Token};
 use parking_lot::Mutex;
 
-use self::machine::{Machine, Step};
+use self::machine::{Cancellation, Machine, Step};
 pub use self::{
     ambient::current,
     child::{Child, ChildError},
@@ -259,7 +260,12 @@ impl Job {
     ///
     /// Cancellation is cooperative: the job ends when its coroutines have noticed it.
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.record(Cause::Cancelled(Some(reason.into())))
+        self.cancel_with_code(0, reason)
+    }
+
+    /// As [`cancel`](Self::cancel), with a number for [`code`](Self::code).
+    pub fn cancel_with_code(&self, code: i32, reason: impl Into<Reason>) -> bool {
+        self.record(Cause::Cancelled(Some(Cancellation { reason: reason.into(), code })))
     }
 
     pub(crate) fn record(&self, cause: Cause) -> bool {
@@ -279,12 +285,18 @@ impl Job {
         }
     }
 
+    /// Fails it by a number, as its body does that reports an error before it is over. A cancellation
+    /// before does not hide it. Without effect if the job has ended.
+    pub fn fail_with_code(&self, code: i32) {
+        self.fail(&Failure::with_code(self.of(), code));
+    }
+
     /// Fails it, and the jobs above as far as failures go (invariant 4).
     pub(crate) fn fail(&self, failure: &Failure) {
         let mut next = Some(self.clone());
         while let Some(job) = next.take() {
             // The error may be a consequence of a cancellation that has not reached this job yet.
-            let set = !failure.is_panic() && job.is_cancelled_above();
+            let set = !failure.is_by_itself() && job.is_cancelled_above();
             let (step, parent) = {
                 let mut tree = job.0.tree.lock();
                 (tree.machine.fail(failure.clone(), set), tree.parent.clone())
@@ -334,15 +346,25 @@ impl Job {
     /// there.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
+        self.cancellation().map(|cancellation| cancellation.reason)
+    }
+
+    /// The first number with which it was cancelled or failed, by itself or from above; 0: none.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.cancellation().map_or(0, |cancellation| cancellation.code)
+    }
+
+    fn cancellation(&self) -> Option<Cancellation> {
         let mut asked = Vec::new();
         let mut next = Some(self.clone());
-        let mut reason = None;
+        let mut found = None;
         while let Some(job) = next.take() {
             let set = job.is_cancelled();
             let tree = job.0.tree.lock();
-            reason = match tree.machine.cause() {
+            let reason = match tree.machine.cause() {
                 None if tree.machine.is_ended() || !set => return None,
-                Some(Cause::Cancelled(Some(reason))) => Some(Reason::clone(reason)),
+                Some(Cause::Cancelled(Some(cancellation))) => Some(cancellation.reason.clone()),
                 Some(Cause::Late) => Some("the deadline passed".into()),
                 Some(Cause::Failed(failure)) => Some(failure.to_string().into()),
                 Some(Cause::Cancelled(None)) | None => {
@@ -350,15 +372,17 @@ impl Job {
                     None
                 }
             };
+            found = reason.map(|reason| Cancellation { reason, code: tree.machine.code() });
             drop(tree);
             asked.push(job);
         }
-        let reason = reason.unwrap_or_else(|| "its token was cancelled".into());
+        let found = found
+            .unwrap_or_else(|| Cancellation { reason: "its token was cancelled".into(), code: 0 });
         // So that later calls need not search again.
         for job in asked {
-            job.0.tree.lock().machine.explain(&reason);
+            job.0.tree.lock().machine.explain(&found);
         }
-        Some(reason)
+        Some(found)
     }
 
     /// The first failure, if it has failed.
@@ -423,7 +447,8 @@ impl Job {
 
     /// Whether `above` is this job, or a job above it, and waits for it. Once true of a job that
     /// has not ended, it stays true until the job has ended.
-    pub(crate) fn is_below(&self, above: &Self) -> bool {
+    #[must_use]
+    pub fn is_below(&self, above: &Self) -> bool {
         let mut job = self.clone();
         while !job.is_same(above) {
             let parent = job.0.tree.lock().parent.clone();
@@ -454,7 +479,7 @@ impl Job {
         let mut next = step.ended.then(|| self.clone());
         while let Some(job) = next.take() {
             // The reason is looked up as long as there is a parent to ask.
-            drop(job.reason());
+            drop(job.cancellation());
             let parent = job.0.tree.lock().parent.take();
             job.0.over.cancel();
             if let Some(parent) = parent {

@@ -125,6 +125,32 @@ fn a_reason_goes_down_and_stays_known() {
 }
 
 #[test]
+fn the_first_code_goes_down_and_stays() {
+    let root = Job::begin();
+    let (top, aside) = (child(root.job()), child(root.job()));
+    let leaf = child(top.job());
+    assert_eq!(top.job().code(), 0);
+    assert!(top.job().cancel_with_code(-5, "enough"));
+    assert!(!top.job().cancel_with_code(-6, "too late"));
+    assert_eq!((leaf.job().code(), root.job().code()), (-5, 0));
+    assert_eq!(&*leaf.job().reason().unwrap(), "enough");
+    // A cancellation does not hide a failure that is reported with a code.
+    top.job().fail_with_code(-7);
+    assert_eq!((top.job().code(), root.job().code(), aside.job().code()), (-5, -7, -7));
+    let (leaf_job, top_job, root_job) = (leaf.job().clone(), top.job().clone(), root.job().clone());
+    leaf.complete();
+    top.complete();
+    aside.complete();
+    root.complete();
+    assert_eq!((leaf_job.state(), leaf_job.code()), (JobState::Cancelled, -5));
+    assert_eq!((top_job.state(), top_job.code()), (JobState::Failed, -5));
+    assert_eq!((root_job.state(), root_job.code()), (JobState::Failed, -7));
+    assert!(root_job.failure().unwrap().to_string().ends_with("failed with code -7"));
+    root_job.fail_with_code(-8);
+    assert_eq!(root_job.code(), -7, "it has ended");
+}
+
+#[test]
 fn a_job_that_has_ended_accepts_no_child() {
     let body = Job::begin();
     let job = body.job().clone();
