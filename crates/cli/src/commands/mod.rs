@@ -14,15 +14,15 @@
 //! | [`completions`] | a shell's completions |
 //! | [`man`] | the manual page |
 //! | `left_out` | the commands that this build does not have |
-//! | `child_process` | the process in which a plugin is checked |
+//! | `child` | this command again, as a process in which a plugin is called |
 //! | `pick` | a name on the command line, as one of the known names |
 //! | `runtime` | the async runtime that the commands run on |
 //! | `stdin` | lines of stdin as messages |
-//! | `supervised` | a command that calls plugins, in a supervised child process |
+//! | `supervised` | a command of the lab that calls plugins, in a child process |
 
 #[cfg(feature = "lab")]
 pub(crate) mod check;
-mod child_process;
+mod child;
 pub(crate) mod completions;
 pub(crate) mod config;
 #[cfg(feature = "ipc")]

@@ -16,7 +16,7 @@ use becket_lab::check::Mode;
 use becket_lab::report::{Report, Unended};
 use parking_lot::Mutex;
 
-use crate::commands::supervised::ReportPipe;
+use crate::commands::child::ReportPipe;
 
 const AT: &str = "at ";
 const KEPT: &str = "kept ";

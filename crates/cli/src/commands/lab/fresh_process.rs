@@ -2,15 +2,17 @@
 //! `becket lab fresh-process`: the fresh process of a check. It makes the runs of the check, and
 //! prints a hash for each.
 
+use std::io::Write;
+
 use becket_lab::check::hashes;
 use becket_lab::selftest;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::adapter::{Adapter, DEFAULT};
 use crate::commands::check::common::Effort;
-use crate::commands::child_process::ReportPipe;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ui::out;
 
 /// Print the hashes of all runs of a check
 #[derive(Debug, clap::Args)]
@@ -26,15 +28,16 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    let pipe = ReportPipe::claim()?;
+    // What a plugin writes to stdout is no hash.
+    let mut stdout = out::take()?;
     // When the check is interrupted, this process ends with it, and the processes of its adapters
     // end with this one.
     let _refused = set_parent_process_death_signal(Some(Signal::TERM));
     if args.selftest {
-        pipe.bytes(selftest::fresh_process().as_bytes())?;
+        stdout.write_all(selftest::fresh_process().as_bytes())?;
         return Ok(Exit::Ok);
     }
     let adapter = Adapter::of_name(&args.adapter)?;
-    pipe.bytes(hashes(&args.effort.options(&adapter)).as_bytes())?;
+    stdout.write_all(hashes(&args.effort.options(&adapter)).as_bytes())?;
     Ok(Exit::Ok)
 }

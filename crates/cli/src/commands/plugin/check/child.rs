@@ -4,7 +4,7 @@
 //! ```text
 //!   becket plugin check … ──spawns──▶ becket plugin check … --in-process PLG-01
 //!            ▲                                │
-//!            └──────── a line each ───────────┘ stdout      (stderr is shared)
+//!            └──────── a line each ───────────┘ the report pipe
 //!                 "PLG-09"          the rule that is tried next
 //!                 {"rule":…}        its result
 //!                 "done"            the end
@@ -15,15 +15,22 @@
 //! process that reports nothing for too long hangs in the rule that it tries, and is killed. In
 //! both cases another process continues with the next rule.
 
+use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
+use serde::Serialize;
+use serde_json::json;
 
 use super::rules::{ENDS_NO_PROCESS, LOADS, Rule, STARTS};
 use super::{Finding, Trial, Verdict};
-use crate::commands::child_process::{self, ChildProcess, Received, ReportPipe};
+use crate::commands::child::{self, Child, ReportPipe, Wait, Why};
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ui::out;
 
 /// The last line of a process that completed.
 const DONE: &str = "done";
@@ -36,7 +43,11 @@ const DATA_BYTES_MAX: u64 = 8 << 30;
 
 /// In the child: tries the rules from one on.
 pub(super) fn work(trial: &Trial<'_>, rules: &[&Rule], from: &str) -> Result<(), Failure> {
-    let pipe = ReportPipe::claim()?;
+    // It ends with its parent: no process would read its reports.
+    let _refused = set_parent_process_death_signal(Some(Signal::KILL));
+    let pipe = ReportPipe::claim();
+    // What a plugin writes to stdout is no part of the command's output.
+    let _stdout = out::take()?;
     let limit = getrlimit(Resource::Data);
     let bound = |of: Option<u64>| Some(of.map_or(DATA_BYTES_MAX, |it| it.min(DATA_BYTES_MAX)));
     let limit = Rlimit { current: bound(limit.current), maximum: limit.maximum };
@@ -44,10 +55,10 @@ pub(super) fn work(trial: &Trial<'_>, rules: &[&Rule], from: &str) -> Result<(),
     let _bounded = setrlimit(Resource::Data, limit);
     let later = rules.iter().skip_while(|rule| rule.id != from);
     for rule in later.filter(|rule| rule.id != ENDS_NO_PROCESS) {
-        pipe.send(&rule.id)?;
+        send(&pipe, &rule.id)?;
         let finding = Finding::new(rule, (rule.check)(trial));
         let is_broken = finding.verdict == Verdict::Fail;
-        pipe.send(&finding)?;
+        send(&pipe, &finding)?;
         if is_broken && (rule.id == LOADS || rule.id == STARTS) {
             break;
         }
@@ -55,10 +66,16 @@ pub(super) fn work(trial: &Trial<'_>, rules: &[&Rule], from: &str) -> Result<(),
         if rule.id == STARTS
             && let Err(failure) = trial.knows_what_is_skipped()
         {
-            return pipe.refuse(&failure);
+            return send(&pipe, &json!({ REFUSED: failure }));
         }
     }
-    pipe.send(&DONE)
+    send(&pipe, &DONE)
+}
+
+/// Reports one value, as a line of JSON.
+fn send<T: Serialize>(pipe: &ReportPipe, value: &T) -> Result<(), Failure> {
+    pipe.send(&serde_json::to_string(value).map_err(io::Error::from)?);
+    Ok(())
 }
 
 /// How one process ended.
@@ -79,7 +96,7 @@ pub(super) fn findings(rules: &[&Rule], timeout_ms: u64) -> Result<Vec<Finding>,
         let (rule, detail) = match one(from.id, idle_timeout, &mut found)? {
             End::Done => break,
             End::Ended(rule, status) => {
-                let how = child_process::how(status);
+                let how = child::how(status);
                 ended.push(format!("{how}, while {rule} was tried"));
                 (rule, (Verdict::NotTried, format!("the plugin ended its process: {how}")))
             }
@@ -112,31 +129,41 @@ fn of_rule(rule: &Rule, found: &[Finding], ended: &[String]) -> Finding {
 
 /// Runs one process to its end.
 fn one(from: &str, idle_timeout: Duration, found: &mut Vec<Finding>) -> Result<End, Failure> {
-    let process = ChildProcess::start(&["--in-process", from])?;
+    let wait = Wait {
+        is_last: |line| {
+            serde_json::from_str::<&str>(line).is_ok_and(|text| text == DONE)
+                || refused(line).is_some()
+        },
+        // Threads of the plugin may be stuck, and it has nothing more to do.
+        end: Duration::ZERO,
+        idle: Some(idle_timeout),
+        forwards_signals: false,
+    };
+    let child::Ended { status, lines, why } =
+        Child::start(&["--in-process", from], Exit::Failure)?.wait(wait)?;
     let mut current = from.to_owned();
-    let has_hung = loop {
-        let line = match process.receive(idle_timeout) {
-            Received::Line(line) => line,
-            Received::TimedOut => break true,
-            Received::End => break false,
-        };
-        if let Some(failure) = child_process::refused(&line) {
-            process.end(true)?;
+    for line in &lines {
+        if let Some(failure) = refused(line) {
             return Err(failure);
         }
-        if let Ok(finding) = serde_json::from_str(&line) {
+        if let Ok(finding) = serde_json::from_str(line) {
             found.push(finding);
-        } else if let Ok(next) = serde_json::from_str(&line) {
+        } else if let Ok(next) = serde_json::from_str(line) {
             current = next;
         }
-        if current == DONE {
-            break false;
-        }
-    };
-    let status = process.end(has_hung || current == DONE)?;
-    Ok(match current == DONE {
-        true => End::Done,
-        false if has_hung => End::Hung(current),
-        false => End::Ended(current, status),
+    }
+    Ok(match why {
+        _ if current == DONE => End::Done,
+        Why::Idle => End::Hung(current),
+        Why::Itself | Why::Asked => End::Ended(current, status),
     })
+}
+
+/// The JSON key of a failure that the parent prints.
+const REFUSED: &str = "refused";
+
+/// The failure of the child, if this line of its report has one.
+fn refused(line: &str) -> Option<Failure> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    Failure::of_json(value.get(REFUSED)?)
 }

@@ -70,7 +70,7 @@ pub(in crate::commands) struct Settings {
     /// Try only this rule, after those that load the plugin; may be given several times
     #[arg(long, value_name = "RULE")]
     rule: Vec<String>,
-    /// Try the rules from this one on in this process, and print findings as they come
+    /// Try the rules from this one on in this process, and report findings to the parent
     #[arg(long, value_name = "RULE", hide = true)]
     in_process: Option<String>,
 }

@@ -14,7 +14,6 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::Child;
 use std::sync::Arc;
 
 use rustix::net::{
@@ -22,15 +21,13 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::commands::child_process::this_command;
-
 /// Room for one descriptor.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(1));
 /// Bytes of lines that are kept. Above that only the last line is kept, which has the exit code.
 const REPORT_BYTES_MAX: usize = 1 << 20;
 
-/// Starts this command again, with an additional option.
-pub(super) fn spawn(option: &str) -> io::Result<(Child, UnixStream)> {
+/// The parent's end, and what becomes the stdin of the child.
+pub(super) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = UnixStream::pair()?;
     let stdin = io::stdin();
     let mut space = [MaybeUninit::uninit(); SPACE];
@@ -40,8 +37,7 @@ pub(super) fn spawn(option: &str) -> io::Result<(Child, UnixStream)> {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
     sendmsg(&ours, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)?;
-    let child = this_command(&[option])?.stdin(OwnedFd::from(theirs)).spawn()?;
-    Ok((child, ours))
+    Ok((ours, OwnedFd::from(theirs)))
 }
 
 /// The child's end of the pipe; without a parent it discards its lines.
@@ -52,7 +48,7 @@ impl ReportPipe {
     /// Takes over the socket from stdin, and restores stdin. Call it before a plugin is loaded.
     ///
     /// A process that was started manually has no socket there, and reports to no parent.
-    pub(super) fn claim() -> Self {
+    pub(in crate::commands) fn claim() -> Self {
         Self(claimed().ok().map(Arc::new))
     }
 

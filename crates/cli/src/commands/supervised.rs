@@ -4,7 +4,7 @@
 //! ```text
 //!   becket … --adapter plugin:… ──spawns──▶ the same … --in-process
 //!            ▲                                  │ the same stdin, stdout, stderr, terminal
-//!            └───── lines; "done CODE" ─────────┘ through a separate socket
+//!            └───── lines; "done CODE" ─────────┘ the report pipe
 //! ```
 //!
 //! A plugin carries flows in the process that makes the check, so a flow costs no more than calls.
@@ -16,25 +16,17 @@
 //! progress: see [`watch`](super::lab::watch). A child that is done and does not end is killed, and
 //! so is a child that gets a second signal.
 
-mod link;
-
-use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use becket_chan::timer;
 use becket_lab::rules::Exit as LabExit;
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-pub(super) use self::link::ReportPipe;
-use self::link::{ReportReader, spawn};
+use super::child::{self, Child, ReportPipe, Wait, Why};
 use super::lab::adapter::is_plugin;
 use super::lab::files;
-use super::{child_process, program, runtime};
+use super::program;
 use crate::exit::{Exit, LAB};
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -87,7 +79,7 @@ impl Early {
 
     fn failure_of(&self, what: &str) -> Failure {
         let error = format!("{what} ended the process that it ran in");
-        Failure::new(Exit::Lab(LabExit::Conformance), error).cause(child_process::how(self.status))
+        Failure::new(Exit::Lab(LabExit::Conformance), error).cause(child::how(self.status))
     }
 }
 
@@ -140,74 +132,24 @@ impl Process {
 
     /// Starts this command again as a child, and returns its exit.
     fn waited(self, places: &[PathBuf]) -> Result<Ended, Failure> {
-        let (child, ours) = spawn("--in-process").map_err(lost)?;
+        let child = Child::start(&["--in-process"], Exit::Lab(LabExit::Internal))?;
         let process = child.id();
-        let end = END.min(Duration::from_millis(self.idle_timeout_ms));
-        let ended = runtime::run_one(watched(child, ours, end));
+        let ended = child.wait(Wait {
+            is_last: |line| exit_of(line).is_some(),
+            end: END.min(Duration::from_millis(self.idle_timeout_ms)),
+            idle: None,
+            forwards_signals: true,
+        });
         for place in places {
             files::sweep(place, process);
         }
-        let Watched { status, lines, was_asked } = ended?;
+        let child::Ended { status, lines, why } = ended?;
         match lines.last().and_then(|line| exit_of(line)) {
             Some(exit) => Ok(Ended::With(exit)),
-            None if was_asked => Err(Failure::new(Exit::Interrupted, "interrupted")),
+            None if why == Why::Asked => Err(Failure::new(Exit::Interrupted, "interrupted")),
             None => Ok(Ended::Early(Early { lines, status })),
         }
     }
-}
-
-/// The process could not be started, or waiting for it failed.
-fn lost(error: io::Error) -> Failure {
-    Failure::new(Exit::Lab(LabExit::Internal), "the process to call the plugin in cannot run")
-        .cause(error.to_string())
-}
-
-/// A child that has ended, with its report.
-struct Watched {
-    status: ExitStatus,
-    lines: Vec<String>,
-    /// A signal asked it to end.
-    was_asked: bool,
-}
-
-/// Waits for the end of the child. Signals to this process that ask it to end are forwarded.
-async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Watched, Failure> {
-    let id = Pid::from_child(&child);
-    let send = |signal| {
-        // An error means that it has ended by itself, which the loop sees next.
-        let _ended = kill_process(id, signal);
-    };
-    let mut reader = ReportReader::new(ours).map_err(lost)?;
-    let (sender, mut ended) = oneshot::channel();
-    std::thread::spawn(move || sender.send(child.wait()));
-    let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut ends = signal(SignalKind::terminate())?;
-    let mut was_asked = false;
-    let mut is_done = false;
-    let status = loop {
-        // A thread that is stuck in the plugin may keep the child from ending.
-        let end = if was_asked { Duration::ZERO } else { end };
-        let asked = async {
-            tokio::select! {
-                _ = interrupts.recv() => {}
-                _ = ends.recv() => {}
-            }
-        };
-        tokio::select! {
-            status = &mut ended => {
-                break status.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())).map_err(lost)?;
-            }
-            () = reader.receive(), if !is_done => {
-                is_done = reader.lines().last().is_some_and(|line| exit_of(line).is_some());
-            }
-            () = timer::sleep(end), if is_done => send(Signal::KILL),
-            () = asked => {
-                send(if was_asked { Signal::KILL } else { Signal::TERM });
-                was_asked = true;
-            }
-        }
-    };
-    Ok(Watched { status, lines: reader.rest().map_err(lost)?, was_asked })
 }
 
 /// The exit in this line, if it is the last line of a child that is done.
@@ -218,35 +160,12 @@ fn exit_of(line: &str) -> Option<Exit> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
-    use std::process::{Command, Stdio};
-
     use super::*;
 
-    /// Runs a script with the socket as its stdin, and waits for its end.
-    fn watch(script: &str) -> Watched {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
-        let child = command.spawn().unwrap();
-        drop(command);
-        runtime::run_one(watched(child, ours, Duration::from_millis(1))).unwrap()
-    }
-
     #[test]
-    fn lines_are_read_to_the_end_although_a_grandchild_has_the_socket() {
-        let ended = watch("echo one >&0; printf 'two\ndo' >&0; printf 'ne 5\n' >&0; exit 3");
-        assert_eq!(ended.lines, ["one", "two", "done 5"]);
-        assert_eq!(ended.lines.last().and_then(|it| exit_of(it)).unwrap().code(), 5);
-        // An incomplete line does not count.
-        let ended = watch("echo one >&0; printf 'done 0' >&0; kill -9 $$");
-        assert_eq!((ended.lines, ended.status.code()), (vec!["one".to_owned()], None));
-    }
-
-    #[test]
-    fn a_process_that_is_done_and_does_not_end_is_killed() {
-        let ended = watch("echo done 0 >&0; exec sleep 1000");
-        assert_eq!(ended.lines, ["done 0"]);
-        assert_eq!((ended.status.code(), ended.was_asked), (None, false));
+    fn the_last_line_has_the_exit_code_of_the_command() {
+        let code = |line| exit_of(line).map(Exit::code);
+        assert_eq!(code("done 5"), Some(5));
+        assert_eq!((code("done 0"), code("done"), code("done 255")), (Some(0), None, None));
     }
 }
