@@ -84,6 +84,7 @@ impl Child {
         started().map_err(|error| cannot_run(lost, &error))
     }
 
+    #[cfg(feature = "lab")]
     pub(super) fn id(&self) -> u32 {
         self.process.id()
     }
