@@ -20,33 +20,31 @@ pub(crate) struct Unlimited;
 /// One without room.
 pub(crate) struct Rendezvous;
 
-channel!(Becket, Bounded<N>, N: becket_chan::bounded(N), Sender<T>, Receiver<T>);
-channel!(Becket, Unlimited: becket_chan::unlimited(), Sender<T>, Receiver<T>);
-channel!(Becket, Rendezvous: becket_chan::rendezvous(), Sender<T>, Receiver<T>);
 /// A bounded one with handles that cannot be cloned.
 pub(crate) struct BoundedSpsc<const CAPACITY: usize>;
 
+channel!(Becket, Bounded<N>, N: becket_chan::bounded(N), Sender<T>, Receiver<T>);
+channel!(Becket, Unlimited: becket_chan::unlimited(), Sender<T>, Receiver<T>);
+channel!(Becket, Rendezvous: becket_chan::rendezvous(), Sender<T>, Receiver<T>);
 channel!(Becket, BoundedSpsc<N>, N: becket_chan::bounded_spsc(N), SpscSender<T>, SpscReceiver<T>);
-sender!(SpscSender<T>;
-    wait |tx, value| tx.send(value).wait();
-    now |tx, value| tx.try_send(value);
-    task |tx, value| tx.send(value).await
-);
-receiver!(SpscReceiver<T>;
-    wait |rx| rx.recv().wait();
-    now |rx| rx.try_recv();
-    task |rx| rx.recv().await
-);
-sender!(Sender<T>;
-    wait |tx, value| tx.send(value).wait();
-    now |tx, value| tx.try_send(value);
-    task |tx, value| tx.send(value).await
-);
-receiver!(Receiver<T>;
-    wait |rx| rx.recv().wait();
-    now |rx| rx.try_recv();
-    task |rx| rx.recv().await
-);
+
+macro_rules! handles {
+    ($tx:ident, $rx:ident) => {
+        sender!($tx<T>;
+            wait |tx, value| tx.send(value).wait();
+            now |tx, value| tx.try_send(value);
+            task |tx, value| tx.send(value).await
+        );
+        receiver!($rx<T>;
+            wait |rx| rx.recv().wait();
+            now |rx| rx.try_recv();
+            task |rx| rx.recv().await
+        );
+    };
+}
+
+handles!(Sender, Receiver);
+handles!(SpscSender, SpscReceiver);
 
 /// A conflated channel.
 pub(crate) struct Conflated {
@@ -154,60 +152,44 @@ impl WakesAll for Token {
     }
 }
 
-/// A channel, batches, and their buffers.
-pub(crate) struct Batched {
-    tx: Sender<u64>,
-    rx: Receiver<u64>,
-    outgoing: VecDeque<u64>,
-    incoming: Vec<u64>,
+macro_rules! batched {
+    ($(#[doc = $what:literal])+ $name:ident, $tx:ident, $rx:ident, $open:expr) => {
+        $(#[doc = $what])+
+        pub(crate) struct $name {
+            tx: $tx<u64>,
+            rx: $rx<u64>,
+            outgoing: VecDeque<u64>,
+            incoming: Vec<u64>,
+        }
+
+        impl Batches for $name {
+            const PEER: Peer = Peer::Becket;
+
+            fn open() -> Self {
+                let (tx, rx) = $open;
+                Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
+            }
+
+            fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+                self.outgoing.extend(values);
+                self.tx.try_send_many(&mut self.outgoing).map_err(|_| Refused)?;
+                if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
+            }
+
+            fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+                self.rx.try_recv_many(&mut self.incoming, 1024).map_err(|_| Refused)?;
+                self.incoming.drain(..).for_each(each);
+                Ok(())
+            }
+        }
+    };
 }
 
-impl Batches for Batched {
-    const PEER: Peer = Peer::Becket;
-
-    fn open() -> Self {
-        let (tx, rx) = becket_chan::bounded(1024);
-        Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        self.outgoing.extend(values);
-        self.tx.try_send_many(&mut self.outgoing).map_err(|_| Refused)?;
-        if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.try_recv_many(&mut self.incoming, 1024).map_err(|_| Refused)?;
-        self.incoming.drain(..).for_each(each);
-        Ok(())
-    }
-}
-
-/// As [`Batched`], with handles that cannot be cloned.
-pub(crate) struct BatchedSpsc {
-    tx: SpscSender<u64>,
-    rx: SpscReceiver<u64>,
-    outgoing: VecDeque<u64>,
-    incoming: Vec<u64>,
-}
-
-impl Batches for BatchedSpsc {
-    const PEER: Peer = Peer::Becket;
-
-    fn open() -> Self {
-        let (tx, rx) = becket_chan::bounded_spsc(1024);
-        Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        self.outgoing.extend(values);
-        self.tx.try_send_many(&mut self.outgoing).map_err(|_| Refused)?;
-        if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.try_recv_many(&mut self.incoming, 1024).map_err(|_| Refused)?;
-        self.incoming.drain(..).for_each(each);
-        Ok(())
-    }
-}
+batched!(
+    /// A channel, batches, and their buffers.
+    Batched, Sender, Receiver, becket_chan::bounded(1024)
+);
+batched!(
+    /// As [`Batched`], with handles that cannot be cloned.
+    BatchedSpsc, SpscSender, SpscReceiver, becket_chan::bounded_spsc(1024)
+);
