@@ -20,7 +20,6 @@
 //! | file | contents |
 //! |---|---|
 //! | `backoff` | how long to wait before another attempt |
-//! | `bounds` | the limits of an operation |
 //! | `availability` | the current client or stream, if there is one |
 //! | `driver` | connects repeatedly |
 //! | `reopen` | opens a channel repeatedly |
@@ -30,7 +29,6 @@
 
 mod availability;
 mod backoff;
-mod bounds;
 mod driver;
 mod once;
 mod queue;

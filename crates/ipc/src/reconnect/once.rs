@@ -10,10 +10,9 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
-use becket_chan::Token;
 use becket_chan::timer::{self, Sleep};
+use becket_chan::{Limits, Token};
 use becket_wire::Priority;
 use futures_lite::future::or;
 use parking_lot::Mutex;
@@ -28,12 +27,9 @@ use crate::client::state::Over;
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::{OpenError, SendError};
-use crate::remote::limits::{Limits, Stop};
-use crate::remote::sender::RemoteSender;
+use crate::remote::limits::{LimitsWait, Stop, limit_methods};
+use crate::remote::sender::{OUTCOME_TIMEOUT, RemoteSender};
 use crate::streams::service::Info;
-
-/// After its limit has passed, a send waits this long for the server to report its outcome.
-const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Identifies a producer of numbered elements: 128 bits, unique per channel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -254,6 +250,7 @@ pub struct OnceSend<'a> {
     is_try: bool,
     stage: Stage,
     limits: Limits<'a>,
+    limits_wait: LimitsWait<'a>,
     stopped: Option<(Stop, Sleep)>,
 }
 
@@ -264,28 +261,13 @@ enum Stage {
     Over,
 }
 
+limit_methods!(OnceSend, limits, "An element that was transmitted by then is withdrawn.");
+
 impl<'a> OnceSend<'a> {
     fn new(once: &'a Once, element: Element, is_try: bool) -> Self {
-        let (stage, limits, stopped) = (Stage::New, Limits::default(), None);
-        Self { once, element, is_try, stage, limits, stopped }
-    }
-
-    /// Gives up `duration` from now. An element that was transmitted by then is withdrawn.
-    pub fn timeout(mut self, duration: Duration) -> Self {
-        self.limits.timeout(duration);
-        self
-    }
-
-    /// Gives up at `deadline`, likewise. The earlier of two deadlines holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.limits.deadline(deadline);
-        self
-    }
-
-    /// Gives up when `token` is cancelled, likewise.
-    pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.limits.cancel_on(token);
-        self
+        let (stage, limits, stopped) = (Stage::New, Limits::none(), None);
+        let limits_wait = LimitsWait::default();
+        Self { once, element, is_try, stage, limits, limits_wait, stopped }
     }
 
     /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
@@ -400,7 +382,7 @@ impl Future for OnceSend<'_> {
         }
         let stop = match &this.stopped {
             Some((stop, _)) => *stop,
-            None => match this.limits.poll(context) {
+            None => match this.limits_wait.poll(&this.limits, context) {
                 Poll::Ready(stop) => stop,
                 Poll::Pending => return Poll::Pending,
             },

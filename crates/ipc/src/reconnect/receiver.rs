@@ -11,20 +11,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use becket_chan::{Token, timer};
+use becket_chan::{Limits, Token};
 use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
-use super::bounds::Bounds;
 use super::reopen::Reopen;
 use super::{Handle, Opened, Reopened};
 use crate::client::{Client, ReceiverOptions};
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::{OpenError, RecvError};
-use crate::remote::limits::Stop;
+use crate::remote::limits::{Stop, limit_methods, within};
 use crate::remote::receiver::RemoteReceiver;
 use crate::streams::service::Info;
 
@@ -180,7 +178,7 @@ impl ReconnectingReceiver {
     /// As [`RemoteReceiver::recv`].
     pub fn recv(&self) -> ReconnectingRecv<'_> {
         let stage = Stage::New;
-        ReconnectingRecv { streams: &self.streams, bounds: Bounds::default(), stage }
+        ReconnectingRecv { streams: &self.streams, limits: Limits::none(), stage }
     }
 
     /// Receives a prefetched element, of this connection or an earlier one.
@@ -204,7 +202,7 @@ impl ReconnectingReceiver {
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct ReconnectingRecv<'a> {
     streams: &'a Streams,
-    bounds: Bounds<'a>,
+    limits: Limits<'a>,
     stage: Stage<'a>,
 }
 
@@ -214,24 +212,9 @@ enum Stage<'a> {
     Over,
 }
 
-impl<'a> ReconnectingRecv<'a> {
-    /// Gives up `duration` from now.
-    pub fn timeout(self, duration: Duration) -> Self {
-        self.deadline(timer::after(duration))
-    }
+limit_methods!(ReconnectingRecv, limits);
 
-    /// Gives up at `deadline`. The earlier of two holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.bounds.deadline(deadline);
-        self
-    }
-
-    /// Gives up when `token` is cancelled.
-    pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.bounds.cancel_on(token);
-        self
-    }
-
+impl ReconnectingRecv<'_> {
     /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
@@ -242,10 +225,10 @@ impl<'a> ReconnectingRecv<'a> {
     }
 }
 
-async fn recv(streams: &Streams, bounds: Bounds<'_>) -> Result<Element, RecvError> {
-    match bounds.over(streams.next()).await {
+async fn recv(streams: &Streams, limits: Limits<'_>) -> Result<Element, RecvError> {
+    match within(limits, streams.next()).await {
         Ok(Ok(Next::Leftover(element))) => Ok(element),
-        Ok(Ok(Next::Stream(remote))) => bounds.recv(remote.recv()).await,
+        Ok(Ok(Next::Stream(remote))) => remote.recv().limits(limits).await,
         Ok(Err(ended)) => Err(RecvError::Disconnected(ended)),
         Err(stop) => Err(stopped(stop)),
     }
@@ -255,9 +238,9 @@ impl Future for ReconnectingRecv<'_> {
     type Output = Result<Element, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { streams, bounds, stage } = &mut *self;
+        let Self { streams, limits, stage } = &mut *self;
         if let Stage::New = stage {
-            *stage = Stage::Running(Box::pin(recv(streams, *bounds)));
+            *stage = Stage::Running(Box::pin(recv(streams, *limits)));
         }
         // Polled again after completion it is never ready.
         let Stage::Running(running) = stage else { return Poll::Pending };

@@ -6,14 +6,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
-use becket_chan::{Token, timer};
+use becket_chan::{Limits, Token};
 use becket_wire::Priority;
 use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
-use super::bounds::Bounds;
 use super::reopen::Reopen;
 use super::{Handle, Opened, Reopened};
 use crate::client::Client;
@@ -21,7 +19,7 @@ use crate::client::sending::Posted;
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::{OpenError, SendError};
-use crate::remote::limits::Stop;
+use crate::remote::limits::{Stop, limit_methods, within};
 use crate::remote::sender::RemoteSender;
 use crate::streams::service::Info;
 
@@ -189,7 +187,7 @@ impl Future for ReconnectingFlush<'_> {
 pub struct ReconnectingSend<'a> {
     streams: &'a Streams,
     is_try: bool,
-    bounds: Bounds<'a>,
+    limits: Limits<'a>,
     stage: Stage<'a>,
 }
 
@@ -199,27 +197,12 @@ enum Stage<'a> {
     Over,
 }
 
+limit_methods!(ReconnectingSend, limits);
+
 impl<'a> ReconnectingSend<'a> {
     fn new(sender: &'a ReconnectingSender, element: Element, is_try: bool) -> Self {
-        let (bounds, stage) = (Bounds::default(), Stage::New(element));
-        Self { streams: &sender.streams, is_try, bounds, stage }
-    }
-
-    /// Gives up `duration` from now.
-    pub fn timeout(self, duration: Duration) -> Self {
-        self.deadline(timer::after(duration))
-    }
-
-    /// Gives up at `deadline`. The earlier of two holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.bounds.deadline(deadline);
-        self
-    }
-
-    /// Gives up when `token` is cancelled.
-    pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.bounds.cancel_on(token);
-        self
+        let (limits, stage) = (Limits::none(), Stage::New(element));
+        Self { streams: &sender.streams, is_try, limits, stage }
     }
 
     /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
@@ -236,7 +219,7 @@ async fn send(
     streams: &Streams,
     element: Element,
     is_try: bool,
-    bounds: Bounds<'_>,
+    limits: Limits<'_>,
 ) -> Result<(), SendError> {
     let remote = if is_try {
         match streams.slot.get() {
@@ -247,7 +230,7 @@ async fn send(
             _ => return Err(SendError::WouldBlock(element)),
         }
     } else {
-        match bounds.over(streams.slot.available(is_live)).await {
+        match within(limits, streams.slot.available(is_live)).await {
             Ok(Ok((remote, _))) => remote,
             Ok(Err(ended)) => return Err(SendError::Disconnected { element, ended }),
             Err(Stop::Cancelled) => return Err(SendError::Cancelled(element)),
@@ -255,17 +238,17 @@ async fn send(
         }
     };
     let send = if is_try { remote.try_send(element) } else { remote.send(element) };
-    bounds.send(send).await
+    send.limits(limits).await
 }
 
 impl Future for ReconnectingSend<'_> {
     type Output = Result<(), SendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { streams, is_try, bounds, stage } = &mut *self;
+        let Self { streams, is_try, limits, stage } = &mut *self;
         if let Stage::New(element) = stage {
             let element = std::mem::take(element);
-            *stage = Stage::Running(Box::pin(send(streams, element, *is_try, *bounds)));
+            *stage = Stage::Running(Box::pin(send(streams, element, *is_try, *limits)));
         }
         // Polled again after completion it is never ready.
         let Stage::Running(running) = stage else { return Poll::Pending };

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What may end an operation early: a deadline, a token.
+//! Waiting within [`Limits`]: a deadline, a token.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use becket_chan::timer::{self, Sleep};
-use becket_chan::{Cancelled, Token};
+use becket_chan::{Cancelled, Limits};
 
 /// Why an operation ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,50 +15,84 @@ pub(crate) enum Stop {
     TimedOut,
 }
 
-/// An operation's limits. A cancelled token takes precedence over a deadline that has passed.
+/// A wait for the limits of an operation.
 #[derive(Default)]
-pub(crate) struct Limits<'a> {
+pub(crate) struct LimitsWait<'a> {
     deadline: Option<Sleep>,
-    token: Option<&'a Token>,
     cancelled: Option<Pin<Box<Cancelled<'a>>>>,
 }
 
-impl<'a> Limits<'a> {
-    pub(crate) fn timeout(&mut self, duration: Duration) {
-        self.deadline(timer::after(duration));
-    }
-
-    /// Sets a deadline; the earlier of two holds.
-    pub(crate) fn deadline(&mut self, at: Instant) {
-        if self.deadline.as_ref().is_none_or(|sleep| at < sleep.deadline()) {
-            self.deadline = Some(timer::sleep_until(at));
-        }
-    }
-
-    pub(crate) fn cancel_on(&mut self, token: &'a Token) {
-        self.token = Some(token);
-        self.cancelled = None;
-    }
-
-    /// Whether its token is cancelled. That takes precedence over a channel that is ready.
-    #[inline]
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.token.is_some_and(Token::is_cancelled)
-    }
-
-    /// Whether a limit ends the operation; if not, the task is woken when one does.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
-        if let Some(token) = self.token {
+impl<'a> LimitsWait<'a> {
+    /// Whether a limit ends the operation; if not, the task is woken when one does. A cancelled
+    /// token takes precedence over a deadline that has passed.
+    pub(crate) fn poll(&mut self, limits: &Limits<'a>, context: &mut Context<'_>) -> Poll<Stop> {
+        if let Some(token) = limits.token() {
             let cancelled = self.cancelled.get_or_insert_with(|| Box::pin(token.cancelled()));
             if cancelled.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Stop::Cancelled);
             }
         }
-        if let Some(sleep) = &mut self.deadline
-            && Pin::new(sleep).poll(context).is_ready()
-        {
-            return Poll::Ready(Stop::TimedOut);
+        if let Some(deadline) = limits.until() {
+            let sleep = self.deadline.get_or_insert_with(|| timer::sleep_until(deadline));
+            if Pin::new(sleep).poll(context).is_ready() {
+                return Poll::Ready(Stop::TimedOut);
+            }
         }
         Poll::Pending
     }
 }
+
+/// Waits for a future within limits. A cancelled token takes precedence over one that is ready.
+pub(crate) async fn within<T>(
+    limits: Limits<'_>,
+    future: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    let mut wait = LimitsWait::default();
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if limits.is_cancelled() {
+            return Poll::Ready(Err(Stop::Cancelled));
+        }
+        match future.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => wait.poll(&limits, context).map(Err),
+        }
+    })
+    .await
+}
+
+/// The methods that set the limits of an operation, which are in the field `$limits`.
+macro_rules! limit_methods {
+    ($operation:ident, $($limits:ident).+ $(, $at_the_limit:literal)?) => {
+        impl<'a> $operation<'a> {
+            /// Gives up `duration` from now.
+            $(#[doc = concat!(" ", $at_the_limit)])?
+            pub fn timeout(mut self, duration: std::time::Duration) -> Self {
+                self.$($limits).+ = self.$($limits).+.timeout(duration);
+                self
+            }
+
+            /// Gives up at `deadline`, likewise. The earlier of two deadlines holds.
+            pub fn deadline(mut self, deadline: std::time::Instant) -> Self {
+                self.$($limits).+ = self.$($limits).+.deadline(deadline);
+                self
+            }
+
+            /// Gives up when `token` is cancelled, likewise. The last token holds.
+            pub fn cancel_on(mut self, token: &'a becket_chan::Token) -> Self {
+                self.$($limits).+ = self.$($limits).+.cancel_on(token);
+                self
+            }
+
+            /// Adds `limits`, as [`deadline`](Self::deadline) and [`cancel_on`](Self::cancel_on) do.
+            pub fn limits(mut self, limits: becket_chan::Limits<'a>) -> Self {
+                let own = &mut self.$($limits).+;
+                *own = limits.until().map_or(*own, |at| own.deadline(at));
+                *own = limits.token().map_or(*own, |token| own.cancel_on(token));
+                self
+            }
+        }
+    };
+}
+
+pub(crate) use limit_methods;

@@ -8,13 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use becket_chan::{Receiver, Recv, Token, TryRecvError};
+use becket_chan::{Limits, Receiver, Recv, TryRecvError};
 use becket_wire::StreamId;
 use pin_project_lite::pin_project;
 
-use super::limits::{Limits, Stop};
+use super::limits::{LimitsWait, Stop, limit_methods};
 use super::wait;
 use crate::blocks::Counts;
 use crate::client::side::ClientSide;
@@ -71,8 +70,8 @@ impl RemoteReceiver {
     ///
     /// Dropped before it returned an element, it has received none.
     pub fn recv(&self) -> RemoteRecv<'_> {
-        let limits = Limits::default();
-        let state = State { receiver: self, wants: false, is_over: false, limits };
+        let (limits, limits_wait) = (Limits::none(), LimitsWait::default());
+        let state = State { receiver: self, wants: false, is_over: false, limits, limits_wait };
         RemoteRecv { waiting: None, state }
     }
 
@@ -192,27 +191,12 @@ struct State<'a> {
     wants: bool,
     is_over: bool,
     limits: Limits<'a>,
+    limits_wait: LimitsWait<'a>,
 }
 
-impl<'a> RemoteRecv<'a> {
-    /// Gives up `duration` from now.
-    pub fn timeout(mut self, duration: Duration) -> Self {
-        self.state.limits.timeout(duration);
-        self
-    }
+limit_methods!(RemoteRecv, state.limits);
 
-    /// Gives up at `deadline`. The earlier of two holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.state.limits.deadline(deadline);
-        self
-    }
-
-    /// Gives up when `token` is cancelled.
-    pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.state.limits.cancel_on(token);
-        self
-    }
-
+impl RemoteRecv<'_> {
     /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
@@ -272,7 +256,9 @@ impl Future for RemoteRecv<'_> {
             Some(Poll::Ready(Ok(element))) => Ok(element),
             Some(Poll::Ready(Err(_))) => Err(receiver.over()),
             Some(Poll::Pending) | None => {
-                let Poll::Ready(stop) = state.limits.poll(context) else { return Poll::Pending };
+                let Poll::Ready(stop) = state.limits_wait.poll(&state.limits, context) else {
+                    return Poll::Pending;
+                };
                 // Another thread may have passed it an element since: this receive returns it.
                 match (waiting.as_mut().as_pin_mut().and_then(Recv::withdraw), stop) {
                     (Some(element), _) => Ok(element),

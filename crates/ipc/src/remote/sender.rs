@@ -6,13 +6,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use becket_chan::timer::{self, Sleep};
-use becket_chan::{Sender, Token, rendezvous};
+use becket_chan::{Limits, Sender, rendezvous};
 use becket_wire::{StreamId, flags};
 
-use super::limits::{Limits, Stop};
+use super::limits::{LimitsWait, Stop, limit_methods};
 use super::wait;
 use crate::blocks::Counts;
 use crate::client::sending::{Outcome, Posted, Refusal, Stage};
@@ -26,7 +26,7 @@ use crate::streams::outgoing::Outgoing;
 use crate::streams::service::Info;
 
 /// After its limit has passed, an operation waits this long for the server to report its outcome.
-const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends into a channel of another process. See [`Client::sender`](crate::Client::sender).
 ///
@@ -152,9 +152,16 @@ pub struct RemoteSend<'a> {
     flags: u8,
     stage: Stage,
     limits: Limits<'a>,
+    limits_wait: LimitsWait<'a>,
     /// A limit has passed after the element was sent: it waits for the outcome.
     stopped: Option<(Stop, Sleep)>,
 }
+
+limit_methods!(
+    RemoteSend,
+    limits,
+    "An element that was sent by then is withdrawn, and the operation ends with the server's answer, within another second."
+);
 
 impl<'a> RemoteSend<'a> {
     fn new(sender: &'a RemoteSender, element: Element, flags: u8) -> Self {
@@ -163,28 +170,10 @@ impl<'a> RemoteSend<'a> {
             element: Some(element),
             flags,
             stage: Stage::New,
-            limits: Limits::default(),
+            limits: Limits::none(),
+            limits_wait: LimitsWait::default(),
             stopped: None,
         }
-    }
-
-    /// Gives up `duration` from now. An element that was sent by then is withdrawn, and the
-    /// operation ends with the server's answer, within another second.
-    pub fn timeout(mut self, duration: Duration) -> Self {
-        self.limits.timeout(duration);
-        self
-    }
-
-    /// Gives up at `deadline`, likewise. The earlier of two deadlines holds.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.limits.deadline(deadline);
-        self
-    }
-
-    /// Gives up when `token` is cancelled, likewise.
-    pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.limits.cancel_on(token);
-        self
     }
 
     /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
@@ -266,7 +255,9 @@ impl Future for RemoteSend<'_> {
             Poll::Pending => {}
         }
         if this.stopped.is_none() {
-            let Poll::Ready(stop) = this.limits.poll(context) else { return Poll::Pending };
+            let Poll::Ready(stop) = this.limits_wait.poll(&this.limits, context) else {
+                return Poll::Pending;
+            };
             let Stage::Sent(number) = this.stage else {
                 this.sender.connection.with(|side, at| {
                     if let Some(sending) = side.sending(this.sender.stream) {
