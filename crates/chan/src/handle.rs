@@ -267,6 +267,11 @@ macro_rules! common {
                 self.len() == 0
             }
 
+            /// The number of operations that wait on this side of the channel.
+            pub fn waiting(&self) -> usize {
+                self.channel.core.lock.lock().$count.len()
+            }
+
             /// Whether the channel is at its capacity. A rendezvous channel is always full.
             pub fn is_full(&self) -> bool {
                 self.capacity().is_some_and(|capacity| self.len() >= capacity)

@@ -7,7 +7,6 @@ use std::sync::atomic::compiler_fence;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use std::thread_local;
 
-pub(crate) use becket_chan::wakes::wake;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 
 /// A sequentially consistent fence after a read-modify-write (a swap, or the unlock of a

@@ -30,11 +30,6 @@ macro_rules! each_thread {
 }
 pub(crate) use each_thread as thread_local;
 
-/// No lock is held.
-pub(crate) fn wake(waker: std::task::Waker) {
-    waker.wake();
-}
-
 pub(crate) type AtomicBool = Atomic<bool>;
 pub(crate) type AtomicU32 = Atomic<u32>;
 pub(crate) type AtomicU64 = Atomic<u64>;

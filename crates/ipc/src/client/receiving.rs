@@ -22,7 +22,7 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
-use becket_chan::{Receiver, Sender};
+use becket_chan::{Receiver, Sender, wakes};
 use becket_wire::{Credit, StreamId};
 
 use super::state::{Opening, Over};
@@ -117,8 +117,7 @@ impl Receiving {
         if self.window > 0 {
             return self.window.saturating_add(self.wants);
         }
-        let waiting = self.outbox.snapshot().receivers_waiting;
-        u32::try_from(waiting).unwrap_or(u32::MAX).max(self.wants)
+        u32::try_from(self.outbox.waiting()).unwrap_or(u32::MAX).max(self.wants)
     }
 
     /// Adjusts the credit to what is wanted.
@@ -218,16 +217,14 @@ impl Receiving {
     /// The channel is closed and drained, or the stream or the connection has ended. Earlier
     /// elements can still be received.
     pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over) {
-        self.opening.over(at.wakes, &over);
+        self.opening.over(&over);
         self.is_flushed |= matches!(over, Over::Ended(_));
         self.over.get_or_insert(over);
         self.inbox.close();
         if self.is_closing {
             self.close(at);
         }
-        if let Some(waker) = self.closed.take() {
-            at.wakes.push(waker);
-        }
+        self.closed.take().into_iter().for_each(wakes::wake);
     }
 
     /// Ready when the server has everything back; with a channel that was closed meanwhile, when
@@ -243,8 +240,8 @@ impl Receiving {
     }
 
     /// The session's queue is empty.
-    pub(crate) fn flushed(&mut self, at: &mut At<'_>) {
+    pub(crate) fn flushed(&mut self) {
         self.is_flushed = true;
-        at.wakes.extend(self.closed.take());
+        self.closed.take().into_iter().for_each(wakes::wake);
     }
 }

@@ -16,12 +16,12 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
+use becket_chan::wakes;
 use becket_wire::{Refused, StreamId, Withdrawn};
 
 use super::state::{Opening, Over};
 use crate::blocks::{Blocks, Loan};
 use crate::connection::At;
-use crate::connection::waking::PendingWakes;
 use crate::element::Element;
 use crate::streams::outgoing::Outgoing;
 use crate::streams::{self, code};
@@ -125,7 +125,7 @@ impl Sending {
                     Ok(false) => return Poll::Pending,
                     Ok(true) => {}
                     Err(refusal) => {
-                        self.forget(at, stage);
+                        self.forget(stage);
                         return Poll::Ready(Err(refusal));
                     }
                 }
@@ -166,7 +166,7 @@ impl Sending {
                     blocks.sent(element, packed.loan);
                     if let Stage::Waiting(_) = stage {
                         self.waiting.pop_front();
-                        self.call_next(at);
+                        self.call_next();
                     }
                     let loan = packed.loan;
                     let sent = Sent { number, loan, outcome: None, waker: None, is_posted: false };
@@ -209,9 +209,9 @@ impl Sending {
     }
 
     /// Wakes the first waiting send: there may be credit for it.
-    fn call_next(&self, at: &mut At<'_>) {
+    fn call_next(&self) {
         if let Some(first) = self.waiting.front() {
-            at.wakes.push(first.waker.clone());
+            wakes::wake(first.waker.clone());
         }
     }
 
@@ -242,13 +242,13 @@ impl Sending {
 
     /// The operation was dropped: it leaves the wait queue; if it was sent, its outcome is only
     /// counted.
-    pub(crate) fn forget(&mut self, at: &mut At<'_>, stage: &mut Stage) {
+    pub(crate) fn forget(&mut self, stage: &mut Stage) {
         match std::mem::replace(stage, Stage::Over) {
             Stage::Waiting(ticket) => {
                 let was_first = self.waiting.front().is_some_and(|first| first.ticket == ticket);
                 self.waiting.retain(|one| one.ticket != ticket);
                 if was_first {
-                    self.call_next(at);
+                    self.call_next();
                 }
             }
             Stage::Sent(number) => self.leave(number),
@@ -275,33 +275,33 @@ impl Sending {
         // Refused: it was answered, or the stream has ended.
         if let Ok(Withdrawn::Here(_)) = at.session.withdraw(self.stream, number) {
             loan.and_then(|loan| blocks.take_back(loan));
-            self.nacked(at.wakes, number, code::WITHDRAWN);
+            self.nacked(number, code::WITHDRAWN);
         }
     }
 
     /// Everything up to a number was accepted, except what was refused before.
-    pub(crate) fn acked(&mut self, wakes: &mut PendingWakes, upto: u64) {
+    pub(crate) fn acked(&mut self, upto: u64) {
         let end = self.sent.partition_point(|sent| sent.number <= upto);
         for sent in self.sent.iter_mut().take(end).filter(|sent| sent.outcome.is_none()) {
-            resolve(sent, Outcome::Accepted, &mut self.posted, wakes);
+            resolve(sent, Outcome::Accepted, &mut self.posted);
         }
-        self.answered(wakes);
+        self.answered();
     }
 
-    pub(crate) fn nacked(&mut self, wakes: &mut PendingWakes, number: u64, code: u16) {
+    pub(crate) fn nacked(&mut self, number: u64, code: u16) {
         let at = self.sent.binary_search_by_key(&number, |sent| sent.number);
         if let Some(sent) = at.ok().and_then(|at| self.sent.get_mut(at))
             && sent.outcome.is_none()
         {
-            resolve(sent, Outcome::Refused(code), &mut self.posted, wakes);
+            resolve(sent, Outcome::Refused(code), &mut self.posted);
         }
-        self.answered(wakes);
+        self.answered();
     }
 
-    fn answered(&mut self, wakes: &mut PendingWakes) {
+    fn answered(&mut self) {
         self.tidy();
         if !self.flushing.is_empty() && self.is_flushed() {
-            self.flushing.drain(..).for_each(|waker| wakes.push(waker));
+            self.flushing.drain(..).for_each(wakes::wake);
         }
     }
 
@@ -314,7 +314,7 @@ impl Sending {
         if self.waiting.is_empty() {
             self.pump(at, blocks);
         } else {
-            self.call_next(at);
+            self.call_next();
         }
     }
 
@@ -337,13 +337,13 @@ impl Sending {
 
     /// The channel is closed, or the stream or the connection has ended: waiting operations are
     /// woken.
-    pub(crate) fn end(&mut self, at: &mut At<'_>, blocks: &mut Blocks, over: Over, unsent: &[u64]) {
-        self.opening.over(at.wakes, &over);
+    pub(crate) fn end(&mut self, blocks: &mut Blocks, over: Over, unsent: &[u64]) {
+        self.opening.over(&over);
         if let Over::Closed(_) = over {
             // Acks come before the end, and nothing is accepted after it. A nack may be missing:
             // both sides have ended the stream by then.
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
-                resolve(sent, Outcome::Refused(code::CLOSED), &mut self.posted, at.wakes);
+                resolve(sent, Outcome::Refused(code::CLOSED), &mut self.posted);
             }
         } else {
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
@@ -352,15 +352,15 @@ impl Sending {
                     blocks.take_back(loan);
                 }
                 let outcome = if never { Outcome::NotSent } else { Outcome::Unknown };
-                resolve(sent, outcome, &mut self.posted, at.wakes);
+                resolve(sent, outcome, &mut self.posted);
             }
         }
         if let Some(outbox) = self.outbox.take() {
             outbox.receiver().close();
         }
         self.over.get_or_insert(over);
-        self.waiting.drain(..).for_each(|one| at.wakes.push(one.waker));
-        self.answered(at.wakes);
+        self.waiting.drain(..).for_each(|one| wakes::wake(one.waker));
+        self.answered();
     }
 
     /// Ready when every element sent so far has been answered.
@@ -377,13 +377,13 @@ impl Sending {
     }
 }
 
-fn resolve(sent: &mut Sent, outcome: Outcome, posted: &mut Posted, wakes: &mut PendingWakes) {
+fn resolve(sent: &mut Sent, outcome: Outcome, posted: &mut Posted) {
     sent.outcome = Some(outcome);
     if sent.is_posted {
         posted.count(outcome);
     }
     if let Some(waker) = sent.waker.take() {
-        wakes.push(waker);
+        wakes::wake(waker);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::task::{Poll, Waker};
 
+use becket_chan::wakes;
 use becket_wire::{Event, StreamId, flags};
 use bytes::Bytes;
 
@@ -11,7 +12,6 @@ use super::receiving::Receiving;
 use super::sending::Sending;
 use super::state::Over;
 use crate::blocks::{self, Blocks, Counts};
-use crate::connection::waking::PendingWakes;
 use crate::connection::{At, Ended, Side};
 use crate::streams::ignore_refusal;
 use crate::streams::service::Info;
@@ -159,11 +159,11 @@ impl ClientSide {
         }
     }
 
-    fn answered(&mut self, wakes: &mut PendingWakes, request: u64, status: u16, body: &[u8]) {
+    fn answered(&mut self, request: u64, status: u16, body: &[u8]) {
         let Some(asked) = self.requests.get_mut(&request) else { return };
         let answer = PendingRequest::Answered(status, Bytes::copy_from_slice(body));
         match std::mem::replace(asked, answer) {
-            PendingRequest::Waiting(Some(waker)) => wakes.push(waker),
+            PendingRequest::Waiting(Some(waker)) => wakes::wake(waker),
             PendingRequest::Dropped => {
                 self.requests.remove(&request);
             }
@@ -181,11 +181,11 @@ impl ClientSide {
         };
         match self.entries.get_mut(stream) {
             Some(Entry::Sending(sending)) => {
-                sending.opening.accepted(at.wakes, info);
+                sending.opening.accepted(info);
                 sending.room(at, &mut self.blocks);
             }
             Some(Entry::Receiving(receiving)) => {
-                receiving.opening.accepted(at.wakes, info);
+                receiving.opening.accepted(info);
                 receiving.rebalance(at);
             }
             None => {}
@@ -195,7 +195,7 @@ impl ClientSide {
     fn over(&mut self, at: &mut At<'_>, stream: StreamId, over: Over, unsent: &[u64]) {
         let is_dropped = match self.entries.get_mut(stream) {
             Some(Entry::Sending(sending)) => {
-                sending.end(at, &mut self.blocks, over, unsent);
+                sending.end(&mut self.blocks, over, unsent);
                 sending.is_dropped
             }
             Some(Entry::Receiving(receiving)) => {
@@ -221,7 +221,7 @@ impl Side for ClientSide {
         match event {
             Event::Ready { .. } => {
                 self.ready = true;
-                self.awaiting.drain(..).for_each(|waker| at.wakes.push(waker));
+                self.awaiting.drain(..).for_each(wakes::wake);
             }
             Event::Element { stream, sequence, flags, body } => {
                 let element = match body {
@@ -236,12 +236,12 @@ impl Side for ClientSide {
             }
             Event::Acked { stream, upto } => {
                 if let Some(sending) = self.sending(stream) {
-                    sending.acked(at.wakes, upto);
+                    sending.acked(upto);
                 }
             }
             Event::Nacked { stream, sequence, code } => {
                 if let Some(sending) = self.sending(stream) {
-                    sending.nacked(at.wakes, sequence, code);
+                    sending.nacked(sequence, code);
                 }
             }
             Event::Credit { stream } => {
@@ -268,7 +268,7 @@ impl Side for ClientSide {
                 self.over(at, stream, Over::Reset { code, why }, &unsent);
             }
             Event::Reply { request, status, body } => {
-                self.answered(at.wakes, request, status, body);
+                self.answered(request, status, body);
             }
             // A server sends no requests to its clients, and opens no streams.
             Event::Request { request, .. } => {
@@ -290,7 +290,7 @@ impl Side for ClientSide {
         } else if let Some((sending, blocks)) = self.sending_blocks(id) {
             sending.room(at, blocks);
         } else if let Some(receiving) = self.receiving(id) {
-            receiving.flushed(at);
+            receiving.flushed();
         }
     }
 
@@ -303,13 +303,13 @@ impl Side for ClientSide {
         self.blocks.ended();
         self.requests.retain(|_, asked| match asked {
             PendingRequest::Waiting(waker) => {
-                waker.take().into_iter().for_each(|waker| at.wakes.push(waker));
+                waker.take().into_iter().for_each(wakes::wake);
                 true
             }
             PendingRequest::Answered(..) => true,
             PendingRequest::Dropped => false,
         });
-        self.awaiting.drain(..).for_each(|waker| at.wakes.push(waker));
+        self.awaiting.drain(..).for_each(wakes::wake);
     }
 }
 

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use becket_chan::wakes;
+
 use crate::connection::Ended;
-use crate::connection::waking::PendingWakes;
 use crate::streams::service::Info;
 
 /// Why a stream has ended.
@@ -48,19 +49,19 @@ impl Opening {
         }
     }
 
-    pub(crate) fn accepted(&mut self, wakes: &mut PendingWakes, info: Info) {
+    pub(crate) fn accepted(&mut self, info: Info) {
         if let Self::Awaited(waker) = std::mem::replace(self, Self::Open(Arc::new(info))) {
-            wakes.push(waker);
+            wakes::wake(waker);
         }
     }
 
     /// The stream ended: if it was not open yet, opening it fails.
-    pub(crate) fn over(&mut self, wakes: &mut PendingWakes, over: &Over) {
+    pub(crate) fn over(&mut self, over: &Over) {
         if let Self::Open(_) | Self::Failed(_) = self {
             return;
         }
         if let Self::Awaited(waker) = std::mem::replace(self, Self::Failed(over.clone())) {
-            wakes.push(waker);
+            wakes::wake(waker);
         }
     }
 

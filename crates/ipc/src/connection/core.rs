@@ -14,7 +14,7 @@ use becket_coro::outside;
 use becket_wire::{Event, Session};
 
 use super::claim::Claim;
-use super::waking::{PendingWakes, Wakeable, Woken};
+use super::waking::{Wakeable, Woken};
 use super::{At, Connection, Ended, OWN, Side};
 use crate::blocks::Announcing;
 use crate::reactor::Watched;
@@ -35,7 +35,6 @@ pub(crate) struct Core<S: Side> {
     pub(super) session: Session,
     pub(super) side: S,
     pub(super) ended: Option<Ended>,
-    pub(super) wakes: PendingWakes,
     pub(super) full: Vec<u32>,
     pub(super) watched: Vec<Watched>,
     pub(super) connection: Weak<dyn Wakeable>,
@@ -63,8 +62,8 @@ pub(crate) struct Core<S: Side> {
 
 impl<S: Side> Core<S> {
     pub(super) fn act<R>(&mut self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        let Self { link, session, side, wakes, full, connection, .. } = self;
-        act(side, &mut At { session, wakes, full, link: Some(&mut **link), connection })
+        let Self { link, session, side, full, connection, .. } = self;
+        act(side, &mut At { session, full, link: Some(&mut **link), connection })
     }
 
     /// Does all pending work. True: it stopped at the limit of one dispatch.
@@ -175,7 +174,7 @@ impl<S: Side> Core<S> {
 
     /// Takes frames from the link, and handles their events.
     pub(super) fn take(&mut self) -> usize {
-        let Self { link, session, side, wakes, full, connection, .. } = self;
+        let Self { link, session, side, full, connection, .. } = self;
         let mut failed = None;
         let taken = link.take(FRAMES_AT_ONCE, &mut |frame, ancillary| {
             if failed.is_some() {
@@ -191,7 +190,7 @@ impl<S: Side> Core<S> {
                         _ => None,
                     };
                     // The event borrows its body from the session.
-                    let mut at = At { session, wakes, full, link: None, connection };
+                    let mut at = At { session, full, link: None, connection };
                     side.event(&mut at, event, ancillary);
                     failed = closed.or_else(|| side.blocks().fault());
                 }
@@ -314,11 +313,11 @@ impl<S: Side> Core<S> {
             return;
         }
         self.deadline = None;
-        let Self { session, side, wakes, full, connection, .. } = self;
+        let Self { session, side, full, connection, .. } = self;
         match session.on_deadline(Instant::now()) {
             Ok(event) => {
                 if let Some(event) = event {
-                    let mut at = At { session, wakes, full, link: None, connection };
+                    let mut at = At { session, full, link: None, connection };
                     side.event(&mut at, event, Ancillary::nothing());
                 }
                 self.send();

@@ -19,14 +19,14 @@
 //! | `pending_lock` | the lock, and the pending flag of threads that found it held |
 //! | `claim` | which thread drives it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
-//! | `waking` | the wakers of its streams, and the wakes that it owes |
+//! | `waking` | the wakers of its streams |
 //! | `end` | how it ended |
 //!
 //! # Invariants
 //!
 //! 1. No thread waits while it holds the lock, and no task is woken under it: a waker may use the
-//!    connection. Wakes by channels are [deferred](becket_chan::wakes), also those of a connection
-//!    that is dispatched under the lock of another one.
+//!    connection. Its wakes and those by channels are [deferred](becket_chan::wakes), also while it
+//!    is dispatched under the lock of another connection.
 //! 2. A thread that finds the lock held sets the [pending flag](pending_lock), which its holder
 //!    sees: no event is lost.
 //! 3. Before the lock is released with nothing left to do, the link was armed for a wake
@@ -58,7 +58,7 @@ use self::core::Core;
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
 use self::pending_lock::PendingLock;
-use self::waking::{Dispatch, PendingWakes, StreamWaker, Wakeable, Woken, run_or_enqueue};
+use self::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
 use crate::blocks::Blocks;
 use crate::reactor::{self, Ready};
 use crate::shm::{Doorbell, FrameProbe};
@@ -90,7 +90,6 @@ pub(crate) trait Side: Send + Sized + 'static {
 /// What a side works with during a dispatch.
 pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
-    pub(crate) wakes: &'a mut PendingWakes,
     /// Streams that wait for the session's queue to drain, and are then woken.
     pub(crate) full: &'a mut Vec<u32>,
     /// The link, except while frames are taken from it. With it, frames can bypass the queue.
@@ -207,7 +206,6 @@ impl<S: Side> Connection<S> {
                     session,
                     side,
                     ended: None,
-                    wakes: PendingWakes::default(),
                     full: Vec::new(),
                     watched: Vec::new(),
                     connection,
@@ -373,13 +371,11 @@ impl<S: Side> Connection<S> {
     }
 
     #[inline]
-    fn unlock(&self, mut core: MutexGuard<'_, Core<S>>, deferral: Deferral) {
+    fn unlock(&self, core: MutexGuard<'_, Core<S>>, deferral: Deferral) {
         self.publish_status(&core);
         self.is_blocked.store(core.is_blocked, Ordering::Relaxed);
-        let wakes = std::mem::take(&mut core.wakes);
         drop(core);
         drop(deferral);
-        wakes.fire();
     }
 
     /// Has the I/O thread dispatch it again, after the other connections.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The wakers of a connection's streams, and the wakes that a connection owes.
+//! The wakers of a connection's streams.
 //!
 //! A connection polls operations on local channels for its peer. Each stream has one waker for its
 //! whole life: the waker puts the stream into the connection's list and dispatches the connection
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local, wake};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local};
 
 /// Something that can be dispatched.
 pub(crate) trait Dispatch: Send + Sync {
@@ -161,38 +161,6 @@ impl Wake for StreamWaker {
             && connection.woken().push(self)
         {
             run_or_enqueue(connection);
-        }
-    }
-}
-
-/// Wakers that a dispatch collects; woken after the connection is unlocked, and the one under whose
-/// lock it was dispatched, if there is one.
-#[derive(Default)]
-pub(crate) struct PendingWakes {
-    /// The common case is a single waker: it needs no list.
-    first: Option<Waker>,
-    others: Vec<Waker>,
-}
-
-impl PendingWakes {
-    #[inline]
-    pub(crate) fn push(&mut self, waker: Waker) {
-        if self.first.is_none() {
-            self.first = Some(waker);
-        } else {
-            self.others.push(waker);
-        }
-    }
-
-    pub(crate) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
-        wakers.into_iter().for_each(|waker| self.push(waker));
-    }
-
-    #[inline]
-    pub(crate) fn fire(self) {
-        if let Some(first) = self.first {
-            wake(first);
-            self.others.into_iter().for_each(wake);
         }
     }
 }

@@ -29,6 +29,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use becket_chan::wakes;
 use becket_wire::flags;
 
 use crate::blocks::Blocks;
@@ -296,7 +297,7 @@ impl Queue {
     pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
         self.poll_in_flight(side, waker);
         self.start(side, waker);
-        self.tidy().into_iter().for_each(|waker| side.at.wakes.push(waker));
+        self.tidy().into_iter().for_each(wakes::wake);
     }
 
     /// Polls the elements in flight.
@@ -386,7 +387,7 @@ impl QueueEntry {
         if self.is_unwanted && !*is_withdrawing {
             *is_withdrawing = true;
             let Stage::Sent(number) = *stage else {
-                sending.forget(at, stage);
+                sending.forget(stage);
                 self.state = SendState::Done(SendOutcome::Withdrawn);
                 return false;
             };

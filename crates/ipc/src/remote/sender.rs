@@ -259,11 +259,7 @@ impl Future for RemoteSend<'_> {
                 return Poll::Pending;
             };
             let Stage::Sent(number) = this.stage else {
-                this.sender.connection.with(|side, at| {
-                    if let Some(sending) = side.sending(this.sender.stream) {
-                        sending.forget(at, &mut this.stage);
-                    }
-                });
+                this.forget();
                 return Poll::Ready(Err(this.stop(stop)));
             };
             this.stopped = Some((stop, timer::sleep(OUTCOME_TIMEOUT)));
@@ -286,9 +282,9 @@ impl Future for RemoteSend<'_> {
 impl RemoteSend<'_> {
     fn forget(&mut self) {
         let Self { sender, stage, .. } = self;
-        sender.connection.with(|side, at| {
+        sender.connection.with(|side, _| {
             if let Some(sending) = side.sending(sender.stream) {
-                sending.forget(at, stage);
+                sending.forget(stage);
             }
         });
     }
@@ -303,7 +299,7 @@ impl Drop for RemoteSend<'_> {
                     if let Stage::Sent(number) = *stage {
                         sending.withdraw(at, blocks, number);
                     }
-                    sending.forget(at, stage);
+                    sending.forget(stage);
                 }
             });
         }
