@@ -63,7 +63,7 @@ impl Handler {
         let limits = &instance.limits;
         let stream = cell.map(|cell| StreamSide {
             cell,
-            inbound: Inbound::new(limits.stream_frames_max, limits.stream_bytes_max),
+            inbound: Inbound::new(sid, limits.stream_frames_max, limits.stream_bytes_max),
             opened: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });

@@ -67,7 +67,6 @@ use becket_coro::{Handle, Spawn};
 pub(crate) use self::{
     channels::Channels,
     handler::{Handler, Waiter, abandon_here, coroutine_id},
-    inbound::Pushed,
     pool::Pool,
 };
 use self::{

@@ -46,7 +46,7 @@ pub(super) const ENDED: u64 = 2 << FLAGS_SHIFT;
 /// `handle` has returned, or a frame was accepted.
 const OPENED: u64 = 4 << FLAGS_SHIFT;
 /// A frame was refused for want of room: the plugin is to be notified when there is some.
-pub(super) const STARVED: u64 = 8 << FLAGS_SHIFT;
+pub(crate) const STARVED: u64 = 8 << FLAGS_SHIFT;
 /// Frames wait for room.
 pub(super) const ROOM_AWAITED: u64 = 16 << FLAGS_SHIFT;
 /// Data waits until the plugin takes some.
@@ -59,7 +59,7 @@ const FRAMES_MAX: u32 = (1 << FRAMES_BITS) - 1;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Credit {
+pub(crate) struct Credit {
     word: AtomicU64,
     sid: AtomicU64,
     frames_max: AtomicU32,
@@ -80,7 +80,7 @@ pub(super) fn frames_of(word: u64) -> usize {
 }
 
 impl Credit {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             word: AtomicU64::new(CLOSED),
             sid: AtomicU64::new(0),
@@ -91,7 +91,7 @@ impl Credit {
     }
 
     /// Begins a stream. No sender has credit of the one before: its receiver waited for that.
-    pub(super) fn open(&self, sid: u64, frames_max: u32, bytes_max: u64) {
+    pub(crate) fn open(&self, sid: u64, frames_max: u32, bytes_max: u64) {
         let mut unit_bits = 0;
         while bytes_max >> unit_bits > UNITS_MAX {
             unit_bits += 1;
@@ -118,7 +118,7 @@ impl Credit {
     /// Takes credit for a frame of `len` bytes, in units; if there is none for want of room, leaves
     /// `mark` behind.
     #[inline]
-    pub(super) fn take(&self, sid: u64, len: u64, mark: u64) -> Result<u32, Rejected> {
+    pub(crate) fn take(&self, sid: u64, len: u64, mark: u64) -> Result<u32, Rejected> {
         let tag = tag_of(sid);
         let mut word = self.word();
         loop {
@@ -145,8 +145,9 @@ impl Credit {
         }
     }
 
+    /// What a frame of `len` bytes takes.
     #[inline]
-    fn units(&self, len: u64) -> u64 {
+    pub(crate) fn units(&self, len: u64) -> u64 {
         let unit_bits = self.unit_bits.load(Ordering::Relaxed);
         (len >> unit_bits).saturating_add(u64::from(len & ((1 << unit_bits) - 1) != 0)).min(UNITS)
     }
@@ -161,7 +162,7 @@ impl Credit {
     /// Gives back what was taken for `frames` frames, and takes away the marks of waits for
     /// room. Returns the word before.
     #[inline]
-    pub(super) fn give_back(&self, frames: u64, units: u64) -> u64 {
+    pub(crate) fn give_back(&self, frames: u64, units: u64) -> u64 {
         let mut word = self.word();
         loop {
             let next = (word - frames * ONE_FRAME - units) & !(STARVED | ROOM_AWAITED);
@@ -174,7 +175,7 @@ impl Credit {
 
     /// Ends the stream, if it is open: `Some` of the word before. The caller owes the channel the
     /// end.
-    pub(super) fn end(&self, sid: u64) -> Option<u64> {
+    pub(crate) fn end(&self, sid: u64) -> Option<u64> {
         self.set(sid, ENDED)
     }
 

@@ -43,8 +43,11 @@ use std::{
 use becket_abi::NrStatus;
 use futures_core::Stream as FuturesStream;
 
-pub(crate) use self::cell::{End, Idle, Rejected, StreamCell};
 pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
+pub(crate) use self::{
+    cell::{End, Idle, Rejected, StreamCell},
+    credit::{Credit, STARVED},
+};
 use self::{
     cell::{Message, Said},
     inbox::{Inbox, More},

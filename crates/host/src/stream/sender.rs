@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use becket_abi::NrStatus;
 
-use super::{Core, StreamCell, outbox};
+use super::{Core, Rejected, StreamCell, outbox};
 use crate::{
-    coroutine::{Handler, Pushed},
+    coroutine::Handler,
     counters::Count,
     error::SendError,
     executor::Lent,
@@ -129,9 +129,9 @@ pub(super) fn offer(core: &Core, data: &[u8]) -> Result<(), SendError> {
     let cell = core.cell;
     let status = match core.handler.as_deref().and_then(Handler::stream) {
         Some((inbound, _)) if cell.is_open(core.sid) => match inbound.push(data) {
-            Pushed::Taken => NrStatus::Ok,
-            Pushed::Full => NrStatus::Backpressure,
-            Pushed::Closed => return Err(SendError::Closed),
+            Ok(()) => NrStatus::Ok,
+            Err(Rejected::Full) => NrStatus::Backpressure,
+            Err(Rejected::Late) => return Err(SendError::Closed),
         },
         Some(_) => return Err(SendError::Closed),
         None => tell(core, cell, |placement| placement.stream_data(core.sid, data))?,
