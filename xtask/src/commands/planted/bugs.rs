@@ -285,8 +285,10 @@ pub(super) const BUGS: &[Bug] = &[
         name: "full-inbound",
         what: "a frame to a plugin whose queue is full is lost",
         file: "crates/host/src/coroutine/inbound.rs",
-        healthy: "                return Pushed::Full;",
-        planted: "                return Pushed::Taken;",
+        healthy: "        let units = self.credit.take(self.sid, data.len() as u64, STARVED)?;",
+        planted: "        let units = match self.credit.take(self.sid, data.len() as u64, STARVED) {\n            \
+                  Err(Rejected::Full) => return Ok(()),\n            \
+                  taken => taken?,\n        };",
         check: &["plugin", "--skip", "slow"],
         sees: Sees::Ends { code: 1, says: MISSING },
     },
