@@ -26,9 +26,17 @@ const TEXT_BYTES_MAX: usize = 2 << 20;
 pub struct Transcript {
     texts: Vec<(TextKind, Stage, String)>,
     bytes: usize,
-    /// The last summary of each stage, the debug form of its manifest, and its log: each is kept
-    /// once.
-    last: [[String; 3]; 2],
+    /// What each stage last said about itself: what has not changed is not kept again.
+    last: [Last; 2],
+}
+
+/// The last texts of an adapter about itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Last {
+    /// Shown only when it has changed: an adapter is asked for it after each call.
+    manifest: Option<Manifest>,
+    summary: String,
+    log: String,
 }
 
 impl Transcript {
@@ -40,17 +48,22 @@ impl Transcript {
     fn of_itself(&mut self, place: Stage, adapter: &(impl Adapter + ?Sized)) {
         let (manifest, summary, log) =
             of_adapter(|| (adapter.manifest(), adapter.summary(), adapter.log()));
-        let said = [
-            (TextKind::Summary, summary),
-            (TextKind::Debug, format!("{manifest:?}")),
-            (TextKind::Debug, log),
-        ];
-        for (at, (kind, text)) in said.into_iter().enumerate() {
-            let last = self.last.get_mut(place as usize).and_then(|last| last.get_mut(at));
-            if let Some(last) = last.filter(|last| **last != text) {
-                last.clone_from(&text);
-                self.keep(kind, place, text);
-            }
+        let Some(last) = self.last.get_mut(place as usize) else { return };
+        let mut changed = Vec::new();
+        if last.summary != summary {
+            last.summary.clone_from(&summary);
+            changed.push((TextKind::Summary, summary));
+        }
+        if last.manifest.as_ref() != Some(&manifest) {
+            changed.push((TextKind::Debug, format!("{manifest:?}")));
+            last.manifest = Some(manifest);
+        }
+        if last.log != log {
+            last.log.clone_from(&log);
+            changed.push((TextKind::Debug, log));
+        }
+        for (kind, text) in changed {
+            self.keep(kind, place, text);
         }
     }
 

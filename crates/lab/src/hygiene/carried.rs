@@ -18,8 +18,11 @@
 //! 2. A window that is found is eight bytes of payload: payload is as random as its generator, and of a
 //!    million windows of text and a million of payload two are equal by chance once in 10⁷ runs.
 
+use std::collections::{BTreeSet, HashSet};
+
+use super::filter::Filter;
 use super::{Encoding, Leak, PIECE_BYTES, TEXT_BYTES_MIN};
-use crate::pattern::{GOLDEN, Pattern};
+use crate::pattern::Pattern;
 
 /// The bytes that one flow carries one way: the first so many of a pattern.
 #[derive(Debug, Clone, Copy)]
@@ -31,18 +34,20 @@ pub(crate) struct Carried {
 /// What findings call it.
 const NAME: &str = "payload";
 const FILTER_BITS: u32 = 18;
-/// Of a text in which bytes were replaced so many windows are compared.
+/// Maximum number of different masked windows of the texts that are compared: five known bytes of eight
+/// are equal by chance more often than eight.
 const MASKED_MAX: usize = 1024;
+
+/// Eight bytes of which some are known: a mask of those, and their values.
+type Masked = (u64, u64);
 
 /// Windows of payload that may be in the texts.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Sorted.
     windows: Vec<u64>,
-}
-
-const fn bit(window: u64) -> usize {
-    (window.wrapping_mul(GOLDEN) >> (64 - FILTER_BITS)) as usize
+    /// Those windows of the texts that are payload as far as they are known.
+    masked: HashSet<Masked>,
 }
 
 impl Found {
@@ -51,55 +56,64 @@ impl Found {
         texts: impl Iterator<Item = &'a str>,
         flows: impl Iterator<Item = Carried>,
     ) -> Self {
-        let (mut filter, mut masked) = (vec![0_u64; 1 << (FILTER_BITS - 6)], Vec::new());
+        let mut shown = Filter::new(FILTER_BITS);
+        let mut shown_masked = HashSet::new();
         for text in texts {
-            windows(text, &mut |window, _, _| {
-                let bit = bit(window);
-                if let Some(word) = filter.get_mut(bit / 64) {
-                    *word |= 1 << (bit % 64);
+            windows(text, &mut |window, _, _| shown.add(window));
+            masked_windows(text, &mut |masked, _| {
+                if shown_masked.len() < MASKED_MAX {
+                    shown_masked.insert(masked);
                 }
             });
-            masked_windows(text, &mut |mask, window, _| masked.push((mask, window)));
         }
-        masked.truncate(MASKED_MAX);
-        if masked.is_empty() && filter.iter().all(|word| *word == 0) {
+        if shown_masked.is_empty() && shown.is_empty() {
             return Self::default();
         }
-        let mut windows = Vec::new();
+        // At most as many as there are ways to know five bytes of eight.
+        let masks: BTreeSet<u64> = shown_masked.iter().map(|(mask, _)| *mask).collect();
+        let mut may_be_masked = Filter::new(FILTER_BITS);
+        for (mask, known) in &shown_masked {
+            may_be_masked.add(mask ^ known);
+        }
+        let (mut windows, mut masked) = (Vec::new(), HashSet::new());
         for Carried { pattern, bytes } in flows {
             pattern.windows(bytes, |window| {
-                let bit = bit(window);
-                let is_shown = filter.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0);
-                if is_shown || masked.iter().any(|(mask, shown)| window & mask == *shown) {
+                if shown.may_have(window) {
                     windows.push(window);
+                }
+                for mask in &masks {
+                    let known = window & mask;
+                    if may_be_masked.may_have(mask ^ known)
+                        && shown_masked.contains(&(*mask, known))
+                    {
+                        masked.insert((*mask, known));
+                    }
                 }
             });
         }
         windows.sort_unstable();
-        Self { windows }
+        Self { windows, masked }
     }
 
     /// The first leak of one of the texts.
     pub(super) fn find(&self, text: &str) -> Option<Leak> {
-        if self.windows.is_empty() {
-            return None;
-        }
         let mut leak = None::<Leak>;
-        let mut found = |encoding, at| {
-            if leak.is_none_or(|leak| at < leak.at) {
+        // Behind a leak none is looked for.
+        let mut look = |encoding, at, is_leak: &dyn Fn() -> bool| {
+            if leak.is_none_or(|leak| at < leak.at) && is_leak() {
                 leak = Some(Leak { name: NAME, encoding, at });
             }
         };
-        windows(text, &mut |window, encoding, at| {
-            if self.windows.binary_search(&window).is_ok() {
-                found(encoding, at);
-            }
-        });
-        masked_windows(text, &mut |mask, shown, at| {
-            if self.windows.iter().any(|window| window & mask == shown) {
-                found(Encoding::Raw, at);
-            }
-        });
+        if !self.windows.is_empty() {
+            windows(text, &mut |window, encoding, at| {
+                look(encoding, at, &|| self.windows.binary_search(&window).is_ok());
+            });
+        }
+        if !self.masked.is_empty() {
+            masked_windows(text, &mut |masked, at| {
+                look(Encoding::Raw, at, &|| self.masked.contains(&masked));
+            });
+        }
         leak
     }
 }
@@ -353,9 +367,8 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Eight bytes of which some were no text, and were replaced: which are known, as a mask, and what they
-/// are.
-fn masked_windows(text: &str, each: &mut impl FnMut(u64, u64, usize)) {
+/// Each eight bytes in a row of which some were no text, and were replaced.
+fn masked_windows(text: &str, each: &mut impl FnMut(Masked, usize)) {
     if !text.contains(char::REPLACEMENT_CHARACTER) {
         return;
     }
@@ -370,7 +383,7 @@ fn masked_windows(text: &str, each: &mut impl FnMut(u64, u64, usize)) {
                 && mask != u64::MAX
                 && mask.count_ones() as usize >= 8 * TEXT_BYTES_MIN
             {
-                each(mask, bytes, at);
+                each((mask, bytes), at);
             }
         }
     }
@@ -479,6 +492,15 @@ mod tests {
         }
         // Of few eight in a row of 40 are five known.
         assert!(missed < 10, "{missed}");
+    }
+
+    #[test]
+    fn what_is_said_again_and_again_takes_no_room_from_what_is_looked_for() {
+        let text = String::from_utf8_lossy(&payload(2, 80, 40)).into_owned();
+        assert_eq!(found(&text), Some(Encoding::Raw));
+        let before = "\u{fffd} reading, ".repeat(MASKED_MAX);
+        assert_eq!(found(&before), None);
+        assert_eq!(found(&format!("{before}{text}")), Some(Encoding::Raw));
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //!    it.
 
 mod carried;
+mod filter;
 
 use std::fmt::{self, Write as _};
 
@@ -25,6 +26,7 @@ use bytes::Bytes;
 
 pub(crate) use self::carried::Carried;
 use self::carried::Found;
+use self::filter::Filter;
 
 use strum::IntoStaticStr;
 
@@ -143,8 +145,8 @@ struct Needle {
 pub struct Search {
     /// Sorted by their bytes.
     needles: Vec<Needle>,
-    /// For each hash of eight bytes whether a needle may begin with them.
-    may: Vec<u64>,
+    /// The first eight bytes of each needle.
+    starts: Filter,
     /// What flows carry, as far as it may be in the texts.
     found: Found,
 }
@@ -157,10 +159,6 @@ impl fmt::Debug for Search {
 }
 
 const FILTER_BITS: u32 = 16;
-
-const fn filter(start: u64) -> usize {
-    (start.wrapping_mul(crate::pattern::GOLDEN) >> (64 - FILTER_BITS)) as usize
-}
 
 impl Search {
     /// For these canaries. One that is too short is not looked for.
@@ -178,14 +176,11 @@ impl Search {
             }
         }
         needles.sort_by(|one, other| one.bytes.cmp(&other.bytes));
-        let mut may = vec![0; 1 << (FILTER_BITS - 6)];
+        let mut starts = Filter::new(FILTER_BITS);
         for needle in &needles {
-            let bit = filter(start(&needle.bytes));
-            if let Some(word) = may.get_mut(bit / 64) {
-                *word |= 1 << (bit % 64);
-            }
+            starts.add(start(&needle.bytes));
         }
-        Self { needles, may, found: Found::default() }
+        Self { needles, starts, found: Found::default() }
     }
 
     /// And for everything that these flows carry, in these texts: others are searched for canaries alone.
@@ -224,9 +219,8 @@ impl Search {
         let mut last = 0_u64;
         text.iter().enumerate().find_map(|(at, byte)| {
             last = last << 8 | u64::from(*byte);
-            let bit = filter(last);
-            let may = self.may.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0);
-            let begin = (at + 1).checked_sub(PIECE_BYTES).filter(|_| may)?;
+            let may_begin = self.starts.may_have(last);
+            let begin = (at + 1).checked_sub(PIECE_BYTES).filter(|_| may_begin)?;
             let found = self.begins(last, text.get(begin..)?)?;
             Some(Leak { name: found.name, encoding: found.encoding, at: begin })
         })
