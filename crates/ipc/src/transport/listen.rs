@@ -57,9 +57,10 @@ const ACCEPTS_MAX: usize = 64;
 /// A listening Unix socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Listener {
+    /// Removed before the socket is closed: while it listens, no other listener replaces the file.
+    socket_file: SocketFile,
     fd: OwnedFd,
     kind: SocketKind,
-    socket_file: SocketFile,
     access: Access,
     admissions: Arc<Admissions>,
     /// Closed for a moment to refuse a connection when the process has no descriptor left.
@@ -124,9 +125,9 @@ impl Listener {
         rustix::fs::chmod(path, mode).map_err(failed)?;
         rustix::net::listen(&fd, backlog).map_err(failed)?;
         Ok(Self {
+            socket_file,
             fd,
             kind,
-            socket_file,
             access,
             admissions: Admissions::new(connections_max),
             spare: Mutex::new(spare()),
@@ -165,9 +166,10 @@ impl Listener {
     /// Stops listening, and removes the file: an [`accept`](Self::accept) from here on fails, and
     /// waits for the socket end.
     pub fn close(&self) {
+        // In this order, as when it is dropped.
+        self.socket_file.remove();
         // It fails if the socket is shut down already.
         let _ = rustix::net::shutdown(&self.fd, Shutdown::Both);
-        self.socket_file.remove();
     }
 
     /// The path at which it listens.

@@ -205,12 +205,26 @@ fn of_many_processes_one_listens() {
 /// Listeners that start and end at one path: the current listener is the one that is reached.
 #[test]
 fn one_after_the_other_is_reached() {
+    each_is_reached(50, bind);
+}
+
+/// Likewise without a lock that they hold while they listen.
+#[test]
+fn one_after_the_other_is_reached_in_any_directory() {
+    each_is_reached(1000, |path| {
+        let (kind, access) = (SocketKind::Stream, Access::own_user());
+        // The attempts of the others connect to it.
+        Listener::bind_in_any_directory(path, kind, access, 10, 4096)
+    });
+}
+
+fn each_is_reached(times: u32, bind: impl Fn(&Path) -> Result<Listener, ListenError> + Sync) {
     let (_directory, path) = place();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut bound = 0;
-                while bound < 50 {
+                while bound < times {
                     match bind(&path) {
                         Ok(listener) => {
                             bound += 1;
