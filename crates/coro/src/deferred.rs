@@ -30,8 +30,9 @@ use std::{
 use becket_chan::{Reason, Receiver, Sender, Token, bounded};
 use parking_lot::Mutex;
 
-use crate::job::{BoxError, Child, ChildError, Job, Launch, Outcome};
-use crate::scope::{Scope, ScopeLaunch};
+use crate::job::{BoxError, Child, ChildError, Job, Outcome};
+use crate::launch::{Place, Spawn};
+use crate::scope::Scope;
 
 /// A value that a coroutine computes. Clones, if the value can be cloned, wait for the same one.
 ///
@@ -335,36 +336,6 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     }
 }
 
-impl<'scope> ScopeLaunch<'scope, '_> {
-    /// As [`Scope::defer`].
-    pub fn defer<F, T>(self, work: F) -> Deferred<'scope, T>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        Deferred::new(false, move || Ok(work()), move |work| self.start(work))
-    }
-
-    /// As [`Scope::defer`]; an error is a failure too.
-    pub fn defer_try<F, T, E>(self, work: F) -> Deferred<'scope, T>
-    where
-        F: FnOnce() -> Result<T, E> + Send + 'scope,
-        T: Send + 'scope,
-        E: Into<BoxError>,
-    {
-        Deferred::new(false, move || work().map_err(Into::into), move |work| self.start(work))
-    }
-
-    /// As [`Scope::defer_lazy`].
-    pub fn defer_lazy<F, T>(self, work: F) -> Deferred<'scope, T>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        Deferred::new(true, move || Ok(work()), move |work| self.start(work))
-    }
-}
-
 impl Job {
     /// Spawns a coroutine for a value, as a child of this job.
     #[track_caller]
@@ -387,31 +358,31 @@ impl Job {
     }
 }
 
-impl Launch {
-    /// As [`Job::defer`].
-    pub fn defer<F, T>(self, work: F) -> Deferred<'static, T>
+impl<'a, P: Place<'a>> Spawn<P> {
+    /// Spawns a coroutine for a value.
+    pub fn defer<F, T>(self, work: F) -> Deferred<'a, T>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'a,
+        T: Send + 'a,
     {
         Deferred::new(false, move || Ok(work()), move |work| self.start(work))
     }
 
-    /// As [`Job::defer`]; an error is a failure too.
-    pub fn defer_try<F, T, E>(self, work: F) -> Deferred<'static, T>
+    /// As [`defer`](Self::defer); an error is a failure too.
+    pub fn defer_try<F, T, E>(self, work: F) -> Deferred<'a, T>
     where
-        F: FnOnce() -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
+        F: FnOnce() -> Result<T, E> + Send + 'a,
+        T: Send + 'a,
         E: Into<BoxError>,
     {
         Deferred::new(false, move || work().map_err(Into::into), move |work| self.start(work))
     }
 
-    /// As [`Job::defer_lazy`].
-    pub fn defer_lazy<F, T>(self, work: F) -> Deferred<'static, T>
+    /// As [`defer`](Self::defer), but it starts when it is first waited for, or never.
+    pub fn defer_lazy<F, T>(self, work: F) -> Deferred<'a, T>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'a,
+        T: Send + 'a,
     {
         Deferred::new(true, move || Ok(work()), move |work| self.start(work))
     }
@@ -429,5 +400,5 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    Launch::alone().defer(work)
+    Spawn::new().defer(work)
 }

@@ -48,6 +48,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `runtime` | construction of a runtime; its handles; spawning |
+//! | `launch` | the options of a coroutine before it is spawned |
 //! | `join`, `error` | the handle of a coroutine; the errors |
 //! | `wait`, `clock` | yield, sleep, park, block on a future; clocks |
 //! | [`scope`](mod@scope), [`job`], `deferred` | coroutines that end before the block that spawned them |
@@ -102,6 +103,7 @@ pub mod foreign;
 mod free_list;
 pub mod job;
 mod join;
+mod launch;
 mod local;
 mod names;
 pub mod outside;
@@ -127,8 +129,9 @@ pub use self::{
     error::{BuildError, JoinError, SpawnError},
     job::Job,
     join::{Id, JoinHandle},
+    launch::{Alone, Spawn},
     local::LocalKey,
-    runtime::{Builder, Handle, Runtime, Spawn, Stats, WorkerStats, spawn},
+    runtime::{Builder, Handle, Runtime, Stats, WorkerStats, spawn},
     scope::{Scope, ScopeError, current_token, scope, supervisor},
     stack::StackError,
     wait::{block_on, park, park_deadline, sleep, sleep_until, yield_now},

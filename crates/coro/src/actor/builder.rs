@@ -10,10 +10,7 @@ use super::{
     restart::{History, Restart},
     run::{Ending, Run},
 };
-use crate::{
-    Handle, SpawnError,
-    job::{Job, Options},
-};
+use crate::{Handle, SpawnError, job::Job, launch::Options, runtime::spawn_with};
 
 /// The default capacity of a mailbox, in messages.
 const MAILBOX_DEFAULT: usize = 64;
@@ -150,7 +147,7 @@ impl<M: Send + 'static> Builder<M> {
         let address = Address::new(Arc::clone(&core), tx);
         let cx = Context { core: Arc::clone(&core), address: Arc::downgrade(address.inner()) };
         let run = Run::new(make, rx, cx, History::new(restart), Ending::new(core, body));
-        options.spawn().spawn(move || run.run())?;
+        spawn_with(options, move || run.run())?;
         Ok(address)
     }
 }

@@ -60,7 +60,8 @@ pub use self::{
     produce::{Output, Verdict, produce},
 };
 use crate::{
-    job::{Child, Failure, Job, JobState, Launch, Options, Work},
+    job::{Child, Failure, Job, JobState, Work, start_child},
+    launch::Options,
     scope::Scope,
 };
 
@@ -116,7 +117,7 @@ impl<'scope> sealed::On<'scope> for &'scope Scope<'scope, '_> {
     }
 
     fn start(&self, below: &Job, options: &Options, work: Work<'scope>) -> Child<'scope, ()> {
-        self.spawn_below(below, options, work)
+        self.spawn_below(below, options.clone(), work)
     }
 }
 
@@ -131,7 +132,7 @@ impl sealed::On<'static> for &Job {
     }
 
     fn start(&self, below: &Job, options: &Options, work: Work<'static>) -> Child<'static, ()> {
-        Launch::below(below, options.clone()).start(work)
+        start_child(Some(below), options.clone(), work)
     }
 }
 

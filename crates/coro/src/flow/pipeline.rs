@@ -6,7 +6,8 @@ use std::{panic::Location, sync::Arc};
 use becket_chan::{Receiver, bounded};
 
 use super::{Closing, FlowError, On, ordered, verdict};
-use crate::job::{Body, BoxError, Job, Options, Work};
+use crate::job::{Body, BoxError, Job, Work};
+use crate::launch::Options;
 
 /// The default capacity of the channel between two stages, in values.
 const CAPACITY_DEFAULT: usize = 16;

@@ -9,65 +9,14 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     sync::Arc,
-    time::Instant,
 };
 
-use super::{Body, BoxError, Child, Failure, Job, JobBuilder, Outcome, enter};
-use crate::{Handle, Spawn, unwinding::is_ending};
-
-/// The options of a coroutine.
-#[derive(Debug, Clone)]
-pub(crate) struct Options {
-    pub(crate) name: Option<Arc<str>>,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) runtime: Option<Handle>,
-    pub(crate) site: &'static Location<'static>,
-}
-
-impl Options {
-    pub(crate) const fn at(site: &'static Location<'static>) -> Self {
-        Self { name: None, stack_size: None, runtime: None, site }
-    }
-
-    /// The same options, with this name and spawn site.
-    pub(crate) fn called(self, site: &'static Location<'static>, name: &str) -> Self {
-        Self { name: Some(name.into()), site, ..self }
-    }
-
-    /// The time of the runtime that it would run on.
-    pub(crate) fn now(&self) -> Instant {
-        match &self.runtime {
-            Some(runtime) => runtime.now(),
-            None => Handle::current().map_or_else(|_| crate::now(), |runtime| runtime.now()),
-        }
-    }
-
-    /// A job for it, below `parent` if there is one.
-    pub(crate) fn job<'a>(&self, parent: Option<&'a Job>) -> JobBuilder<'a> {
-        let mut builder = Job::builder();
-        if let Some(parent) = parent {
-            builder = builder.parent(parent);
-        }
-        if let Some(name) = &self.name {
-            builder = builder.name(Arc::clone(name));
-        }
-        builder
-    }
-
-    pub(crate) fn spawn(&self) -> Spawn {
-        let mut spawn = Spawn::new().site(self.site);
-        if let Some(name) = &self.name {
-            spawn = spawn.name(name.clone());
-        }
-        if let Some(bytes) = self.stack_size {
-            spawn = spawn.stack_size(bytes);
-        }
-        if let Some(runtime) = &self.runtime {
-            spawn = spawn.on(runtime);
-        }
-        spawn
-    }
-}
+use super::{Body, BoxError, Child, Failure, Job, Outcome, enter};
+use crate::{
+    launch::{Options, Spawn},
+    runtime::spawn_with,
+    unwinding::is_ending,
+};
 
 /// Code for a coroutine that returns only an error.
 pub(crate) type Work<'a> = Box<dyn FnOnce() -> Result<(), BoxError> + Send + 'a>;
@@ -150,12 +99,12 @@ fn ended_by_runtime(
 /// Spawns `spawned`, which runs a task whose job is `job`. If that is refused, the task has been
 /// dropped, the job has ended, and the parent fails with it.
 pub(crate) fn spawn_task<T>(
-    options: &Options,
+    options: Options,
     parent: Option<&Job>,
     child: &Child<'_, T>,
     spawned: impl FnOnce() + Send + 'static,
 ) {
-    if let Err(error) = options.spawn().spawn(spawned) {
+    if let Err(error) = spawn_with(options, spawned) {
         let failure = Failure::refused(child.job().of(), error);
         child.outcome().put(Err(failure.clone()));
         if let Some(parent) = parent
@@ -166,78 +115,23 @@ pub(crate) fn spawn_task<T>(
     }
 }
 
-/// Options of a coroutine before it is spawned into a job. See [`Job::launch`].
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Launch {
-    /// The parent, if it has one.
-    job: Option<Job>,
+/// Spawns a coroutine with a job of its own, below `parent` if there is one.
+pub(crate) fn start_child<F, T>(
+    parent: Option<&Job>,
     options: Options,
-}
-
-impl Launch {
-    /// Without a parent.
-    #[track_caller]
-    pub(crate) fn alone() -> Self {
-        Self { job: None, options: Options::at(Location::caller()) }
+    work: F,
+) -> Child<'static, T>
+where
+    F: FnOnce() -> Result<T, BoxError> + Send + 'static,
+    T: Send + 'static,
+{
+    let body = options.job(parent).begin_at(options.site);
+    let child = Child::new(body.job().clone(), Arc::new(Outcome::new()));
+    let task = Box::new(Task::new(work, Arc::clone(child.outcome()), body));
+    if !child.job().is_cancelled() {
+        spawn_task(options, parent, &child, move || task.run());
     }
-
-    pub(crate) fn below(job: &Job, options: Options) -> Self {
-        Self { job: Some(job.clone()), options }
-    }
-
-    /// A name, for messages and listings.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.options.name = Some(name.into());
-        self
-    }
-
-    /// The size of its stack in bytes.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.options.stack_size = Some(bytes);
-        self
-    }
-
-    /// The runtime it runs on, if not the current one.
-    pub fn on(mut self, runtime: &Handle) -> Self {
-        self.options.runtime = Some(runtime.clone());
-        self
-    }
-
-    /// As [`Job::spawn`].
-    pub fn spawn<F, T>(self, work: F) -> Child<'static, T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        self.start(move || Ok(work()))
-    }
-
-    /// As [`Job::spawn_try`].
-    pub fn spawn_try<F, T, E>(self, work: F) -> Child<'static, T>
-    where
-        F: FnOnce() -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: Into<BoxError>,
-    {
-        self.start(move || work().map_err(Into::into))
-    }
-
-    pub(crate) fn start<F, T>(self, work: F) -> Child<'static, T>
-    where
-        F: FnOnce() -> Result<T, BoxError> + Send + 'static,
-        T: Send + 'static,
-    {
-        let Self { job: parent, options } = self;
-        let parent = parent.as_ref();
-        let body = options.job(parent).begin_at(options.site);
-        let child = Child::new(body.job().clone(), Arc::new(Outcome::new()));
-        let task = Box::new(Task::new(work, Arc::clone(child.outcome()), body));
-        if !child.job().is_cancelled() {
-            spawn_task(&options, parent, &child, move || task.run());
-        }
-        child
-    }
+    child
 }
 
 impl Job {
@@ -267,7 +161,7 @@ impl Job {
 
     /// Options of a coroutine before it is spawned.
     #[track_caller]
-    pub fn launch(&self) -> Launch {
-        Launch { job: Some(self.clone()), options: Options::at(Location::caller()) }
+    pub fn launch(&self) -> Spawn<Self> {
+        Spawn::into(self.clone(), Options::at(Location::caller()))
     }
 }

@@ -67,14 +67,13 @@ pub use self::{
     ambient::current,
     child::{Child, ChildError},
     failure::{BoxError, Failure},
-    launch::Launch,
     machine::JobState,
 };
 pub(crate) use self::{
     ambient::enter,
     child::Outcome,
     failure::Of,
-    launch::{Options, Task, Work, spawn_task},
+    launch::{Task, Work, spawn_task, start_child},
     machine::Cause,
 };
 

@@ -19,6 +19,10 @@ pub use self::{
     builder::Builder,
     counters::{Stats, WorkerStats},
     handle::{Handle, Runtime},
-    spawn::{Spawn, spawn},
+    spawn::spawn,
 };
-pub(crate) use self::{counters::Counters, shared::Shared, spawn::run};
+pub(crate) use self::{
+    counters::Counters,
+    shared::Shared,
+    spawn::{run, spawn_with},
+};

@@ -14,6 +14,7 @@ use crate::{
     error::{JoinError, SpawnError},
     free_list,
     join::{JoinHandle, Packet},
+    launch::Options,
     local, names,
     slot::{self, CoroutineKey, Run, Slot},
     stack,
@@ -69,75 +70,20 @@ where
     JoinHandle::new(packet, key)
 }
 
-/// Options of a coroutine before it is spawned.
-///
-/// ```
-/// let handle = becket_coro::Spawn::new()
-///     .name("parser")
-///     .stack_size(256 * 1024)
-///     .spawn(|| becket_coro::current().and_then(|me| me.name()))?;
-/// assert_eq!(handle.join().unwrap().as_deref(), Some("parser"));
-/// # Ok::<(), becket_coro::SpawnError>(())
-/// ```
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct Spawn {
-    name: Option<Arc<str>>,
-    stack_size: Option<usize>,
-    handle: Option<Handle>,
-    site: Option<&'static Location<'static>>,
-}
-
-impl Spawn {
-    /// The options of [`spawn`].
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Its name in listings and reports.
-    pub fn name(mut self, name: impl AsRef<str>) -> Self {
-        self.name = Some(Arc::from(name.as_ref()));
-        self
-    }
-
-    /// Bytes of stack, rounded up to a power of two of at least 16 KiB.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = Some(bytes);
-        self
-    }
-
-    /// The runtime it is spawned on.
-    pub fn on(mut self, handle: &Handle) -> Self {
-        self.handle = Some(handle.clone());
-        self
-    }
-
-    /// Its spawn site in listings, for a library that spawns on behalf of its caller.
-    pub fn site(mut self, site: &'static Location<'static>) -> Self {
-        self.site = Some(site);
-        self
-    }
-
-    /// Spawns it.
-    #[track_caller]
-    pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        // As a path, `Location::caller` would return the call site in there.
-        let site = match self.site {
-            Some(site) => site,
-            None => Location::caller(),
-        };
-        let handle = match self.handle {
-            Some(handle) => handle,
-            None => Handle::current()?,
-        };
-        let packet = Arc::new(Packet::new(f));
-        let key = put_on(&handle, site, self.stack_size, self.name, &packet)?;
-        Ok(JoinHandle::new(packet, key))
-    }
+/// Spawns a coroutine with these options, on the current runtime if they name none.
+pub(crate) fn spawn_with<F, T>(options: Options, f: F) -> Result<JoinHandle<T>, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let Options { name, stack_size, runtime, site } = options;
+    let handle = match runtime {
+        Some(runtime) => runtime,
+        None => Handle::current()?,
+    };
+    let packet = Arc::new(Packet::new(f));
+    let key = put_on(&handle, site, stack_size, name, &packet)?;
+    Ok(JoinHandle::new(packet, key))
 }
 
 /// On this runtime, from one of its workers or from another thread.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use becket_chan::Token;
 
-use crate::{SpawnError, job::Options};
+use crate::{SpawnError, launch::Options, runtime::spawn_with};
 
 /// Cancels the action when dropped.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ impl Alarm {
     ) -> Result<Self, SpawnError> {
         let off = Token::new();
         let called_off = off.clone();
-        options.spawn().name("deadline").spawn(move || {
+        let options = Options { name: Some("deadline".into()), ..options.clone() };
+        spawn_with(options, move || {
             if !called_off.cancelled().deadline(at).wait() {
                 action();
             }

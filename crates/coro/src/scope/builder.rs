@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Options of a scope before it runs, and of a child before it is spawned.
+//! Options of a scope before it runs.
 
 use std::{
     panic::Location,
@@ -12,7 +12,8 @@ use becket_chan::Token;
 use super::{Limit, Scope, ScopeError, run};
 use crate::{
     Handle,
-    job::{self, BoxError, Child, Job, Options},
+    job::{self, Job},
+    launch::Options,
 };
 
 /// Options of a scope before it runs. See [`Scope::builder`].
@@ -113,65 +114,5 @@ impl<'a> ScopeBuilder<'a> {
         }
         let options = Options { runtime: self.runtime, ..Options::at(site) };
         run(builder.begin_at(site), options, self.limit, body)
-    }
-}
-
-/// Options of a coroutine before it is spawned into a scope. See [`Scope::launch`].
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct ScopeLaunch<'scope, 'env> {
-    scope: &'scope Scope<'scope, 'env>,
-    options: Options,
-}
-
-impl<'scope, 'env> ScopeLaunch<'scope, 'env> {
-    pub(super) const fn new(scope: &'scope Scope<'scope, 'env>, options: Options) -> Self {
-        Self { scope, options }
-    }
-
-    /// A name, for messages and listings.
-    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.options.name = Some(name.into());
-        self
-    }
-
-    /// The size of its stack in bytes.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.options.stack_size = Some(bytes);
-        self
-    }
-
-    /// The runtime it runs on.
-    pub fn on(mut self, runtime: &Handle) -> Self {
-        self.options.runtime = Some(runtime.clone());
-        self
-    }
-
-    /// As [`Scope::spawn`].
-    pub fn spawn<F, T>(self, work: F) -> Child<'scope, T>
-    where
-        F: FnOnce() -> T + Send + 'scope,
-        T: Send + 'scope,
-    {
-        self.start(move || Ok(work()))
-    }
-
-    /// As [`Scope::spawn_try`].
-    pub fn spawn_try<F, T, E>(self, work: F) -> Child<'scope, T>
-    where
-        F: FnOnce() -> Result<T, E> + Send + 'scope,
-        T: Send + 'scope,
-        E: Into<BoxError>,
-    {
-        self.start(move || work().map_err(Into::into))
-    }
-
-    pub(crate) fn start<F, T>(self, work: F) -> Child<'scope, T>
-    where
-        F: FnOnce() -> Result<T, BoxError> + Send + 'scope,
-        T: Send + 'scope,
-    {
-        let Self { scope, options } = self;
-        scope.spawn_below(&scope.job, &options, work)
     }
 }

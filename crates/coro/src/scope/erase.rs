@@ -48,7 +48,8 @@ use parking_lot::Mutex;
 
 use super::{Scope, wait::wait_to_the_end};
 use crate::{
-    job::{Body, BoxError, Child, Failure, Job, Options, Outcome, Task, enter, spawn_task},
+    job::{Body, BoxError, Child, Failure, Job, Outcome, Task, enter, spawn_task},
+    launch::Options,
     unwinding::is_ending,
 };
 
@@ -118,7 +119,7 @@ impl Drop for Keeper {
 pub(super) fn spawn<'scope, F, T>(
     scope: &'scope Scope<'scope, '_>,
     parent: &Job,
-    options: &Options,
+    options: Options,
     work: F,
 ) -> Child<'scope, T>
 where

@@ -48,8 +48,11 @@ use becket_chan::{Reason, Token};
 use parking_lot::Mutex;
 
 use self::alarm::Alarm;
-pub use self::builder::{ScopeBuilder, ScopeLaunch};
-use crate::job::{self, Body, BoxError, Cause, Child, Failure, Job, JobState, Options};
+pub use self::builder::ScopeBuilder;
+use crate::{
+    job::{self, Body, BoxError, Cause, Child, Failure, Job, JobState},
+    launch::{Options, Spawn},
+};
 
 /// The scope in which children are spawned; it ends after them. See [`scope`].
 ///
@@ -227,9 +230,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     /// Options of a coroutine before it is spawned: a name, the size of its stack.
     #[track_caller]
-    pub fn launch(&'scope self) -> ScopeLaunch<'scope, 'env> {
-        let options = Options { site: Location::caller(), ..self.options.clone() };
-        ScopeLaunch::new(self, options)
+    pub fn launch(&'scope self) -> Spawn<&'scope Self> {
+        Spawn::into(self, Options { site: Location::caller(), ..self.options.clone() })
     }
 
     /// Cancelled when the scope is cancelled or fails, from above too.
@@ -311,7 +313,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     pub(crate) fn spawn_below<F, T>(
         &'scope self,
         parent: &Job,
-        options: &Options,
+        options: Options,
         work: F,
     ) -> Child<'scope, T>
     where
