@@ -42,7 +42,8 @@
 //!    queued values, and then fail.
 //! 6. **Nothing polls, and waiting allocates nothing.** A task is woken by its waker, a thread by a
 //!    futex, a coroutine by its scheduler ([`park`]); one value wakes one receiver.
-//! 7. **No user code runs under a lock.** A panic of a waker, a hook or a drop inside another
+//! 7. **No user code runs under a lock**, nor, if the caller [defers](wakes) wakes, under a lock of the
+//!    caller's. A panic of a waker, a hook or a drop inside another
 //!    operation is reported by the panic hook and does not propagate.
 //! 8. **The ring is allocated when the channel is created**; only an unlimited channel grows, in
 //!    blocks that it frees again.
@@ -64,7 +65,7 @@
 //! | `core` | the state under the lock, and the general path of every kind |
 //! | `spill` | the blocks that an unlimited channel has past its ring |
 //! | `hint` | the readiness hint for checks without the lock |
-//! | `waiter` | the waiter protocol: claims, nodes, wait queues, wakes |
+//! | `waiter`, [`wakes`] | the waiter protocol: claims, nodes, wait queues, wakes; wakes that are deferred |
 //! | `lock`, `spin`, [`park`], [`fence`] | the lock, adaptive spinning, sleeping and the hook for coroutines, the fence |
 //! | `counters`, `metrics`, `probe` | snapshots and rates; periodic snapshots; snapshots without a handle |
 //! | [`timer`] | deadlines in a timing wheel |

@@ -45,6 +45,8 @@
 //!    bound.
 //! 6. **No waiting thread per connection.** One I/O thread per process sleeps in epoll. Idle
 //!    connections cost no CPU.
+//! 7. **A waker may use what wakes it.** No task is woken while a connection is locked: its waker may
+//!    use the connection, or end the server.
 //!
 //! # Modules
 //!
