@@ -22,6 +22,47 @@ pub(crate) trait Batches: 'static {
     fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused>;
 }
 
+/// `batched!(Peer Name, Tx, Rx, open; send |tx, values, buffer: Type| …; recv |rx, each, buffer: Type| …)`:
+/// a channel that moves batches in this way, with buffers that are kept.
+macro_rules! batched {
+    (
+        $(#[$doc:meta])+
+        $peer:ident $name:ident, $tx_type:ty, $rx_type:ty, $open:expr;
+        send |$tx:ident, $values:ident, $outgoing:ident: $outgoing_type:ty| $send:expr;
+        recv |$rx:ident, $each:ident, $incoming:ident: $incoming_type:ty| $recv:expr
+    ) => {
+        $(#[$doc])+
+        pub(crate) struct $name {
+            tx: $tx_type,
+            rx: $rx_type,
+            outgoing: $outgoing_type,
+            incoming: $incoming_type,
+        }
+
+        impl $crate::channels::batch::Batches for $name {
+            const PEER: Peer = Peer::$peer;
+
+            fn open() -> Self {
+                let (tx, rx) = $open;
+                Self { tx, rx, outgoing: Default::default(), incoming: Default::default() }
+            }
+
+            fn send_all(&mut self, $values: std::ops::Range<u64>) -> Result<(), Refused> {
+                let Self { tx: $tx, outgoing: $outgoing, .. } = self;
+                $send
+            }
+
+            fn recv_all(&mut self, $each: impl FnMut(u64)) -> Result<(), Refused> {
+                let Self { rx: $rx, incoming: $incoming, .. } = self;
+                $recv;
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(crate) use batched;
+
 /// Batch after batch.
 pub(crate) fn batches<B: Batches>(_: &Stage) -> Result<Contestant, BenchError> {
     let mut channel = B::open();

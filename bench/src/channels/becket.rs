@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SpscReceiver, SpscSender, Token};
 
-use super::batch::Batches;
+use super::batch::batched;
 use super::channel::{Message, Refused, channel, receiver, sender};
 use super::conflated::Slot;
 use super::parked::Parked;
@@ -29,7 +29,7 @@ channel!(Becket, Rendezvous: becket_chan::rendezvous(), Sender<T>, Receiver<T>);
 channel!(Becket, BoundedSpsc<N>, N: becket_chan::bounded_spsc(N), SpscSender<T>, SpscReceiver<T>);
 
 macro_rules! handles {
-    ($tx:ident, $rx:ident) => {
+    ($tx:ident, $rx:ident; $(#[$doc:meta])+ $batched:ident, $open:expr) => {
         sender!($tx<T>;
             wait |tx, value| tx.send(value).wait();
             now |tx, value| tx.try_send(value);
@@ -40,11 +40,32 @@ macro_rules! handles {
             now |rx| rx.try_recv();
             task |rx| rx.recv().await
         );
+        batched!(
+            $(#[$doc])+
+            Becket $batched, $tx<u64>, $rx<u64>, $open;
+            send |tx, values, buffer: VecDeque<u64>| {
+                buffer.extend(values);
+                tx.try_send_many(buffer).map_err(|_| Refused)?;
+                if buffer.is_empty() { Ok(()) } else { Err(Refused) }
+            };
+            recv |rx, each, buffer: Vec<u64>| {
+                rx.try_recv_many(buffer, 1024).map_err(|_| Refused)?;
+                buffer.drain(..).for_each(each);
+            }
+        );
     };
 }
 
-handles!(Sender, Receiver);
-handles!(SpscSender, SpscReceiver);
+handles!(
+    Sender, Receiver;
+    /// A channel, batches, and their buffers.
+    Batched, becket_chan::bounded(1024)
+);
+handles!(
+    SpscSender, SpscReceiver;
+    /// As [`Batched`], with handles that cannot be cloned.
+    BatchedSpsc, becket_chan::bounded_spsc(1024)
+);
 
 /// A conflated channel.
 pub(crate) struct Conflated {
@@ -151,45 +172,3 @@ impl WakesAll for Token {
         self.cancel();
     }
 }
-
-macro_rules! batched {
-    ($(#[doc = $what:literal])+ $name:ident, $tx:ident, $rx:ident, $open:expr) => {
-        $(#[doc = $what])+
-        pub(crate) struct $name {
-            tx: $tx<u64>,
-            rx: $rx<u64>,
-            outgoing: VecDeque<u64>,
-            incoming: Vec<u64>,
-        }
-
-        impl Batches for $name {
-            const PEER: Peer = Peer::Becket;
-
-            fn open() -> Self {
-                let (tx, rx) = $open;
-                Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
-            }
-
-            fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-                self.outgoing.extend(values);
-                self.tx.try_send_many(&mut self.outgoing).map_err(|_| Refused)?;
-                if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
-            }
-
-            fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-                self.rx.try_recv_many(&mut self.incoming, 1024).map_err(|_| Refused)?;
-                self.incoming.drain(..).for_each(each);
-                Ok(())
-            }
-        }
-    };
-}
-
-batched!(
-    /// A channel, batches, and their buffers.
-    Batched, Sender, Receiver, becket_chan::bounded(1024)
-);
-batched!(
-    /// As [`Batched`], with handles that cannot be cloned.
-    BatchedSpsc, SpscSender, SpscReceiver, becket_chan::bounded_spsc(1024)
-);

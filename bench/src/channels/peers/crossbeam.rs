@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Select, Sender};
 use crossbeam_queue::ArrayQueue;
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
@@ -77,29 +77,11 @@ impl Ready for Selected {
     }
 }
 
-/// A channel: sends one by one, receives through the iterator over all that is there.
-pub(crate) struct Batched {
-    tx: Sender<u64>,
-    rx: Receiver<u64>,
-}
-
-impl Batches for Batched {
-    const PEER: Peer = Peer::Crossbeam;
-
-    fn open() -> Self {
-        let (tx, rx) = crossbeam_channel::bounded(1024);
-        Self { tx, rx }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        for value in values {
-            self.tx.try_send(value).map_err(|_| Refused)?;
-        }
-        Ok(())
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.try_iter().for_each(each);
-        Ok(())
-    }
-}
+batched!(
+    /// A channel: sends one by one, receives through the iterator over all that is there.
+    Crossbeam Batched, Sender<u64>, Receiver<u64>, crossbeam_channel::bounded(1024);
+    send |tx, values, _none: ()| {
+        values.into_iter().try_for_each(|value| tx.try_send(value)).map_err(|_| Refused)
+    };
+    recv |rx, each, _none: ()| rx.try_iter().for_each(each)
+);

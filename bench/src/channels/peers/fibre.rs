@@ -3,7 +3,7 @@
 
 use fibre::{mpmc, spsc};
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::peer::Peer;
 
@@ -51,44 +51,29 @@ receiver!(spsc::rendezvous::RendezvousAsyncReceiver<T>; task |rx| rx.recv().awai
 sender!(mpmc::Sender<T>; now |tx, value| tx.try_send(value));
 receiver!(mpmc::Receiver<T>; now |rx| rx.try_recv());
 
-macro_rules! batched {
+macro_rules! both_ways {
     ($(#[$doc:meta])+ $name:ident, $tx:ty, $rx:ty, $open:expr) => {
-        $(#[$doc])+
-        pub(crate) struct $name {
-            tx: $tx,
-            rx: $rx,
-            outgoing: Vec<u64>,
-            incoming: Vec<u64>,
-        }
-
-        impl Batches for $name {
-            const PEER: Peer = Peer::Fibre;
-
-            fn open() -> Self {
-                let (tx, rx) = $open;
-                Self { tx, rx, outgoing: Vec::new(), incoming: Vec::new() }
+        batched!(
+            $(#[$doc])+
+            Fibre $name, $tx, $rx, $open;
+            send |tx, values, buffer: Vec<u64>| {
+                buffer.extend(values);
+                tx.try_send_batch_mut(buffer).map_err(|_| Refused)?;
+                if buffer.is_empty() { Ok(()) } else { Err(Refused) }
+            };
+            recv |rx, each, buffer: Vec<u64>| {
+                rx.try_recv_batch_mut(buffer, 1024).map_err(|_| Refused)?;
+                buffer.drain(..).for_each(each);
             }
-
-            fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-                self.outgoing.extend(values);
-                self.tx.try_send_batch_mut(&mut self.outgoing).map_err(|_| Refused)?;
-                if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
-            }
-
-            fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-                self.rx.try_recv_batch_mut(&mut self.incoming, 1024).map_err(|_| Refused)?;
-                self.incoming.drain(..).for_each(each);
-                Ok(())
-            }
-        }
+        );
     };
 }
 
-batched!(
+both_ways!(
     /// A channel with calls for batches both ways.
     Batched, mpmc::Sender<u64>, mpmc::Receiver<u64>, mpmc::bounded(1024)
 );
-batched!(
+both_ways!(
     /// The same for one sender and one receiver.
     BatchedSpsc, spsc::BoundedSyncSender<u64>, spsc::BoundedSyncReceiver<u64>,
     spsc::bounded_sync(1024)

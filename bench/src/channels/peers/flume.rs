@@ -3,7 +3,7 @@
 
 use flume::{Receiver, Selector, Sender};
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::peer::Peer;
 use super::super::ready::{Ready, rounds};
@@ -55,29 +55,11 @@ impl Ready for Selected {
     }
 }
 
-/// A channel: sends one by one, drains.
-pub(crate) struct Batched {
-    tx: Sender<u64>,
-    rx: Receiver<u64>,
-}
-
-impl Batches for Batched {
-    const PEER: Peer = Peer::Flume;
-
-    fn open() -> Self {
-        let (tx, rx) = flume::bounded(1024);
-        Self { tx, rx }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        for value in values {
-            self.tx.try_send(value).map_err(|_| Refused)?;
-        }
-        Ok(())
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.drain().for_each(each);
-        Ok(())
-    }
-}
+batched!(
+    /// A channel: sends one by one, drains.
+    Flume Batched, Sender<u64>, Receiver<u64>, flume::bounded(1024);
+    send |tx, values, _none: ()| {
+        values.into_iter().try_for_each(|value| tx.try_send(value)).map_err(|_| Refused)
+    };
+    recv |rx, each, _none: ()| rx.drain().for_each(each)
+);

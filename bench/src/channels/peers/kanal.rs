@@ -3,7 +3,7 @@
 
 use kanal::{Receiver, Sender};
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, TryTx, channel, receiver, sender};
 use super::super::peer::Peer;
 
@@ -27,31 +27,12 @@ receiver!(Receiver<T>;
     task |rx| rx.as_async().recv().await
 );
 
-/// A channel: sends one by one, drains.
-pub(crate) struct Batched {
-    tx: Sender<u64>,
-    rx: Receiver<u64>,
-    buffer: Vec<u64>,
-}
-
-impl Batches for Batched {
-    const PEER: Peer = Peer::Kanal;
-
-    fn open() -> Self {
-        let (tx, rx) = kanal::bounded(1024);
-        Self { tx, rx, buffer: Vec::new() }
+batched!(
+    /// A channel: sends one by one, drains.
+    Kanal Batched, Sender<u64>, Receiver<u64>, kanal::bounded(1024);
+    send |tx, values, _none: ()| values.into_iter().try_for_each(|value| tx.send_now(value));
+    recv |rx, each, buffer: Vec<u64>| {
+        rx.drain_into(buffer).map_err(|_| Refused)?;
+        buffer.drain(..).for_each(each);
     }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        for value in values {
-            self.tx.send_now(value)?;
-        }
-        Ok(())
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.drain_into(&mut self.buffer).map_err(|_| Refused)?;
-        self.buffer.drain(..).for_each(each);
-        Ok(())
-    }
-}
+);

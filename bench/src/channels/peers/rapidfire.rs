@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use rapidfire::{Receiver, Sender, mpsc};
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::peer::Peer;
 
@@ -24,34 +24,17 @@ sender!(Sender<T>; now |tx, value| tx.try_send(value); task |tx, value| tx.send(
 receiver!(Receiver<T>; now |rx| rx.try_recv(); task |rx| rx.recv().await);
 receiver!(mpsc::Receiver<T>; task |rx| rx.recv().await);
 
-/// A channel with one receiver: sends one by one, receives many.
-pub(crate) struct Batched {
-    tx: Sender<u64>,
-    rx: mpsc::Receiver<u64>,
-    buffer: Vec<u64>,
-}
-
-impl Batches for Batched {
-    const PEER: Peer = Peer::Rapidfire;
-
-    fn open() -> Self {
-        let (tx, rx) = mpsc::bounded(1024);
-        Self { tx, rx, buffer: Vec::new() }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        for value in values {
-            self.tx.try_send(value).map_err(|_| Refused)?;
-        }
-        Ok(())
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+batched!(
+    /// A channel with one receiver: sends one by one, receives many.
+    Rapidfire Batched, Sender<u64>, mpsc::Receiver<u64>, mpsc::bounded(1024);
+    send |tx, values, _none: ()| {
+        values.into_iter().try_for_each(|value| tx.try_send(value)).map_err(|_| Refused)
+    };
+    recv |rx, each, buffer: Vec<u64>| {
         let mut context = Context::from_waker(Waker::noop());
-        if pin!(self.rx.recv_many(&mut self.buffer, 1024)).poll(&mut context).is_pending() {
+        if pin!(rx.recv_many(buffer, 1024)).poll(&mut context).is_pending() {
             return Err(Refused);
         }
-        self.buffer.drain(..).for_each(each);
-        Ok(())
+        buffer.drain(..).for_each(each);
     }
-}
+);

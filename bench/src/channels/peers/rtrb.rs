@@ -4,7 +4,7 @@
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, WaitRx, WaitTx, channel};
 use super::super::peer::Peer;
 
@@ -37,29 +37,15 @@ impl<T: Message> WaitRx<T> for Consumer<T> {
     }
 }
 
-/// A ring, written and read in chunks.
-pub(crate) struct Batched {
-    tx: Producer<u64>,
-    rx: Consumer<u64>,
-}
-
-impl Batches for Batched {
-    const PEER: Peer = Peer::Rtrb;
-
-    fn open() -> Self {
-        let (tx, rx) = RingBuffer::new(1024);
-        Self { tx, rx }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+batched!(
+    /// A ring, written and read in chunks.
+    Rtrb Batched, Producer<u64>, Consumer<u64>, RingBuffer::new(1024);
+    send |tx, values, _none: ()| {
         let count = values.end.saturating_sub(values.start) as usize;
-        let chunk = self.tx.write_chunk_uninit(count).map_err(|_| Refused)?;
+        let chunk = tx.write_chunk_uninit(count).map_err(|_| Refused)?;
         if chunk.fill_from_iter(values) == count { Ok(()) } else { Err(Refused) }
+    };
+    recv |rx, each, _none: ()| {
+        rx.read_chunk(rx.slots()).map_err(|_| Refused)?.into_iter().for_each(each);
     }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        let chunk = self.rx.read_chunk(self.rx.slots()).map_err(|_| Refused)?;
-        chunk.into_iter().for_each(each);
-        Ok(())
-    }
-}
+);

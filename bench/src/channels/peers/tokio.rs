@@ -4,7 +4,7 @@
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
-use super::super::batch::Batches;
+use super::super::batch::batched;
 use super::super::channel::{Message, Refused, channel, receiver, sender};
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
@@ -58,31 +58,17 @@ impl Slot for Watch {
     }
 }
 
-/// A channel: reserves room for all, receives many.
-pub(crate) struct Batched {
-    tx: Sender<u64>,
-    rx: Receiver<u64>,
-    buffer: Vec<u64>,
-}
-
-impl Batches for Batched {
-    const PEER: Peer = Peer::Tokio;
-
-    fn open() -> Self {
-        let (tx, rx) = mpsc::channel(1024);
-        Self { tx, rx, buffer: Vec::new() }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+batched!(
+    /// A channel: reserves room for all, receives many.
+    Tokio Batched, Sender<u64>, Receiver<u64>, mpsc::channel(1024);
+    send |tx, values, _none: ()| {
         let count = values.end.saturating_sub(values.start) as usize;
-        let permits = self.tx.try_reserve_many(count).map_err(|_| Refused)?;
+        let permits = tx.try_reserve_many(count).map_err(|_| Refused)?;
         permits.zip(values).for_each(|(permit, value)| permit.send(value));
         Ok(())
+    };
+    recv |rx, each, buffer: Vec<u64>| {
+        rx.blocking_recv_many(buffer, 1024);
+        buffer.drain(..).for_each(each);
     }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.blocking_recv_many(&mut self.buffer, 1024);
-        self.buffer.drain(..).for_each(each);
-        Ok(())
-    }
-}
+);
