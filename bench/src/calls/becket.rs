@@ -8,7 +8,7 @@ use futures_lite::future::block_on;
 use super::control::Control;
 use super::subject::{
     BLOCK_BYTES, CHAT_FRAME_BYTES, CHAT_FRAMES, CHAT_TEXT, HEADERS, METHOD, PATH, QUERY,
-    STREAM_FRAMES, Subject, block, stream_payload,
+    STREAM_FRAMES, Subject, block, repeat, stream_payload,
 };
 use crate::error::{BenchError, check};
 use crate::spin::Spin;
@@ -94,97 +94,63 @@ impl Subject for Becket {
     }
 
     fn unary(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                check_unary("unary", 0, self.echo.call_raw(&[]).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, check_unary("unary", 0, self.echo.call_raw(&[]).await)?)
     }
 
     fn unary_by_name(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                check_unary("unary by name", 0, self.plugin.call_raw("echo", &[]).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, check_unary("unary by name", 0, self.plugin.call_raw("echo", &[]).await)?)
     }
 
     fn request(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            let request = make_request();
-            for _ in 0..n {
-                check_unary("request", 0, self.request.call(&request).await)?;
-            }
-            Ok(())
-        })
+        let request = make_request();
+        repeat!(n, check_unary("request", 0, self.request.call(&request).await)?)
     }
 
     fn request_made(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                check_unary("request", 0, self.request.call(make_request()).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, check_unary("request", 0, self.request.call(make_request()).await)?)
     }
 
     fn owned(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                let answer = self.plugin.call_raw("owned", &[]).await;
-                check_unary("owned", BLOCK_BYTES, answer)?;
-            }
-            Ok(())
+        repeat!(n, {
+            let answer = self.plugin.call_raw("owned", &[]).await;
+            check_unary("owned", BLOCK_BYTES, answer)?;
         })
     }
 
     fn leased(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                check_unary("leased", BLOCK_BYTES, self.leased.call_raw(&[]).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, check_unary("leased", BLOCK_BYTES, self.leased.call_raw(&[]).await)?)
     }
 
     fn stream(&self, n: u64, frame_bytes: u32) -> Result<(), BenchError> {
-        block_on(async {
-            let request = Request::new(stream_payload(frame_bytes).to_vec());
-            for _ in 0..n {
-                let mut stream = self.stream.stream(request.clone()).await.map_err(failed)?;
-                let mut frames = 0;
-                while let Some(frame) = stream.next().await.map_err(failed)? {
-                    let got = (frame.status, frame.body.len());
-                    check(NAME, "stream", (NrStatus::Ok, frame_bytes as usize), got)?;
-                    frames += 1;
-                }
-                check(NAME, "stream", STREAM_FRAMES, frames)?;
+        let request = Request::new(stream_payload(frame_bytes).to_vec());
+        repeat!(n, {
+            let mut stream = self.stream.stream(request.clone()).await.map_err(failed)?;
+            let mut frames = 0;
+            while let Some(frame) = stream.next().await.map_err(failed)? {
+                let got = (frame.status, frame.body.len());
+                check(NAME, "stream", (NrStatus::Ok, frame_bytes as usize), got)?;
+                frames += 1;
             }
-            Ok(())
+            check(NAME, "stream", STREAM_FRAMES, frames)?;
         })
     }
 
     fn session(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                let request = Request::new(&[][..]);
-                let mut stream = self.chat.stream(request).await.map_err(failed)?;
-                for _ in 0..CHAT_FRAMES {
-                    let frame = stream.next().await.map_err(failed)?;
-                    let len = frame.map(|frame| frame.body.len());
-                    check(NAME, "session: frame", Some(CHAT_FRAME_BYTES), len)?;
-                }
-                stream.send(CHAT_TEXT).await.map_err(failed)?;
-                let echo = stream.next().await.map_err(failed)?;
-                let echo = echo.as_ref().map(|frame| &*frame.body);
-                check(NAME, "session: echo", Some(CHAT_TEXT), echo)?;
-                stream.close().map_err(failed)?;
-                let end = stream.next().await.map_err(failed)?;
-                check(NAME, "session: end", true, end.is_none())?;
+        repeat!(n, {
+            let request = Request::new(&[][..]);
+            let mut stream = self.chat.stream(request).await.map_err(failed)?;
+            for _ in 0..CHAT_FRAMES {
+                let frame = stream.next().await.map_err(failed)?;
+                let len = frame.map(|frame| frame.body.len());
+                check(NAME, "session: frame", Some(CHAT_FRAME_BYTES), len)?;
             }
-            Ok(())
+            stream.send(CHAT_TEXT).await.map_err(failed)?;
+            let echo = stream.next().await.map_err(failed)?;
+            let echo = echo.as_ref().map(|frame| &*frame.body);
+            check(NAME, "session: echo", Some(CHAT_TEXT), echo)?;
+            stream.close().map_err(failed)?;
+            let end = stream.next().await.map_err(failed)?;
+            check(NAME, "session: end", true, end.is_none())?;
         })
     }
 

@@ -13,7 +13,7 @@ use nylon_ring_host::{NrStatus, NylonRingHost, NylonRingHostError, PluginEntry, 
 use super::control::Control;
 use super::subject::{
     BLOCK_BYTES, CHAT_FRAME_BYTES, CHAT_FRAMES, CHAT_TEXT, HEADERS, METHOD, PATH, QUERY,
-    STREAM_FRAMES, Subject, block, stream_payload,
+    STREAM_FRAMES, Subject, block, repeat, stream_payload,
 };
 use crate::error::{BenchError, check};
 use crate::spin::Spin;
@@ -113,138 +113,98 @@ fn pack(payload: &mut Vec<u8>) {
 
 impl Subject for Nylon {
     fn notify(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                let status = self.notify.call(&[]).await.map_err(|error| self.failed(error))?;
-                check(self.name, "notify", NrStatus::Ok, status)?;
-            }
-            Ok(())
+        repeat!(n, {
+            let status = self.notify.call(&[]).await.map_err(|error| self.failed(error))?;
+            check(self.name, "notify", NrStatus::Ok, status)?;
         })
     }
 
     fn inside_handle(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                self.check_unary("inside handle", 0, self.echo.call_response_fast(&[]).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, self.check_unary("inside handle", 0, self.echo.call_response_fast(&[]).await)?)
     }
 
     fn unary(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                self.check_unary("unary", 0, self.echo.call_response(&[]).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, self.check_unary("unary", 0, self.echo.call_response(&[]).await)?)
     }
 
     fn unary_by_name(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                let answer = self.plugin.call_response("echo", &[]).await;
-                self.check_unary("unary by name", 0, answer)?;
-            }
-            Ok(())
+        repeat!(n, {
+            let answer = self.plugin.call_response("echo", &[]).await;
+            self.check_unary("unary by name", 0, answer)?;
         })
     }
 
     fn request(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            let mut payload = Vec::new();
-            pack(&mut payload);
-            for _ in 0..n {
-                self.check_unary("request", 0, self.request.call_response(&payload).await)?;
-            }
-            Ok(())
-        })
+        let mut payload = Vec::new();
+        pack(&mut payload);
+        repeat!(n, self.check_unary("request", 0, self.request.call_response(&payload).await)?)
     }
 
     fn request_made(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            // The best that a caller can do: one buffer for all calls.
-            let mut payload = Vec::new();
-            for _ in 0..n {
-                pack(&mut payload);
-                self.check_unary("request", 0, self.request.call_response(&payload).await)?;
-            }
-            Ok(())
+        // The best that a caller can do: one buffer for all calls.
+        let mut payload = Vec::new();
+        repeat!(n, {
+            pack(&mut payload);
+            self.check_unary("request", 0, self.request.call_response(&payload).await)?;
         })
     }
 
     fn owned(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                let (status, body) = self
-                    .plugin
-                    .call_response_bytes("owned", &[])
-                    .await
-                    .map_err(|error| self.failed(error))?;
-                check(self.name, "owned", (NrStatus::Ok, BLOCK_BYTES), (status, body.len()))?;
-            }
-            Ok(())
+        repeat!(n, {
+            let (status, body) = self
+                .plugin
+                .call_response_bytes("owned", &[])
+                .await
+                .map_err(|error| self.failed(error))?;
+            check(self.name, "owned", (NrStatus::Ok, BLOCK_BYTES), (status, body.len()))?;
         })
     }
 
     fn leased(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                self.check_unary("leased", BLOCK_BYTES, self.leased.call_response(&[]).await)?;
-            }
-            Ok(())
-        })
+        repeat!(n, self.check_unary("leased", BLOCK_BYTES, self.leased.call_response(&[]).await)?)
     }
 
     fn stream(&self, n: u64, frame_bytes: u32) -> Result<(), BenchError> {
-        block_on(async {
-            let payload = stream_payload(frame_bytes);
-            for _ in 0..n {
-                let (_, mut stream) =
-                    self.stream.call_stream(&payload).await.map_err(|error| self.failed(error))?;
-                let mut frames = 0;
-                let mut end = 0;
-                while let Some(frame) = stream.recv().await {
-                    match frame.status {
-                        NrStatus::StreamEnd => end += 1,
-                        status => {
-                            let got = (status, frame.data.len());
-                            let expected = (NrStatus::Ok, frame_bytes as usize);
-                            check(self.name, "stream", expected, got)?;
-                            frames += 1;
-                        }
+        let payload = stream_payload(frame_bytes);
+        repeat!(n, {
+            let (_, mut stream) =
+                self.stream.call_stream(&payload).await.map_err(|error| self.failed(error))?;
+            let mut frames = 0;
+            let mut end = 0;
+            while let Some(frame) = stream.recv().await {
+                match frame.status {
+                    NrStatus::StreamEnd => end += 1,
+                    status => {
+                        let got = (status, frame.data.len());
+                        let expected = (NrStatus::Ok, frame_bytes as usize);
+                        check(self.name, "stream", expected, got)?;
+                        frames += 1;
                     }
                 }
-                check(self.name, "stream", (STREAM_FRAMES, 1), (frames, end))?;
             }
-            Ok(())
+            check(self.name, "stream", (STREAM_FRAMES, 1), (frames, end))?;
         })
     }
 
     fn session(&self, n: u64) -> Result<(), BenchError> {
-        block_on(async {
-            for _ in 0..n {
-                let (sid, mut stream) =
-                    self.chat.call_stream(&[]).await.map_err(|error| self.failed(error))?;
-                for _ in 0..CHAT_FRAMES {
-                    let len = stream.recv().await.map(|frame| frame.data.len());
-                    check(self.name, "session: frame", Some(CHAT_FRAME_BYTES), len)?;
-                }
-                let status = self
-                    .plugin
-                    .send_stream_data(sid, CHAT_TEXT)
-                    .map_err(|error| self.failed(error))?;
-                check(self.name, "session: send", NrStatus::Ok, status)?;
-                let echo = stream.recv().await;
-                let echo = echo.as_ref().map(|frame| &*frame.data);
-                check(self.name, "session: echo", Some(CHAT_TEXT), echo)?;
-                let status = self.plugin.close_stream(sid).map_err(|error| self.failed(error))?;
-                check(self.name, "session: close", NrStatus::Ok, status)?;
-                let end = stream.recv().await.map(|frame| frame.status);
-                check(self.name, "session: end", Some(NrStatus::StreamEnd), end)?;
-                check(self.name, "session: after it", true, stream.recv().await.is_none())?;
+        repeat!(n, {
+            let (sid, mut stream) =
+                self.chat.call_stream(&[]).await.map_err(|error| self.failed(error))?;
+            for _ in 0..CHAT_FRAMES {
+                let len = stream.recv().await.map(|frame| frame.data.len());
+                check(self.name, "session: frame", Some(CHAT_FRAME_BYTES), len)?;
             }
-            Ok(())
+            let status =
+                self.plugin.send_stream_data(sid, CHAT_TEXT).map_err(|error| self.failed(error))?;
+            check(self.name, "session: send", NrStatus::Ok, status)?;
+            let echo = stream.recv().await;
+            let echo = echo.as_ref().map(|frame| &*frame.data);
+            check(self.name, "session: echo", Some(CHAT_TEXT), echo)?;
+            let status = self.plugin.close_stream(sid).map_err(|error| self.failed(error))?;
+            check(self.name, "session: close", NrStatus::Ok, status)?;
+            let end = stream.recv().await.map(|frame| frame.status);
+            check(self.name, "session: end", Some(NrStatus::StreamEnd), end)?;
+            check(self.name, "session: after it", true, stream.recv().await.is_none())?;
         })
     }
 

@@ -62,6 +62,20 @@ pub(crate) trait Subject: Sync {
     fn control(&self) -> &super::control::Control;
 }
 
+/// Awaits an operation `n` times. A macro, so that nothing stands between the host and the loop.
+macro_rules! repeat {
+    ($n:expr, $operation:expr) => {
+        futures_lite::future::block_on(async {
+            for _ in 0..$n {
+                $operation;
+            }
+            Ok(())
+        })
+    };
+}
+
+pub(super) use repeat;
+
 /// The payload that asks the entry `stream` for its frames.
 pub(crate) fn stream_payload(frame_bytes: u32) -> [u8; 8] {
     let [a, b, c, d] = STREAM_FRAMES.to_ne_bytes();
