@@ -15,7 +15,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use becket_coro::foreign;
+use becket_coro::{foreign, panic_message};
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -63,19 +63,12 @@ fn contained(payload: Payload, at: &Location<'_>) {
         "kcoro: a call failed inside the library, in {}:{}: {}",
         at.file(),
         at.line(),
-        message(&payload),
+        panic_message(&*payload).unwrap_or("(no message)"),
     );
     // A payload is a user value: its drop may panic, and so may the drop of that panic's payload.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         let _forgotten = ManuallyDrop::new(second);
     }
-}
-
-fn message(payload: &Payload) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        return text;
-    }
-    payload.downcast_ref::<String>().map_or("(no message)", String::as_str)
 }
 
 #[cfg(test)]

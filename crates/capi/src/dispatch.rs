@@ -5,12 +5,13 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
+use becket_coro::cpus;
 use parking_lot::Mutex;
 
 use crate::boundary::call;
 use crate::core::object::{Coro, Function};
 use crate::sched::api::{kc_spawn, kc_spawn_co};
-use crate::sched::{Sched, cpus, default};
+use crate::sched::{Sched, default};
 
 /// The failure result of these functions.
 const FAILED: c_int = -1;

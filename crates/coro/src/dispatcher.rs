@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Where code runs: on the default runtime, on threads that may block, on a pool of its own.
 
-use std::{num::NonZero, sync::Arc, thread};
+use std::sync::Arc;
 
 use crate::{
     error::{BuildError, SpawnError},
@@ -75,7 +75,7 @@ impl Dispatcher {
     /// The largest number of threads that run its code.
     pub fn threads_max(&self) -> usize {
         match &self.place {
-            Place::Default => thread::available_parallelism().map_or(1, NonZero::get),
+            Place::Default => Handle::current().map_or(1, |current| current.workers()),
             // The pool's own limit.
             Place::Io => 500,
             Place::Own(runtime) => runtime.handle().workers(),

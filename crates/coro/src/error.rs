@@ -5,7 +5,7 @@ use std::{any::Any, fmt, io};
 
 use thiserror::Error;
 
-use crate::{join, stack::StackError};
+use crate::{join::panic_message, stack::StackError};
 
 /// Why a coroutine was not started.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,7 +46,7 @@ impl JoinError {
     /// The message of the panic, if it was a panic with a text.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Panicked(payload) => join::message(&**payload),
+            Self::Panicked(payload) => panic_message(&**payload),
             Self::Cancelled | Self::Refused(_) => None,
         }
     }

@@ -222,8 +222,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// The text of a panic, if it has one.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+/// The message of a panic, if its payload is a text.
+pub fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
     payload
         .downcast_ref::<&'static str>()
         .copied()

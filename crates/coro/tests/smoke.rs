@@ -153,3 +153,10 @@ fn a_coroutine_knows_itself() {
     assert!(id.get() != 0);
     assert!(current().is_none());
 }
+
+#[test]
+fn a_dispatcher_of_the_current_runtime_has_its_workers() {
+    let runtime = Runtime::builder().workers(7).build().unwrap();
+    let threads = runtime.spawn(|| becket_coro::Dispatcher::current().threads_max());
+    assert_eq!(threads.join().unwrap(), 7);
+}

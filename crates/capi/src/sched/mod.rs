@@ -24,12 +24,11 @@ mod hook;
 mod life;
 mod queues;
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use becket_coro::{Handle, Runtime};
+use becket_coro::{Handle, Runtime, cpus};
 
 use self::alarms::Alarms;
 pub(crate) use self::hook::install as install_hook;
@@ -72,11 +71,6 @@ pub struct Stats {
 }
 
 const _: () = assert!(size_of::<Stats>() == 9 * size_of::<libc::c_ulong>());
-
-/// The number of CPUs.
-pub(crate) fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
-}
 
 impl Sched {
     /// Starts one; 0 workers: one per CPU. `None`: the system refuses threads.

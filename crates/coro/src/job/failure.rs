@@ -5,7 +5,7 @@ use std::{any::Any, error::Error, fmt, panic::Location, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::SpawnError;
+use crate::{SpawnError, panic_message};
 
 /// An error of any type with which a coroutine ends.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
@@ -31,13 +31,13 @@ enum Cause {
 
 impl Failure {
     pub(crate) fn panicked(of: Of<'_>, payload: Box<dyn Any + Send>) -> Self {
-        let message = message_of(&*payload).map(Arc::from);
+        let message = panic_message(&*payload).map(Arc::from);
         Self::new(of, Cause::Panicked { message, payload: Mutex::new(Some(payload)) })
     }
 
     /// A panic whose payload continues to another owner.
     pub(crate) fn panicking(of: Of<'_>, payload: &(dyn Any + Send)) -> Self {
-        let message = message_of(payload).map(Arc::from);
+        let message = panic_message(payload).map(Arc::from);
         Self::new(of, Cause::Panicked { message, payload: Mutex::new(None) })
     }
 
@@ -167,12 +167,5 @@ impl fmt::Debug for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.error_ref().map(|error| error as &(dyn Error + 'static))
-    }
-}
-
-fn message_of(payload: &(dyn Any + Send)) -> Option<&str> {
-    match payload.downcast_ref::<&'static str>() {
-        Some(message) => Some(message),
-        None => payload.downcast_ref::<String>().map(String::as_str),
     }
 }

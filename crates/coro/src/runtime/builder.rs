@@ -2,6 +2,7 @@
 //! The builder of a runtime.
 
 use std::{
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,6 +36,11 @@ pub struct Builder {
     coroutines_max: usize,
     clock: Clock,
     watchdog: Option<(Duration, Report)>,
+}
+
+/// The number of CPUs that the process may use: the default number of workers.
+pub fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 impl Builder {
@@ -92,9 +98,7 @@ impl Builder {
 
     /// Starts its threads.
     pub fn build(self) -> Result<Runtime, BuildError> {
-        let workers = self
-            .workers
-            .unwrap_or_else(|| thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let workers = self.workers.unwrap_or_else(cpus);
         if workers == 0 || workers > WORKERS_MAX {
             return Err(BuildError::Workers { workers, workers_max: WORKERS_MAX });
         }

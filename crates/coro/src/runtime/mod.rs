@@ -16,7 +16,7 @@ mod shared;
 mod spawn;
 
 pub use self::{
-    builder::Builder,
+    builder::{Builder, cpus},
     counters::{Stats, WorkerStats},
     handle::{Handle, Runtime},
     spawn::spawn,
