@@ -27,11 +27,12 @@
 //! 2. Waiting operations are served in the order of arrival, before any operation that arrives
 //!    later.
 //! 3. A value that was handed to a receive that was then dropped comes before all stored values;
-//!    several such values are ordered by their handoffs.
+//!    several such values are in the order in which they left.
 //! 4. `sends = receives + len + undelivered`, in values accepted.
 //! 5. No user code runs under the lock: values are moved by copy; wakers and values to be dropped
 //!    are collected in a [`DeferredEffects`], which is processed once the lock is free.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ptr;
 use std::sync::Arc;
@@ -41,13 +42,10 @@ use crate::channel::{Kind, Overflow};
 use crate::hint::ReadinessHint;
 use crate::ring::{Ring, RingOutcome};
 use crate::spill::Spill;
-use crate::waiter::{Node, PendingWakes, WaitQueue};
+use crate::waiter::{Node, PendingWakes, Sequence, WaitQueue};
 
 /// Hysteresis: locked operations without a waiter after which the ring is fast again.
 const HYSTERESIS_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 4 };
-
-/// After the sequence numbers of all values that were put back, before those of all handoffs.
-const FIRST_SEQUENCE: u64 = 1 << 63;
 
 /// The result of an operation under the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,13 +138,13 @@ pub(crate) struct Core<T> {
     pub(crate) senders: WaitQueue,
     pub(crate) receivers: WaitQueue,
     pub(crate) latest: Option<T>,
-    pub(crate) requeued: VecDeque<(u64, T)>,
+    pub(crate) requeued: VecDeque<(Sequence, T)>,
     pub(crate) spill: Spill<T>,
-    /// The sequence number of the last handoff to a waiting receiver.
-    sequence: u64,
-    /// The lowest sequence number of a value that was put back: it counts down from
-    /// [`FIRST_SEQUENCE`], so that these values come before all handoffs.
-    pub(crate) front: u64,
+    /// The number of the last operation under the lock by which a value left.
+    turn: u64,
+    /// The lowest position of a value that was put back: it counts down from 0, so that these values
+    /// come before all others.
+    pub(crate) front: i64,
     pub(crate) counts: Counts,
     pub(crate) span: Option<Span>,
     reason: Option<Arc<str>>,
@@ -170,8 +168,8 @@ impl<T> Core<T> {
             latest: None,
             requeued: VecDeque::new(),
             spill: Spill::new(),
-            sequence: FIRST_SEQUENCE,
-            front: FIRST_SEQUENCE,
+            turn: 0,
+            front: 0,
             counts: Counts::default(),
             span: None,
             reason: None,
@@ -285,7 +283,7 @@ impl<T> Core<T> {
             // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
             unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
             self.counts.handed += 1;
-            receiver.node().set_sequence(self.next_sequence());
+            receiver.node().set_sequence(self.next_sequence(ring));
             effects.wakes.push(receiver.matched());
             self.note_time();
             return LockedOutcome::Done;
@@ -421,6 +419,27 @@ impl<T> Core<T> {
         LockedOutcome::Done
     }
 
+    /// As [`Self::recv`], and stores in `left` when the value left.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::recv`].
+    pub(crate) unsafe fn recv_in_sequence(
+        &mut self,
+        ring: &Ring<T>,
+        out: *mut T,
+        left: &Cell<Sequence>,
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
+        if !self.receivers.is_empty() {
+            // Waiting receives come first: what they are handed leaves before.
+            self.rebalance(ring, effects);
+        }
+        left.set(self.next_sequence(ring));
+        // SAFETY: the caller's promise.
+        unsafe { self.recv(ring, out, effects) }
+    }
+
     /// Appends a node to the wait queue of senders.
     ///
     /// # Safety
@@ -452,13 +471,12 @@ impl<T> Core<T> {
                 let Some(receiver) = self.receivers.pop_claimed() else {
                     break;
                 };
-                // A requeued value keeps its sequence number, and with it its position.
-                let sequence = self.requeued.front().map(|(sequence, _)| *sequence);
+                let sequence = self.next_sequence(ring);
                 // SAFETY: entered; a claimed receiver's slot is valid for a write.
                 let taken = unsafe { self.take(ring, receiver.node().slot::<T>()) };
                 debug_assert_eq!(taken, LockedOutcome::Done, "a value was ready under the lock");
                 // `take` or the ring's position has counted it as received.
-                receiver.node().set_sequence(sequence.unwrap_or_else(|| self.next_sequence()));
+                receiver.node().set_sequence(sequence);
                 effects.wakes.push(receiver.matched());
             }
             if !self.admit(ring, effects) || self.receivers.is_empty() {
@@ -590,10 +608,21 @@ impl<T> Core<T> {
         }
     }
 
+    /// The sequence of the value that leaves next, under this hold of the lock. A requeued value
+    /// keeps its own.
     #[inline]
-    pub(crate) fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.sequence
+    pub(crate) fn next_sequence(&mut self, ring: &Ring<T>) -> Sequence {
+        match self.requeued.front() {
+            Some((sequence, _)) => *sequence,
+            None => self.sequence_at(ring.head_position()),
+        }
+    }
+
+    /// The sequence of a value that leaves next, while the ring's head is at `position`.
+    #[inline]
+    pub(crate) fn sequence_at(&mut self, position: i64) -> Sequence {
+        self.turn += 1;
+        Sequence { position, turn: self.turn }
     }
 
     #[inline]

@@ -13,7 +13,7 @@
 //! a value and is dropped before it returned the value requeues it, in front of all stored values. A
 //! send that was matched before it was dropped has completed: its value was received, or will be.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ use crate::limit::{Limit, NoLimits, StopReason};
 use crate::op::sealed::Action;
 use crate::op::{Driver, Linked, Operation};
 use crate::spin::{self, TaskSpin};
-use crate::waiter::{Node, WaitOutcome, Waiter, Wake};
+use crate::waiter::{Node, Sequence, WaitOutcome, Waiter, Wake};
 
 /// A send that has not been driven yet. See [`Sender::send`](crate::Sender::send).
 pub type Send<'a, T, L = NoLimits> = Operation<Transfer<'a, T, Sending>, L>;
@@ -143,7 +143,7 @@ impl<'a, T, D: Direction> Transfer<'a, T, D> {
     pub(crate) unsafe fn discard(&mut self, waiter: &Waiter, matched: bool) {
         // SAFETY: the caller's promise; no other thread can reach the slot.
         unsafe {
-            let mut sequence = 0;
+            let mut sequence = Sequence::default();
             if matched {
                 sequence = waiter.node().sequence();
                 self.matched(waiter);
@@ -299,10 +299,12 @@ pub trait Direction: sealed::Direction {}
 impl<D: sealed::Direction> Direction for D {}
 
 pub(crate) mod sealed {
+    use std::cell::Cell;
+
     use crate::channel::{Channel, FailureCause, Outcome};
     use crate::core::{DeferredEffects, LockedOutcome};
     use crate::spin::TaskSpin;
-    use crate::waiter::Node;
+    use crate::waiter::{Node, Sequence};
 
     /// In what a send differs from a receive.
     #[allow(private_interfaces, reason = "sealed")]
@@ -327,10 +329,13 @@ pub(crate) mod sealed {
         /// As for [`Self::attempt`].
         unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> Outcome;
 
+        /// Completes without waiting, if possible; stores in `left` when a received value left the
+        /// channel.
+        ///
         /// # Safety
         ///
         /// The slot is the caller's: a send's holds its value, a receive's is valid for a write.
-        unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Outcome;
+        unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T, left: &Cell<Sequence>) -> Outcome;
 
         /// Whether an attempt may succeed, by a check without the lock.
         fn may<T>(channel: &Channel<T>) -> bool;
@@ -364,6 +369,7 @@ pub(crate) mod sealed {
         unsafe fn attempt_held<T>(
             channel: &Channel<T>,
             slot: *mut T,
+            left: &Cell<Sequence>,
         ) -> (LockedOutcome, DeferredEffects<T>);
 
         /// # Safety
@@ -402,7 +408,7 @@ pub(crate) mod sealed {
         /// # Safety
         ///
         /// The operation is dropped; `matched` says whether it had completed.
-        unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: u64);
+        unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: Sequence);
     }
 }
 
@@ -433,7 +439,7 @@ impl sealed::Direction for Sending {
     }
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Outcome {
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T, _: &Cell<Sequence>) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { if channel.send_fast(slot) { Outcome::Done } else { channel.try_send(slot) } }
     }
@@ -456,10 +462,8 @@ impl sealed::Direction for Sending {
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome {
         // SAFETY: the slot holds the value, and the node is not shared yet.
         unsafe {
-            // A sender's sequence number has no other use: it keeps the weight until the send has
-            // completed.
             if let Some(weight) = channel.weight(&*(*node).slot::<T>()) {
-                (*node).set_sequence(weight);
+                (*node).set_weight(weight);
             }
             channel.send_or_queue(node)
         }
@@ -468,6 +472,7 @@ impl sealed::Direction for Sending {
     unsafe fn attempt_held<T>(
         channel: &Channel<T>,
         slot: *mut T,
+        _: &Cell<Sequence>,
     ) -> (LockedOutcome, DeferredEffects<T>) {
         // SAFETY: the caller's promise.
         unsafe { channel.send_held(slot) }
@@ -496,7 +501,7 @@ impl sealed::Direction for Sending {
 
     #[inline]
     fn matched<T>(channel: &Channel<T>, node: &Node) {
-        channel.count_sent(node.sequence());
+        channel.count_sent(node.weight());
     }
 
     unsafe fn unqueue<T>(channel: &Channel<T>, node: *const Node) {
@@ -521,7 +526,7 @@ impl sealed::Direction for Sending {
         Err(SendError::failed(cause, value))
     }
 
-    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, _: u64) {
+    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, _: Sequence) {
         if !matched {
             // SAFETY: it did not complete, so the value is still in the slot.
             channel.discard(unsafe { slot.read() });
@@ -548,9 +553,9 @@ impl sealed::Direction for Receiving {
     }
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Outcome {
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T, left: &Cell<Sequence>) -> Outcome {
         // SAFETY: the caller's promise.
-        unsafe { if channel.recv_fast(slot) { Outcome::Done } else { channel.try_recv(slot) } }
+        unsafe { channel.try_recv_in_sequence(slot, left) }
     }
 
     #[inline]
@@ -571,9 +576,10 @@ impl sealed::Direction for Receiving {
     unsafe fn attempt_held<T>(
         channel: &Channel<T>,
         slot: *mut T,
+        left: &Cell<Sequence>,
     ) -> (LockedOutcome, DeferredEffects<T>) {
         // SAFETY: the caller's promise.
-        unsafe { channel.recv_held(slot) }
+        unsafe { channel.recv_held(slot, left) }
     }
 
     #[inline]
@@ -617,7 +623,7 @@ impl sealed::Direction for Receiving {
         Err(RecvError::failed(cause))
     }
 
-    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: u64) {
+    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: Sequence) {
         if matched {
             // SAFETY: the receive was handed a value and did not return it.
             channel.requeue(unsafe { slot.read() }, sequence);

@@ -387,6 +387,18 @@ impl Claim {
     }
 }
 
+/// When a value left its channel, among all values that did.
+///
+/// A value that left the ring at a position left after everything that left under the lock while the
+/// ring's head was there: so neither side counts for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Sequence {
+    /// Of the ring's head; below 0 for a value that was put back.
+    pub(crate) position: i64,
+    /// The number of the operation under the lock; for one on the ring the maximum.
+    pub(crate) turn: u64,
+}
+
 /// The place of one operation in one wait queue.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -397,7 +409,8 @@ pub(crate) struct Node {
     claim: *const Claim,
     case: u32,
     slot: *mut (),
-    sequence: Cell<u64>,
+    sequence: Cell<Sequence>,
+    weight: Cell<u64>,
 }
 
 impl Node {
@@ -411,7 +424,8 @@ impl Node {
             claim,
             case,
             slot,
-            sequence: Cell::new(0),
+            sequence: Cell::new(Sequence::default()),
+            weight: Cell::new(0),
         }
     }
 
@@ -427,14 +441,25 @@ impl Node {
         self.slot.cast()
     }
 
-    /// The sequence number of its handoff within the channel. Known once the wait has ended.
-    pub(crate) fn sequence(&self) -> u64 {
+    /// When the value that it was handed left the channel. Known once the wait has ended.
+    pub(crate) fn sequence(&self) -> Sequence {
         self.sequence.get()
     }
 
     #[inline]
-    pub(crate) fn set_sequence(&self, sequence: u64) {
+    pub(crate) fn set_sequence(&self, sequence: Sequence) {
         self.sequence.set(sequence);
+    }
+
+    /// The weight of the value of a send, until the send has completed.
+    #[inline]
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_weight(&self, weight: u64) {
+        self.weight.set(weight);
     }
 }
 

@@ -19,10 +19,10 @@
 //!
 //! # Invariants, beyond the core's
 //!
-//! 1. `requeued` is ordered by sequence number, and no two sequence numbers are equal. A value that
-//!    is put back gets a number below all others; a value that a split moves out of the ring gets a
-//!    number above all others. When such a value is handed out, it keeps its number, as every other
-//!    value does.
+//! 1. `requeued` is in the order in which its values left the channel ([`Sequence`]), and no two
+//!    left at once. A value that is put back comes before all others; a value that a split moves out
+//!    of the ring left it then, after all others. When such a value leaves again, it keeps its
+//!    sequence.
 //! 2. The values that a split removes are newer than all that stay in the channel, and were
 //!    accepted before the split: the values of waiting senders move up after the removal.
 //! 3. A removed value counts as received; a requeued value is subtracted from the received ones; a
@@ -32,10 +32,11 @@ use super::attempt::backoff;
 use super::{Channel, Kind};
 use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::ring::{Ring, RingOutcome};
+use crate::waiter::Sequence;
 
 impl<T> Channel<T> {
     /// Requeues a value that was handed to a receive that was dropped before it returned the value.
-    pub(crate) fn requeue(&self, value: T, sequence: u64) {
+    pub(crate) fn requeue(&self, value: T, sequence: Sequence) {
         let mut effects = DeferredEffects::new();
         let mut core = self.enter();
         core.requeue(&self.ring, value, sequence, &mut effects);
@@ -79,7 +80,7 @@ impl<T> Core<T> {
         &mut self,
         ring: &Ring<T>,
         value: T,
-        sequence: u64,
+        sequence: Sequence,
         effects: &mut DeferredEffects<T>,
     ) {
         let at = self.requeued.partition_point(|(other, _)| *other < sequence);
@@ -98,7 +99,7 @@ impl<T> Core<T> {
         let mut count = 0;
         for value in values.rev() {
             self.front -= 1;
-            self.requeued.push_front((self.front, value));
+            self.requeued.push_front((Sequence { position: self.front, turn: 0 }, value));
             count += 1;
         }
         self.after_requeue(ring, count, effects);
@@ -160,10 +161,11 @@ impl<T> Core<T> {
     /// Moves the values of the ring to the end of `requeued`. False: some are left, since a slot is
     /// claimed and not published.
     fn empty_ring(&mut self, ring: &Ring<T>) -> bool {
-        while let Some(value) = self.take_ring(ring) {
+        loop {
+            let sequence = self.next_sequence(ring);
+            let Some(value) = self.take_ring(ring) else { break };
             // The ring's position has counted it as received.
             self.counts.received_apart = self.counts.received_apart.wrapping_sub(1);
-            let sequence = self.next_sequence();
             self.requeued.push_back((sequence, value));
         }
         ring.ready_locked() == RingOutcome::Blocked

@@ -102,17 +102,30 @@ impl<T> Channel<T> {
     /// As for [`Channel::try_recv`].
     #[inline]
     unsafe fn take_latest_from<'a>(&'a self, mut core: Guard<'a, Core<T>>, out: *mut T) -> Outcome {
-        if is_short(&core)
-            && let Some(value) = core.latest.take()
-        {
-            core.counts.received_apart = core.counts.received_apart.wrapping_add(1);
-            self.core.hint.set(true, false);
-            // SAFETY: the caller's promise.
-            unsafe { out.write(value) };
-            return Outcome::Done;
-        }
         // SAFETY: the caller's promise.
-        unsafe { self.try_recv_locked(core, out) }
+        unsafe {
+            if is_short(&core) && self.move_latest(&mut core, out) {
+                return Outcome::Done;
+            }
+            self.try_recv_locked(core, out)
+        }
+    }
+
+    /// Moves the latest value out, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Channel::try_recv`], and the short path may be taken.
+    #[inline]
+    pub(super) unsafe fn move_latest(&self, core: &mut Core<T>, out: *mut T) -> bool {
+        let Some(value) = core.latest.take() else {
+            return false;
+        };
+        core.counts.received_apart = core.counts.received_apart.wrapping_add(1);
+        self.core.hint.set(true, false);
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
+        true
     }
 }
 
@@ -141,6 +154,6 @@ impl<T> Core<T> {
 
 /// Whether the short path may be taken.
 #[inline]
-fn is_short<T>(core: &Core<T>) -> bool {
+pub(super) fn is_short<T>(core: &Core<T>) -> bool {
     !(core.closed | core.timed | !core.requeued.is_empty() | !core.receivers.is_empty())
 }

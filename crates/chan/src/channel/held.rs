@@ -1,12 +1,153 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The steps of a select while it holds the locks of all its channels.
+//! The steps of a select: a receive that tells when its value left, and what a select does while it
+//! holds the locks of all its channels.
 
-use super::{Channel, Kind};
+use std::cell::Cell;
+
+use super::attempt::backoff;
+use super::unlimited::Way;
+use super::{Channel, Kind, Outcome, conflated, rendezvous};
 use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::lock::RawLock;
-use crate::waiter::Node;
+use crate::ring::{RingOutcome, position};
+use crate::waiter::{Node, Sequence};
 
 impl<T> Channel<T> {
+    /// Receives without waiting, and stores in `left` when the value left the channel.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline]
+    pub(crate) unsafe fn try_recv_in_sequence(
+        &self,
+        out: *mut T,
+        left: &Cell<Sequence>,
+    ) -> Outcome {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.pop_in_sequence(out, left) {
+                Outcome::Done
+            } else {
+                self.try_recv_in_sequence_slow(out, left)
+            }
+        }
+    }
+
+    /// One attempt on the ring.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline]
+    unsafe fn pop_in_sequence(&self, out: *mut T, left: &Cell<Sequence>) -> bool {
+        let Some(word) = self.ring.head_fast() else {
+            return false;
+        };
+        // SAFETY: the caller's promise.
+        let Some(popped) = (unsafe { self.ring.pop_once(word, out) }) else {
+            return false;
+        };
+        left.set(Sequence { position: position(word), turn: u64::MAX });
+        if popped == RingOutcome::DoneSlow {
+            self.rebalance();
+        }
+        true
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline(never)]
+    unsafe fn try_recv_in_sequence_slow(&self, out: *mut T, left: &Cell<Sequence>) -> Outcome {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.kind {
+                Kind::Rendezvous | Kind::Conflated => self.try_recv_in_sequence_short(out, left),
+                Kind::Bounded | Kind::Unlimited => self.try_recv_in_sequence_long(out, left),
+            }
+        }
+    }
+
+    /// The short path of the kinds without a ring.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline]
+    unsafe fn try_recv_in_sequence_short(&self, out: *mut T, left: &Cell<Sequence>) -> Outcome {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Some(mut core) = self.core.lock.try_lock() else {
+                return self.try_recv_in_sequence_long(out, left);
+            };
+            if self.kind == Kind::Rendezvous && rendezvous::is_short(&core) {
+                left.set(core.sequence_at(0));
+                return if self.take(core, out) { Outcome::Done } else { Outcome::Blocked };
+            }
+            if self.kind == Kind::Conflated
+                && conflated::is_short(&core)
+                && self.move_latest(&mut core, out)
+            {
+                left.set(core.sequence_at(0));
+                return Outcome::Done;
+            }
+            drop(core);
+            self.try_recv_in_sequence_long(out, left)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline(never)]
+    unsafe fn try_recv_in_sequence_long(&self, out: *mut T, left: &Cell<Sequence>) -> Outcome {
+        let mut round = 0;
+        loop {
+            // SAFETY: the caller's promise.
+            let tried = unsafe {
+                match self.ring.pop_stopped() {
+                    Some(RingOutcome::Slow) => self.recv_locked_in_sequence(out, left),
+                    Some(RingOutcome::Blocked) => LockedOutcome::Blocked,
+                    Some(_) => LockedOutcome::Busy,
+                    None if self.pop_in_sequence(out, left) => LockedOutcome::Done,
+                    // Another receive was faster.
+                    None => continue,
+                }
+            };
+            match tried {
+                LockedOutcome::Done => return Outcome::Done,
+                LockedOutcome::Closed => return Outcome::Closed,
+                LockedOutcome::Busy if backoff(round) => round += 1,
+                LockedOutcome::Blocked | LockedOutcome::Busy => return Outcome::Blocked,
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    unsafe fn recv_locked_in_sequence(&self, out: *mut T, left: &Cell<Sequence>) -> LockedOutcome {
+        let mut core = self.core.lock.lock();
+        let mut effects = DeferredEffects::new();
+        // SAFETY: locked; the caller's promise.
+        let received = unsafe {
+            match core.way() {
+                Way::Ring => return LockedOutcome::Busy,
+                Way::Past => {
+                    // Only from behind a drained ring; the head moves on as soon as it is not.
+                    left.set(core.sequence_at(self.ring.tail_position()));
+                    return core.recv_past(&self.ring, out);
+                }
+                Way::Stored | Way::Long => {
+                    core.recv_in_sequence(&self.ring, out, left, &mut effects)
+                }
+            }
+        };
+        self.leave(core, &mut effects);
+        received
+    }
+
     /// The lock by itself, and the operations of a select that holds it.
     pub(crate) fn raw(&self) -> &RawLock {
         self.core.lock.raw()
@@ -77,11 +218,18 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// As for [`Self::try_recv`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn recv_held(&self, out: *mut T) -> (LockedOutcome, DeferredEffects<T>) {
+    pub(crate) unsafe fn recv_held(
+        &self,
+        out: *mut T,
+        left: &Cell<Sequence>,
+    ) -> (LockedOutcome, DeferredEffects<T>) {
         let mut effects = DeferredEffects::new();
         // SAFETY: the caller's promise.
-        let locked =
-            unsafe { self.held_updating_hint(|core| core.recv(&self.ring, out, &mut effects)) };
+        let locked = unsafe {
+            self.held_updating_hint(|core| {
+                core.recv_in_sequence(&self.ring, out, left, &mut effects)
+            })
+        };
         (locked, effects)
     }
 

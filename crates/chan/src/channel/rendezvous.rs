@@ -184,7 +184,7 @@ impl<T> Channel<T> {
         };
         // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
         unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
-        receiver.node().set_sequence(core.next_sequence());
+        receiver.node().set_sequence(core.sequence_at(0));
         self.met(core, receiver);
         true
     }
@@ -195,7 +195,7 @@ impl<T> Channel<T> {
     ///
     /// `out` is valid for a write; on true it holds a value.
     #[inline]
-    unsafe fn take(&self, mut core: Guard<'_, Core<T>>, out: *mut T) -> bool {
+    pub(super) unsafe fn take(&self, mut core: Guard<'_, Core<T>>, out: *mut T) -> bool {
         let Some(sender) = core.senders.pop_claimed() else {
             self.update_hint(&core);
             return false;
@@ -225,6 +225,6 @@ impl<T> Channel<T> {
 
 /// Whether the short path may be taken.
 #[inline]
-fn is_short<T>(core: &Core<T>) -> bool {
+pub(super) fn is_short<T>(core: &Core<T>) -> bool {
     !(core.closed | core.timed | !core.requeued.is_empty())
 }

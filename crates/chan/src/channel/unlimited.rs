@@ -60,7 +60,7 @@ pub(super) const RING_SLOTS: usize = if cfg!(feature = "loom") { 1 } else { 64 }
 
 /// The path of a receive. See [`Core::way`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// The ring: it is fast by now.
     Ring,
     /// From behind the ring.
@@ -197,7 +197,7 @@ impl<T> Core<T> {
 
     /// The path of a receive that found the ring empty or slow.
     #[inline]
-    fn way(&self) -> Way {
+    pub(super) fn way(&self) -> Way {
         if !self.slow {
             return if self.past { Way::Past } else { Way::Ring };
         }
@@ -252,7 +252,7 @@ impl<T> Core<T> {
     /// The caller holds the lock and the way is [`Way::Past`]. `out` is valid for a write; on
     /// `Done` it holds a value.
     #[inline]
-    unsafe fn recv_past(&mut self, ring: &Ring<T>, out: *mut T) -> LockedOutcome {
+    pub(super) unsafe fn recv_past(&mut self, ring: &Ring<T>, out: *mut T) -> LockedOutcome {
         if !ring.is_drained() {
             return LockedOutcome::Busy;
         }

@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Counted, Value, balance, join, lost, model, recv, recv_wait, send, sorted, spawn};
-use crate::{Builder, Receiver};
+use crate::{Builder, Receiver, Select};
 
 fn values(numbers: impl IntoIterator<Item = u32>) -> Vec<Value> {
     numbers.into_iter().map(Value::new).collect()
@@ -46,6 +46,38 @@ fn split_beside(builder: Builder<Value>, keep: usize, take: fn(&Receiver<Value>)
     assert_eq!([&taken[..], &kept, &newest].concat(), [1, 2], "{taken:?} {kept:?} {newest:?}");
     balance(&tx, 2, 2);
     assert_eq!(lost(), []);
+}
+
+/// Receives a value by a select that does not ask for it: it is requeued.
+fn look(rx: &Receiver<Value>) {
+    let mut select = Select::new();
+    let _key = select.recv(rx);
+    drop(select.try_ready());
+}
+
+/// Values that two selects give back are in order, from whatever part of the channel they came.
+fn looks(builder: Builder<Value>, count: u32) {
+    let (tx, rx) = builder.channel();
+    for number in 1..=count {
+        assert_eq!(send(&tx, number), Ok(()));
+    }
+    let other = rx.clone();
+    let looks = spawn(move || look(&other));
+    look(&rx);
+    join(looks);
+    assert_eq!(drain(&rx), Vec::from_iter(1..=count));
+    balance(&tx, count.into(), count.into());
+    assert_eq!(lost(), []);
+}
+
+#[test]
+fn values_that_selects_give_back_are_in_order_bounded() {
+    model(|| looks(Builder::bounded(2), 2));
+}
+
+#[test]
+fn values_that_selects_give_back_are_in_order_unlimited() {
+    model(|| looks(Builder::unlimited(), 3));
 }
 
 #[test]

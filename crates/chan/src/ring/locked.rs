@@ -4,7 +4,7 @@
 
 use std::ptr;
 
-use super::{Ring, RingOutcome, SLOW};
+use super::{Ring, RingOutcome, SLOW, position};
 use crate::sync::Ordering;
 
 impl<T> Ring<T> {
@@ -35,6 +35,22 @@ impl<T> Ring<T> {
     /// Gives `head` back, as [`Self::go_fast`].
     pub(crate) fn give_head(&self) {
         self.head.fetch_and(!SLOW, Ordering::Release);
+    }
+
+    /// Where the next value is taken. Values that were taken before had lower positions.
+    ///
+    /// The caller holds the lock, and `head` is slow.
+    #[inline]
+    pub(crate) fn head_position(&self) -> i64 {
+        position(self.head.load(Ordering::Relaxed))
+    }
+
+    /// Where the next value is put: where the head is, if the ring is drained.
+    ///
+    /// The caller holds the lock, and `tail` is slow.
+    #[inline]
+    pub(crate) fn tail_position(&self) -> i64 {
+        position(self.tail.load(Ordering::Relaxed))
     }
 
     /// Whether every value that was pushed has been claimed by a receive.

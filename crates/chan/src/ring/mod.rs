@@ -582,6 +582,12 @@ impl<T> Ring<T> {
     }
 }
 
+/// The position of a word, as a number that grows with each value that is taken.
+#[inline]
+pub(crate) fn position(word: u64) -> i64 {
+    (word >> 1).cast_signed()
+}
+
 /// The result of a completed fast operation, by whether an operation waits.
 #[inline]
 fn done(word: &AtomicU64) -> RingOutcome {
@@ -608,4 +614,29 @@ fn prefetch_write<T>(slot: &Slot<T>) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = slot;
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
+mod tests {
+    use super::*;
+
+    /// A rendezvous or a conflated channel has such a ring: no check may reach for a slot.
+    #[test]
+    fn a_ring_without_slots_is_slow_for_every_check_and_holds_nothing() {
+        let ring = Ring::<u64>::new(0);
+        for _ in 0..2 {
+            assert_eq!((ring.may_push(), ring.may_push_run()), (None, None));
+            assert_eq!((ring.may_pop(), ring.may_pop_past()), (None, None));
+            assert_eq!((ring.tail_fast(), ring.head_fast()), (None, None));
+            assert_eq!(ring.push_stopped(), Some(RingOutcome::Slow));
+            assert_eq!(ring.pop_stopped(), Some(RingOutcome::Slow));
+            assert_eq!(ring.push_run(2, || 1), (0, RingOutcome::Slow));
+            assert_eq!(ring.pop_run(2, drop), (0, RingOutcome::Slow));
+            assert_eq!(ring.ready_locked(), RingOutcome::Blocked);
+            assert_eq!(ring.room_locked(), RingOutcome::Blocked);
+            assert_eq!((ring.len(), ring.pushed(), ring.popped()), (0, 0, 0));
+            ring.go_slow();
+        }
+    }
 }

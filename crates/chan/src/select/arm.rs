@@ -11,7 +11,7 @@ use crate::core::{DeferredEffects, LockedOutcome};
 use crate::lock::RawLock;
 use crate::op::Operation;
 use crate::transfer::{Direction, Transfer};
-use crate::waiter::{Claim, Node, PendingWakes};
+use crate::waiter::{Claim, Node, PendingWakes, Sequence};
 
 use super::race::ArmRef;
 
@@ -21,6 +21,8 @@ use super::race::ArmRef;
 pub struct Arm<'a, T, D: Direction> {
     channel: &'a Channel<T>,
     stage: Cell<Stage>,
+    /// When the value of a completed receive left the channel.
+    left: Cell<Sequence>,
     /// A send's value until it is sent; the place for a receive's value.
     slot: UnsafeCell<MaybeUninit<T>>,
     /// Initialised when the arm is first linked.
@@ -40,9 +42,8 @@ pub struct Arm<'a, T, D: Direction> {
 enum Stage {
     /// The operation may complete: a send's slot holds its value.
     Ready,
-    /// The operation completed: a receive's slot holds a value, with the sequence number of its
-    /// handoff, or 0 if it was not handed off but taken.
-    Done(u64),
+    /// The operation completed: a receive's slot holds a value.
+    Done,
     /// The channel is closed: a send's slot holds its value.
     Closed,
     /// The slot is empty, and the arm takes no part.
@@ -120,6 +121,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
             weight: Cell::new(weight),
             channel,
             stage: Cell::new(Stage::Ready),
+            left: Cell::new(Sequence::default()),
             slot: UnsafeCell::new(slot),
             node: UnsafeCell::new(MaybeUninit::uninit()),
             lost: Cell::new(Vec::new()),
@@ -157,7 +159,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
     pub(super) fn take_shared(&self) -> Option<D::Output<T>> {
         match self.stage.replace(Stage::Spent) {
             // SAFETY: it completed, and its slot is taken once.
-            Stage::Done(_) => Some(unsafe { D::done(self.channel, self.slot()) }),
+            Stage::Done => Some(unsafe { D::done(self.channel, self.slot()) }),
             Stage::Closed => {
                 // SAFETY: it did not complete, and its slot is taken once.
                 Some(unsafe { D::failed(self.channel, self.slot(), FailureCause::Closed) })
@@ -177,7 +179,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         // SAFETY: the caller's promise.
         unsafe {
             node.write(Node::new(claim, case, self.slot().cast()));
-            (*node).set_sequence(self.weight.get());
+            (*node).set_weight(self.weight.get());
         }
         self.made.set(true);
     }
@@ -209,8 +211,8 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
     pub(super) fn unasked(&self) {
         match self.stage.get() {
             // SAFETY: the arm is in no race; a value that was handed off and not taken is requeued.
-            Stage::Done(sequence) => unsafe {
-                D::dropped(self.channel, self.slot(), true, sequence);
+            Stage::Done => unsafe {
+                D::dropped(self.channel, self.slot(), true, self.left.get());
                 self.stage.set(if D::REPEATS { Stage::Ready } else { Stage::Spent });
             },
             Stage::Closed => self.stage.set(Stage::Ready),
@@ -223,12 +225,10 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         match self.stage.replace(Stage::Spent) {
             // SAFETY: the arm is in no race; the stage says what is in the slot.
             Stage::Ready | Stage::Closed => unsafe {
-                D::dropped(self.channel, self.slot(), false, 0);
+                D::dropped(self.channel, self.slot(), false, self.left.get());
             },
             // SAFETY: as above; a value that was handed off and not taken is requeued.
-            Stage::Done(sequence) => unsafe {
-                D::dropped(self.channel, self.slot(), true, sequence)
-            },
+            Stage::Done => unsafe { D::dropped(self.channel, self.slot(), true, self.left.get()) },
             Stage::Spent => {}
         }
     }
@@ -258,9 +258,9 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     #[inline]
     fn attempt(&self) -> Outcome {
         // SAFETY: in no queue, so the slot is ours; a send's holds its value.
-        let tried = unsafe { D::attempt(self.channel, self.slot()) };
+        let tried = unsafe { D::attempt(self.channel, self.slot(), &self.left) };
         match tried {
-            Outcome::Done => self.stage.set(Stage::Done(0)),
+            Outcome::Done => self.stage.set(Stage::Done),
             Outcome::Closed => self.stage.set(Stage::Closed),
             Outcome::Blocked => {}
         }
@@ -275,12 +275,12 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
             return LockedOutcome::Blocked;
         }
         // SAFETY: the caller holds the lock; the slot is ours.
-        let (locked, effects) = unsafe { D::attempt_held(self.channel, self.slot()) };
+        let (locked, effects) = unsafe { D::attempt_held(self.channel, self.slot(), &self.left) };
         self.defer(effects, wakes);
         match locked {
             LockedOutcome::Done => {
                 D::happened(self.channel, self.weight.get());
-                self.stage.set(Stage::Done(0));
+                self.stage.set(Stage::Done);
             }
             LockedOutcome::Closed => self.stage.set(Stage::Closed),
             LockedOutcome::Blocked | LockedOutcome::Busy => {}
@@ -308,7 +308,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
             if !self.made.get() {
                 self.make_node(claim, case);
             }
-            (*self.node()).set_sequence(self.weight.get());
+            (*self.node()).set_weight(self.weight.get());
             D::link_alone(self.channel, self.node());
         }
     }
@@ -340,7 +340,8 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
         // SAFETY: it was linked, and is not any more.
         let node = unsafe { &*self.node() };
         D::matched(self.channel, node);
-        self.stage.set(Stage::Done(node.sequence()));
+        self.left.set(node.sequence());
+        self.stage.set(Stage::Done);
     }
 
     fn closed(&self) {

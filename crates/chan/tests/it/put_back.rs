@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use becket_chan::{Builder, RecvError, bounded, conflated, rendezvous, unlimited};
+use crate::common::poll_once;
+use becket_chan::{Builder, RecvError, Select, bounded, conflated, rendezvous, unlimited};
 
 #[test]
 fn it_stands_in_front_and_is_counted_once() {
@@ -61,6 +62,62 @@ fn a_newer_value_of_a_conflated_channel_wins() {
     assert_eq!(rx.try_recv(), Ok(2));
     rx.put_back(2);
     assert_eq!(rx.try_recv(), Ok(2));
+}
+
+/// The values of completed receives that are not asked for come back in the order in which they left,
+/// in whatever order the receives are dropped: taken from the ring, from behind it, from a sender, or
+/// handed to a receive that waited.
+#[test]
+fn values_that_come_back_keep_their_order() {
+    for (tx, rx) in [bounded(100), unlimited(), rendezvous()] {
+        for left in [0, 63, 64, 65] {
+            for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1], [2, 0, 1], [1, 2, 0]] {
+                let mut sends: Vec<_> = (0..100).map(|value| Box::pin(tx.send(value))).collect();
+                let mut handed = Box::pin(rx.recv());
+                if left == 0 {
+                    assert!(poll_once(&mut handed).is_pending());
+                }
+                for send in &mut sends {
+                    let _sent_or_waiting = poll_once(send);
+                }
+                let mut next = if left == 0 { 1 } else { 0 };
+                while next < left {
+                    assert_eq!(rx.try_recv(), Ok(next));
+                    next += 1;
+                }
+                let mut selects: [_; 3] = std::array::from_fn(|_| Select::new());
+                let keys: [_; 3] = std::array::from_fn(|at| selects[at].recv(&rx));
+                let mut readies = selects.each_mut().map(|select| select.try_ready());
+                for at in order {
+                    assert_eq!(readies[at].as_ref().map(|ready| ready.index()), Some(0));
+                    readies[at] = None;
+                    if at == 0 && left == 0 {
+                        handed = Box::pin(rx.recv());
+                    }
+                }
+                drop((readies, handed));
+                let first = if left == 0 { 0 } else { left };
+                assert!(rx.try_iter().eq(first..100), "{:?} {left} {order:?}", tx.kind());
+                let _keys = keys;
+            }
+        }
+    }
+    let (tx, rx) = conflated();
+    for newer_first in [false, true] {
+        let (mut one, mut two) = (Select::new(), Select::new());
+        let _keys = (one.recv(&rx), two.recv(&rx));
+        tx.try_send(1).unwrap();
+        let older = one.try_ready();
+        tx.try_send(2).unwrap();
+        let newer = two.try_ready();
+        assert!(older.is_some() && newer.is_some());
+        if newer_first {
+            drop((newer, older))
+        } else {
+            drop((older, newer))
+        }
+        assert_eq!(rx.try_recv(), Ok(2), "the latest");
+    }
 }
 
 #[test]
