@@ -34,7 +34,7 @@ use tracing::Span;
 use crate::{
     body::Body,
     counters::{Count, Tally},
-    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, Way, span},
+    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, span},
     error::CallError,
     frame::CallFrame,
     instance::Instance,
@@ -200,11 +200,10 @@ fn start(
         unannounced.began(sid, args.entry.name());
     }
     let span = span(shared, &args.entry, sid);
-    let way = instance.way(&args.entry);
-    let Way::Here(_lent) = way else {
+    let Some(_lent) = instance.lend_for(&args.entry) else {
         let call = ApartCall { args: args.take(), slot, sid };
         let timeout = timeout.duration(instance.limits.deadline_ms);
-        return start_apart(&way, call, instance, timeout, span);
+        return start_apart(call, instance, timeout, span);
     };
 
     let tally = shared.counters.of(entered.record());
@@ -251,7 +250,6 @@ struct ApartCall {
 /// Queues it, or begins it on a coroutine.
 #[cold]
 fn start_apart(
-    way: &Way<'_>,
     mut call: ApartCall,
     instance: &'static Instance,
     timeout: Option<Duration>,
@@ -259,16 +257,16 @@ fn start_apart(
 ) -> Started {
     let (slot, sid) = (call.slot, call.sid);
     let waiting = Waiting::new(slot, sid, instance, timeout, span.clone());
-    let started = match way {
+    let started = match call.args.entry.is_for_coroutine(instance) {
         // The span is not entered there: what runs on a thread between two waits is not one call.
-        Way::Coroutine => {
+        true => {
             let handler = instance.make_handler(sid, None);
             let entry = call.args.entry.to_static();
             let run = move || _ = call.run_if_wanted(instance);
             let spawned = instance.spawn_handler(entry.name(), &handler, run);
             spawned.map_err(|why| instance.no_coroutine(why))
         }
-        Way::Here(_) | Way::Worker => {
+        false => {
             let offloaded = Offloaded { apart: call, instance, span };
             let queued = instance.offload_call(Box::new(offloaded));
             queued.map_err(|_full| instance.too_much_pending())

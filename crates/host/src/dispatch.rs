@@ -4,9 +4,9 @@
 //! A call, the opening of a stream and a notification are dispatched alike:
 //!
 //! ```text
-//!   Entering ─▶ inside the instance ─▶ admitted ─▶ Way ─┬─ Here ──────▶ handle, on this thread
-//!    └ waits while the state is handed over             ├─ Worker ────▶ Apart, queued
-//!                                                       └─ Coroutine ─▶ Apart, on one of its own
+//!   Entering ─▶ inside the instance ─▶ admitted ─▶ lend_for ─┬─ lent ─▶ handle, on this thread
+//!    └ waits while the state is handed over                  └─ None ─▶ Apart: on a coroutine of its
+//!                                                                       own, or queued for a worker
 //! ```
 
 use std::{
@@ -190,14 +190,6 @@ impl HandleArgs<'_> {
     }
 }
 
-/// Where `handle` runs.
-pub(crate) enum Way<'a> {
-    /// On the caller's thread, as long as this is held.
-    Here(Lent<'a>),
-    Worker,
-    Coroutine,
-}
-
 /// What runs `handle` apart from its caller.
 pub(crate) trait Apart: Send + 'static {
     /// It is a call, whose time is counted.
@@ -249,13 +241,12 @@ impl<A: Apart> Job for Offloaded<A> {
 }
 
 impl Instance {
-    /// Where `handle` of an entry runs now. Asked before the thread is marked as inside a call.
+    /// The right to run `handle` of an entry on this thread, a caller's; asked for before the thread
+    /// is marked as inside a call. `None`: a coroutine runs it if one is to serve the entry, else a
+    /// worker.
     #[inline]
-    pub(crate) fn way(&self, entry: &EntryName<'_>) -> Way<'_> {
-        if entry.is_for_coroutine(self) {
-            return Way::Coroutine;
-        }
-        self.lend().map_or(Way::Worker, Way::Here)
+    pub(crate) fn lend_for(&self, entry: &EntryName<'_>) -> Option<Lent<'_>> {
+        if entry.is_for_coroutine(self) { None } else { self.lend() }
     }
 
     /// The error of a call or stream for which there is no coroutine.

@@ -20,7 +20,7 @@ use super::{Core, End, Inbox, Receiving, Stream, StreamCell};
 use crate::{
     coroutine::Handler,
     counters::Count,
-    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, Way, span},
+    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, span},
     error::CallError,
     instance::Instance,
     plugin::{self, Entered, EntryName, Named, Shared},
@@ -134,8 +134,8 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
     let core = stream.core.clone();
     let (cell, sid) = (core.cell, core.sid);
     let span = span(shared, &this.args.entry, sid);
-    let started = match (core.handler.clone(), instance.way(&this.args.entry)) {
-        (None, Way::Here(_lent)) => {
+    let started = match (core.handler.clone(), instance.lend_for(&this.args.entry)) {
+        (None, Some(_lent)) => {
             let status = span.in_scope(|| this.args.handle(instance, sid));
             return match handled(instance, cell, sid, status) {
                 Handled::Refused(status) => {
@@ -145,7 +145,7 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
                 Handled::Answered | Handled::Later => Ok(Opened::Here(stream)),
             };
         }
-        (None, _) => {
+        (None, None) => {
             let opening = Opening { cell, sid, args: this.args.take(), by: By::Worker(core) };
             let offloaded = Offloaded { apart: opening, instance, span };
             let queued = instance.offload(Box::new(offloaded));
