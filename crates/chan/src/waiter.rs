@@ -156,7 +156,8 @@ impl PendingWake {
     #[inline]
     pub(crate) fn fire(self) {
         match self {
-            Self::Task(waker) => contain(|| wakes::wake(waker)),
+            Self::Task(waker) if wakes::is_deferring() => wakes::defer_wake(waker),
+            Self::Task(waker) => contain(|| waker.wake()),
             Self::Thread(key) => park::unpark_one(key),
             Self::Flow(unparker) => contain(|| unparker.unpark()),
         }

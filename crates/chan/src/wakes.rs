@@ -51,16 +51,22 @@ pub fn defer() -> Deferral {
 /// Wakes a task, now or when the last deferral of this thread is dropped.
 #[inline]
 pub fn wake(waker: Waker) {
-    if DEFERRALS.get() == 0 { waker.wake() } else { defer_wake(waker) }
+    if is_deferring() { defer_wake(waker) } else { waker.wake() }
+}
+
+/// Whether a deferral of this thread lives.
+#[inline]
+pub(crate) fn is_deferring() -> bool {
+    DEFERRALS.get() != 0
 }
 
 #[cold]
-fn defer_wake(waker: Waker) {
+pub(crate) fn defer_wake(waker: Waker) {
     let mut waker = Some(waker);
     // The thread's locals are destroyed: there is no list.
     let is_gone = DEFERRED.try_with(|deferred| deferred.borrow_mut().extend(waker.take())).is_err();
     if is_gone && let Some(waker) = waker {
-        waker.wake();
+        contain(|| waker.wake());
     }
 }
 
