@@ -24,12 +24,13 @@ use becket_chan::Token;
 use parking_lot::Mutex;
 
 use crate::boundary::call;
-use crate::cancel::{self, Cancel};
+use crate::cancel::Cancel;
 use crate::chan::operate::{self, Limits};
 use crate::chan::{self, Chan};
 use crate::core::flow;
 use crate::core::object::{Coro, Role, stack_size};
 use crate::errno;
+use crate::handle;
 use crate::sched::{Body, Start, default};
 
 /// `kc_actor_fn`.
@@ -245,7 +246,7 @@ pub unsafe extern "C" fn kc_actor_start_ex(ctx: *const ActorCtxEx) -> *mut Actor
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
         unsafe {
-            ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, cancel::share(ctx.cancel), None))
+            ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, handle::share(ctx.cancel), None))
         }
         .map_or(ptr::null_mut(), |actor| Arc::into_raw(actor).cast_mut())
     })

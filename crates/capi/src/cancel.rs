@@ -34,6 +34,7 @@ use smallvec::SmallVec;
 
 use crate::boundary::call;
 use crate::errno;
+use crate::handle::share;
 use crate::limit;
 
 /// `kc_cancel_t`.
@@ -173,22 +174,6 @@ impl Drop for Cancel {
 pub(crate) unsafe fn token<'a>(handle: *const Cancel) -> Option<&'a Token> {
     // SAFETY: the caller's promise.
     unsafe { handle.as_ref() }.map(|cancel| &cancel.token)
-}
-
-/// A reference to the token of a handle; `None` for null.
-///
-/// # Safety
-///
-/// The handle is null or valid.
-pub(crate) unsafe fn share(handle: *const Cancel) -> Option<Arc<Cancel>> {
-    if handle.is_null() {
-        return None;
-    }
-    // SAFETY: it is a pointer from `Arc::into_raw`, whose reference stays the caller's.
-    unsafe {
-        Arc::increment_strong_count(handle);
-        Some(Arc::from_raw(handle))
-    }
 }
 
 /// See `kcoro.h`.

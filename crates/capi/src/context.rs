@@ -24,6 +24,7 @@ use crate::clock;
 use crate::core::flow::FLOW;
 use crate::core::object::Function;
 use crate::errno;
+use crate::handle::share;
 
 /// `kc_ctx_key_t`.
 #[repr(C)]
@@ -196,22 +197,6 @@ pub(crate) fn current_value(key: &'static Key) -> *mut c_void {
 /// The deadline of the caller's context, if it has one.
 pub(crate) fn deadline() -> Option<Instant> {
     FLOW.with(|flow| flow.contexts.borrow().last().and_then(|context| context.deadline()))
-}
-
-/// A reference to the context of a handle; `None` for null.
-///
-/// # Safety
-///
-/// The handle is null or valid.
-pub(crate) unsafe fn share(context: *const Context) -> Option<Arc<Context>> {
-    if context.is_null() {
-        return None;
-    }
-    // SAFETY: made by `Arc::into_raw`, and alive.
-    unsafe {
-        Arc::increment_strong_count(context);
-        Some(Arc::from_raw(context))
-    }
 }
 
 /// See `kc_context.h`.

@@ -27,6 +27,7 @@ use crate::context::{self, Context, KC_CTX_KEY_CANCEL, KC_CTX_KEY_JOB};
 use crate::core::flow;
 use crate::core::object::{Coro, Function, Role, stack_size};
 use crate::errno;
+use crate::handle::share;
 use crate::sched::{Body, Start, default};
 
 const SUPERVISOR: c_uint = 1;
@@ -181,22 +182,6 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         self.let_go();
-    }
-}
-
-/// A reference to a job; `None` for null.
-///
-/// # Safety
-///
-/// The handle is null or valid.
-unsafe fn share(handle: *const Job) -> Option<Arc<Job>> {
-    if handle.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise.
-    unsafe {
-        Arc::increment_strong_count(handle);
-        Some(Arc::from_raw(handle))
     }
 }
 
@@ -404,7 +389,7 @@ pub unsafe extern "C" fn kc_job_launch(
         }
         let parent = if parent.is_null() { current() } else { parent };
         // SAFETY: the caller's promise; the current one is held by the caller's context.
-        let (parent, base) = unsafe { (share(parent), context::share(context)) };
+        let (parent, base) = unsafe { (share(parent), share(context)) };
         if parent.as_ref().is_some_and(|parent| parent.job.state() != JobState::Active) {
             return errno::ECANCELED;
         }

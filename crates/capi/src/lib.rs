@@ -19,6 +19,7 @@ mod current_token;
 pub mod dispatch;
 pub mod errno;
 pub mod ext;
+mod handle;
 pub mod ipc;
 pub mod job;
 mod limit;

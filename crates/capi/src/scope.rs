@@ -14,13 +14,14 @@ use parking_lot::Mutex;
 
 use crate::actor::{Actor, ActorCtx};
 use crate::boundary::call;
-use crate::cancel::{self, Cancel};
+use crate::cancel::Cancel;
 use crate::chan::make::{kc_chan_destroy, kc_chan_make};
 use crate::chan::{self, Chan};
 use crate::core::flow;
 use crate::core::group::Group;
 use crate::core::object::{Coro, CoroRef, Function, Role, stack_size};
 use crate::errno;
+use crate::handle::share;
 use crate::limit::Wait;
 use crate::sched::{Body, Start, default};
 
@@ -57,22 +58,6 @@ impl Scope {
 impl Drop for Member {
     fn drop(&mut self) {
         self.0.members.leave();
-    }
-}
-
-/// A reference to a scope.
-///
-/// # Safety
-///
-/// The handle is null or valid.
-pub(crate) unsafe fn share(handle: *const Scope) -> Option<Arc<Scope>> {
-    if handle.is_null() {
-        return None;
-    }
-    // SAFETY: the caller's promise.
-    unsafe {
-        Arc::increment_strong_count(handle);
-        Some(Arc::from_raw(handle))
     }
 }
 
@@ -118,7 +103,7 @@ pub unsafe extern "C" fn kc_scope_init(out: *mut *mut Scope, parent: *const Canc
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let cancel = Cancel::below(cancel::share(parent).as_ref());
+            let cancel = Cancel::below(share(parent).as_ref());
             let scope = Scope { cancel, members: Group::default(), actors: Mutex::default() };
             out.write(Arc::into_raw(Arc::new(scope)).cast_mut());
         }

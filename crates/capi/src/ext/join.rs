@@ -17,6 +17,7 @@ use crate::chan::make::{kc_chan_destroy, kc_chan_make};
 use crate::chan::operate::{self, Limits};
 use crate::chan::{self, Chan};
 use crate::errno;
+use crate::handle;
 use crate::sched::Body;
 use crate::scope::{self, Member, Scope};
 
@@ -144,7 +145,7 @@ pub unsafe extern "C" fn kc_transform(
 ) -> *mut Chan {
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        let (scope, from) = unsafe { (scope::share(scope), share(from, in_size)) };
+        let (scope, from) = unsafe { (handle::share(scope), share(from, in_size)) };
         let (Some(scope), Some(from), Some(function)) = (scope, from, function) else {
             return ptr::null_mut();
         };
@@ -184,7 +185,7 @@ pub unsafe extern "C" fn kc_fan_out(
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
         let (scope, from, outs) = unsafe {
-            (scope::share(scope), share(from, elem_size), shares(outs, count, elem_size))
+            (handle::share(scope), share(from, elem_size), shares(outs, count, elem_size))
         };
         let (Some(scope), Some(from), Some(outs)) = (scope, from, outs) else {
             return errno::EINVAL;
@@ -227,7 +228,7 @@ pub unsafe extern "C" fn kc_fan_in(
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
         let (scope, ins, to) =
-            unsafe { (scope::share(scope), shares(ins, count, elem_size), share(to, elem_size)) };
+            unsafe { (handle::share(scope), shares(ins, count, elem_size), share(to, elem_size)) };
         let (Some(scope), Some(ins), Some(to)) = (scope, ins, to) else {
             return errno::EINVAL;
         };

@@ -4,7 +4,6 @@
 //! | file | contents |
 //! |---|---|
 //! | `code` | error numbers of the system and of the wire, in C's form |
-//! | `handle` | a counted value behind a pointer |
 //! | `listener` | a listening socket of `becket_ipc`, with C's waits; connecting |
 //! | `conn` | a connection: frames in, frames out, its end |
 //! | `posix` | sockets and frames: the C functions |
@@ -30,7 +29,6 @@
 mod calls;
 mod code;
 pub mod conn;
-mod handle;
 pub mod listener;
 pub mod posix;
 pub mod remote;

@@ -11,11 +11,11 @@ use becket_wire::v1::{ABI_MAJOR, Command, Frame, Hello};
 
 use super::code::EPROTO;
 use super::conn::{Conn, frame};
-use super::handle::{give, share, take_back};
 use super::listener::{self, Listener};
 use crate::blocking::Until;
 use crate::boundary::call;
 use crate::errno;
+use crate::handle::{give, share, take_back};
 
 /// See `kcoro_ipc_posix.h`.
 ///

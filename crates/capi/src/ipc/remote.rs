@@ -11,11 +11,11 @@ use becket_wire::v1::{ELEMENT_BYTES_MAX, Request, Timeout};
 use super::calls::{self, Answer};
 use super::code::{EMSGSIZE, EPROTO, of_wire};
 use super::conn::Conn;
-use super::handle::{give, share, take_back};
 use crate::blocking::Until;
 use crate::boundary::call;
 use crate::chan::KC_UNLIMITED;
 use crate::errno;
+use crate::handle::{give, share, take_back};
 
 /// How much later than its deadline a server's answer may come.
 const GRACE: Duration = Duration::from_secs(1);

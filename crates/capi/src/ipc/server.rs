@@ -14,11 +14,11 @@ use becket_ipc::channels::Channels;
 use becket_ipc::v1::{Limits, Server};
 
 use super::conn::Conn;
-use super::handle::{lend, share, take_back};
 use super::posix::bytes;
 use super::served::Served;
 use crate::boundary::call;
 use crate::errno;
+use crate::handle::{lend, share, take_back};
 
 /// The largest number of channels of a context.
 const CHANNELS_MAX: usize = 4096;

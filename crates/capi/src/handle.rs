@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::errno;
 
 /// A pointer for C, with the value's reference.
-pub(super) fn lend<T>(value: Arc<T>) -> *mut T {
+pub(crate) fn lend<T>(value: Arc<T>) -> *mut T {
     Arc::into_raw(value).cast_mut()
 }
 
@@ -19,7 +19,7 @@ pub(super) fn lend<T>(value: Arc<T>) -> *mut T {
 /// # Safety
 ///
 /// `out` is valid for a write if something was made.
-pub(super) unsafe fn give<T>(out: *mut *mut T, made: Result<T, c_int>) -> c_int {
+pub(crate) unsafe fn give<T>(out: *mut *mut T, made: Result<T, c_int>) -> c_int {
     match made {
         Ok(value) => {
             // SAFETY: the caller's promise.
@@ -35,7 +35,7 @@ pub(super) unsafe fn give<T>(out: *mut *mut T, made: Result<T, c_int>) -> c_int 
 /// # Safety
 ///
 /// The handle is null, or came from [`lend`] and was not taken back before the call.
-pub(super) unsafe fn share<T>(handle: *const T) -> Option<Arc<T>> {
+pub(crate) unsafe fn share<T>(handle: *const T) -> Option<Arc<T>> {
     if handle.is_null() {
         return None;
     }
@@ -51,7 +51,7 @@ pub(super) unsafe fn share<T>(handle: *const T) -> Option<Arc<T>> {
 /// # Safety
 ///
 /// As for [`share`]; the handle is not used again.
-pub(super) unsafe fn take_back<T>(handle: *const T) -> Option<Arc<T>> {
+pub(crate) unsafe fn take_back<T>(handle: *const T) -> Option<Arc<T>> {
     // SAFETY: the caller's promise.
     (!handle.is_null()).then(|| unsafe { Arc::from_raw(handle) })
 }
