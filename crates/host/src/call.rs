@@ -389,7 +389,7 @@ impl Drop for Waiting {
             }
         }
         self.instance.pending.fetch_sub(1, Ordering::SeqCst);
-        self.instance.moved();
+        self.instance.notify_drain();
     }
 }
 

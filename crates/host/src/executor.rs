@@ -37,7 +37,7 @@ use parking_lot::Mutex;
 use crate::{
     instance::Instance,
     jobs::{self, BoxedJob},
-    placement::Turn,
+    placement::PluginGuard,
     thread,
 };
 
@@ -80,7 +80,7 @@ impl Executor {
 
     /// Counts the calling thread, if another is left.
     #[inline]
-    pub(crate) fn count<'a>(&'a self, turn: Turn<'a>) -> Result<Lent<'a>, NoneLeft> {
+    pub(crate) fn count<'a>(&'a self, turn: PluginGuard<'a>) -> Result<Lent<'a>, NoneLeft> {
         let threads = self.threads.load(Ordering::Relaxed);
         let lent = &thread::current().lent;
         if threads == 0 || lent.get() {
@@ -130,12 +130,12 @@ pub(crate) struct Lent<'a> {
     /// Where it was counted.
     executor: Option<&'a Executor>,
     /// Neither leaves the thread.
-    turn: Turn<'a>,
+    turn: PluginGuard<'a>,
 }
 
 impl Lent<'_> {
     /// Of a thread that is not counted.
-    pub(crate) const FREE: Self = Self { executor: None, turn: Turn::FREE };
+    pub(crate) const FREE: Self = Self { executor: None, turn: PluginGuard::FREE };
 }
 
 impl Drop for Lent<'_> {
@@ -146,7 +146,7 @@ impl Drop for Lent<'_> {
             record.lent.set(false);
             executor.inside.fetch_sub(1, Ordering::Release);
             // What is woken may run at once, and is no part of the plugin's turn.
-            self.turn = Turn::FREE;
+            self.turn = PluginGuard::FREE;
             record.fire_kept();
         }
     }

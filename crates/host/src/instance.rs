@@ -260,7 +260,7 @@ impl Instance {
                     && status == NrStatus::Invalid,
             });
         }
-        instance.placement.set_patience(&instance.limits);
+        instance.placement.set_lock_timeouts(&instance.limits);
         // Its image is kept from here on also if the load is given up: it has been started, and is
         // shut down.
         let described = loading.begin(LoadStage::Describe).map(|()| instance.placement.entries());
@@ -402,12 +402,12 @@ impl Instance {
     /// Ends a [`Self::hold`].
     pub(crate) fn let_go(&self) {
         self.holds.fetch_sub(1, Ordering::SeqCst);
-        self.moved();
+        self.notify_drain();
     }
 
     /// Something that keeps the instance went away, or a thread left it.
     #[inline]
-    pub(crate) fn moved(&self) {
+    pub(crate) fn notify_drain(&self) {
         if self.draining.load(Ordering::Relaxed) {
             self.wake_drain();
         }
@@ -432,7 +432,7 @@ impl Instance {
         self.given_up.load(Ordering::SeqCst)
     }
 
-    /// Asks for [`Self::moved`] to wake the draining task. The instance is out of its callers'
+    /// Asks for [`Self::notify_drain`] to wake the draining task. The instance is out of its callers'
     /// reach.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);

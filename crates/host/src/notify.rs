@@ -135,7 +135,7 @@ impl Drop for Notification {
             self.instance.plugin.counters.one(Count::NotifiesRefused);
         }
         self.instance.pending.fetch_sub(1, Ordering::SeqCst);
-        self.instance.moved();
+        self.instance.notify_drain();
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod views;
 
 use becket_abi::{NrRequest, NrStatus};
 
-pub(crate) use self::inline::{Inline, Turn};
+pub(crate) use self::inline::{Inline, PluginGuard};
 use crate::load::EntryInfo;
 
 /// An entry as a placement wants it named.

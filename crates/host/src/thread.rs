@@ -166,7 +166,7 @@ fn follow(
         fence::light();
         // SAFETY: null, or an instance, which are never freed.
         if let Some(old) = unsafe { marked.as_ref() } {
-            old.moved();
+            old.notify_drain();
         }
         marked = now;
     }

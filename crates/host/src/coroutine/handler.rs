@@ -193,7 +193,7 @@ impl Drop for Running {
         coroutines.in_streams.fetch_sub(u64::from(self.in_stream), Ordering::SeqCst);
         // Last: from here on the instance may go.
         coroutines.running.fetch_sub(1, Ordering::SeqCst);
-        instance.moved();
+        instance.notify_drain();
     }
 }
 

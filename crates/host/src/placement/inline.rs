@@ -37,12 +37,12 @@ use crate::{
 
 /// How long each kind of thread waits for the lock.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
+struct LockTimeouts {
     caller: Duration,
     reload: Duration,
 }
 
-impl Patience {
+impl LockTimeouts {
     fn of(limits: &Limits) -> Self {
         Self {
             caller: Duration::from_millis(limits.block_report_ms),
@@ -57,25 +57,25 @@ pub(crate) struct Inline {
     /// The plugin carries no mark of what it was built with: no view is `NULL` for it.
     unmarked: bool,
     /// Present for a plugin that must not be called from two threads at once.
-    gate: Option<ReentrantMutex<()>>,
-    patience: OnceLock<Patience>,
+    lock: Option<ReentrantMutex<()>>,
+    timeouts: OnceLock<LockTimeouts>,
 }
 
 // SAFETY: the pointers inside are the plugin's context and its functions; the ABI lets the host
-// call those from any thread, or from one at a time, which `gate` sees to.
+// call those from any thread, or from one at a time, which `lock` sees to.
 unsafe impl Send for Inline {}
 // SAFETY: as above.
 unsafe impl Sync for Inline {}
 
 impl Inline {
     pub(crate) fn new(points: EntryPoints, thread_safe: bool, unmarked: bool) -> Self {
-        let gate = (!thread_safe).then(|| ReentrantMutex::new(()));
-        Self { points, unmarked, gate, patience: OnceLock::new() }
+        let lock = (!thread_safe).then(|| ReentrantMutex::new(()));
+        Self { points, unmarked, lock, timeouts: OnceLock::new() }
     }
 
     /// Sets how long the plugin is waited for, once; before, it is as long as by default.
-    pub(crate) fn set_patience(&self, limits: &Limits) {
-        let _ = self.patience.set(Patience::of(limits));
+    pub(crate) fn set_lock_timeouts(&self, limits: &Limits) {
+        let _ = self.timeouts.set(LockTimeouts::of(limits));
     }
 
     /// The functions, for the load and the end of the instance.
@@ -90,22 +90,22 @@ impl Inline {
 
     /// True if no two threads may be inside.
     pub(crate) fn is_one_at_a_time(&self) -> bool {
-        self.gate.is_some()
+        self.lock.is_some()
     }
 
     /// The plugin's lock, if it can be had at once: what this thread calls before the guard is
     /// dropped waits for no other thread.
     #[inline]
-    pub(crate) fn try_enter(&self) -> Option<Turn<'_>> {
-        match &self.gate {
-            Some(gate) => gate.try_lock().map(|guard| Turn { _guard: Some(guard) }),
-            None => Some(Turn::FREE),
+    pub(crate) fn try_enter(&self) -> Option<PluginGuard<'_>> {
+        match &self.lock {
+            Some(lock) => lock.try_lock().map(|guard| PluginGuard { _guard: Some(guard) }),
+            None => Some(PluginGuard::FREE),
         }
     }
 
     /// Runs a function that the plugin gave the host, like one of its own.
     pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _gate = self.wait_for_turn();
+        let _guard = self.wait_for_turn();
         f()
     }
 
@@ -138,8 +138,8 @@ impl Inline {
         request: Option<&NrRequest>,
         payload: NrBytes,
     ) -> NrStatus {
-        let gate = if is_callers(sid) { self.enter() } else { Some(self.wait_for_turn()) };
-        let Some(_gate) = gate else { return NrStatus::Backpressure };
+        let lock = if is_callers(sid) { self.enter() } else { Some(self.wait_for_turn()) };
+        let Some(_guard) = lock else { return NrStatus::Backpressure };
         let points = &self.points;
         let view = request.map_or(ptr::null(), ptr::from_ref);
         let name = match (entry, points.handle_by_id) {
@@ -162,40 +162,43 @@ impl Inline {
     }
 
     /// Enters on a caller's thread; `None` if the plugin was busy for too long.
-    fn enter(&self) -> Option<Turn<'_>> {
-        self.enter_within(|patience| patience.caller)
+    fn enter(&self) -> Option<PluginGuard<'_>> {
+        self.enter_within(|timeouts| timeouts.caller)
     }
 
     /// Enters for a reload.
-    fn enter_to_reload(&self) -> Option<Turn<'_>> {
-        self.enter_within(|patience| patience.reload)
+    fn enter_to_reload(&self) -> Option<PluginGuard<'_>> {
+        self.enter_within(|timeouts| timeouts.reload)
     }
 
-    fn enter_within(&self, limit: impl FnOnce(&Patience) -> Duration) -> Option<Turn<'_>> {
-        let Some(gate) = &self.gate else { return Some(Turn::FREE) };
+    fn enter_within(
+        &self,
+        limit: impl FnOnce(&LockTimeouts) -> Duration,
+    ) -> Option<PluginGuard<'_>> {
+        let Some(lock) = &self.lock else { return Some(PluginGuard::FREE) };
         // Waiting for one's turn is not being stuck inside.
         let wait = || {
-            let patience = self.patience.get().copied();
-            let limit = limit(&patience.unwrap_or_else(|| Patience::of(&Limits::default())));
-            thread::current().while_waiting(|| gate.try_lock_for(limit))
+            let timeouts = self.timeouts.get().copied();
+            let limit = limit(&timeouts.unwrap_or_else(|| LockTimeouts::of(&Limits::default())));
+            thread::current().while_waiting(|| lock.try_lock_for(limit))
         };
-        gate.try_lock().or_else(wait).map(|guard| Turn { _guard: Some(guard) })
+        lock.try_lock().or_else(wait).map(|guard| PluginGuard { _guard: Some(guard) })
     }
 
     /// Enters on a thread that may block for as long as others are inside.
-    fn wait_for_turn(&self) -> Turn<'_> {
-        let wait = |gate| thread::current().while_waiting(|| ReentrantMutex::lock(gate));
-        let gate = self.gate.as_ref();
-        Turn { _guard: gate.map(|gate| gate.try_lock().unwrap_or_else(|| wait(gate))) }
+    fn wait_for_turn(&self) -> PluginGuard<'_> {
+        let wait = |lock| thread::current().while_waiting(|| ReentrantMutex::lock(lock));
+        let lock = self.lock.as_ref();
+        PluginGuard { _guard: lock.map(|lock| lock.try_lock().unwrap_or_else(|| wait(lock))) }
     }
 }
 
 /// This thread may call the plugin until this is dropped.
-pub(crate) struct Turn<'a> {
+pub(crate) struct PluginGuard<'a> {
     _guard: Option<ReentrantMutexGuard<'a, ()>>,
 }
 
-impl Turn<'_> {
+impl PluginGuard<'_> {
     /// Of a plugin that may be called from several threads at once.
     pub(crate) const FREE: Self = Self { _guard: None };
 }
@@ -228,7 +231,7 @@ impl Placement for Inline {
         payload: &[u8],
     ) -> NrStatus {
         if let (EntryRef::Id(id, _), Some(handle), None) =
-            (entry, self.points.handle_by_id, &self.gate)
+            (entry, self.points.handle_by_id, &self.lock)
         {
             let view = request.map_or(ptr::null(), ptr::from_ref);
             let payload = NrBytes::from_slice(payload);
@@ -242,11 +245,11 @@ impl Placement for Inline {
         let function = self.points.stream_data?;
         let data = NrBytes::from_slice(data);
         let data = if self.unmarked { views::bytes(data) } else { data };
-        if self.gate.is_none() {
+        if self.lock.is_none() {
             // SAFETY: see the module's documentation.
             return Some(unsafe { function(self.points.plugin_ctx, sid, data) });
         }
-        let Some(_gate) = self.enter() else {
+        let Some(_guard) = self.enter() else {
             send_again(sid);
             return Some(NrStatus::Backpressure);
         };
@@ -256,7 +259,7 @@ impl Placement for Inline {
 
     fn stream_room(&self, sid: u64) {
         if let Some(function) = self.points.stream_room {
-            let _gate = self.wait_for_turn();
+            let _guard = self.wait_for_turn();
             // SAFETY: see the module's documentation.
             unsafe { function(self.points.plugin_ctx, sid) };
         }
@@ -264,7 +267,7 @@ impl Placement for Inline {
 
     fn stream_close(&self, sid: u64) -> Option<NrStatus> {
         let function = self.points.stream_close?;
-        let Some(_gate) = self.enter() else { return Some(NrStatus::Backpressure) };
+        let Some(_guard) = self.enter() else { return Some(NrStatus::Backpressure) };
         // SAFETY: see the module's documentation.
         Some(unsafe { function(self.points.plugin_ctx, sid) })
     }
@@ -274,7 +277,7 @@ impl Placement for Inline {
             return;
         }
         // Its turn is waited for here, where that may block: what follows enters again at once.
-        let _gate = self.wait_for_turn();
+        let _guard = self.wait_for_turn();
         if let Some(function) = self.points.cancel {
             // SAFETY: see the module's documentation.
             unsafe { function(self.points.plugin_ctx, sid) };
@@ -289,7 +292,7 @@ impl Placement for Inline {
             return Resolved::ByName;
         };
         // Busy: it goes by name until the plugin can be asked.
-        let Some(_gate) = self.enter() else { return Resolved::ByName };
+        let Some(_guard) = self.enter() else { return Resolved::ByName };
         // SAFETY: see the module's documentation.
         match unsafe { resolve(self.points.plugin_ctx, NrStr::from_str(entry)) } {
             BK_ENTRY_UNKNOWN => Resolved::Unknown,
@@ -298,7 +301,7 @@ impl Placement for Inline {
     }
 
     fn entries(&self) -> Vec<EntryInfo> {
-        let Some(_gate) = self.enter_to_reload() else { return Vec::new() };
+        let Some(_guard) = self.enter_to_reload() else { return Vec::new() };
         self.points.entries()
     }
 
@@ -308,7 +311,7 @@ impl Placement for Inline {
 
     fn export_state(&self) -> Option<Result<Vec<u8>, NrStatus>> {
         let function = self.points.reload_export?;
-        let Some(_gate) = self.enter_to_reload() else {
+        let Some(_guard) = self.enter_to_reload() else {
             return Some(Err(NrStatus::Backpressure));
         };
         let mut out = NrOwnedBytes::EMPTY;
@@ -331,14 +334,14 @@ impl Placement for Inline {
 
     fn import_state(&self, state: &[u8]) -> Option<NrStatus> {
         let function = self.points.reload_import?;
-        let Some(_gate) = self.enter_to_reload() else { return Some(NrStatus::Backpressure) };
+        let Some(_guard) = self.enter_to_reload() else { return Some(NrStatus::Backpressure) };
         // SAFETY: see the module's documentation.
         Some(unsafe { function(self.points.plugin_ctx, NrBytes::from_slice(state)) })
     }
 
     fn shutdown(&self) {
         if let Some(function) = self.points.shutdown {
-            let _gate = self.wait_for_turn();
+            let _guard = self.wait_for_turn();
             // SAFETY: see the module's documentation; called once, when no thread is inside.
             unsafe { function(self.points.plugin_ctx) };
         }

@@ -53,19 +53,19 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     current: AtomicPtr<Instance>,
     /// Why `current` is null, and the tasks that wait for it.
-    away: Mutex<Away>,
+    away: Mutex<PausedState>,
     back: Condvar,
     alive: Mutex<Alive>,
     /// What an unload grants to calls is over.
     drain_over: AtomicBool,
-    last: RwLock<Last>,
+    last: RwLock<CachedInfo>,
     generations: AtomicU64,
     pub(super) reloading: Mutex<()>,
     pub(crate) kept: Kept,
 }
 
 #[derive(Default)]
-struct Away {
+struct PausedState {
     unloaded: bool,
     wakers: Vec<Waker>,
 }
@@ -73,17 +73,17 @@ struct Away {
 /// The instances that are not shut down yet, and the tasks that wait for their ends.
 #[derive(Default)]
 struct Alive {
-    instances: Vec<Life>,
+    instances: Vec<InstanceEntry>,
     wakers: Vec<Waker>,
 }
 
-struct Life {
+struct InstanceEntry {
     instance: &'static Instance,
     ending: bool,
 }
 
 /// What is known of the plugin when it is not there.
-struct Last {
+struct CachedInfo {
     info: Option<PluginInfo>,
     entries: Arc<[EntryInfo]>,
 }
@@ -107,7 +107,7 @@ impl Shared {
             back: Condvar::new(),
             alive: Mutex::default(),
             drain_over: AtomicBool::new(false),
-            last: RwLock::new(Last { info: None, entries: [].into() }),
+            last: RwLock::new(CachedInfo { info: None, entries: [].into() }),
             generations: AtomicU64::new(0),
             reloading: Mutex::new(()),
             kept: Kept::default(),
@@ -232,7 +232,7 @@ impl Shared {
         self.alive.lock().instances.iter().map(|life| life.instance).collect()
     }
 
-    fn wake_all(&self, mut away: MutexGuard<'_, Away>) {
+    fn wake_all(&self, mut away: MutexGuard<'_, PausedState>) {
         self.back.notify_all();
         let wakers = mem::take(&mut away.wakers);
         drop(away);
@@ -243,7 +243,7 @@ impl Shared {
 
     /// Lists an instance as alive.
     pub(super) fn list(&self, instance: &'static Instance) {
-        self.alive.lock().instances.push(Life { instance, ending: false });
+        self.alive.lock().instances.push(InstanceEntry { instance, ending: false });
         instance.mind_executor();
     }
 
@@ -288,7 +288,7 @@ impl Shared {
     pub(super) fn end_drain(&self) {
         self.drain_over.store(true, Ordering::SeqCst);
         let alive: Vec<_> = self.alive.lock().instances.iter().map(|life| life.instance).collect();
-        alive.into_iter().for_each(Instance::moved);
+        alive.into_iter().for_each(Instance::notify_drain);
     }
 
     /// True when an unload has waited for calls for as long as it was to. An end that waits is
@@ -437,6 +437,6 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         self.record.leave();
-        self.instance.moved();
+        self.instance.notify_drain();
     }
 }

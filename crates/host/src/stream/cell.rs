@@ -5,7 +5,7 @@
 //!   plugin ── credit? ─▶ Credit ── yes ─▶ channel ── frame, frame, end ──▶ Inbox
 //!               │          ▲                                                 │
 //!               │          └─────────────── credit back, a batch at a time ──┤
-//!               └ no: Backpressure, or wait at the room bell ◀── ring ───────┘
+//!               └ no: Backpressure, or wait for the room event ◀ notify ──────┘
 //! ```
 //!
 //! The channel is an unlimited one, which carries values in order and wakes the receiver; how much
@@ -35,8 +35,8 @@ use becket_abi::NrStatus;
 use becket_chan::{Receiver, Sender, unlimited};
 
 use super::{
-    bell::Bell,
     credit::{CLOSED, Credit, ENDED, READY_AWAITED, ROOM_AWAITED, STARVED, UNITS_BITS, frames_of},
+    event::Event,
 };
 use crate::body::Body;
 
@@ -64,9 +64,9 @@ pub(crate) enum End {
     Unloaded,
 }
 
-/// What a message says.
+/// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum MessageKind {
     Frame,
     /// The terminal frame.
     Last,
@@ -87,38 +87,38 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) struct Message {
     frame: Frame,
-    /// `said << UNITS_BITS | units`
+    /// `kind << UNITS_BITS | units`
     head: u64,
 }
 
 impl Message {
     #[inline]
-    fn new(said: Said, status: NrStatus, units: u32, body: Body) -> Self {
-        let head = (said as u64) << UNITS_BITS | u64::from(units);
+    fn new(kind: MessageKind, status: NrStatus, units: u32, body: Body) -> Self {
+        let head = (kind as u64) << UNITS_BITS | u64::from(units);
         Self { frame: Frame { status, body }, head }
     }
 
     pub(super) fn end(end: End) -> Self {
-        let (said, status) = match end {
-            End::Refused(status) => (Said::Refused, status),
-            End::Failed(status) => (Said::Last, status),
-            End::DeadlineExceeded => (Said::DeadlineExceeded, NrStatus::Ok),
-            End::Idle => (Said::Idle, NrStatus::Ok),
-            End::Unloaded => (Said::Unloaded, NrStatus::Ok),
+        let (kind, status) = match end {
+            End::Refused(status) => (MessageKind::Refused, status),
+            End::Failed(status) => (MessageKind::Last, status),
+            End::DeadlineExceeded => (MessageKind::DeadlineExceeded, NrStatus::Ok),
+            End::Idle => (MessageKind::Idle, NrStatus::Ok),
+            End::Unloaded => (MessageKind::Unloaded, NrStatus::Ok),
         };
-        Self::new(said, status, 0, Body::EMPTY)
+        Self::new(kind, status, 0, Body::EMPTY)
     }
 
     #[inline]
-    pub(super) fn said(&self) -> Said {
+    pub(super) fn kind(&self) -> MessageKind {
         match self.head >> UNITS_BITS {
-            0 => Said::Frame,
-            1 => Said::Last,
-            2 => Said::Refused,
-            3 => Said::DeadlineExceeded,
-            4 => Said::Idle,
-            5 => Said::Unloaded,
-            _ => Said::Nothing,
+            0 => MessageKind::Frame,
+            1 => MessageKind::Last,
+            2 => MessageKind::Refused,
+            3 => MessageKind::DeadlineExceeded,
+            4 => MessageKind::Idle,
+            5 => MessageKind::Unloaded,
+            _ => MessageKind::Nothing,
         }
     }
 
@@ -141,7 +141,7 @@ impl Message {
     /// Whether it is a stream's last one, which took no credit.
     #[inline]
     pub(super) fn is_end(&self) -> bool {
-        !matches!(self.said(), Said::Frame | Said::Nothing)
+        !matches!(self.kind(), MessageKind::Frame | MessageKind::Nothing)
     }
 }
 
@@ -171,10 +171,10 @@ pub(crate) struct StreamCell {
     sender: Sender<Message>,
     receiver: Receiver<Message>,
     /// For frames that wait for room.
-    room: Bell,
+    room: Event,
     /// For data that waits for the plugin.
-    ready: Bell,
-    /// How often the plugin said that it takes data again.
+    ready: Event,
+    /// How often the plugin reported that it takes data again.
     readied: AtomicU64,
     /// The opening, if it waits for `handle`.
     opener: AtomicWaker,
@@ -186,14 +186,14 @@ pub(crate) struct StreamCell {
 /// What a receiver leaves behind.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
-pub(super) struct Left {
+pub(super) struct CloseResult {
     /// The plugin had not ended the stream.
     pub(super) open: bool,
     /// Messages that senders still owe the channel: the next stream begins when all have come.
     pub(super) messages: usize,
 }
 
-impl Left {
+impl CloseResult {
     /// Receives what is owed to `cell`.
     pub(super) async fn receive(self, cell: &StreamCell) {
         for _ in 0..self.messages {
@@ -209,8 +209,8 @@ impl StreamCell {
             credit: Credit::new(),
             sender,
             receiver,
-            room: Bell::default(),
-            ready: Bell::default(),
+            room: Event::default(),
+            ready: Event::default(),
             readied: AtomicU64::new(0),
             opener: AtomicWaker::new(),
             received: AtomicU64::new(0),
@@ -271,12 +271,12 @@ impl StreamCell {
         units: u32,
         body: impl FnOnce() -> Body,
     ) -> Result<(), Rejected> {
-        let owed = Owed { cell: self, said: Said::Nothing, units };
+        let guard = PublishGuard { cell: self, kind: MessageKind::Nothing, units };
         if !self.credit.is_of(sid) {
             return Err(Rejected::Late);
         }
-        let message = Message::new(Said::Frame, status, units, body());
-        owed.settle();
+        let message = Message::new(MessageKind::Frame, status, units, body());
+        guard.settle();
         self.put(message);
         Ok(())
     }
@@ -302,12 +302,12 @@ impl StreamCell {
         body: impl FnOnce() -> Body,
     ) -> Result<(), Rejected> {
         let before = self.credit.end(sid).ok_or(Rejected::Late)?;
-        let owed = Owed { cell: self, said: Said::Refused, units: 0 };
+        let guard = PublishGuard { cell: self, kind: MessageKind::Refused, units: 0 };
         if !self.credit.is_of(sid) {
             return Err(Rejected::Late);
         }
-        let message = Message::new(Said::Last, status, 0, body());
-        owed.settle();
+        let message = Message::new(MessageKind::Last, status, 0, body());
+        guard.settle();
         self.put(message);
         self.tell_of_end(before);
         Ok(())
@@ -359,10 +359,10 @@ impl StreamCell {
     #[inline]
     fn tell_of_end(&self, before: u64) {
         if before & ROOM_AWAITED != 0 {
-            self.room.ring();
+            self.room.notify();
         }
         if before & READY_AWAITED != 0 {
-            self.ready.ring();
+            self.ready.notify();
         }
     }
 
@@ -391,17 +391,17 @@ impl StreamCell {
             return false;
         }
         self.readied.fetch_add(1, Ordering::AcqRel);
-        self.ready.ring();
+        self.ready.notify();
         true
     }
 
-    /// How often the plugin said that it takes data again: read before data is offered, so that
-    /// what it says from then on is not missed, whichever sender it was said for.
+    /// How often the plugin reported that it takes data again: read before data is offered, so that
+    /// what it reports from then on is not missed, whichever sender it was meant for.
     pub(crate) fn readied(&self) -> u64 {
         self.readied.load(Ordering::Acquire)
     }
 
-    /// Waits until the plugin has said that it takes data since `readied` was read, or the stream
+    /// Waits until the plugin has reported that it takes data since `readied` was read, or the stream
     /// is over.
     pub(crate) async fn ready(&self, sid: u64, readied: u64) {
         let must_wait = || self.readied() == readied && self.credit.mark(sid, READY_AWAITED);
@@ -443,16 +443,16 @@ impl StreamCell {
         self.received.store(received.wrapping_add(frames), Ordering::Relaxed);
         let before = self.credit.give_back(frames, units);
         if before & ROOM_AWAITED != 0 {
-            self.room.ring();
+            self.room.notify();
         }
         before & STARVED != 0
     }
 
     /// The receiver leaves: nothing is accepted any more. `has_end`: it received the end.
-    pub(super) fn close(&self, has_end: bool) -> Left {
+    pub(super) fn close(&self, has_end: bool) -> CloseResult {
         let before = self.credit.close();
         self.tell_of_end(before);
-        Left { open: before & (ENDED | CLOSED) == 0, messages: expected(before, has_end) }
+        CloseResult { open: before & (ENDED | CLOSED) == 0, messages: expected(before, has_end) }
     }
 }
 
@@ -463,14 +463,14 @@ fn expected(word: u64, has_end: bool) -> usize {
 
 /// A message that the channel is owed.
 #[must_use]
-struct Owed<'a> {
+struct PublishGuard<'a> {
     cell: &'a StreamCell,
-    /// What it says if the frame is not made after all.
-    said: Said,
+    /// Of the message that is sent if the frame is not made after all.
+    kind: MessageKind,
     units: u32,
 }
 
-impl Owed<'_> {
+impl PublishGuard<'_> {
     /// The frame is made, and will be put there instead.
     #[inline]
     fn settle(self) {
@@ -478,8 +478,8 @@ impl Owed<'_> {
     }
 }
 
-impl Drop for Owed<'_> {
+impl Drop for PublishGuard<'_> {
     fn drop(&mut self) {
-        self.cell.put(Message::new(self.said, NrStatus::Err, self.units, Body::EMPTY));
+        self.cell.put(Message::new(self.kind, NrStatus::Err, self.units, Body::EMPTY));
     }
 }

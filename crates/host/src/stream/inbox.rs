@@ -15,7 +15,7 @@ use std::{
 use becket_abi::NrStatus;
 use becket_chan::Recv;
 
-use super::cell::{End, Frame, Left, Message, Said, StreamCell};
+use super::cell::{CloseResult, End, Frame, Message, MessageKind, StreamCell};
 
 /// What a receiver found.
 #[derive(Debug)]
@@ -64,9 +64,9 @@ impl Inbox {
     #[inline(always)]
     pub(super) fn next_taken(&mut self) -> Option<Frame> {
         while let Some(message) = self.taken.front() {
-            match message.said() {
-                Said::Frame => return self.taken.pop_front().map(Message::into_frame),
-                Said::Nothing => drop(self.taken.pop_front()),
+            match message.kind() {
+                MessageKind::Frame => return self.taken.pop_front().map(Message::into_frame),
+                MessageKind::Nothing => drop(self.taken.pop_front()),
                 _ => self.end = self.taken.pop_front(),
             }
         }
@@ -96,7 +96,7 @@ impl Inbox {
                 return Poll::Pending;
             }
         }
-        let refused = self.taken.iter().find(|message| message.said() == Said::Refused);
+        let refused = self.taken.iter().find(|message| message.kind() == MessageKind::Refused);
         Poll::Ready(refused.map_or(Ok(()), |message| Err(message.status())))
     }
 
@@ -108,7 +108,7 @@ impl Inbox {
 
     /// Ends the receiving: nothing is accepted any more, and what came is dropped. Waits for no
     /// frame that a sender is still copying: those are the caller's to receive.
-    pub(super) fn close(&mut self) -> Left {
+    pub(super) fn close(&mut self) -> CloseResult {
         // What was handed to it goes back to the channel.
         self.receive = None;
         self.is_waiting = false;
@@ -277,7 +277,7 @@ mod tests {
         let (frames, end) = drain(&mut inbox);
         assert_eq!(frames, [b"a", b"b"]);
         let last = end.unwrap();
-        assert_eq!(last.said(), Said::Last);
+        assert_eq!(last.kind(), MessageKind::Last);
         let last = last.into_frame();
         assert_eq!((last.status, &*last.body), (NrStatus::StreamEnd, &b"end"[..]));
         assert_eq!(push(cell, SID, NrStatus::Ok, b"f"), Err(Rejected::Late));
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(pushed, Ok(()));
         let (frames, end) = drain(&mut inbox);
         assert_eq!(frames, [b"x"]);
-        assert_eq!(end.unwrap().said(), Said::DeadlineExceeded);
+        assert_eq!(end.unwrap().kind(), MessageKind::DeadlineExceeded);
     }
 
     #[test]
@@ -374,7 +374,7 @@ mod tests {
         let (frames, end) = drain(&mut inbox);
         assert_eq!(frames, [b"x"]);
         let end = end.unwrap();
-        assert_eq!((end.said(), end.status()), (Said::Refused, NrStatus::Err));
+        assert_eq!((end.kind(), end.status()), (MessageKind::Refused, NrStatus::Err));
         assert!(!left(cell, &mut inbox));
     }
 
@@ -416,7 +416,7 @@ mod tests {
         let Idle::Active(activity) = cell.end_if_idle(SID, activity) else { panic!() };
         assert_eq!(cell.end_if_idle(SID, activity), Idle::Ended);
         assert_eq!(cell.end_if_idle(SID, activity), Idle::Over);
-        assert_eq!(drain(&mut inbox).1.unwrap().said(), Said::Idle);
+        assert_eq!(drain(&mut inbox).1.unwrap().kind(), MessageKind::Idle);
     }
 
     #[test]

@@ -20,13 +20,13 @@
 //! | [`cell`] | what the plugin's threads and the receiver share |
 //! | [`credit`] | whether a frame may be sent, and of what size |
 //! | [`inbox`] | the receiving end |
-//! | [`bell`] | wakes for all that wait |
+//! | [`event`] | wakes for all that wait |
 //! | [`sender`] | data to the plugin |
 //! | [`outbox`] | the same by way of workers, in order |
 
-mod bell;
 mod cell;
 mod credit;
+mod event;
 mod inbox;
 mod open;
 mod outbox;
@@ -49,7 +49,7 @@ pub(crate) use self::{
     credit::{Credit, STARVED},
 };
 use self::{
-    cell::{Message, Said},
+    cell::{Message, MessageKind},
     inbox::{Inbox, More},
     outbox::Outbox,
 };
@@ -223,16 +223,18 @@ impl Stream {
 }
 
 fn ended(end: Message) -> Result<Option<Frame>, StreamError> {
-    match (end.said(), end.into_frame()) {
-        (Said::Last, Frame { status: NrStatus::StreamEnd, body }) if body.is_empty() => Ok(None),
-        (Said::Last, frame @ Frame { status: NrStatus::StreamEnd, .. }) => Ok(Some(frame)),
-        (Said::Last | Said::Refused, Frame { status, body }) => {
+    match (end.kind(), end.into_frame()) {
+        (MessageKind::Last, Frame { status: NrStatus::StreamEnd, body }) if body.is_empty() => {
+            Ok(None)
+        }
+        (MessageKind::Last, frame @ Frame { status: NrStatus::StreamEnd, .. }) => Ok(Some(frame)),
+        (MessageKind::Last | MessageKind::Refused, Frame { status, body }) => {
             Err(StreamError::Failed { status, body })
         }
-        (Said::DeadlineExceeded, _) => Err(StreamError::DeadlineExceeded),
-        (Said::Idle, _) => Err(StreamError::Idle),
-        (Said::Unloaded, _) => Err(StreamError::Unloaded),
-        (Said::Frame | Said::Nothing, _) => Ok(None),
+        (MessageKind::DeadlineExceeded, _) => Err(StreamError::DeadlineExceeded),
+        (MessageKind::Idle, _) => Err(StreamError::Idle),
+        (MessageKind::Unloaded, _) => Err(StreamError::Unloaded),
+        (MessageKind::Frame | MessageKind::Nothing, _) => Ok(None),
     }
 }
 
@@ -262,7 +264,7 @@ impl Stream {
         }
         // Senders may be left; they look whether the stream is open before they call the plugin.
         core.instance.streams.fetch_sub(1, Ordering::SeqCst);
-        core.instance.moved();
+        core.instance.notify_drain();
     }
 }
 
