@@ -58,6 +58,9 @@ impl<T> Sender<T> {
 
     /// Sends `value` without waiting.
     ///
+    /// A receive of another thread that has begun to take a value may not have freed its slot yet,
+    /// even if later receives are over: the channel can be full for that moment.
+    ///
     /// # Errors
     ///
     /// Full or closed, with the value inside.
@@ -118,6 +121,9 @@ impl<T> Receiver<T> {
     }
 
     /// Receives a value if there is one.
+    ///
+    /// A send of another thread that has begun may not have published its value yet, even if later
+    /// sends are over: the channel can be empty for that moment.
     ///
     /// # Errors
     ///

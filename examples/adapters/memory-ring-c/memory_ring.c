@@ -62,10 +62,12 @@ static void let_go(ring_t *ring) {
     }
 }
 
+// Each credit has a place, and each descriptor with a credit has a slot. A send waits all the same: a
+// receive on another thread that has begun to take from that place may not have left it yet.
 static int grant(ring_t *ring, size_t count) {
     int answer = 0;
     for (const char credit = 0; count > 0 && answer == 0; count--) {
-        answer = kc_chan_send(ring->credits, &credit, 0);
+        answer = kc_chan_send(ring->credits, &credit, -1);
     }
     return answer;
 }
@@ -132,8 +134,8 @@ static int put(ring_t *ring, const kc_zdesc_t *d, long tmo_ms, const kc_cancel_t
     if (answer != 0) {
         return answer;
     }
-    // Each credit has a slot: this does not wait.
-    answer = kc_chan_send_desc(ring->slots, d, 0);
+    // Each credit has a slot: this waits at most until a receive has left it.
+    answer = kc_chan_send_desc(ring->slots, d, -1);
     if (answer != 0) {
         (void)grant(ring, 1);
     }

@@ -41,6 +41,7 @@ mod refs;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use becket_chan::{Receiver, Sender, bounded};
 
@@ -256,8 +257,11 @@ impl Shared {
         if last && let Some(class) = self.class_of(number) {
             // That was the last reference: until the number is in the list, the block is unused.
             self.poison(number);
-            let back = class.back.try_send(number);
-            debug_assert!(back.is_ok(), "the list has room for every block");
+            // The list has room for every block, once each thread that has claimed a place there to
+            // take a block has left it: a few instructions, unless it is preempted.
+            while class.back.try_send(number).is_err() {
+                thread::yield_now();
+            }
         }
     }
 

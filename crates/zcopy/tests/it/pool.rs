@@ -301,6 +301,21 @@ fn blocks_circulate_and_return() {
     assert_eq!(region.pins(), 1, "the pool's own");
 }
 
+/// A thread that is preempted while it takes a block keeps the block's place in the free list for that
+/// long.
+#[test]
+fn no_block_is_lost_while_threads_lease_and_return() {
+    let (rounds, threads) = if cfg!(miri) { (20, 2) } else { (100_000, 8) };
+    let region = Region::heap(64 * 3, Meta::default()).unwrap();
+    let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 3 }]).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..rounds).for_each(|_| drop(pool.try_lease(16))));
+        }
+    });
+    assert_eq!(pool.snapshot()[0].free, 3);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Lease(usize),
