@@ -20,12 +20,35 @@ use crate::failure::Failure;
 use crate::region::InFlight;
 use crate::zref::refused;
 
+/// The answer of an operation, and what counts it.
+type Answer<T> = (Result<T, Failure>, CountedBy);
+
 /// An operation that waits.
-enum Waits<Z, L> {
+enum Waits<'a, Z, T> {
     /// Through `zref`.
     Zref(Pin<Box<Z>>),
     /// Through a link.
-    Link(L, CountedBy),
+    Link(Pending<'a, T>, CountedBy),
+}
+
+impl<Z: Future, T> Waits<'_, Z, T> {
+    /// Polls it until it has its answer; one that has had it is pending. `of_zref` makes an answer of
+    /// what `zref` returns.
+    fn poll(
+        waits: &mut Option<Self>,
+        context: &mut Context<'_>,
+        of_zref: impl FnOnce(Z::Output) -> Result<T, Failure>,
+    ) -> Poll<Answer<T>> {
+        let answer = match waits {
+            Some(Self::Zref(zref)) => {
+                (of_zref(ready!(zref.as_mut().poll(context))), CountedBy::Zref)
+            }
+            Some(Self::Link(link, by)) => (ready!(link.as_mut().poll(context)), *by),
+            None => return Poll::Pending,
+        };
+        *waits = None;
+        Poll::Ready(answer)
+    }
 }
 
 /// A send of a descriptor. See [`ZChannel::send`].
@@ -37,7 +60,7 @@ pub struct ZSend<'a> {
     /// Whether the channel was open when the send began.
     was_open: bool,
     begun: bool,
-    waits: Option<Waits<Send<'a, InFlight, Limits<'a>>, Pending<'a, ()>>>,
+    waits: Option<Waits<'a, Send<'a, InFlight, Limits<'a>>, ()>>,
 }
 
 /// A receive of a descriptor. See [`ZChannel::recv`].
@@ -46,7 +69,7 @@ pub struct ZRecv<'a> {
     channel: &'a ZChannel,
     limits: Limits<'a>,
     begun: bool,
-    waits: Option<Waits<Recv<'a, InFlight, Limits<'a>>, Pending<'a, Desc>>>,
+    waits: Option<Waits<'a, Recv<'a, InFlight, Limits<'a>>, Desc>>,
 }
 
 macro_rules! limits {
@@ -122,7 +145,7 @@ impl<'a> ZSend<'a> {
 
     /// The first attempt. `None`: it waits.
     #[inline]
-    fn begin(&mut self) -> Option<(Result<(), Failure>, CountedBy)> {
+    fn begin(&mut self) -> Option<Answer<()>> {
         self.waits = Some(match self.route() {
             Ok(Route::Zref(ends, in_flight)) => match ends.tx.send(in_flight).now() {
                 Ok(sent) => return Some((sent.map_err(refused), CountedBy::Zref)),
@@ -138,22 +161,6 @@ impl<'a> ZSend<'a> {
         });
         None
     }
-
-    fn poll_waiting(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<(Result<(), Failure>, CountedBy)> {
-        let (answer, by) = match &mut self.waits {
-            Some(Waits::Zref(send)) => {
-                (ready!(send.as_mut().poll(context)).map_err(refused), CountedBy::Zref)
-            }
-            Some(Waits::Link(send, by)) => (ready!(send.as_mut().poll(context)), *by),
-            // Polled again after completion.
-            None => return Poll::Pending,
-        };
-        self.waits = None;
-        Poll::Ready((answer, by))
-    }
 }
 
 impl Future for ZSend<'_> {
@@ -165,7 +172,7 @@ impl Future for ZSend<'_> {
         let attempt = if mem::replace(&mut this.begun, true) { None } else { this.begin() };
         let (answer, by) = match attempt {
             Some(attempt) => attempt,
-            None => ready!(this.poll_waiting(context)),
+            None => ready!(Waits::poll(&mut this.waits, context, |sent| sent.map_err(refused))),
         };
         Poll::Ready(this.sent(answer, by))
     }
@@ -220,7 +227,7 @@ impl<'a> ZRecv<'a> {
 
     /// The first attempt. `None`: it waits.
     #[inline]
-    fn begin(&mut self) -> Option<(Result<Desc, Failure>, CountedBy)> {
+    fn begin(&mut self) -> Option<Answer<Desc>> {
         self.waits = Some(match self.route() {
             Ok(Route::Zref(ends, ())) => match ends.rx.recv().now() {
                 Ok(received) => return Some((landed(received), CountedBy::Zref)),
@@ -236,22 +243,6 @@ impl<'a> ZRecv<'a> {
         });
         None
     }
-
-    fn poll_waiting(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<(Result<Desc, Failure>, CountedBy)> {
-        let (answer, by) = match &mut self.waits {
-            Some(Waits::Zref(recv)) => {
-                (landed(ready!(recv.as_mut().poll(context))), CountedBy::Zref)
-            }
-            Some(Waits::Link(recv, by)) => (ready!(recv.as_mut().poll(context)), *by),
-            // Polled again after completion.
-            None => return Poll::Pending,
-        };
-        self.waits = None;
-        Poll::Ready((answer, by))
-    }
 }
 
 impl Future for ZRecv<'_> {
@@ -263,7 +254,7 @@ impl Future for ZRecv<'_> {
         let attempt = if mem::replace(&mut this.begun, true) { None } else { this.begin() };
         let (answer, by) = match attempt {
             Some(attempt) => attempt,
-            None => ready!(this.poll_waiting(context)),
+            None => ready!(Waits::poll(&mut this.waits, context, landed)),
         };
         Poll::Ready(this.channel.received(answer, by))
     }
