@@ -11,11 +11,15 @@
  * Each host loads a copy of its own of the built file, so no two hosts share the statics here.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "becket.h"
 
@@ -35,6 +39,7 @@ enum {
     ENTRY_CHAT,    /* five frames, then echoes what comes, ends when closed */
     ENTRY_THREAD,  /* answered by another thread */
     ENTRY_HELLO,   /* answers a short text */
+    ENTRY_PARKED,  /* answers when the thread that its payload names sleeps, with the times */
     ENTRY_COUNT
 };
 
@@ -55,6 +60,7 @@ static const Entry ENTRIES[ENTRY_COUNT] = {
     [ENTRY_CHAT] = ENTRY("chat", BK_ENTRY_BIDIRECTIONAL),
     [ENTRY_THREAD] = ENTRY("thread", BK_ENTRY_UNARY),
     [ENTRY_HELLO] = ENTRY("hello", BK_ENTRY_UNARY),
+    [ENTRY_PARKED] = ENTRY("parked", BK_ENTRY_UNARY),
 };
 
 /* What the host must find in an answer of 4 KiB and in a frame. */
@@ -170,6 +176,43 @@ WORK work_hello(const Ops *ops, uint64_t sid, NrBytes payload)
     return NR_OK;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Payload: u32 process, u32 thread. Answer: when the call was here, and when the answer left; in a
+ * block as long as the payload. */
+WORK work_parked(const Ops *ops, uint64_t sid, NrBytes payload)
+{
+    uint64_t times[2] = {now_ns(), 0};
+    uint32_t ids[2];
+    uint8_t answer[64] = {0};
+    char path[64], text[8];
+    if (payload.len != sizeof answer)
+        return NR_INVALID;
+    memcpy(ids, payload.ptr, sizeof ids);
+    snprintf(path, sizeof path, "/proc/%u/task/%u/syscall", (unsigned)ids[0], (unsigned)ids[1]);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return NR_ERR;
+    for (;;) {
+        ssize_t got = pread(file, text, sizeof text - 1, 0);
+        if (got < 0)
+            continue; /* the kernel asks for another try */
+        text[got] = 0;
+        if (strncmp(text, "running", 7) != 0 && strncmp(text, "-1", 2) != 0)
+            break;
+    }
+    close(file);
+    times[1] = now_ns();
+    memcpy(answer, times, sizeof times);
+    ops->send(sid, NR_OK, (NrBytes){answer, sizeof answer});
+    return NR_OK;
+}
+
 #define HANDLER(dialect, OPS, entry)                                                         \
     static NrStatus dialect##_##entry(uint64_t sid, const NrRequest *request, NrBytes payload) \
     {                                                                                        \
@@ -187,12 +230,13 @@ WORK work_hello(const Ops *ops, uint64_t sid, NrBytes payload)
     HANDLER(dialect, OPS, chat)                                                            \
     HANDLER(dialect, OPS, thread)                                                          \
     HANDLER(dialect, OPS, hello)                                                           \
+    HANDLER(dialect, OPS, parked)                                                          \
     static const Handler dialect##_handlers[ENTRY_COUNT] = {                               \
         [ENTRY_NOTIFY] = dialect##_notify, [ENTRY_ECHO] = dialect##_echo,                  \
         [ENTRY_REQUEST] = dialect##_request, [ENTRY_OWNED] = dialect##_owned,              \
         [ENTRY_LEASED] = dialect##_leased, [ENTRY_STREAM] = dialect##_stream,              \
         [ENTRY_CHAT] = dialect##_chat, [ENTRY_THREAD] = dialect##_thread,                  \
-        [ENTRY_HELLO] = dialect##_hello,                                                   \
+        [ENTRY_HELLO] = dialect##_hello, [ENTRY_PARKED] = dialect##_parked,                \
     };
 
 static const char WANTED[] = "x-request-id";

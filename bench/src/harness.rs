@@ -47,6 +47,17 @@ pub(crate) struct Plan<'a> {
     pub(crate) is_wide: bool,
 }
 
+/// How a row is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// One thread, which stays awake.
+    Alone,
+    /// Several threads.
+    Threads,
+    /// One operation is much work, and for some peers very much.
+    Long,
+}
+
 impl Plan<'_> {
     /// What RESULTS.md is made with.
     pub(crate) const FULL: Self = Self {
@@ -66,6 +77,22 @@ impl Plan<'_> {
         is_shared: false,
         is_wide: false,
     };
+
+    /// For a row of this pace.
+    #[must_use]
+    pub(crate) fn at(self, pace: Pace) -> Self {
+        match pace {
+            Pace::Alone => self,
+            Pace::Threads => self.with_threads(),
+            Pace::Long => self.with_long_operations(),
+        }
+    }
+
+    /// With no more repetitions than this.
+    #[must_use]
+    pub(crate) fn at_most(self, repetitions: usize) -> Self {
+        Self { repetitions: self.repetitions.min(repetitions), ..self }
+    }
 
     /// For sides in which the kernel takes part: threads that wake each other, or more of them
     /// than there are CPUs. Longer blocks, so that its time slices average out, and fewer of them.
@@ -167,6 +194,33 @@ pub(crate) fn timed<'a>(
         operations(n)?;
         Ok(begin.elapsed())
     })
+}
+
+/// A participant of a row: its column, and its way to do the row's work.
+pub(crate) struct Contestant {
+    pub(crate) column: &'static str,
+    pub(crate) side: Side<'static>,
+}
+
+impl Contestant {
+    /// One of which everything is timed.
+    pub(crate) fn timed(
+        column: &'static str,
+        operations: impl FnMut(u64) -> Result<(), BenchError> + 'static,
+    ) -> Self {
+        Self { column, side: timed(operations) }
+    }
+}
+
+/// Measures the participants in turns: their figures by column.
+pub(crate) fn contest(
+    plan: Plan<'_>,
+    parts: u64,
+    contestants: Vec<Contestant>,
+) -> Result<Vec<(&'static str, Figures)>, BenchError> {
+    let (columns, mut sides): (Vec<_>, Vec<_>) =
+        contestants.into_iter().map(|one| (one.column, one.side)).unzip();
+    Ok(columns.into_iter().zip(measure(plan, parts, &mut sides)?).collect())
 }
 
 /// Measures the sides in turns. The figures are nanoseconds for one of `parts` equal parts of an

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where and with what a result was taken; and on which CPU a thread runs.
+//! The machine and the versions of a result; pinning threads to CPUs.
 
 use std::fmt;
 use std::fs;

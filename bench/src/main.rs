@@ -10,16 +10,17 @@
 //! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
 //! | [`ipc`] | groups `ipc`, `ipc_scaling`: two processes, beside iceoryx2 and others |
-//! | [`lab`] | group `lab`: runs a second, beside turmoil, shuttle and proptest |
-//! | [`monitor`] | group `monitor`: what it costs to be watched |
+//! | [`lab`] | group `lab`: runs per second, beside turmoil, shuttle and proptest |
+//! | [`process`] | group `process`: plugin calls to another process, beside gRPC and others |
+//! | [`monitor`] | group `monitor`: the cost of monitoring |
 //! | [`zcopy`] | group `zcopy`: descriptors in place of bytes |
 //! | [`harness`] | taking turns, medians |
 //! | [`crew`] | threads that are kept from block to block |
 //! | [`report`] | tables, `RESULTS.md`, `--check` |
-//! | [`machine`] | what stands above a table; keeping a thread on a CPU |
+//! | [`machine`] | the description above a table; pinning threads |
 //! | [`spin`] | an executor that stays awake |
 //! | [`versions`] | the peers' versions |
-//! | [`error`] | what can go wrong |
+//! | [`error`] | the errors of a benchmark |
 
 mod calls;
 mod channels;
@@ -32,6 +33,7 @@ mod ipc;
 mod lab;
 mod machine;
 mod monitor;
+mod process;
 mod report;
 mod spin;
 mod versions;
@@ -48,7 +50,7 @@ use crate::report::{Group, TOLERANCE_PERCENT};
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 11] = [
+const GROUPS: [(&str, Run); 12] = [
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),
@@ -59,6 +61,7 @@ const GROUPS: [(&str, Run); 11] = [
     ("ipc_scaling", ipc::run_scaling),
     ("lab", lab::run),
     ("monitor", monitor::run),
+    ("process", process::run),
     ("zcopy", zcopy::run),
 ];
 
@@ -83,6 +86,11 @@ fn run() -> Result<(), BenchError> {
         && serve == ipc::child::SERVE
     {
         return ipc::columns::serve(rest);
+    }
+    if let [serve, cpu] = words.as_slice()
+        && serve == process::SERVE
+    {
+        return process::serve(cpu);
     }
     let arguments = Arguments::read(&words)?;
     let machine = Machine::read();

@@ -62,6 +62,30 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Nanoseconds, of the participants by column.
+    pub(crate) fn of(
+        columns: &[&str],
+        name: impl Into<String>,
+        goal: Option<Goal>,
+        taken: impl IntoIterator<Item = (&'static str, Figures)>,
+    ) -> Self {
+        let mut figures = vec![None; columns.len()];
+        for (column, taken) in taken {
+            debug_assert!(columns.contains(&column), "no column is named {column}");
+            let cells = columns.iter().zip(&mut figures);
+            cells.filter(|(name, _)| **name == column).for_each(|(_, cell)| {
+                *cell = Some(taken.clone());
+            });
+        }
+        Self { name: name.into(), better: Better::Less, digits: 1, goal, figures }
+    }
+
+    /// The same row in a unit of which more is better.
+    pub(crate) fn into_rate(self, digits: usize, convert: impl Fn(f64) -> f64) -> Self {
+        let figures = self.figures.iter().map(|cell| Some(cell.as_ref()?.map(&convert))).collect();
+        Self { better: Better::More, digits, figures, ..self }
+    }
+
     fn ours(&self) -> Option<&Figures> {
         self.figures.first()?.as_ref()
     }
@@ -119,6 +143,18 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// A group in which peers take part in some rows only.
+    pub(crate) fn of_peers(
+        (name, title): (&'static str, &'static str),
+        notes: String,
+        columns: &[&str],
+        floors: usize,
+        rows: Vec<Row>,
+    ) -> Self {
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        Self { name, title, notes, columns, floors, shape: Shape::Peers, rows }
+    }
+
     /// The table, in Markdown.
     pub(crate) fn table(&self) -> String {
         match self.shape {

@@ -7,19 +7,29 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The folders, relative to the root of the repository.
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 8] = [
     "crates/abi",
     "crates/cli/templates",
     "crates/plugin",
     "sdk/c",
     "sdk/cpp",
     "sdk/go",
+    "sdk/python/becket",
     "sdk/zig",
 ];
 
 /// Files in them that a build leaves behind, or that a plugin does not need.
-const LEFT_OUT: [&str; 8] =
-    ["target", "build", "zig-out", ".zig-cache", "zig-cache", "tests", "benches", "examples"];
+const LEFT_OUT: [&str; 9] = [
+    "target",
+    "build",
+    "zig-out",
+    ".zig-cache",
+    "zig-cache",
+    "__pycache__",
+    "tests",
+    "benches",
+    "examples",
+];
 
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());

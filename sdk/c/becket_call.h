@@ -148,9 +148,9 @@ static inline int bk_number(NrBytes text, uint64_t max, uint64_t *out) {
 /* Answers. status NR_OK on a stream means that more may follow. */
 
 /* The payload is copied. Backpressure: the stream's queue is full, not taken.
- * Invalid: no caller waits. Too long: the host takes no payload of that length. Of an answer or
- * the last frame of a stream the caller gets this status then; a stream goes on
- * without any other frame. */
+ * Invalid: no caller waits. TooLong: the host takes no payload of that length;
+ * an answer or a last frame ended its call with that status, any other frame
+ * was not sent, and the stream goes on. */
 static inline NrStatus bk_send(const BkPlugin *plugin, uint64_t sid, NrStatus status,
                                NrBytes payload) {
     if (BK_HAS(plugin->api, send)) {
@@ -160,7 +160,8 @@ static inline NrStatus bk_send(const BkPlugin *plugin, uint64_t sid, NrStatus st
     return NR_OK;
 }
 
-/* Waits for room; only on a thread of the plugin's own. */
+/* Waits up to timeout_ms for room, then Backpressure; only on a thread of the
+ * plugin's own. */
 static inline NrStatus bk_send_wait(const BkPlugin *plugin, uint64_t sid, NrStatus status,
                                     NrBytes payload, uint64_t timeout_ms) {
     if (BK_HAS(plugin->api, send_wait)) {
@@ -206,7 +207,8 @@ static inline NrBufferLease bk_lease_acquire(const BkPlugin *plugin, uint64_t si
                : refused;
 }
 
-/* Sends the first len bytes; the lease is over unless Backpressure. */
+/* Sends the first len bytes; the lease is over unless Backpressure, or len is
+ * above its cap. */
 static inline NrStatus bk_lease_commit(const BkPlugin *plugin, uint64_t sid, NrStatus status,
                                        uint64_t token, uint64_t len) {
     return BK_HAS(plugin->api, lease_commit)
@@ -220,7 +222,8 @@ static inline NrStatus bk_lease_release(const BkPlugin *plugin, uint64_t token) 
                : NR_UNSUPPORTED;
 }
 
-/* stream_data answered Backpressure for sid; now there is room again. */
+/* The plugin takes data of sid again, after its stream_data answered
+ * Backpressure: the host offers the frame again. */
 static inline NrStatus bk_stream_ready(const BkPlugin *plugin, uint64_t sid) {
     return BK_HAS(plugin->api, stream_ready)
                ? plugin->api->stream_ready(plugin->host_ctx, sid)
@@ -245,7 +248,7 @@ static inline NrStatus bk_state_get(const BkPlugin *plugin, uint64_t sid, NrStr 
                : NR_UNSUPPORTED;
 }
 
-/* BK_NO_DEADLINE also if the host cannot tell. */
+/* Milliseconds; BK_NO_DEADLINE also on a host without this function. */
 static inline uint64_t bk_remaining_ms(const BkPlugin *plugin, uint64_t sid) {
     return BK_HAS(plugin->api, remaining_ms) ? plugin->api->remaining_ms(plugin->host_ctx, sid)
                                              : BK_NO_DEADLINE;

@@ -21,7 +21,7 @@
 #include "becket_call.h"
 #include "becket_map.h"
 
-#define BK_DELAYS_MAX 65536
+#define BK_DELAYS_MAX 65536 /* pending at once, of all instances together */
 
 typedef void (*BkDelayFn)(BkPlugin *plugin, uint64_t sid);
 

@@ -105,7 +105,7 @@ typedef struct BkFakeHost {
     uint64_t metrics_max;       /* 256 */
     uint64_t state_bytes_max;   /* keys and values of one call; 64 KiB */
     uint64_t deadline_ms;       /* of each call, from its begin; BK_NO_DEADLINE */
-    uint64_t refused;           /* answers without a caller, or that were bad */
+    uint64_t refused;           /* answers without a caller, bad ones, refused leases */
     uint64_t waiting;           /* handlers that were given a thread: becket_fake_wait.h */
     const char *config_json;    /* the whole configuration; "{}" */
     uintptr_t user;             /* the test's own */

@@ -12,7 +12,7 @@
  *
  * It keeps the rules that a plugin can notice: the first answer wins and later
  * ones get Invalid; nothing passes after a terminal frame; a full stream queue
- * says Backpressure but lets the terminal frame through; state ends with its
+ * answers Backpressure but lets the terminal frame through; state ends with its
  * call; a lease is used once. Timers run in bk_fake_advance, in the order of
  * their times, on the caller's thread. config_get knows the keys that
  * bk_fake_config set, and reads no JSON.

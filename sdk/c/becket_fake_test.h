@@ -98,7 +98,7 @@ static inline uint64_t bk_fake_begin(BkFakeHost *host, int is_stream) {
     return call->sid;
 }
 
-/* handle said status: anything but Ok ends the call with it. */
+/* handle returned status: anything but Ok ends the call with it. */
 static inline void bk_fake_handled(BkFakeHost *host, uint64_t sid, NrStatus status) {
     pthread_mutex_lock(&host->lock);
     BkFakeCall *call = bk_fake_find(host, sid);
@@ -314,7 +314,8 @@ static inline int bk_fake_logged(BkFakeHost *host, uint32_t level, const char *t
     return count;
 }
 
-/* Shuts the plugin down and says on stderr what it left behind: 0 is clean. */
+/* Shuts the plugin down and lists on stderr what it left behind; returns how
+ * many things, 0 if none. */
 static inline int bk_fake_unload(BkFakeHost *host) {
     int left = 0;
     bk_fake_end_tasks(host);

@@ -17,17 +17,16 @@
  * BK_PLUGIN, in one source file of the library, makes the exported function,
  * the vtable, the lookup of entries by name and by id, and describe.
  *
- * Instances. A host may load one file under several names if the plugin says
+ * Instances. A host may load one file under several names if the plugin sets
  * BK_PLUGIN_MULTI_INSTANCE. Then each load gets a slot of a fixed table:
  *
  *     FREE --- nylon_ring_get_plugin_v1 ---> OFFERED --- init ---> LIVE
  *      ^                                        |                   |
  *      +---------------- init failed, shutdown -+-------------------+
  *
- * A host that only looks and never calls init leaves a slot OFFERED; when no
- * slot is free the oldest of those is offered again. With all of them LIVE
- * the answer is NULL, and the load is refused. A plugin without the flag has
- * one slot.
+ * A host that only inspects and never calls init leaves a slot OFFERED; when no
+ * slot is FREE one of those is offered again. With all of them LIVE the answer
+ * is NULL, and the load is refused. A plugin without the flag has one slot.
  *
  * Threads. A slot's words are written by attach and init, which a host runs one
  * after the other, and only read later. A thread that outlives shutdown may go

@@ -4,7 +4,7 @@
 //
 //   becket/host.hpp    views, Error, Host: state, logs, metrics, config, leases
 //   becket/call.hpp    Request, Response, Responder, Stream, Session
-//   becket/wait.hpp    Dialogue, Channel, sleep_for: for handlers on coroutines
+//   becket/wait.hpp    SessionStream, Channel, sleep_for: for handlers on coroutines
 //   becket/delay.hpp   Delays: something for a call later, unless cancelled
 //   becket/plugin.hpp  Plugin, entries, BECKET_PLUGIN, the boundary
 //

@@ -127,9 +127,9 @@ func (c *Call) Lease(n int) (*Lease, error) {
 	return &Lease{Bytes: buf, call: c, token: uint64(l.token), size: len(buf)}, nil
 }
 
-// Commit sends the first n bytes. The lease is over, unless this says
-// [ErrBackpressure]. [ErrTooLong]: n is more than the buffer holds. After an
-// error the handler may answer otherwise; one that returns [Answered] all the
+// Commit sends the first n bytes. The lease is over, unless this returns
+// [ErrBackpressure]. [ErrTooLong]: n is more than the buffer holds, or than the
+// host takes. After an error the handler may answer otherwise; one that returns [Answered] all the
 // same fails the call with Err.
 func (l *Lease) Commit(status Status, n int) error {
 	err := l.commit(status, n)
@@ -175,7 +175,7 @@ func (c *Call) given(response Response) Response {
 	return response
 }
 
-// isOver asks the host; false if that cannot tell.
+// isOver asks the host; false also if the host lacks is_cancelled.
 func (c *Call) isOver() bool {
 	return C.bk_go_is_cancelled(c.plugin.c, C.uint64_t(c.sid)) != 0
 }

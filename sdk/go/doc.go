@@ -23,8 +23,8 @@
 // # Which handler
 //
 //   - [Plugin.Handle]: one answer, from a goroutine of its own. It may block.
-//   - [Plugin.HandleSync]: one answer, on the host's thread, with the payload in
-//     place. For work that is over in microseconds: the host waits.
+//   - [Plugin.HandleSync]: one answer, on a thread of the host, with the payload
+//     in place. For work that is over in microseconds: it holds the thread.
 //   - [Plugin.HandleStream]: many frames out, from a goroutine.
 //   - [Plugin.HandleBidirectional]: frames both ways, from a goroutine.
 //
@@ -38,8 +38,8 @@
 // and its signal handlers. It starts when the file is loaded, and it never ends.
 // So a Go plugin is never unmapped, and a host refuses to reload one: that would
 // start a second runtime beside the first, whose memory and threads stay until
-// the process ends. Restart the host instead. The placement that will allow
-// reloads, a process of the plugin's own, does not exist yet.
+// the process ends. Restart the host instead, or run the plugin in a process of
+// its own (placement = "process"), where it is reloaded.
 //
 // A panic outside of handlers and hooks (in func init, or in a goroutine that
 // the plugin started itself) ends the whole process, as in any Go program. So do

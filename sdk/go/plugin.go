@@ -92,7 +92,7 @@ func NewPlugin(name, version string) *Plugin {
 	return p
 }
 
-// EntryOption says more about an entry.
+// EntryOption changes an entry that is added.
 type EntryOption func(*entry)
 
 // Help is one line on what the entry does, shown by tools.
@@ -145,8 +145,8 @@ func (p *Plugin) OnReload(export func() ([]byte, error), restore func(state []by
 // on a caller's thread runs on workers until its next load.
 func (p *Plugin) NeverBlocks() { p.hook(func() { p.neverBlocks = true }) }
 
-// ConfigDefault is the configuration, a JSON object, that the plugin runs with
-// where the host's says nothing.
+// ConfigDefault is the plugin's default configuration, a JSON object; the host's
+// is merged over it.
 func (p *Plugin) ConfigDefault(json string) { p.hook(func() { p.config = json }) }
 
 // Context ends when the plugin shuts down. For goroutines beside the calls.

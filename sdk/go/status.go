@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Status says what an answer, a frame or a refusal means. Any number may occur;
+// Status is the status of an answer, a frame or a refusal. Any number may occur;
 // one without a name counts as an error.
 type Status uint32
 
@@ -91,8 +91,8 @@ func errorOf(s Status) error {
 	}
 }
 
-// StatusOf is the status that says err to the host: that of a [StatusError] or
-// of this package's errors, Ok for nil, else Err.
+// StatusOf is the status for err: that of a [StatusError] or of this package's
+// errors, Ok for nil, else Err.
 func StatusOf(err error) Status {
 	var withStatus *StatusError
 	switch {

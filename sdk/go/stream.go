@@ -29,9 +29,9 @@ const (
 //     taken: either push sees the room, or the receiver sees starved.
 //
 // Of the outgoing side
-//  3. A sender takes room before the try that may be refused: the host's word
-//     that there is room again follows the refusal, and closes that channel or
-//     one taken later.
+//  3. A sender gets the channel room before the try that may be refused: the
+//     host's stream_room follows the refusal, and closes that channel or one
+//     made later.
 type Stream struct {
 	Request
 	in      chan []byte
@@ -46,8 +46,8 @@ type Stream struct {
 }
 
 // Send sends one frame. When the host's queue is full it waits until the host
-// says that there is room, or the stream's context ends. A host that does not
-// know how to say so ends the stream at its idle limit.
+// calls stream_room, or the stream's context ends. On a host that does not know
+// stream_room it waits until the stream ends at its idle limit.
 func (s *Stream) Send(data []byte) error {
 	if err := s.TrySend(data); err != ErrBackpressure {
 		return err
@@ -66,7 +66,7 @@ func (s *Stream) Send(data []byte) error {
 	}
 }
 
-// awaitRoom is closed by the next hasRoomAgain.
+// awaitRoom returns a channel that the next hasRoomAgain closes.
 func (s *Stream) awaitRoom() <-chan struct{} {
 	s.roomMu.Lock()
 	defer s.roomMu.Unlock()
@@ -76,8 +76,7 @@ func (s *Stream) awaitRoom() <-chan struct{} {
 	return s.room
 }
 
-// hasRoomAgain is the host's word that it takes frames again. Every waiting
-// sender tries.
+// hasRoomAgain handles stream_room: every waiting sender tries again.
 func (s *Stream) hasRoomAgain() {
 	s.roomMu.Lock()
 	defer s.roomMu.Unlock()
@@ -87,7 +86,7 @@ func (s *Stream) hasRoomAgain() {
 	}
 }
 
-// TrySend sends one frame, or says [ErrBackpressure] at once. [ErrTooLong]: the
+// TrySend sends one frame, or returns [ErrBackpressure] at once. [ErrTooLong]: the
 // host takes no frame so long, and the stream goes on without it.
 func (s *Stream) TrySend(data []byte) error {
 	return errorOf(s.send(StatusOk, data))
@@ -178,7 +177,7 @@ func (s *Stream) hasRoom(n int) bool {
 	return len(s.in) < cap(s.in) && (queued <= 0 || queued+int64(n) <= streamBytesMax)
 }
 
-// close is the host's word that it sends no more.
+// close handles stream_close: the host sends no more.
 func (s *Stream) close() Status {
 	if !s.twoWay {
 		return StatusOk

@@ -2,7 +2,7 @@
 //! The host, as a plugin sees it: one per image, known from `attach` and `init` on.
 //!
 //! Every function may be called from any thread. Before the host is there, or where it lacks the
-//! function, they say `.unsupported`, or do nothing.
+//! function, they return `.unsupported` or an empty value, or do nothing.
 //!
 //! Invariant: `ctx`, `vtable` and `api` are written before the first call reaches the plugin, and
 //! never while one runs; so reading them needs no lock.
@@ -55,19 +55,20 @@ pub fn send(sid: u64, status: abi.Status, data: []const u8) abi.Status {
     return .ok;
 }
 
-/// `send` that waits for room. Inside a call from the host it never waits.
+/// `send` that waits up to `timeout_ms` for room, then `.backpressure`. Inside a call from the host
+/// it never waits.
 pub fn sendWait(sid: u64, status: abi.Status, data: []const u8, timeout_ms: u64) abi.Status {
     const f = api.send_wait orelse return .unsupported;
     return f(ctx, sid, status, .from(data), timeout_ms);
 }
 
-/// `send` without a copy: the host releases the bytes, unless it says `.backpressure`.
+/// `send` without a copy: the host releases the bytes, unless it returns `.backpressure`.
 pub fn sendOwned(sid: u64, status: abi.Status, data: abi.OwnedBytes) abi.Status {
     const f = api.send_owned orelse return .unsupported;
     return f(ctx, sid, status, data);
 }
 
-/// The host may offer again what `stream_data` refused.
+/// Asks the host to offer again what `stream_data` refused.
 pub fn streamReady(sid: u64) abi.Status {
     const f = api.stream_ready orelse return .unsupported;
     return f(ctx, sid);
@@ -79,8 +80,8 @@ pub const Lease = struct {
     token: u64,
     bytes: []u8,
 
-    /// Sends the first `len` bytes. The lease is over, unless this says `.backpressure`, or `len` is
-    /// more than it holds.
+    /// Sends the first `len` bytes. The lease is over, unless this returns `.backpressure`, or
+    /// `len` is more than it holds.
     pub fn commit(self: Lease, status: abi.Status, len: usize) abi.Status {
         const f = api.lease_commit orelse return .unsupported;
         return f(ctx, self.sid, status, self.token, len);
@@ -143,7 +144,7 @@ pub fn logEnabled(level: abi.Level) bool {
     return f(ctx, level) != 0;
 }
 
-/// One message to the host's log, cut at 1 KiB. Formatted only if someone wants it.
+/// One message to the host's log, cut at 1 KiB. Formatted only if the level is enabled.
 pub fn log(level: abi.Level, target: []const u8, comptime format: []const u8, args: anytype) void {
     const f = api.log orelse return;
     if (!logEnabled(level)) return;

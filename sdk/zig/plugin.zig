@@ -52,7 +52,7 @@ pub const Call = struct {
     pub fn fail(self: Call, status: abi.Status, message: []const u8) void {
         _ = host.send(self.sid, status, message);
     }
-    /// A frame of a stream. `error.Backpressure`: no room; `stream_room` says when. `error.TooLong`:
+    /// A frame of a stream. `error.Backpressure`: no room; `stream_room` follows. `error.TooLong`:
     /// longer than the host takes, and the stream goes on without it. `error.Cancelled`: no caller
     /// reads any more.
     pub fn send(self: Call, frame: []const u8) Error!void {

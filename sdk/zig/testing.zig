@@ -128,7 +128,7 @@ pub const FakeHost = struct {
         self.unhold();
         return self.info.vtable.cancel.?(self.info.plugin_ctx, sid);
     }
-    /// How often the plugin has said `stream_ready`.
+    /// How often the plugin has called `stream_ready`.
     pub fn readyCount(self: *FakeHost, sid: u64) usize {
         self.hold();
         defer self.unhold();

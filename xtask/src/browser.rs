@@ -10,8 +10,8 @@ use crate::process::{Output, on_path, probe};
 /// Names of Chromium in packages.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// How much of its own time the page gets before it is looked at, in milliseconds: several of its
-/// refreshes. The time runs fast, and waits for the answers.
+/// Virtual time that the page gets before it is captured, in milliseconds: several of its
+/// refreshes. Virtual time is faster than real time, and stands still while requests are pending.
 const PAGE_MS: &str = "10000";
 
 /// A browser.

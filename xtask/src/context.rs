@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where things are.
+//! Paths of the repository and of its builds, and the tools.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::process::{cargo, spawn_error};
 use crate::tools::Tools;
 
-/// Where things are.
+/// Paths of the repository and of its builds, and the tools.
 #[derive(Debug)]
 pub(crate) struct Context {
     root: PathBuf,
@@ -23,7 +23,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Finds the repository through cargo. Tools that lack are fetched only if `fetch`.
+    /// Finds the repository through cargo. Missing tools are fetched only if `fetch`.
     pub(crate) fn discover(fetch: bool) -> Result<Self, Error> {
         let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
         let mut command = cargo();
@@ -31,7 +31,7 @@ impl Context {
         if manifest.is_dir() {
             command.current_dir(manifest);
         }
-        // Quick and quiet: what cargo says goes to the terminal, without a line about the command.
+        // Quick, so the command is not announced; cargo's messages go to the terminal.
         let output = command
             .stderr(Stdio::inherit())
             .output()
@@ -63,12 +63,12 @@ impl Context {
         self.root.join(relative)
     }
 
-    /// Where cargo builds, and where this program puts what it builds.
+    /// Cargo's target folder; this program's own builds go there too.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
-    /// What `cargo metadata` says about the packages of this workspace.
+    /// The packages of this workspace, from `cargo metadata`.
     pub(crate) fn metadata(&self) -> &Value {
         &self.metadata
     }

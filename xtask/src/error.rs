@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What can go wrong, said so that a person can act on it.
+//! Errors of this program, each with its cause and a hint.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// A program ran and said no.
+    /// A program ended with a failure.
     #[error("`{command}` ended with {status}")]
     Failed { command: String, status: ExitStatus, log: Option<PathBuf> },
     /// A program did not start.
@@ -22,16 +22,16 @@ pub(crate) enum Error {
     /// A tool is not on this machine and could not be fetched.
     #[error("{0}")]
     Missing(#[from] Missing),
-    /// A program answered something that is not understood.
+    /// The output of a program is not what was expected.
     #[error("cannot read the output of `{command}`: {what}")]
     Output { command: String, what: String },
     /// Rules of the repository are broken.
     #[error("{} broken:\n  {}", count(.0.len(), "rule"), .0.join("\n  "))]
     Rules(Vec<String>),
-    /// Something that must be in the repository is not.
+    /// A file that must be in the repository is not there.
     #[error("{} is not there", .0.display())]
     Absent(PathBuf),
-    /// A name on the command line that nothing has.
+    /// An unknown name on the command line.
     #[error("there is no {what} `{name}`")]
     Unknown { what: &'static str, name: String, known: String },
 }
@@ -46,7 +46,7 @@ pub(crate) struct Missing {
 }
 
 impl Error {
-    /// The three lines a person reads: what failed, why, what to try.
+    /// The three lines of a report: what failed, why, what to try.
     pub(crate) fn report(&self) -> String {
         let mut text = format!("error: {self}");
         // Writing to a String cannot fail.

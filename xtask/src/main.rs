@@ -9,11 +9,11 @@
 //! | `samples` | builds the sample plugin of each language |
 //! | `zoo` | builds the deliberately broken plugins |
 //! | `browser` | Chromium without a window |
-//! | `nightly` | the toolchain that miri and the sanitizers need |
+//! | `nightly` | the toolchain of miri, the sanitizers, the fuzzer and `cross` |
 //! | `tools` | Go, Zig and cargo tools: found, or fetched into `.tools/` |
-//! | `context` | where things are |
+//! | `context` | paths of the repository and of builds, and the tools |
 //! | `process` | running a program, output to the screen or to a log |
-//! | `error` | what can go wrong, with causes and hints |
+//! | `error` | errors, with causes and hints |
 #![forbid(unsafe_code)]
 
 mod browser;

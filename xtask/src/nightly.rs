@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The nightly toolchain, for what stable Rust does not have: miri and the sanitizers. Nothing else
-//! is built with it. It is never fetched: what lacks is an error that says how to get it.
+//! The nightly toolchain, for what stable Rust does not have: miri, the sanitizers, the fuzzer, and
+//! a standard library built for other processors (`cargo xtask cross`). It is never fetched: a
+//! missing part is an error with the command to get it.
 
 use std::path::Path;
 use std::process::Command;
@@ -43,7 +44,7 @@ impl Nightly {
         on_nightly("cargo")
     }
 
-    /// An error unless cargo has miri.
+    /// Fails unless cargo has miri.
     pub(crate) fn need_miri(&self) -> Result<(), Error> {
         match probe(self.cargo().args(["miri", "--version"])) {
             Some(_) => Ok(()),
@@ -55,7 +56,7 @@ impl Nightly {
         }
     }
 
-    /// An error unless the sources of the standard library are there.
+    /// Fails unless the sources of the standard library are there.
     pub(crate) fn need_sources(&self) -> Result<(), Error> {
         let sysroot = probe(on_nightly("rustc").args(["--print", "sysroot"])).unwrap_or_default();
         if Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library").is_dir() {

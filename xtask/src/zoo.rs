@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::process::{Output, cargo, cc, create_folder, is_fresh, publish};
 use crate::samples::{cpp_compiler, native_sources, shared};
 
-/// Where the built zoo is.
+/// The folder of the built zoo.
 pub(crate) fn folder(context: &Context) -> PathBuf {
     context.target().join("zoo")
 }
@@ -50,7 +50,7 @@ pub(crate) fn build(context: &Context, output: &mut Output) -> Result<usize, Err
     Ok(sources.len() + rust(context, &folder, output)?)
 }
 
-/// The plugins in Rust are crates of a workspace of their own: they break the rules of this one.
+/// The plugins in Rust are crates of a separate workspace: they violate the lints of this one.
 fn rust(context: &Context, folder: &Path, output: &mut Output) -> Result<usize, Error> {
     let crates = context.path("examples/zoo/rust");
     let target = folder.join("cargo");

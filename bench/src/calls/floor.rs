@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What no host can be faster than: the plugin's function called through its vtable, answering
-//! into a function that counts.
+//! The lower bound for every host: the plugin's function called through its vtable, answering into
+//! a function that counts.
 //!
 //! # Safety
 //!

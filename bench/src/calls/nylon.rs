@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! nylon-ring-host 0.2.2, used as its documentation says: entries resolved once, then by id.
 //!
-//! What it does not offer is done with the nearest thing it does, and the table says so: it has no
-//! request, so the metadata is packed into the payload; its answer without a copy exists by name
-//! only.
+//! An operation that it does not offer is replaced by the nearest one that it does, and the table
+//! says so: it has no request, so the metadata is packed into the payload; its answer without a
+//! copy exists by name only.
 
 use std::sync::Arc;
 

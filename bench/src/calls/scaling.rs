@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How much more two workers do than one.
+//! The throughput of two workers, relative to one.
 
 use std::sync::Barrier;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What every host does in this group: the same operations, each checked.
+//! The operations of every host in this group: the same ones, each checked.
 
 use crate::error::BenchError;
 

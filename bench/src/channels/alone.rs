@@ -5,10 +5,12 @@
 
 use futures_lite::future::block_on;
 
-use super::channel::{Channel, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, sum_below};
-use super::peer::Contestant;
+use super::channel::{
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, sum_below,
+};
 use super::stage::Stage;
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 /// With the operations that would wait.
 pub(crate) fn wait<C>(_: &Stage) -> Result<Contestant, BenchError>
@@ -16,7 +18,7 @@ where
     C: Channel<u64, Tx: WaitTx<u64>, Rx: WaitRx<u64>>,
 {
     let (mut tx, mut rx) = C::open();
-    Ok(Contestant::timed(C::PEER, move |n| {
+    Ok(Contestant::timed(C::PEER.name(), move |n| {
         let mut sum = 0_u64;
         for number in 0..n {
             tx.send_wait(number).map_err(|refused| refused.by(C::PEER))?;
@@ -32,16 +34,25 @@ pub(crate) fn now<C>(_: &Stage) -> Result<Contestant, BenchError>
 where
     C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,
 {
+    Ok(tried::<C, u64>(C::PEER.name()))
+}
+
+/// The same with any kind of message.
+pub(crate) fn tried<C, T>(column: &'static str) -> Contestant
+where
+    T: Message,
+    C: Channel<T, Tx: TryTx<T>, Rx: TryRx<T>>,
+{
     let (mut tx, mut rx) = C::open();
-    Ok(Contestant::timed(C::PEER, move |n| {
+    Contestant::timed(column, move |n| {
         let mut sum = 0_u64;
         for number in 0..n {
-            tx.send_now(number).map_err(|refused| refused.by(C::PEER))?;
+            tx.send_now(T::of(number)).map_err(|refused| refused.by(C::PEER))?;
             let got = rx.recv_now().map_err(|refused| refused.by(C::PEER))?;
-            sum = sum.wrapping_add(got);
+            sum = sum.wrapping_add(got.number());
         }
-        check(C::PEER.name(), "try_send, try_recv", sum_below(n), sum)
-    }))
+        check(column, "try_send, try_recv", sum_below(n), sum)
+    })
 }
 
 /// Sends `depth` values, then receives them, repeatedly.
@@ -50,7 +61,7 @@ where
     C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,
 {
     let (mut tx, mut rx) = C::open();
-    Ok(Contestant::timed(C::PEER, move |rounds| {
+    Ok(Contestant::timed(C::PEER.name(), move |rounds| {
         let mut sum = 0_u64;
         for round in 0..rounds {
             let numbers = round * depth..(round + 1) * depth;
@@ -73,7 +84,7 @@ where
     C: Channel<u64, Tx: TaskTx<u64>, Rx: TaskRx<u64>>,
 {
     let (mut tx, mut rx) = C::open();
-    Ok(Contestant::timed(C::PEER, move |n| {
+    Ok(Contestant::timed(C::PEER.name(), move |n| {
         let sum = block_on(async {
             let mut sum = 0_u64;
             for number in 0..n {
@@ -82,7 +93,7 @@ where
             }
             Ok(sum)
         });
-        let sum = sum.map_err(|refused: super::channel::Refused| refused.by(C::PEER))?;
+        let sum = sum.map_err(|refused: Refused| refused.by(C::PEER))?;
         check(C::PEER.name(), "send, recv, awaited", sum_below(n), sum)
     }))
 }

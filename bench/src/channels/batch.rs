@@ -3,9 +3,10 @@
 //! if the peer has them.
 
 use super::channel::{Refused, sum_below};
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::stage::Stage;
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 /// How many values a batch has.
 pub(crate) const BATCH: u64 = 64;
@@ -66,7 +67,7 @@ pub(crate) use batched;
 /// Batch after batch.
 pub(crate) fn batches<B: Batches>(_: &Stage) -> Result<Contestant, BenchError> {
     let mut channel = B::open();
-    Ok(Contestant::timed(B::PEER, move |n| {
+    Ok(Contestant::timed(B::PEER.name(), move |n| {
         let (mut sum, mut count) = (0_u64, 0_u64);
         for batch in 0..n {
             channel

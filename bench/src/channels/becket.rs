@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SpscReceiver, SpscSender, Token};
+use becket_chan::{Receiver, RecvCase, Select, Sender, SpscReceiver, SpscSender, Token};
 
 use super::batch::batched;
 use super::channel::{Message, Refused, channel, receiver, sender};
@@ -26,6 +26,7 @@ pub(crate) struct BoundedSpsc<const CAPACITY: usize>;
 channel!(Becket, Bounded<N>, N: becket_chan::bounded(N), Sender<T>, Receiver<T>);
 channel!(Becket, Unlimited: becket_chan::unlimited(), Sender<T>, Receiver<T>);
 channel!(Becket, Rendezvous: becket_chan::rendezvous(), Sender<T>, Receiver<T>);
+channel!(Becket, Conflated: becket_chan::conflated(), Sender<T>, Receiver<T>);
 channel!(Becket, BoundedSpsc<N>, N: becket_chan::bounded_spsc(N), SpscSender<T>, SpscReceiver<T>);
 
 macro_rules! handles {
@@ -67,7 +68,7 @@ handles!(
     BatchedSpsc, becket_chan::bounded_spsc(1024)
 );
 
-/// A conflated channel.
+/// A conflated channel; as a slot, with both of its handles.
 pub(crate) struct Conflated {
     tx: Sender<u64>,
     rx: Receiver<u64>,
@@ -77,7 +78,7 @@ impl Slot for Conflated {
     const PEER: Peer = Peer::Becket;
 
     fn open() -> Self {
-        let (tx, rx) = Builder::conflated().build();
+        let (tx, rx) = becket_chan::conflated();
         Self { tx, rx }
     }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: one slot in which a newer value replaces the one that was not taken.
+//! Workload: one slot; a newer value replaces one that was not received.
 
 use super::channel::{Refused, sum_below};
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::stage::Stage;
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 /// A slot with both of its handles.
 pub(crate) trait Slot: 'static {
@@ -21,7 +22,7 @@ pub(crate) trait Slot: 'static {
 /// Every value is taken.
 pub(crate) fn send_take<S: Slot>(_: &Stage) -> Result<Contestant, BenchError> {
     let mut slot = S::open();
-    Ok(Contestant::timed(S::PEER, move |n| {
+    Ok(Contestant::timed(S::PEER.name(), move |n| {
         let mut sum = 0_u64;
         for number in 0..n {
             slot.replace(number).map_err(|refused| refused.by(S::PEER))?;
@@ -34,7 +35,7 @@ pub(crate) fn send_take<S: Slot>(_: &Stage) -> Result<Contestant, BenchError> {
 /// Only the last value of a block is taken: all others are replaced.
 pub(crate) fn overwrite<S: Slot>(_: &Stage) -> Result<Contestant, BenchError> {
     let mut slot = S::open();
-    Ok(Contestant::timed(S::PEER, move |n| {
+    Ok(Contestant::timed(S::PEER.name(), move |n| {
         for number in 0..n {
             slot.replace(number).map_err(|refused| refused.by(S::PEER))?;
         }

@@ -2,12 +2,13 @@
 //! The rows of the group `channels_scaling`: the same work with one, ten, … of something.
 
 use super::becket;
-use super::peer::{Case, Pace};
+use super::peer::Case;
 use super::peers::{
     async_channel, crossbeam, crossfire, crossfire_select, flume, kanal, rapidfire,
 };
 use super::rows::{cases, sides};
 use super::{ready, scaling};
+use crate::harness::Pace;
 
 /// All rows.
 pub(crate) const ROWS: &[&[Case]] = &[CHANNELS, WAITERS, ARMS];

@@ -16,22 +16,22 @@
 //! | `batch` | workload: many values by one call |
 //! | `scaling` | workloads: many channels, many receivers of one |
 
-mod alone;
+pub(crate) mod alone;
 mod batch;
-mod becket;
-mod channel;
+pub(crate) mod becket;
+pub(crate) mod channel;
 mod conflated;
 mod crew;
 mod curves;
-mod parked;
-mod peer;
-mod peers;
+pub(crate) mod parked;
+pub(crate) mod peer;
+pub(crate) mod peers;
 mod ready;
 mod rows;
 mod scaling;
-mod stage;
+pub(crate) mod stage;
 mod tasks;
-mod threads;
+pub(crate) mod threads;
 mod wake;
 
 use self::peer::{Case, Peer};
@@ -39,7 +39,7 @@ use self::stage::Stage;
 use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::{FIRST_CPU, pin, set};
-use crate::report::{Group, Shape};
+use crate::report::Group;
 
 const NOTES: &str = "\
 Nanoseconds for one value, unless the row names another unit. Values are 8 B unless the row says \
@@ -74,7 +74,7 @@ value, so its cost grows with their number.
 
 /// Measures the group `channels`.
 pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
-    measured(plan, "channels", "Channels", NOTES, rows::ROWS)
+    measured(plan, ("channels", "Channels"), NOTES, rows::ROWS)
 }
 
 /// Repetitions of a row, at most.
@@ -82,27 +82,24 @@ const REPETITIONS_MAX: usize = 15;
 
 /// Measures the group `channels_scaling`.
 pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
-    measured(plan, "channels_scaling", "Channels: scaling", SCALING_NOTES, curves::ROWS)
+    measured(plan, ("channels_scaling", "Channels: scaling"), SCALING_NOTES, curves::ROWS)
 }
 
 fn measured(
     plan: Plan<'_>,
-    name: &'static str,
-    title: &'static str,
+    group: (&'static str, &'static str),
     notes: &str,
     cases: &[&[Case]],
 ) -> Result<Group, BenchError> {
     peers::crossfire::prepare();
     // Some three dozen rows of up to a dozen sides each.
-    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
-    let stage = Stage::set(plan)?;
+    let stage = Stage::set(plan.at_most(REPETITIONS_MAX))?;
     pin(FIRST_CPU)?;
     let mut rows = Vec::new();
     for case in cases.iter().copied().flatten().filter(|case| plan.wants(case.name)) {
         rows.push(case.run(&stage)?);
     }
     set(&stage.cpus)?;
-    let columns = Peer::NAMES.iter().map(|name| (*name).to_owned()).collect();
     let notes = format!("{notes}\n{}", peers::versions());
-    Ok(Group { name, title, notes, columns, floors: 0, shape: Shape::Peers, rows })
+    Ok(Group::of_peers(group, notes, Peer::NAMES, 0, rows))
 }

@@ -10,10 +10,11 @@ use futures_util::future::select_all;
 
 use super::channel::{Channel, Refused, TaskRx, TryTx, sum_below};
 use super::crew::{Role, Work, crew};
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::ready::pick;
 use super::stage::{Scheduler, Stage};
 use crate::error::BenchError;
+use crate::harness::Contestant;
 
 /// Some channels, and a task's way to wait for whichever has a value first.
 pub(crate) trait Parked: Sized + Send + 'static {

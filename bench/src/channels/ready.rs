@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: a select over so many channels of which one, another each time, holds a value. That
-//! the value is sent is part of the round. What a peer can keep from select to select is kept.
+//! Workload: a select over n channels, of which one holds a value, a different one each time.
+//! Sending the value is part of the operation. Whatever a peer can reuse from select to select is
+//! reused.
 
 use super::channel::{Refused, sum_below};
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::stage::Stage;
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 /// Some channels, and a way to receive from whichever has a value.
 pub(crate) trait Ready: 'static {
@@ -20,7 +22,7 @@ pub(crate) trait Ready: 'static {
 /// A select that finds its value at once.
 pub(crate) fn ready<R: Ready>(_: &Stage, channels: usize) -> Result<Contestant, BenchError> {
     let mut select = R::open(channels);
-    Ok(Contestant::timed(R::PEER, move |n| {
+    Ok(Contestant::timed(R::PEER.name(), move |n| {
         let sum = select.rounds(n).map_err(|refused| refused.by(R::PEER))?;
         check(R::PEER.name(), "select", sum_below(n), sum)
     }))

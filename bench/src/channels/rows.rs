@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::becket;
 use super::parked::SelectAll;
-use super::peer::{Case, Pace};
+use super::peer::Case;
 use super::peers::{
     async_channel, crossbeam, crossfire, crossfire_select, event_listener, fibre, flume, kanal,
     mutex, rapidfire, rtrb, std, tachyonix, tokio, tokio_select, tokio_wake,
 };
 use super::stage::Scheduler::{CurrentThread, TwoWorkers};
 use super::{alone, batch, conflated, parked, ready, tasks, threads, wake};
+use crate::harness::Pace;
 
 /// Makes a side with each kind of channel.
 macro_rules! sides {
@@ -119,7 +120,7 @@ cases! { RENDEZVOUS: Kind, stage
 
 cases! { MANY: Kind, stage
     "4 threads to 4, bounded(1024)", Some(18.0), Threads, threads::MANY =>
-        threads::four_to_four::<Kind>(stage);
+        threads::four_to_four::<Kind, u64>(stage);
     for [becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
         crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>]
     "4 threads to 1, bounded(1024)", Some(28.0), Threads, threads::MANY =>

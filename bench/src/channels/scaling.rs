@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::channel::{Channel, Refused, TaskRx, TryRx, TryTx, sum_below};
 use super::crew::{Role, Work, crew};
 use super::parked::let_others_run;
-use super::peer::Contestant;
 use super::ready::pick;
 use super::stage::{Scheduler, Stage};
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 /// So many channels are alive; a value goes through one of them, another each time.
 pub(crate) fn alive<C>(_: &Stage, count: usize) -> Result<Contestant, BenchError>
@@ -18,7 +18,7 @@ where
     C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,
 {
     let mut channels: Vec<_> = (0..count).map(|_| C::open()).collect();
-    Ok(Contestant::timed(C::PEER, move |n| {
+    Ok(Contestant::timed(C::PEER.name(), move |n| {
         let mut sum = 0_u64;
         for number in 0..n {
             let got = channels.get_mut(pick(number, count)).ok_or(Refused).and_then(|(tx, rx)| {
@@ -37,7 +37,7 @@ where
     C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,
 {
     let mut channels: Vec<_> = (0..count).map(|_| C::open()).collect();
-    Ok(Contestant::timed(C::PEER, move |n| {
+    Ok(Contestant::timed(C::PEER.name(), move |n| {
         let (tx, rx) = channels.first_mut().ok_or(BenchError::Worker)?;
         let mut sum = 0_u64;
         for number in 0..n {

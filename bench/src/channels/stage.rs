@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What all rows share: how long to measure, and runtimes that were started before.
+//! Shared by all rows: how long to measure, and runtimes that are already started.
 
 use std::sync::Arc;
 

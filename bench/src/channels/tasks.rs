@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: values from so many tokio tasks to so many others. The same as between threads
-//! (`threads`); here a runtime's workers wake each other, or one worker runs all.
+//! Workload: values from n tokio tasks to m others. As between threads (`threads`), but a runtime's
+//! workers wake each other, or one worker runs all.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 
 use super::channel::{Channel, Refused, TaskRx, TaskTx, clones, sum_below};
 use super::crew::{Role, Work, crew};
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::stage::{Scheduler, Stage};
 use super::threads::MANY;
 use crate::error::BenchError;
+use crate::harness::Contestant;
 
 /// From one task to another.
 pub(crate) fn one_to_one<C>(stage: &Stage, on: Scheduler) -> Result<Contestant, BenchError>

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workload: values from so many threads to so many others.
+//! Workload: values from n threads to m others.
 //!
-//! One operation is one value from each sender. Every receiver takes its equal part and no more,
-//! so that the channel stays open from block to block. A single receiver of a single sender looks
-//! at the order as well: it answers nothing but `u64::MAX`s once a value is out of turn.
+//! One operation is one value from each sender. Every receiver takes its equal part and no more, so
+//! that the channel stays open from block to block. The receiver of a single sender checks the
+//! order as well: a value out of order enters its sum as `u64::MAX`.
 
 use super::channel::{Channel, Message, WaitRx, WaitTx, clones, sum_below};
 use super::crew::{Role, Work, crew};
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::stage::Stage;
 use crate::error::BenchError;
+use crate::harness::Contestant;
 use crate::machine::{FIRST_CPU, SECOND_CPU};
 
 /// Senders of the rows with many.
@@ -44,27 +45,30 @@ where
     C: Channel<u64, Tx: WaitTx<u64> + Clone, Rx: WaitRx<u64>>,
 {
     let (tx, rx) = C::open();
-    many(stage, C::PEER, clones(tx, MANY as usize), vec![rx])
+    many::<u64, _, _>(stage, C::PEER, clones(tx, MANY as usize), vec![rx])
 }
 
 /// From four threads to four.
-pub(crate) fn four_to_four<C>(stage: &Stage) -> Result<Contestant, BenchError>
+pub(crate) fn four_to_four<C, T>(stage: &Stage) -> Result<Contestant, BenchError>
 where
-    C: Channel<u64, Tx: WaitTx<u64> + Clone, Rx: WaitRx<u64> + Clone>,
+    T: Message,
+    C: Channel<T, Tx: WaitTx<T> + Clone, Rx: WaitRx<T> + Clone>,
 {
     let (tx, rx) = C::open();
-    many(stage, C::PEER, clones(tx, MANY as usize), clones(rx, MANY as usize))
+    many::<T, _, _>(stage, C::PEER, clones(tx, MANY as usize), clones(rx, MANY as usize))
 }
 
-fn many<Tx, Rx>(
+/// From each of four senders to as many receivers as there are.
+pub(crate) fn many<T, Tx, Rx>(
     stage: &Stage,
     peer: Peer,
     senders: Vec<Tx>,
     receivers: Vec<Rx>,
 ) -> Result<Contestant, BenchError>
 where
-    Tx: WaitTx<u64> + Send + 'static,
-    Rx: WaitRx<u64> + Send + 'static,
+    T: Message,
+    Tx: WaitTx<T> + Send + 'static,
+    Rx: WaitRx<T> + Send + 'static,
 {
     let each = MANY / receivers.len() as u64;
     let mut roles = Vec::new();
@@ -72,14 +76,15 @@ where
         let work: Work = Box::new(move |n| {
             let mut sum = 0_u64;
             for _ in 0..n * each {
-                sum = sum.wrapping_add(rx.recv_wait().map_err(|refused| refused.by(peer))?);
+                let value = rx.recv_wait().map_err(|refused| refused.by(peer))?;
+                sum = sum.wrapping_add(value.number());
             }
             Ok(sum)
         });
         roles.push(Role { cpu: None, work });
     }
     for (index, tx) in senders.into_iter().enumerate() {
-        roles.push(Role { cpu: None, work: sender(peer, tx, index as u64) });
+        roles.push(Role { cpu: None, work: sender::<T, _>(peer, tx, index as u64) });
     }
     crew(stage, peer, "threads to threads", roles, |n| sum_below(MANY * n))
 }

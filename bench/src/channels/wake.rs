@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::channel::{Channel, TaskRx};
 use super::parked::let_others_run;
-use super::peer::{Contestant, Peer};
+use super::peer::Peer;
 use super::stage::{Stage, current_thread};
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 /// The number of waiters.
 pub(crate) const WAITERS: u64 = 10_000;
@@ -68,7 +69,7 @@ pub(crate) fn wake_all<W: WakesAll>(_: &Stage) -> Result<Contestant, BenchError>
         }
         Ok(taken)
     };
-    Ok(Contestant { peer: W::PEER, side: Box::new(side) })
+    Ok(Contestant { column: W::PEER.name(), side: Box::new(side) })
 }
 
 async fn once<W: WakesAll>() -> Result<Duration, BenchError> {

@@ -20,10 +20,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::parked::Parked;
-use super::peer::Contestant;
+use super::peer::answered;
 use super::peers::{becket, executor, go, may, tokio};
 use super::work::{Answer, LIMIT, Work};
 use crate::error::BenchError;
+use crate::harness::Contestant;
 use crate::machine::switches_of;
 
 /// The argument that makes this program a child.
@@ -135,7 +136,7 @@ pub(crate) fn side(
     workers: usize,
 ) -> Result<Contestant, BenchError> {
     let mut child = Child::start(name, workers)?;
-    Ok(Contestant::of(name, work, move |n| child.block(work, n)))
+    Ok(answered(name, work, move |n| child.block(work, n)))
 }
 
 /// What a child does: answers, until its input ends.

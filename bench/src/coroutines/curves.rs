@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The rows of the group `coroutines_scaling`: the same work with one, ten, … coroutines.
 
-use super::peer::{Case, Pace};
+use super::peer::Case;
 use super::rows::{case, everybody, with_channels, with_timers};
 use super::work::Work;
+use crate::harness::Pace;
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Case> {

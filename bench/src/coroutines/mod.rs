@@ -4,12 +4,12 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `rows`, `curves` | the rows of the two groups: name, goal, participants |
-//! | `work` | what is done in a row, and what must come out |
-//! | `straight`, `tasks` | how coroutines with stacks do it, how futures do it |
-//! | `peers` | what each runtime calls the operations; `bench/go` is the one in Go |
+//! | `work` | the workload of a row, and its expected result |
+//! | `straight`, `tasks` | the workloads for coroutines with stacks, and for futures |
+//! | `peers` | the operations of each runtime; `bench/go` is the one in Go |
 //! | `raw` | coroutines without a scheduler |
-//! | `parked` | a million that wait |
-//! | `child` | peers in processes of their own |
+//! | `parked` | a million waiting coroutines |
+//! | `child` | peers in separate processes |
 //! | `peer` | the columns; measuring one row |
 
 pub(crate) mod child;
@@ -27,7 +27,7 @@ use self::peer::{COLUMNS, Case};
 use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::{cpus, set};
-use crate::report::{Group, Shape};
+use crate::report::Group;
 use crate::versions::pinned;
 
 const NOTES: &str = "\
@@ -67,33 +67,32 @@ const REPETITIONS_MAX: usize = 15;
 
 /// Measures the group `coroutines`.
 pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
-    let mut group = measured(plan, "coroutines", "Coroutines", NOTES, rows::rows())?;
+    let mut group = measured(plan, ("coroutines", "Coroutines"), NOTES, rows::rows())?;
     group.rows.extend(parked::rows(plan)?);
     Ok(group)
 }
 
 /// Measures the group `coroutines_scaling`.
 pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
-    measured(plan, "coroutines_scaling", "Coroutines: scaling", SCALING_NOTES, curves::rows())
+    let group = ("coroutines_scaling", "Coroutines: scaling");
+    measured(plan, group, SCALING_NOTES, curves::rows())
 }
 
 fn measured(
     plan: Plan<'_>,
-    name: &'static str,
-    title: &'static str,
+    group: (&'static str, &'static str),
     notes: &str,
     cases: Vec<Case>,
 ) -> Result<Group, BenchError> {
-    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
+    let plan = plan.at_most(REPETITIONS_MAX);
     let cpus = cpus()?;
     let mut rows = Vec::new();
     for case in cases.into_iter().filter(|case| plan.wants(&case.name)) {
         rows.push(case.run(plan, &cpus)?);
     }
     set(&cpus)?;
-    let columns = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
     let notes = format!("{notes}\n{}", versions()?);
-    Ok(Group { name, title, notes, columns, floors: 0, shape: Shape::Peers, rows })
+    Ok(Group::of_peers(group, notes, &COLUMNS, 0, rows))
 }
 
 fn versions() -> Result<String, BenchError> {

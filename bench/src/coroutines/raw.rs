@@ -11,9 +11,9 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use generator::{Gn, LocalGenerator};
 
-use super::peer::Contestant;
 use super::work::sum_below;
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 
 const STACK_BYTES: usize = 64 * 1024;
 const STACK_WORDS: usize = STACK_BYTES / size_of::<usize>();

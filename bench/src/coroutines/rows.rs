@@ -2,11 +2,12 @@
 //! The rows of the group `coroutines`, with their goals and participants.
 
 use super::child;
-use super::peer::{Case, Contestant, Pace};
+use super::peer::Case;
 use super::peers::{becket, executor, go, tokio};
 use super::raw;
 use super::work::Work;
 use crate::error::BenchError;
+use crate::harness::{Contestant, Pace};
 
 /// How many sleep at once.
 const SLEEPERS: u64 = 100_000;
@@ -18,9 +19,9 @@ pub(crate) type Sides = fn(Work, usize) -> Result<Vec<Contestant>, BenchError>;
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Case> {
-    let one = |name, goal, work| case(name, goal, Pace::Workers, work, 1, everybody);
-    let two = |name, goal, work| case(name, goal, Pace::Workers, work, 2, everybody);
-    let timed = |name, goal, work| case(name, goal, Pace::Workers, work, 1, with_timers);
+    let one = |name, goal, work| case(name, goal, Pace::Threads, work, 1, everybody);
+    let two = |name, goal, work| case(name, goal, Pace::Threads, work, 2, everybody);
+    let timed = |name, goal, work| case(name, goal, Pace::Threads, work, 1, with_timers);
     let long = |name, goal, work| case(name, goal, Pace::Long, work, 1, with_timers);
     vec![
         raw("by hand: resume and suspend, two switches", None, raw::switch),
@@ -64,7 +65,7 @@ pub(crate) fn with_channels(work: Work, workers: usize) -> Result<Vec<Contestant
 }
 
 fn channels(name: &'static str, goal: Option<f64>, work: Work, workers: usize) -> Case {
-    case(name, goal, Pace::Workers, work, workers, with_channels)
+    case(name, goal, Pace::Threads, work, workers, with_channels)
 }
 
 fn raw(

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The works for those whose coroutines are futures. The same as in `straight`, with awaits.
+//! The workloads for peers whose coroutines are futures: those of `straight`, with awaits.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::child::Request;
 use super::parked::{IDLE, Parked, Watch as ParkedWatch};
 use super::work::{Answer, FAR, LATE_MAX, Watch, Work, cpu_time, sleep_time};
+use crate::channels::parked::let_others_run;
 
 /// What a runtime for futures can do.
 pub(crate) trait Tasks: Sized + Send + Sync + Clone + 'static {
@@ -77,20 +76,6 @@ async fn batch<S: Tasks>(on: S, count: u64, n: u64) -> Option<Answer> {
         }
     }
     Some(watch.stop(sum))
-}
-
-/// Goes to the end of the worker's queue, by no more than a wake of itself.
-pub(crate) async fn let_others_run() {
-    let mut done = false;
-    poll_fn(|context| {
-        if done {
-            return Poll::Ready(());
-        }
-        done = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Where the one that measures waits until all others have come.

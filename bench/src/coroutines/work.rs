@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::channels::channel::sum_below;
 use crate::machine::switches;
 
 /// How long a coroutine waits that is woken before that.
@@ -135,13 +136,6 @@ impl Work {
 pub(crate) fn sleep_time(number: u64) -> Duration {
     let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     Duration::from_micros(1_000_000 + ((scattered * 100_000) >> 32))
-}
-
-/// The sum of `0..n`, as it wraps.
-pub(crate) fn sum_below(n: u64) -> u64 {
-    let (even, odd) =
-        if n.is_multiple_of(2) { (n / 2, n.wrapping_sub(1)) } else { (n, (n - 1) / 2) };
-    even.wrapping_mul(odd)
 }
 
 /// What a block came to.

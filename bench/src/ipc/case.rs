@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A row: what is done, where, by whom; and how it is measured.
+//! A row: its workload, its placement and its participants; and how it is measured.
 
 use rustix::thread::CpuSet;
 
 use super::columns::COLUMNS;
-use super::contest::Contestant;
 use super::place::Place;
 use super::work::Work;
 use crate::error::BenchError;
-use crate::harness::{Figures, Plan, measure};
+use crate::harness::{Contestant, Plan, contest};
 use crate::machine::{FIRST_CPU, pin, set};
-use crate::report::{Better, Goal, Row};
+use crate::report::{Goal, Row};
 
 /// In what a row is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,42 +50,14 @@ impl Case {
             Place::Apart => plan.with_threads().with_own_counts(),
             Place::Packed => plan.with_threads().with_own_counts().with_one_cpu(),
         };
-        let (columns, mut sides): (Vec<_>, Vec<_>) =
-            (self.sides)(self.place, self.work)?.into_iter().map(|c| (c.column, c.side)).unzip();
-        let measured = measure(plan, 1, &mut sides)?;
-        drop(sides);
+        let taken = contest(plan, 1, (self.sides)(self.place, self.work)?)?;
         set(cpus)?;
-        let taken = columns.into_iter().zip(measured.into_iter().map(|ns| self.counted(&ns)));
-        Ok(row(&self.name, self.goal, self.unit, taken))
-    }
-
-    fn counted(&self, nanoseconds: &Figures) -> Figures {
+        let row = Row::of(&COLUMNS, self.name.as_str(), self.goal, taken);
         let bytes = self.work.bytes() as f64;
-        match self.unit {
-            Unit::Nanoseconds => nanoseconds.clone(),
-            Unit::GigabytesPerSecond => nanoseconds.map(|ns| bytes / ns),
-            Unit::MillionPerSecond => nanoseconds.map(|ns| 1e3 / ns),
-        }
+        Ok(match self.unit {
+            Unit::Nanoseconds => row,
+            Unit::GigabytesPerSecond => row.into_rate(2, |ns| bytes / ns),
+            Unit::MillionPerSecond => row.into_rate(2, |ns| 1e3 / ns),
+        })
     }
-}
-
-/// A row of figures by column.
-pub(crate) fn row(
-    name: &str,
-    goal: Option<Goal>,
-    unit: Unit,
-    taken: impl IntoIterator<Item = (&'static str, Figures)>,
-) -> Row {
-    let mut figures = vec![None; COLUMNS.len()];
-    for (name, taken) in taken {
-        let columns = COLUMNS.iter().zip(&mut figures);
-        columns.filter(|(column, _)| **column == name).for_each(|(_, cell)| {
-            *cell = Some(taken.clone());
-        });
-    }
-    let (better, digits) = match unit {
-        Unit::Nanoseconds => (Better::Less, 1),
-        Unit::GigabytesPerSecond | Unit::MillionPerSecond => (Better::More, 2),
-    };
-    Row { name: name.to_owned(), better, digits, goal, figures }
 }

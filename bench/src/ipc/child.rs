@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The other process: this program again, at the other end of a way.
+//! The other process: this program again, at the other end of the transport.
 //!
 //! ```text
 //!   harness                                      child, its standard input is a socket

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The participants: the columns of the tables, and the kinds of ways that a child process can
-//! join.
+//! The participants: the columns of the tables, and the transports that a child process can join.
 
 use super::child::Arguments;
 use super::floors::{eventfd, futex, slots, word};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One side of a row: this process's end of a way, and the process at the other end.
+//! One side of a row: this process's end of a transport, and the process at the other end.
 
 use std::time::Duration;
 
@@ -8,32 +8,23 @@ use super::place::Place;
 use super::watchdog::Watchdog;
 use super::way::{Kind, Way};
 use super::work::{Asked, Work};
+use crate::channels::channel::sum_below;
 use crate::error::{BenchError, check};
-use crate::harness::{Side, undisturbed};
-
-/// A column and its way to do a row's work.
-pub(crate) struct Contestant {
-    /// Its column.
-    pub(crate) column: &'static str,
-    /// What it does.
-    pub(crate) side: Side<'static>,
-}
+use crate::harness::{Contestant, undisturbed};
 
 /// How often a disturbed block is done again.
 const TRIES_MAX: usize = 5;
 
-impl Contestant {
-    /// A way between two processes.
-    pub(crate) fn of<K: Kind>(place: Place, work: Work) -> Result<Self, BenchError>
-    where
-        K::End: 'static,
-    {
-        let mut pair = Pair::<K>::start(place, work)?;
-        // Where two share a CPU, each takes it from the other: that is the row.
-        let tries_max = if place == Place::Packed { 1 } else { TRIES_MAX };
-        let side = move |n| undisturbed(tries_max, || pair.block(work, n));
-        Ok(Self { column: K::COLUMN, side: Box::new(side) })
-    }
+/// A way between two processes.
+pub(crate) fn side<K: Kind>(place: Place, work: Work) -> Result<Contestant, BenchError>
+where
+    K::End: 'static,
+{
+    let mut pair = Pair::<K>::start(place, work)?;
+    // Where two share a CPU, each takes it from the other: that is the row.
+    let tries_max = if place == Place::Packed { 1 } else { TRIES_MAX };
+    let side = move |n| undisturbed(tries_max, || pair.block(work, n));
+    Ok(Contestant { column: K::COLUMN, side: Box::new(side) })
 }
 
 /// Two processes and the way between them.
@@ -68,7 +59,7 @@ impl<K: Kind> Pair<K> {
         self.meet(n)?;
         let asked = work.ask(K::COLUMN, &mut self.way, &self.child.other, n)?;
         let served = self.child.served()?;
-        check(K::COLUMN, "the sum of what arrived", Work::expected(n), served.sum)?;
+        check(K::COLUMN, "the sum of what arrived", sum_below(n), served.sum)?;
         let taken = match asked {
             Asked::Took(taken) => taken,
             Asked::Since(begin_ns) => Duration::from_nanos(served.end_ns.saturating_sub(begin_ns)),

@@ -2,7 +2,7 @@
 //! The rows of the group `ipc_scaling`: the same work with more of something.
 
 use super::case::{Case, Unit};
-use super::contest::Contestant;
+use super::contest;
 use super::floors::{memcpy, slots};
 use super::ours::ring;
 use super::peers::{iceoryx2, ipc_channel, shmem_ipc, unix_stream};

@@ -6,8 +6,8 @@
 //!   killer        has seen that both sleep ─ kill -9 ┘
 //! ```
 //!
-//! The survivor keeps to the first CPU, the killer to the second, where its victim was. A killed
-//! process is no more once its memory is gone; its sockets close after that.
+//! The survivor is pinned to the first CPU, the killer to the second, where its victim was. The
+//! kernel frees a killed process's memory first, and closes its sockets after that.
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::asleep::Threads;
-use super::case::{Unit, row};
+use super::columns::COLUMNS;
 use super::contest::Pair;
 use super::ours::remote;
 use super::peers::{ipc_channel, seqpacket, unix_stream};
@@ -66,7 +66,7 @@ pub(crate) fn rows(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
             }
         }
         let figures = taken.into_iter().map(|(column, _, taken)| (column, Figures::new(taken)));
-        rows.push(row(name, Some(Goal::Figure(GOAL_US)), Unit::Nanoseconds, figures));
+        rows.push(Row::of(&COLUMNS, name, Some(Goal::Figure(GOAL_US)), figures));
     }
     set(&cpus)?;
     Ok(rows)

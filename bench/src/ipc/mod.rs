@@ -8,42 +8,42 @@
 //! | `columns` | the participants |
 //! | `case` | a row, measured |
 //! | `contest` | one side of a row |
-//! | `work` | what the two processes do, and what must come out |
-//! | `way` | what a row knows of a way between two processes |
-//! | `payload` | what a message carries |
+//! | `work` | the workload of the two processes, and its expected result |
+//! | `way` | the trait of a transport between two processes |
+//! | `payload` | the payload of a message |
 //! | `child` | the other process |
-//! | `place`, `asleep` | where the two are; whether the other one sleeps |
-//! | `death` | one of the two is killed |
-//! | `streams` | many streams of one session |
-//! | `shared` | memory that both have |
-//! | `watchdog` | the end of a run that does not end |
-//! | `ours`, `peers`, `floors` | the kinds of ways |
+//! | `place`, `asleep` | the CPUs of the two processes; whether the other one sleeps |
+//! | `death` | one of the two processes is killed |
+//! | `streams` | many streams on one session |
+//! | `shared` | memory that both processes have mapped |
+//! | `watchdog` | ends a run that hangs |
+//! | `ours`, `peers`, `floors` | the transports |
 
-mod asleep;
+pub(crate) mod asleep;
 mod case;
 pub(crate) mod child;
 pub(crate) mod columns;
-mod contest;
+pub(crate) mod contest;
 mod curves;
 mod death;
-mod floors;
+pub(crate) mod floors;
 mod ours;
 pub(crate) mod payload;
-mod peers;
-mod place;
+pub(crate) mod peers;
+pub(crate) mod place;
 mod rows;
 mod shared;
 mod streams;
 mod watchdog;
-mod way;
-mod work;
+pub(crate) mod way;
+pub(crate) mod work;
 
 use self::case::Case;
 use self::columns::{COLUMNS, FLOORS};
 use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::cpus;
-use crate::report::{Group, Row, Shape};
+use crate::report::{Group, Row};
 use crate::versions::pinned;
 
 const NOTES: &str = "\
@@ -87,19 +87,19 @@ const REPETITIONS_MAX: usize = 15;
 
 /// Measures the group `ipc`.
 pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
-    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
+    let plan = plan.at_most(REPETITIONS_MAX);
     let mut rows = measured(plan, rows::rows())?;
     rows.extend(streams::shares(plan)?);
     rows.extend(death::rows(plan)?);
-    Ok(group("ipc", "Between processes", NOTES, rows))
+    Ok(group(("ipc", "Between processes"), NOTES, rows))
 }
 
 /// Measures the group `ipc_scaling`.
 pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
-    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
+    let plan = plan.at_most(REPETITIONS_MAX);
     let mut rows = measured(plan, curves::rows())?;
     rows.extend(streams::curve(plan)?);
-    Ok(group("ipc_scaling", "Between processes: scaling", SCALING_NOTES, rows))
+    Ok(group(("ipc_scaling", "Between processes: scaling"), SCALING_NOTES, rows))
 }
 
 fn measured(plan: Plan<'_>, cases: Vec<Case>) -> Result<Vec<Row>, BenchError> {
@@ -108,9 +108,8 @@ fn measured(plan: Plan<'_>, cases: Vec<Case>) -> Result<Vec<Row>, BenchError> {
     wanted.map(|case| case.run(plan, &cpus)).collect()
 }
 
-fn group(name: &'static str, title: &'static str, notes: &str, rows: Vec<Row>) -> Group {
+fn group(named: (&'static str, &'static str), notes: &str, rows: Vec<Row>) -> Group {
     let versions = pinned(|name| COLUMNS.contains(&name)).join(", ");
     let notes = format!("{notes}\nPeers: {versions}, and the kernel's sockets.\n");
-    let columns = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
-    Group { name, title, notes, columns, floors: FLOORS, shape: Shape::Peers, rows }
+    Group::of_peers(named, notes, &COLUMNS, FLOORS, rows)
 }

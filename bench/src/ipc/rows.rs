@@ -2,7 +2,7 @@
 //! The rows of the group `ipc`, with their goals and participants.
 
 use super::case::{Case, Sides, Unit};
-use super::contest::Contestant;
+use super::contest;
 use super::floors::{eventfd, futex, memcpy, slots, word};
 use super::ours::{handed, remote, ring};
 use super::peers::{iceoryx2, ipc_channel, seqpacket, shmem_ipc, unix_stream};
@@ -14,7 +14,7 @@ use crate::report::Goal;
 /// Makes a side with each kind of way.
 macro_rules! sides {
     ($($kind:ty),+ $(,)?) => {
-        |place, work| Ok(vec![$(Contestant::of::<$kind>(place, work)?),+])
+        |place, work| Ok(vec![$(contest::side::<$kind>(place, work)?),+])
     };
 }
 

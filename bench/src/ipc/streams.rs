@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! So many streams on one session: what a message costs, and whether all get their share.
+//! Many streams on one session: the cost of a message, and whether all streams get their share.
 
 use std::time::Duration;
 
-use super::case::{Unit, row};
+use super::columns::COLUMNS;
 use super::contest::Pair;
 use super::ours::{COLUMN, streams};
 use super::place::Place;
@@ -42,7 +42,7 @@ pub(crate) fn curve(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
         let name = format!("{text} on one session, 64 B: ns per message");
         if plan.wants(&name) {
             let (times, _) = measured(plan, count, EACH)?;
-            rows.push(row(&name, None, Unit::Nanoseconds, [(COLUMN, times)]));
+            rows.push(Row::of(&COLUMNS, name, None, [(COLUMN, times)]));
         }
     }
     Ok(rows)
@@ -56,7 +56,7 @@ pub(crate) fn shares(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
     }
     let (_, shares) = measured(plan, MANY.0, EACH_SHARE)?;
     let goal = Some(Goal::Figure(SHARE));
-    Ok(vec![Row { digits: 3, ..row(&name, goal, Unit::Nanoseconds, [(COLUMN, shares)]) }])
+    Ok(vec![Row { digits: 3, ..Row::of(&COLUMNS, name, goal, [(COLUMN, shares)]) }])
 }
 
 fn measured(plan: Plan<'_>, count: u64, each: u64) -> Result<(Figures, Figures), BenchError> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a row knows of a way between two processes; and how the two ends of one are made.
+//! The trait of a transport between two processes, and how its two ends are made.
 
 use std::os::fd::OwnedFd;
 

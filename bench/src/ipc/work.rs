@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the two processes do in a row, and what must come out.
+//! The workload of the two processes in a row, and its expected result.
 //!
 //! ```text
 //!   round trip   ─ 0 ─▶ ◀─ 0 ─ ─ 1 ─▶ ◀─ 1 ─ …     one at a time
@@ -102,11 +102,6 @@ impl Work {
             "death" => Self::Death,
             _ => return None,
         })
-    }
-
-    /// What has to be the sum of the numbers that the other process has received.
-    pub(crate) fn expected(n: u64) -> u64 {
-        (0..n).fold(0, u64::wrapping_add)
     }
 
     /// The asking process's part; how long it took, or when it began: see [`Asked`].

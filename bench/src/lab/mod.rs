@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The lab: runs a second, beside other ways to try one thing under many orders.
+//! The lab: runs per second, beside other tools that try one thing in many orders.
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | `rows` | the rows |
-//! | `ours` | becket-lab: a run, a check, a failure made small |
+//! | `ours` | becket-lab: a run, a check, a shrunk failure |
 //! | `work` | the bytes of four flows, the same for all sides |
 //! | `turmoil` | simulated hosts with TCP |
 //! | `shuttle` | threads and channels, scheduled at random |
-//! | `proptest` | a simulated transport, cut as a strategy says |
+//! | `proptest` | a simulated transport, cut by a strategy |
 
 mod ours;
 mod proptest;
@@ -20,7 +20,7 @@ mod work;
 use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::{FIRST_CPU, cpus, pin, set};
-use crate::report::{Group, Shape};
+use crate::report::Group;
 use crate::versions::pinned;
 
 const NOTES: &str = "\
@@ -48,13 +48,6 @@ pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
     rows.extend(rows::checks(plan, &cpus)?);
     set(&cpus)?;
     let versions = pinned(|name| ["proptest", "shuttle", "turmoil"].contains(&name));
-    Ok(Group {
-        name: "lab",
-        title: "The lab",
-        notes: format!("{NOTES}\nPeers: {}.\n", versions.join(", ")),
-        columns: rows::COLUMNS.map(str::to_owned).to_vec(),
-        floors: 0,
-        shape: Shape::Peers,
-        rows,
-    })
+    let notes = format!("{NOTES}\nPeers: {}.\n", versions.join(", "));
+    Ok(Group::of_peers(("lab", "The lab"), notes, &rows::COLUMNS, 0, rows))
 }

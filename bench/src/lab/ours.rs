@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! becket-lab: a run, a check, a failure made small.
+//! becket-lab: a run, a check, a shrunk failure.
 
 use becket_lab::adapters::{HEALTHY, MemoryEgressAdapter, MemoryIngressAdapter, Pair};
 use becket_lab::check::{self, Mode, Options};
@@ -14,7 +14,7 @@ use becket_lab::shrink::{Candidate, Failed, shrink};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, EventKind, Trace};
-use becket_lab::world::{self, Arena, Setup};
+use becket_lab::world::{self, Arena};
 
 use super::rows::OURS;
 use crate::error::{BenchError, check};
@@ -42,7 +42,7 @@ pub(super) enum Kind {
 pub(super) struct Runs {
     kind: Kind,
     flows: u32,
-    config: Config,
+    case: Case,
     arena: Arena,
     adapters: (MemoryIngressAdapter, MemoryEgressAdapter),
     manifests: [Manifest; 2],
@@ -60,30 +60,39 @@ impl Runs {
         let manifests = [adapters.0.manifest(), adapters.1.manifest()];
         let trace = Trace::new(config.max_events);
         let (arena, examiner) = (Arena::new(), Examiner::new());
-        Self { kind, flows, config, arena, adapters, manifests, examiner, trace }
+        let case = Case {
+            config,
+            plans: Vec::new(),
+            behaviour: Behaviour::Echo,
+            window_bytes: WINDOW_BYTES,
+            link: Link::Stream,
+            faults: FaultPlan::NONE,
+        };
+        Self { kind, flows, case, arena, adapters, manifests, examiner, trace }
     }
 
     /// So many runs. What a run that was not examined left is looked at behind them.
     pub(super) fn run(&mut self, runs: u64) -> Result<(), BenchError> {
         let mut hashed = 0_u64;
         for _ in 0..runs {
-            self.config.deterministic_seed += 1;
-            let seed = self.config.deterministic_seed;
+            let config = &mut self.case.config;
+            config.deterministic_seed += 1;
+            let seed = config.deterministic_seed;
             if self.kind == Kind::Anew {
                 self.arena = Arena::new();
-                self.trace = Trace::new(self.config.max_events);
+                self.trace = Trace::new(config.max_events);
                 self.adapters =
                     (MemoryIngressAdapter::new(LIMITS), MemoryEgressAdapter::new(LIMITS));
             }
-            let setup = setup(&self.config, self.flows);
+            self.case.plans = Source::SmallBurst.plan(config, self.flows);
             let (ingress, egress) = &mut self.adapters;
             ingress.renew();
             egress.renew();
             self.trace.clear();
             let mut choices = Choices::seeded(seed);
-            self.arena.run(&setup, (ingress, egress), &mut choices, &mut self.trace);
+            self.arena.run(&self.case, (ingress, egress), &mut choices, &mut self.trace);
             if self.kind != Kind::Bare {
-                let examined = Examined::new(&self.trace, &setup, self.manifests.each_ref());
+                let examined = Examined::new(&self.trace, &self.case, self.manifests.each_ref());
                 check(OURS, "rules broken", 0, self.examiner.examine(&examined).broken)?;
             }
             if self.kind == Kind::Hashed {
@@ -97,17 +106,6 @@ impl Runs {
         let ended =
             ended.filter(|event| event.what == EventKind::Moved { state: FlowState::Closed });
         check(OURS, "flows that ended in order", self.flows as usize, ended.count())
-    }
-}
-
-fn setup(config: &Config, flows: u32) -> Setup<'_> {
-    Setup {
-        config,
-        plans: Source::SmallBurst.plan(config, flows),
-        behaviour: Behaviour::Echo,
-        window_bytes: WINDOW_BYTES,
-        link: Link::Stream,
-        faults: FaultPlan::NONE,
     }
 }
 
@@ -165,7 +163,7 @@ fn run(case: &Case, mut choices: Choices) -> (Trace, Choices) {
     let mut trace = Trace::new(case.config.max_events);
     let (mut ingress, mut egress) =
         (MemoryIngressAdapter::new(LIMITS), MemoryEgressAdapter::new(LIMITS));
-    world::run(&case.setup(), (&mut ingress, &mut egress), &mut choices, &mut trace);
+    world::run(case, (&mut ingress, &mut egress), &mut choices, &mut trace);
     (trace, choices)
 }
 

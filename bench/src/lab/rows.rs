@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The rows: runs a second, what a flow costs, and what takes longer than a run.
+//! The rows: runs per second, the cost of a flow, and what takes longer than a run.
 
 use becket_lab::check::Mode;
 use rustix::thread::CpuSet;
@@ -7,9 +7,9 @@ use rustix::thread::CpuSet;
 use super::ours::{Failure, Kind, Runs, check_all};
 use super::{proptest, shuttle, turmoil};
 use crate::error::BenchError;
-use crate::harness::{Figures, Plan, Side, measure, timed};
+use crate::harness::{Contestant, Plan, Side, contest, measure, timed};
 use crate::machine::{FIRST_CPU, pin, set};
-use crate::report::{Better, Goal, Row};
+use crate::report::{Goal, Row};
 
 /// Our column.
 pub(super) const OURS: &str = "Becket";
@@ -29,36 +29,32 @@ const FULL_S_GOAL: f64 = 60.0;
 const REPETITIONS_MAX: usize = 31;
 const LONG_REPETITIONS: usize = 7;
 
-fn ours(kind: Kind, flows: u32) -> Side<'static> {
+fn ours(kind: Kind, flows: u32) -> Contestant {
     let mut all = Runs::new(kind, flows);
-    timed(move |runs| all.run(runs))
+    Contestant::timed(OURS, move |runs| all.run(runs))
 }
 
 /// A side whose runs begin with an unused seed.
-fn peer(mut run: impl FnMut(u64, u64) -> Result<(), BenchError> + 'static) -> Side<'static> {
+fn peer(
+    column: &'static str,
+    mut run: impl FnMut(u64, u64) -> Result<(), BenchError> + 'static,
+) -> Contestant {
     let mut next = 1;
-    timed(move |runs| {
+    Contestant::timed(column, move |runs| {
         let first = next;
         next += runs;
         run(first, runs)
     })
 }
 
-fn figures(measured: Vec<Figures>) -> Vec<Option<Figures>> {
-    let mut figures: Vec<_> = measured.into_iter().map(Some).collect();
-    figures.resize(COLUMNS.len(), None);
-    figures
-}
-
 /// Runs a second.
 pub(super) fn runs(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
-    let repetitions = plan.repetitions.min(REPETITIONS_MAX);
-    let plan = Plan { repetitions, ..plan.with_own_counts() };
-    let peers = || -> Vec<Side<'static>> {
+    let plan = plan.at_most(REPETITIONS_MAX).with_own_counts();
+    let peers = || -> Vec<Contestant> {
         vec![
-            peer(|first, runs| turmoil::run(first, runs, FLOWS)),
-            peer(|first, runs| shuttle::run(first, runs, FLOWS)),
-            peer(|first, runs| proptest::run(first, runs, FLOWS)),
+            peer(TURMOIL, |first, runs| turmoil::run(first, runs, FLOWS)),
+            peer(SHUTTLE, |first, runs| shuttle::run(first, runs, FLOWS)),
+            peer(PROPTEST, |first, runs| proptest::run(first, runs, FLOWS)),
         ]
     };
     let all = [
@@ -77,18 +73,15 @@ pub(super) fn runs(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
         if has_peers {
             sides.extend(peers());
         }
-        let measured = measure(plan, 1, &mut sides)?;
-        let rates = measured.iter().map(|side| side.map(|ns| 1e9 / ns)).collect();
-        let figures = figures(rates);
-        rows.push(Row { name, better: Better::More, digits: 0, goal, figures });
+        let row = Row::of(&COLUMNS, name, goal, contest(plan, 1, sides)?);
+        rows.push(row.into_rate(0, |ns| 1e9 / ns));
     }
     Ok(rows)
 }
 
 /// What a flow of a checked run costs: it must not grow with their number.
 pub(super) fn costs(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
-    let repetitions = plan.repetitions.min(REPETITIONS_MAX);
-    let plan = Plan { repetitions, ..plan.with_own_counts() };
+    let plan = plan.at_most(REPETITIONS_MAX).with_own_counts();
     let mut rows = Vec::new();
     for flows in [1, 4, 16, 64] {
         let name = match flows {
@@ -96,9 +89,8 @@ pub(super) fn costs(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
             _ => format!("{flows} flows, checked: ns a flow"),
         };
         if plan.wants(&name) {
-            let mut sides = [ours(Kind::Checked, flows)];
-            let figures = figures(measure(plan, flows.into(), &mut sides)?);
-            rows.push(Row { name, better: Better::Less, digits: 0, goal: None, figures });
+            let taken = contest(plan, flows.into(), vec![ours(Kind::Checked, flows)])?;
+            rows.push(Row { digits: 0, ..Row::of(&COLUMNS, name, None, taken) });
         }
     }
     Ok(rows)
@@ -112,10 +104,9 @@ pub(super) fn checks(plan: Plan<'_>, cpus: &CpuSet) -> Result<Vec<Row>, BenchErr
         if !plan.wants(name) {
             return Ok(());
         }
-        let measured = measure(plan, 1, &mut [side])?;
-        let scaled = measured.iter().map(|side| side.map(|ns| ns / unit_ns)).collect();
-        let (figures, goal) = (figures(scaled), goal.map(Goal::Figure));
-        rows.push(Row { name: name.to_owned(), better: Better::Less, digits, goal, figures });
+        let taken = measure(plan, 1, &mut [side])?;
+        let scaled = taken.iter().map(|side| (OURS, side.map(|ns| ns / unit_ns)));
+        rows.push(Row { digits, ..Row::of(&COLUMNS, name, goal.map(Goal::Figure), scaled) });
         Ok::<_, BenchError>(())
     };
     let checks = |mode, jobs| timed(move |n| (0..n).try_for_each(|_| check_all(mode, jobs)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What watching costs: ten thousand live channels, looked at and not, in turns.
+//! The cost of monitoring: ten thousand live channels, with reports and without, in turns.
 //!
 //! ```text
 //!   turns     watched            unwatched          unwatched          watched            …
@@ -23,10 +23,11 @@ use rustix::time::{ClockId, clock_gettime};
 use self::load::Load;
 use crate::error::{BenchError, check};
 use crate::harness::{Figures, Plan};
-use crate::report::{Better, Goal, Group, Row, Shape};
+use crate::report::{Goal, Group, Row};
 
 const OURS: &str = "all it costs";
 const OWN: &str = "its own CPU time";
+const COLUMNS: [&str; 2] = [OURS, OWN];
 const CHANNELS: u32 = 10_000;
 const WORKERS: usize = 2;
 /// CPU time of the process from turn to turn.
@@ -59,17 +60,10 @@ pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
         let load = Load::start(CHANNELS, WORKERS)?;
         let (all, own) = measure(&load, &query, plan.repetitions)?;
         load.finish()?;
-        rows.push(Row {
-            name,
-            better: Better::Less,
-            digits: 1,
-            goal: Some(Goal::Figure(COST_MS_MAX)),
-            figures: vec![Some(all), Some(own)],
-        });
+        let goal = Some(Goal::Figure(COST_MS_MAX));
+        rows.push(Row::of(&COLUMNS, name, goal, [(OURS, all), (OWN, own)]));
     }
-    let columns = vec![OURS.to_owned(), OWN.to_owned()];
-    let (name, title, notes) = ("monitor", "The monitor", NOTES.to_owned());
-    Ok(Group { name, title, notes, columns, floors: 1, shape: Shape::Peers, rows })
+    Ok(Group::of_peers(("monitor", "The monitor"), NOTES.to_owned(), &COLUMNS, 1, rows))
 }
 
 /// What a screen and what lines ask for.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Four threads to four: 4 KiB blocks by pointer, in bits that were really received.
+//! Four threads to four: 4 KiB blocks by pointer; bits are counted when they are received.
 
 use std::mem::MaybeUninit;
 

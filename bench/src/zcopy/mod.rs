@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `table` | the columns; measuring a row |
 //! | `through` | a descriptor through each kind of channel |
-//! | `handoff` | a block that is lent, sent, read, given back |
+//! | `handoff` | a block that is leased, sent, read, returned |
 //! | `many` | four threads to four |
 
 mod handoff;

@@ -54,23 +54,28 @@ typedef struct BkHostApi {
     uint32_t api_version; /* BK_HOST_API_VERSION */
 
     /* Answers. Ok: taken. Backpressure: the stream's queue is full, not
-     * taken. Invalid: sid has no caller, or the payload is bad. */
+     * taken. Invalid: sid has no caller, or the payload is bad. TooLong: longer
+     * than the host's payload_bytes_max; an answer or a last frame ended its
+     * call with that status, any other frame was not sent. */
     NrStatus (*send)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload);
-    /* Waits up to timeout_ms for room; inside a vtable call it never waits. */
+    /* Waits up to timeout_ms for room, then Backpressure; inside a vtable call
+     * it never waits. */
     NrStatus (*send_wait)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload,
                           uint64_t timeout_ms);
-    /* No copy. The host owns payload and releases it, unless it says
+    /* No copy. The host owns payload and releases it, unless this returns
      * Backpressure: then it is still the plugin's. */
     NrStatus (*send_owned)(void *host_ctx, uint64_t sid, NrStatus status, NrOwnedBytes payload);
-    /* A buffer of cap bytes or more to write the answer of sid into. It is the
-     * plugin's until it is committed or released, also beyond the call. */
+    /* A buffer of cap bytes or more to write the answer of sid into; cap 0 is
+     * refused. It is the plugin's until it is committed or released, also
+     * beyond the call. */
     NrBufferLease (*lease_acquire)(void *host_ctx, uint64_t sid, uint64_t cap);
     /* Sends its first len bytes; the lease is over unless Backpressure, or
      * len is above its cap. */
     NrStatus (*lease_commit)(void *host_ctx, uint64_t sid, NrStatus status, uint64_t token,
                              uint64_t len);
     NrStatus (*lease_release)(void *host_ctx, uint64_t token);
-    /* stream_data said Backpressure for sid; now there is room again. */
+    /* The plugin takes data of sid again, after its stream_data returned
+     * Backpressure: the host offers the frame again. */
     NrStatus (*stream_ready)(void *host_ctx, uint64_t sid);
 
     /* State of a call, gone when the call ends. Backpressure: quota used up. */
@@ -86,9 +91,11 @@ typedef struct BkHostApi {
     uint64_t (*remaining_ms)(void *host_ctx, uint64_t sid);
 
     uint32_t (*log_enabled)(void *host_ctx, uint32_t level);
+    /* A message above 64 KiB is dropped and counted. */
     void (*log)(void *host_ctx, uint32_t level, NrStr target, NrStr message);
 
-    /* The same id for the same name. */
+    /* The same id for the same name. name: at most 128 bytes of ASCII letters,
+     * digits and '_', not beginning with a digit; help: at most 1024 bytes. */
     uint32_t (*metric_register)(void *host_ctx, uint32_t kind, NrStr name, NrStr help);
     NrStatus (*counter_add)(void *host_ctx, uint32_t metric, uint64_t delta);
     NrStatus (*gauge_set)(void *host_ctx, uint32_t metric, double value);
@@ -107,12 +114,12 @@ typedef struct BkHostApi {
     NrStr (*config_get)(void *host_ctx, NrStr key);
 
     /* Coroutines: the handlers of a plugin that sets BK_PLUGIN_WANTS_COROUTINE
-     * run on them, and may wait. What waits gives up with Cancelled when no caller
-     * waits any more for the call it serves, or the plugin is about to end: the
-     * handler should return then. On a thread of the plugin's own it waits as a
-     * thread; on a thread of the host (in a vtable call that is on no
-     * coroutine, in a timer) it answers Unsupported at once. Times are
-     * nanoseconds from now: BK_FOREVER no limit, 0 no wait; then Timeout. */
+     * run on them, and may wait. A wait returns Cancelled when the call that it
+     * serves has no caller any more, or the plugin is about to end: the handler
+     * should return then. On a thread of the plugin's own it blocks the thread;
+     * on a thread of the host (in a vtable call that is on no coroutine, in a
+     * timer) it returns Unsupported at once. Timeouts are in nanoseconds:
+     * BK_FOREVER for no limit, 0 for no wait. When one has passed: Timeout. */
 
     /* Names the calling coroutine of this plugin; 0 on a plain thread. */
     uint64_t (*coroutine_current)(void *host_ctx);

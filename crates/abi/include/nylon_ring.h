@@ -4,9 +4,8 @@
  *
  * A plugin is a shared library that exports nylon_ring_get_plugin_v1(). The
  * first 56 bytes of NrPluginInfo and the first five slots of NrPluginVTable
- * are the documented ABI; what stands behind them is read only if
- * struct_size and vtable_size say that it is there. Structures grow only at
- * their end.
+ * are the documented ABI; what follows them is read only if struct_size and
+ * vtable_size cover it. Structures grow only at their end.
  *
  * Views (NrStr, NrBytes, NrRequest) are borrowed for the call: code that keeps the
  * data copies it. An empty view from the host has a NULL pointer.
@@ -43,7 +42,7 @@ typedef uint32_t NrStatus;
 #define NR_PANIC ((NrStatus)5)        /* a panic or exception was caught */
 #define NR_BACKPRESSURE ((NrStatus)6) /* full; nothing was taken */
 #define NR_TIMEOUT ((NrStatus)7)      /* what was waited for did not come in time */
-#define NR_CANCELLED ((NrStatus)8)    /* a wait for a call without a caller */
+#define NR_CANCELLED ((NrStatus)8)    /* a wait ended: no caller, or the plugin ends */
 #define NR_CLOSED ((NrStatus)9)       /* nothing more comes */
 #define NR_TOO_LONG ((NrStatus)10)    /* longer than the host takes; nothing was taken */
 
@@ -96,7 +95,7 @@ typedef struct NrHostVTable {
     /* Answers call sid, or sends one frame of stream sid. The payload is
      * copied before this returns. On a plugin's own thread it waits for room
      * when the stream's queue is full; inside a vtable call a full queue ends
-     * the stream. BkHostApi.send says Backpressure instead. */
+     * the stream. BkHostApi.send returns Backpressure instead. */
     void (*send_result)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload);
 } NrHostVTable;
 
@@ -141,7 +140,7 @@ typedef struct NrPluginVTable {
     void (*shutdown)(void *plugin_ctx);  /* not called if init failed */
     NrStatus (*stream_data)(void *plugin_ctx, uint64_t sid, NrBytes data);
     NrStatus (*stream_close)(void *plugin_ctx, uint64_t sid);
-    /* Behind here only if NrPluginInfo.vtable_size says so. */
+    /* Present only if NrPluginInfo.vtable_size covers them. */
     NrStatus (*handle_raw)(void *plugin_ctx, NrStr entry, uint64_t sid, NrBytes payload);
     uint32_t (*resolve_entry)(void *plugin_ctx, NrStr name);
     NrStatus (*handle_by_id)(void *plugin_ctx, uint32_t id, uint64_t sid,
@@ -170,7 +169,7 @@ typedef struct NrPluginInfo {
     NrStr version;
     void *plugin_ctx; /* first argument of every vtable function */
     const NrPluginVTable *vtable;
-    /* Behind here only if struct_size says so. */
+    /* Present only if struct_size covers them. */
     uint32_t vtable_size;  /* sizeof(NrPluginVTable); 0: the first five slots */
     uint32_t flags;        /* BK_PLUGIN_* */
     NrStr config_default;  /* a JSON object, or empty */

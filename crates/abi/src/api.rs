@@ -7,8 +7,8 @@
 //!
 //! Every function may be called from any thread. One that takes a `sid` answers `Invalid` for an
 //! id that is finished, foreign or made up, and the host counts it. None may be called from a signal
-//! handler, which may have interrupted the host or `malloc` on the same thread: the host refuses and
-//! counts what it can see to be so.
+//! handler, which may have interrupted the host or `malloc` on the same thread. Where the host sees
+//! that it was interrupted it refuses and counts the call; elsewhere the thread may hang.
 
 use core::ffi::c_void;
 
@@ -59,8 +59,8 @@ pub type BkTimerFn = unsafe extern "C" fn(user_data: *mut c_void);
 /// What `coroutine_spawn` runs. It may not unwind.
 pub type BkCoroutineFn = unsafe extern "C" fn(argument: *mut c_void);
 
-/// Bytes that the plugin owns and the host reads in place; out of `stream_recv` and `channel_recv`,
-/// bytes of the host's, with the sides exchanged.
+/// Bytes that the plugin owns and the host reads in place. From `stream_recv` and `channel_recv`
+/// the roles are exchanged: the host owns the bytes, and the plugin calls `release`.
 ///
 /// The host calls `release(owner_ctx, ptr, len)` exactly once, from any thread, when it has
 /// finished with them; also when it refuses them.
@@ -134,17 +134,19 @@ pub struct BkHostApi {
     pub api_version: u32,
 
     // Answers.
-    /// `send_result` that says what became of it: `Ok` taken, `Backpressure` the stream's queue is
-    /// full and the frame was not taken
-    /// (`stream_room` says when there is room), `Invalid` `sid` has no caller or the payload is bad.
+    /// As `send_result`, with a status. `Ok`: taken. `Backpressure`: the stream's queue is full and
+    /// the frame was not taken; `stream_room` is called when the stream is writable again.
+    /// `Invalid`: `sid` has no caller, or the payload is bad. `TooLong`: longer than the host's
+    /// `payload_bytes_max`; an answer or a last frame ended its call with that status, any other
+    /// frame was not sent.
     pub send: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         sid: u64,
         status: NrStatus,
         payload: NrBytes,
     ) -> NrStatus,
-    /// `send` that waits up to `timeout_ms` milliseconds for room. Inside a vtable call it never
-    /// waits, since the thread is the host's.
+    /// `send` that waits up to `timeout_ms` milliseconds for room, then returns `Backpressure`.
+    /// Inside a vtable call it never waits, since the thread is the host's.
     pub send_wait: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         sid: u64,
@@ -161,10 +163,11 @@ pub struct BkHostApi {
         payload: NrOwnedBytes,
     ) -> NrStatus,
     /// A buffer of at least `cap` bytes to write an answer of call `sid` into. It outlives the call:
-    /// it is the plugin's until it is committed or released.
+    /// it is the plugin's until it is committed or released. A `cap` of 0, or above the host's
+    /// limits, is refused.
     pub lease_acquire:
         unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64, cap: u64) -> NrBufferLease,
-    /// Sends the first `len` bytes of the lease. The lease is over, unless this says
+    /// Sends the first `len` bytes of the lease. The lease is over, unless this returns
     /// `Backpressure`, or `len` is above its capacity.
     pub lease_commit: unsafe extern "C" fn(
         host_ctx: *mut c_void,
@@ -175,7 +178,8 @@ pub struct BkHostApi {
     ) -> NrStatus,
     /// Gives a lease back unused.
     pub lease_release: unsafe extern "C" fn(host_ctx: *mut c_void, token: u64) -> NrStatus,
-    /// `stream_data` said `Backpressure` for stream `sid`; now there is room again.
+    /// The plugin takes data of stream `sid` again, after its `stream_data` returned
+    /// `Backpressure`: the host offers the frame again.
     pub stream_ready: unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64) -> NrStatus,
 
     // State of a call, gone when the call ends.
@@ -208,11 +212,14 @@ pub struct BkHostApi {
     // Logging.
     /// 1 if a message of this level would go anywhere, else 0.
     pub log_enabled: unsafe extern "C" fn(host_ctx: *mut c_void, level: u32) -> u32,
-    /// One message. Text that is not UTF-8 is shown with replacement characters.
+    /// One message. Text that is not UTF-8 is shown with replacement characters. A message above
+    /// 64 KiB is dropped and counted.
     pub log: unsafe extern "C" fn(host_ctx: *mut c_void, level: u32, target: NrStr, message: NrStr),
 
     // Metrics, shown by the host under the plugin's name.
-    /// The id of a metric, the same for the same name; [`BK_METRIC_UNKNOWN`] if refused.
+    /// The id of a metric, the same for the same name; [`BK_METRIC_UNKNOWN`] if refused. `name` is
+    /// at most 128 bytes of ASCII letters, digits and `_`, and does not begin with a digit; `help`
+    /// is at most 1024 bytes.
     pub metric_register:
         unsafe extern "C" fn(host_ctx: *mut c_void, kind: u32, name: NrStr, help: NrStr) -> u32,
     /// Adds to a counter.
@@ -244,23 +251,23 @@ pub struct BkHostApi {
     /// Lives as long as the plugin.
     pub config_get: unsafe extern "C" fn(host_ctx: *mut c_void, key: NrStr) -> NrStr,
 
-    // Coroutines. The functions from here on that wait give up with `Cancelled` when no caller waits
-    // any more for the call that the coroutine serves, or the plugin is about to end; a coroutine
-    // that has heard it should return. On a thread of the plugin's own they wait as a thread. On a
-    // thread of the host (in a vtable call that is not on a coroutine, in a timer) nothing may
-    // wait: they answer `Unsupported` at once. Times are in nanoseconds from now, [`BK_FOREVER`]
-    // without a limit, 0 not to wait; at their end the answer is `Timeout`.
+    // Coroutines. The functions below that wait return `Cancelled` when the call that the coroutine
+    // serves has no caller any more, or the plugin is about to end; the coroutine should return
+    // then. On a thread of the plugin's own they block the thread. On a thread of the host (in a
+    // vtable call that is not on a coroutine, in a timer) nothing may wait: they return
+    // `Unsupported` at once. Timeouts are in nanoseconds: [`BK_FOREVER`] for no limit, 0 not to
+    // wait. When one has passed, the function returns `Timeout`.
     /// A number that names the calling coroutine of this plugin; 0 on a plain thread.
     pub coroutine_current: unsafe extern "C" fn(host_ctx: *mut c_void) -> u64,
     /// Lets other coroutines of this thread run first. `Ok`, or `Cancelled`.
     pub coroutine_yield: unsafe extern "C" fn(host_ctx: *mut c_void) -> NrStatus,
-    /// Waits so long. `Ok`: it has passed; `Cancelled`: it has not.
+    /// Waits for `duration_ns` nanoseconds. `Ok`: they have passed; `Cancelled`: they have not.
     pub coroutine_sleep: unsafe extern "C" fn(host_ctx: *mut c_void, duration_ns: u64) -> NrStatus,
     /// Runs `function(argument)` on a coroutine of its own, with `stack_bytes` of stack (0: as the
     /// plugin's handlers). Spawned by a coroutine, it serves the same call and is cancelled with
     /// it; else it is cancelled when the plugin ends. `Ok`, or the function will not run:
-    /// `Backpressure` at the plugin's quota, `Invalid` for a bad argument or a plugin that does not
-    /// want coroutines or has ended.
+    /// `Backpressure` at the plugin's quota or for a stack above the host's limit, `Invalid` for a
+    /// bad argument or a plugin that does not want coroutines or has ended.
     pub coroutine_spawn: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         function: Option<BkCoroutineFn>,
@@ -305,8 +312,8 @@ pub struct BkHostApi {
     ) -> NrStatus,
     /// Nothing more is sent; what was sent can be received. Wakes the receivers that wait.
     pub channel_close: unsafe extern "C" fn(host_ctx: *mut c_void, channel: u64) -> NrStatus,
-    /// Closes the channel and forgets it: its id is invalid, and what is in it is lost. Those left
-    /// at the plugin's end are destroyed then.
+    /// Closes the channel and forgets it: its id is invalid, and messages in it are dropped.
+    /// Channels that are left at the plugin's end are destroyed then.
     pub channel_destroy: unsafe extern "C" fn(host_ctx: *mut c_void, channel: u64) -> NrStatus,
 }
 

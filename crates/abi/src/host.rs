@@ -15,14 +15,15 @@ pub struct NrHostVTable {
     /// Answers call `sid`, or sends one frame of stream `sid`. The payload is copied before the
     /// function returns.
     ///
-    /// It cannot say that a stream's queue is full, so on a plugin's own thread it waits for room,
-    /// and inside `handle` or `stream_data` a full queue ends the stream with `Backpressure`.
-    /// [`crate::BkHostApi::send`] says so instead.
+    /// It returns no status. When a stream's queue is full it waits for room on a plugin's own
+    /// thread and on a coroutine, at most for the stream's idle limit (60 s without one). After
+    /// that, and at once in a vtable call or a timer, the stream ends with `Backpressure`.
+    /// [`crate::BkHostApi::send`] returns the status instead.
     pub send_result:
         unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64, status: NrStatus, payload: NrBytes),
 }
 
-/// Per-call state, in the shape that the first Rust plugins had it. They find it behind `host_ctx`,
+/// Per-call state, in the layout of the first Rust plugins. They find the table behind `host_ctx`,
 /// at offset 0x30 or 0x50, as their build has it; all others in [`crate::BkHostApi::host_ext`].
 ///
 /// The bytes that come back belong to the calling thread and stay valid until that thread's next

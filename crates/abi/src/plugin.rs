@@ -30,8 +30,8 @@ pub const BK_PLUGIN_THREAD_SAFE: u32 = 1;
 pub const BK_PLUGIN_MULTI_INSTANCE: u32 = 1 << 1;
 /// Flag: handlers run on coroutines of the host, where they may wait: see [`BkHostApi`]. Needs
 /// [`BK_PLUGIN_THREAD_SAFE`], since handlers interleave at their waits. An entry described with
-/// [`crate::BK_ENTRY_NEVER_WAITS`] runs as if the flag were not set, and so do calls that are over
-/// when `handle` returns.
+/// [`crate::BK_ENTRY_NEVER_WAITS`] runs as if the flag were not set, and so do `call_now` and
+/// notifications, which are over when `handle` returns.
 pub const BK_PLUGIN_WANTS_COROUTINE: u32 = 1 << 2;
 /// Flag: once `shutdown` has returned no thread of the plugin runs its code, and no pointer into
 /// its image is left behind: the host may unmap it.
@@ -39,7 +39,7 @@ pub const BK_PLUGIN_MAY_UNLOAD: u32 = 1 << 3;
 /// Flag: no function of the plugin ever blocks or computes for long, so the host may call `handle`,
 /// `stream_*` and the `release` of an owned answer on its callers' threads, which may be those of
 /// an async executor. Without it they run on worker threads of the plugin. A plugin that is found
-/// stuck on a caller's thread loses the benefit until its next load.
+/// stuck on a caller's thread runs on workers until its next load.
 pub const BK_PLUGIN_NEVER_BLOCKS: u32 = 1 << 4;
 
 /// What the plugin is, and where its functions are.
@@ -58,13 +58,13 @@ pub struct NrPluginInfo {
     pub plugin_ctx: *mut c_void,
     /// The functions.
     pub vtable: *const NrPluginVTable,
-    // Behind here only if `struct_size` says so.
+    // Present only if `struct_size` covers them.
     /// The size of the vtable as the plugin was compiled with it; 0: the five documented slots.
     pub vtable_size: u32,
     /// `BK_PLUGIN_*`.
     pub flags: u32,
-    /// The configuration that the plugin runs with where the host's says nothing: a JSON object,
-    /// or empty.
+    /// The plugin's default configuration, a JSON object, or empty. Each key that the host's
+    /// configuration sets replaces it.
     pub config_default: NrStr,
     /// Called once, before `init`, with everything a host offers beyond `send_result`.
     pub attach: Option<
@@ -124,7 +124,7 @@ pub struct NrPluginVTable {
         Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, sid: u64, data: NrBytes) -> NrStatus>,
     /// The host sends no more on stream `sid`; answers may still follow.
     pub stream_close: Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, sid: u64) -> NrStatus>,
-    // Behind here only if `vtable_size` says so.
+    // Present only if `vtable_size` covers them.
     /// As `handle`, without a request.
     pub handle_raw: Option<
         unsafe extern "C" fn(

@@ -80,7 +80,8 @@ impl NrRequest {
     /// The headers as a slice.
     ///
     /// # Errors
-    /// [`ViewError`] if there are more than `headers_max`, or the pointer is `NULL` with a count.
+    /// [`ViewError::TooLong`] for more than `headers_max`; [`ViewError::Null`] if the pointer is
+    /// `NULL` or misaligned and the count is not 0.
     ///
     /// # Safety
     /// If `headers` is not `NULL` and `headers_len <= headers_max`, that many headers are readable

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Statuses: what an answer, a frame or a vtable function says.
+//! Statuses of answers, frames and vtable functions.
 
 use core::fmt;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The second dialect: answers are owned vectors, the vtable carries no plugin context.
+//! Version 2 of the ABI: answers are owned vectors, the vtable carries no plugin context.
 //!
-//! Its owned bytes and leases are [`crate::NrOwnedBytes`] and [`crate::NrBufferLease`].
+//! The types record its layouts. `becket-host` runs no plugin of version 2: it refuses a file that
+//! exports [`ENTRY_SYMBOL`] alone, with a hint. Owned bytes and leases are [`crate::NrOwnedBytes`]
+//! and [`crate::NrBufferLease`].
 
 use core::ffi::{CStr, c_void};
 

@@ -37,8 +37,8 @@ const ADDRESS_END: u64 = if cfg!(target_arch = "x86_64") {
 const RANGE_BYTES_MAX: u64 = ADDRESS_END - ADDRESS_MIN;
 
 /// True if `len` bytes at `address` lie where a program can have memory: not in the first page, not
-/// at or above the end of its half of the address space. Whether something is mapped there, it does
-/// not say.
+/// at or above the end of its half of the address space. It does not check that anything is mapped
+/// there.
 #[inline]
 #[must_use]
 pub const fn is_user_range(address: usize, len: usize) -> bool {
@@ -52,7 +52,8 @@ const fn untagged(address: usize) -> u64 {
     if cfg!(target_arch = "aarch64") { address as u64 & (u64::MAX >> 8) } else { address as u64 }
 }
 
-/// Why a view from the other side of the boundary was refused. Nothing was dereferenced.
+/// Why a view from the other side of the boundary was refused. Nothing was dereferenced, except to
+/// find [`Self::NotUtf8`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViewError {

@@ -51,7 +51,8 @@ typedef enum {
 
 /**
  * Makes a job without a coroutine of its own, for children to be launched under. It stays ACTIVE
- * until it is joined or cancelled, and its children have ended.
+ * until it is joined, cancelled or failed, or its last reference is released; it ends when its
+ * children have ended too.
  *
  * parent may be NULL. A child of a job that is cancelling is cancelling from the start. The caller
  * has a reference. 0; -EINVAL: out is NULL, a flag is unknown, the parent has ended; -ENOMEM.

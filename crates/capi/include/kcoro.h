@@ -10,9 +10,10 @@
  * timeout_ms: 0 tries and never waits; less than 0 waits without end; more is a bound in
  * milliseconds of the monotonic clock. A wait parks the calling coroutine, or a plain thread.
  *
- * A token that is set wins over everything (KC_ECANCELED), a ready channel over its close
- * (KC_EPIPE), both over the timeout (KC_ETIME). A send that failed leaves its element with the
- * sender; for the calls of the undelivered hook see kc_chan_make_ex.
+ * If several results are possible, the first of these is returned: KC_ECANCELED (the token is set),
+ * 0 (the channel is ready), KC_EPIPE (it is closed), KC_ETIME (the timeout has elapsed). A send
+ * that failed leaves its element with the sender; for the calls of the undelivered hook see
+ * kc_chan_make_ex.
  *
  * Threads: every function may be called from any thread and in any coroutine, except where noted
  * otherwise. A handle is valid until it is destroyed, and no call may start after that; a waiting
@@ -316,7 +317,7 @@ typedef int (*kc_actor_fn)(const void *msg, void *user);
 typedef struct kc_actor_ctx {
     kc_chan_t *chan; /* the source of its messages; not destroyed with it */
     size_t msg_size; /* bytes */
-    int timeout_ms;  /* it ends if no message comes for so long; 0 or less: it waits */
+    int timeout_ms;  /* it ends after this time without a message; 0 or less: no limit */
     kc_actor_fn process;
     void *user;
 } kc_actor_ctx_t;
@@ -332,7 +333,7 @@ typedef struct kc_actor_ctx_ex {
 kc_actor_t kc_actor_start(const kc_actor_ctx_t *ctx);
 kc_actor_t kc_actor_start_ex(const kc_actor_ctx_ex_t *ctx);
 /* Stops it, waits until it has ended, and frees the handle. No message is handled after that; those
- * in the channel stay there. */
+ * in the channel stay there. Called by the actor itself, it does not wait. */
 void kc_actor_stop(kc_actor_t actor);
 /* The same, and sets its token, if it has one. */
 void kc_actor_cancel(kc_actor_t actor);

@@ -21,8 +21,8 @@ typedef struct kc_bench_handle kc_bench_handle_t;
 typedef struct kc_bench_params {
     int kind;              /**< as in kc_chan_make */
     size_t capacity;       /**< as in kc_chan_make */
-    int producers;         /**< coroutines that send, at least 1 */
-    int consumers;         /**< coroutines that receive, at least 1 */
+    int producers;         /**< coroutines that send, 1 to 1048576 */
+    int consumers;         /**< coroutines that receive, 1 to 1048576 */
     int packets_per_cycle; /**< sends of a producer between two yields, at least 1 */
     int spin_iters;        /**< attempts without waiting before one that waits */
     size_t packet_size;    /**< bytes that a packet counts for, in pointer mode */
@@ -33,7 +33,7 @@ typedef struct kc_bench_params {
  * Makes a channel and starts coroutines on kc_sched_default() that send and receive without end.
  *
  * out_chan may be NULL; it gets the channel, borrowed until kc_bench_chan_stop. 0; -EINVAL: an
- * argument makes no sense; -ENOMEM.
+ * argument is out of range; -ENOMEM.
  */
 int kc_bench_chan_start(const kc_bench_params_t *params, kc_bench_handle_t **out_handle,
                         kc_chan_t **out_chan);

@@ -8,7 +8,7 @@
 #define KCORO_CANCEL_SLICE_MS 50
 #endif
 
-/* Elements for which an unlimited channel of capacity 0 is said to have room at first. */
+/* Elements for which an unlimited channel of capacity 0 reports room at first. */
 #ifndef KCORO_UNLIMITED_INIT_CAP
 #define KCORO_UNLIMITED_INIT_CAP 64
 #endif

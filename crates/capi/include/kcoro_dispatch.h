@@ -33,12 +33,15 @@ void kc_dispatcher_release(kc_dispatcher_t *dispatcher);
 kc_dispatcher_t *kc_dispatcher_default(void);
 
 /**
- * For calls that block their thread: workers of its own, as many as there are CPUs, and at least
- * 64. Made by the first call, lasts as long as the process. NULL: it cannot be made.
+ * For calls that block their thread: workers of its own, as many as there are CPUs, at least 64 and
+ * at most 256. Made by the first call, lasts as long as the process. NULL: it cannot be made.
  */
 kc_dispatcher_t *kc_dispatcher_io(void);
 
-/** One with workers of its own; 0 or less: one for each CPU. NULL: no memory or threads. */
+/**
+ * One with workers of its own, at most 256; 0 or less: one for each CPU. NULL: no memory or
+ * threads.
+ */
 kc_dispatcher_t *kc_dispatcher_new(int workers);
 
 /** Its scheduler, borrowed; NULL for NULL. */

@@ -41,8 +41,9 @@ extern "C" {
  * -ECONNRESET. */
 typedef struct kc_ipc_chan kc_ipc_chan_t;
 
-/* Has the server make a channel: kind and capacity as for kc_chan_make. -EMSGSIZE: elements of 0
- * bytes, or of more than 65535. -EINVAL also: an unknown kind, a capacity beyond 32 bits. */
+/* Requests that the server create a channel: kind and capacity as for kc_chan_make. -EMSGSIZE:
+ * elements of 0 bytes, or of more than 65535. -EINVAL also: an unknown kind, a capacity beyond 32
+ * bits. */
 int kc_ipc_chan_make(kc_ipc_conn_t *conn, int kind, size_t elem_sz, size_t capacity,
                      kc_ipc_chan_t **out);
 
@@ -58,7 +59,7 @@ uint32_t kc_ipc_chan_id(const kc_ipc_chan_t *ch);
 int kc_ipc_chan_send(kc_ipc_chan_t *ch, const void *msg, long timeout_ms);
 int kc_ipc_chan_recv(kc_ipc_chan_t *ch, void *out, long timeout_ms);
 
-/* The same with a timeout of 0: KC_EAGAIN if it would have to wait. */
+/* The same with a timeout of 0: KC_EAGAIN if the operation would have to wait. */
 int kc_ipc_chan_try_send(kc_ipc_chan_t *ch, const void *msg);
 int kc_ipc_chan_try_recv(kc_ipc_chan_t *ch, void *out);
 

@@ -3,8 +3,9 @@
  * (SOCK_SEQPACKET).
  *
  * Every function may be called from any thread, and in a coroutine. Those that wait park the
- * calling coroutine, or the thread; a token under KC_CTX_KEY_CANCEL of the current context
- * (kc_context.h) ends the wait with KC_ECANCELED. NULL for a required argument is -EINVAL.
+ * calling coroutine, or the thread; of the current context (kc_context.h), a token under
+ * KC_CTX_KEY_CANCEL ends the wait with KC_ECANCELED, and a deadline under KC_CTX_KEY_DEADLINE with
+ * -ETIMEDOUT. NULL for a required argument is -EINVAL.
  *
  * A peer that is gone, or that has closed the connection, is -ECONNRESET, for waiting
  * calls and for each later one. No call raises SIGPIPE. */
@@ -29,13 +30,14 @@ typedef struct kc_ipc_conn kc_ipc_conn_t;     /* a connection, on either side */
 /* ---- Listening ------------------------------------------------------------------------------- */
 
 /* Listens at a path; only the user may connect (mode 0600). A socket file without a listener is
- * replaced, under the lock of the file PATH.lock, which is there meanwhile; any other existing file,
- * or a lock that is held, is -EADDRINUSE. -ENAMETOOLONG: the path has 108 bytes or
- * more. -ENOENT, -EACCES, or another -errno of the system. */
+ * replaced, under the lock of the file PATH.lock, which is there meanwhile; any other existing
+ * file, or a lock that is held, is -EADDRINUSE. -ENAMETOOLONG: the path has 108 bytes or more.
+ * -ENOENT, -EACCES, or another -errno of the system. */
 int kc_ipc_srv_listen(const char *sock_path, kc_ipc_server_t **out);
 
-/* Waits for a connection; the caller closes it. A program of another user is refused (its
- * connection is closed), and so is one for which there is no descriptor left; the wait continues.
+/* Waits for a connection; the caller closes it. A program of another user, except the superuser, is
+ * refused (its connection is closed), and so is one for which there is no descriptor left; the wait
+ * continues.
  * -EAGAIN: there is none, and the socket does not wait (kc_ipc_srv_set_nb). -ECONNABORTED: the
  * socket was closed meanwhile. */
 int kc_ipc_srv_accept(kc_ipc_server_t *srv, kc_ipc_conn_t **out);
@@ -55,13 +57,14 @@ void kc_ipc_srv_close(kc_ipc_server_t *srv);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-/* Connects. -ENAMETOOLONG as above; -ENOENT: no such file; -ECONNREFUSED: no listener. The
- * handshake is next. */
+/* Connects; waits while the listener's backlog is full. -ENAMETOOLONG as above; -ENOENT: no such
+ * file; -ECONNREFUSED: no listener. The handshake is next. */
 int kc_ipc_connect(const char *sock_path, kc_ipc_conn_t **out);
 
-/* The handshake: HELLO each way, first of all. The client sends first. Both may be NULL; they are
- * the peer's. -EPROTO: the peer has another major version (which is in peer_major then), or another
- * protocol. Both wait, also on a connection that does not. */
+/* The handshake: a HELLO in each direction, before all other frames. The client sends first.
+ * peer_major and peer_minor may be NULL; they get the peer's version. -EPROTO: the peer has another
+ * major version (which is in peer_major then), or another protocol. Both functions wait, also on a
+ * connection that does not. */
 int kc_ipc_hs_cli(kc_ipc_conn_t *c, uint32_t *peer_major, uint32_t *peer_minor);
 int kc_ipc_hs_srv(kc_ipc_conn_t *c, uint32_t *peer_major, uint32_t *peer_minor);
 

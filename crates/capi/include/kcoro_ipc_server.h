@@ -38,20 +38,22 @@ void kc_ipc_server_ctx_destroy(kc_ipc_server_ctx_t *ctx);
 
 /* Handles one command, with exactly one answer if it has one; errors are answers:
  *   -ENOENT    no such channel, no such select
- *   -EINVAL    an element of another size; elements of 0 bytes; no such kind or capacity
+ *   -EINVAL    an element of another size; elements of 0 bytes; no such kind; a capacity of more
+ *              than 1048576 elements
  *   -EMSGSIZE  elements of more than 65535 bytes
  *   -EPROTO    a required attribute is missing, or one is cut off
  *   -ENOSYS    an unknown command, or one that is not supported here (actors)
- *   -ENOSPC    more than 4096 channels, 1048576 elements or 256 MiB in one; of one client more than
- *              1024 waiting commands, 256 selects
+ *   -ENOSPC    more than 4096 channels, or 256 MiB in one; of one client more than 1024 waiting
+ *              commands, 256 selects
  *   and those of the operation: KC_EAGAIN, KC_ETIME, KC_EPIPE.
  * Each has the REQ_ID of its command.
  *
- * 0: it is handled, and answered now or later. Less: the connection is over, -ECONNRESET; or
- * -EINVAL: NULL. The waits of a client that vanishes end; an element that was taken for it and not
- * sent, or that was sent last and not read, is requeued at the front of its channel. A client that
- * does not read its answers is not served further: with 1 MiB of them pending this parks the caller
- * until the client reads, or is gone.
+ * 0: it is handled, and answered now or later. Less, and it is not handled: the connection is over
+ * (-ECONNRESET); NULL (-EINVAL); the caller's context ended the wait for the client
+ * (KC_ECANCELED, -ETIMEDOUT). The waits of a client that vanishes end; an element that was taken
+ * for it and not sent, or that was sent last and not read, is requeued at the front of its channel.
+ * A client that does not read its answers is not served further: with 1 MiB of them pending this
+ * parks the caller until the client reads, or is gone.
  *
  * Any number of threads may handle commands at once, of one connection too; several contexts may
  * serve one connection. The payload stays the caller's. */

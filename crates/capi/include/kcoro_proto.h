@@ -64,7 +64,7 @@ enum kcoro_attr {
     KCORO_ATTR_ACTOR_ID = 23,
     KCORO_ATTR_MSG_SIZE = 24,
     KCORO_ATTR_SELECT_MASK = 25,
-    KCORO_ATTR_REQ_ID = 26 /* comes back in the answer */
+    KCORO_ATTR_REQ_ID = 26 /* repeated in the answer */
 };
 
 #endif

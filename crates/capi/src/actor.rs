@@ -15,7 +15,6 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_long, c_void};
-use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,10 +27,9 @@ use crate::cancel::Cancel;
 use crate::chan::operate::{self, Limits};
 use crate::chan::{self, Chan};
 use crate::core::flow;
-use crate::core::object::{Coro, Role, stack_size};
-use crate::errno;
-use crate::handle;
+use crate::handle::{lend_any, share};
 use crate::sched::{Body, Start, default};
+use crate::scope::Member;
 
 /// `kc_actor_fn`.
 pub type Process = unsafe extern "C" fn(*const c_void, *mut c_void) -> c_int;
@@ -127,7 +125,7 @@ impl Actor {
     pub(crate) unsafe fn start(
         ctx: &ActorCtx,
         cancel: Option<Arc<Cancel>>,
-        member: Option<Box<dyn Send>>,
+        member: Option<Member>,
     ) -> Option<Arc<Self>> {
         // SAFETY: the caller's promise.
         let chan = unsafe { chan::lent(ctx.chan) }?;
@@ -148,20 +146,15 @@ impl Actor {
             done: Token::new(),
             scoped: member.is_some(),
         });
-        let coro = Coro::make(Role::Scheduled, None, ptr::null_mut(), stack_size(0))?;
-        actor.coro.store(coro.as_ptr().addr(), Ordering::Relaxed);
         let (running, ending) = (Arc::clone(&actor), Arc::clone(&actor));
-        let start = Start {
-            coro: Some(coro),
-            body: Body::Rust(Box::new(move || running.run())),
-            context: flow::context(),
-            at_end: Some(Box::new(move |_| {
-                ending.end();
-                drop(member);
-            })),
-            site: Location::caller(),
-        };
-        default::start(start)?.ok()?;
+        let start = Start::coroutine(Body::Rust(Box::new(move || running.run())), 0).ok()?;
+        let start = start.at_end(move |_| {
+            ending.end();
+            drop(member);
+        });
+        let coro = start.coro.as_ref().map_or(0, |coro| coro.as_ptr().addr());
+        actor.coro.store(coro, Ordering::Relaxed);
+        default::start(start).ok()?;
         Some(actor)
     }
 
@@ -175,7 +168,7 @@ impl Actor {
                 let limits = Limits::with(self.timeout_ms, Arc::as_ptr(&self.stop));
                 operate::recv(&self.chan, room.cast(), limits)
             };
-            if received != errno::OK {
+            if received.is_err() {
                 break;
             }
             // SAFETY: C allows it to be called with this.
@@ -231,8 +224,7 @@ unsafe fn taken(handle: *mut Actor) -> Option<Arc<Actor>> {
 pub unsafe extern "C" fn kc_actor_start(ctx: *const ActorCtx) -> *mut Actor {
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        unsafe { ctx.as_ref().and_then(|ctx| Actor::start(ctx, None, None)) }
-            .map_or(ptr::null_mut(), |actor| Arc::into_raw(actor).cast_mut())
+        lend_any(unsafe { ctx.as_ref().and_then(|ctx| Actor::start(ctx, None, None)) })
     })
 }
 
@@ -245,10 +237,9 @@ pub unsafe extern "C" fn kc_actor_start(ctx: *const ActorCtx) -> *mut Actor {
 pub unsafe extern "C" fn kc_actor_start_ex(ctx: *const ActorCtxEx) -> *mut Actor {
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        unsafe {
-            ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, handle::share(ctx.cancel), None))
-        }
-        .map_or(ptr::null_mut(), |actor| Arc::into_raw(actor).cast_mut())
+        lend_any(unsafe {
+            ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, share(ctx.cancel), None))
+        })
     })
 }
 

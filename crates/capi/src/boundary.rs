@@ -10,12 +10,15 @@
 //! coroutine is abandoned there. The C frames below are forgotten with its stack.
 
 use std::any::Any;
+use std::ffi::{c_int, c_ulong};
 use std::io::Write as _;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_coro::{foreign, panic_message};
+
+use crate::errno;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
@@ -36,6 +39,19 @@ pub(crate) fn call<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
     }
 }
 
+/// As [`call`], for a function whose result is 0 or an error.
+#[inline]
+#[track_caller]
+pub(crate) fn answer(body: impl FnOnce() -> Result<(), c_int>) -> c_int {
+    call(errno::EIO, || code(body()))
+}
+
+/// 0 or the error.
+#[inline]
+pub(crate) fn code(answer: Result<(), c_int>) -> c_int {
+    answer.err().unwrap_or(errno::OK)
+}
+
 /// The number of panics that were turned into results in this process so far.
 ///
 /// Thread safe.
@@ -45,8 +61,8 @@ pub fn panics() -> u64 {
 
 /// See `kcoro.h`.
 #[unsafe(no_mangle)]
-pub extern "C" fn kc_panics_contained() -> std::ffi::c_ulong {
-    panics() as std::ffi::c_ulong
+pub extern "C" fn kc_panics_contained() -> c_ulong {
+    panics() as c_ulong
 }
 
 #[cold]

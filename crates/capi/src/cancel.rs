@@ -32,10 +32,10 @@ use libc::{c_int, c_long};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::errno;
-use crate::handle::share;
-use crate::limit;
+use crate::handle::{lend, place, share, shared, take_back};
+use crate::limit::{self, Until};
 
 /// `kc_cancel_t`.
 pub struct Cancel {
@@ -97,12 +97,6 @@ impl Cancel {
     #[must_use]
     pub fn token(&self) -> &Token {
         &self.token
-    }
-
-    /// Converts it to a handle for C.
-    #[must_use]
-    pub fn into_raw(self: Arc<Self>) -> *mut Self {
-        Arc::into_raw(self).cast_mut()
     }
 
     /// Sets it and all below it.
@@ -194,13 +188,10 @@ pub unsafe extern "C" fn kc_cancel_init(out: *mut *mut Cancel) -> c_int {
 /// `out` is null or valid for a write; `parent` is null or a valid handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_create(out: *mut *mut Cancel, parent: *mut Cancel) -> c_int {
-    call(errno::EIO, || {
-        if out.is_null() {
-            return errno::EINVAL;
-        }
+    answer(|| {
         // SAFETY: the caller's promise.
-        unsafe { out.write(Cancel::below(share(parent).as_ref()).into_raw()) };
-        errno::OK
+        unsafe { place(out)?.write(lend(Cancel::below(share(parent).as_ref()))) };
+        Ok(())
     })
 }
 
@@ -248,12 +239,8 @@ pub unsafe extern "C" fn kc_cancel_is_triggered(handle: *const Cancel) -> c_int 
 /// `handle` is null, or valid and not used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_destroy(handle: *mut Cancel) {
-    call((), || {
-        if !handle.is_null() {
-            // SAFETY: the caller's promise: this is the handle's own share.
-            drop(unsafe { Arc::from_raw(handle.cast_const()) });
-        }
-    });
+    // SAFETY: the caller's promise: this is the handle's own share.
+    call((), || drop(unsafe { take_back(handle) }));
 }
 
 /// See `kc_cancel.h`.
@@ -263,17 +250,11 @@ pub unsafe extern "C" fn kc_cancel_destroy(handle: *mut Cancel) {
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_wait(handle: *const Cancel, timeout_ms: c_long) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(token) = unsafe { token(handle) }.cloned() else {
-            return errno::EINVAL;
-        };
-        let set = match limit::Wait::of(timeout_ms) {
-            limit::Wait::Not => token.is_cancelled(),
-            limit::Wait::For(time) => token.cancelled().timeout(time).wait(),
-            limit::Wait::Forever => token.cancelled().wait(),
-        };
-        if set { errno::OK } else { errno::ETIME }
+        let token = unsafe { token(handle) }.ok_or(errno::EINVAL)?.clone();
+        let set = limit::wait_for(&token, Until::of(timeout_ms));
+        if set { Ok(()) } else { Err(errno::ETIME) }
     })
 }
 
@@ -284,17 +265,14 @@ pub unsafe extern "C" fn kc_cancel_wait(handle: *const Cancel, timeout_ms: c_lon
 /// Both are null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_add_child(parent: *mut Cancel, child: *mut Cancel) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (Some(parent), Some(child)) = (unsafe { share(parent) }, unsafe { share(child) })
-        else {
-            return errno::EINVAL;
-        };
+        let (parent, child) = unsafe { (shared(parent)?, shared(child)?) };
         if Arc::ptr_eq(&parent, &child) {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         }
         child.link(&parent);
-        errno::OK
+        Ok(())
     })
 }
 
@@ -305,13 +283,10 @@ pub unsafe extern "C" fn kc_cancel_add_child(parent: *mut Cancel, child: *mut Ca
 /// Both are null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_remove_child(parent: *mut Cancel, child: *mut Cancel) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (Some(parent), Some(child)) = (unsafe { parent.as_ref() }, unsafe { child.as_ref() })
-        else {
-            return errno::EINVAL;
-        };
-        if child.unlink(parent) { errno::OK } else { errno::ENOENT }
+        let (parent, child) = unsafe { (shared(parent)?, shared(child)?) };
+        if child.unlink(&parent) { Ok(()) } else { Err(errno::ENOENT) }
     })
 }
 
@@ -322,16 +297,14 @@ pub unsafe extern "C" fn kc_cancel_remove_child(parent: *mut Cancel, child: *mut
 /// `ctx` is null or valid for a write; `parent` is null or a valid handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_ctx_init(ctx: *mut CancelCtx, parent: *const Cancel) -> c_int {
-    call(errno::EIO, || {
-        if ctx.is_null() {
-            return errno::EINVAL;
-        }
+    answer(|| {
+        let ctx = place(ctx)?;
         // SAFETY: the caller's promise.
         unsafe {
-            let token = Cancel::below(share(parent).as_ref()).into_raw();
+            let token = lend(Cancel::below(share(parent).as_ref()));
             ctx.write(CancelCtx { parent, token });
         }
-        errno::OK
+        Ok(())
     })
 }
 

@@ -24,7 +24,7 @@ use libc::{c_char, c_int};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::errno;
 
 /// A larger file is refused.
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn kc_runtime_config_init(path: *const c_char) -> c_int {
 /// `path` is null or a string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_runtime_config_reload(path: *const c_char) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
         let path = (!path.is_null())
             .then(|| unsafe { CStr::from_ptr(path) })
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn kc_runtime_config_reload(path: *const c_char) -> c_int 
             .map(|path| Path::new(OsStr::from_bytes(path.to_bytes())));
         // An explicit load replaces the implicit one.
         LOADED.call_once(|| {});
-        load(path).err().unwrap_or(errno::OK)
+        load(path)
     })
 }
 

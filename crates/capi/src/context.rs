@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 use becket_chan::timer;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::clock;
 use crate::core::flow::FLOW;
 use crate::core::object::Function;
 use crate::errno;
-use crate::handle::share;
+use crate::handle::{lend, place, retain, share, take_back};
 
 /// `kc_ctx_key_t`.
 #[repr(C)]
@@ -102,11 +102,16 @@ impl Drop for Value {
 impl Context {
     /// Its deadline, if it has one.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        // SAFETY: by the header, the value under this key is such a number, and the context holds
-        // it.
-        let at = unsafe { self.get(&raw const KC_CTX_KEY_DEADLINE).cast::<c_longlong>().as_ref() }?;
+        let at = self.deadline_ns()?;
         let left = u64::try_from(at.saturating_sub(clock::now_ns())).unwrap_or(0);
         Some(timer::after(Duration::from_nanos(left)))
+    }
+
+    fn deadline_ns(&self) -> Option<c_longlong> {
+        let at = self.get(&raw const KC_CTX_KEY_DEADLINE).cast::<c_longlong>();
+        // SAFETY: by the header, the value under this key is such a number, and the context holds
+        // it.
+        unsafe { at.as_ref() }.copied()
     }
 }
 
@@ -202,7 +207,7 @@ pub(crate) fn deadline() -> Option<Instant> {
 /// See `kc_context.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_context_empty() -> *mut Context {
-    call(ptr::null_mut(), || Arc::into_raw(Context::empty()).cast_mut())
+    call(ptr::null_mut(), || lend(Context::empty()))
 }
 
 /// See `kc_context.h`.
@@ -212,11 +217,8 @@ pub extern "C" fn kc_context_empty() -> *mut Context {
 /// The handle is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_context_retain(context: *mut Context) -> *mut Context {
-    call(ptr::null_mut(), || {
-        // SAFETY: the caller's promise.
-        unsafe { share(context) }
-            .map_or(ptr::null_mut(), |context| Arc::into_raw(context).cast_mut())
-    })
+    // SAFETY: the caller's promise.
+    call(ptr::null_mut(), || unsafe { retain(context) })
 }
 
 /// See `kc_context.h`.
@@ -226,12 +228,8 @@ pub unsafe extern "C" fn kc_context_retain(context: *mut Context) -> *mut Contex
 /// The handle is null or valid; the caller gives up a reference.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_context_release(context: *mut Context) {
-    call((), || {
-        if !context.is_null() {
-            // SAFETY: the caller's promise.
-            drop(unsafe { Arc::from_raw(context.cast_const()) });
-        }
-    });
+    // SAFETY: the caller's promise.
+    call((), || drop(unsafe { take_back(context) }));
 }
 
 /// See `kc_context.h`.
@@ -253,8 +251,7 @@ pub unsafe extern "C" fn kc_context_add(
         }
         // SAFETY: the caller's promise.
         let (base, key) = unsafe { (share(base), canonical(key)) };
-        let context = base.unwrap_or_else(Context::empty).with(key, value, give_back);
-        Arc::into_raw(context).cast_mut()
+        lend(base.unwrap_or_else(Context::empty).with(key, value, give_back))
     })
 }
 
@@ -276,8 +273,7 @@ pub unsafe extern "C" fn kc_context_replace(
         }
         // SAFETY: the caller's promise.
         let (base, key) = unsafe { (share(base), canonical(key)) };
-        let context = base.unwrap_or_else(Context::empty).without(key).with(key, value, give_back);
-        Arc::into_raw(context).cast_mut()
+        lend(base.unwrap_or_else(Context::empty).without(key).with(key, value, give_back))
     })
 }
 
@@ -308,22 +304,13 @@ pub unsafe extern "C" fn kc_context_get_deadline_ns(
     context: *const Context,
     out: *mut c_longlong,
 ) -> c_int {
-    call(errno::EIO, || {
-        if out.is_null() {
-            return errno::EINVAL;
-        }
+    answer(|| {
+        let out = place(out)?;
         // SAFETY: the caller's promise.
-        let deadline = unsafe { context.as_ref() }
-            .map_or(ptr::null_mut(), |context| context.get(&raw const KC_CTX_KEY_DEADLINE));
+        let deadline = unsafe { context.as_ref() }.and_then(Context::deadline_ns);
         // SAFETY: the caller's promise.
-        match unsafe { deadline.cast::<c_longlong>().as_ref() } {
-            Some(deadline) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(*deadline) };
-                errno::OK
-            }
-            None => errno::ENOENT,
-        }
+        unsafe { out.write(deadline.ok_or(errno::ENOENT)?) };
+        Ok(())
     })
 }
 
@@ -349,16 +336,14 @@ pub unsafe extern "C" fn kc_context_with(
     function: Function,
     argument: *mut c_void,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (Some(context), Some(function)) = (unsafe { share(context) }, function) else {
-            return errno::EINVAL;
-        };
+        let (context, function) = unsafe { share(context) }.zip(function).ok_or(errno::EINVAL)?;
         FLOW.with(|flow| flow.contexts.borrow_mut().push(context));
         // SAFETY: the caller's promise.
         unsafe { function(argument) };
         let context = FLOW.with(|flow| flow.contexts.borrow_mut().pop());
         drop(context);
-        errno::OK
+        Ok(())
     })
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::boundary::call;
 use crate::core::object::{Coro, Function};
+use crate::handle::{lend, lend_any, retain, take_back};
 use crate::sched::api::{kc_spawn, kc_spawn_co};
 use crate::sched::{Sched, default};
 
@@ -59,10 +60,6 @@ impl Drop for Dispatcher {
     }
 }
 
-fn given(dispatcher: Option<Arc<Dispatcher>>) -> *mut Dispatcher {
-    dispatcher.map_or(ptr::null_mut(), |dispatcher| Arc::into_raw(dispatcher).cast_mut())
-}
-
 /// See `kcoro_dispatch.h`.
 ///
 /// # Safety
@@ -70,13 +67,8 @@ fn given(dispatcher: Option<Arc<Dispatcher>>) -> *mut Dispatcher {
 /// The handle is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_dispatcher_retain(dispatcher: *mut Dispatcher) -> *mut Dispatcher {
-    call(ptr::null_mut(), || {
-        if !dispatcher.is_null() {
-            // SAFETY: the caller's promise.
-            unsafe { Arc::increment_strong_count(dispatcher) };
-        }
-        dispatcher
-    })
+    // SAFETY: the caller's promise.
+    call(ptr::null_mut(), || unsafe { retain(dispatcher) })
 }
 
 /// See `kcoro_dispatch.h`.
@@ -86,12 +78,8 @@ pub unsafe extern "C" fn kc_dispatcher_retain(dispatcher: *mut Dispatcher) -> *m
 /// The handle is null or valid; the caller gives up a reference.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_dispatcher_release(dispatcher: *mut Dispatcher) {
-    call((), || {
-        if !dispatcher.is_null() {
-            // SAFETY: the caller's promise.
-            drop(unsafe { Arc::from_raw(dispatcher.cast_const()) });
-        }
-    });
+    // SAFETY: the caller's promise.
+    call((), || drop(unsafe { take_back(dispatcher) }));
 }
 
 /// See `kcoro_dispatch.h`.
@@ -102,7 +90,7 @@ pub extern "C" fn kc_dispatcher_default() -> *mut Dispatcher {
             return ptr::null_mut();
         }
         let mut dispatcher = DEFAULT.lock();
-        given(Some(dispatcher.get_or_insert_with(|| Arc::new(Dispatcher(Place::Default))).clone()))
+        lend(dispatcher.get_or_insert_with(|| Arc::new(Dispatcher(Place::Default))).clone())
     })
 }
 
@@ -114,7 +102,7 @@ pub extern "C" fn kc_dispatcher_io() -> *mut Dispatcher {
         if io.is_none() {
             *io = Dispatcher::with_workers("kcoro-io", cpus().max(IO_WORKERS_MIN));
         }
-        given(io.clone())
+        lend_any(io.clone())
     })
 }
 
@@ -122,7 +110,7 @@ pub extern "C" fn kc_dispatcher_io() -> *mut Dispatcher {
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_dispatcher_new(workers: c_int) -> *mut Dispatcher {
     call(ptr::null_mut(), || {
-        given(Dispatcher::with_workers("kcoro", usize::try_from(workers).unwrap_or(0)))
+        lend_any(Dispatcher::with_workers("kcoro", usize::try_from(workers).unwrap_or(0)))
     })
 }
 

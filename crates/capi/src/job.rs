@@ -10,7 +10,6 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::future::Future as _;
-use std::panic::Location;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::{Arc, Weak};
@@ -21,13 +20,12 @@ use becket_chan::timer::{self, Sleep};
 use becket_coro::job::{self, JobState};
 use parking_lot::Mutex;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::cancel::{Cancel, kc_cancel_destroy};
 use crate::context::{self, Context, KC_CTX_KEY_CANCEL, KC_CTX_KEY_JOB};
-use crate::core::flow;
-use crate::core::object::{Coro, Function, Role, stack_size};
+use crate::core::object::Function;
 use crate::errno;
-use crate::handle::share;
+use crate::handle::{lend, place, retain, share, shared, take_back, write_any};
 use crate::sched::{Body, Start, default};
 
 const SUPERVISOR: c_uint = 1;
@@ -86,7 +84,8 @@ struct AtDeadline(Weak<Job>);
 impl Wake for AtDeadline {
     fn wake(self: Arc<Self>) {
         if let Some(job) = self.0.upgrade() {
-            job.cancel(errno::ETIME);
+            // It may have ended.
+            let _ = job.cancel(errno::ETIME);
         }
     }
 }
@@ -100,8 +99,8 @@ fn code_of(reason: c_int) -> c_int {
 }
 
 impl Job {
-    /// A job below `parent`. It is open until [`Self::let_go`]. An error: the parent has ended.
-    fn new(parent: Option<&Arc<Self>>, flags: c_uint) -> Result<Arc<Self>, ()> {
+    /// A job below `parent`. It is open until [`Self::let_go`]. `None`: the parent has ended.
+    fn new(parent: Option<&Arc<Self>>, flags: c_uint) -> Option<Arc<Self>> {
         let parent = parent.filter(|_| flags & DETACHED == 0).map(|parent| &parent.job);
         let mut builder = job::Job::builder();
         if let Some(parent) = parent {
@@ -113,9 +112,9 @@ impl Job {
         let body = builder.begin();
         let job = body.job().clone();
         if parent.is_some_and(|parent| !job.is_below(parent)) {
-            return Err(());
+            return None;
         }
-        Ok(Arc::new(Self {
+        Some(Arc::new(Self {
             cancel: Cancel::over(job.token().clone()),
             job,
             own: Mutex::new(Some(body)),
@@ -129,7 +128,7 @@ impl Job {
         let waker = Waker::from(Arc::new(AtDeadline(Arc::downgrade(self))));
         let mut sleep = timer::sleep_until(at);
         if Pin::new(&mut sleep).poll(&mut task::Context::from_waker(&waker)).is_ready() {
-            self.cancel(errno::ETIME);
+            let _ = self.cancel(errno::ETIME);
         } else {
             *self.deadline.lock() = Some(sleep);
         }
@@ -150,25 +149,25 @@ impl Job {
         }
     }
 
-    /// Cancels it; one without a coroutine ends with its children. False: it has ended.
-    fn cancel(&self, code: c_int) -> bool {
+    /// Cancels it; one without a coroutine ends with its children. An error: it has ended.
+    fn cancel(&self, code: c_int) -> Result<(), c_int> {
         self.stop(|job| {
             job.cancel_with_code(code, "by its C handle");
         })
     }
 
     /// As [`cancel`](Self::cancel), with a failure.
-    fn fail(&self, code: c_int) -> bool {
+    fn fail(&self, code: c_int) -> Result<(), c_int> {
         self.stop(|job| job.fail_with_code(code))
     }
 
-    fn stop(&self, stop: impl FnOnce(&job::Job)) -> bool {
+    fn stop(&self, stop: impl FnOnce(&job::Job)) -> Result<(), c_int> {
         if self.job.state().is_ended() {
-            return false;
+            return Err(errno::EALREADY);
         }
         stop(&self.job);
         self.let_go_of_created();
-        true
+        Ok(())
     }
 
     fn result(&self) -> c_int {
@@ -204,8 +203,8 @@ unsafe extern "C" fn release_token(token: *mut c_void) {
 
 /// The context of a job's coroutine.
 fn context_of(job: &Arc<Job>, base: Option<Arc<Context>>) -> Arc<Context> {
-    let held = Arc::into_raw(Arc::clone(job)).cast_mut().cast();
-    let token = Arc::clone(&job.cancel).into_raw().cast();
+    let held = lend(Arc::clone(job)).cast();
+    let token = lend(Arc::clone(&job.cancel)).cast();
     base.unwrap_or_else(Context::empty)
         .with(&raw const KC_CTX_KEY_JOB, held, Some(release_job))
         .with(&raw const KC_CTX_KEY_CANCEL, token, Some(release_token))
@@ -222,30 +221,24 @@ pub unsafe extern "C" fn kc_job_create(
     parent: *mut Job,
     flags: c_uint,
 ) -> c_int {
-    call(errno::EIO, || {
-        if out.is_null() || flags & !(SUPERVISOR | DETACHED | TIMEOUT_WRAPPER) != 0 {
-            return errno::EINVAL;
+    answer(|| {
+        let out = place(out)?;
+        if flags & !(SUPERVISOR | DETACHED | TIMEOUT_WRAPPER) != 0 {
+            return Err(errno::EINVAL);
         }
         let deadline = match flags & TIMEOUT_WRAPPER {
             0 => None,
-            _ => match context::deadline() {
-                None => return errno::EINVAL,
-                deadline => deadline,
-            },
+            _ => Some(context::deadline().ok_or(errno::EINVAL)?),
         };
         // SAFETY: the caller's promise.
         let parent = unsafe { share(parent) };
-        match Job::new(parent.as_ref(), flags) {
-            Ok(job) => {
-                if let Some(at) = deadline {
-                    job.cancel_at(at);
-                }
-                // SAFETY: the caller's promise.
-                unsafe { out.write(Arc::into_raw(job).cast_mut()) };
-                errno::OK
-            }
-            Err(()) => errno::EINVAL,
+        let job = Job::new(parent.as_ref(), flags).ok_or(errno::EINVAL)?;
+        if let Some(at) = deadline {
+            job.cancel_at(at);
         }
+        // SAFETY: the caller's promise.
+        unsafe { out.write(lend(job)) };
+        Ok(())
     })
 }
 
@@ -256,13 +249,8 @@ pub unsafe extern "C" fn kc_job_create(
 /// The handle is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_job_retain(job: *mut Job) -> *mut Job {
-    call(ptr::null_mut(), || {
-        if !job.is_null() {
-            // SAFETY: the caller's promise.
-            unsafe { Arc::increment_strong_count(job) };
-        }
-        job
-    })
+    // SAFETY: the caller's promise.
+    call(ptr::null_mut(), || unsafe { retain(job) })
 }
 
 /// See `kc_job.h`.
@@ -272,12 +260,8 @@ pub unsafe extern "C" fn kc_job_retain(job: *mut Job) -> *mut Job {
 /// The handle is null or valid; the caller gives up a reference.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_job_release(job: *mut Job) {
-    call((), || {
-        if !job.is_null() {
-            // SAFETY: the caller's promise.
-            drop(unsafe { Arc::from_raw(job.cast_const()) });
-        }
-    });
+    // SAFETY: the caller's promise.
+    call((), || drop(unsafe { take_back(job) }));
 }
 
 /// See `kc_job.h`.
@@ -293,11 +277,8 @@ pub extern "C" fn kc_job_current() -> *mut Job {
 /// The handle is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_job_cancel(job: *mut Job, reason: c_int) -> c_int {
-    call(errno::EIO, || {
-        // SAFETY: the caller's promise.
-        let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
-        if job.cancel(code_of(reason)) { errno::OK } else { errno::EALREADY }
-    })
+    // SAFETY: the caller's promise.
+    answer(|| unsafe { shared(job) }?.cancel(code_of(reason)))
 }
 
 /// See `kc_job.h`.
@@ -307,13 +288,10 @@ pub unsafe extern "C" fn kc_job_cancel(job: *mut Job, reason: c_int) -> c_int {
 /// The handle is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_job_fail(job: *mut Job, code: c_int) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
-        if code == 0 {
-            return errno::EINVAL;
-        }
-        if job.fail(code_of(code)) { errno::OK } else { errno::EALREADY }
+        let job = unsafe { shared(job) }?;
+        if code == 0 { Err(errno::EINVAL) } else { job.fail(code_of(code)) }
     })
 }
 
@@ -324,23 +302,21 @@ pub unsafe extern "C" fn kc_job_fail(job: *mut Job, code: c_int) -> c_int {
 /// The handle is null or valid; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_job_join(job: *mut Job, out: *mut c_int) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
+        let job = unsafe { shared(job) }?;
         // SAFETY: null, or held by the caller's context.
         if let Some(current) = unsafe { current().as_ref() }
             && current.job.is_below(&job.job)
         {
-            return EDEADLK;
+            return Err(EDEADLK);
         }
         job.let_go_of_created();
         job.job.join();
         let code = job.result();
-        if !out.is_null() {
-            // SAFETY: the caller's promise.
-            unsafe { out.write(code) };
-        }
-        code
+        // SAFETY: the caller's promise.
+        unsafe { write_any(out, code) };
+        if code == errno::OK { Ok(()) } else { Err(code) }
     })
 }
 
@@ -383,49 +359,34 @@ pub unsafe extern "C" fn kc_job_launch(
     size: usize,
     out: *mut *mut Job,
 ) -> c_int {
-    call(errno::EIO, || {
-        if function.is_none() {
-            return errno::EINVAL;
-        }
+    answer(|| {
+        function.ok_or(errno::EINVAL)?;
         let parent = if parent.is_null() { current() } else { parent };
         // SAFETY: the caller's promise; the current one is held by the caller's context.
         let (parent, base) = unsafe { (share(parent), share(context)) };
         if parent.as_ref().is_some_and(|parent| parent.job.state() != JobState::Active) {
-            return errno::ECANCELED;
+            return Err(errno::ECANCELED);
         }
-        let Ok(job) = Job::new(parent.as_ref(), LAUNCHED) else { return errno::ECANCELED };
-        let base = base.or_else(flow::context);
+        // It is let go when it is dropped, should it not start.
+        let job = Job::new(parent.as_ref(), LAUNCHED).ok_or(errno::ECANCELED)?;
+        let start = Start::coroutine(Body::C { function, argument }, size)?;
+        let base = base.or_else(|| start.context.clone());
         let deadline = base.as_ref().and_then(|context| context.deadline());
-        let context = context_of(&job, base);
-        let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
-        let Some(coro) = coro else {
-            job.let_go();
-            return errno::ENOMEM;
-        };
         let ended = Arc::clone(&job);
-        let start = Start {
-            coro: Some(coro),
-            body: Body::C { function, argument },
-            context: Some(context),
-            at_end: Some(Box::new(move |returned| {
-                if !returned {
-                    ended.cancel(errno::ECANCELED);
-                }
-                ended.let_go();
-            })),
-            site: Location::caller(),
-        };
-        if !matches!(default::start(start), Some(Ok(()))) {
-            job.let_go();
-            return errno::ENOMEM;
-        }
+        let start = Start { context: Some(context_of(&job, base)), ..start };
+        default::start(start.at_end(move |returned| {
+            if !returned {
+                let _ = ended.cancel(errno::ECANCELED);
+            }
+            ended.let_go();
+        }))?;
         if let Some(at) = deadline {
             job.cancel_at(at);
         }
         if !out.is_null() {
             // SAFETY: the caller's promise.
-            unsafe { out.write(Arc::into_raw(job).cast_mut()) };
+            unsafe { out.write(lend(job)) };
         }
-        errno::OK
+        Ok(())
     })
 }

@@ -26,13 +26,14 @@ use becket_chan::timer::{Key, Timers};
 use libc::{c_int, c_long, c_ulong, c_void};
 use parking_lot::Mutex;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::chan::make::Plan;
 use crate::chan::operate::{self, Limits};
-use crate::chan::{CLOSED, Chan, KC_BUFFERED, METRICS, lent};
+use crate::chan::{CLOSED, Chan, KC_BUFFERED, METRICS, known, lent};
 use crate::clock;
 use crate::config;
 use crate::errno;
+use crate::handle::{lend, place};
 use crate::stats::{self, Totals};
 
 const CAPACITY_DEFAULT: usize = 64;
@@ -167,10 +168,10 @@ fn emit(chan: &Arc<Chan>, state: &mut State) {
     // SAFETY: the pipe's elements are events.
     let sent = unsafe { operate::send(&to, (&raw const event).cast(), Limits::plain(0)) };
     match sent {
-        errno::OK => state.reported = totals,
+        Ok(()) => state.reported = totals,
         // C has closed or destroyed the pipe.
-        errno::EPIPE => stop(chan, state),
-        _ => {}
+        Err(errno::EPIPE) => stop(chan, state),
+        Err(_) => {}
     }
 }
 
@@ -228,7 +229,7 @@ fn give(state: &mut State) -> *mut Chan {
         return Arc::as_ptr(pipe).cast_mut();
     }
     state.given = true;
-    Arc::into_raw(pipe.clone()).cast_mut()
+    lend(pipe.clone())
 }
 
 /// Enables it as the configuration requires for every new channel.
@@ -257,23 +258,14 @@ pub unsafe extern "C" fn kc_chan_enable_metrics_pipe(
     out_pipe: *mut *mut Chan,
     capacity: usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(chan) = (unsafe { lent(handle) }) else {
-            return errno::EINVAL;
-        };
-        if out_pipe.is_null() {
-            return errno::EINVAL;
-        }
+        let (chan, out_pipe) = (unsafe { known(handle) }?, place(out_pipe)?);
         let mut state = chan.pipe.state.lock();
-        match enable(&chan, &mut state, capacity) {
-            Ok(()) => {
-                // SAFETY: the caller's promise.
-                unsafe { out_pipe.write(give(&mut state)) };
-                errno::OK
-            }
-            Err(code) => code,
-        }
+        enable(&chan, &mut state, capacity)?;
+        // SAFETY: the caller's promise.
+        unsafe { out_pipe.write(give(&mut state)) };
+        Ok(())
     })
 }
 
@@ -284,16 +276,8 @@ pub unsafe extern "C" fn kc_chan_enable_metrics_pipe(
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_chan_disable_metrics_pipe(handle: *mut Chan) -> c_int {
-    call(errno::EIO, || {
-        // SAFETY: the caller's promise.
-        match unsafe { lent(handle) } {
-            Some(chan) => {
-                disable(&chan);
-                errno::OK
-            }
-            None => errno::EINVAL,
-        }
-    })
+    // SAFETY: the caller's promise.
+    answer(|| unsafe { known(handle) }.map(|chan| disable(&chan)))
 }
 
 /// See `kcoro.h`.

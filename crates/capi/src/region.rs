@@ -10,13 +10,12 @@
 //!
 //! Nothing here touches the memory: its addresses are numbers, and no pool is made of it.
 
-use std::ptr::NonNull;
-
 use becket_zcopy::{Error, Meta};
 use libc::{c_int, c_uint, c_ulong, c_void};
 
-use crate::boundary::call;
+use crate::boundary::answer;
 use crate::errno;
+use crate::handle::place;
 
 /// `kc_region_t`.
 pub struct Region(becket_zcopy::Region);
@@ -33,22 +32,20 @@ pub unsafe extern "C" fn kc_region_register(
     len: usize,
     flags: c_uint,
 ) -> c_int {
-    call(errno::EIO, || {
-        let Some(at) = NonNull::new(addr.cast::<u8>()).filter(|_| !out.is_null() && flags == 0)
-        else {
-            return errno::EINVAL;
-        };
+    answer(|| {
+        let (at, out) = (place(addr.cast::<u8>())?, place(out)?);
+        if flags != 0 {
+            return Err(errno::EINVAL);
+        }
         // SAFETY: the memory is C's until it deregisters it, and no code here follows its address.
         let region = unsafe { becket_zcopy::Region::foreign(at, len, Meta::default(), || {}) };
-        match region {
-            Ok(region) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(Box::into_raw(Box::new(Region(region)))) };
-                errno::OK
-            }
-            Err(Error::TableFull { .. }) => errno::ENOSPC,
-            Err(_) => errno::EINVAL,
-        }
+        let region = region.map_err(|error| match error {
+            Error::TableFull { .. } => errno::ENOSPC,
+            _ => errno::EINVAL,
+        })?;
+        // SAFETY: the caller's promise.
+        unsafe { out.write(Box::into_raw(Box::new(Region(region)))) };
+        Ok(())
     })
 }
 
@@ -59,15 +56,12 @@ pub unsafe extern "C" fn kc_region_register(
 /// `handle` is null, or valid and not used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_region_deregister(handle: *mut Region) -> c_int {
-    call(errno::EIO, || {
-        if handle.is_null() {
-            return errno::EINVAL;
-        }
+    answer(|| {
         // SAFETY: the caller's promise: the handle is ours again.
-        let region = unsafe { Box::from_raw(handle) };
+        let region = unsafe { Box::from_raw(place(handle)?.as_ptr()) };
         // Without limits it returns when nothing is in flight any more.
         let _gone = region.0.deregister().wait();
-        errno::OK
+        Ok(())
     })
 }
 
@@ -78,15 +72,12 @@ pub unsafe extern "C" fn kc_region_deregister(handle: *mut Region) -> c_int {
 /// `handle` is null or valid; `out_id` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_region_export_id(handle: *const Region, out_id: *mut c_ulong) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        match unsafe { handle.as_ref() } {
-            Some(region) if !out_id.is_null() => {
-                // SAFETY: the caller's promise.
-                unsafe { out_id.write(region.0.id() as c_ulong) };
-                errno::OK
-            }
-            _ => errno::EINVAL,
+        unsafe {
+            let region = handle.as_ref().ok_or(errno::EINVAL)?;
+            place(out_id)?.write(region.0.id() as c_ulong);
         }
+        Ok(())
     })
 }

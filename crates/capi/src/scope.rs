@@ -5,24 +5,21 @@
 //! it ends, by dropping its `Member`; waiting is waiting for the number (`Group`).
 
 use std::ffi::{c_int, c_long, c_void};
-use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::actor::{Actor, ActorCtx};
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::cancel::Cancel;
 use crate::chan::make::{kc_chan_destroy, kc_chan_make};
 use crate::chan::{self, Chan};
-use crate::core::flow;
 use crate::core::group::Group;
-use crate::core::object::{Coro, CoroRef, Function, Role, stack_size};
+use crate::core::object::{Coro, Function};
 use crate::errno;
-use crate::handle::share;
-use crate::limit::Wait;
+use crate::handle::{lend, place, share, shared, take_back};
+use crate::limit::Until;
 use crate::sched::{Body, Start, default};
 
 /// `kc_producer_fn`.
@@ -40,15 +37,25 @@ pub struct Scope {
 pub(crate) struct Member(Arc<Scope>);
 
 impl Member {
-    /// `None`: the scope is cancelled.
-    pub(crate) fn new(scope: &Arc<Scope>) -> Option<Self> {
+    /// An error: the scope is cancelled.
+    pub(crate) fn new(scope: &Arc<Scope>) -> Result<Self, c_int> {
         scope.members.enter();
         let member = Self(Arc::clone(scope));
-        (!scope.cancel.token().is_cancelled()).then_some(member)
+        if scope.cancel.token().is_cancelled() { Err(errno::ECANCELED) } else { Ok(member) }
     }
 }
 
 impl Scope {
+    pub(crate) fn below(parent: Option<&Arc<Cancel>>) -> Arc<Self> {
+        let cancel = Cancel::below(parent);
+        Arc::new(Self { cancel, members: Group::default(), actors: Mutex::default() })
+    }
+
+    /// Waits until the last member has ended. False: the limit was reached before.
+    pub(crate) fn wait(&self, until: Until) -> bool {
+        self.members.wait(0, until)
+    }
+
     /// The token that ends all members.
     pub(crate) fn cancel(&self) -> &Arc<Cancel> {
         &self.cancel
@@ -61,33 +68,16 @@ impl Drop for Member {
     }
 }
 
-/// Starts a coroutine that is a member, and runs `at_end` when it has ended.
+/// Starts a coroutine that is a member until `at_end` has run at its end.
 pub(crate) fn start(
     member: Member,
-    function: Function,
-    argument: *mut c_void,
-    size: usize,
-    body: Body,
-    at_end: Option<Box<dyn FnOnce() + Send>>,
-) -> Result<CoroRef, c_int> {
-    let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
-    let coro = coro.ok_or(errno::ENOMEM)?;
-    let start = Start {
-        coro: Some(coro.clone()),
-        body,
-        context: flow::context(),
-        at_end: Some(Box::new(move |_| {
-            if let Some(at_end) = at_end {
-                at_end();
-            }
-            drop(member);
-        })),
-        site: Location::caller(),
-    };
-    match default::start(start) {
-        Some(Ok(())) => Ok(coro),
-        Some(Err(_)) | None => Err(errno::ENOMEM),
-    }
+    start: Start,
+    at_end: impl FnOnce() + Send + 'static,
+) -> Result<(), c_int> {
+    default::start(start.at_end(move |_| {
+        at_end();
+        drop(member);
+    }))
 }
 
 /// See `kcoro.h`.
@@ -97,17 +87,12 @@ pub(crate) fn start(
 /// `out` is null or valid for a write; `parent` is null or a valid handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_scope_init(out: *mut *mut Scope, parent: *const Cancel) -> c_int {
-    call(errno::EIO, || {
-        if out.is_null() {
-            return errno::EINVAL;
-        }
+    answer(|| {
         // SAFETY: the caller's promise.
         unsafe {
-            let cancel = Cancel::below(share(parent).as_ref());
-            let scope = Scope { cancel, members: Group::default(), actors: Mutex::default() };
-            out.write(Arc::into_raw(Arc::new(scope)).cast_mut());
+            place(out)?.write(lend(Scope::below(share(parent).as_ref())));
         }
-        errno::OK
+        Ok(())
     })
 }
 
@@ -140,23 +125,19 @@ pub unsafe extern "C" fn kc_scope_launch(
     size: usize,
     out: *mut *mut Coro,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (Some(scope), Some(_)) = (unsafe { share(handle) }, function) else {
-            return errno::EINVAL;
-        };
-        let Some(member) = Member::new(&scope) else { return errno::ECANCELED };
-        let body = Body::C { function, argument };
-        match start(member, function, argument, size, body, None) {
-            Ok(coro) => {
-                if !out.is_null() {
-                    // SAFETY: the caller's promise.
-                    unsafe { out.write(coro.into_raw()) };
-                }
-                errno::OK
-            }
-            Err(code) => code,
+        let scope = unsafe { shared(handle) }?;
+        function.ok_or(errno::EINVAL)?;
+        let member = Member::new(&scope)?;
+        let starting = Start::coroutine(Body::C { function, argument }, size)?;
+        let coro = starting.coro.clone().filter(|_| !out.is_null());
+        start(member, starting, || {})?;
+        if let Some(coro) = coro {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(coro.into_raw()) };
         }
+        Ok(())
     })
 }
 
@@ -172,10 +153,10 @@ pub unsafe extern "C" fn kc_scope_actor(handle: *mut Scope, ctx: *const ActorCtx
         let (Some(scope), Some(ctx)) = (unsafe { share(handle) }, unsafe { ctx.as_ref() }) else {
             return ptr::null_mut();
         };
-        let Some(member) = Member::new(&scope) else { return ptr::null_mut() };
+        let Ok(member) = Member::new(&scope) else { return ptr::null_mut() };
         let cancel = Arc::clone(&scope.cancel);
         // SAFETY: the caller's promise.
-        let actor = unsafe { Actor::start(ctx, Some(cancel), Some(Box::new(member))) };
+        let actor = unsafe { Actor::start(ctx, Some(cancel), Some(member)) };
         let Some(actor) = actor else { return ptr::null_mut() };
         let borrowed = Arc::as_ptr(&actor).cast_mut();
         scope.actors.lock().push(actor);
@@ -202,7 +183,7 @@ pub unsafe extern "C" fn kc_scope_produce(
         let (Some(scope), Some(producer)) = (unsafe { share(handle) }, producer) else {
             return ptr::null_mut();
         };
-        let Some(member) = Member::new(&scope) else { return ptr::null_mut() };
+        let Ok(member) = Member::new(&scope) else { return ptr::null_mut() };
         let mut chan = ptr::null_mut();
         // SAFETY: the place is valid.
         if unsafe { kc_chan_make(&raw mut chan, kind, elem_size, capacity) } != errno::OK {
@@ -214,19 +195,14 @@ pub unsafe extern "C" fn kc_scope_produce(
             return ptr::null_mut();
         };
         let produce = Produce { producer, chan, user };
-        let body = Body::Rust(Box::new(move || produce.run()));
-        let close = Box::new(move || shared.close());
-        match start(member, None, ptr::null_mut(), 0, body, Some(close)) {
-            Ok(coro) => {
-                drop(coro);
-                chan
-            }
-            Err(_) => {
-                // SAFETY: made above, and not shared.
-                unsafe { kc_chan_destroy(chan) };
-                ptr::null_mut()
-            }
+        let starting = Start::coroutine(Body::Rust(Box::new(move || produce.run())), 0);
+        let started = starting.and_then(|it| start(member, it, move || shared.close()));
+        if started.is_err() {
+            // SAFETY: made above, and not shared.
+            unsafe { kc_chan_destroy(chan) };
+            return ptr::null_mut();
         }
+        chan
     })
 }
 
@@ -254,18 +230,13 @@ impl Produce {
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_scope_wait_all(handle: *mut Scope, timeout_ms: c_long) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(scope) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        match Wait::of(timeout_ms) {
-            Wait::Not if scope.members.left() == 0 => errno::OK,
-            Wait::Not => errno::EAGAIN,
-            Wait::For(time) if scope.members.wait(0, Some(Instant::now() + time)) => errno::OK,
-            Wait::For(_) => errno::ETIME,
-            Wait::Forever => {
-                scope.members.wait(0, None);
-                errno::OK
-            }
+        let scope = unsafe { shared(handle) }?;
+        match Until::of(timeout_ms) {
+            until if scope.wait(until) => Ok(()),
+            Until::Now => Err(errno::EAGAIN),
+            Until::At(_) | Until::Ever => Err(errno::ETIME),
         }
     })
 }
@@ -278,13 +249,11 @@ pub unsafe extern "C" fn kc_scope_wait_all(handle: *mut Scope, timeout_ms: c_lon
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_scope_destroy(handle: *mut Scope) {
     call((), || {
-        if handle.is_null() {
-            return;
-        }
         // SAFETY: the caller gives up its share.
-        let scope = unsafe { Arc::from_raw(handle.cast_const()) };
-        Arc::clone(&scope.cancel).set();
-        scope.members.wait(0, None);
+        if let Some(scope) = unsafe { take_back(handle) } {
+            Arc::clone(&scope.cancel).set();
+            scope.wait(Until::Ever);
+        }
     });
 }
 

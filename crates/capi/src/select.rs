@@ -18,7 +18,7 @@ use becket_chan::{Ready, RecvCase, Select, SelectError, SendCase, SendError, Tok
 use libc::{c_int, c_long, c_void};
 use smallvec::SmallVec;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call, code};
 use crate::cancel::{self, Cancel};
 use crate::chan::element::{Block, Element, Inline};
 use crate::chan::hook::quietly;
@@ -27,7 +27,8 @@ use crate::chan::operate;
 use crate::chan::{Chan, lent};
 use crate::current_token;
 use crate::errno;
-use crate::limit::Wait;
+use crate::handle::{place, write_any};
+use crate::limit::{self, Until};
 
 /// `kc_select_t`. One thread or coroutine at a time uses it.
 pub struct SelectSet {
@@ -71,16 +72,16 @@ impl Drop for Waiting<'_> {
 }
 
 impl SelectSet {
-    fn add(&mut self, chan: &Arc<Chan>, place: Place) -> c_int {
+    fn add(&mut self, chan: &Arc<Chan>, place: Place) -> Result<(), c_int> {
         if !chan.takes_elements() {
-            return errno::ENOTSUP;
+            return Err(errno::ENOTSUP);
         }
         self.clauses.push(Clause { chan: chan.clone(), place });
-        errno::OK
+        Ok(())
     }
 
     /// The clause that completed, and its result.
-    fn wait(&self, wait: Wait) -> Result<(usize, c_int), c_int> {
+    fn wait(&self, until: Until) -> Result<(usize, c_int), c_int> {
         let token = self.token.clone().or_else(current_token::token);
         if token.as_ref().is_some_and(Token::is_cancelled) {
             return Err(errno::ECANCELED);
@@ -89,18 +90,18 @@ impl SelectSet {
             return Err(errno::EINVAL);
         }
         for (index, clause) in self.clauses.iter().enumerate() {
-            let code = clause.attempt();
-            if code != errno::EAGAIN {
-                return Ok((index, code));
+            let answer = clause.attempt();
+            if answer != Err(errno::EAGAIN) {
+                return Ok((index, code(answer)));
             }
         }
-        if wait == Wait::Not {
+        if until == Until::Now {
             return Err(errno::EAGAIN);
         }
-        self.wait_in_line(wait, token.as_ref())
+        self.wait_in_line(until, token.as_ref())
     }
 
-    fn wait_in_line(&self, wait: Wait, token: Option<&Token>) -> Result<(usize, c_int), c_int> {
+    fn wait_in_line(&self, until: Until, token: Option<&Token>) -> Result<(usize, c_int), c_int> {
         // A clause may be added, or the set be destroyed, by other code meanwhile: this wait holds
         // its own references.
         let chans: SmallVec<[Arc<Chan>; 8]> =
@@ -111,13 +112,7 @@ impl SelectSet {
             let case = clause.join(chan, &mut select.0).ok_or(errno::ENOMEM)?;
             cases.push((case, clause.place, chan.elem_size));
         }
-        let ready = select.0.ready();
-        let ready = match (wait, token) {
-            (Wait::For(time), Some(token)) => ready.timeout(time).cancel_on(token).wait(),
-            (Wait::For(time), None) => ready.timeout(time).wait(),
-            (_, Some(token)) => ready.cancel_on(token).wait(),
-            (_, None) => ready.wait(),
-        };
+        let ready = limit::drive(select.0.ready(), until, token);
         let ready = ready.map_err(|error| match error {
             _ if token.is_some_and(Token::is_cancelled) => errno::ECANCELED,
             SelectError::Cancelled => errno::ECANCELED,
@@ -127,22 +122,22 @@ impl SelectSet {
         let (Some((case, place, size)), Some(chan)) = (cases.get(index), chans.get(index)) else {
             return Err(errno::EIO);
         };
-        let code = case.result(&ready, *place, *size, chan);
-        match (code, place) {
-            (errno::OK, Place::Out(_)) => chan.tell(),
-            (errno::OK, Place::Message(_)) => chan.sent(),
-            (code, Place::Out(_)) => chan.counters.recv.note(code),
-            (code, Place::Message(_)) => chan.counters.send.note(code),
+        let answer = case.result(&ready, *place, *size, chan);
+        match (answer, place) {
+            (Ok(()), Place::Out(_)) => chan.tell(),
+            (Ok(()), Place::Message(_)) => chan.sent(),
+            (Err(code), Place::Out(_)) => chan.counters.recv.note(code),
+            (Err(code), Place::Message(_)) => chan.counters.send.note(code),
         }
-        Ok((index, code))
+        Ok((index, code(answer)))
     }
 }
 
 impl Clause {
     /// The result of the operation without waiting; a would-block result is not counted.
-    fn attempt(&self) -> c_int {
+    fn attempt(&self) -> Result<(), c_int> {
         if !self.chan.takes_elements() {
-            return errno::ENOTSUP;
+            return Err(errno::ENOTSUP);
         }
         // SAFETY: the places are valid while the set waits.
         unsafe {
@@ -183,7 +178,13 @@ impl Place {
 }
 
 impl Case {
-    fn result(&self, ready: &Ready<'_, '_>, place: Place, size: usize, chan: &Chan) -> c_int {
+    fn result(
+        &self,
+        ready: &Ready<'_, '_>,
+        place: Place,
+        size: usize,
+        chan: &Chan,
+    ) -> Result<(), c_int> {
         match self {
             Self::W1(case) => case.result(ready, place, size, chan),
             Self::W5(case) => case.result(ready, place, size, chan),
@@ -194,24 +195,28 @@ impl Case {
 }
 
 impl<E: Element> CaseOf<E> {
-    fn result(&self, ready: &Ready<'_, '_>, place: Place, size: usize, chan: &Chan) -> c_int {
+    fn result(
+        &self,
+        ready: &Ready<'_, '_>,
+        place: Place,
+        size: usize,
+        chan: &Chan,
+    ) -> Result<(), c_int> {
         match (self, place) {
-            (Self::Recv(case), Place::Out(out)) => match ready.recv(*case) {
-                Some(Ok(value)) => {
-                    // SAFETY: valid while the set waits.
-                    unsafe { value.store(out, size) };
-                    operate::landed(chan, &value);
-                    errno::OK
-                }
-                Some(Err(_)) => chan.why_closed(),
-                None => errno::EIO,
-            },
+            (Self::Recv(case), Place::Out(out)) => {
+                let received = ready.recv(*case).ok_or(errno::EIO)?;
+                let value = received.map_err(|_| chan.why_closed())?;
+                // SAFETY: valid while the set waits.
+                unsafe { value.store(out, size) };
+                operate::landed(chan, &value);
+                Ok(())
+            }
             (Self::Send(case), _) => match ready.send(*case) {
-                Some(Ok(())) => errno::OK,
-                Some(Err(SendError::Closed(_))) => chan.why_closed(),
-                _ => errno::EIO,
+                Some(Ok(())) => Ok(()),
+                Some(Err(SendError::Closed(_))) => Err(chan.why_closed()),
+                _ => Err(errno::EIO),
             },
-            _ => errno::EIO,
+            _ => Err(errno::EIO),
         }
     }
 }
@@ -226,16 +231,14 @@ pub unsafe extern "C" fn kc_select_create(
     out: *mut *mut SelectSet,
     cancel: *const Cancel,
 ) -> c_int {
-    call(errno::EIO, || {
-        if out.is_null() {
-            return errno::EINVAL;
-        }
+    answer(|| {
+        let out = place(out)?;
         // SAFETY: the caller's promise.
         unsafe {
             let token = cancel::token(cancel).cloned();
             out.write(Box::into_raw(Box::new(SelectSet { token, clauses: Vec::new() })));
         }
-        errno::OK
+        Ok(())
     })
 }
 
@@ -281,9 +284,9 @@ pub unsafe extern "C" fn kc_select_add_recv(
     out: *mut c_void,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || match unsafe { (set.as_mut(), lent(handle)) } {
+    answer(|| match unsafe { (set.as_mut(), lent(handle)) } {
         (Some(set), Some(chan)) if !out.is_null() => set.add(&chan, Place::Out(out.cast())),
-        _ => errno::EINVAL,
+        _ => Err(errno::EINVAL),
     })
 }
 
@@ -299,9 +302,9 @@ pub unsafe extern "C" fn kc_select_add_send(
     msg: *const c_void,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || match unsafe { (set.as_mut(), lent(handle)) } {
+    answer(|| match unsafe { (set.as_mut(), lent(handle)) } {
         (Some(set), Some(chan)) if !msg.is_null() => set.add(&chan, Place::Message(msg.cast())),
-        _ => errno::EINVAL,
+        _ => Err(errno::EINVAL),
     })
 }
 
@@ -320,21 +323,15 @@ pub unsafe extern "C" fn kc_select_wait(
 ) -> c_int {
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
-        let Some(waiting) = (unsafe { set.as_ref() }) else {
-            return errno::EINVAL;
-        };
-        let (index, code) = match waiting.wait(Wait::of(timeout_ms)) {
+        let Some(set) = (unsafe { set.as_ref() }) else { return errno::EINVAL };
+        let (index, code) = match set.wait(Until::of(timeout_ms)) {
             Ok((index, code)) => (c_int::try_from(index).unwrap_or(c_int::MAX), code),
             Err(code) => (-1, code),
         };
         // SAFETY: the caller's promise.
         unsafe {
-            if !selected.is_null() {
-                selected.write(index);
-            }
-            if !result.is_null() {
-                result.write(code);
-            }
+            write_any(selected, index);
+            write_any(result, code);
         }
         code
     })

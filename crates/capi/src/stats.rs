@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::{c_int, c_long, c_uint, c_ulong, c_void};
 
-use crate::boundary::call;
+use crate::boundary::answer;
 use crate::chan::lane::Kind;
 use crate::chan::{
-    CLOSED, Chan, KC_BUFFERED, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, ZREF, lent, pointer,
+    CLOSED, Chan, KC_BUFFERED, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, ZREF, known, pointer,
 };
 use crate::errno;
+use crate::handle::place;
 
 /// The smallest time of a rate, so that it does not divide by zero.
 const SECONDS_MIN: f64 = 1e-6;
@@ -276,16 +277,10 @@ fn rate(prev: Option<&ChanSnapshot>, curr: &ChanSnapshot) -> ChanRateSample {
 /// `handle` is null or valid; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_chan_get_stats(handle: *mut Chan, out: *mut ChanStats) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        match unsafe { lent(handle) } {
-            Some(chan) if !out.is_null() => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(stats(&chan)) };
-                errno::OK
-            }
-            _ => errno::EINVAL,
-        }
+        unsafe { place(out)?.write(stats(&*known(handle)?)) };
+        Ok(())
     })
 }
 
@@ -296,16 +291,10 @@ pub unsafe extern "C" fn kc_chan_get_stats(handle: *mut Chan, out: *mut ChanStat
 /// `handle` is null or valid; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_chan_snapshot(handle: *mut Chan, out: *mut ChanSnapshot) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        match unsafe { lent(handle) } {
-            Some(chan) if !out.is_null() => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(snapshot(&chan)) };
-                errno::OK
-            }
-            _ => errno::EINVAL,
-        }
+        unsafe { place(out)?.write(snapshot(&*known(handle)?)) };
+        Ok(())
     })
 }
 
@@ -320,15 +309,12 @@ pub unsafe extern "C" fn kc_chan_compute_rate(
     curr: *const ChanSnapshot,
     out: *mut ChanRateSample,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        match unsafe { curr.as_ref() } {
-            Some(curr) if !out.is_null() => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(rate(prev.as_ref(), curr)) };
-                errno::OK
-            }
-            _ => errno::EINVAL,
+        unsafe {
+            let curr = curr.as_ref().ok_or(errno::EINVAL)?;
+            place(out)?.write(rate(prev.as_ref(), curr));
         }
+        Ok(())
     })
 }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use libc::c_int;
 use parking_lot::Mutex;
 
+use crate::boundary::code;
 use crate::chan::{Chan, TRACE};
 use crate::clock;
 
@@ -48,9 +49,9 @@ pub(crate) fn is_wanted() -> bool {
 
 /// Records an operation that has ended.
 #[inline]
-pub(crate) fn ended(chan: &Chan, operation: &str, answer: c_int) {
+pub(crate) fn ended(chan: &Chan, operation: &str, answer: Result<(), c_int>) {
     if chan.has(TRACE) {
-        write(chan, operation, answer);
+        write(chan, operation, code(answer));
     }
 }
 
@@ -62,6 +63,6 @@ fn write(chan: &Chan, operation: &str, answer: c_int) {
     let thread = THREAD.try_with(|thread| *thread).unwrap_or(0);
     let at = std::ptr::from_ref(chan);
     let line = format!("{}\t{thread}\t{at:p}\t{operation}\t{answer}\n", clock::now_ns());
-    // A full disk ends the trace, not the program.
+    // An error, such as a full disk, loses this line only.
     let _ = out.lock().write_all(line.as_bytes());
 }

@@ -21,7 +21,8 @@ pub type SendMany<'a, T, L = NoLimits> = Operation<ManySent<'a, T>, L>;
 /// Receives up to a number of values. See [`Receiver::recv_many`].
 pub type RecvMany<'a, T, L = NoLimits> = Operation<ManyReceived<'a, T>, L>;
 
-/// Sends a queue of values. Unsent values are in the queue whenever it is not linked.
+/// Sends a queue of values. Unsent values are in the queue, except that the first is in `first`
+/// while the operation is linked.
 pub struct ManySent<'a, T> {
     values: &'a mut VecDeque<T>,
     /// Waits for room for the first of them.
@@ -169,7 +170,7 @@ impl<'a, T> ManyReceived<'a, T> {
         Err(RecvError::Closed)
     }
 
-    /// The result, after the first value came by waiting for it.
+    /// The result after a wait for the first value: that value, and those that are available.
     fn rest(&mut self, first: Result<T, RecvError>) -> Result<usize, RecvError> {
         self.values.push(first?);
         let more = self.max.saturating_sub(1);

@@ -19,7 +19,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 const PAUSE_MIN: u32 = 16;
 /// The longest pause: some microseconds.
 const PAUSE_MAX: u32 = 8192;
-/// Two races lost within this many operations double the pause.
+/// In operations on the word: two races lost within as many double the pause.
 const OFTEN: u64 = 128;
 /// After this many operations without a lost race, the pause is the shortest again.
 const SELDOM: u64 = 16 * 1024;
@@ -47,7 +47,8 @@ impl Race {
         Self { lost_at: AtomicU64::new(0), pause: AtomicU32::new(PAUSE_MIN) }
     }
 
-    /// The race for `word` was lost when it was `now`. Says what it is after the pause.
+    /// Backs off after the race for `word` was lost, when it was `now`. Returns the word after the
+    /// pause.
     #[cold]
     #[inline(never)]
     pub(crate) fn lost(&self, word: &AtomicU64, now: u64) -> u64 {

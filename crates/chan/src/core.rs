@@ -42,6 +42,7 @@ use crate::channel::{Kind, Overflow};
 use crate::hint::ReadinessHint;
 use crate::ring::{Ring, RingOutcome};
 use crate::spill::Spill;
+use crate::transfer::Direction;
 use crate::waiter::{Node, PendingWakes, Sequence, WaitQueue};
 
 /// Hysteresis: locked operations without a waiter after which the ring is fast again.
@@ -93,12 +94,12 @@ impl<T> DeferredEffects<T> {
     }
 }
 
-/// What is counted under the lock; the ring's positions count the rest.
+/// The counts that are kept under the lock; the ring's positions count the rest.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
-    /// Values accepted past the ring.
+    /// Values accepted outside of the ring: in the spill, as the latest value, or dropped at once.
     pub(crate) sent_apart: u64,
-    /// Values received past the ring, minus those that were requeued.
+    /// Values received from outside of the ring, minus those that were requeued. Wraps.
     pub(crate) received_apart: u64,
     /// Values that left the ring without being received.
     pub(crate) discarded: u64,
@@ -127,9 +128,10 @@ pub(crate) struct Core<T> {
     /// Only `tail` belongs to the holder of the lock: values are held past the ring, and no
     /// operation waits.
     pub(crate) past: bool,
-    /// The words belong to the holder of the lock for good.
+    /// The words belong to the holder of the lock for good: there is no ring, every operation is
+    /// timed, or the channel is closed.
     pinned: bool,
-    /// Operations under the lock since the last one that found a waiter.
+    /// Operations under the lock since the last one that found a waiter or a requeued value.
     quiet_operations: u8,
     pub(crate) closed: bool,
     /// The last receiver is gone.
@@ -140,7 +142,7 @@ pub(crate) struct Core<T> {
     pub(crate) latest: Option<T>,
     pub(crate) requeued: VecDeque<(Sequence, T)>,
     pub(crate) spill: Spill<T>,
-    /// The number of the last operation under the lock by which a value left.
+    /// The last sequence number: each operation under the lock that may take a value out gets one.
     turn: u64,
     /// The lowest position of a value that was put back: it counts down from 0, so that these values
     /// come before all others.
@@ -419,7 +421,7 @@ impl<T> Core<T> {
         LockedOutcome::Done
     }
 
-    /// As [`Self::recv`], and stores in `left` when the value left.
+    /// As [`Self::recv`], and stores the value's sequence in `left`.
     ///
     /// # Safety
     ///
@@ -440,27 +442,24 @@ impl<T> Core<T> {
         unsafe { self.recv(ring, out, effects) }
     }
 
-    /// Appends a node to the wait queue of senders.
-    ///
-    /// # Safety
-    ///
-    /// As for [`WaitQueue::push_back`]; `send` has just returned `Blocked` or `Busy`, under the
-    /// same hold of the lock.
-    pub(crate) unsafe fn queue_sender(&mut self, ring: &Ring<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { self.senders.push_back(node) };
-        self.note_len(ring);
+    /// The wait queue of a direction.
+    #[inline]
+    pub(crate) fn waiters<D: Direction>(&mut self) -> &mut WaitQueue {
+        if D::SENDS { &mut self.senders } else { &mut self.receivers }
     }
 
-    /// Appends a node to the wait queue of receivers.
+    /// Appends a node to the wait queue of its direction.
     ///
     /// # Safety
     ///
-    /// As for [`WaitQueue::push_back`]; `recv` has just returned `Blocked` or `Busy`, under the
+    /// As for [`WaitQueue::push_back`]; an attempt has just returned `Blocked` or `Busy`, under the
     /// same hold of the lock.
-    pub(crate) unsafe fn queue_receiver(&mut self, node: *const Node) {
+    pub(crate) unsafe fn queue<D: Direction>(&mut self, ring: &Ring<T>, node: *const Node) {
         // SAFETY: the caller's promise.
-        unsafe { self.receivers.push_back(node) };
+        unsafe { self.waiters::<D>().push_back(node) };
+        if D::SENDS {
+            self.note_len(ring);
+        }
     }
 
     /// Rebalances: moves stored values to waiting receivers and values of waiting senders to free

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An asymmetric memory barrier: free for the side that runs all the time, dear for the other.
+//! An asymmetric memory barrier: free for the side that runs all the time, expensive for the other.
 //!
 //! [`light`] and [`heavy`] pair like two sequentially consistent fences. On Linux the heavy side is
 //! `membarrier(PRIVATE_EXPEDITED)`, which makes every running thread of the process execute a full
@@ -16,8 +16,8 @@ static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 static BROKEN: AtomicBool = AtomicBool::new(false);
 static REGISTER: Once = Once::new();
 
-/// Asks the kernel once whether the asymmetric form is to be had. Until it ran, [`light`] is an
-/// ordinary fence. Making a channel runs it.
+/// Registers the process with the kernel for the asymmetric form, once. Until then, and if the
+/// kernel refuses, [`light`] is an ordinary fence. Creating a channel calls this.
 pub fn register() {
     REGISTER.call_once(|| ASYMMETRIC.store(platform::register(), Ordering::SeqCst));
 }
@@ -33,20 +33,20 @@ pub fn light() {
     }
 }
 
-/// The dear side, some microseconds.
+/// The expensive side, some microseconds.
 #[cold]
 pub fn heavy() {
     register();
     fence(Ordering::SeqCst);
     if ASYMMETRIC.load(Ordering::Relaxed) && !platform::barrier() {
-        // Granted once, and refused since: by a filter that came later.
+        // Granted at first and refused now: a seccomp filter was installed in between.
         BROKEN.store(true, Ordering::SeqCst);
         ASYMMETRIC.store(false, Ordering::SeqCst);
     }
 }
 
-/// False if a [`heavy`] was refused by the kernel after an earlier one was granted: what was
-/// ordered by [`light`] alone before then cannot be relied on.
+/// False if the kernel refused a [`heavy`] after it had granted the registration: an order that
+/// relied on [`light`] before then may not have held.
 pub fn is_sound() -> bool {
     !BROKEN.load(Ordering::SeqCst)
 }

@@ -97,7 +97,16 @@ impl<T> Sender<T> {
     }
 
     /// An operation that sends all values of a queue, in order, each time as many as there is room
-    /// for. Unsent values are still in the queue when it fails or is dropped.
+    /// for.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed, timed out or cancelled. Unsent values are still in the queue.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, it may have sent some values; the others are still in the
+    /// queue.
     #[inline]
     pub fn send_many<'a>(&'a self, values: &'a mut VecDeque<T>) -> SendMany<'a, T> {
         Operation::new(ManySent::new(&self.channel, values))
@@ -158,12 +167,11 @@ impl<T> Receiver<T> {
         let mut value = MaybeUninit::uninit();
         // SAFETY: the slot is valid for a write.
         match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
-            Outcome::Done => {
-                // SAFETY: on `Done` the slot holds a value.
-                let value = unsafe { value.assume_init() };
-                self.channel.count_received(&value);
-                Ok(value)
-            }
+            // SAFETY: on `Done` the slot holds a value.
+            Outcome::Done => Ok(unsafe {
+                self.channel.count_returned(value.as_mut_ptr());
+                value.assume_init()
+            }),
             failed => Err(self.try_recv_failed(failed)),
         }
     }
@@ -231,7 +239,16 @@ impl<T> Receiver<T> {
         self.channel.split_off(keep)
     }
 
-    /// An operation that waits for one value and takes up to `max`, appending them to `values`.
+    /// An operation that waits for one value and takes up to `max`, appending them to `values`. Its
+    /// result is their number; with a `max` of 0 it completes at once.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed (and drained), timed out or cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, it has taken nothing, as with [`recv`](Self::recv).
     #[inline]
     pub fn recv_many<'a>(&'a self, values: &'a mut Vec<T>, max: usize) -> RecvMany<'a, T> {
         Operation::new(ManyReceived::new(&self.channel, values, max))

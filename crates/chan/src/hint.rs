@@ -2,6 +2,7 @@
 //! The readiness hint: what a check without the lock finds out about a channel whose ring is slow.
 
 use crate::sync::{AtomicU32, Ordering};
+use crate::transfer::Direction;
 
 /// What an operation would find under the lock, as of the lock's last release.
 ///
@@ -22,12 +23,7 @@ impl ReadinessHint {
     }
 
     #[inline]
-    pub(crate) fn may_send(&self) -> bool {
-        self.0.load(Ordering::Acquire) & 1 != 0
-    }
-
-    #[inline]
-    pub(crate) fn may_recv(&self) -> bool {
-        self.0.load(Ordering::Acquire) & 2 != 0
+    pub(crate) fn may<D: Direction>(&self) -> bool {
+        self.0.load(Ordering::Acquire) & if D::SENDS { 1 } else { 2 } != 0
     }
 }

@@ -42,9 +42,9 @@
 //!    queued values, and then fail.
 //! 6. **Nothing polls, and waiting allocates nothing.** A task is woken by its waker, a thread by a
 //!    futex, a coroutine by its scheduler ([`park`]); one value wakes one receiver.
-//! 7. **No user code runs under a lock**, nor, if the caller [defers](wakes) wakes, under a lock of the
-//!    caller's. A panic of a waker, a hook or a drop inside another
-//!    operation is reported by the panic hook and does not propagate.
+//! 7. **No user code runs under a lock** of this crate. A caller that operates on channels under a
+//!    lock of its own can [defer](wakes) the wakes. A panic of a waker, a hook or a drop inside
+//!    another operation is reported by the panic hook and does not propagate.
 //! 8. **The ring is allocated when the channel is created**; only an unlimited channel grows, in
 //!    blocks that it frees again.
 //!
@@ -53,9 +53,9 @@
 //! | module | contents |
 //! |---|---|
 //! | `builder`, `handle` | constructors; the two handles |
-//! | `op`, `limit` | operations: the one driver of all of them, their limits |
-//! | `transfer` | the send and the receive of one value, and in what they differ |
-//! | `batch`, `mapped` | many values per synchronisation; results made of other results |
+//! | `op`, `limit` | operations and their driver; their limits |
+//! | `transfer` | the send and the receive of one value, and how they differ |
+//! | `batch`, `mapped` | many values per synchronisation; operations with a mapped result |
 //! | [`spsc`] | handles for one sender and one receiver: plain stores |
 //! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
 //! | `select` | one of several operations |
@@ -82,11 +82,12 @@
 //! | `lock`, `sync` | a cell behind a lock | one swap acquires it, only its owner releases it |
 //! | `core`, `channel` | values are moved by copy, from slot to slot | under the lock; a result of *done* means that exactly one was moved |
 //! | `waiter`, `op`, `transfer`, `token`, `select`, `limit` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |
-//! | `batch`, `stream`, `sink`, `handle` | an operation inside a larger value; a value behind a pointer | it is pinned there, and dropped before the handle that it borrows from |
-//! | `park`, `fence` | the parking lot, a system call | keys are addresses of words of this crate |
+//! | `batch`, `mapped`, `stream`, `sink`, `handle` | an operation inside a larger value; a value behind a pointer | it is pinned there, and dropped before the handle that it borrows from |
+//! | `spill` | values in the spare capacity of a vector | two indices say which of them the block owns |
+//! | `park`, `fence`, `spin` | the parking lot, system calls | keys are addresses of words of this crate |
 //!
-//! `builder`, `contend`, `counters`, `error`, `iter`, `metrics`, `probe`, `spill`, `spin` and
-//! [`timer`] have none.
+//! `builder`, `contend`, `counters`, `error`, `hint`, `iter`, `metrics`, `probe`, [`timer`] and
+//! [`wakes`] have none.
 //!
 //! ## Promises that the compiler enforces
 //!

@@ -59,7 +59,7 @@ impl<'a> Limits<'a> {
         self
     }
 
-    /// A token; the last one holds.
+    /// A token; it replaces an earlier one.
     #[must_use]
     pub const fn cancel_on(mut self, token: &'a Token) -> Self {
         self.token = Some(token);
@@ -143,7 +143,7 @@ pub(crate) mod sealed {
         fn leave(&self, watch: &mut Self::Watch);
         /// Sets a timer that wakes a task at the deadline.
         fn set_timer(&self, watch: &mut Self::Watch, waker: &Waker);
-        /// Sets the timer if that was not possible before.
+        /// Sets the timer again if the last attempt to set it failed.
         fn keep_timer(&self, watch: &mut Self::Watch, waker: &Waker);
         fn lock_token(&self) -> Option<TokenGuard<'_>>;
 

@@ -29,7 +29,7 @@ use crate::sync::{
     heavy, light,
 };
 
-/// Spins at a taken lock before the first yield. A critical section takes some 20 ns, but a thread
+/// Checks of a taken lock before the first yield. A critical section takes some 20 ns, but a thread
 /// that takes the lock again and again may win a number of times in a row.
 const SPINS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
 /// Yields before it sleeps: the holder may have lost its CPU to another thread.
@@ -54,7 +54,7 @@ impl RawLock {
         }
     }
 
-    /// Acquires the lock, and what the last holder released, if it is free; true if it did.
+    /// Acquires the lock if it is free; true if it was.
     #[inline]
     fn try_lock(&self) -> bool {
         self.locked.swap(1, Ordering::Acquire) == 0

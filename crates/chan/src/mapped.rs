@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An operation whose result is made of another operation's result.
+//! An operation whose result is mapped.
 
 use crate::limit::{Limit, StopReason};
 use crate::op::{Action, Driver, Linked, Operation, sealed};
 use crate::waiter::{Claim, WaitOutcome, Waiter, Wake};
 
-/// Makes the result of an operation of the result of another one. See [`Operation::map`].
+/// Maps the result of an operation. See [`Operation::map`].
 pub trait Map<O> {
     /// The new result.
     type Output;
 
-    /// Called once, when the operation has its result. An operation that is dropped before calls it
-    /// not at all.
+    /// Called once, when the operation has its result; never if the operation is dropped before.
     fn map(&mut self, output: O) -> Self::Output;
 }
 

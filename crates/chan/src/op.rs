@@ -8,7 +8,7 @@
 //! ```
 //!
 //! An operation is an [`Action`] (what it does: a send, a receive, a batch, a select, a wait for a
-//! token), its limits, and a stage. This module is the one driver of all of them:
+//! token), its limits, and a stage. This module drives all of them:
 //!
 //! ```text
 //!            fast, slow                     link
@@ -30,9 +30,10 @@
 //!
 //! # Safety
 //!
-//! The nodes are in the operation, in its waiter or its action, and the wait queues point to them. The operation is pinned
-//! from its first poll on (`Future`), or lives in the frame of [`Operation::wait`], and its drop
-//! unlinks them. It is not `Unpin`. What matchers write is behind cells and raw pointers.
+//! The nodes are in the operation, in its waiter or its action, and the wait queues point to them.
+//! The operation is pinned from its first poll on (`Future`), or lives in the frame of
+//! [`Operation::wait`], and its drop unlinks them. It is not `Unpin`. What matchers write is behind
+//! cells and raw pointers.
 
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -234,8 +235,8 @@ impl<A: Action, L: Limit> Operation<A, L> {
         self.limited(|limits| limits.deadline(deadline))
     }
 
-    /// Fails when `token` is cancelled; the last token holds. A cancelled token wins over a channel
-    /// that is ready.
+    /// Fails when `token` is cancelled; a second call replaces the token. A cancelled token wins
+    /// over a channel that is ready.
     pub fn cancel_on<'t>(self, token: &'t Token) -> Operation<A, Limits<'t>>
     where
         L: Into<Limits<'t>>,
@@ -243,7 +244,8 @@ impl<A: Action, L: Limit> Operation<A, L> {
         self.limited(|limits| limits.cancel_on(token))
     }
 
-    /// Adds `limits`, as [`deadline`](Self::deadline) and [`cancel_on`](Self::cancel_on) do.
+    /// Adds the deadline and the token of `limits`, as [`deadline`](Self::deadline) and
+    /// [`cancel_on`](Self::cancel_on) do.
     pub fn limits<'t>(self, limits: Limits<'t>) -> Operation<A, Limits<'t>>
     where
         L: Into<Limits<'t>>,
@@ -298,7 +300,7 @@ impl<A: Action, L: Limit> Operation<A, L> {
         Self::wait_slow(action, limit)
     }
 
-    /// As an operation again, the drop of which knows what to do with the value if user code panics.
+    /// Goes on with an operation, whose drop handles the value if user code panics.
     #[inline(never)]
     fn wait_slow(action: A, limit: L) -> A::Output {
         let mut this = Self::with(action, limit);
@@ -557,7 +559,7 @@ impl<A: Action, L: Limit> Operation<A, L> {
     }
 }
 
-/// How the calling flow is woken.
+/// The wake of the calling thread or coroutine.
 fn wake(hook: Option<&'static dyn Park>) -> Wake {
     hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()))
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a flow of control waits: a thread by itself, other flows through a hook.
+//! How a caller waits: a thread by itself, a coroutine through its scheduler's hook.
 //!
 //! [`wait`](crate::Operation::wait) parks its caller. On a plain thread that is the thread. A
-//! scheduler that runs many flows on one thread (coroutines, fibers) calls [`set_hook`] on each of
-//! its threads; from then on a wait on that thread parks the flow, not the thread.
+//! scheduler that runs many coroutines or fibers on one thread calls [`set_hook`] on each of its
+//! threads; from then on a wait on that thread parks the coroutine, not the thread.
 //!
 //! A thread that waits here sleeps in the process-wide parking lot of `parking_lot_core`, under the
 //! address of the word it waits for. To wake it takes that address and not the memory behind it, so
@@ -12,28 +12,28 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-/// Parks and unparks flows of control that are not threads.
+/// Parks and unparks coroutines, or whatever else runs on a thread and is not one.
 ///
 /// Implemented by a scheduler, once for each of its threads or once for all.
 pub trait Park: Sync {
-    /// The unparker of the flow that runs now.
+    /// The unparker of the running coroutine.
     fn unparker(&self) -> Unparker;
 
-    /// Suspends the flow that runs now until it is unparked or `deadline` has passed. May return
+    /// Suspends the running coroutine until it is unparked or `deadline` has passed. May return
     /// spuriously: the caller checks its condition and parks again. An unpark before the park makes
     /// the park return at once; one park consumes it.
     fn park(&self, deadline: Option<Instant>);
 
-    /// The clock of the scheduler's flows: timeouts count from it.
+    /// The current time by the scheduler's clock: timeouts count from it.
     fn now(&self) -> Instant {
         Instant::now()
     }
 }
 
-/// Wakes one flow of control. A value of two words, made by [`Park::unparker`].
+/// Wakes one coroutine. A value of two words, made by [`Park::unparker`].
 ///
-/// It may be called from any thread, once, and also after the flow has continued or has ended: the
-/// scheduler must be able to detect that (a slab index with a generation can).
+/// It may be called from any thread, once, also after the coroutine has continued or has ended: the
+/// scheduler must be able to detect that (by a slab index with a generation, for example).
 #[derive(Debug, Clone, Copy)]
 pub struct Unparker {
     unpark: fn(usize),
@@ -41,13 +41,13 @@ pub struct Unparker {
 }
 
 impl Unparker {
-    /// An unparker that calls `unpark(flow)`.
+    /// An unparker that calls `unpark(flow)`; `flow` identifies the coroutine.
     #[must_use]
     pub fn new(unpark: fn(usize), flow: usize) -> Self {
         Self { unpark, flow }
     }
 
-    /// Wakes the flow.
+    /// Wakes the coroutine.
     #[inline]
     pub fn unpark(self) {
         (self.unpark)(self.flow);
@@ -58,19 +58,19 @@ thread_local! {
     static HOOK: Cell<Option<&'static dyn Park>> = const { Cell::new(None) };
 }
 
-/// Sets how flows on the calling thread wait from now on, and returns the previous hook. `None`:
-/// the thread waits by itself.
+/// Sets the hook of the calling thread, through which it waits from now on, and returns the
+/// previous one. `None`: the thread waits by itself.
 pub fn set_hook(hook: Option<&'static dyn Park>) -> Option<&'static dyn Park> {
     HOOK.replace(hook)
 }
 
-/// The hook of the calling flow. A thread that is being torn down waits by itself.
+/// The hook of the calling thread. A thread that is being torn down waits by itself.
 #[inline]
 pub(crate) fn hook() -> Option<&'static dyn Park> {
     HOOK.try_with(Cell::get).unwrap_or(None)
 }
 
-/// The current time by the clock of the calling flow.
+/// The current time by the clock of the calling thread's scheduler, if it has one.
 #[inline]
 pub(crate) fn now() -> Instant {
     hook().map_or_else(Instant::now, Park::now)

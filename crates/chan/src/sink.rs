@@ -11,7 +11,8 @@
 //! |---|---|
 //! | rendezvous | the last value has not been taken by a receiver |
 //! | bounded | there was no room for the last value, and there is none yet |
-//! | bounded that drops, conflated, unlimited | – |
+//! | bounded that drops the oldest | every slot is between claim and publication, for a moment |
+//! | bounded that drops the latest, conflated, unlimited | – |
 //!
 //! # Invariants
 //!

@@ -2,7 +2,7 @@
 //! Adaptive spinning: how long a thread spins before it sleeps.
 //!
 //! A sleep and a wake across two CPUs cost tens of microseconds, one check a nanosecond. So a
-//! thread spins for a while first, but only as long as that has succeeded lately: a success sets
+//! thread spins for a while first, but only as long as that has succeeded lately: a success raises
 //! the limit to twice the time it took, a failure halves the limit, between a floor and some
 //! microseconds. Then the thread yields a bounded number of times, and only then sleeps. On a
 //! machine with one CPU no other thread can run meanwhile, so there is no spinning.
@@ -112,8 +112,9 @@ thread_local! {
 /// The adaptive spinning of tasks on a channel, in one direction.
 #[derive(Debug)]
 pub(crate) struct TaskSpin {
-    /// The budget by recent success; 0: no success.
+    /// The budget by recent success, in steps; 0: no success.
     spins: AtomicU32,
+    /// Waits without a budget, for the probes.
     waits: AtomicU32,
 }
 
@@ -163,7 +164,9 @@ impl TaskSpin {
 
 /// A spin budget by recent success.
 struct Budget {
+    /// In steps.
     spins: AtomicU32,
+    /// Spins that failed, for the probes.
     wasted: AtomicU32,
 }
 
@@ -180,7 +183,7 @@ impl Budget {
         self.spins.load(Ordering::Relaxed)
     }
 
-    /// Sets the budget to twice the steps that were needed.
+    /// Raises the budget to twice the steps that were needed.
     fn paid(&self, spun: u32) {
         let spins = (2 * spun).clamp(SPINS_MIN, SPINS_MAX);
         if spins > self.spins.load(Ordering::Relaxed) {

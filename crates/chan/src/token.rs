@@ -55,7 +55,7 @@ struct Inner {
 struct State {
     waiters: WaitQueue,
     children: Vec<Child>,
-    /// The first free index.
+    /// The first free index of `children`, the head of a list through [`Child::Free`].
     free: Option<usize>,
 }
 

@@ -19,13 +19,14 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 
 use crate::channel::{Channel, FailureCause, Outcome};
-use crate::core::{DeferredEffects, LockedOutcome};
+use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::error::{RecvError, SendError};
 use crate::limit::{Limit, NoLimits, StopReason};
 use crate::op::sealed::Action;
 use crate::op::{Driver, Linked, Operation};
-use crate::spin::{self, TaskSpin};
-use crate::waiter::{Node, Sequence, WaitOutcome, Waiter, Wake};
+use crate::ring::Ring;
+use crate::spin;
+use crate::waiter::{Sequence, WaitOutcome, Waiter, Wake};
 
 /// A send that has not been driven yet. See [`Sender::send`](crate::Sender::send).
 pub type Send<'a, T, L = NoLimits> = Operation<Transfer<'a, T, Sending>, L>;
@@ -45,7 +46,7 @@ pub struct Transfer<'a, T, D: Direction> {
 unsafe impl<T: std::marker::Send, D: Direction> std::marker::Send for Transfer<'_, T, D> {}
 
 impl<'a, T, D: Direction> Transfer<'a, T, D> {
-    /// Of the value in `slot`, or into it.
+    /// A send of the value in `slot`, or a receive into it.
     #[inline]
     pub(crate) fn new(channel: &'a Channel<T>, slot: MaybeUninit<T>) -> Self {
         let slot = UnsafeCell::new(slot);
@@ -89,7 +90,10 @@ impl<'a, T, D: Direction> Transfer<'a, T, D> {
         // SAFETY: the caller's promise.
         unsafe {
             let node = waiter.begin(wake, shared, self.slot().cast());
-            let outcome = D::queue(self.channel, node);
+            if D::SENDS && self.channel.weighs() {
+                (*node).set_weight(self.channel.weigh::<D>(self.slot()));
+            }
+            let outcome = self.channel.try_or_queue::<D>(node);
             if outcome != Outcome::Blocked {
                 waiter.end();
             }
@@ -105,7 +109,7 @@ impl<'a, T, D: Direction> Transfer<'a, T, D> {
     #[inline]
     pub(crate) unsafe fn matched(&mut self, waiter: &Waiter) {
         // SAFETY: the caller's promise.
-        D::matched(self.channel, unsafe { waiter.node() });
+        self.channel.count_matched::<D>(unsafe { waiter.node() }.weight());
     }
 
     /// The result of a transfer that completed: the value of a receive is moved out of its slot.
@@ -174,11 +178,11 @@ impl<T, D: Direction> Action for Transfer<'_, T, D> {
     #[inline(always)]
     fn spin(&mut self, driver: Driver) -> bool {
         let channel = self.channel;
-        let (soon, may) = (|| D::may_soon(channel), || D::may(channel));
+        let (soon, may) = (|| D::may_soon(channel), || channel.may::<D>());
         spin::pays(channel.kind)
             && match driver {
                 Driver::Thread => spin::until(soon) || may(),
-                Driver::Task => channel.ring.is_fast() && D::task_spin(channel).spin(soon, may),
+                Driver::Task => channel.ring.is_fast() && channel.task_spin::<D>().spin(soon, may),
                 Driver::Coroutine => false,
             }
     }
@@ -205,7 +209,7 @@ impl<T, D: Direction> Action for Transfer<'_, T, D> {
     unsafe fn unlink(&mut self, waiter: &Waiter) -> Option<WaitOutcome> {
         // SAFETY: the caller's promise: the node is alive, and was queued at this channel.
         unsafe {
-            D::unqueue(self.channel, waiter.node());
+            self.channel.unqueue::<D>(waiter.node());
             waiter.end()
         }
     }
@@ -302,18 +306,18 @@ pub(crate) mod sealed {
     use std::cell::Cell;
 
     use crate::channel::{Channel, FailureCause, Outcome};
-    use crate::core::{DeferredEffects, LockedOutcome};
-    use crate::spin::TaskSpin;
-    use crate::waiter::{Node, Sequence};
+    use crate::core::{Core, DeferredEffects, LockedOutcome};
+    use crate::ring::Ring;
+    use crate::waiter::Sequence;
 
-    /// In what a send differs from a receive.
+    /// How a send differs from a receive.
     #[allow(private_interfaces, reason = "sealed")]
     pub trait Direction {
         /// The result of an operation of this direction.
         type Output<T>;
 
-        /// Whether it can be repeated without a new value.
-        const REPEATS: bool;
+        /// Whether values go into the channel. A receive can be repeated, a send needs a new value.
+        const SENDS: bool;
 
         /// The fast path: an attempt on the ring. `None`: nothing happened.
         ///
@@ -329,67 +333,42 @@ pub(crate) mod sealed {
         /// As for [`Self::attempt`].
         unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> Outcome;
 
-        /// Completes without waiting, if possible; stores in `left` when a received value left the
-        /// channel.
+        /// Completes without waiting, if possible; stores the sequence of a received value in
+        /// `left`.
         ///
         /// # Safety
         ///
         /// The slot is the caller's: a send's holds its value, a receive's is valid for a write.
         unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T, left: &Cell<Sequence>) -> Outcome;
 
-        /// Whether an attempt may succeed, by a check without the lock.
-        fn may<T>(channel: &Channel<T>) -> bool;
-
-        /// As [`Self::may`], for a thread that spins before it sleeps: whether an attempt is worth it.
-        fn may_soon<T>(channel: &Channel<T>) -> bool {
-            Self::may(channel)
-        }
-
-        /// The adaptive spinning of tasks in this direction.
-        fn task_spin<T>(channel: &Channel<T>) -> &TaskSpin;
-
-        /// # Safety
-        ///
-        /// As for [`Channel::send_or_queue`] and [`Channel::recv_or_queue`].
-        unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome;
-
-        /// The weight of a send's value.
+        /// The attempt under the lock.
         ///
         /// # Safety
         ///
-        /// A send's slot holds its value.
-        unsafe fn weigh<T>(channel: &Channel<T>, slot: *const T) -> u64;
+        /// As for [`Core::send`] and [`Core::recv`].
+        unsafe fn locked<T>(
+            core: &mut Core<T>,
+            ring: &Ring<T>,
+            slot: *mut T,
+            effects: &mut DeferredEffects<T>,
+        ) -> LockedOutcome;
 
-        /// Counts an operation that completed under the lock.
-        fn happened<T>(channel: &Channel<T>, weight: u64);
-
+        /// As [`Self::locked`]; stores the sequence of a received value in `left`.
+        ///
         /// # Safety
         ///
-        /// As for [`Self::attempt`], and the channel's lock is held.
-        unsafe fn attempt_held<T>(
-            channel: &Channel<T>,
+        /// As for [`Self::locked`].
+        unsafe fn locked_in_sequence<T>(
+            core: &mut Core<T>,
+            ring: &Ring<T>,
             slot: *mut T,
             left: &Cell<Sequence>,
-        ) -> (LockedOutcome, DeferredEffects<T>);
+            effects: &mut DeferredEffects<T>,
+        ) -> LockedOutcome;
 
-        /// # Safety
-        ///
-        /// The channel's lock is held since an attempt that did not succeed; for the node, as for
-        /// [`Self::queue`].
-        unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node);
-
-        /// # Safety
-        ///
-        /// As for [`Self::link_held`], except that the node may be linked, and its claim is idle.
-        unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node);
-
-        /// Counts a queued operation that was matched.
-        fn matched<T>(channel: &Channel<T>, node: &Node);
-
-        /// # Safety
-        ///
-        /// The node is alive, and was queued here or nowhere.
-        unsafe fn unqueue<T>(channel: &Channel<T>, node: *const Node);
+        /// As [`Channel::may`], for a thread that spins before it sleeps: whether to stop spinning
+        /// and attempt. A send waits for room for a run of values.
+        fn may_soon<T>(channel: &Channel<T>) -> bool;
 
         /// # Safety
         ///
@@ -407,7 +386,8 @@ pub(crate) mod sealed {
 
         /// # Safety
         ///
-        /// The operation is dropped; `matched` says whether it had completed.
+        /// The operation is dropped. `matched`: it had completed, and a receive's slot holds a
+        /// value; otherwise a send's slot holds its value.
         unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: Sequence);
     }
 }
@@ -424,7 +404,7 @@ pub struct Receiving;
 impl sealed::Direction for Sending {
     type Output<T> = Result<(), SendError<T>>;
 
-    const REPEATS: bool = false;
+    const SENDS: bool = true;
 
     #[inline]
     unsafe fn fast<T>(channel: &Channel<T>, slot: *mut T) -> Option<Self::Output<T>> {
@@ -445,68 +425,30 @@ impl sealed::Direction for Sending {
     }
 
     #[inline]
-    fn may<T>(channel: &Channel<T>) -> bool {
-        channel.may_send()
+    unsafe fn locked<T>(
+        core: &mut Core<T>,
+        ring: &Ring<T>,
+        slot: *mut T,
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
+        // SAFETY: the caller's promise.
+        unsafe { core.send(ring, slot, effects) }
+    }
+
+    unsafe fn locked_in_sequence<T>(
+        core: &mut Core<T>,
+        ring: &Ring<T>,
+        slot: *mut T,
+        _: &Cell<Sequence>,
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
+        // SAFETY: the caller's promise.
+        unsafe { core.send(ring, slot, effects) }
     }
 
     #[inline]
     fn may_soon<T>(channel: &Channel<T>) -> bool {
-        channel.ring.may_push_run().unwrap_or_else(|| channel.may_send())
-    }
-
-    #[inline]
-    fn task_spin<T>(channel: &Channel<T>) -> &TaskSpin {
-        &channel.send_spin
-    }
-
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome {
-        // SAFETY: the slot holds the value, and the node is not shared yet.
-        unsafe {
-            if let Some(weight) = channel.weight(&*(*node).slot::<T>()) {
-                (*node).set_weight(weight);
-            }
-            channel.send_or_queue(node)
-        }
-    }
-
-    unsafe fn attempt_held<T>(
-        channel: &Channel<T>,
-        slot: *mut T,
-        _: &Cell<Sequence>,
-    ) -> (LockedOutcome, DeferredEffects<T>) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.send_held(slot) }
-    }
-
-    #[inline]
-    unsafe fn weigh<T>(channel: &Channel<T>, slot: *const T) -> u64 {
-        // SAFETY: the caller's promise.
-        channel.weight(unsafe { &*slot }).unwrap_or(0)
-    }
-
-    #[inline]
-    fn happened<T>(channel: &Channel<T>, weight: u64) {
-        channel.count_sent(weight);
-    }
-
-    unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.link_sender_held(node) };
-    }
-
-    unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.link_sender_alone(node) };
-    }
-
-    #[inline]
-    fn matched<T>(channel: &Channel<T>, node: &Node) {
-        channel.count_sent(node.weight());
-    }
-
-    unsafe fn unqueue<T>(channel: &Channel<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.unqueue_sender(node) }
+        channel.ring.may_push_run().unwrap_or_else(|| channel.may::<Self>())
     }
 
     #[inline]
@@ -538,7 +480,7 @@ impl sealed::Direction for Sending {
 impl sealed::Direction for Receiving {
     type Output<T> = Result<T, RecvError>;
 
-    const REPEATS: bool = true;
+    const SENDS: bool = false;
 
     #[inline]
     unsafe fn fast<T>(channel: &Channel<T>, slot: *mut T) -> Option<Self::Output<T>> {
@@ -559,60 +501,37 @@ impl sealed::Direction for Receiving {
     }
 
     #[inline]
-    fn may<T>(channel: &Channel<T>) -> bool {
-        channel.may_recv()
-    }
-
-    #[inline]
-    fn task_spin<T>(channel: &Channel<T>) -> &TaskSpin {
-        &channel.recv_spin
-    }
-
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Outcome {
+    unsafe fn locked<T>(
+        core: &mut Core<T>,
+        ring: &Ring<T>,
+        slot: *mut T,
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
         // SAFETY: the caller's promise.
-        unsafe { channel.recv_or_queue(node) }
+        unsafe { core.recv(ring, slot, effects) }
     }
 
-    unsafe fn attempt_held<T>(
-        channel: &Channel<T>,
+    unsafe fn locked_in_sequence<T>(
+        core: &mut Core<T>,
+        ring: &Ring<T>,
         slot: *mut T,
         left: &Cell<Sequence>,
-    ) -> (LockedOutcome, DeferredEffects<T>) {
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
         // SAFETY: the caller's promise.
-        unsafe { channel.recv_held(slot, left) }
+        unsafe { core.recv_in_sequence(ring, slot, left, effects) }
     }
 
     #[inline]
-    unsafe fn weigh<T>(_: &Channel<T>, _: *const T) -> u64 {
-        0
-    }
-
-    #[inline]
-    fn happened<T>(_: &Channel<T>, _: u64) {}
-
-    unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.link_receiver_held(node) };
-    }
-
-    unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.link_receiver_alone(node) };
-    }
-
-    #[inline]
-    fn matched<T>(_: &Channel<T>, _: &Node) {}
-
-    unsafe fn unqueue<T>(channel: &Channel<T>, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { channel.unqueue_receiver(node) }
+    fn may_soon<T>(channel: &Channel<T>) -> bool {
+        channel.may::<Self>()
     }
 
     #[inline]
     unsafe fn done<T>(channel: &Channel<T>, slot: *mut T) -> Self::Output<T> {
         // SAFETY: the caller's promise.
         unsafe {
-            channel.count_received(&*slot);
+            channel.count_returned(slot);
             Ok(slot.read())
         }
     }

@@ -294,7 +294,8 @@ impl Claim {
         })
     }
 
-    /// Replaces the wake, unless the wait has ended or is ending.
+    /// Replaces the wake, unless the wait has ended or is ending. Returns the wake that is not in
+    /// place afterwards: the previous one, or `wake` itself.
     ///
     /// # Safety
     ///
@@ -340,7 +341,8 @@ impl Claim {
         fence(Ordering::SeqCst);
     }
 
-    /// Stops waiting, with nodes still linked. False: a matcher was faster, and will finish.
+    /// Stops waiting, with nodes still linked. False: a matcher was faster, and has finished or
+    /// will.
     ///
     /// # Safety
     ///
@@ -388,15 +390,15 @@ impl Claim {
     }
 }
 
-/// When a value left its channel, among all values that did.
+/// The order in which values left a channel.
 ///
-/// A value that left the ring at a position left after everything that left under the lock while the
-/// ring's head was there: so neither side counts for the other.
+/// A value that left the ring at a position left after every value that left under the lock while
+/// the ring's head was at that position. So the fast path and the lock share no counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Sequence {
-    /// Of the ring's head; below 0 for a value that was put back.
+    /// The position of the ring's head; below 0 for a value that was put back.
     pub(crate) position: i64,
-    /// The number of the operation under the lock; for one on the ring the maximum.
+    /// The sequence number of the operation under the lock; the maximum for one on the ring.
     pub(crate) turn: u64,
 }
 
@@ -452,7 +454,7 @@ impl Node {
         self.sequence.set(sequence);
     }
 
-    /// The weight of the value of a send, until the send has completed.
+    /// The weight of a send's value, in bytes.
     #[inline]
     pub(crate) fn weight(&self) -> u64 {
         self.weight.get()

@@ -2,8 +2,8 @@
 //! Wakes of tasks that are deferred until a lock is released.
 //!
 //! A waker is user code, and may use whatever it can reach. A channel fires wakes after it has
-//! released its own lock. A caller that operates on channels under a lock of its own [defers](defer)
-//! them further:
+//! released its own lock. A caller that operates on channels under a lock of its own
+//! [defers](defer) them further:
 //!
 //! ```
 //! # let lock = std::sync::Mutex::new(());
@@ -19,9 +19,10 @@
 //!
 //! # Invariants
 //!
-//! 1. While a [`Deferral`] lives, no task is woken on its thread; when the last one is dropped, those
-//!    that were to be woken are, in that order.
-//! 2. Wakers run with no deferral of their thread alive: what they wake themselves is woken at once.
+//! 1. While a [`Deferral`] lives, its thread wakes no task; when the last one is dropped, the
+//!    thread fires the deferred wakes in their order.
+//! 2. Wakers run with no deferral of their thread alive: the tasks that they wake are woken at
+//!    once.
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -30,7 +31,7 @@ use std::task::Waker;
 use crate::waiter::contain;
 
 thread_local! {
-    /// The deferrals that live.
+    /// The number of deferrals that live.
     static DEFERRALS: Cell<usize> = const { Cell::new(0) };
     static DEFERRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
 }
@@ -41,7 +42,8 @@ thread_local! {
 pub struct Deferral(PhantomData<*const ()>);
 
 /// Defers the wakes of tasks on this thread. Deferrals nest: the tasks are woken when the last one
-/// is dropped, after the locks were released. The caller does not wait in between.
+/// is dropped, which must happen after the caller's locks are released. The caller does not wait in
+/// between.
 #[inline]
 pub fn defer() -> Deferral {
     DEFERRALS.set(DEFERRALS.get() + 1);
@@ -63,7 +65,7 @@ pub(crate) fn is_deferring() -> bool {
 #[cold]
 pub(crate) fn defer_wake(waker: Waker) {
     let mut waker = Some(waker);
-    // The thread's locals are destroyed: there is no list.
+    // Gone: the thread's locals are destroyed, so the task is woken now.
     let is_gone = DEFERRED.try_with(|deferred| deferred.borrow_mut().extend(waker.take())).is_err();
     if is_gone && let Some(waker) = waker {
         contain(|| waker.wake());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A wait uses no CPU time: buffered waits, waits with a timeout, tasks, flows.
+//! A wait uses no CPU time: buffered waits, waits with a timeout, tasks, coroutines.
 //!
 //! Judged by the CPU time of the thread or the process as a fraction of the duration of the wait,
 //! so that a slow or busy machine does not matter. One test at a time, since CPU time is per

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(not(all(feature = "ipc", feature = "lab")))]
 use crate::commands::left_out;
+#[cfg(feature = "process")]
+use crate::commands::worker;
 #[cfg(feature = "lab")]
 use crate::commands::{check, lab};
 use crate::commands::{completions, config, man, plugin, serve, ws};
@@ -61,6 +63,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Ws(ws::Args),
+    #[cfg(feature = "process")]
+    #[command(hide = true)]
+    PluginWorker(worker::Args),
     #[cfg(feature = "ipc")]
     #[command(subcommand)]
     Ipc(ipc::Command),

@@ -54,36 +54,17 @@ impl Exit {
 
     /// The process's exit code.
     pub(crate) const fn code(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Failure => 1,
-            Self::Usage => 2,
-            Self::Load => 3,
-            Self::Call => 4,
-            Self::Deadline => 5,
-            Self::Config => 6,
-            Self::Check => 7,
-            Self::Interrupted => 130,
-            #[cfg(feature = "lab")]
-            Self::Lab(exit) => exit.code(),
-        }
+        self.row().0
     }
 
     /// One word for `"kind"` in JSON.
     pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Failure => "failure",
-            Self::Usage => "usage",
-            Self::Load => "load",
-            Self::Call => "call",
-            Self::Deadline => "deadline",
-            Self::Config => "config",
-            Self::Check => "check",
-            Self::Interrupted => "interrupted",
-            #[cfg(feature = "lab")]
-            Self::Lab(exit) => lab::word(exit),
-        }
+        self.row().1
+    }
+
+    /// One line for the table in `becket --help` and the manual.
+    pub(crate) const fn meaning(self) -> &'static str {
+        self.row().2
     }
 
     /// The exit of this word.
@@ -95,24 +76,34 @@ impl Exit {
         all.find(|exit| exit.word() == word)
     }
 
-    /// One line for the table in `becket --help` and the manual.
-    pub(crate) const fn meaning(self) -> &'static str {
+    /// Its line of the table: the code, the word, the meaning.
+    const fn row(self) -> (u8, &'static str, &'static str) {
         match self {
-            Self::Ok => "done; for `serve`, a drain in which every call ended",
-            Self::Failure => {
-                "failed: a file, a socket, a server that has gone, a drain that ran out of time"
+            Self::Ok => (0, "ok", "done; for `serve`, a drain in which every call ended"),
+            Self::Failure => (
+                1,
+                "failure",
+                "failed: a file, a socket, a server that has gone, a drain that ran out of time",
+            ),
+            Self::Usage => (2, "usage", "the arguments are wrong"),
+            Self::Load => (3, "load", "the plugin could not be loaded"),
+            Self::Call => {
+                (4, "call", "the call was refused or failed; the channel is not there, or closed")
             }
-            Self::Usage => "the arguments are wrong",
-            Self::Load => "the plugin could not be loaded",
-            Self::Call => "the call was refused or failed; the channel is not there, or closed",
-            Self::Deadline => {
-                "the call was not answered by its deadline; nothing came or was accepted in time"
+            Self::Deadline => (
+                5,
+                "deadline",
+                "the call was not answered by its deadline; nothing came or was accepted in time",
+            ),
+            Self::Config => (6, "config", "the configuration is wrong"),
+            Self::Check => {
+                (7, "check", "`plugin check` found something wrong, or a `--fail-if` holds")
             }
-            Self::Config => "the configuration is wrong",
-            Self::Check => "`plugin check` found something wrong, or a `--fail-if` holds",
-            Self::Interrupted => "interrupted: Ctrl-C, or a second signal while draining",
+            Self::Interrupted => {
+                (130, "interrupted", "interrupted: Ctrl-C, or a second signal while draining")
+            }
             #[cfg(feature = "lab")]
-            Self::Lab(exit) => lab::meaning(exit),
+            Self::Lab(exit) => lab::row(exit),
         }
     }
 }

@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::commands::pick::nearest;
 use crate::exit::Exit;
 
 /// The failure of a command. The exit code is for scripts, the rest for people.
@@ -206,14 +207,8 @@ impl From<SendError> for Failure {
 /// The entry with the most similar name, if the plugin has a similar one.
 fn nearest_entry(error: &CallError) -> Option<String> {
     let CallError::UnknownEntry(unknown) = error else { return None };
-    let entry = unknown.entry.as_str();
-    unknown
-        .known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(entry, name), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| format!("did you mean `{name}`?"))
+    let near = nearest(&unknown.entry, unknown.known.iter().map(String::as_str))?;
+    Some(format!("did you mean `{near}`?"))
 }
 
 /// Line breaks inside clap's lists become spaces, so that a failure's `error:` is one line.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A coroutine that needs some megabytes of stack, on a stack of as many bytes as the argument says.
+//! A coroutine that needs some megabytes of stack. The argument is the size of its stack in bytes.
 //!
 //! `cargo run -p becket-coro --example overflow -- 65536` ends with a message that names the
 //! coroutine, and SIGABRT; with 8388608 it fits.

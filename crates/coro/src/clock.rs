@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A runtime's time: the monotonic clock, or one that only the runtime moves.
 //!
-//! Internally, time is nanoseconds since its first use in the process, so that a timer is a number.
-//! Changes of the wall clock do not move it.
+//! Internally, time is nanoseconds since the first use of a clock in the process, so that a timer
+//! is a number. Changes of the wall clock do not move it.
 //!
 //! A virtual clock stands still while anything runs. An automatic one jumps to the next timer when
 //! every worker of its runtime sleeps and no wake is in flight: a minute of sleeps takes as long as
@@ -40,7 +40,7 @@ pub struct VirtualClock {
 
 #[derive(Debug)]
 struct Virtual {
-    /// Nanoseconds, as [`Clock::now`] counts them.
+    /// Nanoseconds since the start, as [`Clock::now`] returns them.
     now: AtomicU64,
     automatic: bool,
     runtime: Mutex<Weak<Shared>>,
@@ -115,7 +115,7 @@ impl VirtualClock {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX / 2);
         let later = |now: u64| Some(now.saturating_add(by).min(u64::MAX / 2));
         if self.inner.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later).is_err() {
-            // Each call passes the time to move to.
+            // Never: `later` always returns a time.
         }
         let runtime = self.inner.runtime.lock().upgrade();
         if let Some(runtime) = runtime {

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //!   defer ─────────────► started ──► its value ──► wait: taken, or copied if there are clones
-//!   defer_lazy ─► not begun ─┘                │ ▲
+//!   defer_lazy ─► not started ─┘              │ ▲
 //!               the first wait starts it      ▼ │ lent for the copy, then put back
 //! ```
 //!
-//! The value is in a channel of one place. A waiter takes it out; if the handle has clones, it
-//! copies the value and puts it back for the next waiter. So the value need not be `Sync`, and its
-//! `clone` runs under no lock.
+//! The value is in a channel of capacity 1, the *place*. A waiter takes it out; if the handle has
+//! clones, it copies the value and puts it back for the next waiter. So the value need not be
+//! `Sync`, and its `clone` runs under no lock.
 //!
 //! Invariants:
 //!
@@ -55,11 +55,11 @@ pub struct Deferred<'a, T> {
 
 struct Shared<'a, T> {
     stage: Mutex<Stage<'a>>,
-    /// Set when the stage is past `Starting`.
+    /// Cancelled when the stage is past `Starting`: a wait for it is a wait for that.
     started: Token,
     filled: Sender<T>,
     place: Receiver<T>,
-    /// Set when the handle was cloned.
+    /// `T::clone`, once the handle was cloned.
     copy: OnceLock<fn(&T) -> T>,
 }
 
@@ -121,7 +121,8 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
         }
     }
 
-    /// Waits on a thread or in a coroutine for the value. Starts the computation if necessary.
+    /// Waits on a thread or in a coroutine for the value; a task awaits the handle instead. Starts
+    /// the computation if necessary.
     ///
     /// # Errors
     ///
@@ -156,7 +157,8 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
         self.shared.take(value.ok(), &begun)
     }
 
-    /// Cancels its coroutine; one that has not started never will. True if this call cancelled it.
+    /// Cancels its coroutine; one that has not started never will. True if this call cancelled it;
+    /// false also while another thread is starting it.
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         let reason = reason.into();
         let mut stage = self.shared.stage.lock();
@@ -221,7 +223,7 @@ impl<'a, T> Shared<'a, T> {
         guard.stage = Some(Stage::Started(begun(start())));
     }
 
-    /// The value from the place. The last wait of a handle that was cloned leaves it there.
+    /// The value from the place, or a copy of it if the handle was cloned at any time.
     fn take(&self, value: Option<T>, begun: &Begun) -> Result<T, ChildError> {
         let gone = || cancelled(begun.job.reason().unwrap_or_else(|| "it has no value".into()));
         let value = value.ok_or_else(gone)?;

@@ -44,6 +44,10 @@ impl Dispatcher {
     }
 
     /// Coroutines on `workers` workers of its own, until the last clone is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The number of workers is out of range, or the operating system refused a thread.
     pub fn new(name: impl AsRef<str>, workers: usize) -> Result<Self, BuildError> {
         let runtime = Runtime::builder().name(name).workers(workers).build()?;
         Ok(Self { place: Place::Own(Arc::new(runtime)) })
@@ -63,7 +67,11 @@ impl Dispatcher {
         }
     }
 
-    /// The runtime behind it, if it runs coroutines.
+    /// The runtime behind it; `None` if its code does not run in coroutines.
+    ///
+    /// # Errors
+    ///
+    /// The default runtime could not be started.
     pub fn handle(&self) -> Result<Option<Handle>, SpawnError> {
         match &self.place {
             Place::Default => Handle::current().map(Some),

@@ -101,8 +101,8 @@ fn row(shared: &Shared, index: u32, slot: &Slot) -> Option<Row> {
     (slot.runtime() == shared.id && slot.wake.generation() == generation).then_some(row)
 }
 
-/// Describes the coroutine that runs on this thread, piece by piece. For a signal handler: it takes
-/// no lock that may be held and allocates nothing.
+/// Passes a description of the running coroutine to `say`, piece by piece. For a signal handler: it
+/// waits for no lock and allocates nothing.
 pub(crate) fn describe_current(say: &mut dyn FnMut(&[u8])) {
     let Some(slot) = context::slot() else { return };
     names::peek(slot.index(), |name| {

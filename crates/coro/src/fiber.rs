@@ -115,7 +115,12 @@ struct Body {
 }
 
 impl Fiber {
-    /// A fiber that will run `code` on a stack of that many bytes; 0: 64 KiB.
+    /// A fiber that will run `code`, on a stack of `stack_size` bytes, rounded up to a power of two
+    /// of at least 16 KiB; 0: 64 KiB.
+    ///
+    /// # Errors
+    ///
+    /// There is no stack for it, or too many coroutines live.
     #[track_caller]
     pub fn new(stack_size: usize, code: impl FnOnce() + 'static) -> Result<Self, SpawnError> {
         let size = if stack_size == 0 { stack::SIZE_DEFAULT_BYTES } else { stack_size };
@@ -137,6 +142,10 @@ impl Fiber {
     }
 
     /// Runs it until it suspends, waits or ends. If it panicked, the panic continues here.
+    ///
+    /// # Errors
+    ///
+    /// It has ended before, or is running.
     #[inline(never)]
     pub fn resume(&mut self) -> Result<Resumed, ResumeError> {
         let resumed = self.step()?;
@@ -177,7 +186,8 @@ impl Fiber {
         Ok(if self.slot.state() == State::Parked { Resumed::Parked } else { Resumed::Suspended })
     }
 
-    /// Whether it does not wait, or was woken, or its deadline has passed.
+    /// Whether it has something to do when it is resumed: it does not wait, or was woken, or its
+    /// deadline has passed.
     pub fn is_ready(&self) -> bool {
         self.stage != Stage::Over
             && (self.slot.state() != State::Parked
@@ -260,7 +270,7 @@ pub fn suspend() {
     }
 }
 
-/// Waits for a wake, for the park hook of channels.
+/// Waits for a wake; called by the park hook of channels.
 #[inline(never)]
 pub(crate) fn park(slot: &'static Slot, deadline: Option<Instant>) {
     if slot.ending.get() {

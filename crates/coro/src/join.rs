@@ -182,7 +182,11 @@ impl<T: Send + 'static> JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// Waits until the coroutine has ended: a coroutine is parked, a thread sleeps.
+    /// Waits until the coroutine has ended: a calling coroutine is parked, a thread sleeps.
+    ///
+    /// # Errors
+    ///
+    /// The coroutine panicked, its runtime ended before it did, or it was never started.
     pub fn join(self) -> Result<T, JoinError> {
         wait::block_on(self)
     }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Options of a coroutine before it is spawned, wherever it belongs: to itself, to a job, to a
-//! scope.
+//! Options of a coroutine before it is spawned: on its own, into a job, or into a scope.
 //!
 //! | from | belongs to | `spawn` returns |
 //! |---|---|---|
-//! | [`Spawn::new`] | itself | a [`JoinHandle`], or why it was refused |
+//! | [`Spawn::new`] | nothing | a [`JoinHandle`], or why it was refused |
 //! | [`Job::launch`] | the job | a [`Child`]; a refusal fails the job |
 //! | [`Scope::launch`] | the scope | a [`Child`]; it may borrow what outlives the scope |
 
@@ -119,6 +118,11 @@ impl Spawn {
     }
 
     /// Spawns it.
+    ///
+    /// # Errors
+    ///
+    /// The stack size is too large, too many coroutines live, the runtime has ended, or there is no
+    /// default runtime. `f` is dropped.
     pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,

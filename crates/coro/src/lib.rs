@@ -51,6 +51,7 @@
 //! | `launch` | the options of a coroutine before it is spawned |
 //! | `join`, `error` | the handle of a coroutine; the errors |
 //! | `wait`, `clock` | yield, sleep, park, block on a future; clocks |
+//! | `driving` | a thread that blocks on a future, and polls what the future waits for |
 //! | [`scope`](mod@scope), [`job`], `deferred` | coroutines that end before the block that spawned them |
 //! | [`flow`] | producers, fan-out, fan-in, pipelines over channels |
 //! | [`actor`] | a state, a coroutine that owns it, and a mailbox in front |
@@ -72,10 +73,11 @@
 //! | `stack`, `switch` | memory and registers | a stack has one owner; a coroutine is resumed only while it is suspended |
 //! | `slot`, `worker`, `runtime` | cells without locks, in a table that all threads see | a coroutine is in one place at a time, and the thread that takes it out of there owns it; once started it belongs to its worker |
 //! | `context` | a pointer to the worker below | passed to closures only; the worker outlives the code above its loop |
-//! | `join` | one allocation from spawner to coroutine to joiner | one atomic says which of them owns it |
+//! | `join`, `done` | one allocation from spawner to coroutine to joiner | one atomic says which of them owns it |
 //! | `fiber` | manual resumption | a fiber does not leave its thread |
+//! | `unwinding` | a coroutine that changes threads in the middle of its panic | nothing on its stack is bound to a thread |
 //! | `scope` | borrowed data in a coroutine | the scope's owner waits to the end, whatever happens |
-//! | `local`, `names`, `sleep`, `wait` | values attached to a slot, a parking lot, a waker that is a number | each module has its argument |
+//! | `local`, `sleep`, `wait` | values attached to a slot, a parking lot, a waker that is a number | each module has its argument |
 //!
 //! # Tools that cannot follow a stack switch
 //!
@@ -95,6 +97,7 @@ mod current;
 mod deferred;
 mod dispatcher;
 mod done;
+mod driving;
 mod dump;
 mod error;
 pub mod fiber;

@@ -32,8 +32,8 @@ pub(crate) fn get(index: u32) -> Option<Arc<str>> {
     shard(index)?.lock().get(&index).cloned()
 }
 
-/// Passes the name to `f`, for a signal handler: it takes no lock that may be held, and allocates
-/// nothing.
+/// Passes the name to `f`, for a signal handler: it waits for no lock (a held one means no name)
+/// and allocates nothing, once the shard is initialised.
 pub(crate) fn peek(index: u32, f: impl FnOnce(&str)) {
     if let Some(names) = shard(index).and_then(|shard| shard.try_lock())
         && let Some(name) = names.get(&index)

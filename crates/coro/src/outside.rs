@@ -12,6 +12,9 @@
 //!                                     └── one ──► sleep in the source ──► retain ──► run, or again
 //! ```
 //!
+//! A thread that waits for a future does the same with the source that it has passed work on to
+//! ([`Registered::mark_used`]).
+//!
 //! # Invariants
 //!
 //! 1. A source is claimed by one worker at a time, and a worker that has claimed it polls it, or
@@ -20,6 +23,7 @@
 //! 2. A worker that sleeps in a source is kicked by every wake.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -29,21 +33,25 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::{driving, slot::CoroutineKey};
+
 /// The largest number of sources that a worker polls; the others are left to other waiters.
 const POLLED_MAX: usize = 8;
 
 /// A source that wakes coroutines when it is polled. No method may block except `sleep`.
 pub trait Source: Send + Sync {
-    /// The calling worker wants to poll it. False: another worker or thread does already.
+    /// Claims it for the calling worker, which then polls it. False: another worker or thread polls
+    /// it already.
     fn claim(&self) -> bool;
 
-    /// The worker has something to run, and will return soon.
+    /// The worker that has claimed it stops polling, since it has something to run; it will return
+    /// soon.
     fn retain(self: Arc<Self>);
 
-    /// The worker returns. False: another thread polls it meanwhile.
+    /// The worker polls it again. False: another thread has taken it over meanwhile.
     fn resume(&self) -> bool;
 
-    /// The worker does not poll it any more: from now on other waiters must be woken for events.
+    /// The worker gives up the claim: from now on other waiters must be woken for events.
     fn release(self: Arc<Self>);
 
     /// Processes pending events; true if there were any.
@@ -96,12 +104,52 @@ impl Drop for Registered {
     }
 }
 
+thread_local! {
+    /// The source that the calling thread used last, by its number plus one; 0: none.
+    static USED: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Registered {
+    /// A future that the calling thread polls has passed work on to the source. If the thread then
+    /// waits for the future ([`block_on`](crate::block_on)), it polls the source meanwhile.
+    #[inline]
+    pub fn mark_used(&self) {
+        set_used(Some(self.0));
+    }
+}
+
+/// Whether what the calling thread polls is waited for by a coroutine, or by a thread in
+/// [`block_on`](crate::block_on): then the waiter polls the source that it has used. Any other
+/// executor does not.
+#[must_use]
+pub fn is_polled_by_waiter() -> bool {
+    crate::context::key() != CoroutineKey::NONE || driving::is_waiting()
+}
+
+#[inline]
+pub(crate) fn set_used(number: Option<usize>) {
+    // A thread that ends waits no more.
+    let _ = USED.try_with(|used| used.set(number.map_or(0, |number| number + 1)));
+}
+
+#[inline]
+pub(crate) fn take_used() -> Option<usize> {
+    USED.try_with(Cell::take).ok()?.checked_sub(1)
+}
+
+/// The source of this number, if it is still registered.
+pub(crate) fn find(number: usize) -> Option<Weak<dyn Source>> {
+    let sources = SOURCES.lock();
+    let source = sources.all.iter().find(|(known, _)| *known == number);
+    source.map(|(_, source)| source.clone())
+}
+
 /// The sources that the calling worker has claimed, until it drops this.
 pub(crate) struct Claimed {
     sources: Vec<Arc<dyn Source>>,
     /// The number of sources at the time of the claim.
     known: usize,
-    /// There are no others.
+    /// All sources that existed at the claim are in `sources`, unless another claim holds them.
     is_all: bool,
 }
 

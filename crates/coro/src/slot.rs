@@ -346,7 +346,7 @@ impl Slot {
         self.since.store(now, Ordering::Relaxed);
     }
 
-    /// For a fiber: the deadline of its wait.
+    /// For a fiber: sets the deadline of its wait, in nanoseconds.
     pub(crate) fn set_since(&self, nanos: u64) {
         self.since.store(nanos, Ordering::Relaxed);
     }
@@ -371,7 +371,7 @@ impl Slot {
 
 static TABLE: [AtomicPtr<Slot>; CHUNKS] = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS];
 
-/// The slot of this number, if it was ever given out.
+/// The slot of this number, if its chunk exists. It may be free.
 #[inline]
 pub(crate) fn get(index: u32) -> Option<&'static Slot> {
     let index = index as usize;
@@ -413,8 +413,8 @@ impl List {
     }
 }
 
-/// Free slots: those that were returned, and those from `untouched` on. Number 0 is never given
-/// out, so that no coroutine's key is 0.
+/// Free slots: those that were returned, and those from number `untouched` on. Number 0 is never
+/// used, so that no coroutine's key is 0.
 struct Free {
     given_back: List,
     untouched: u32,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{clock, context, slot::CoroutineKey, worker};
+use crate::{clock, context, driving, slot::CoroutineKey, worker};
 
 /// Lets other coroutines of this worker run first; on a plain thread, other threads.
 pub fn yield_now() {
@@ -63,11 +63,11 @@ pub fn park_deadline(deadline: Instant) {
 }
 
 /// Drives a future to its end: the calling coroutine is parked while it is pending, a thread
-/// sleeps. So straight-line code can use any asynchronous library.
+/// sleeps, or polls the source [outside](crate::outside) of the process that it waits for. So straight-line code can use any asynchronous library.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let key = context::key();
     if key == CoroutineKey::NONE {
-        return futures_lite::future::block_on(future);
+        return driving::block_on(future);
     }
     let mut future = pin!(future);
     let waker = waker(key);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Reports a coroutine that holds its worker for too long.
 //!
-//! A thread checks the workers twice per bound. A worker that runs, and has dispatched nothing
-//! since the last two checks, is held. It is reported once, until it dispatches again. While every
+//! A thread checks the workers twice per bound. A worker that runs, and has dispatched nothing for
+//! as long as the bound, is held. It is reported once, until it dispatches again. While every
 //! worker sleeps, so does the thread: a worker that wakes also wakes it.
 
 use std::{
@@ -20,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{dump, join::Id, runtime::Shared};
 
-/// Called with each held worker.
+/// Called with each coroutine that holds a worker.
 pub(crate) type Report = fn(&Stalled);
 
 /// A coroutine that has held its worker for longer than the watchdog's bound.
@@ -65,7 +65,7 @@ pub(crate) struct Watchdog {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     dispatches: u64,
-    /// When this number was seen first.
+    /// When this number of dispatches was seen first.
     since: Option<Instant>,
     reported: bool,
 }

@@ -2,10 +2,10 @@
 //! A runnable coroutine waits no longer than promised, whatever else is runnable.
 //!
 //! Floods of three kinds, on one worker and on each of two: coroutines that only yield, pairs that
-//! wake each other (through the lifo slot), coroutines that spawn their like.
-//! Meanwhile a timer comes due, another thread spawns, another thread wakes. What is counted is
-//! dispatches of the worker, from a moment at which every worker stands still, so that the speed of
-//! the machine has no part in it.
+//! wake each other (through the lifo slot), coroutines that spawn others of their kind. Meanwhile a
+//! timer becomes due, another thread spawns, another thread wakes. The bounds are dispatches of the
+//! worker, counted from a moment at which every worker is held, so that the speed of the machine
+//! does not matter.
 #![cfg(not(any(miri, feature = "threads")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -25,19 +25,19 @@ use becket_chan::bounded;
 use becket_coro::{
     Clock, Handle, Id, Runtime, State, VirtualClock, current, park, sleep_until, spawn, yield_now,
 };
-use common::{runtime, until_parked};
+use common::{or_long, runtime, until_parked};
 
-/// What `becket_coro` promises (see its `worker::turn`).
+/// The bounds that `becket_coro` documents (see its `worker::turn`).
 const STREAK: u64 = 16;
 const FRESH: u64 = 2 * 61;
 const CLOCK: u64 = 8;
 
-/// In which so many that are ready come.
+/// The bound, in dispatches, of a coroutine that is ready behind `before` others.
 fn in_line(before: u64) -> u64 {
     (STREAK + 1) * (before + 1)
 }
 
-/// Which of its runtime's workers this is, by the name of its thread.
+/// The index of the calling worker in its runtime, from the name of its thread.
 fn here() -> usize {
     let name = thread::current().name().unwrap().to_owned();
     name.rsplit('-').next().unwrap().parse().unwrap()
@@ -47,7 +47,7 @@ fn dispatches(handle: &Handle) -> u64 {
     handle.stats().workers[here()].dispatches
 }
 
-/// Calls a thread that is none of the runtime's, while this worker stands still.
+/// Runs `act` on a thread outside of the runtime, while the calling worker is held.
 fn from_outside<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
     thread::spawn(act).join().unwrap()
 }
@@ -64,7 +64,7 @@ const FLOODS: [Flood; 3] = [Flood::Yielders, Flood::Pairs, Flood::Spawners];
 const CROWD: u64 = 20;
 
 impl Flood {
-    /// Lets it loose on the calling coroutine's worker.
+    /// Starts the flood on the calling coroutine's worker.
     fn begin(self, stop: &Arc<AtomicBool>) {
         for _ in 0..CROWD / 2 {
             match self {
@@ -112,7 +112,7 @@ fn pair(stop: &Arc<AtomicBool>) {
     }
 }
 
-/// Where one that is waited for says when it ran.
+/// Records when and on which worker an awaited coroutine ran.
 #[derive(Default)]
 struct Report {
     worker: AtomicUsize,
@@ -121,7 +121,7 @@ struct Report {
 }
 
 impl Report {
-    /// It runs.
+    /// Called by the awaited coroutine when it runs.
     fn here(&self, handle: &Handle, driver: Id) {
         self.worker.store(here(), Ordering::SeqCst);
         self.at.store(dispatches(handle), Ordering::SeqCst);
@@ -130,18 +130,18 @@ impl Report {
     }
 }
 
-/// What a driver has: there is one on each worker.
+/// The state shared by the drivers, of which each worker runs one.
 struct Stage {
     handle: Handle,
     clock: VirtualClock,
     barrier: Barrier,
     bases: Vec<AtomicU64>,
-    /// Rounds that have ended, of all drivers.
+    /// The number of rounds that have ended, of all drivers.
     rounds: AtomicUsize,
 }
 
 impl Stage {
-    /// Acts while every worker stands still. Only one of the drivers is the leader.
+    /// Calls `act` while every worker is held. Its argument is true for one driver, the leader.
     fn still<T>(&self, act: impl FnOnce(bool) -> T) -> T {
         self.barrier.wait();
         self.bases[here()].store(dispatches(&self.handle), Ordering::SeqCst);
@@ -151,7 +151,7 @@ impl Stage {
         result
     }
 
-    /// Waits until all have come, each within so many dispatches of the worker on which it came.
+    /// Waits for all reports, and checks that each came within `bound` dispatches of its worker.
     fn came(&self, reports: &[Arc<Report>], bound: u64) {
         for report in reports {
             while !report.came.load(Ordering::SeqCst) {
@@ -168,7 +168,7 @@ fn reports(count: u64) -> Vec<Arc<Report>> {
     (0..count).map(|_| Arc::default()).collect()
 }
 
-/// Runs `round` some times on each worker of a runtime that is flooded: alone, and each of two.
+/// Runs `round` some times on each worker of a flooded runtime, with one worker and with two.
 fn under_every_flood(round: impl Fn(&Stage) + Send + Sync + 'static) {
     let round = Arc::new(round);
     for (workers, flood) in [1, 2].into_iter().flat_map(|n| FLOODS.map(|flood| (n, flood))) {
@@ -191,13 +191,13 @@ fn under_every_flood(round: impl Fn(&Stage) + Send + Sync + 'static) {
             .map(|_| {
                 let (stage, stop, round) = (stage.clone(), stop.clone(), round.clone());
                 rt.spawn(move || {
-                    // Each holds its worker here, so that there is one on each.
+                    // Each driver holds its worker here, so that every worker has one.
                     stage.barrier.wait();
                     flood.begin(&stop);
                     (0..200).for_each(|_| yield_now());
                     for number in 1..=20 {
                         round(&stage);
-                        // Not held: what the others wait for may be here.
+                        // Yields and does not block: a coroutine that is waited for may be here.
                         stage.rounds.fetch_add(1, Ordering::SeqCst);
                         while stage.rounds.load(Ordering::SeqCst) < number * workers {
                             yield_now();
@@ -212,9 +212,9 @@ fn under_every_flood(round: impl Fn(&Stage) + Send + Sync + 'static) {
     }
 }
 
-/// All that can be in a worker's line: both floods, the drivers, and those of a round.
+/// The most coroutines in a worker's queue: both floods, the drivers, and those of a round.
 const LINE: u64 = 2 * CROWD + 2 + 2 * COUNT;
-/// Of a round, for each worker.
+/// Coroutines of a round, per worker.
 const COUNT: u64 = 10;
 
 #[test]
@@ -279,7 +279,7 @@ fn many_from_outside_keep_their_bound() {
             }
             reports
         });
-        // Before each may be all the others, and, in a deque, all of the floods.
+        // All others may be ahead of each, and, in a deque, all of the floods.
         stage.came(&reports, FRESH * LINE);
     });
 }
@@ -367,12 +367,13 @@ fn a_free_worker_takes_what_a_held_one_has_spawned() {
     let rt = runtime(2);
     let steals = |rt: &Runtime| rt.handle().stats().workers.iter().map(|w| w.steals).sum::<u64>();
     let before = steals(&rt);
-    rt.spawn(|| {
-        for round in 0..20_000 {
+    let rounds = or_long(5_000, 20_000);
+    rt.spawn(move || {
+        for round in 0..rounds {
             let (done, end) = mpsc::channel();
             spawn(move || done.send(round).unwrap());
             if round % 3 == 0 {
-                // Sometimes the other has gone to sleep by then.
+                // In some rounds the other worker has gone to sleep by then.
                 for step in 0..round % 1000 {
                     std::hint::black_box(step);
                 }
@@ -382,13 +383,13 @@ fn a_free_worker_takes_what_a_held_one_has_spawned() {
     })
     .join()
     .unwrap();
-    assert!(steals(&rt) - before >= 20_000);
+    assert!(steals(&rt) - before >= rounds);
 }
 
 #[test]
 fn a_worker_with_work_of_its_own_keeps_no_other_from_being_called() {
-    // Another thread wakes a coroutine and spawns one, and the first holds its worker until the
-    // second has run: whichever worker is called, another must be.
+    // A thread wakes a coroutine and spawns another. The first holds its worker until the second
+    // has run: whichever worker is woken for the first, another one must be woken too.
     for workers in [2, 3] {
         let rt = runtime(workers);
         let (wake, woken) = bounded::<mpsc::Receiver<()>>(1);
@@ -400,7 +401,7 @@ fn a_worker_with_work_of_its_own_keeps_no_other_from_being_called() {
                 inner.fetch_add(1, Ordering::SeqCst);
             }
         });
-        for round in 0..1_000 {
+        for round in 0..or_long(250, 1_000) {
             common::until(|| held.load(Ordering::SeqCst) == round);
             until_parked(rt.handle(), holder.id());
             let (done, end) = mpsc::channel();
@@ -424,7 +425,7 @@ fn every_spawn_from_outside_finds_a_worker_awake_or_wakes_one() {
 
 #[test]
 fn a_line_of_coroutines_takes_turns() {
-    // Each of them, between two turns of any other, at most twice.
+    // Each runs at most twice between two turns of any other.
     let rt = runtime(1);
     let turns: Arc<Vec<AtomicU64>> = Arc::new((0..50).map(|_| AtomicU64::new(0)).collect());
     let go = Arc::new(AtomicBool::new(false));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What other runtimes of this kind got wrong, as far as it concerns coroutines. One mistake a
+//! Known mistakes of other coroutine runtimes, as far as they apply here: one mistake per
 //! test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -29,7 +29,7 @@ fn an_unpark_before_the_park_is_not_lost() {
         let me = current().unwrap().id();
         me.unpark();
         park();
-        // By another coroutine of the same worker.
+        // Unparked by another coroutine of the same worker.
         spawn(move || me.unpark()).join().unwrap();
         park();
     })
@@ -61,7 +61,7 @@ fn an_unpark_from_a_foreign_thread_wakes_a_sleeping_worker() {
     parked.join().unwrap();
 }
 
-/// Nothing is left of earlier wakes: only the helper's, which comes later, ends this park.
+/// No earlier wake is left: only the helper's, which comes later, ends this park.
 fn the_next_park_waits_for_a_wake(me: becket_coro::Id) {
     let helped = Arc::new(AtomicBool::new(false));
     let helper = {
@@ -110,13 +110,13 @@ fn an_unpark_of_one_that_has_ended_reaches_no_other() {
     let rt = runtime(1);
     let old = rt.spawn(|| current().unwrap().id()).join().unwrap();
     rt.handle().wait_idle(None);
-    // The same slots again, in later lives.
+    // The same slots again, with later generations.
     let parked: Vec<_> = (0..200).map(|_| rt.spawn(park)).collect();
     until_all_parked(rt.handle(), 200);
     assert!(parked.iter().all(|one| one.id() != old));
     let before = rt.handle().stats().workers[0].dispatches;
     old.unpark();
-    // A round through the worker: whatever the unpark did has been seen.
+    // One more coroutine through the worker: by then the unpark has had its effect.
     rt.spawn(|| current().unwrap().id()).join().unwrap();
     assert_eq!(rt.handle().stats().workers[0].dispatches, before + 1);
     parked.iter().for_each(|one| one.id().unpark());
@@ -183,7 +183,7 @@ fn each_coroutine_keeps_its_floating_point_control_state() {
         })
         .collect();
     crew.into_iter().for_each(|one| one.join().unwrap());
-    // And the worker has its own back.
+    // The worker has its own state again.
     let last = rt.spawn(control::read).join().unwrap();
     assert_eq!((last, control::read()), (first, first));
 }
@@ -192,7 +192,7 @@ thread_local! {
     static PLACE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The thread by the system's word, by the library's, and by an address in its storage.
+/// The thread, by its id and by the address of a thread-local.
 #[inline(always)]
 fn thread_seen() -> (thread::ThreadId, usize) {
     (thread::current().id(), PLACE.with(|place| std::ptr::from_ref(place).addr()))
@@ -215,7 +215,7 @@ fn a_coroutine_sees_the_same_thread_before_and_after_every_wait() {
                     same("yield");
                     sleep(Duration::from_nanos(number * 10));
                     same("sleep");
-                    // As many sends as receives, of all together.
+                    // All coroutines together send as often as they receive.
                     select! {
                         wait;
                         sent = tx.send(number) => { sent.unwrap(); rx.recv().wait().unwrap(); },
@@ -402,7 +402,7 @@ fn both_sides_of_one_rendezvous_in_every_select() {
                             },
                         }
                     }
-                    // Those that wait for a partner shall not wait for ever.
+                    // A coroutine that waits for a partner must not wait for ever.
                     rx.close();
                 })
             })

@@ -13,7 +13,7 @@ use std::{
 use becket_chan::{bounded, rendezvous};
 use becket_coro::{Clock, Runtime, VirtualClock, current, now, sleep, spawn, yield_now};
 
-/// So many, or few in miri.
+/// `count`, or a few under miri.
 fn times(count: u32) -> u32 {
     if cfg!(miri) { 10 } else { count }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Timers do not follow the wall clock.
 //!
-//! This process has a `clock_gettime` of its own, in whose wall clock every look finds another
-//! hour, before or behind the last. A timer that looked at it would fire hours early or never. So
-//! there is one test here and no other.
+//! This process replaces `clock_gettime` by its own, whose wall clock jumps by an hour, forward or
+//! back, at each read. A timer that followed it would fire hours early or never. So this program
+//! has one test.
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -21,7 +21,7 @@ static LOOKS: AtomicI64 = AtomicI64::new(0);
 
 /// # Safety
 ///
-/// As the system's, whose place it takes for this program.
+/// As the system's `clock_gettime`, which it replaces in this program.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(
     clock: libc::clockid_t,
@@ -59,6 +59,6 @@ fn timers_do_not_follow_a_wall_clock_that_jumps() {
             })
         })
         .collect();
-    // Nor for ever.
+    // The waits also end.
     crew.into_iter().for_each(|one| one.join().unwrap());
 }

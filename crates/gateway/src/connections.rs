@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// How long connections that were cut have to end. One poll of each is enough.
+/// How long [`Connections::drain`] waits for cut connections. One poll of each is enough.
 const CUT_GRACE: Duration = Duration::from_millis(250);
 
-/// How far a listener is.
+/// The phase of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Phase {
     Serving,
@@ -66,7 +66,7 @@ impl Connections {
         self.signal.subscribe()
     }
 
-    /// Tells every connection to let go of what it keeps of the configuration.
+    /// Notifies every connection that the table it keeps may be stale.
     pub(crate) fn refresh(&self) {
         self.signal.send_modify(|signal| signal.refreshes += 1);
     }
@@ -87,7 +87,7 @@ impl Connections {
     }
 
     /// Lets connections end by themselves for `within`, then cuts them. Returns how many it cut,
-    /// and what `in_flight` said at that moment.
+    /// and what `in_flight` returned at that moment.
     pub(crate) async fn drain(
         &self,
         within: Duration,
@@ -104,7 +104,7 @@ impl Connections {
         cut
     }
 
-    /// Ends every connection now, without waiting for it.
+    /// Cuts every connection, without waiting for its end.
     pub(crate) fn cut(&self) {
         self.advance(Phase::Cut);
     }
@@ -121,7 +121,7 @@ impl Connections {
 
     async fn all_closed(&self) {
         loop {
-            // Listening first: a permit dropped after the look is heard.
+            // Registered before the check, so that a permit dropped in between is not missed.
             let mut closed = pin!(self.closed.notified());
             closed.as_mut().enable();
             if self.open() == 0 {
@@ -132,7 +132,7 @@ impl Connections {
     }
 }
 
-/// The right to one connection.
+/// One open connection; dropping it ends the count.
 #[derive(Debug)]
 pub(crate) struct Permit(Arc<Connections>);
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use becket_host::{CallError, LoadError};
+use becket_host::{CallError, LoadError, ReloadError};
 
 use crate::config::{ConfigError, suggestion};
 
@@ -24,7 +24,7 @@ pub enum GatewayError {
         addr: SocketAddr,
         /// `requests` or `the admin page`.
         purpose: &'static str,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -37,6 +37,15 @@ pub enum GatewayError {
         #[source]
         source: Box<LoadError>,
     },
+    /// A plugin was not loaded again as another configuration wants it; the one before goes on.
+    #[error("plugin `{plugin}` was not replaced: {source}")]
+    Replace {
+        /// Its name in the configuration.
+        plugin: String,
+        /// What the host says.
+        #[source]
+        source: Box<ReloadError>,
+    },
     /// `linked` names a plugin that is not in this binary.
     #[error("plugin `{plugin}` is linked to `{linked}`, which is not in this binary")]
     NotLinked {
@@ -46,6 +55,12 @@ pub enum GatewayError {
         linked: String,
         /// What is in this binary.
         known: Vec<String>,
+    },
+    /// A plugin is to run in a process of its own, which this program does not offer.
+    #[error("plugin `{plugin}` cannot run in a process of its own here")]
+    NoProcesses {
+        /// Its name in the configuration.
+        plugin: String,
     },
     /// A route leads to an entry that its plugin does not have.
     #[error("`routes[{index}]` leads to entry `{entry}`, which plugin `{plugin}` does not have")]
@@ -73,7 +88,11 @@ impl GatewayError {
             Self::Config(error) => error.cause().map(str::to_owned),
             Self::Bind { source, .. } => Some(source.to_string()),
             Self::Load { source, .. } => source.cause(),
+            Self::Replace { source, .. } => source.cause(),
             Self::Watch(error) => Some(error.to_string()),
+            Self::NoProcesses { .. } => {
+                Some("this program was built without the placement `process`".to_owned())
+            }
             Self::NotLinked { .. } | Self::NoSuchEntry { .. } => None,
         }
     }
@@ -91,6 +110,7 @@ impl GatewayError {
                 _ => "choose an address of this machine, such as 127.0.0.1:8080".to_owned(),
             }),
             Self::Load { source, .. } => source.hint(),
+            Self::Replace { source, .. } => source.hint(),
             Self::NotLinked { linked, known, .. } => {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 Some(suggestion(linked, &known))
@@ -102,6 +122,9 @@ impl GatewayError {
                 }
                 other => other.hint(),
             },
+            Self::NoProcesses { .. } => {
+                Some("remove `placement`, or use a whole build of `becket`".to_owned())
+            }
             Self::Watch(_) => Some("set `watch = false`, and reload by SIGHUP".to_owned()),
         }
     }

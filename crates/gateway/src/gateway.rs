@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The gateway: started from a configuration, given another, drained.
+//! The gateway: start, reload of the configuration, drain.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::error::GatewayError;
+use crate::origins::{Origins, StartProcess};
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
 use crate::serve::{Listener, Public, accept};
@@ -23,14 +24,22 @@ use crate::stats::Stats;
 /// Puts a gateway together: [`Gateway::builder`].
 #[derive(Debug, Default)]
 pub struct Builder {
-    linked: BTreeMap<String, LinkedPlugin>,
+    origins: Origins,
 }
 
 impl Builder {
     /// Offers a plugin of this binary to configurations, as `linked = "NAME"`.
     #[must_use]
     pub fn link(mut self, name: impl Into<String>, plugin: LinkedPlugin) -> Self {
-        self.linked.insert(name.into(), plugin);
+        self.origins.linked.insert(name.into(), plugin);
+        self
+    }
+
+    /// Lets configurations place plugins in processes of their own. `start` returns the launcher of
+    /// one such plugin.
+    #[must_use]
+    pub fn processes(mut self, start: StartProcess) -> Self {
+        self.origins.process = Some(start);
         self
     }
 
@@ -46,8 +55,8 @@ impl Builder {
             true => Some(bind(config.admin.listen, "the admin page").await?),
             false => None,
         };
-        let plugins = reload::load_all(&host, &self.linked, &config).await?;
-        let run = Gateway::run(self.linked, config, host.clone(), &plugins, listener, admin);
+        let plugins = reload::load_all(&host, &self.origins, &config).await?;
+        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin);
         match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
@@ -60,7 +69,7 @@ impl Builder {
 
 /// HTTP in front of a host's plugins.
 ///
-/// Dropping it cuts every connection; [`Self::drain`] ends them well.
+/// Dropping it cuts every connection; [`Self::drain`] first lets requests finish.
 #[derive(Debug)]
 pub struct Gateway {
     control: Arc<Control>,
@@ -96,14 +105,14 @@ impl Gateway {
     }
 
     async fn run(
-        linked: BTreeMap<String, LinkedPlugin>,
+        origins: Origins,
         config: Config,
         host: Host,
         plugins: &BTreeMap<String, Plugin>,
         listener: (TcpListener, SocketAddr),
         admin: Option<(TcpListener, SocketAddr)>,
     ) -> Result<Self, GatewayError> {
-        // Plugins that never block, or have been quick so far, run on the runtime's threads but one.
+        // Plugins that never block, or have been quick so far, run on all but one of its threads.
         let runtime = Handle::current();
         let threads = runtime.metrics().num_workers();
         host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
@@ -114,7 +123,7 @@ impl Gateway {
         }
         let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
         let connections = Arc::clone(&shared.connections);
-        let control = Control::new(host, linked, config, Arc::clone(&shared))?;
+        let control = Control::new(host, origins, config, Arc::clone(&shared))?;
         let (listener, addr) = listener;
         let public = Listener::Public(Public::new(Arc::clone(&shared)));
         tokio::spawn(accept::run(listener, connections, public));
@@ -145,9 +154,9 @@ impl Gateway {
         self.control.shared().listing()
     }
 
-    /// Puts another configuration in force: new plugins are loaded, changed ones replaced, gone
-    /// ones unloaded, others left alone. Requests are answered all the while; those for a plugin
-    /// that is being replaced wait for it.
+    /// Puts another configuration in force: new plugins are loaded, changed ones replaced, removed
+    /// ones unloaded, others left alone. Requests are answered meanwhile; those for a plugin that
+    /// is being replaced wait for it.
     ///
     /// # Errors
     /// [`GatewayError`]: what was in force stays in force.
@@ -160,7 +169,7 @@ impl Gateway {
         self.control.shared().stats.reload_failures.add(1);
     }
 
-    /// Takes no more requests, lets those in progress finish for `within`, and cuts the rest.
+    /// Accepts no more requests, gives those in flight up to `within` to finish, and cuts the rest.
     /// WebSockets are closed with 1001. The plugins stay loaded: they are the host's to shut down.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let since = Instant::now();

@@ -18,11 +18,12 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `config` | the TOML file: parsed, checked, every mistake shown |
-//! | `gateway`, `reload`, `watch` | start, other configuration, changed files, drain |
+//! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
+//! | `origins` | where plugins come from: files, this binary, processes of their own |
 //! | `router` | from path and method to an entry |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listener: unary, streams, WebSockets |
-//! | `status`, `problem` | what plugins and host say, as HTTP says it |
+//! | `status`, `problem` | statuses and errors of plugins and host as HTTP answers |
 //! | `admin` | the admin listener: page, metrics, health |
 //! | `monitor` | what `becket mon` is shown; with the feature `monitor` |
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ mod error;
 mod gateway;
 #[cfg(feature = "monitor")]
 pub mod monitor;
+mod origins;
 mod problem;
 mod reload;
 mod router;
@@ -47,9 +49,10 @@ pub use self::admin::{Family, metric_families};
 pub use self::config::{Config, ConfigError};
 pub use self::error::GatewayError;
 pub use self::gateway::{Builder, DrainReport, Gateway};
+pub use self::origins::{InProcess, StartProcess};
 pub use self::reload::ReloadReport;
 pub use self::router::RouteInfo;
 pub use self::watch::FileWatch;
 
-/// The name that log filters know this crate by.
+/// The target of this crate's log events.
 pub(crate) const TARGET: &str = "becket::gateway";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a monitor is shown of a host: its plugins, and the coroutines that serve them.
+//! A host's report to a monitor: its plugins, and the coroutines that serve them.
 //!
-//! Everything is read when a monitor asks, from the counters that the metrics are made of; nothing
-//! is kept and nothing runs in between.
+//! Everything is read when a monitor requests it, from the counters behind the metrics; nothing is
+//! kept and nothing runs in between.
 //!
 //! | in the report | is, of the plugin's snapshot |
 //! |---|---|
@@ -11,10 +11,10 @@
 //! | latency | the histogram of calls, each bucket by itself |
 //! | queue depth | what waits for a worker of the plugin |
 //! | in flight | calls that wait for their answer, and open streams |
-//! | restarts | none: a plugin in this process ends with it |
+//! | restarts | those of its workers (placement `process`), for every reason |
 //! | reloads | those that succeeded |
 
-use becket_host::{Host, Latency, PluginSnapshot};
+use becket_host::{Host, Latency, Plugin, PluginSnapshot};
 use becket_ipc::monitor::{ExportError, Exporter, Histogram, PluginReport};
 
 /// Shows the plugins of a host, and the runtimes of their coroutines while they have any.
@@ -26,17 +26,25 @@ use becket_ipc::monitor::{ExportError, Exporter, Histogram, PluginReport};
 pub fn export(exporter: &Exporter, host: &Host) -> Result<(), ExportError> {
     let plugins = host.clone();
     exporter.plugins(move || {
-        plugins.plugins().iter().map(|plugin| report(plugin.snapshot())).collect()
+        plugins
+            .plugins()
+            .iter()
+            .map(|plugin| report(plugin.snapshot(), plugin.info().placement, restarts(plugin)))
+            .collect()
     })?;
     let host = host.clone();
     exporter.runtime_with(move || host.coroutines())
 }
 
-fn report(seen: PluginSnapshot) -> PluginReport {
+fn restarts(plugin: &Plugin) -> u64 {
+    plugin.workers().map_or(0, |seen| seen.restarts.iter().map(|restarts| restarts.count).sum())
+}
+
+fn report(seen: PluginSnapshot, placement: &str, restarts: u64) -> PluginReport {
     let failed = seen.failed.by_cause().into_iter().filter(|(_, count)| *count > 0);
     PluginReport {
         name: seen.name,
-        placement: "inline".to_owned(),
+        placement: placement.to_owned(),
         calls: seen.ok.saturating_add(seen.failed.total()),
         errors: failed.map(|(cause, count)| (cause.to_owned(), count)).collect(),
         latency: histogram(&seen.latency),
@@ -44,6 +52,7 @@ fn report(seen: PluginSnapshot) -> PluginReport {
         in_flight: seen.pending.saturating_add(seen.streams),
         bytes_in: seen.bytes_in,
         bytes_out: seen.bytes_out,
+        restarts,
         reloads: seen.reloads,
         ..PluginReport::default()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An answer that says what failed: one status, three sentences.
+//! The answer to a failed request: one status, three sentences.
 //!
 //! The sentences name entries, limits and settings; never a byte of a payload or the value of a
 //! header. As text they are the lines `error:`, `cause:`, `hint:`; as JSON, when the client's
@@ -11,7 +11,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::serve::Body;
 
@@ -22,24 +22,13 @@ pub(crate) struct Problem {
     what: Cow<'static, str>,
     cause: Option<Cow<'static, str>>,
     hint: Option<Cow<'static, str>>,
-    extra: Extra,
-}
-
-/// The header that the status asks for.
-#[derive(Debug)]
-enum Extra {
-    None,
-    Allow(HeaderValue),
-    RetryAfter,
-    Upgrade,
-    /// The rest of the request is not read, so the connection cannot be used again.
-    Close,
-    RetryAndClose,
+    /// The headers that the status asks for.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, what: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, what: what.into(), cause: None, hint: None, extra: Extra::None }
+        Self { status, what: what.into(), cause: None, hint: None, headers: Vec::new() }
     }
 
     pub(crate) fn cause(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
@@ -57,26 +46,27 @@ impl Problem {
         self
     }
 
-    pub(crate) fn allow(mut self, methods: HeaderValue) -> Self {
-        self.extra = Extra::Allow(methods);
-        self
+    pub(crate) fn allow(self, methods: HeaderValue) -> Self {
+        self.header(ALLOW, methods)
     }
 
-    pub(crate) fn retry(mut self) -> Self {
-        self.extra = Extra::RetryAfter;
-        self
+    pub(crate) fn retry(self) -> Self {
+        self.header(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
-    pub(crate) fn upgrade(mut self) -> Self {
-        self.extra = Extra::Upgrade;
-        self
+    pub(crate) fn upgrade(self) -> Self {
+        self.header(UPGRADE, HeaderValue::from_static("websocket"))
+            .header(CONNECTION, HeaderValue::from_static("upgrade"))
+            .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
     }
 
-    pub(crate) fn close(mut self) -> Self {
-        self.extra = match self.extra {
-            Extra::RetryAfter => Extra::RetryAndClose,
-            _ => Extra::Close,
-        };
+    /// The rest of the request is not read, so the connection cannot be used again.
+    pub(crate) fn close(self) -> Self {
+        self.header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -119,26 +109,8 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match self.extra {
-            Extra::None => {}
-            Extra::Allow(methods) => {
-                headers.insert(ALLOW, methods);
-            }
-            Extra::RetryAfter => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Extra::RetryAndClose => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Extra::Upgrade => {
-                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
-            Extra::Close => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
+        for (name, value) in self.headers {
+            headers.insert(name, value);
         }
         response
     }

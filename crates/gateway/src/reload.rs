@@ -3,19 +3,24 @@
 //!
 //! ```text
 //!  1  load the plugins that are new           on failure: unload them, keep everything
-//!  2  hold the routes of changed plugins      their requests wait for step 5
-//!  3  wait for the requests of the old table
-//!  4  unload the changed, load them again     on failure: load what was, keep everything
-//!  5  put the new routes in force             held requests go on
-//!  6  wait for the requests of the old table
-//!  7  unload the plugins that are gone
+//!  2  reload the changed as they are to be    the host starts the new one first; on failure: back
+//!  3  hold the routes of those left           their requests wait for step 6
+//!  4  wait for the requests of the old table
+//!  5  unload them, load them again            on failure: load what was, keep everything
+//!  6  put the new routes in force             held requests go on
+//!  7  wait for the requests of the old table
+//!  8  unload the plugins that are gone
 //! ```
+//!
+//! Left for steps 3 to 5 are plugins that cannot run twice in this process: a part of this program,
+//! a file that is mapped in place, a Go runtime.
 //!
 //! # Invariants
 //!
-//! 1. A request holds the table that it was routed by until its call is done, and a table says
-//!    when it is dropped; so steps 4 and 7 touch only plugins that can no longer be called. Streams
-//!    let go of the table once they are open: the host drains those.
+//! 1. A request holds the table that it was routed by until its call is done, and dropping a table
+//!    completes the waits of steps 4 and 7; so steps 5 and 8 touch only plugins that can no longer
+//!    be called, unless `drain_ms` passed first. A stream releases the table once it is open: the
+//!    host drains those.
 //! 2. One reload at a time.
 //! 3. Each watched file has one task, which ends with the configuration that named it.
 
@@ -24,7 +29,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use becket_host::{Host, LinkedPlugin, Plugin, PluginSpec};
+use becket_host::{Host, Plugin, ReloadError};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -34,10 +39,11 @@ use tokio::time::timeout;
 use crate::TARGET;
 use crate::config::{Config, PluginConfig};
 use crate::error::GatewayError;
+use crate::origins::Origins;
 use crate::router::{DeadRoute, Table};
 use crate::shared::Shared;
 use crate::status::ms;
-use crate::watch::FileWatch;
+use crate::watch::{FileWatch, files_of_command};
 
 /// What a reload did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -45,7 +51,7 @@ use crate::watch::FileWatch;
 pub struct ReloadReport {
     /// Plugins that are new.
     pub loaded: Vec<String>,
-    /// Plugins that were unloaded and loaded again, because their configuration changed.
+    /// Plugins that were loaded again, because their configuration changed.
     pub replaced: Vec<String>,
     /// Plugins that are gone.
     pub unloaded: Vec<String>,
@@ -55,11 +61,11 @@ pub struct ReloadReport {
     pub dead_routes: Vec<String>,
 }
 
-/// What changes a running gateway.
+/// Reloads of a running gateway: of its configuration, and of plugins whose file changed.
 #[derive(Debug)]
 pub(crate) struct Control {
     host: Host,
-    linked: BTreeMap<String, LinkedPlugin>,
+    origins: Origins,
     shared: Arc<Shared>,
     /// The configuration in force.
     config: tokio::sync::Mutex<Config>,
@@ -75,13 +81,13 @@ struct Watching {
 impl Control {
     pub(crate) fn new(
         host: Host,
-        linked: BTreeMap<String, LinkedPlugin>,
+        origins: Origins,
         config: Config,
         shared: Arc<Shared>,
     ) -> Result<Arc<Self>, GatewayError> {
         let control = Arc::new(Self {
             host,
-            linked,
+            origins,
             shared,
             config: tokio::sync::Mutex::new(config.clone()),
             watching: Mutex::default(),
@@ -113,8 +119,11 @@ impl Control {
         config.check()?;
         let mut current = self.config.lock().await;
         let mut plugins = self.shared.plugins();
-        let diff = Diff::of(&current.plugins, &config.plugins);
-        let added = load(&self.host, &self.linked, &config, &diff.new).await?;
+        // What could not be loaded at all is new to this configuration.
+        let is_loaded = |(name, _): &(&String, _)| plugins.contains_key(*name);
+        let before = current.plugins.iter().filter(is_loaded);
+        let diff = Diff::of(&before.collect(), &config.plugins);
+        let added = load(&self.host, &self.origins, &config, &diff.new).await?;
         if !diff.changed.is_empty()
             && let Err(error) = self.replace(&current, &config, &diff.changed, &mut plugins).await
         {
@@ -151,8 +160,56 @@ impl Control {
         })
     }
 
-    /// Steps 2 to 4.
+    /// Steps 2 to 5.
     async fn replace(
+        &self,
+        current: &Config,
+        config: &Config,
+        changed: &BTreeSet<String>,
+        plugins: &mut BTreeMap<String, Plugin>,
+    ) -> Result<(), GatewayError> {
+        let (mut moved, mut fixed) = (Vec::new(), BTreeSet::new());
+        let mut replaced = Ok(());
+        for name in changed {
+            match self.reload_as(name, config).await {
+                Ok(Moved::Yes) => moved.push(name),
+                Ok(Moved::Cannot) => _ = fixed.insert(name.clone()),
+                Err(error) => {
+                    replaced = Err(error);
+                    break;
+                }
+            }
+        }
+        if replaced.is_ok() && !fixed.is_empty() {
+            replaced = self.replace_held(current, config, &fixed, plugins).await;
+        }
+        if replaced.is_err() {
+            for name in moved {
+                if let Err(error) = self.reload_as(name, current).await {
+                    tracing::error!(target: TARGET, %error, "what was is not put back");
+                }
+            }
+        }
+        replaced
+    }
+
+    /// Step 2 for one plugin.
+    async fn reload_as(&self, name: &str, config: &Config) -> Result<Moved, GatewayError> {
+        let (Some(plugin), Some(next)) = (self.host.plugin(name), config.plugins.get(name)) else {
+            return Ok(Moved::Cannot);
+        };
+        match plugin.reload_as(self.origins.spec(name, next)?).await {
+            Ok(()) => Ok(Moved::Yes),
+            Err(ReloadError::Fixed { .. }) => Ok(Moved::Cannot),
+            Err(source) => {
+                let (plugin, source) = (name.to_owned(), Box::new(source));
+                Err(GatewayError::Replace { plugin, source })
+            }
+        }
+    }
+
+    /// Steps 3 to 5.
+    async fn replace_held(
         &self,
         current: &Config,
         config: &Config,
@@ -164,17 +221,20 @@ impl Control {
         let unused = self.shared.swap(held, listing, plugins.clone());
         patiently(unused, current.limits.drain_ms).await;
         unload_all(&self.host, changed.iter()).await;
-        match load(&self.host, &self.linked, config, changed).await {
+        match load(&self.host, &self.origins, config, changed).await {
             Ok(loaded) => {
                 plugins.extend(loaded);
                 Ok(())
             }
             Err(error) => {
                 plugins.retain(|name, _| !changed.contains(name));
-                match load(&self.host, &self.linked, current, changed).await {
-                    Ok(loaded) => plugins.extend(loaded),
-                    Err(again) => {
-                        tracing::error!(target: TARGET, error = %again, "nor can what was be loaded")
+                for name in changed {
+                    let one = BTreeSet::from([name.clone()]);
+                    match load(&self.host, &self.origins, current, &one).await {
+                        Ok(loaded) => plugins.extend(loaded),
+                        Err(again) => {
+                            tracing::error!(target: TARGET, error = %again, "nor can what was be loaded");
+                        }
                     }
                 }
                 drop(self.put_in_force(current, plugins.clone()).await);
@@ -183,7 +243,7 @@ impl Control {
         }
     }
 
-    /// Step 5. What comes back second completes when no request uses the routes before.
+    /// Step 6. The second value completes when no request uses the previous routes.
     async fn put_in_force(
         &self,
         config: &Config,
@@ -198,26 +258,29 @@ impl Control {
 
     /// Watches the files of `config` instead of those before.
     fn watch(self: &Arc<Self>, config: &Config) -> Result<(), GatewayError> {
-        let watched: Vec<(String, PathBuf)> = self
-            .shared
-            .plugins()
-            .values()
-            .filter(|plugin| {
-                let own = config.plugins.get(plugin.name()).and_then(|plugin| plugin.watch);
-                own.unwrap_or(config.watch)
-            })
-            .filter_map(|plugin| Some((plugin.name().to_owned(), plugin.info().path?)))
-            .collect();
+        let mut watched: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+        for plugin in self.shared.plugins().values() {
+            let own = config.plugins.get(plugin.name());
+            if !own.and_then(|own| own.watch).unwrap_or(config.watch) {
+                continue;
+            }
+            let command = own.and_then(|own| own.command.as_deref());
+            let files =
+                command.map_or_else(|| plugin.info().path.into_iter().collect(), files_of_command);
+            for file in files {
+                watched.entry(file).or_default().push(plugin.name().to_owned());
+            }
+        }
         self.stop_watching();
         if watched.is_empty() {
             return Ok(());
         }
-        let files = FileWatch::new(watched.iter().map(|(_, path)| path.as_path()))
-            .map_err(GatewayError::Watch)?;
+        let files =
+            FileWatch::new(watched.keys().map(PathBuf::as_path)).map_err(GatewayError::Watch)?;
         let mut watching = self.watching.lock();
-        for (name, path) in watched {
+        for (path, names) in watched {
             if let Some(notice) = files.notice(&path) {
-                let task = tokio::spawn(Arc::clone(self).follow(name, notice));
+                let task = tokio::spawn(Arc::clone(self).follow(names, notice));
                 watching.tasks.push(task.abort_handle());
             }
         }
@@ -232,32 +295,46 @@ impl Control {
     }
 
     /// Reloads one plugin whenever its file has new content.
-    async fn follow(self: Arc<Self>, name: String, changed: Arc<Notify>) {
+    async fn follow(self: Arc<Self>, names: Vec<String>, changed: Arc<Notify>) {
         loop {
             changed.notified().await;
-            let Some(plugin) = self.host.plugin(&name) else { return };
-            match plugin.reload().await {
-                Ok(()) => {
-                    tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
-                    // It may have other entries now.
-                    let config = self.config.lock().await;
-                    drop(self.put_in_force(&config, self.shared.plugins()).await);
-                }
-                Err(error) => tracing::error!(target: TARGET,
-                    plugin = name,
-                    %error,
-                    hint = error.hint(),
-                    "not reloaded: what was loaded goes on"
-                ),
+            for name in &names {
+                self.reload_changed(name).await;
             }
+        }
+    }
+
+    /// Loads a plugin again whose file has changed.
+    async fn reload_changed(&self, name: &str) {
+        let Some(plugin) = self.host.plugin(name) else { return };
+        match plugin.reload().await {
+            Ok(()) => {
+                tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
+                // It may have other entries now.
+                let config = self.config.lock().await;
+                drop(self.put_in_force(&config, self.shared.plugins()).await);
+            }
+            Err(error) => tracing::error!(target: TARGET,
+                plugin = name,
+                %error,
+                hint = error.hint(),
+                "not reloaded: what was loaded goes on"
+            ),
         }
     }
 }
 
-/// Completes when no request uses the routes before.
+/// Whether a plugin is what a configuration wants.
+enum Moved {
+    Yes,
+    /// Not while it is loaded.
+    Cannot,
+}
+
+/// Completes when no request uses the previous routes.
 type Unused = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Waits until no request is routed by a table any more, but not for ever.
+/// Waits until no request uses the previous routes, at most `drain_ms`.
 async fn patiently(unused: impl Future<Output = ()>, drain_ms: u64) {
     if timeout(ms(drain_ms), unused).await.is_err() {
         tracing::warn!(
@@ -277,7 +354,11 @@ struct Diff {
 }
 
 impl Diff {
-    fn of(before: &BTreeMap<String, PluginConfig>, after: &BTreeMap<String, PluginConfig>) -> Self {
+    /// `before` are those that are loaded.
+    fn of(
+        before: &BTreeMap<&String, &PluginConfig>,
+        after: &BTreeMap<String, PluginConfig>,
+    ) -> Self {
         let names = |keep: &dyn Fn(&String, &PluginConfig) -> bool| -> BTreeSet<String> {
             let kept = after.iter().filter(|(name, plugin)| keep(name, plugin));
             kept.map(|(name, _)| name.clone()).collect()
@@ -287,7 +368,11 @@ impl Diff {
             changed: names(&|name, plugin| {
                 before.get(name).is_some_and(|before| !plugin.loads_like(before))
             }),
-            gone: before.keys().filter(|name| !after.contains_key(*name)).cloned().collect(),
+            gone: before
+                .keys()
+                .filter(|name| !after.contains_key(**name))
+                .map(|name| (*name).clone())
+                .collect(),
         }
     }
 }
@@ -295,22 +380,22 @@ impl Diff {
 /// Loads every plugin of a configuration.
 pub(crate) async fn load_all(
     host: &Host,
-    linked: &BTreeMap<String, LinkedPlugin>,
+    origins: &Origins,
     config: &Config,
 ) -> Result<BTreeMap<String, Plugin>, GatewayError> {
-    load(host, linked, config, &config.plugins.keys().cloned().collect()).await
+    load(host, origins, config, &config.plugins.keys().cloned().collect()).await
 }
 
 /// Loads those named, all or none.
 async fn load(
     host: &Host,
-    linked: &BTreeMap<String, LinkedPlugin>,
+    origins: &Origins,
     config: &Config,
     names: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, Plugin>, GatewayError> {
     let mut loaded = BTreeMap::new();
     for (name, plugin) in config.plugins.iter().filter(|(name, _)| names.contains(*name)) {
-        match load_one(host, linked, name, plugin).await {
+        match load_one(host, origins, name, plugin).await {
             Ok(plugin) => {
                 loaded.insert(name.clone(), plugin);
             }
@@ -325,11 +410,11 @@ async fn load(
 
 async fn load_one(
     host: &Host,
-    linked: &BTreeMap<String, LinkedPlugin>,
+    origins: &Origins,
     name: &str,
     plugin: &PluginConfig,
 ) -> Result<Plugin, GatewayError> {
-    let spec = spec(linked, name, plugin)?;
+    let spec = origins.spec(name, plugin)?;
     let host = host.clone();
     // Opening a library and its `init` may take any time.
     let load = tokio::task::spawn_blocking(move || host.load(spec));
@@ -342,38 +427,7 @@ async fn load_one(
     }
 }
 
-fn spec(
-    linked: &BTreeMap<String, LinkedPlugin>,
-    name: &str,
-    plugin: &PluginConfig,
-) -> Result<PluginSpec, GatewayError> {
-    let mut spec = match (&plugin.path, &plugin.linked) {
-        (Some(path), _) => PluginSpec::path(name, path),
-        (None, other) => {
-            let wanted = other.as_deref().unwrap_or_default();
-            let found = linked.get(wanted).ok_or_else(|| GatewayError::NotLinked {
-                plugin: name.to_owned(),
-                linked: wanted.to_owned(),
-                known: linked.keys().cloned().collect(),
-            })?;
-            PluginSpec::linked(name, *found)
-        }
-    };
-    spec = spec
-        .config(serde_json::Value::Object(plugin.config.clone()))
-        .limits(plugin.limits.clone())
-        .dispatch(plugin.dispatch)
-        .private_copy(plugin.private_copy);
-    if let Some(layout) = plugin.layout {
-        spec = spec.layout(layout);
-    }
-    if let Some(digest) = plugin.sha256 {
-        spec = spec.sha256(digest.0);
-    }
-    Ok(spec)
-}
-
-/// Unloads those named; one that cannot be is the host's to tell about.
+/// Unloads those named; a failure is logged, and the others are still unloaded.
 pub(crate) async fn unload_all<'a>(host: &Host, names: impl IntoIterator<Item = &'a String>) {
     for name in names {
         if let Err(error) = host.unload(name).await {
@@ -403,7 +457,7 @@ mod tests {
         );
         let set = |name: &str| BTreeSet::from([name.to_owned()]);
         assert_eq!(
-            Diff::of(&before, &after),
+            Diff::of(&before.iter().collect(), &after),
             Diff { new: set("new"), changed: set("other"), gone: set("old") }
         );
     }

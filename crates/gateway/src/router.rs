@@ -39,7 +39,7 @@ pub(crate) struct Table {
     opaque: HashMap<String, Opaque, FastHash>,
     pub(crate) limits: HttpLimits,
     pub(crate) error_hints: bool,
-    /// Dropped with the table: the other end learns that no request uses it.
+    /// Dropped with the table, which completes the receiver: no request uses the table.
     pub(crate) in_use: Option<oneshot::Sender<()>>,
 }
 
@@ -58,7 +58,7 @@ struct Opaque {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) entry: Entry,
-    /// `None` if the plugin cannot tell: the request decides.
+    /// `None` if the plugin does not describe it: the request decides.
     pub(crate) kind: Option<EntryKind>,
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) timeout: Option<Duration>,
@@ -108,9 +108,9 @@ pub struct RouteInfo {
     pub plugin: String,
     /// The entry's name.
     pub entry: String,
-    /// How it answers; `None` if the plugin cannot tell.
+    /// How it answers; `None` if the plugin does not describe it.
     pub kind: Option<EntryKind>,
-    /// What the plugin says about the entry.
+    /// The plugin's description of the entry.
     pub help: String,
     /// Whether the route is there by default, not by the configuration.
     pub by_default: bool,
@@ -150,8 +150,8 @@ impl Table {
     /// Builds the table, its listing, and the list of configured routes that lead nowhere. The
     /// routes of the plugins in `held` make their requests wait.
     ///
-    /// A plugin is asked for an entry that it does not describe, and the answer is waited for: on a
-    /// thread that serves no requests.
+    /// Resolving an entry that a plugin does not describe calls the plugin and waits, so this runs
+    /// on a thread that serves no requests.
     pub(crate) async fn build(
         config: &Config,
         plugins: &BTreeMap<String, Plugin>,
@@ -325,7 +325,7 @@ impl Table {
             return Some(Found::Held);
         }
         Some(Found::Route(Routed::Opaque(Box::new(Route {
-            // A request runs none of the plugin's code here, and waits for nothing.
+            // Resolved with the call: routing runs none of the plugin's code.
             entry: opaque.plugin.entry_later(entry),
             kind: None,
             content_type: None,
@@ -336,7 +336,7 @@ impl Table {
         }))))
     }
 
-    /// The known path nearest to one that was not found. Bounded, because strangers ask.
+    /// The known path nearest to one that was not found. Bounded, because any client can ask.
     pub(crate) fn nearest(&self, path: &str) -> Option<&str> {
         const COMPARED_MAX: usize = 256;
         const PATH_BYTES_MAX: usize = 128;

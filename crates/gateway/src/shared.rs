@@ -38,8 +38,8 @@ struct Routes {
     plugins: BTreeMap<String, Plugin>,
 }
 
-/// A table as one connection keeps it. Its requests share this and not the table, so that
-/// connections do not all count on the same line of memory.
+/// A table as one connection keeps it. Its requests count references here and not on the table, so
+/// that connections do not contend for one cache line.
 #[derive(Debug)]
 pub(crate) struct KeptTable {
     table: Arc<Table>,
@@ -93,7 +93,7 @@ impl Shared {
     /// Completes when another table is in force.
     pub(crate) async fn replaced(&self, kept: &KeptTable) {
         let mut changed = pin!(self.changed.notified());
-        // Listening first: a swap after the look is heard.
+        // Registered before the check, so that a swap in between is not missed.
         changed.as_mut().enable();
         if self.is_current(kept) {
             changed.await;
@@ -108,8 +108,8 @@ impl Shared {
         self.routes.read().plugins.clone()
     }
 
-    /// Puts other routes in force. What comes back completes when no request uses the routes
-    /// before.
+    /// Puts other routes in force. The returned future completes when no request uses the previous
+    /// ones.
     pub(crate) fn swap(
         &self,
         table: Table,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From what a plugin or the host says to what HTTP says. `docs/src/gateway.md` has the table.
+//! From statuses and errors of plugins and host to HTTP's. `docs/src/gateway.md` has the table.
 
 use std::time::Duration;
 
@@ -45,10 +45,11 @@ pub(crate) fn problem_of_call(entry: &str, error: &CallError) -> Problem {
         CallError::DeadlineExceeded => say(StatusCode::GATEWAY_TIMEOUT),
         CallError::UnknownEntry(_) => say(StatusCode::NOT_FOUND),
         CallError::PayloadTooLarge { .. } => say(StatusCode::PAYLOAD_TOO_LARGE),
-        CallError::Quota { .. } | CallError::Quarantined | CallError::Unloaded => {
-            say(StatusCode::SERVICE_UNAVAILABLE).retry()
-        }
-        // NotAnswered, and whatever else the host may say.
+        CallError::Quota { .. }
+        | CallError::Quarantined
+        | CallError::PluginFailed
+        | CallError::Unloaded => say(StatusCode::SERVICE_UNAVAILABLE).retry(),
+        // NotAnswered, Crashed, and errors that the host may add.
         _ => say(StatusCode::BAD_GATEWAY),
     }
     .cause(error.to_string())
@@ -63,7 +64,9 @@ pub(crate) fn problem_of_stream(entry: &str, error: &StreamError) -> Problem {
     match error {
         StreamError::Failed { status, .. } => problem_of_status(entry, *status),
         StreamError::DeadlineExceeded | StreamError::Idle => say(StatusCode::GATEWAY_TIMEOUT),
-        StreamError::Unloaded => say(StatusCode::SERVICE_UNAVAILABLE).retry(),
+        StreamError::Unloaded | StreamError::PluginFailed => {
+            say(StatusCode::SERVICE_UNAVAILABLE).retry()
+        }
         _ => say(StatusCode::BAD_GATEWAY),
     }
 }
@@ -94,6 +97,7 @@ impl Closing {
             StreamError::DeadlineExceeded => Self::new(1011, "deadline exceeded"),
             StreamError::Idle => Self::new(1001, "idle"),
             StreamError::Unloaded => Self::new(1012, "the plugin was unloaded"),
+            StreamError::PluginFailed => Self::new(1013, "the plugin has failed"),
             _ => Self::new(1011, "the stream ended early"),
         }
     }
@@ -156,6 +160,8 @@ mod tests {
             (CallError::DeadlineExceeded, 504),
             (CallError::NotAnswered, 502),
             (CallError::Quarantined, 503),
+            (CallError::PluginFailed, 503),
+            (CallError::Crashed, 502),
             (CallError::Unloaded, 503),
             (CallError::Refused { status: NrStatus::Invalid }, 400),
         ] {

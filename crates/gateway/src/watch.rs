@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tells when a file has new content.
+//! Notifies when a file has new content.
 //!
-//! The file's folder is watched, because tools replace files rather than rewrite them. What counts
-//! is the event after which the content is whole, so nothing needs to be waited out:
+//! The file's folder is watched, because tools replace files rather than rewrite them. Only an
+//! event after which the content is complete counts, so there is no debounce timer:
 //!
 //! | event | seen when |
 //! |---|---|
@@ -37,13 +37,13 @@ impl FileWatch {
     /// Begins to watch `paths`.
     ///
     /// # Errors
-    /// What the system says, for instance that it has no watches left.
+    /// The system's error, for instance that no inotify watches are left.
     pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self, notify::Error> {
         let mut notices = HashMap::new();
         for path in paths {
             notices.insert(path.to_owned(), Arc::new(Notify::new()));
         }
-        // What the system reports is below the folder as it was given to it.
+        // Events name paths below the folder as it was passed to `watch`.
         let by_place: HashMap<PathBuf, Arc<Notify>> =
             notices.iter().map(|(path, notice)| (place_of(path), Arc::clone(notice))).collect();
         let mut folders: Vec<PathBuf> =
@@ -74,7 +74,15 @@ impl FileWatch {
     }
 }
 
-/// The file's name in its folder's real place.
+/// The files of a program: those among the words of its command that are there, such as the script that an
+/// interpreter is given. A program without a `/` is found on `PATH` and is not watched.
+pub(crate) fn files_of_command(command: &[String]) -> Vec<PathBuf> {
+    let words = command.iter().enumerate();
+    let named = words.filter(|(at, word)| *at > 0 || word.contains('/'));
+    named.map(|(_, word)| PathBuf::from(word)).filter(|path| path.is_file()).collect()
+}
+
+/// The file's name in its folder's canonical path.
 fn place_of(path: &Path) -> PathBuf {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -105,6 +113,19 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    #[test]
+    fn the_files_of_a_command_are_its_script_and_a_program_with_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("plugin.py").display().to_string();
+        fs::write(&script, "").unwrap();
+        let files = |words: &[&str]| {
+            files_of_command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(files(&["python3", "-u", &script, "absent.py"]), [PathBuf::from(&script)]);
+        assert_eq!(files(&[&script]), [PathBuf::from(&script)]);
+        assert!(files(&["python3", folder.path().to_str().unwrap()]).is_empty());
+    }
 
     async fn notices(change: impl FnOnce(&Path, &Path)) {
         let folder = tempfile::tempdir().unwrap();

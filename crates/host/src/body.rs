@@ -8,9 +8,9 @@
 //!
 //! # Invariants
 //!
-//! 1. An owned body holds its instance: the plugin's image is not unmapped before `release` ran.
+//! 1. An owned body retains its instance: the plugin's image is not unmapped before `release` ran.
 //! 2. `release` runs exactly once: on the thread that drops the body only if the plugin's code may
-//!    run there, else on a worker of the plugin ([`Instance::release`]).
+//!    run there, else on a worker of the plugin ([`Instance::release_bytes`]).
 
 use std::{ffi::c_void, fmt, ops::Deref};
 
@@ -184,7 +184,7 @@ impl OwnedBody {
     /// `len` bytes at `raw.ptr` are readable and unchanged until `raw.release` is called, and no
     /// other code calls that.
     pub(crate) unsafe fn new(len: usize, raw: NrOwnedBytes, instance: &'static Instance) -> Self {
-        instance.hold();
+        instance.retain();
         Self { ptr: raw.ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }
     }
 
@@ -221,8 +221,8 @@ impl AsRef<[u8]> for OwnedBody {
 impl Drop for OwnedBody {
     fn drop(&mut self) {
         match self.take() {
-            Some(bytes) => self.instance.release(bytes),
-            None => self.instance.let_go(),
+            Some(bytes) => self.instance.release_bytes(bytes),
+            None => self.instance.release(),
         }
     }
 }

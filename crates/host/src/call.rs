@@ -9,7 +9,7 @@
 //!   drop while pending ─▶ slot abandoned, plugin notified
 //! ```
 //!
-//! `handle` runs apart from the caller, which waits as for any late answer: on a worker of the plugin
+//! Else `handle` is offloaded, and the caller waits as for any late answer: to a worker of the plugin
 //! or, if the plugin has been quick, in a task of the executor. If the plugin declared that it never
 //! blocks, `handle` runs on the caller's thread ([`crate::routing`]).
 //!
@@ -20,7 +20,6 @@
 //!    instance until after the slot was given up.
 
 use std::{
-    borrow::Cow,
     future::Future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -34,12 +33,12 @@ use tracing::Span;
 use crate::{
     body::Body,
     counters::{Count, Tally},
-    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, span},
+    dispatch::{Entering, HandleArgs, Input, Offload, Offloaded, Timeout, span},
     error::CallError,
     frame::CallFrame,
     instance::Instance,
     placement::Placement,
-    plugin::{self, Entered, EntryName, Named, Shared},
+    plugin::{self, Entered, EntryNameRef, Named, Shared},
     request::AnyRequest,
     routing::Handled,
     table::{self, Outcome, Slot},
@@ -61,13 +60,13 @@ pub struct Response {
 #[must_use = "a call does nothing unless it is awaited"]
 pub struct Call<'a> {
     shared: &'a Arc<Shared>,
-    args: HandleArgs<'a>,
+    entry: EntryNameRef<'a>,
     entering: Entering,
-    state: State,
+    state: State<'a>,
 }
 
-enum State {
-    Start,
+enum State<'a> {
+    Start(Input<'a>),
     Waiting(Waiting),
     Over,
 }
@@ -76,21 +75,20 @@ impl<'a> Call<'a> {
     #[inline]
     pub(crate) fn new(
         shared: &'a Arc<Shared>,
-        entry: EntryName<'a>,
+        entry: EntryNameRef<'a>,
         request: impl Into<AnyRequest<'a>>,
     ) -> Self {
         Self::with(shared, entry, Input::Request(request.into()))
     }
 
     #[inline]
-    pub(crate) fn raw(shared: &'a Arc<Shared>, entry: EntryName<'a>, payload: &'a [u8]) -> Self {
-        Self::with(shared, entry, Input::Raw(Cow::Borrowed(payload)))
+    pub(crate) fn raw(shared: &'a Arc<Shared>, entry: EntryNameRef<'a>, payload: &'a [u8]) -> Self {
+        Self::with(shared, entry, Input::Raw(payload))
     }
 
     #[inline]
-    fn with(shared: &'a Arc<Shared>, entry: EntryName<'a>, input: Input<'a>) -> Self {
-        let args = HandleArgs { entry, input };
-        Self { shared, args, entering: Entering::new(), state: State::Start }
+    fn with(shared: &'a Arc<Shared>, entry: EntryNameRef<'a>, input: Input<'a>) -> Self {
+        Self { shared, entry, entering: Entering::new(), state: State::Start(input) }
     }
 
     /// Gives up after this long instead of the plugin's default.
@@ -112,31 +110,28 @@ impl Future for Call<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if matches!(this.state, State::Start) {
+        if let State::Start(input) = &mut this.state {
             let entered = match this.entering.poll(this.shared, context) {
                 Poll::Ready(Ok(entered)) => entered,
                 Poll::Ready(Err(error)) => return this.over(Err(error)),
                 Poll::Pending => return Poll::Pending,
             };
             let tally = this.shared.counters.of(entered.record());
-            let slot = match begin(&entered, tally, this.args.input.payload().len()) {
+            let slot = match begin(&entered, tally, input.payload().len()) {
                 Ok(slot) => slot,
                 Err(error) => return this.over(Err(error)),
             };
             // Here and not further down, so that the answer is moved but once.
             let frame = CallFrame::new(slot.next_sid(), entered.instance(), Some(slot));
             let timeout = this.entering.timeout;
-            match start(this.shared, &mut this.args, timeout, &entered, slot, &frame) {
+            match start(this.shared, this.entry, input, timeout, &entered, slot, &frame) {
                 Started::Answered => {
                     count_answer(tally, &frame);
                     return this.over(Ok(frame.into_response()));
                 }
                 Started::Failed(error) => return this.over(Err(error)),
-                Started::Waiting(waiting) => {
-                    // The plugin has it; a long request is not kept for as long as the answer takes.
-                    this.args.input = Input::EMPTY;
-                    this.state = State::Waiting(waiting);
-                }
+                // The plugin has it; a long request is not kept for as long as the answer takes.
+                Started::Waiting(waiting) => this.state = State::Waiting(waiting),
             }
         }
         let State::Waiting(waiting) = &mut this.state else {
@@ -146,7 +141,7 @@ impl Future for Call<'_> {
             return Poll::Pending;
         };
         waiting.finished = true;
-        let result = waiting.finish(this.shared, &this.args.entry, outcome);
+        let result = waiting.finish(this.shared, this.entry, outcome);
         this.over(result)
     }
 }
@@ -183,11 +178,12 @@ fn begin(
     })
 }
 
-/// Dispatches a call: on this thread, or apart from it.
+/// Dispatches a call: on this thread, or offloaded.
 #[inline]
 fn start(
     shared: &Arc<Shared>,
-    args: &mut HandleArgs<'_>,
+    entry: EntryNameRef<'_>,
+    input: &mut Input<'_>,
     timeout: Timeout,
     entered: &Entered,
     slot: &'static Slot,
@@ -197,13 +193,13 @@ fn start(
     let sid = slot.begin_call(instance);
     slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
     if let Some(unannounced) = &instance.unannounced {
-        unannounced.began(sid, args.entry.name());
+        unannounced.began(sid, entry.name());
     }
-    let span = span(shared, &args.entry, sid);
-    let Some(_lent) = instance.lend_for(&args.entry) else {
-        let call = ApartCall { args: args.take(), slot, sid };
+    let span = span(shared, &entry, sid);
+    let Some(_lent) = instance.lend_for(&entry) else {
+        let call = OffloadedCall { args: input.take(&entry), slot, sid };
         let timeout = timeout.duration(instance.limits.deadline_ms);
-        return start_apart(call, instance, timeout, span);
+        return start_offloaded(call, instance, timeout, span);
     };
 
     let tally = shared.counters.of(entered.record());
@@ -211,7 +207,7 @@ fn start(
     let began = (weight > 0).then(Instant::now);
     let status = {
         let _in_span = span.enter();
-        frame.scope(entered.record(), || args.handle(instance, sid))
+        frame.scope(entered.record(), || input.handle(&entry, instance, sid))
     };
     match Handled::of(status, frame.answered.get()) {
         Handled::Answered => {
@@ -223,7 +219,7 @@ fn start(
         }
         Handled::Refused(status) if slot.withdraw(sid) => {
             shared.counters.one(Count::RefusedByHandle);
-            Started::Failed(plugin::refused(shared, &args.entry, status))
+            Started::Failed(plugin::refused(shared, &entry, status))
         }
         // Not answered yet; or refused, but another thread of the plugin answered before.
         Handled::Later | Handled::Refused(_) => {
@@ -240,17 +236,17 @@ fn count_answer(tally: Tally<'_>, frame: &CallFrame) {
     tally.add(Count::BytesOut, frame.body_len());
 }
 
-/// A call that runs apart from its caller.
-struct ApartCall {
-    args: HandleArgs<'static>,
+/// A call that does not run on its caller's thread.
+struct OffloadedCall {
+    args: HandleArgs,
     slot: &'static Slot,
     sid: u64,
 }
 
 /// Queues it, or begins it on a coroutine.
 #[cold]
-fn start_apart(
-    mut call: ApartCall,
+fn start_offloaded(
+    mut call: OffloadedCall,
     instance: &'static Instance,
     timeout: Option<Duration>,
     span: Span,
@@ -261,13 +257,13 @@ fn start_apart(
         // The span is not entered there: what runs on a thread between two waits is not one call.
         true => {
             let handler = instance.make_handler(sid, None);
-            let entry = call.args.entry.to_static();
+            let entry = call.args.entry.clone();
             let run = move || _ = call.run_if_wanted(instance);
             let spawned = instance.spawn_handler(entry.name(), &handler, run);
             spawned.map_err(|why| instance.no_coroutine(why))
         }
         false => {
-            let offloaded = Offloaded { apart: call, instance, span };
+            let offloaded = Offloaded { work: call, instance, span };
             let queued = instance.offload_call(Box::new(offloaded));
             queued.map_err(|_full| instance.too_much_pending())
         }
@@ -278,7 +274,7 @@ fn start_apart(
     Started::Failed(error)
 }
 
-impl Apart for ApartCall {
+impl Offload for OffloadedCall {
     const IS_CALL: bool = true;
 
     fn is_wanted(&self) -> bool {
@@ -310,6 +306,14 @@ fn answered(tally: Tally<'_>, outcome: Option<Outcome>) -> Result<Response, Call
         Some(Outcome::DeadlineExceeded) => {
             count(Count::DeadlineExceeded);
             Err(CallError::DeadlineExceeded)
+        }
+        Some(Outcome::Crashed) => {
+            count(Count::FailedCrashed);
+            Err(CallError::Crashed)
+        }
+        Some(Outcome::PluginFailed) => {
+            count(Count::PluginFailed);
+            Err(CallError::PluginFailed)
         }
         Some(Outcome::Unloaded) | None => {
             count(Count::FailedUnloaded);
@@ -359,7 +363,7 @@ impl Waiting {
     fn finish(
         &self,
         shared: &Shared,
-        entry: &EntryName<'_>,
+        entry: EntryNameRef<'_>,
         outcome: Option<Outcome>,
     ) -> Result<Response, CallError> {
         let tally = shared.counters.of(thread::current());
@@ -370,7 +374,7 @@ impl Waiting {
             Err(error) => tracing::debug!(target: "becket::call", %error, "failed"),
         });
         match result {
-            Err(CallError::Refused { status }) => Err(plugin::refused(shared, entry, status)),
+            Err(CallError::Refused { status }) => Err(plugin::refused(shared, &entry, status)),
             result => result,
         }
     }
@@ -385,7 +389,7 @@ impl Drop for Waiting {
             // Also when it was answered meanwhile: that answer has no reader any more.
             self.instance.plugin.counters.one(Count::Cancelled);
             if self.slot.abandon(self.sid) {
-                self.instance.tell_cancelled(self.sid, false);
+                self.instance.notify_cancelled(self.sid, false);
             }
         }
         self.instance.pending.fetch_sub(1, Ordering::SeqCst);

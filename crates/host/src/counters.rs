@@ -31,6 +31,8 @@ pub(crate) enum Count {
     Cancelled,
     NotAnswered,
     FailedUnloaded,
+    FailedCrashed,
+    PluginFailed,
     QuotaRefused,
     ResourceRefused,
     NotifiesRefused,
@@ -50,6 +52,7 @@ pub(crate) enum Count {
     FramesUnannounced,
     Blocked,
     Revoked,
+    LogDropped,
     Reloads,
     ReloadFailures,
     LatencyNanos,
@@ -217,7 +220,8 @@ impl Drop for Counters {
     }
 }
 
-/// A distribution of durations.
+/// A distribution of durations in seconds. In a histogram that a plugin registered: of its values,
+/// in the plugin's own unit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Latency {
     /// Upper bounds in seconds, each with how many durations do not exceed it. The last bound is

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From a caller to the plugin's `handle`: what goes in, when the caller gives up, and on which way.
+//! From a caller to the plugin's `handle`: the input, the timeout, and on which thread it runs.
 //!
 //! A call, the opening of a stream and a notification are dispatched alike:
 //!
 //! ```text
 //!   Entering ─▶ inside the instance ─▶ admitted ─▶ lend_for ─┬─ lent ─▶ handle, on this thread
-//!    └ waits while the state is handed over                  └─ None ─▶ Apart: on a coroutine of its
-//!                                                                       own, or queued for a worker
+//!    └ waits while the state is handed over                  └─ None ─▶ Offload: to a coroutine of
+//!                                                                       its own, or to a worker
 //! ```
 
 use std::{
-    borrow::Cow,
+    borrow::Borrow,
     future::Future,
     mem,
     pin::Pin,
@@ -31,7 +31,7 @@ use crate::{
     instance::Instance,
     jobs::Job,
     placement::Placement,
-    plugin::{Entered, EntryName, Named, NotEntered, Shared},
+    plugin::{Entered, Entry, EntryName, Named, NotEntered, Shared},
     request::AnyRequest,
     routing::Route,
     timer::{self, Sleep},
@@ -49,8 +49,8 @@ pub(crate) enum Timeout {
 }
 
 impl Timeout {
-    /// The same as a slot keeps it while the clock does not run: it is read only for calls that
-    /// outlast `handle`.
+    /// The timeout as a slot keeps it until the call's deadline is set: as a duration, so that a
+    /// call that is answered inside `handle` reads no clock.
     #[inline]
     pub(crate) fn relative(self, default_ms: u64) -> u64 {
         match self {
@@ -74,10 +74,10 @@ impl Timeout {
     }
 }
 
-/// The way into the plugin, for a future that waits while the plugin hands its state over.
+/// A future's attempt to enter the plugin, which waits while the plugin hands its state over.
 pub(crate) struct Entering {
     pub(crate) timeout: Timeout,
-    /// Runs out meanwhile.
+    /// The timeout, while the future waits.
     paused: Option<Box<Sleep>>,
 }
 
@@ -114,7 +114,7 @@ impl Entering {
             if let Timeout::After(duration) = self.timeout {
                 self.timeout = Timeout::At(timer::after(duration));
             }
-            let timeout = self.timeout.duration(shared.spec.limits.deadline_ms);
+            let timeout = self.timeout.duration(shared.spec().limits.deadline_ms);
             self.paused = timeout.map(timer::sleep).map(Box::new);
         }
         if self.paused.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(context).is_ready()) {
@@ -127,71 +127,65 @@ impl Entering {
     }
 }
 
-/// What goes to the plugin, lent or owned.
-pub(crate) enum Input<'a> {
+/// What goes to the plugin.
+pub(crate) enum Input<'a, P = &'a [u8]> {
     /// Metadata and a payload.
     Request(AnyRequest<'a>),
     /// A payload alone.
-    Raw(Cow<'a, [u8]>),
+    Raw(P),
 }
 
-impl Input<'_> {
-    pub(crate) const EMPTY: Self = Self::Raw(Cow::Borrowed(&[]));
-
+impl<P: AsRef<[u8]>> Input<'_, P> {
+    #[inline]
     pub(crate) fn payload(&self) -> &[u8] {
         match self {
             Self::Request(request) => &request.get().body,
-            Self::Raw(payload) => payload,
+            Self::Raw(payload) => payload.as_ref(),
         }
     }
 
-    /// Runs `f` with the views that the plugin gets.
+    /// Calls `handle` of an entry on this thread, which is inside, or a coroutine's.
     #[inline]
-    fn with<R>(&self, f: impl FnOnce(Option<&NrRequest>, &[u8]) -> R) -> R {
+    pub(crate) fn handle(&self, entry: &impl Named, instance: &Instance, sid: u64) -> NrStatus {
+        let handle = |request: Option<&NrRequest>, payload: &[u8]| {
+            instance.placement.handle(entry.at(instance), sid, request, payload)
+        };
         match self {
             Self::Request(request) => {
                 let request = request.get();
-                request.with_view(|view| f(Some(view), &request.body))
+                request.with_view(|view| handle(Some(view), &request.body))
             }
-            Self::Raw(payload) => f(None, payload),
+            Self::Raw(payload) => handle(None, payload.as_ref()),
         }
     }
 
-    /// What goes to another thread: given away if it was, else copied.
-    fn take(&mut self) -> Input<'static> {
-        match self {
+    /// With `entry`, what goes to another thread: given away if it was, else copied.
+    pub(crate) fn take(&mut self, entry: &impl Named) -> HandleArgs {
+        let input = match self {
             Self::Request(AnyRequest::Owned(request)) => Input::Request(mem::take(request).into()),
             Self::Request(AnyRequest::Borrowed(request)) => {
                 Input::Request((*request).clone().into())
             }
-            Self::Raw(payload) => Input::Raw(Cow::Owned(mem::take(payload).into_owned())),
-        }
+            Self::Raw(payload) => Input::Raw(payload.as_ref().into()),
+        };
+        HandleArgs { entry: entry.to_owned_name(), input }
     }
 }
 
-/// What `handle` is called with.
-pub(crate) struct HandleArgs<'a> {
-    pub(crate) entry: EntryName<'a>,
-    pub(crate) input: Input<'a>,
+/// What `handle` is called with when it is offloaded.
+pub(crate) struct HandleArgs {
+    pub(crate) entry: EntryName,
+    pub(crate) input: Input<'static, Box<[u8]>>,
 }
 
-impl HandleArgs<'_> {
-    /// Calls `handle` on this thread, which is inside, or a coroutine's.
-    #[inline]
+impl HandleArgs {
     pub(crate) fn handle(&self, instance: &Instance, sid: u64) -> NrStatus {
-        self.input.with(|request, payload| {
-            instance.placement.handle(self.entry.at(instance), sid, request, payload)
-        })
-    }
-
-    /// What goes to another thread. The name of the entry stays.
-    pub(crate) fn take(&mut self) -> HandleArgs<'static> {
-        HandleArgs { entry: self.entry.to_static(), input: self.input.take() }
+        self.input.handle(&self.entry, instance, sid)
     }
 }
 
-/// What runs `handle` apart from its caller.
-pub(crate) trait Apart: Send + 'static {
+/// What runs `handle` on another thread than the caller's.
+pub(crate) trait Offload: Send + 'static {
     /// It is a call, whose time is counted.
     const IS_CALL: bool = false;
     /// It has no caller that could leave.
@@ -214,25 +208,25 @@ pub(crate) trait Apart: Send + 'static {
     }
 }
 
-/// It, queued for a worker or for the executor.
+/// An [`Offload`], queued for a worker or for the executor.
 pub(crate) struct Offloaded<A> {
-    pub(crate) apart: A,
+    pub(crate) work: A,
     pub(crate) instance: &'static Instance,
     pub(crate) span: Span,
 }
 
-impl<A: Apart> Job for Offloaded<A> {
+impl<A: Offload> Job for Offloaded<A> {
     fn run(self: Box<Self>) {
-        let Self { mut apart, instance, span } = *self;
+        let Self { mut work, instance, span } = *self;
         let began = Instant::now();
-        let has_run = span.in_scope(|| instance.inside(|| apart.run_if_wanted(instance)));
+        let has_run = span.in_scope(|| instance.inside(|| work.run_if_wanted(instance)));
         if A::IS_CALL && has_run == Some(true) {
             instance.took(began.elapsed());
         }
     }
 
     fn is_wanted(&self) -> bool {
-        self.apart.is_wanted()
+        self.work.is_wanted()
     }
 
     fn is_unattended(&self) -> bool {
@@ -245,7 +239,10 @@ impl Instance {
     /// is marked as inside a call. `None`: a coroutine runs it if one is to serve the entry, else a
     /// worker.
     #[inline]
-    pub(crate) fn lend_for(&self, entry: &EntryName<'_>) -> Option<Lent<'_>> {
+    pub(crate) fn lend_for<N: AsRef<str>, E: Borrow<Entry>>(
+        &self,
+        entry: &EntryName<N, E>,
+    ) -> Option<Lent<'_>> {
         if entry.is_for_coroutine(self) { None } else { self.lend() }
     }
 
@@ -317,7 +314,7 @@ pub(crate) fn span(shared: &Shared, entry: &impl Named, sid: u64) -> Span {
     tracing::debug_span!(
         target: "becket::call",
         "call",
-        plugin = %shared.spec.name,
+        plugin = %shared.name,
         entry = entry.name(),
         sid,
     )

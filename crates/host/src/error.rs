@@ -49,6 +49,13 @@ pub enum CallError {
     /// The plugin is gone, or went while the call waited.
     #[error("the plugin was unloaded")]
     Unloaded,
+    /// The process that ran the call has ended. The call may have had effects; it is not repeated.
+    #[error("the process of the plugin has ended")]
+    Crashed,
+    /// The plugin's processes have ended too often, and none is started for now. The call had no
+    /// effects.
+    #[error("the plugin has failed: its processes have ended too often")]
+    PluginFailed,
     /// Too many calls are nested in one another on this thread.
     #[error("more than {depth_max} plugin calls nested in one another")]
     TooDeep {
@@ -91,6 +98,7 @@ impl CallError {
             Self::PayloadTooLarge { .. } => "raise `payload_bytes_max` of the plugin".to_owned(),
             Self::NotAnswered => "await `call` or `call_raw` instead".to_owned(),
             Self::Quarantined => "reload the plugin".to_owned(),
+            Self::PluginFailed => "`becket plugin crashes` shows why; reload the plugin".to_owned(),
             _ => return None,
         })
     }
@@ -117,6 +125,12 @@ pub enum StreamError {
     /// The plugin went away.
     #[error("the plugin was unloaded")]
     Unloaded,
+    /// The process that ran the stream has ended.
+    #[error("the process of the plugin has ended")]
+    Crashed,
+    /// The plugin's processes have ended too often, and none is started for now.
+    #[error("the plugin has failed: its processes have ended too often")]
+    PluginFailed,
 }
 
 /// Why data did not reach a plugin's stream. It is still the caller's.

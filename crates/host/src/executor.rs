@@ -85,13 +85,13 @@ impl Executor {
         let lent = &thread::current().lent;
         if threads == 0 || lent.get() {
             // Not known; or nested: this thread is inside a plugin already, and counted.
-            return Ok(Lent { executor: None, turn });
+            return Ok(Lent { _borrowed: Some(Borrowed { executor: None, turn }) });
         }
         let one_more = |inside: u32| (inside + 1 < threads).then_some(inside + 1);
         let counted = self.inside.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
         counted.map_err(|_| NoneLeft)?;
         lent.set(true);
-        Ok(Lent { executor: Some(self), turn })
+        Ok(Lent { _borrowed: Some(Borrowed { executor: Some(self), turn }) })
     }
 
     /// Gives it a job of `instance`, whose thread-bound part is counted when it runs.
@@ -127,25 +127,29 @@ pub(crate) struct NoneLeft;
 /// The calling thread may enter the plugin while this lives. It does not leave that thread.
 #[must_use]
 pub(crate) struct Lent<'a> {
-    /// Where it was counted.
+    _borrowed: Option<Borrowed<'a>>,
+}
+
+impl Lent<'_> {
+    /// Of a thread that is not counted, by a plugin without a lock: nothing to give back.
+    pub(crate) const FREE: Self = Self { _borrowed: None };
+}
+
+/// What is given back.
+struct Borrowed<'a> {
+    /// Where the thread was counted.
     executor: Option<&'a Executor>,
     /// Neither leaves the thread.
     turn: PluginGuard<'a>,
 }
 
-impl Lent<'_> {
-    /// Of a thread that is not counted.
-    pub(crate) const FREE: Self = Self { executor: None, turn: PluginGuard::FREE };
-}
-
-impl Drop for Lent<'_> {
-    #[inline]
+impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         if let Some(executor) = self.executor {
             let record = thread::current();
             record.lent.set(false);
             executor.inside.fetch_sub(1, Ordering::Release);
-            // What is woken may run at once, and is no part of the plugin's turn.
+            // A task that is woken may run at once: not under the plugin's lock.
             self.turn = PluginGuard::FREE;
             record.fire_kept();
         }

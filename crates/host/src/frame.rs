@@ -46,7 +46,7 @@ impl CallFrame {
         }
     }
 
-    /// Claims the right to answer; false if somebody has.
+    /// Claims the right to answer; false if it was claimed before.
     #[inline]
     pub(crate) fn claim(&self) -> bool {
         let first = !self.answered.get()

@@ -137,9 +137,10 @@ impl Host {
             inner.coroutine_workers,
             inner.executor.clone(),
         );
-        let Ready { instance, entries } = Instance::load(&shared, shared.next_generation())?;
+        let spec = shared.spec();
+        let Ready { instance, entries } = Instance::load(&shared, &spec, shared.next_generation())?;
         // Cannot be gone: it was not handed out yet.
-        let _ = shared.put(instance, entries);
+        let _ = shared.put(instance, entries, spec);
         let plugin = Plugin::new(shared);
         let name = plugin.name().to_owned();
         let added = {
@@ -147,11 +148,11 @@ impl Host {
             plugins.check_name(&name).map(|()| plugins.by_name.insert(name, plugin.clone()))
         };
         if let Err(error) = added {
-            // Somebody was faster, or the host is shutting down.
+            // Another load took the name meanwhile, or the host is shutting down.
             crate::plugin::retire(instance);
             return Err(error);
         }
-        // It was out of reach when the executor was set, if that was a moment ago.
+        // `set_executor` does not reach a plugin that is not in the map yet.
         plugin.mind_executor();
         tracing::info!(
             target: "becket::host",
@@ -200,7 +201,7 @@ impl Host {
     /// ```
     pub fn set_executor(&self, threads: usize, spawn: impl Fn(Work) + Send + Sync + 'static) {
         self.inner.executor.set(threads, Arc::new(spawn));
-        // One that is being loaded at this moment looks when it is put in.
+        // A plugin that is being loaded at this moment gets it from `load`.
         self.plugins().iter().for_each(Plugin::mind_executor);
     }
 

@@ -11,10 +11,10 @@
 //!
 //! 1. An instance is never freed: a plugin's thread may call back with its address at any time,
 //!    also after its end. What it holds that can grow is given up when it is shut down.
-//! 2. The plugin's image stays mapped while `pending`, `streams` or `holds` is not zero, a thread
+//! 2. The plugin's image stays mapped while `pending`, `streams` or `retained` is not zero, a thread
 //!    is marked as inside, or a coroutine of the plugin is alive. It is unmapped only when the
-//!    plugin said that it may be.
-//! 3. What outlives a call (a body, a timer, a notification) takes a hold while something else
+//!    plugin's flags allow it.
+//! 3. What outlives a call (a body, a timer, a notification) retains the instance while something else
 //!    still keeps the instance, so that there is no gap.
 
 mod starting;
@@ -32,9 +32,7 @@ use std::{
     time::Duration,
 };
 
-use becket_abi::{
-    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus, is_user_range,
-};
+use becket_abi::{BK_PLUGIN_MAY_UNLOAD, NrStatus, is_user_range};
 use becket_chan::fence;
 
 use crate::{
@@ -44,12 +42,13 @@ use crate::{
     coroutine::{Coroutines, Pool},
     jobs::{self, Jobs},
     limits::{Dispatch, Limits},
-    load::{self, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded},
+    load::{self, InfoDefect, LoadError, LoadStage, Loaded, SandboxInfo},
     loading::Loading,
     placement::{Inline, Placement, Resolved},
     plugin::{Entered, Shared},
     reentry::Mutex,
     routing::{Pace, Route},
+    spec::PluginSpec,
     thread,
     timer::{self, PluginTimer},
     unannounced::Unannounced,
@@ -57,7 +56,7 @@ use crate::{
 
 pub(crate) use self::starting::Ready;
 
-/// How long a coroutine that did not listen to its end may take to wait once more, in the
+/// How long a coroutine that ignored its cancellation may take until it waits once more, in the
 /// background: an unload has returned by then.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -95,54 +94,20 @@ pub(crate) struct Instance {
     pub(crate) pending: AtomicU64,
     pub(crate) streams: AtomicU64,
     pub(crate) timers: Mutex<callbacks::TimerTable>,
-    holds: AtomicU64,
+    retained: AtomicU64,
     /// Notifications that the plugin is still to get.
-    untold: AtomicU64,
+    pending_notifications: AtomicU64,
     /// `shutdown` was called, or the plugin never started: it is called no more.
     stopped: AtomicBool,
     draining: AtomicBool,
-    /// What still waits for a worker and has no caller is run no more.
+    /// Notifications that wait for a worker are dropped.
     given_up: AtomicBool,
     exporting: AtomicBool,
     drain_wakers: Mutex<Vec<Waker>>,
     /// What is offloaded from callers' threads.
     pub(crate) calls: Jobs,
     /// Notifications to the plugin, and its timers, one at a time.
-    notices: Jobs,
-    image: Mutex<Option<Image>>,
-    identity: Identity,
-}
-
-/// What two instances of one image have in common. Private copies never do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    init: usize,
-    plugin_ctx: usize,
-}
-
-static LIVE: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
-
-impl Identity {
-    fn of(points: &EntryPoints) -> Self {
-        Self { init: points.init as usize, plugin_ctx: points.plugin_ctx as usize }
-    }
-
-    /// Refuses a second instance of an image that does not allow one.
-    fn claim(self, name: &str, flags: u32) -> Result<(), LoadError> {
-        let mut live = LIVE.lock();
-        if flags & BK_PLUGIN_MULTI_INSTANCE == 0 && live.contains(&self) {
-            return Err(LoadError::SecondInstance { plugin: name.to_owned() });
-        }
-        live.push(self);
-        Ok(())
-    }
-
-    fn give_up(self) {
-        let mut live = LIVE.lock();
-        if let Some(at) = live.iter().position(|other| *other == self) {
-            live.swap_remove(at);
-        }
-    }
+    notifications: Jobs,
 }
 
 /// What the load found.
@@ -150,6 +115,8 @@ impl Identity {
 pub(crate) struct About {
     pub(crate) reported_name: String,
     pub(crate) version: String,
+    pub(crate) placement: &'static str,
+    pub(crate) sandbox: Option<SandboxInfo>,
     pub(crate) layout: &'static str,
     pub(crate) flags: u32,
     pub(crate) is_go: bool,
@@ -161,15 +128,12 @@ impl Instance {
     /// Takes over a loaded image and starts the plugin: `attach`, then `init`.
     pub(crate) fn start(
         plugin: &Arc<Shared>,
+        spec: &PluginSpec,
         generation: u64,
         loaded: Loaded,
         loading: &Loading,
     ) -> Result<Ready, LoadError> {
-        let spec = &plugin.spec;
-        let flags = loaded.flags;
-        // The first layouts promise it in their documentation; ours has a flag.
-        let thread_safe =
-            flags & BK_PLUGIN_THREAD_SAFE != 0 || loaded.layout != load::LayoutChoice::Becket;
+        let (flags, layout) = (loaded.mapped.flags, load::layout_name(loaded.mapped.layout));
         let config =
             PluginConfig::merge(&loaded.config_default, &spec.config).map_err(|error| {
                 LoadError::Info {
@@ -186,24 +150,21 @@ impl Instance {
         )
         .map_err(|defect| LoadError::Coroutine { plugin: spec.name.clone(), defect })?;
         let route = Route::new(spec.dispatch, flags);
-        let identity = Identity::of(&loaded.entry_points);
-        identity.claim(&spec.name, flags)?;
         let queued_max = spec.limits.pending_max as usize + spec.limits.streams_max as usize;
-        let attach = loaded.entry_points.attach;
-        let init = loaded.entry_points.init;
-        let plugin_ctx = loaded.entry_points.plugin_ctx;
-        let unmarked = loaded.unmarked;
-        let unannounced = loaded.entry_points.describe.is_none().then(Unannounced::new);
+        let placement = Inline::new(&spec.name, &spec.limits, loaded.mapped)?;
+        let unannounced = (!placement.capabilities().describes).then(Unannounced::new);
         let instance: &'static Self = Box::leak(Box::new(Self {
             context: HostContext::new(),
             plugin: plugin.clone(),
             generation,
-            placement: Inline::new(loaded.entry_points, thread_safe, unmarked),
+            placement,
             limits: spec.limits.clone(),
             about: About {
                 reported_name: loaded.reported_name,
                 version: loaded.version,
-                layout: loaded.layout.name(),
+                placement: loaded.placement,
+                sandbox: loaded.sandbox,
+                layout,
                 flags,
                 is_go: loaded.is_go,
                 path: loaded.path,
@@ -223,25 +184,26 @@ impl Instance {
             pending: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             timers: Mutex::default(),
-            holds: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
+            retained: AtomicU64::new(0),
+            pending_notifications: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             exporting: AtomicBool::new(false),
             drain_wakers: Mutex::default(),
             calls: Jobs::new(spec.name.clone(), spec.limits.workers_max, queued_max),
-            notices: Jobs::new(spec.name.clone(), 1, queued_max + spec.limits.timers_max as usize),
-            image: Mutex::new(Some(loaded.image)),
-            identity,
+            notifications: Jobs::new(
+                spec.name.clone(),
+                1,
+                queued_max + spec.limits.timers_max as usize,
+            ),
         }));
         loading.made(instance);
         let host_ctx = instance.host_ctx();
-        if let Some(attach) = attach {
+        if instance.placement.capabilities().attaches {
             instance.begin(loading, LoadStage::Attach)?;
-            // SAFETY: a validated function of the mapped image, called once, before anything else;
-            // the table is static and `host_ctx` is never freed (invariant 1).
-            let status = unsafe { attach(plugin_ctx, host_ctx, callbacks::api()) };
+            // SAFETY: called once, before anything else; it is never freed (invariant 1).
+            let status = unsafe { instance.placement.attach(host_ctx) };
             if !status.is_ok() {
                 instance.forget_image();
                 return Err(LoadError::AttachFailed { plugin: spec.name.clone(), status });
@@ -249,18 +211,16 @@ impl Instance {
         }
         instance.begin(loading, LoadStage::Init)?;
         // SAFETY: as above.
-        let status = unsafe { init(plugin_ctx, host_ctx, callbacks::vtable()) };
+        let status = unsafe { instance.placement.init(host_ctx) };
         if !status.is_ok() {
             instance.forget_image();
             return Err(LoadError::InitFailed {
                 plugin: spec.name.clone(),
                 status,
-                may_lack_plugin_ctx: unmarked
-                    && plugin_ctx.is_null()
-                    && status == NrStatus::Invalid,
+                may_lack_plugin_ctx: status == NrStatus::Invalid
+                    && instance.placement.may_lack_plugin_ctx(),
             });
         }
-        instance.placement.set_lock_timeouts(&instance.limits);
         // Its image is kept from here on also if the load is given up: it has been started, and is
         // shut down.
         let described = loading.begin(LoadStage::Describe).map(|()| instance.placement.entries());
@@ -276,8 +236,11 @@ impl Instance {
         self.cancel_timers();
         self.coroutines.cancel_all();
         self.coroutines.abandon_all();
-        self.identity.give_up();
-        *self.image.lock() = None;
+        if self.placement.capabilities().is_remote {
+            // What was started elsewhere ends.
+            self.placement.shutdown();
+        }
+        let _stays_mapped = self.placement.take_image();
     }
 
     fn host_ctx(&'static self) -> *mut c_void {
@@ -300,80 +263,80 @@ impl Instance {
         is_instance.then(|| unsafe { &*instance })
     }
 
-    // Notices.
+    // Notifications.
 
-    /// Ends a call or stream by `end`, and tells the plugin if that was what ended it.
-    pub(crate) fn end_and_tell(&'static self, sid: u64, end: impl FnOnce() -> bool) {
-        // Held first: once it has ended, nothing else may keep the instance (invariant 3).
-        self.hold();
+    /// Ends a call or stream by `end`, and notifies the plugin if that was what ended it.
+    pub(crate) fn end_and_notify(&'static self, sid: u64, end: impl FnOnce() -> bool) {
+        // Retained first: once it has ended, nothing else may keep the instance (invariant 3).
+        self.retain();
         if end() {
-            self.tell_cancelled(sid, true);
+            self.notify_cancelled(sid, true);
         }
-        self.let_go();
+        self.release();
     }
 
     /// Notifies the plugin that the caller of `sid` has left. The caller of this keeps the
     /// instance.
-    pub(crate) fn tell_cancelled(&'static self, sid: u64, stream: bool) {
+    pub(crate) fn notify_cancelled(&'static self, sid: u64, stream: bool) {
         // A handler on a coroutine is notified where it waits.
-        if self.coroutines.cancel(sid) && self.placement.points().cancel.is_none() {
+        if self.coroutines.cancel(sid) && !self.placement.capabilities().cancels {
             return;
         }
-        self.tell(move |placement| placement.cancel(sid, stream));
+        self.notify(move |placement| placement.cancel(sid, stream));
     }
 
-    /// Tells the plugin that stream `sid` has room again. The caller keeps the instance.
-    pub(crate) fn tell_room(&'static self, sid: u64) {
-        if self.placement.points().stream_room.is_some() {
-            self.tell(move |placement| placement.stream_room(sid));
+    /// Notifies the plugin that stream `sid` is writable again. The caller keeps the instance.
+    pub(crate) fn notify_writable(&'static self, sid: u64) {
+        if self.placement.capabilities().takes_room {
+            self.notify(move |placement| placement.stream_room(sid));
         }
     }
 
     /// Runs `f` on the thread of this plugin's notifications.
-    fn tell(&'static self, f: impl FnOnce(&Inline) + Send + 'static) {
-        self.hold();
-        self.untold.fetch_add(1, Ordering::SeqCst);
+    fn notify(&'static self, f: impl FnOnce(&Inline) + Send + 'static) {
+        self.retain();
+        self.pending_notifications.fetch_add(1, Ordering::SeqCst);
         let done = move || {
-            self.untold.fetch_sub(1, Ordering::SeqCst);
-            self.let_go();
+            self.pending_notifications.fetch_sub(1, Ordering::SeqCst);
+            self.release();
         };
-        let queued = self.notices.submit(Box::new(move || {
+        let queued = self.notifications.submit(Box::new(move || {
             if !self.is_stopped() {
                 self.inside(|| f(&self.placement));
             }
             done();
         }));
         if queued.is_err() {
-            self.notice_lost();
+            self.notification_dropped();
             done();
         }
     }
 
-    /// Runs a plugin's timer that is due; it holds its instance.
+    /// Runs a plugin's timer that is due; it retains its instance.
     pub(crate) fn run_timer(timer: PluginTimer) {
         let (instance, id) = (timer.instance, timer.id);
-        let queued = instance.notices.submit(Box::new(move || {
+        let queued = instance.notifications.submit(Box::new(move || {
             let timer = timer;
             if instance.timers.lock().finish(timer.id) && !instance.is_stopped() {
                 // SAFETY: the plugin gave the function with its argument, for one call; its image
-                // is mapped because the timer holds the instance.
+                // is mapped because the timer retains the instance.
                 let run = || unsafe { (timer.callback)(timer.user_data) };
                 instance.inside(|| instance.placement.run(run));
             }
-            instance.let_go();
+            instance.release();
         }));
         if queued.is_err() {
-            instance.notice_lost();
+            instance.notification_dropped();
             instance.timers.lock().finish(id);
-            instance.let_go();
+            instance.release();
         }
     }
 
-    /// The plugin has so much to hear that no more is kept for it: it does not listen.
-    fn notice_lost(&self) {
+    /// The queue of the plugin's notifications is full.
+    fn notification_dropped(&self) {
         tracing::warn!(
             target: "becket::host",
-            plugin = %self.plugin.spec.name,
+            plugin = %self.plugin.name,
             "the plugin takes too long over its notifications: one was dropped",
         );
     }
@@ -394,14 +357,14 @@ impl Instance {
 
     // The end.
 
-    /// Keeps the instance from being shut down.
-    pub(crate) fn hold(&self) {
-        self.holds.fetch_add(1, Ordering::SeqCst);
+    /// Keeps the instance from being shut down and its image from being unmapped.
+    pub(crate) fn retain(&self) {
+        self.retained.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Ends a [`Self::hold`].
-    pub(crate) fn let_go(&self) {
-        self.holds.fetch_sub(1, Ordering::SeqCst);
+    /// Undoes a [`Self::retain`].
+    pub(crate) fn release(&self) {
+        self.retained.fetch_sub(1, Ordering::SeqCst);
         self.notify_drain();
     }
 
@@ -426,13 +389,13 @@ impl Instance {
         self.calls.drop_unattended() as u64
     }
 
-    /// True once nothing that has no caller is run any more. Looked at inside: the barrier of
-    /// the search for threads that are inside comes after the flag was set.
+    /// True once notifications are not run any more. Checked inside: the search for threads that
+    /// are inside has its barrier after the flag was set.
     pub(crate) fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::SeqCst)
     }
 
-    /// Asks for [`Self::notify_drain`] to wake the draining task. The instance is out of its callers'
+    /// Makes [`Self::notify_drain`] wake the draining task. The instance is out of its callers'
     /// reach.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
@@ -444,7 +407,7 @@ impl Instance {
         self.draining.store(false, Ordering::SeqCst);
     }
 
-    /// Waits until `quiet` holds, looking again each time something went away.
+    /// Waits until `quiet` holds; checks it after each [`Self::notify_drain`].
     async fn until(&self, quiet: impl Fn(&Self) -> bool) {
         poll_fn(|context: &mut Context<'_>| {
             {
@@ -480,7 +443,7 @@ impl Instance {
 
     fn is_unused(&self) -> bool {
         self.is_left(|| {
-            self.holds.load(Ordering::SeqCst) == 0
+            self.retained.load(Ordering::SeqCst) == 0
                 && self.coroutines.running() == 0
                 && self.has_no_calls()
         })
@@ -502,7 +465,7 @@ impl Instance {
     pub(crate) async fn shut_down(&'static self) -> bool {
         let patience = self.end_patience();
         // First the notifications, since the plugin may want to cancel its timers itself.
-        let is_notified = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
+        let is_notified = |this: &Self| this.pending_notifications.load(Ordering::SeqCst) == 0;
         timer::within(self.until(is_notified), patience).await;
         self.cancel_timers();
         // Handlers that go on have no caller any more.
@@ -516,34 +479,34 @@ impl Instance {
         }
         let is_unmapped = self.stop_and_unmap(patience).await;
         self.calls.end();
-        self.notices.end();
+        self.notifications.end();
         is_unmapped
     }
 
     async fn stop_and_unmap(&'static self, patience: Duration) -> bool {
-        if !self.on_notices(move || self.stop()).await.unwrap_or(false) {
+        if !self.on_notifications(move || self.stop()).await.unwrap_or(false) {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
             tracing::warn!(
                 target: "becket::host",
-                plugin = %self.plugin.spec.name,
+                plugin = %self.plugin.name,
                 generation = self.generation,
                 "left as it is: a thread does not come back from it",
             );
             return false;
         }
-        self.identity.give_up();
+        let image = self.placement.take_image();
         self.coroutines.end();
         let leases = self.leases.end_all();
         if leases > 0 {
             tracing::warn!(
                 target: "becket::host",
-                plugin = %self.plugin.spec.name,
+                plugin = %self.plugin.name,
                 generation = self.generation,
                 leases,
                 "the plugin did not give back all leases: their buffers stay as long as its image",
             );
         }
-        let Some(image) = self.image.lock().take() else { return false };
+        let Some(image) = image else { return false };
         if self.about.flags & BK_PLUGIN_MAY_UNLOAD == 0 {
             // Dropped without being unmapped.
             return false;
@@ -559,7 +522,7 @@ impl Instance {
             self.leases.clear();
         };
         // Its destructors are the plugin's code as well.
-        self.on_notices(unmap).await.is_some()
+        self.on_notifications(unmap).await.is_some()
     }
 
     /// How long its end waits for what still uses it. An unload has waited before.
@@ -568,7 +531,7 @@ impl Instance {
         if self.plugin.is_drain_over() { patience.min(AFTER_DRAIN) } else { patience }
     }
 
-    /// Calls `shutdown`, on the thread of the notifications, so that no notice and no timer runs
+    /// Calls `shutdown`, on the thread of the notifications, so that no notification and no timer runs
     /// beside it, and none after it. False if a thread is inside.
     fn stop(&'static self) -> bool {
         if thread::anyone_inside(self) || self.coroutines.running() > 0 {
@@ -581,12 +544,12 @@ impl Instance {
     }
 
     /// Runs `f` on the thread of the notifications; `None` if it cannot be queued there.
-    async fn on_notices<T: Send + 'static>(
+    async fn on_notifications<T: Send + 'static>(
         &'static self,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (once, task) = jobs::once(f);
-        match self.notices.submit(Box::new(move || _ = once.run())) {
+        match self.notifications.submit(Box::new(move || _ = once.run())) {
             Ok(()) => task.fallible().await,
             Err(_full) => None,
         }
@@ -596,7 +559,7 @@ impl Instance {
         let keys = self.timers.lock().take_all();
         for key in keys {
             if timer::cancel(key).is_some() {
-                self.let_go();
+                self.release();
             }
         }
     }
@@ -628,7 +591,7 @@ impl Instance {
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Instance")
-            .field("plugin", &self.plugin.spec.name)
+            .field("plugin", &self.plugin.name)
             .field("generation", &self.generation)
             .finish_non_exhaustive()
     }

@@ -19,8 +19,9 @@
 //! Where jobs come fast and are over in microseconds, even those wakes cost more than the jobs.
 //! Then one thread is enough: it *drains* the queue without waking others, naps for [`NAP`] instead
 //! of going idle, and finds what came meanwhile, as network drivers do under load (J. Mogul and K.
-//! Ramakrishnan, "Eliminating Receive Livelock", 1997). A nap that brings little ends it. If a job
-//! blocks after all, the watchdog sees the thread stuck and [`Jobs::rescue`] ends the draining.
+//! Ramakrishnan, "Eliminating Receive Livelock", 1997). It stops after a nap that brought few jobs.
+//! If a job blocks after all, the watchdog sees the thread stuck and [`Jobs::rescue`] ends the
+//! draining.
 //!
 //! # Invariants
 //!
@@ -53,15 +54,15 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long a thread that drains the queue leaves it alone.
 const NAP: Duration = Duration::from_micros(50);
 
-/// A thread begins or goes on to drain after at least so many jobs without a pause, if they took no
-/// longer than [`QUICK`] each.
+/// A thread begins or goes on to drain after at least this many jobs without a pause, if they took
+/// no longer than [`QUICK`] each.
 const DRAIN_MIN: u32 = 3;
 const QUICK: Duration = Duration::from_micros(20);
 
-/// After a rescue no thread drains for so long.
+/// How long no thread drains after a rescue.
 const EAGER: Duration = Duration::from_secs(1);
 
-/// Jobs that are not wanted any more are purged when at least so many jobs are queued.
+/// Jobs that are not wanted any more are purged when at least this many jobs are queued.
 const PURGE_MIN: usize = 64;
 
 /// What a queue runs.
@@ -86,7 +87,7 @@ impl<F: FnOnce() + Send> Job for F {
     }
 }
 
-/// One, as it is queued.
+/// A job, as it is queued.
 pub(crate) type BoxedJob = Box<dyn Job>;
 
 /// The queue is at its bound.
@@ -136,7 +137,7 @@ enum Next {
 }
 
 impl State {
-    /// Sees to invariant 1 after a job was put in or taken.
+    /// Restores invariant 1 after a job was put in or taken.
     fn look(&mut self, running_max: u32) -> Next {
         if self.looking || self.draining || self.queue.is_empty() {
             return Next::Nothing;
@@ -263,7 +264,7 @@ impl Jobs {
         }
     }
 
-    /// A thread is stuck in a job: another sees to those behind it.
+    /// A thread is stuck in a job: another runs those behind it.
     pub(crate) fn rescue(&'static self) {
         let next = {
             let mut state = self.state.lock();

@@ -14,30 +14,34 @@
 //! 3. Every wait has a bound; at it the caller is freed and the plugin is notified.
 //! 4. Every queue and table has a bound ([`Limits`]); at it there is backpressure or a refusal,
 //!    never growth, never loss.
-//! 5. A call back after a deadline, an unload or the host's end finds its tables: they are never
-//!    freed. An image is unmapped only when its plugin allows it and nothing leads into it.
+//! 5. A plugin may call back after a deadline, an unload or the host's end: the tables that such a
+//!    call reads are never freed. An image is unmapped only when its plugin allows it and nothing
+//!    leads into it.
 //!
 //! # Where things are
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `host`, `plugin`, `spec`, `limits` | what callers hold and say |
+//! | `host`, `plugin`, `spec`, `limits` | what callers hold and configure |
 //! | `call`, `notify`, `stream` | one call, one whose answer is not awaited, one stream |
 //! | `dispatch` | what the three have in common, on the way to `handle` |
 //! | `request`, `body`, `error` | what goes in and comes out |
 //! | `load` | from a file to functions |
-//! | `instance` | one loaded plugin: routing, notices, its end |
+//! | `instance` | one loaded plugin: routing, notifications, its end |
 //! | `placement` | where its functions run |
 //! | `coroutine` | handlers that wait, and what they wait for |
 //! | `callbacks` | the functions that a plugin calls |
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
-//! | `unannounced` | streams of plugins that cannot say that an entry streams |
+//! | `unannounced` | streams of plugins that cannot describe that an entry streams |
 //! | `small` | blocks for short bodies |
+//! | `slab` | values of a plugin under ids: leases, channels |
 //! | `thread` | which threads are inside a plugin, without locked instructions |
 //! | `routing`, `executor`, `jobs` | on which thread a plugin's code runs; the callers' executor, workers |
 //! | `timer`, `watchdog` | deadlines, stuck threads |
 //! | `counters`, `metrics`, `buckets` | what is counted |
-//! | `text` | a plugin's words, made harmless for a log and a terminal |
+//! | `observer` | what a plugin reports, for another process |
+//! | `workers` | the processes of a plugin that runs elsewhere |
+//! | `text` | a plugin's text, escaped for a log and a terminal |
 
 mod body;
 #[doc(hidden)]
@@ -60,12 +64,14 @@ mod load;
 mod loading;
 mod metrics;
 mod notify;
+mod observer;
 mod placement;
 mod plugin;
 mod reentry;
 mod request;
 mod routing;
 mod sid;
+mod slab;
 mod small;
 mod spec;
 mod state;
@@ -76,12 +82,14 @@ mod thread;
 mod timer;
 mod unannounced;
 mod watchdog;
+mod workers;
 
 pub use becket_abi::{LinkedPlugin, NrStatus};
 
 pub use crate::{
     body::Body,
     call::{Call, Response},
+    callbacks::{Answers, log_message},
     counters::Latency,
     error::{CallError, ReloadError, SendError, StreamError, UnknownEntry, UnloadError},
     executor::Work,
@@ -89,9 +97,11 @@ pub use crate::{
     limits::{Dispatch, Limits},
     load::{
         CoroutineDefect, EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError,
-        LoadStage, SlotInfo, inspect,
+        LoadStage, Metadata, NotStarted, Remote, RemoteCall, RemoteEntry, RemoteSpec, SandboxInfo,
+        SandboxMeasure, SlotInfo, StartRemote, Started, inspect,
     },
     metrics::{Metric, MetricValue},
+    observer::{MetricChange, Observer},
     plugin::{
         Entry, FailureCounts, Plugin, PluginInfo, PluginSnapshot, PluginState, RefusedAnswers,
     },
@@ -99,4 +109,7 @@ pub use crate::{
     spec::PluginSpec,
     stream::{Frame, OpenStream, Stream, StreamSender},
     text::escape_controls,
+    workers::{
+        Death, DeathReason, RemoteState, Restarts, WorkerHistory, WorkerInfo, WorkerState, Workers,
+    },
 };

@@ -47,7 +47,8 @@ pub struct Limits {
     /// Threads that run the plugin's code in place of its callers'. When all are blocked, calls
     /// wait for one, each at most until its deadline.
     pub workers_max: u32,
-    /// Coroutines that the plugin may have beside its calls and streams; one more is refused.
+    /// Coroutines of the plugin, those of its calls and streams included, at which one that it
+    /// spawns itself is refused. Calls and streams have their own bounds.
     pub coroutines_max: u32,
     /// Bytes of stack that the plugin may ask for, for a coroutine.
     pub coroutine_stack_bytes_max: u64,

@@ -47,7 +47,7 @@ struct State {
 }
 
 impl Loading {
-    /// The thread is about to do this next; refused if the load was given up.
+    /// The thread is about to begin this stage; refused if the load was given up.
     pub(crate) fn begin(&self, stage: LoadStage) -> Result<(), LoadError> {
         let mut state = self.state.lock();
         if state.given_up {

@@ -9,9 +9,10 @@
 //!
 //! # Invariants
 //!
-//! 1. One that waits for a worker counts as pending, from before the thread leaves the instance
-//!    until it was handled or given up: it is bounded with the calls, and a drain waits for it.
-//! 2. It is handled once, or counted as refused.
+//! 1. A notification that waits for a worker counts as pending, from before the thread leaves the
+//!    instance until it was handled or given up: it is bounded with the calls, and a drain waits
+//!    for it.
+//! 2. A notification is handled once, or counted as refused.
 
 use std::{
     future::poll_fn,
@@ -26,7 +27,7 @@ use tracing::Span;
 
 use crate::{
     counters::Count,
-    dispatch::{Apart, HandleArgs, Input, Offloaded},
+    dispatch::{HandleArgs, Input, Offload, Offloaded},
     error::CallError,
     instance::Instance,
     jobs,
@@ -60,7 +61,7 @@ fn not_here(shared: &Arc<Shared>, entry: &impl Named, payload: &[u8]) -> Result<
     };
     match entered.instance().lend() {
         Some(_lent) => here(shared, &entered, entry, payload),
-        None => apart(&entered, entry, payload),
+        None => offload(&entered, entry, payload),
     }
 }
 
@@ -87,29 +88,29 @@ fn here(
 }
 
 /// Queues it for a worker.
-fn apart(entered: &Entered, entry: &impl Named, payload: &[u8]) -> Result<(), CallError> {
+fn offload(entered: &Entered, entry: &impl Named, payload: &[u8]) -> Result<(), CallError> {
     let instance = entered.instance();
     let counters = &instance.plugin.counters;
     counters.one(Count::Notifies);
     instance.admit(payload.len(), Count::NotifiesRefused)?;
     counters.add(Count::BytesIn, payload.len() as u64);
     instance.pending.fetch_add(1, Ordering::SeqCst);
-    let args = HandleArgs { entry: entry.to_static(), input: Input::Raw(payload.to_vec().into()) };
+    let args = Input::Raw(payload).take(entry);
     let notification = Notification { instance, args, seen: false };
-    let offloaded = Offloaded { apart: notification, instance, span: Span::none() };
+    let offloaded = Offloaded { work: notification, instance, span: Span::none() };
     // Dropped, it counts itself as refused.
     instance.offload(Box::new(offloaded)).map_err(|_full| instance.too_much_pending())
 }
 
-/// One that waits for a worker.
+/// A notification that waits for a worker.
 struct Notification {
     instance: &'static Instance,
-    args: HandleArgs<'static>,
+    args: HandleArgs,
     /// The plugin has seen it.
     seen: bool,
 }
 
-impl Apart for Notification {
+impl Offload for Notification {
     const IS_UNATTENDED: bool = true;
 
     /// Looked at inside: the end of the instance sees that, or is seen here.
@@ -158,7 +159,8 @@ fn later(
         shared.counters.one(Count::NotifiesRefused);
         Err(error)
     };
-    let limits = &shared.spec.limits;
+    let spec = shared.spec();
+    let limits = &spec.limits;
     let (len, len_max) = (payload.len() as u64, limits.payload_bytes_max);
     if len > len_max {
         return refuse(CallError::PayloadTooLarge { len, len_max });
@@ -168,7 +170,8 @@ fn later(
         shared.kept.0.fetch_sub(1, Ordering::Relaxed);
         return refuse(CallError::Quota { quota: "pending_max", limit });
     }
-    let (shared, entry, payload) = (shared.clone(), entry.to_static(), Box::<[u8]>::from(payload));
+    let (shared, entry, payload) =
+        (shared.clone(), entry.to_owned_name(), Box::<[u8]>::from(payload));
     jobs::run_where_woken(async move {
         let entered = loop {
             let is_back = |context: &mut Context<'_>| match shared.wake_when_back(context.waker()) {
@@ -184,7 +187,7 @@ fn later(
         };
         shared.kept.0.fetch_sub(1, Ordering::Relaxed);
         let given = match entered {
-            Ok(entered) => apart(&entered, &entry, &payload),
+            Ok(entered) => offload(&entered, &entry, &payload),
             Err(why) => {
                 shared.counters.one(Count::Notifies);
                 shared.counters.one(Count::NotifiesRefused);

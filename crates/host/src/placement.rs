@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How far away a plugin runs.
+//! Where a plugin runs.
 //!
-//! Everything above this trait — call table, streams, deadlines, quotas, reload — is the same at
-//! every placement; a placement only carries the vtable's functions there. Answers come back
-//! through the host's callbacks, which is why none of these returns one.
+//! Everything above this trait (call table, streams, deadlines, quotas, reload) is the same at
+//! every placement; a placement carries the vtable's functions to the plugin. What a plugin is made
+//! of, its image, its functions and their context, stays behind the trait: above it there is only
+//! what the plugin can be asked for ([`Capabilities`]). Answers come back through the host's
+//! callbacks, which is why none of these functions returns one.
 
 mod inline;
 pub(crate) mod views;
@@ -29,12 +31,34 @@ pub(crate) enum Resolved {
     Id(u32),
     /// The plugin knows its entries, and this is none of them.
     Unknown,
-    /// The plugin cannot tell: entries go by name.
+    /// The plugin has no ids: entries go by name.
     ByName,
+}
+
+/// What a plugin can be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capabilities {
+    /// It gets the host's full API, and calls `stream_ready` when a stream takes data again.
+    pub(crate) attaches: bool,
+    pub(crate) describes: bool,
+    /// It gives its entries ids.
+    pub(crate) resolves: bool,
+    pub(crate) cancels: bool,
+    pub(crate) takes_data: bool,
+    pub(crate) takes_close: bool,
+    pub(crate) takes_room: bool,
+    pub(crate) exports_state: bool,
+    /// No two threads may be inside.
+    pub(crate) one_at_a_time: bool,
+    /// `handle` passes the call on: whether a stream is open is known later.
+    pub(crate) is_remote: bool,
 }
 
 /// A place where a plugin's functions run.
 pub(crate) trait Placement {
+    /// What can be asked for; the same for as long as the plugin is loaded.
+    fn capabilities(&self) -> &Capabilities;
+
     /// One request; `None` for a call without metadata.
     fn handle(
         &self,
@@ -59,18 +83,15 @@ pub(crate) trait Placement {
     /// The entry's id.
     fn resolve(&self, entry: &str) -> Resolved;
 
-    /// What the plugin says of its entries; empty if it says nothing.
+    /// The entries that the plugin describes; empty if it has no `describe`.
     fn entries(&self) -> Vec<EntryInfo>;
 
     /// The state for the next version: `None` if the plugin hands over none.
     fn export_state(&self) -> Option<Result<Vec<u8>, NrStatus>>;
 
-    /// True if [`Self::export_state`] has something to ask.
-    fn hands_over_state(&self) -> bool;
-
     /// Takes over the state of the version before; `None` if the plugin takes none.
     fn import_state(&self, state: &[u8]) -> Option<NrStatus>;
 
-    /// Ends the plugin; returns when it says that it has stopped.
+    /// Ends the plugin; returns when its `shutdown` has.
     fn shutdown(&self);
 }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A call into the host that interrupts the host on its own thread: from a signal handler.
 //!
-//! No function of the host may be called from a signal handler. One that does interrupts whatever its
-//! thread was doing; if that was the host, it may wait for a lock that its own thread holds, for ever,
-//! or find something half changed. Two cells of the thread show where that would happen, and the call
-//! is refused and counted instead:
+//! No function of the host may be called from a signal handler. Such a call interrupts whatever its
+//! thread was doing; if that was host code, it may wait for ever for a lock that its own thread
+//! holds, or find a structure half changed. Two cells of the thread show most of these cases, and
+//! the call is refused and counted instead:
 //!
 //! | what was interrupted | how it shows |
 //! |---|---|
 //! | host code that holds a [`Mutex`] of this module | the thread holds one |
 //! | a host function that the plugin called | one is running at this depth of vtable calls |
 //!
-//! The second tells a signal handler from a host function that a plugin calls inside another one by
-//! right: that happens only below a vtable call, which has another depth, or in a `release`, which runs
-//! [`outside`]. A function that waits is not marked while it does: on a coroutine, others run meanwhile.
+//! The second distinguishes a signal handler from a host function that a plugin calls inside
+//! another one as it may: that happens only below a vtable call, which has another depth, or in a
+//! `release`, which runs [`outside`]. A function is not marked from its first wait on: on a
+//! coroutine, others run meanwhile.
 //!
 //! What does not show: a handler that interrupts `malloc`, which the host needs too, or a channel.
 //!
@@ -82,7 +83,7 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// A lock that host functions take: a thread that holds one shows.
+/// A lock that host functions take. [`Running::begin`] fails on a thread that holds one.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
 

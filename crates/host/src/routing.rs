@@ -8,7 +8,7 @@
 //!
 //! A hand-over to a worker costs more than most calls. So the calls of a plugin that has been quick
 //! for a while run as tasks of the executor ([`crate::executor`]), if the program has named one:
-//! still apart from their callers, but without another thread. [`Pace`] decides.
+//! still not in their callers, but without another thread. [`Pace`] decides.
 //!
 //! A declaration may be wrong, and a quick plugin may block. The executor limits what that costs:
 //! it counts its threads that are inside plugins and never lends the last one, and the watchdog
@@ -76,7 +76,7 @@ impl Route {
     }
 }
 
-/// How quick the calls of a plugin are that run apart from their callers.
+/// How quick the offloaded calls of a plugin are.
 ///
 /// A score: each quick call adds one, up to [`Self::BEST`], each slow one takes
 /// [`Self::SLOW_COSTS`] away. From 0 on the plugin is quick, so that a plugin proves itself by as
@@ -181,9 +181,10 @@ impl Instance {
         self.plugin.executor.count(turn).ok()
     }
 
-    /// From now on callers' threads are lent one by one, if that makes a difference.
+    /// From now on callers' threads are lent one by one, if the executor is known or the plugin
+    /// takes one thread at a time.
     pub(crate) fn mind_executor(&self) {
-        if self.plugin.executor.is_known() || self.placement.is_one_at_a_time() {
+        if self.plugin.executor.is_known() || self.placement.capabilities().one_at_a_time {
             self.reroute(Route::Caller, Route::Lendable);
         }
     }
@@ -205,7 +206,7 @@ impl Instance {
             self.plugin.counters.one(Count::Revoked);
             tracing::info!(
                 target: "becket::watchdog",
-                plugin = %self.plugin.spec.name,
+                plugin = %self.plugin.name,
                 stuck_for_ms = stuck_for.as_millis() as u64,
                 "it was quick, and blocked: its calls run on workers until its next load",
             );
@@ -220,7 +221,7 @@ impl Instance {
         self.plugin.counters.one(Count::Revoked);
         tracing::warn!(
             target: "becket::watchdog",
-            plugin = %self.plugin.spec.name,
+            plugin = %self.plugin.name,
             stuck_for_ms = stuck_for.as_millis() as u64,
             hint = "remove BK_PLUGIN_NEVER_BLOCKS from its flags, or set dispatch = \"worker\"",
             "declared that it never blocks, and blocked its caller's thread: its calls run on \
@@ -228,7 +229,8 @@ impl Instance {
         );
     }
 
-    /// A thread has been inside for too long; `is_worker`: one that is there for that.
+    /// A thread has been inside for longer than `block_report_ms`; `is_worker`: a worker of the
+    /// plugin.
     pub(crate) fn blocked(&self, stuck_for: Duration, is_worker: bool) {
         self.plugin.counters.one(Count::Blocked);
         let blocked = self.blocked.fetch_add(1, Ordering::Relaxed) + 1;
@@ -239,7 +241,7 @@ impl Instance {
         }
         tracing::warn!(
             target: "becket::watchdog",
-            plugin = %self.plugin.spec.name,
+            plugin = %self.plugin.name,
             stuck_for_ms = stuck_for.as_millis() as u64,
             blocked,
             "a thread is stuck inside the plugin",
@@ -252,14 +254,14 @@ impl Instance {
             self.route.store(Route::Quarantined as u8, Ordering::Relaxed);
             tracing::error!(
                 target: "becket::watchdog",
-                plugin = %self.plugin.spec.name,
+                plugin = %self.plugin.name,
                 blocked = callers,
                 "quarantined until its next reload",
             );
         }
     }
 
-    /// A thread that had been reported came back.
+    /// A thread that was reported by [`Self::blocked`] came back.
     pub(crate) fn unblocked(&self, is_worker: bool) {
         self.blocked.fetch_sub(1, Ordering::Relaxed);
         if !is_worker {
@@ -277,7 +279,8 @@ impl Instance {
         self.calls.submit(job)
     }
 
-    /// Runs a call of this plugin apart from its caller, which counts it by [`Self::took`].
+    /// Runs a call of this plugin on another thread than its caller's, which counts it by
+    /// [`Self::took`].
     pub(crate) fn offload_call(&'static self, job: BoxedJob) -> Result<(), Full> {
         if self.route() == Route::Quick {
             self.plugin.executor.spawn(self, job);
@@ -286,7 +289,7 @@ impl Instance {
         self.offload(job)
     }
 
-    /// A call that ran apart from its caller took so long.
+    /// Counts an offloaded call that took `time`.
     #[inline]
     pub(crate) fn took(&self, time: Duration) {
         let route = self.route();
@@ -304,9 +307,9 @@ impl Instance {
         }
     }
 
-    /// Releases bytes of the plugin's, which hold the instance. What runs for that is the plugin's
+    /// Releases bytes of the plugin's, which retain the instance. What runs for that is the plugin's
     /// code, and the calling thread may be anyone's.
-    pub(crate) fn release(&'static self, bytes: OwnedBytes) {
+    pub(crate) fn release_bytes(&'static self, bytes: OwnedBytes) {
         let record = thread::current();
         if record.is_worker() || record.is_inside(self) {
             return self.release_here(bytes);
@@ -324,15 +327,16 @@ impl Instance {
         if self.inside(&mut release).is_none() {
             release();
         }
-        self.let_go();
+        self.release();
     }
 
-    /// The entry's id: as it was found at the load, else as the plugin says if it is asked now.
+    /// The entry's id: as it was found at the load, else as the plugin's `resolve_entry` finds it
+    /// now.
     pub(crate) fn resolve(&'static self, name: &str) -> Resolved {
         if let Some(known) = self.resolved.get().and_then(|known| known.get(name)) {
             return *known;
         }
-        if !self.placement.resolves() {
+        if !self.placement.capabilities().resolves {
             return Resolved::ByName;
         }
         if let Some(_lent) = self.lend() {
@@ -340,16 +344,16 @@ impl Instance {
         }
         let answer = Arc::new((Mutex::new(None), Condvar::new()));
         let (reply, name) = (answer.clone(), name.to_owned());
-        self.hold();
+        self.retain();
         let job = move || {
             // This thread is inside: the end of the instance sees that, or is seen here.
             let ask = || (!self.is_given_up()).then(|| self.placement.resolve(&name));
             *reply.0.lock() = Some(self.inside(ask).flatten().unwrap_or(Resolved::ByName));
             reply.1.notify_all();
-            self.let_go();
+            self.release();
         };
         if self.offload(Box::new(job)).is_err() {
-            self.let_go();
+            self.release();
             return Resolved::ByName;
         }
         let mut resolved = answer.0.lock();
@@ -360,7 +364,7 @@ impl Instance {
 
     /// Resolves the entries that the plugin describes, on the thread that loads it.
     pub(crate) fn resolve_all(&self, entries: &[EntryInfo]) {
-        if self.placement.resolves() {
+        if self.placement.capabilities().resolves {
             let resolved = entries
                 .iter()
                 .map(|entry| (entry.name.clone(), self.placement.resolve(&entry.name)));

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What to load, and how.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use becket_abi::LinkedPlugin;
 use serde_json::Value;
 
 use crate::{
     limits::{Dispatch, Limits},
-    load::{Layout, Source},
+    load::{Layout, Origin, Source, StartRemote},
+    observer::Observer,
 };
 
 /// A plugin to load: where it is, its name in this host, its configuration and bounds.
@@ -22,29 +23,36 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PluginSpec {
     pub(crate) name: String,
-    pub(crate) source: Source,
+    pub(crate) source: Origin,
     pub(crate) config: Value,
     pub(crate) layout: Option<Layout>,
     pub(crate) sha256: Option<[u8; 32]>,
     pub(crate) limits: Limits,
     pub(crate) dispatch: Dispatch,
     pub(crate) private_copy: bool,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 impl PluginSpec {
     /// A plugin from a file: a path, or a name that is looked for in the host's search path.
     #[must_use]
     pub fn path(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self::new(name.into(), Source::Path(path.into()))
+        Self::new(name.into(), Origin::Here(Source::Path(path.into())))
     }
 
     /// A plugin that is linked into this binary.
     #[must_use]
     pub fn linked(name: impl Into<String>, plugin: LinkedPlugin) -> Self {
-        Self::new(name.into(), Source::Linked(plugin))
+        Self::new(name.into(), Origin::Here(Source::Linked(plugin)))
     }
 
-    fn new(name: String, source: Source) -> Self {
+    /// A plugin that runs elsewhere.
+    #[must_use]
+    pub fn remote(name: impl Into<String>, start: Arc<dyn StartRemote>) -> Self {
+        Self::new(name.into(), Origin::Elsewhere(start))
+    }
+
+    fn new(name: String, source: Origin) -> Self {
         Self {
             name,
             source,
@@ -54,6 +62,7 @@ impl PluginSpec {
             limits: Limits::default(),
             dispatch: Dispatch::default(),
             private_copy: true,
+            observer: None,
         }
     }
 
@@ -98,6 +107,13 @@ impl PluginSpec {
     #[must_use]
     pub fn private_copy(mut self, private_copy: bool) -> Self {
         self.private_copy = private_copy;
+        self
+    }
+
+    /// What the plugin reports goes there.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
         self
     }
 

@@ -83,6 +83,10 @@ pub(crate) enum Outcome {
     DeadlineExceeded,
     /// The plugin went away.
     Unloaded,
+    /// What ran it has ended.
+    Crashed,
+    /// What would run it has ended too often.
+    PluginFailed,
 }
 
 /// Why an answer was not taken.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Text of a plugin, made harmless for a log and a terminal.
+//! Text of a plugin, escaped for a log and a terminal.
 //!
 //! A plugin's log messages, name, version and help texts are shown by programs that write lines. A
 //! line break in one of them begins a line that the program did not write; an escape sequence moves
 //! the cursor, hides text or changes the terminal's title. Such characters become visible escapes
-//! where the text enters the host, so that no reader behind it has to think of them.
+//! where the text enters the host, so that no code behind it has to escape them again.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -149,8 +149,8 @@ pub(crate) fn anyone_inside(instance: &Instance) -> bool {
     all().iter().any(|record| record.is_inside(instance))
 }
 
-/// The instance was replaced while it was being marked: marks the new one, and tells the old one
-/// that the mark on it, which a retirement may have seen, is gone.
+/// The instance was replaced while it was being marked: marks the new one, and wakes the drain of
+/// the old one: the mark on it, which a retirement may have seen, is gone.
 #[cold]
 fn follow(
     mark: &AtomicPtr<Instance>,
@@ -226,7 +226,7 @@ impl ThreadRecord {
     fn entered(&self, depth: usize) {
         self.depth.set(depth + 1);
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        crate::watchdog::notice();
+        crate::watchdog::notify_entered();
     }
 
     /// Takes the innermost mark back.
@@ -280,6 +280,20 @@ impl ThreadRecord {
             true => self.kept.lock().push_back(waker),
             false => waker.wake(),
         }
+    }
+
+    /// Runs `f`, which answers a call under a lock of its own: the tasks that it wakes are woken where
+    /// [`becket_chan::wakes`] allows it.
+    pub(crate) fn deferring_wakes<R>(&self, f: impl FnOnce() -> R) -> R {
+        let was_lent = self.lent.replace(true);
+        let result = f();
+        self.lent.set(was_lent);
+        if was_lent {
+            return result;
+        }
+        let kept = std::mem::take(&mut *self.kept.lock());
+        kept.into_iter().for_each(becket_chan::wakes::wake);
+        result
     }
 
     /// Wakes the tasks whose wakes were kept.

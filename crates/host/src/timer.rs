@@ -106,22 +106,23 @@ fn run(task: Task, now: Instant) {
     match task {
         Task::CallDeadline { sid } => {
             if let Ok(Target::Call(slot)) = table::find(sid, ptr::null()) {
-                slot.owner()
-                    .end_and_tell(sid, || slot.complete(sid, || Outcome::DeadlineExceeded).is_ok());
+                slot.owner().end_and_notify(sid, || {
+                    slot.complete(sid, || Outcome::DeadlineExceeded).is_ok()
+                });
             }
         }
         Task::StreamDeadline { sid } => {
             if let Ok(Target::Stream(slot)) = table::find(sid, ptr::null())
                 && let Some(cell) = slot.stream()
             {
-                slot.owner().end_and_tell(sid, || cell.end(sid, End::DeadlineExceeded));
+                slot.owner().end_and_notify(sid, || cell.end(sid, End::DeadlineExceeded));
             }
         }
         Task::StreamIdle { sid, activity, period } => {
             if let Ok(Target::Stream(slot)) = table::find(sid, ptr::null())
                 && let Some(cell) = slot.stream()
             {
-                slot.owner().end_and_tell(sid, || match cell.end_if_idle(sid, activity) {
+                slot.owner().end_and_notify(sid, || match cell.end_if_idle(sid, activity) {
                     Idle::Ended => true,
                     Idle::Over => false,
                     Idle::Active(activity) => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Streams of plugins that cannot say that an entry streams.
+//! Streams of plugins that cannot describe that an entry streams.
 //!
 //! A plugin of the first ABI has no `describe`: a caller that knows no better asks an entry for one
 //! answer. If the entry streams, its first frame is that answer, and each further one comes to a call
-//! that is over. Such a frame tells what the entry is: it is logged once, counted, and
+//! that is over. Such a frame shows that the entry streams: it is logged once, counted, and
 //! [`Unannounced::has_streamed`] from then on, so that the gateway opens a stream for the next request.
 //!
 //! ```text
@@ -13,7 +13,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A late first answer, an answer that failed and one that follows a failure tell nothing: only
+//! 1. A late first answer, an answer that failed and one that follows a failure prove nothing: only
 //!    frames behind an `Ok` that was taken count.
 //! 2. Bounded: a call is forgotten when another takes its place, at most [`ENTRIES_MAX`] entries are
 //!    remembered. What is missed so is seen at the next call.
@@ -72,7 +72,7 @@ impl Unannounced {
     }
 
     /// A frame came to a call that is over. `None`: it was no stream's. Else its entry, and whether
-    /// this is the first frame that tells so.
+    /// this is the first frame that shows it.
     pub(crate) fn further(&self, sid: u64) -> Option<(String, bool)> {
         let call = self.calls.get((sid % CALLS) as usize)?.lock();
         if call.sid != sid || !call.is_answered {

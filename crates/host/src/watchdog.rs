@@ -25,7 +25,7 @@ use crate::{
 /// How often it looks while plugins are being called.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A thread that was lent and is asleep inside the plugin for so long has blocked.
+/// A thread that was lent and is asleep inside the plugin for this long has blocked.
 const ASLEEP: Duration = Duration::from_millis(10);
 
 static ARMED: AtomicBool = AtomicBool::new(false);
@@ -41,7 +41,7 @@ struct Seen {
 
 /// A thread is about to enter a plugin.
 #[inline]
-pub(crate) fn notice() {
+pub(crate) fn notify_entered() {
     if !ARMED.load(Ordering::Relaxed) {
         arm();
     }

@@ -128,29 +128,17 @@ impl From<Bytes> for Element {
     }
 }
 
-impl From<Vec<u8>> for Element {
-    fn from(bytes: Vec<u8>) -> Self {
-        Bytes::from(bytes).into()
-    }
+macro_rules! from_bytes {
+    ($($owned:ty),*) => {
+        $(impl From<$owned> for Element {
+            fn from(bytes: $owned) -> Self {
+                Bytes::from(bytes).into()
+            }
+        })*
+    };
 }
 
-impl From<&'static [u8]> for Element {
-    fn from(bytes: &'static [u8]) -> Self {
-        Bytes::from_static(bytes).into()
-    }
-}
-
-impl From<String> for Element {
-    fn from(text: String) -> Self {
-        Bytes::from(text).into()
-    }
-}
-
-impl From<&'static str> for Element {
-    fn from(text: &'static str) -> Self {
-        Bytes::from_static(text.as_bytes()).into()
-    }
-}
+from_bytes!(Vec<u8>, String, &'static [u8], &'static str);
 
 impl AsRef<[u8]> for Element {
     fn as_ref(&self) -> &[u8] {

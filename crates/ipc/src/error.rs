@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::connection::Ended;
 use crate::element::Element;
+use crate::streams::code;
 
 /// A send that failed, or whose outcome is unknown. [`into_element`](Self::into_element) returns
 /// the element.
@@ -54,6 +55,20 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// The error of a send that the server refused with this code.
+    pub(crate) fn refused(
+        code: u16,
+        element: Element,
+        reason: impl FnOnce() -> Option<Arc<str>>,
+    ) -> Self {
+        match code {
+            code::WOULD_BLOCK => Self::WouldBlock(element),
+            code::WITHDRAWN => Self::Cancelled(element),
+            code::WRONG_LENGTH => Self::WrongLength(element),
+            _ => Self::Closed { element, reason: reason() },
+        }
+    }
+
     /// The element that was to be sent.
     #[must_use]
     pub fn into_element(self) -> Element {

@@ -35,8 +35,8 @@
 //!    [`SendError::Unknown`] and is never repeated.
 //! 2. **A receive consumes what it returns**, and nothing else. An element that arrived and was not
 //!    received here is requeued at the front of its channel, in order.
-//! 3. **Dropping an operation cancels it**, as with a local channel: it has happened or leaves no
-//!    trace.
+//! 3. **Dropping an operation cancels it**, as with a local channel: it has completed, or has no
+//!    effect.
 //! 4. **A disconnect ends every wait at once.** When a peer is gone, every operation that waits for
 //!    it fails with a typed error; what was not transmitted to it is requeued; nothing is left in
 //!    memory or on disk. What was transmitted is delivered at most once.
@@ -58,7 +58,8 @@
 //! | [`reconnect`] | clients that reconnect, and exactly-once sends |
 //! | `dedup` | what a channel remembers of those sends |
 //! | `connection` | a link, its session and the threads that drive it |
-//! | [`transport`] | Unix sockets of bytes and of packets, memory, an impaired link; access control |
+//! | [`session`] | sessions for other protocols than channels |
+//! | [`transport`] | Unix sockets of bytes and of packets, memory; access control |
 //! | [`shm`] | shared memory: rings and blocks in sealed memory |
 //! | [`blocks`] | blocks of shared memory that cross as descriptors |
 //! | `element` | a message: private bytes, or a block |
@@ -84,6 +85,7 @@ pub mod reactor;
 pub mod reconnect;
 mod remote;
 mod server;
+pub mod session;
 pub mod shm;
 mod streams;
 mod sync;

@@ -10,10 +10,10 @@
 //!   again ──► queue  ──►            ready(), one after the other, between calls of epoll_wait
 //! ```
 //!
-//! A guarded item is a wait that has a deadline of its own: it must have been used once more within
-//! `TICK`, or it is ended. Its use does not move a timer, which would cost each use an atomic
-//! exchange with this thread; the thread looks when the deadline may have passed, and moves it then.
-//! It wakes for that only while there is such a wait, and without one sleeps until an event.
+//! A guarded item is checked every `TICK`, until it declines: a connection that a thread has
+//! retained is freed if it was not used since the last check (see `connection::claim`). A timer
+//! that each use restarts would cost each use an atomic exchange with this thread. The thread wakes
+//! for checks only while an item is guarded; otherwise it sleeps until an event.
 //!
 //! # Invariants
 //!
@@ -39,7 +39,7 @@ use self::calls::Calls;
 
 /// The maximum number of events per call of epoll_wait.
 const EVENTS_AT_ONCE: usize = 256;
-/// The deadline of guarded items, from one check to the next.
+/// The interval between two checks of guarded items.
 const TICK: Duration = Duration::from_millis(1);
 /// The number of the descriptor that wakes the thread.
 const WAKE: u64 = 0;
@@ -73,8 +73,8 @@ struct Reactor {
     calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
 }
 
-/// Starts the I/O thread, before its start could delay anything: on a busy machine the kernel may
-/// need seconds for the one-time setup, and a peer does not wait that long.
+/// Starts the I/O thread, if it is not running. Called before a handshake begins: on a busy machine
+/// the kernel may need seconds for the one-time setup, which is longer than a peer waits.
 ///
 /// # Errors
 ///
@@ -103,8 +103,8 @@ pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<W
     Ok(watched)
 }
 
-/// Has the I/O thread call `ready`, after it has served the other owners. A `Ready` should be in
-/// the queue at most once: its owner keeps a flag.
+/// Requests a call of `ready` by the I/O thread, after it has served the other owners. A `Ready`
+/// should be in the queue at most once: its owner keeps a flag.
 ///
 /// # Errors
 ///
@@ -117,7 +117,7 @@ pub fn again(ready: Arc<dyn Ready>) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the I/O thread check an item each millisecond, until it declines.
+/// Requests a check of an item by the I/O thread each millisecond, until it declines.
 pub(crate) fn guard(guarded: Weak<dyn Guarded>) {
     // Without the thread nothing is watched, and nothing was started.
     if let Ok(reactor) = reactor()
@@ -141,7 +141,7 @@ static REACTOR: OnceLock<Result<Arc<Reactor>, Errno>> = OnceLock::new();
 
 fn reactor() -> io::Result<&'static Reactor> {
     let reactor = REACTOR.get_or_init(|| {
-        // Otherwise the first channel would do it, possibly under a connection's lock.
+        // Otherwise the first channel would register, possibly under a connection's lock.
         becket_chan::fence::register();
         let reactor = Arc::new(Reactor::new()?);
         let own = reactor.clone();

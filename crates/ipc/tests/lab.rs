@@ -20,6 +20,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[allow(dead_code, reason = "the tests of transports count the impairments")]
+mod impaired_link;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,12 +32,13 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use becket_chan::Kind;
-use becket_ipc::transport::impaired::{Impaired, ImpairedClock, Impairments};
 use becket_ipc::transport::{SocketKind, memory};
 use becket_ipc::{Client, Element, Options, RecvError, RemoteReceiver, RemoteSender, Server};
 use becket_lab::bridge::{self, Conduit, Failure, Spec};
 use becket_lab::check::{self, Mode};
 use becket_lab::contract::Limits;
+
+use crate::impaired_link::{Impaired, ImpairedClock, Impairments};
 
 /// The deadline of operations that have to complete.
 const DEADLINE: Duration = Duration::from_secs(30);

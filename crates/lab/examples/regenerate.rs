@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Writes the generated module that the lab brings along, of the profile `steady`.
+//! Writes the lab's own generated module, of the profile `steady`.
 //!
-//! When the module that is there does not compile with a generator that has changed, mend it by hand
-//! for one run: what is written does not depend on it.
+//! If the existing module does not compile after a change of the generator, fix it by hand for one
+//! run: the output does not depend on it.
 
 use std::error::Error;
 use std::fs;

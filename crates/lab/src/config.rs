@@ -15,7 +15,8 @@ const NAME_CHARS_MAX: usize = 64;
 pub struct Config {
     /// Name of the adapter under test, for reports.
     pub name: String,
-    /// Number of the runtime that the flows belong to.
+    /// Number of the runtime that the flows belong to. Stored as `trace_enabled` is; without effect
+    /// in the lab.
     pub runtime_id: u64,
     /// Flows that may be open at once: 1 to 64.
     pub max_flows: u32,
@@ -25,7 +26,8 @@ pub struct Config {
     pub max_chunk_bytes: u64,
     /// Events after which a run is aborted: 1 to 2¹⁸.
     pub max_events: u32,
-    /// Keeps events for display. The rules judge them either way.
+    /// Whether events are kept. Stored in profiles, replays and generated modules; without effect
+    /// in the lab.
     pub trace_enabled: bool,
     /// The seed of everything.
     pub deterministic_seed: u64,

@@ -14,11 +14,12 @@ use becket_lab::config::Config;
 use becket_lab::contract::{Adapter, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
 use becket_lab::link::Link;
+use becket_lab::replay::Case;
 use becket_lab::rules::{Examined, Examiner};
 use becket_lab::source::{FlowPlan, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{FaultKind, Trace};
-use becket_lab::world::{self, Arena, Setup};
+use becket_lab::world::{self, Arena};
 use proptest::prelude::*;
 
 const WINDOW_BYTES: u64 = 64 << 10;
@@ -93,8 +94,8 @@ impl Drawn {
 
     /// In an arena, or in the thread's.
     fn run_in(&self, arena: Option<&mut Arena>) -> Trace {
-        let setup = Setup {
-            config: &self.config,
+        let case = Case {
+            config: self.config.clone(),
             plans: self.plans.clone(),
             behaviour: self.behaviour,
             window_bytes: self.window_bytes,
@@ -105,8 +106,8 @@ impl Drawn {
         let mut choices = Choices::scheduled(self.config.deterministic_seed, self.scheduler);
         let factory = || (HEALTHY[self.pair].make)(self.limits);
         match arena {
-            Some(arena) => arena.run_with(&setup, &factory, &mut choices, &mut trace),
-            None => world::run_with(&setup, &factory, &mut choices, &mut trace),
+            Some(arena) => arena.run_with(&case, &factory, &mut choices, &mut trace),
+            None => world::run_with(&case, &factory, &mut choices, &mut trace),
         }
         trace
     }
@@ -142,8 +143,8 @@ fn nothing_of_a_run_that_was_broken_off_is_seen_in_the_next() {
             assert!(!made.replace(true), "a second pair");
             (HEALTHY[crashing.pair].make)(crashing.limits)
         };
-        let setup = Setup {
-            config: &crashing.config,
+        let case = Case {
+            config: crashing.config.clone(),
             plans: crashing.plans.clone(),
             behaviour: crashing.behaviour,
             window_bytes: crashing.window_bytes,
@@ -152,7 +153,7 @@ fn nothing_of_a_run_that_was_broken_off_is_seen_in_the_next() {
         };
         let run = || {
             let (mut choices, mut trace) = (Choices::seeded(seed), Trace::new(2000));
-            arena.run_with(&setup, &factory, &mut choices, &mut trace);
+            arena.run_with(&case, &factory, &mut choices, &mut trace);
         };
         broken_off += u32::from(catch_unwind(AssertUnwindSafe(run)).is_err());
         let drawn = Drawn::new(1000 + seed);
@@ -196,9 +197,9 @@ fn a_run_and_its_examination_allocate_nothing_in_the_long_run() {
         let mut allocated = 0;
         for seed in 0..400 {
             let config = Config { deterministic_seed: seed, ..Config::default() };
-            let setup = Setup {
-                config: &config,
+            let case = Case {
                 plans: Source::SmallBurst.plan(&config, 4),
+                config,
                 behaviour,
                 window_bytes: WINDOW_BYTES,
                 link: Link::Stream,
@@ -209,8 +210,8 @@ fn a_run_and_its_examination_allocate_nothing_in_the_long_run() {
             trace.clear();
             adapters.0.renew();
             adapters.1.renew();
-            arena.run(&setup, (&mut adapters.0, &mut adapters.1), &mut choices, &mut trace);
-            let examined = Examined::new(&trace, &setup, manifests.each_ref());
+            arena.run(&case, (&mut adapters.0, &mut adapters.1), &mut choices, &mut trace);
+            let examined = Examined::new(&trace, &case, manifests.each_ref());
             assert_eq!(examiner.examine(&examined).broken, 0);
             // At first everything grows to the length that it needs.
             if seed >= 300 {

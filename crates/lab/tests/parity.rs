@@ -16,9 +16,15 @@ use becket_lab::parity::{self, Options, ParityReport, TextDifference};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
 
+/// As `long` of `tests/it` has it.
+fn is_long() -> bool {
+    std::env::var_os("BECKET_TEST_LONG").is_some()
+}
+
 #[test]
 fn generated_modules_do_what_they_were_generated_of() {
-    let report = parity::run(&Options { mode: Mode::Full, ..Options::quick() });
+    let seeds = if is_long() { None } else { Some(8) };
+    let report = parity::run(&Options { mode: Mode::Full, seeds, ..Options::quick() });
     assert_eq!((report.verdict, report.failed, report.exit_code), ("pass", 0, 0), "{report}");
     assert_eq!(report.gate().counted, report.cases.len() as u64);
     assert_eq!(report.gate().gate, Gate::GeneratedBackendParity);
@@ -106,7 +112,7 @@ fn differences(report: &ParityReport) -> (Vec<&str>, bool) {
 /// shows in plans, drives and runs without comparing constants.
 #[test]
 fn every_key_of_a_profile_is_a_constant_that_acts() {
-    let options = Options { seeds: Some(6), ..Options::quick() };
+    let options = Options { seeds: Some(if is_long() { 6 } else { 3 }), ..Options::quick() };
     let mut acting = BTreeSet::new();
     for (constant, _, change) in KEYS {
         let mut profile = STEADY.profile().unwrap();
@@ -214,6 +220,8 @@ fn a_module_with_words_of_its_own_is_the_same() {
 fn generated_backends_pass_checks() {
     let make = |_| becket_lab::plug!(steady).pair();
     let options = CheckOptions::quick(STEADY.name, &make);
+    // The gates of the lab are about no adapter.
+    let options = CheckOptions { gates_of_lab: is_long(), ..options };
     let report = check::run(&CheckOptions { start_seed: 3, profiles: Some(20), ..options });
     let runs = report.profiles.iter().flat_map(|profile| &profile.runs);
     let broken: Vec<_> = runs.filter(|run| !run.findings.is_empty()).collect();

@@ -4,7 +4,7 @@
 //! ```text
 //!   Context<'a>   reads: payload, request, state, deadline     for every handler, borrowed
 //!   Call<'a>      Context + one answer, now or `later`         unary handlers
-//!   Later         the answer, from anywhere, at any time       owned
+//!   Responder     the answer, from anywhere, at any time       owned
 //!   OwnedCall     a Context that has copied what it shows      futures
 //! ```
 //!
@@ -56,9 +56,9 @@ use becket_abi::{NrHeader, NrRequest, NrStatus};
 
 use crate::error::{Failure, SendError, StateError};
 use crate::host::Host;
-use crate::later::{Later, OwnedCall};
 use crate::lease::LeaseWriter;
 use crate::owned::OwnedBytes;
+use crate::responder::{OwnedCall, Responder};
 
 /// What accompanies the payload. Everything is empty if the host sent no request.
 #[derive(Clone, Copy)]
@@ -158,7 +158,7 @@ impl CallHandle {
         self.host.send_owned(self.sid, status, body).map_err(|(error, _)| error)
     }
 
-    /// Whether the answer has no caller any more.
+    /// True if the call has no caller any more.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.host.is_cancelled(self.sid)
@@ -274,7 +274,7 @@ impl<'a> Call<'a> {
     /// Answers with a status of your own.
     #[inline]
     pub fn answer_status(self, status: NrStatus, body: &[u8]) -> Answered {
-        // Whatever the host says, the call is over: there is nothing left to do.
+        // Whatever the host returns, the call is over: there is nothing left to do.
         let _ = self.end(status, body);
         TAKEN
     }
@@ -285,8 +285,11 @@ impl<'a> Call<'a> {
         TAKEN
     }
 
-    /// Answers with what `write` puts into a buffer of the host, `cap` bytes at most. Where the
-    /// host has no such buffer the answer is refused: status `Backpressure`.
+    /// Answers with what `write` puts into a buffer of the host, without a copy. The buffer has
+    /// room for `cap` bytes or more.
+    ///
+    /// # Errors
+    /// The host has no such buffer: a [`Failure`] that refuses the call with `Backpressure`.
     pub fn answer_in_place(
         self,
         cap: usize,
@@ -305,9 +308,9 @@ impl<'a> Call<'a> {
         Answered { status }
     }
 
-    /// Leaves the answer for later: the [`Later`] may go to any thread.
-    pub fn later(self) -> (Later, Answered) {
-        (Later::new(self.context.handle), TAKEN)
+    /// Leaves the answer for later: the [`Responder`] may go to any thread.
+    pub fn later(self) -> (Responder, Answered) {
+        (Responder::new(self.context.handle), TAKEN)
     }
 }
 

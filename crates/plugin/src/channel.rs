@@ -60,7 +60,7 @@ impl Host {
 }
 
 /// A channel of byte messages within the plugin: any number of senders and receivers, which share it
-/// (in an `Arc`). Dropping it closes it.
+/// (in an `Arc`). Dropping it closes it, and drops the messages in it.
 pub struct Channel {
     host: Host,
     id: u64,
@@ -75,7 +75,7 @@ impl Channel {
         self.send_any(message, None)
     }
 
-    /// As [`Self::send`], for at most so long.
+    /// As [`Self::send`], for at most `within`.
     ///
     /// # Errors
     /// As there, and [`WaitError::Timeout`].
@@ -99,7 +99,7 @@ impl Channel {
         self.recv_any(None)
     }
 
-    /// As [`Self::recv`], for at most so long.
+    /// As [`Self::recv`], for at most `within`.
     ///
     /// # Errors
     /// As there, and [`WaitError::Timeout`].

@@ -101,7 +101,7 @@
 ///
 /// # When the symbol is exported
 ///
-/// A binary can hold one symbol of that name, so a plugin that is also linked into hosts says when
+/// A binary can hold one symbol of that name, so a plugin that is also linked into hosts sets when
 /// it exports: `export: cfg(feature = "export")`, with that feature on by default in its own package
 /// and off in the host's dependency. `export: false` never exports.
 #[macro_export]
@@ -162,19 +162,19 @@ macro_rules! define_plugin {
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     };
     (@arms $def:ident $link:ident name: $name:expr $(, $($rest:tt)*)?) => {{
-        let $def = $def.name($name);
+        $def.name = $name;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident version: $version:expr $(, $($rest:tt)*)?) => {{
-        let $def = $def.version($version);
+        $def.version = $version;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident config_default: $config:expr $(, $($rest:tt)*)?) => {{
-        let $def = $def.config_default($config);
+        $def.config_default = $config;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident flags: $flags:expr $(, $($rest:tt)*)?) => {{
-        let $def = $def.flags($flags);
+        $def.flags = $flags;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident init: $init:path $(, $($rest:tt)*)?) => {{
@@ -186,7 +186,7 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("init", || unsafe { $init(ctx, host, table) })
         }
-        let $def = $def.init(__becket_init);
+        $def.table.init = ::core::option::Option::Some(__becket_init);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident shutdown: $shutdown:path $(, $($rest:tt)*)?) => {{
@@ -194,21 +194,21 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("shutdown", || unsafe { $shutdown(ctx) })
         }
-        let $def = $def.shutdown(__becket_shutdown);
+        $def.table.shutdown = ::core::option::Option::Some(__becket_shutdown);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident entries: { $($name:literal => $run:path),* $(,)? }
         $(, $($rest:tt)*)?) => {{
         const __BECKET_ENTRIES: &[$crate::__private::RawEntry] =
             &[$($crate::__private::RawEntry::with_request($name, $run)),*];
-        let $def = $def.entries(__BECKET_ENTRIES);
+        $def.entries = __BECKET_ENTRIES;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident raw_entries: { $($name:literal => $run:path),* $(,)? }
         $(, $($rest:tt)*)?) => {{
         const __BECKET_ENTRIES: &[$crate::__private::RawEntry] =
             &[$($crate::__private::RawEntry::raw($name, $run)),*];
-        let $def = $def.raw_entries(__BECKET_ENTRIES);
+        $def.raw_entries = __BECKET_ENTRIES;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident stream_handlers: { data: $data:path, close: $close:path $(,)? }
@@ -228,7 +228,8 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("stream_close", || unsafe { $close(ctx, sid) })
         }
-        let $def = $def.stream_handlers(__becket_stream_data, __becket_stream_close);
+        $def.table.stream_data = ::core::option::Option::Some(__becket_stream_data);
+        $def.table.stream_close = ::core::option::Option::Some(__becket_stream_close);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident stream_room: $room:path $(, $($rest:tt)*)?) => {{
@@ -239,7 +240,7 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("stream_room", || unsafe { $room(ctx, sid) })
         }
-        let $def = $def.stream_room(__becket_stream_room);
+        $def.table.stream_room = ::core::option::Option::Some(__becket_stream_room);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident cancel: $cancel:path $(, $($rest:tt)*)?) => {{
@@ -247,7 +248,7 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("cancel", || unsafe { $cancel(ctx, sid) })
         }
-        let $def = $def.cancel(__becket_cancel);
+        $def.table.cancel = ::core::option::Option::Some(__becket_cancel);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident attach: $attach:path $(, $($rest:tt)*)?) => {{
@@ -260,7 +261,7 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("attach", || unsafe { $attach(ctx, host, api) })
         }
-        let $def = $def.attach(__becket_attach);
+        $def.attach = __becket_attach;
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident reload: { export: $export:path, import: $import:path $(,)? }
@@ -279,7 +280,8 @@ macro_rules! define_plugin {
             // SAFETY: the host's call, passed on as it came.
             $link.guard("reload_import", || unsafe { $import(ctx, state) })
         }
-        let $def = $def.reload(__becket_reload_export, __becket_reload_import);
+        $def.table.reload_export = ::core::option::Option::Some(__becket_reload_export);
+        $def.table.reload_import = ::core::option::Option::Some(__becket_reload_import);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
 
@@ -290,10 +292,31 @@ macro_rules! define_plugin {
         pub const PLUGIN: $crate::LinkedPlugin = {
             static __BECKET_LINK: $crate::__private::Link = $crate::__private::Link::new();
             const __BECKET_DEFINITION: $crate::__private::Definition = {
-                let definition = $crate::__private::Definition::new(
-                    ::core::env!("CARGO_PKG_NAME"),
-                    ::core::env!("CARGO_PKG_VERSION"),
-                );
+                #[allow(unused_mut)]
+                let mut definition = $crate::__private::Definition {
+                    name: ::core::env!("CARGO_PKG_NAME"),
+                    version: ::core::env!("CARGO_PKG_VERSION"),
+                    config_default: "",
+                    flags: 0,
+                    entries: &[],
+                    raw_entries: &[],
+                    attach: __becket_attach,
+                    table: $crate::NrPluginVTable {
+                        init: ::core::option::Option::Some(__becket_init),
+                        handle: ::core::option::Option::Some(__becket_handle),
+                        shutdown: ::core::option::Option::None,
+                        stream_data: ::core::option::Option::None,
+                        stream_close: ::core::option::Option::None,
+                        handle_raw: ::core::option::Option::Some(__becket_handle_raw),
+                        resolve_entry: ::core::option::Option::Some(__becket_resolve_entry),
+                        handle_by_id: ::core::option::Option::Some(__becket_handle_by_id),
+                        describe: ::core::option::Option::Some(__becket_describe),
+                        cancel: ::core::option::Option::None,
+                        reload_export: ::core::option::Option::None,
+                        reload_import: ::core::option::Option::None,
+                        stream_room: ::core::option::Option::None,
+                    },
+                };
                 $crate::define_plugin!(@arms definition __BECKET_LINK $first : $($arms)*)
             };
             unsafe extern "C" fn __becket_init(
@@ -359,22 +382,8 @@ macro_rules! define_plugin {
                 // SAFETY: the host's call, passed on as it came.
                 __BECKET_LINK.guard("describe", || unsafe { __BECKET_DEFINITION.describe(index, out) })
             }
-            static __BECKET_TABLE: $crate::NrPluginVTable = __BECKET_DEFINITION.vtable($crate::NrPluginVTable {
-                init: ::core::option::Option::Some(__becket_init),
-                handle: ::core::option::Option::Some(__becket_handle),
-                shutdown: ::core::option::Option::None,
-                stream_data: ::core::option::Option::None,
-                stream_close: ::core::option::Option::None,
-                handle_raw: ::core::option::Option::Some(__becket_handle_raw),
-                resolve_entry: ::core::option::Option::Some(__becket_resolve_entry),
-                handle_by_id: ::core::option::Option::Some(__becket_handle_by_id),
-                describe: ::core::option::Option::Some(__becket_describe),
-                cancel: ::core::option::Option::None,
-                reload_export: ::core::option::Option::None,
-                reload_import: ::core::option::Option::None,
-                stream_room: ::core::option::Option::None,
-            });
-            static __BECKET_INFO: $crate::NrPluginInfo = __BECKET_DEFINITION.info(&__BECKET_TABLE, __becket_attach);
+            static __BECKET_TABLE: $crate::NrPluginVTable = __BECKET_DEFINITION.table;
+            static __BECKET_INFO: $crate::NrPluginInfo = __BECKET_DEFINITION.info(&__BECKET_TABLE);
             extern "C" fn __becket_get() -> *const $crate::NrPluginInfo {
                 &raw const __BECKET_INFO
             }

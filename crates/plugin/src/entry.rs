@@ -30,14 +30,14 @@ use becket_abi::{
 };
 
 use crate::call::{Answered, Call, CallHandle, Context, settle, settle_failure};
-use crate::dialogue::{self, Dialogue};
 use crate::error::Failure;
 use crate::executor::{BoxFuture, Ending};
 use crate::instance::Live;
-use crate::later::{OwnedCall, Reply};
 use crate::plugin::{self, Plugin};
-use crate::sink::StreamSink;
-use crate::stream::Conversation;
+use crate::responder::{OwnedCall, Reply};
+use crate::session::{self, SessionStream};
+use crate::sink::Sink;
+use crate::stream::Session;
 
 type Run<P> = for<'a> fn(&'a Live<P>, Context<'a>) -> NrStatus;
 
@@ -105,7 +105,7 @@ impl<P: Plugin> Entry<P> {
     /// Many frames, sent inside the handler or from wherever the sink goes.
     pub const fn stream<F>(name: &'static str, help: &'static str, handler: F) -> Self
     where
-        F: for<'a> Fn(&'a P, Context<'a>, StreamSink) -> Result<(), Failure>
+        F: for<'a> Fn(&'a P, Context<'a>, Sink) -> Result<(), Failure>
             + Copy
             + Send
             + Sync
@@ -125,7 +125,7 @@ impl<P: Plugin> Entry<P> {
     /// Many frames, sent by a future.
     pub const fn stream_future<F, Fut>(name: &'static str, help: &'static str, handler: F) -> Self
     where
-        F: Fn(Arc<P>, OwnedCall, StreamSink) -> Fut + Copy + Send + Sync + 'static,
+        F: Fn(Arc<P>, OwnedCall, Sink) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         zero_sized(handler);
@@ -133,15 +133,15 @@ impl<P: Plugin> Entry<P> {
         Self { name, help, kind: BK_ENTRY_STREAM, futures: true, waits: false, run }
     }
 
-    /// Frames both ways: the handler opens a [`Conversation`].
+    /// Frames both ways: the handler opens a [`Session`].
     pub const fn bidirectional<F, C>(name: &'static str, help: &'static str, handler: F) -> Self
     where
-        F: for<'a> Fn(&'a P, Context<'a>, StreamSink) -> Result<C, Failure>
+        F: for<'a> Fn(&'a P, Context<'a>, Sink) -> Result<C, Failure>
             + Copy
             + Send
             + Sync
             + 'static,
-        C: Conversation,
+        C: Session,
     {
         zero_sized(handler);
         let run = run_bidirectional::<P, F, C>;
@@ -152,9 +152,9 @@ impl<P: Plugin> Entry<P> {
     /// coroutine of the host ([`Host::pause`](crate::Host::pause),
     /// [`Host::channel`](crate::Host::channel), …).
     ///
-    /// A wait is no place to hold a lock: what else runs on the thread meanwhile would wait for it
-    /// for ever. When the plugin ends while a handler waits on although it was cancelled, nothing on
-    /// its stack is dropped.
+    /// Hold no lock across a wait: other handlers that run on the thread meanwhile would wait for
+    /// it for ever. A handler that keeps waiting after its cancellation is abandoned when the
+    /// plugin ends: nothing on its stack is dropped.
     pub const fn coroutine<F>(name: &'static str, help: &'static str, handler: F) -> Self
     where
         F: for<'a> Fn(&'a P, Call<'a>) -> Result<Answered, Failure> + Copy + Send + Sync + 'static,
@@ -167,9 +167,9 @@ impl<P: Plugin> Entry<P> {
     /// Frames both ways in straight-line code: the handler runs on a coroutine, as that of
     /// [`Self::coroutine`], from the stream's beginning to its end. With `Ok` the stream ends well, if
     /// it has not; a failure ends it with its status and text.
-    pub const fn dialogue<F>(name: &'static str, help: &'static str, handler: F) -> Self
+    pub const fn session<F>(name: &'static str, help: &'static str, handler: F) -> Self
     where
-        F: for<'a> Fn(&'a P, Context<'a>, &'a mut Dialogue) -> Result<(), Failure>
+        F: for<'a> Fn(&'a P, Context<'a>, &'a mut SessionStream) -> Result<(), Failure>
             + Copy
             + Send
             + Sync
@@ -234,7 +234,7 @@ where
 fn run_stream<P, F>(live: &Live<P>, context: Context<'_>) -> NrStatus
 where
     P: Plugin,
-    F: for<'a> Fn(&'a P, Context<'a>, StreamSink) -> Result<(), Failure> + Copy,
+    F: for<'a> Fn(&'a P, Context<'a>, Sink) -> Result<(), Failure> + Copy,
 {
     let Some((opening, sink)) = live.streams().open(*context) else {
         return NrStatus::Backpressure;
@@ -246,8 +246,8 @@ where
 fn run_bidirectional<P, F, C>(live: &Live<P>, context: Context<'_>) -> NrStatus
 where
     P: Plugin,
-    F: for<'a> Fn(&'a P, Context<'a>, StreamSink) -> Result<C, Failure> + Copy,
-    C: Conversation,
+    F: for<'a> Fn(&'a P, Context<'a>, Sink) -> Result<C, Failure> + Copy,
+    C: Session,
 {
     let Some((opening, sink)) = live.streams().open(*context) else {
         return NrStatus::Backpressure;
@@ -263,7 +263,7 @@ where
 {
     let handle = *context;
     match handler::<F>()(live.plugin(), Call::new(context)) {
-        Err(failure) => dialogue::settle_failure(handle, &failure, false),
+        Err(failure) => session::settle_failure(handle, &failure, false),
         answered => settle(handle, answered),
     }
 }
@@ -271,16 +271,16 @@ where
 fn run_dialogue<P, F>(live: &Live<P>, context: Context<'_>) -> NrStatus
 where
     P: Plugin,
-    F: for<'a> Fn(&'a P, Context<'a>, &'a mut Dialogue) -> Result<(), Failure> + Copy,
+    F: for<'a> Fn(&'a P, Context<'a>, &'a mut SessionStream) -> Result<(), Failure> + Copy,
 {
     let handle = *context;
     if handle.host().coroutine().is_none() {
         let failure = Failure::unsupported("needs a host with coroutines");
-        return dialogue::settle_failure(handle, &failure, false);
+        return session::settle_failure(handle, &failure, false);
     }
-    let mut dialogue = Dialogue::new(handle);
-    let result = handler::<F>()(live.plugin(), context, &mut dialogue);
-    dialogue.settle(result)
+    let mut session = SessionStream::new(handle);
+    let result = handler::<F>()(live.plugin(), context, &mut session);
+    session.settle(result)
 }
 
 fn run_future<P, F, Fut>(live: &Live<P>, context: Context<'_>) -> NrStatus
@@ -305,7 +305,7 @@ where
 fn run_stream_future<P, F, Fut>(live: &Live<P>, context: Context<'_>) -> NrStatus
 where
     P: Plugin,
-    F: Fn(Arc<P>, OwnedCall, StreamSink) -> Fut + Copy,
+    F: Fn(Arc<P>, OwnedCall, Sink) -> Fut + Copy,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     let handle = *context;

@@ -82,7 +82,7 @@ impl<E: Error> From<E> for Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The stream's queue is full; the frame was not taken. [`crate::StreamSink::send_async`] waits
+    /// The stream's queue is full; the frame was not taken. [`crate::Sink::send_async`] waits
     /// for room.
     #[error("the stream's queue is full")]
     Full,
@@ -121,20 +121,20 @@ impl SendError {
     }
 }
 
-/// How [`crate::Conversation::on_data`] ends when it is not well.
+/// How [`crate::Session::on_data`] ends when it is not well.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum TalkError {
+pub enum SessionError {
     /// The message was not taken, since an answer to it found the queue full. The host keeps it
     /// and offers it again when there is room.
     NotTaken,
-    /// No caller reads any more; the conversation is forgotten.
+    /// No caller reads any more; the session is forgotten.
     Closed,
     /// The stream ends with this.
     Failed(Failure),
 }
 
-impl From<SendError> for TalkError {
+impl From<SendError> for SessionError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Full => Self::NotTaken,
@@ -150,7 +150,7 @@ impl From<SendError> for TalkError {
     }
 }
 
-impl From<Failure> for TalkError {
+impl From<Failure> for SessionError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }

@@ -14,8 +14,8 @@
 //!
 //! # Invariants
 //!
-//! 1. What removes a task from the table owns its call: the future that ends answers it only if
-//!    it finds itself there, and a cancelled one does not.
+//! 1. The call belongs to the thread that removes its task from the table: a future that ends
+//!    answers the call only if its task is still there, which a cancelled one is not.
 //! 2. A cancelled future is dropped before `cancel` returns, or, if it is being polled, by the thread
 //!    that polls it, right after.
 //! 3. When `close` returns, every future is dropped and every thread has ended.

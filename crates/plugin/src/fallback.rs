@@ -43,7 +43,7 @@ pub(crate) unsafe fn complete(
             // SAFETY: the host's table is at least as long as ours and lives for the process.
             return Some((ctx, unsafe { &*api }));
         }
-        // Without `send` it is no use.
+        // A table without `send` is not used.
         if size >= offset_of!(BkHostApi, send_wait) {
             let mut filled = NOTHING;
             let whole_slots = size - size % size_of::<usize>();
@@ -72,8 +72,8 @@ const NOTHING: BkHostApi = BkHostApi {
     send_owned: no_send_owned,
     lease_acquire: no_lease,
     lease_commit: no_lease_commit,
-    lease_release: no_lease_release,
-    stream_ready: no_stream_ready,
+    lease_release: no_u64,
+    stream_ready: no_u64,
     state_set: no_state_set,
     state_get: no_state_get,
     host_ext: ptr::null(),
@@ -157,20 +157,6 @@ unsafe fn release(payload: NrOwnedBytes) {
     }
 }
 
-unsafe extern "C" fn no_send(_: *mut c_void, _: u64, _: NrStatus, _: NrBytes) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_send_wait(
-    _: *mut c_void,
-    _: u64,
-    _: NrStatus,
-    _: NrBytes,
-    _: u64,
-) -> NrStatus {
-    NrStatus::Unsupported
-}
-
 unsafe extern "C" fn no_send_owned(
     _: *mut c_void,
     _: u64,
@@ -182,114 +168,38 @@ unsafe extern "C" fn no_send_owned(
     NrStatus::Unsupported
 }
 
-unsafe extern "C" fn no_lease(_: *mut c_void, _: u64, _: u64) -> NrBufferLease {
-    NrBufferLease::REFUSED
+/// Functions that look at nothing and always answer the same.
+macro_rules! constant {
+    ($($name:ident($($argument:ty),*) -> $answer:ty = $value:expr;)*) => {$(
+        unsafe extern "C" fn $name(_: *mut c_void, $(_: $argument),*) -> $answer {
+            $value
+        }
+    )*};
 }
 
-unsafe extern "C" fn no_lease_commit(
-    _: *mut c_void,
-    _: u64,
-    _: NrStatus,
-    _: u64,
-    _: u64,
-) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_lease_release(_: *mut c_void, _: u64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_stream_ready(_: *mut c_void, _: u64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_state_set(_: *mut c_void, _: u64, _: NrStr, _: NrBytes) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_state_get(
-    _: *mut c_void,
-    _: u64,
-    _: NrStr,
-    _: *mut u8,
-    _: u64,
-    _: *mut u64,
-) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn never_cancelled(_: *mut c_void, _: u64) -> u32 {
-    0
-}
-
-unsafe extern "C" fn no_deadline(_: *mut c_void, _: u64) -> u64 {
-    BK_NO_DEADLINE
-}
-
-unsafe extern "C" fn no_log_enabled(_: *mut c_void, _: u32) -> u32 {
-    0
-}
-
-unsafe extern "C" fn no_log(_: *mut c_void, _: u32, _: NrStr, _: NrStr) {}
-
-unsafe extern "C" fn no_metric(_: *mut c_void, _: u32, _: NrStr, _: NrStr) -> u32 {
-    BK_METRIC_UNKNOWN
-}
-
-unsafe extern "C" fn no_counter(_: *mut c_void, _: u32, _: u64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_float(_: *mut c_void, _: u32, _: f64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_timer(_: *mut c_void, _: u64, _: Option<BkTimerFn>, _: *mut c_void) -> u64 {
-    0
-}
-
-unsafe extern "C" fn no_timer_cancel(_: *mut c_void, _: u64) -> NrStatus {
-    NrStatus::Invalid
-}
-
-unsafe extern "C" fn no_config(_: *mut c_void) -> NrStr {
-    NrStr::EMPTY
-}
-
-unsafe extern "C" fn no_config_get(_: *mut c_void, _: NrStr) -> NrStr {
-    NrStr::EMPTY
-}
-
-unsafe extern "C" fn no_coroutine(_: *mut c_void) -> u64 {
-    0
-}
-
-unsafe extern "C" fn no_yield(_: *mut c_void) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_u64(_: *mut c_void, _: u64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_spawn(
-    _: *mut c_void,
-    _: Option<BkCoroutineFn>,
-    _: *mut c_void,
-    _: u64,
-) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_recv(_: *mut c_void, _: u64, _: *mut NrOwnedBytes, _: u64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_stream_send(_: *mut c_void, _: u64, _: NrBytes, _: u64) -> NrStatus {
-    NrStatus::Unsupported
-}
-
-unsafe extern "C" fn no_channel(_: *mut c_void, _: u64) -> u64 {
-    0
+constant! {
+    no_send(u64, NrStatus, NrBytes) -> NrStatus = NrStatus::Unsupported;
+    no_send_wait(u64, NrStatus, NrBytes, u64) -> NrStatus = NrStatus::Unsupported;
+    no_lease(u64, u64) -> NrBufferLease = NrBufferLease::REFUSED;
+    no_lease_commit(u64, NrStatus, u64, u64) -> NrStatus = NrStatus::Unsupported;
+    no_state_set(u64, NrStr, NrBytes) -> NrStatus = NrStatus::Unsupported;
+    no_state_get(u64, NrStr, *mut u8, u64, *mut u64) -> NrStatus = NrStatus::Unsupported;
+    never_cancelled(u64) -> u32 = 0;
+    no_deadline(u64) -> u64 = BK_NO_DEADLINE;
+    no_log_enabled(u32) -> u32 = 0;
+    no_log(u32, NrStr, NrStr) -> () = ();
+    no_metric(u32, NrStr, NrStr) -> u32 = BK_METRIC_UNKNOWN;
+    no_counter(u32, u64) -> NrStatus = NrStatus::Unsupported;
+    no_float(u32, f64) -> NrStatus = NrStatus::Unsupported;
+    no_timer(u64, Option<BkTimerFn>, *mut c_void) -> u64 = 0;
+    no_timer_cancel(u64) -> NrStatus = NrStatus::Invalid;
+    no_config() -> NrStr = NrStr::EMPTY;
+    no_config_get(NrStr) -> NrStr = NrStr::EMPTY;
+    no_coroutine() -> u64 = 0;
+    no_yield() -> NrStatus = NrStatus::Unsupported;
+    no_spawn(Option<BkCoroutineFn>, *mut c_void, u64) -> NrStatus = NrStatus::Unsupported;
+    no_recv(u64, *mut NrOwnedBytes, u64) -> NrStatus = NrStatus::Unsupported;
+    no_stream_send(u64, NrBytes, u64) -> NrStatus = NrStatus::Unsupported;
+    no_channel(u64) -> u64 = 0;
+    no_u64(u64) -> NrStatus = NrStatus::Unsupported;
 }

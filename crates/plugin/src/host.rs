@@ -71,7 +71,8 @@ impl Host {
         &self.shared.timers
     }
 
-    /// True if the host offers more than answers: state, timers, logs, metrics, configuration.
+    /// True if the host has every function that this SDK knows: state, timers, logs, metrics,
+    /// configuration, coroutines. False also for an older host, which has some of them.
     #[must_use]
     pub const fn has_extras(self) -> bool {
         self.api.struct_size as usize >= size_of::<BkHostApi>()
@@ -173,7 +174,7 @@ impl Host {
         Sleep::start(self, delay)
     }
 
-    // What belongs to one call; the public way to it is `Call`, `Context`, `Later`, `StreamSink`.
+    // What belongs to one call; the public way to it is `Call`, `Context`, `Responder`, `Sink`.
 
     #[inline]
     pub(crate) fn send(self, sid: u64, status: NrStatus, body: &[u8]) -> NrStatus {

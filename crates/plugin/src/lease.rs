@@ -22,7 +22,8 @@ use becket_abi::{NrBufferLease, NrStatus};
 use crate::error::SendError;
 use crate::host::Host;
 
-/// Appends to a buffer of the host. Writing past its capacity writes what fits and says so.
+/// Appends to a buffer of the host. Past its capacity [`io::Write`] writes what fits;
+/// [`Self::push`] and [`fmt::Write`] write nothing, and fail.
 pub struct LeaseWriter {
     host: Host,
     lease: NrBufferLease,

@@ -7,7 +7,7 @@
 //!
 //! ```standalone_crate
 //! use becket_plugin::{
-//!     define_plugin, Answered, Call, Entry, Failure, Host, Level, Plugin, StreamSink, Context, log,
+//!     define_plugin, Answered, Call, Entry, Failure, Host, Level, Plugin, Sink, Context, log,
 //! };
 //!
 //! struct Words {
@@ -36,7 +36,7 @@
 //!         Ok(call.answer_owned(text.split_whitespace().count().to_string()))
 //!     }
 //!
-//!     fn split(&self, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+//!     fn split(&self, call: Context<'_>, sink: Sink) -> Result<(), Failure> {
 //!         for word in call.payload().split(|byte| *byte == b' ') {
 //!             sink.send(word)?;
 //!         }
@@ -62,20 +62,20 @@
 //!
 //! | entry | handler | runs on |
 //! |---|---|---|
-//! | [`Entry::unary`] | answers inside, or keeps a [`Later`] | the host's thread: return at once |
+//! | [`Entry::unary`] | answers inside, or keeps a [`Responder`] | the host's thread: return at once |
 //! | [`Entry::future`] | `async fn` | the plugin's own threads |
-//! | [`Entry::stream`] | sends inside, or keeps the [`StreamSink`] | the host's thread |
+//! | [`Entry::stream`] | sends inside, or keeps the [`Sink`] | the host's thread |
 //! | [`Entry::stream_future`] | `async fn` | the plugin's own threads |
-//! | [`Entry::bidirectional`] | opens a [`Conversation`] | the host's threads, one at a time |
+//! | [`Entry::bidirectional`] | opens a [`Session`] | the host's threads, one at a time |
 //! | [`Entry::coroutine`] | answers inside, and may wait | a coroutine of the host |
-//! | [`Entry::dialogue`] | a loop over a [`Dialogue`] | a coroutine of the host |
+//! | [`Entry::session`] | a loop over a [`SessionStream`] | a coroutine of the host |
 //!
 //! # What is too long
 //!
 //! A host bounds the length of an answer or frame (`payload_bytes_max`). An answer or a last frame
 //! beyond it ends its call with `TooLong`, without bytes; a handler that still runs gets
-//! [`SendError::TooLong`]. Any other frame beyond it is not sent, says the same, and leaves the
-//! stream open.
+//! [`SendError::TooLong`]. Any other frame beyond it is not sent, with the same error, and leaves
+//! the stream open.
 //!
 //! # What it costs
 //!
@@ -88,9 +88,9 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `plugin`, `entry` | [`Plugin`], [`Entry`] |
-//! | `call`, `later` | [`Call`], [`Context`], [`Request`]; [`Later`], [`OwnedCall`], [`Reply`] |
-//! | `stream`, `sink`, `room` | [`Conversation`], [`StreamSink`]; what waits for room in a full queue |
-//! | `wait`, `dialogue`, `channel` | [`WaitError`], [`Message`]; [`Dialogue`]; [`Channel`] |
+//! | `call`, `responder` | [`Call`], [`Context`], [`Request`]; [`Responder`], [`OwnedCall`], [`Reply`] |
+//! | `stream`, `sink`, `room` | [`Session`], [`Sink`]; what waits for room in a full queue |
+//! | `wait`, `session`, `channel` | [`WaitError`], [`Message`]; [`SessionStream`]; [`Channel`] |
 //! | `host`, `log`, `metrics`, `timer` | [`Host`] and what it gives |
 //! | `owned`, `lease` | answers without a copy |
 //! | `executor` | drives futures |
@@ -104,14 +104,12 @@ mod boundary;
 mod call;
 mod channel;
 mod define;
-mod dialogue;
 mod entry;
 mod error;
 mod executor;
 mod fallback;
 mod host;
 mod instance;
-mod later;
 mod lease;
 mod lock;
 mod log;
@@ -119,7 +117,9 @@ mod metrics;
 mod owned;
 mod plugin;
 mod raw;
+mod responder;
 mod room;
+mod session;
 mod sink;
 mod stream;
 pub mod testing;
@@ -138,18 +138,18 @@ pub use becket_abi::{
 pub use crate::boundary::panics_caught;
 pub use crate::call::{Answered, Call, CallHandle, Context, Request};
 pub use crate::channel::Channel;
-pub use crate::dialogue::Dialogue;
 pub use crate::entry::Entry;
-pub use crate::error::{ConfigError, Failure, SendError, StateError, TalkError, TimerError};
+pub use crate::error::{ConfigError, Failure, SendError, SessionError, StateError, TimerError};
 pub use crate::host::Host;
-pub use crate::later::{Later, OwnedCall, Reply};
 pub use crate::lease::LeaseWriter;
 pub use crate::log::Level;
 pub use crate::metrics::{Counter, Gauge, Histogram};
 pub use crate::owned::OwnedBytes;
 pub use crate::plugin::Plugin;
-pub use crate::sink::StreamSink;
-pub use crate::stream::Conversation;
+pub use crate::responder::{OwnedCall, Reply, Responder};
+pub use crate::session::SessionStream;
+pub use crate::sink::Sink;
+pub use crate::stream::Session;
 pub use crate::timer::{Sleep, Timer};
 pub use crate::wait::{Message, WaitError};
 

@@ -3,7 +3,7 @@
 //!
 //! A handle is an id: copying it is free, and recording takes no lock and no name. If the host
 //! refused the metric (bad name, other kind under that name, too many), recording does nothing and
-//! [`Counter::is_registered`] says so.
+//! [`Counter::is_registered`] is false.
 
 use becket_abi::BK_METRIC_UNKNOWN;
 

@@ -11,7 +11,7 @@
 //!
 //! An `OwnedBytes` is the one owner of what it points to, from its making until `into_raw` gives it
 //! away. The owner of the raw form calls `release` exactly once: the host, or
-//! [`OwnedBytes::from_raw`]'s drop if the host said `Backpressure`.
+//! [`OwnedBytes::from_raw`]'s drop if the host returned `Backpressure`.
 
 use std::ffi::c_void;
 use std::fmt;

@@ -22,7 +22,7 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const VERSION: &'static str;
     /// What the plugin offers, in the order that it is shown. An entry's place is its id.
     const ENTRIES: &'static [Entry<Self>];
-    /// The configuration where the host's says nothing: a JSON object, or empty.
+    /// The default configuration, a JSON object, or empty; the host's is merged over it.
     const CONFIG_DEFAULT: &'static str = "";
     /// Several instances of one file may live in one process. True unless the plugin keeps
     /// something in statics.
@@ -31,7 +31,7 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// [`stop`](Self::stop), and left no pointer into its image anywhere.
     ///
     /// Thread-locals with destructors are such pointers. What this crate does leaves none on the
-    /// host's threads; a handler, a conversation or a timer runs on one of those, as do `start` and
+    /// host's threads; a handler, a session or a timer runs on one of those, as do `start` and
     /// `stop`, and has to see to it:
     ///
     /// | on a thread of the host | the image |
@@ -42,11 +42,11 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     ///
     /// Futures run on threads of the plugin that end before, and may do all of it.
     const MAY_UNLOAD: bool = false;
-    /// No handler, no conversation and no drop of an owned answer ever blocks or computes for long:
+    /// No handler, no session and no drop of an owned answer ever blocks or computes for long:
     /// the host may run them on its callers' threads, which may be those of an async executor.
-    /// Without it they run on worker threads, for a few microseconds a call. Futures and handlers
-    /// that wait on coroutines run on threads of their own in either case. A plugin that is found
-    /// stuck on a caller's thread runs on workers until its next load.
+    /// Without it they run on worker threads, which costs a few microseconds a call. Futures and
+    /// handlers that wait on coroutines run on threads of their own in either case. A plugin that
+    /// is found stuck on a caller's thread runs on workers until its next load.
     const NEVER_BLOCKS: bool = false;
     /// Threads that drive the futures of `future` and `stream_future` entries; started only if there
     /// are such entries.
@@ -67,8 +67,10 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// The end. Threads that the plugin started itself end here, before it returns.
     fn stop(&self) {}
 
-    /// A call has no caller any more that is answered through a [`crate::Later`]. Streams learn
-    /// of it through their sink or conversation, and futures are dropped.
+    /// Call `sid` has no caller any more. Called for one that is to be answered through a
+    /// [`crate::Responder`], and for one whose handler runs on a coroutine, where its waits are
+    /// cancelled. Not called for other streams, whose sink or session ends, nor for futures, which
+    /// are dropped.
     fn cancelled(&self, _sid: u64) {}
 
     /// What to hand to the next version of the plugin, on reload; `None`: nothing.

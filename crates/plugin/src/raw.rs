@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use becket_abi::{
     BK_ENTRY_UNARY, BK_ENTRY_UNKNOWN, BK_LOG_ERROR, BkEntryInfo, BkHostApi, NR_ABI_VERSION,
-    NrBytes, NrHostVTable, NrOwnedBytes, NrPluginInfo, NrPluginVTable, NrRequest, NrStatus, NrStr,
+    NrBytes, NrPluginInfo, NrPluginVTable, NrRequest, NrStatus, NrStr,
 };
 
 use crate::boundary::{self, PanicAnswer};
@@ -40,6 +40,8 @@ enum Run {
     Request(HandleFn),
     Raw(HandleRawFn),
 }
+
+type AttachFn = unsafe extern "C" fn(*mut c_void, *mut c_void, *const BkHostApi) -> NrStatus;
 
 impl RawEntry {
     /// An entry that gets the request.
@@ -79,135 +81,26 @@ impl fmt::Debug for RawEntry {
     }
 }
 
-type InitFn = unsafe extern "C" fn(*mut c_void, *mut c_void, *const NrHostVTable) -> NrStatus;
-type AttachFn = unsafe extern "C" fn(*mut c_void, *mut c_void, *const BkHostApi) -> NrStatus;
-type ShutdownFn = unsafe extern "C" fn(*mut c_void);
-type DataFn = unsafe extern "C" fn(*mut c_void, u64, NrBytes) -> NrStatus;
-type SidFn = unsafe extern "C" fn(*mut c_void, u64) -> NrStatus;
-type ExportFn = unsafe extern "C" fn(*mut c_void, *mut NrOwnedBytes) -> NrStatus;
-type ImportFn = unsafe extern "C" fn(*mut c_void, NrBytes) -> NrStatus;
-
 /// A plugin as the macro's arms define it. The ids of `entries` come first, then `raw_entries`.
 #[derive(Clone, Copy)]
+#[allow(missing_docs)]
 pub struct Definition {
-    name: &'static str,
-    version: &'static str,
-    config_default: &'static str,
-    flags: u32,
-    entries: &'static [RawEntry],
-    raw_entries: &'static [RawEntry],
-    init: Option<InitFn>,
-    attach: Option<AttachFn>,
-    shutdown: Option<ShutdownFn>,
-    stream: Option<(DataFn, SidFn)>,
-    room: Option<SidFn>,
-    cancel: Option<SidFn>,
-    reload: Option<(ExportFn, ImportFn)>,
-}
-
-/// One method an arm.
-#[allow(missing_docs, clippy::must_use_candidate, clippy::return_self_not_must_use)]
-impl Definition {
-    pub const fn new(name: &'static str, version: &'static str) -> Self {
-        Self {
-            name,
-            version,
-            config_default: "",
-            flags: 0,
-            entries: &[],
-            raw_entries: &[],
-            init: None,
-            attach: None,
-            shutdown: None,
-            stream: None,
-            room: None,
-            cancel: None,
-            reload: None,
-        }
-    }
-
-    pub const fn name(self, name: &'static str) -> Self {
-        Self { name, ..self }
-    }
-
-    pub const fn version(self, version: &'static str) -> Self {
-        Self { version, ..self }
-    }
-
-    pub const fn config_default(self, config_default: &'static str) -> Self {
-        Self { config_default, ..self }
-    }
-
-    pub const fn flags(self, flags: u32) -> Self {
-        Self { flags, ..self }
-    }
-
-    pub const fn entries(self, entries: &'static [RawEntry]) -> Self {
-        Self { entries, ..self }
-    }
-
-    pub const fn raw_entries(self, raw_entries: &'static [RawEntry]) -> Self {
-        Self { raw_entries, ..self }
-    }
-
-    pub const fn init(self, init: InitFn) -> Self {
-        Self { init: Some(init), ..self }
-    }
-
-    pub const fn attach(self, attach: AttachFn) -> Self {
-        Self { attach: Some(attach), ..self }
-    }
-
-    pub const fn shutdown(self, shutdown: ShutdownFn) -> Self {
-        Self { shutdown: Some(shutdown), ..self }
-    }
-
-    pub const fn stream_handlers(self, data: DataFn, close: SidFn) -> Self {
-        Self { stream: Some((data, close)), ..self }
-    }
-
-    pub const fn stream_room(self, room: SidFn) -> Self {
-        Self { room: Some(room), ..self }
-    }
-
-    pub const fn cancel(self, cancel: SidFn) -> Self {
-        Self { cancel: Some(cancel), ..self }
-    }
-
-    pub const fn reload(self, export: ExportFn, import: ImportFn) -> Self {
-        Self { reload: Some((export, import)), ..self }
-    }
+    pub name: &'static str,
+    pub version: &'static str,
+    pub config_default: &'static str,
+    pub flags: u32,
+    pub entries: &'static [RawEntry],
+    pub raw_entries: &'static [RawEntry],
+    pub attach: AttachFn,
+    /// What the arms gave, over what every plugin has.
+    pub table: NrPluginVTable,
 }
 
 /// What the generated functions do.
 impl Definition {
-    /// The vtable: what the arms gave, over what every plugin has.
+    /// The info; `table` is the definition's.
     #[must_use]
-    pub const fn vtable(&self, mut table: NrPluginVTable) -> NrPluginVTable {
-        if self.init.is_some() {
-            table.init = self.init;
-        }
-        table.shutdown = self.shutdown;
-        table.stream_room = self.room;
-        table.cancel = self.cancel;
-        if let Some((data, close)) = self.stream {
-            table.stream_data = Some(data);
-            table.stream_close = Some(close);
-        }
-        if let Some((export, import)) = self.reload {
-            table.reload_export = Some(export);
-            table.reload_import = Some(import);
-        }
-        table
-    }
-
-    /// The info.
-    #[must_use]
-    pub const fn info(
-        &self,
-        table: &'static NrPluginVTable,
-        attach_plain: AttachFn,
-    ) -> NrPluginInfo {
+    pub const fn info(&self, table: &'static NrPluginVTable) -> NrPluginInfo {
         NrPluginInfo {
             abi_version: NR_ABI_VERSION,
             struct_size: size_of::<NrPluginInfo>() as u32,
@@ -218,10 +111,7 @@ impl Definition {
             vtable_size: size_of::<NrPluginVTable>() as u32,
             flags: self.flags,
             config_default: NrStr::from_str(self.config_default),
-            attach: match self.attach {
-                Some(attach) => Some(attach),
-                None => Some(attach_plain),
-            },
+            attach: Some(self.attach),
             coroutine_stack_bytes: 0,
         }
     }
@@ -282,7 +172,7 @@ impl Definition {
         self.find(name).map_or(BK_ENTRY_UNKNOWN, |(id, _)| id)
     }
 
-    /// Every entry is reported as unary: functions do not say more.
+    /// Every entry is reported as unary: functions carry no kind.
     ///
     /// # Safety
     /// `out` is `NULL` or points to a record whose size is set.

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What waits for room in the queue of one stream: futures that send, and a message not taken.
+//! What waits until a stream is writable: futures that send, and a message not taken.
 //!
-//! The host answers a frame `Backpressure`, and later says once, from any thread, that there is
-//! room. That word may come before the refused sender has written down that it waits.
+//! The host answers a frame `Backpressure`, and later notifies the plugin once, from any thread,
+//! that the stream is writable (`stream_room`). The notification may come before the refused sender
+//! has registered.
 //!
 //! # Invariants
 //!
-//! 1. A future leaves its waker before it tries to send. So the word that follows a refusal of that
-//!    try finds the waker.
-//! 2. `offered` comes before `on_data`, `not_taken` after it. Of a message that was refused and a
-//!    word of room, whichever is written down second sees the other, and one of the two asks the
-//!    host to offer the message again: `refused` is taken once.
+//! 1. A future registers its waker before it tries to send. So the notification that follows a
+//!    refusal of that try finds the waker.
+//! 2. `offered` comes before `on_data`, `not_taken` after it. Of a refused message and a
+//!    notification, whichever is recorded second sees the other, and one of the two asks the host
+//!    to offer the message again: `refused` is taken once.
 //! 3. A waiting future has one waker here, which goes when the future does.
 #![forbid(unsafe_code)]
 
@@ -27,7 +28,7 @@ use crate::lock::Mutex;
 pub(crate) struct Room {
     /// A message was not taken, and the host was not asked for it since.
     refused: AtomicBool,
-    /// There was a word of room since a message was last offered.
+    /// The host notified since a message was last offered.
     seen: AtomicBool,
     wakers: Mutex<Wakers>,
 }
@@ -39,7 +40,7 @@ struct Wakers {
 }
 
 impl Room {
-    /// A message is about to be offered to the conversation.
+    /// A message is about to be offered to the session.
     pub(crate) fn offered(&self) {
         self.seen.store(false, Ordering::SeqCst);
     }
@@ -50,7 +51,7 @@ impl Room {
         self.seen.load(Ordering::SeqCst) && self.refused.swap(false, Ordering::SeqCst)
     }
 
-    /// The host's word. True if it is to be asked for the message that was not taken.
+    /// The host's notification. True if it is to be asked for the message that was not taken.
     pub(crate) fn again(&self) -> bool {
         self.wake();
         self.seen.store(true, Ordering::SeqCst);

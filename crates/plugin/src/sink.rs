@@ -11,8 +11,8 @@ use becket_abi::NrStatus;
 
 use crate::call::CallHandle;
 use crate::error::{Failure, SendError};
-use crate::later::dropped;
 use crate::owned::OwnedBytes;
+use crate::responder::dropped;
 use crate::room::Waiting;
 use crate::stream::{Cell, FINISHED, OPENING, ORPHANED, Streams};
 
@@ -23,18 +23,18 @@ use crate::stream::{Cell, FINISHED, OPENING, ORPHANED, Streams};
 /// complete.
 ///
 /// ```compile_fail,E0382
-/// fn end_twice(sink: becket_plugin::StreamSink) {
+/// fn end_twice(sink: becket_plugin::Sink) {
 ///     sink.finish();
 ///     sink.finish();
 /// }
 /// ```
-pub struct StreamSink {
+pub struct Sink {
     pub(crate) handle: CallHandle,
     pub(crate) cell: Arc<Cell>,
     pub(crate) streams: Arc<Streams>,
 }
 
-impl StreamSink {
+impl Sink {
     /// Sends one frame; never waits.
     ///
     /// # Errors
@@ -59,20 +59,21 @@ impl StreamSink {
         sent.map_err(|(error, frame)| (self.refused(error), frame))
     }
 
-    /// Sends one frame, and waits for room up to `timeout`. Only on a thread of the plugin's own:
-    /// inside a handler, a conversation or a future the thread is shared, and it does not wait.
+    /// Sends one frame, and blocks the thread up to `timeout` for room. For a thread of the
+    /// plugin's own: inside a handler or a session, whose thread is the host's, it does not wait.
+    /// In a future it holds up the others that its thread drives: use [`Self::send_async`].
     ///
     /// # Errors
-    /// As for [`Self::send`].
+    /// As for [`Self::send`]; [`SendError::Full`] after `timeout`.
     pub fn send_wait(&self, frame: &[u8], timeout: Duration) -> Result<(), SendError> {
         self.open()?;
         self.outcome(self.host().send_wait(self.sid(), frame, timeout))
     }
 
-    /// Sends one frame, and lets other futures run until the host says that there is room.
+    /// Sends one frame, and awaits room for it. On a host that does not know `stream_room` it waits
+    /// until the stream ends at its idle limit.
     ///
-    /// A host that does not know how to say so (it has no `stream_room`) ends the stream at its
-    /// idle limit.
+    /// Cancel safety: dropped before it is ready, the frame was not sent.
     ///
     /// # Errors
     /// As for [`Self::send`], but never [`SendError::Full`].
@@ -83,7 +84,7 @@ impl StreamSink {
         }
     }
 
-    /// Asks the host for the message that [`on_data`](crate::Conversation::on_data) did not take. A
+    /// Asks the host for the message that [`on_data`](crate::Session::on_data) did not take. A
     /// stream does so by itself when its own queue has room again; this is for what was refused for
     /// another reason.
     pub fn ready(&self) {
@@ -140,7 +141,7 @@ impl StreamSink {
     }
 }
 
-impl Deref for StreamSink {
+impl Deref for Sink {
     type Target = CallHandle;
 
     fn deref(&self) -> &CallHandle {
@@ -148,9 +149,9 @@ impl Deref for StreamSink {
     }
 }
 
-impl Drop for StreamSink {
+impl Drop for Sink {
     fn drop(&mut self) {
-        // While its handler is at work, the handler's outcome says how the stream ends.
+        // While its handler is at work, the handler's outcome decides how the stream ends.
         if self.cell.step(OPENING, ORPHANED) {
             return;
         }
@@ -159,8 +160,8 @@ impl Drop for StreamSink {
     }
 }
 
-impl fmt::Debug for StreamSink {
+impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamSink").field("sid", &self.sid()).finish_non_exhaustive()
+        f.debug_struct("Sink").field("sid", &self.sid()).finish_non_exhaustive()
     }
 }

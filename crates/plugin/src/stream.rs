@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Streams: those of one instance, and conversations both ways.
+//! Streams: those of one instance, and sessions both ways.
 //!
 //! # Invariants
 //!
 //! 1. A stream ends once. The cell's state becomes `FINISHED` or `CANCELLED` before the terminal
 //!    frame is sent; the thread that makes that step sends the frame, and nothing follows.
 //! 2. A cell is in the table from the opening of its stream until its end; the table is bounded.
-//! 3. A conversation runs under its cell's lock: its methods never overlap. A cancellation that
-//!    arrives during one is carried out by that one's thread, right after it.
+//! 3. The methods of a session never overlap: `on_data` runs under its cell's lock, `on_close` and
+//!    `on_cancel` on the session that was taken out of it. A cancellation that arrives during
+//!    `on_data` is carried out by the thread that runs it, right after it.
 //! 4. While the handler that opens a stream is at work, the outcome of the handler decides: a sink
-//!    that it drops on its way to `Err` does not speak first.
-//! 5. The host says once for each time that a queue refused a frame that there is room again
-//!    ([`Streams::room`]). That wakes every future that waits to send, and asks the host for the
-//!    message that `on_data` did not take. See [`Room`] for why neither is missed.
+//!    that it drops on its way to `Err` does not end the stream first.
+//! 5. The host calls `stream_room` ([`Streams::room`]) once for each time that a queue refused
+//!    frames. That wakes every future that waits to send, and asks the host for the message that
+//!    `on_data` did not take. See [`Room`] for why neither is missed.
 //! 6. A stream that the host no longer knows (`Invalid` for a frame, and no caller) is cancelled.
-//!    If its conversation is not at work, a timer of the host lets go of it: the sender may hold a
+//!    If its session is not at work, a timer of the host lets go of it: the sender may hold a
 //!    lock that `on_cancel` takes.
 //! 7. The host may react to the first frame before the handler that opens the stream has returned,
 //!    even from within the send. Nothing waits for the handler: a message is left with the host, a
-//!    close is noted, and both are seen to when the conversation is there.
+//!    close is recorded, and both are handled when the session is there.
 //!
 //! ```text
 //!                 ┌──────────── sink dropped ───▶ ORPHANED ──┐
 //!   OPENING ──────┤                                          ├─ handler ends ─▶ FINISHED
 //!                 └─ handler ends ─▶ OPEN ── finish, drop ───┘
-//!   any of these ── cancel, or the host says: no reader ───────▶ CANCELLED
+//!   any of these ── cancel, or a send answered `Invalid` ──────▶ CANCELLED
 //! ```
 #![forbid(unsafe_code)]
 
@@ -37,27 +38,27 @@ use std::time::Duration;
 use becket_abi::NrStatus;
 
 use crate::call::CallHandle;
-use crate::error::{Failure, TalkError};
+use crate::error::{Failure, SessionError};
 use crate::host::Host;
-use crate::later::dropped;
 use crate::lock::Mutex;
+use crate::responder::dropped;
 use crate::room::Room;
-use crate::sink::StreamSink;
+use crate::sink::Sink;
 
 const SHARDS: usize = 16;
 
 /// One end of a bidirectional stream: what the plugin keeps for it, and what it does.
 ///
-/// The value is the stream's typed state. It usually owns the [`StreamSink`] to answer into.
-pub trait Conversation: Send + 'static {
+/// The value is the stream's typed state. It usually owns the [`Sink`] to answer into.
+pub trait Session: Send + 'static {
     /// A message from the host.
     ///
     /// # Errors
-    /// [`TalkError::NotTaken`], which a full sink becomes with `?`: the host keeps the message and
+    /// [`SessionError::NotTaken`], which a full sink becomes with `?`: the host keeps the message and
     /// offers it again when this stream's queue has room, so change nothing before the last
-    /// `send(..)?`. If something else was full, say [`StreamSink::ready`] when it is not.
-    /// [`TalkError::Failed`]: the stream ends with that status and text.
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError>;
+    /// `send(..)?`. If something else was full, call [`Sink::ready`] when it is not.
+    /// [`SessionError::Failed`]: the stream ends with that status and text.
+    fn on_data(&mut self, data: &[u8]) -> Result<(), SessionError>;
 
     /// The host sends no more. Answers may still follow; dropping the sink unfinished ends the
     /// stream with `Err`.
@@ -83,28 +84,28 @@ const CANCELLED: u8 = 4;
 pub(crate) struct Cell {
     state: AtomicU8,
     room: Room,
-    talk: Mutex<Talk>,
+    talk: Mutex<SessionState>,
 }
 
-enum Talk {
+enum SessionState {
     /// Output only, closed, or over.
     None,
     /// The handler that makes it is at work.
     Opening(Early),
-    Open(Box<dyn Conversation>),
+    Open(Box<dyn Session>),
 }
 
-/// What the host said to a conversation that was not there yet.
+/// Calls of the host for a session that was not there yet.
 #[derive(Default)]
 struct Early {
     data: bool,
     closed: bool,
 }
 
-impl Talk {
-    fn take(&mut self) -> Option<Box<dyn Conversation>> {
+impl SessionState {
+    fn take(&mut self) -> Option<Box<dyn Session>> {
         match mem::replace(self, Self::None) {
-            Self::Open(conversation) => Some(conversation),
+            Self::Open(session) => Some(session),
             other => {
                 *self = other;
                 None
@@ -129,7 +130,7 @@ impl Streams {
     }
 
     /// Opens the stream `sid`; `None` if too many are open, or it is open already.
-    pub(crate) fn open(self: &Arc<Self>, handle: CallHandle) -> Option<(Opening, StreamSink)> {
+    pub(crate) fn open(self: &Arc<Self>, handle: CallHandle) -> Option<(Opening, Sink)> {
         let room = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
             (open < self.open_max).then_some(open + 1)
         });
@@ -137,16 +138,16 @@ impl Streams {
         let cell = Arc::new(Cell {
             state: AtomicU8::new(OPENING),
             room: Room::default(),
-            talk: Mutex::new(Talk::None),
+            talk: Mutex::new(SessionState::None),
         });
         let stale = self.shard(handle.sid()).lock().insert(handle.sid(), Arc::clone(&cell));
         if let Some(stale) = stale {
-            // The host gave an id twice without a word in between: the older stream is over.
+            // The host used the id again without a cancel: the older stream is over.
             self.open.fetch_sub(1, Ordering::Relaxed);
             stale.cancel();
         }
         let opening = Opening { handle, cell: Arc::clone(&cell), streams: Arc::clone(self) };
-        Some((opening, StreamSink { handle, cell, streams: Arc::clone(self) }))
+        Some((opening, Sink { handle, cell, streams: Arc::clone(self) }))
     }
 
     fn find(&self, sid: u64) -> Option<Arc<Cell>> {
@@ -168,36 +169,36 @@ impl Streams {
         let outcome = {
             let mut talk = cell.talk.lock();
             match &mut *talk {
-                Talk::None => return NrStatus::Invalid,
-                Talk::Opening(early) => {
+                SessionState::None => return NrStatus::Invalid,
+                SessionState::Opening(early) => {
                     early.data = true;
                     return NrStatus::Backpressure;
                 }
-                Talk::Open(_) if cell.is_ended() => Err(TalkError::Closed),
-                Talk::Open(conversation) => {
+                SessionState::Open(_) if cell.is_ended() => Err(SessionError::Closed),
+                SessionState::Open(session) => {
                     cell.room.offered();
-                    conversation.on_data(data)
+                    session.on_data(data)
                 }
             }
         };
         let answer = match outcome {
             Ok(()) if !cell.is_ended() => return NrStatus::Ok,
-            Err(TalkError::NotTaken) if !cell.is_ended() => {
+            Err(SessionError::NotTaken) if !cell.is_ended() => {
                 if cell.room.not_taken() {
                     host.stream_ready(sid);
                 }
                 return NrStatus::Backpressure;
             }
-            // Ended by the conversation itself, or cancelled meanwhile.
+            // Ended by the session itself, or cancelled meanwhile.
             Ok(()) => NrStatus::Ok,
-            Err(TalkError::Failed(failure)) => {
+            Err(SessionError::Failed(failure)) => {
                 if cell.end(FINISHED) {
                     let stream = CallHandle::new(host, sid);
                     let _ = stream.end(failure.status(), failure.text().as_bytes());
                 }
                 NrStatus::Ok
             }
-            Err(TalkError::NotTaken | TalkError::Closed) => {
+            Err(SessionError::NotTaken | SessionError::Closed) => {
                 cell.end(CANCELLED);
                 NrStatus::Invalid
             }
@@ -224,13 +225,13 @@ impl Streams {
         // The thread that holds the lock, or opens it, works there, and frees an ended stream when done.
         let Some(talk) = cell.talk.try_lock() else { return };
         match *talk {
-            Talk::Opening(_) => return,
-            Talk::None => {
+            SessionState::Opening(_) => return,
+            SessionState::None => {
                 drop(talk);
                 self.remove(sid, cell);
                 return;
             }
-            Talk::Open(_) => drop(talk),
+            SessionState::Open(_) => drop(talk),
         }
         let (streams, cell) = (Arc::clone(self), Arc::clone(cell));
         let timer = host.timer(Duration::ZERO, move || {
@@ -246,7 +247,7 @@ impl Streams {
     /// The host's `stream_close`.
     pub(crate) fn close(&self, sid: u64) -> NrStatus {
         let Some(cell) = self.find(sid) else { return NrStatus::Invalid };
-        if let Talk::Opening(early) = &mut *cell.talk.lock() {
+        if let SessionState::Opening(early) = &mut *cell.talk.lock() {
             let again = mem::replace(&mut early.closed, true);
             return if again { NrStatus::Invalid } else { NrStatus::Ok };
         }
@@ -301,12 +302,12 @@ impl Cell {
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// False if there is no conversation to close.
+    /// False if there is no session to close.
     fn close(&self) -> bool {
-        let conversation = self.talk.lock().take();
-        let found = conversation.is_some();
-        if let Some(conversation) = conversation {
-            conversation.on_close();
+        let session = self.talk.lock().take();
+        let found = session.is_some();
+        if let Some(session) = session {
+            session.on_close();
         }
         found
     }
@@ -316,14 +317,14 @@ impl Cell {
         self.release();
     }
 
-    /// Lets go of the conversation of an ended stream, and notifies it if there is no reader: now or, if it
+    /// Lets go of the session of an ended stream, and notifies it if there is no reader: now or, if it
     /// is at work, by the thread it works on (invariant 3).
     fn release(&self) {
-        let conversation = self.talk.try_lock().and_then(|mut talk| talk.take());
-        if let Some(conversation) = conversation
+        let session = self.talk.try_lock().and_then(|mut talk| talk.take());
+        if let Some(session) = session
             && self.state() == CANCELLED
         {
-            conversation.on_cancel();
+            session.on_cancel();
         }
     }
 }
@@ -337,14 +338,14 @@ pub(crate) struct Opening {
 
 impl Opening {
     /// Runs the handler of a bidirectional stream (invariant 7).
-    pub(crate) fn converse<C: Conversation>(
+    pub(crate) fn converse<C: Session>(
         &self,
         open: impl FnOnce() -> Result<C, Failure>,
     ) -> Result<(), Failure> {
-        *self.cell.talk.lock() = Talk::Opening(Early::default());
-        let conversation = Talk::Open(Box::new(open()?));
-        let opening = mem::replace(&mut *self.cell.talk.lock(), conversation);
-        let Talk::Opening(early) = opening else { return Ok(()) };
+        *self.cell.talk.lock() = SessionState::Opening(Early::default());
+        let session = SessionState::Open(Box::new(open()?));
+        let opening = mem::replace(&mut *self.cell.talk.lock(), session);
+        let SessionState::Opening(early) = opening else { return Ok(()) };
         if self.cell.is_ended() {
             self.cell.release();
         } else if early.closed {
@@ -377,7 +378,7 @@ impl Opening {
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        // Only a panic leaves a handler without `settle`: `handle` itself says so to the host.
+        // Only a panic leaves a handler without `settle`: then `handle` itself returns `Panic`.
         if self.cell.state() < OPEN {
             self.cell.end(FINISHED);
             self.streams.remove(self.handle.sid(), &self.cell);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Threads of the plugin's own, which leave no trace on the thread that starts them.
 //!
-//! That one is the host's. `std::thread` gives each thread that starts another a thread-local with a
-//! destructor, for as long as it lives, and the image stays mapped for that destructor; a thread
-//! that it starts takes one of the process's few `pthread` keys, and an image that goes does not
-//! give it back. POSIX threads do neither.
+//! The starting thread is the host's. `std::thread` gives it a thread-local with a destructor, for
+//! as long as it lives, and the image stays mapped for that destructor; the started thread takes
+//! one of the process's few `pthread` keys, which an unmapped image does not give back. POSIX
+//! threads do neither.
 //!
 //! # Safety
 //!

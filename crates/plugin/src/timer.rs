@@ -6,8 +6,8 @@
 //!
 //! # Invariants
 //!
-//! 1. What removes a timer from the list owns it: the one that fires runs the closure, the one
-//!    that cancels drops it. So a cancelled closure never runs.
+//! 1. A timer belongs to the thread that removes it from the list: `fired` runs the closure, a
+//!    cancellation drops it. So a cancelled closure never runs.
 //! 2. The list is locked while `timer_start` runs, so a timer in the list has its id.
 //! 3. When [`Timers::close`] returns, no closure runs and none will.
 //!

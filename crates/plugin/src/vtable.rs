@@ -22,7 +22,7 @@ use crate::call::{CallHandle, Context};
 use crate::error::Failure;
 use crate::fallback;
 use crate::host::Host;
-use crate::instance::{Attached, Slot};
+use crate::instance::{Attached, Live, Slot};
 use crate::log::Level;
 use crate::owned::OwnedBytes;
 use crate::plugin::Plugin;
@@ -210,104 +210,91 @@ impl<P: Plugin> VTable<P> {
         )
     }
 
-    unsafe extern "C" fn stream_data(ctx: *mut c_void, sid: u64, data: NrBytes) -> NrStatus {
+    /// The panic boundary of a vtable call that needs the running instance.
+    ///
+    /// # Safety
+    /// A vtable call of the host, with what it passed.
+    unsafe fn with_live(
+        place: &'static str,
+        ctx: *mut c_void,
+        body: impl FnOnce(&Live<P>) -> NrStatus,
+    ) -> NrStatus {
         guard(
-            "stream_data",
+            place,
             || Self::host(ctx),
             || {
-                // SAFETY: a vtable call, with what the host passed; see "Views".
-                let (live, data) = unsafe { (Slot::<P>::live(ctx), data.checked(u64::MAX)) };
-                match (live, data) {
-                    (Some(live), Ok(data)) => live.streams().data(live.host(), sid, data),
-                    _ => NrStatus::Invalid,
-                }
+                // SAFETY: the caller's promise; the borrow ends with the call.
+                let live = unsafe { Slot::<P>::live(ctx) };
+                live.map_or(NrStatus::Invalid, body)
             },
         )
+    }
+
+    unsafe extern "C" fn stream_data(ctx: *mut c_void, sid: u64, data: NrBytes) -> NrStatus {
+        let body = |live: &Live<P>| {
+            // SAFETY: see "Views".
+            let data = unsafe { data.checked(u64::MAX) };
+            data.map_or(NrStatus::Invalid, |data| live.streams().data(live.host(), sid, data))
+        };
+        // SAFETY: a vtable call, with what the host passed.
+        unsafe { Self::with_live("stream_data", ctx, body) }
     }
 
     unsafe extern "C" fn stream_close(ctx: *mut c_void, sid: u64) -> NrStatus {
-        guard(
-            "stream_close",
-            || Self::host(ctx),
-            || {
-                // SAFETY: a vtable call, with what the host passed.
-                let live = unsafe { Slot::<P>::live(ctx) };
-                live.map_or(NrStatus::Invalid, |live| live.streams().close(sid))
-            },
-        )
+        // SAFETY: a vtable call, with what the host passed.
+        unsafe { Self::with_live("stream_close", ctx, |live| live.streams().close(sid)) }
     }
 
     unsafe extern "C" fn stream_room(ctx: *mut c_void, sid: u64) -> NrStatus {
-        guard(
-            "stream_room",
-            || Self::host(ctx),
-            || {
-                // SAFETY: a vtable call, with what the host passed.
-                let live = unsafe { Slot::<P>::live(ctx) };
-                live.map_or(NrStatus::Invalid, |live| live.streams().room(live.host(), sid))
-            },
-        )
+        let body = |live: &Live<P>| live.streams().room(live.host(), sid);
+        // SAFETY: a vtable call, with what the host passed.
+        unsafe { Self::with_live("stream_room", ctx, body) }
     }
 
     unsafe extern "C" fn cancel(ctx: *mut c_void, sid: u64) -> NrStatus {
-        guard(
-            "cancel",
-            || Self::host(ctx),
-            || {
-                // SAFETY: a vtable call, with what the host passed.
-                let Some(live) = (unsafe { Slot::<P>::live(ctx) }) else {
-                    return NrStatus::Invalid;
-                };
-                // The stream first, so that the future that feeds it finds its sink closed.
-                let stream = live.streams().cancel(sid);
-                let future = live.executor().is_some_and(|executor| executor.cancel(sid));
-                if !stream && !future {
-                    live.plugin().cancelled(sid);
-                }
-                NrStatus::Ok
-            },
-        )
+        let body = |live: &Live<P>| {
+            // The stream first, so that the future that feeds it finds its sink closed.
+            let stream = live.streams().cancel(sid);
+            let future = live.executor().is_some_and(|executor| executor.cancel(sid));
+            if !stream && !future {
+                live.plugin().cancelled(sid);
+            }
+            NrStatus::Ok
+        };
+        // SAFETY: a vtable call, with what the host passed.
+        unsafe { Self::with_live("cancel", ctx, body) }
     }
 
     unsafe extern "C" fn reload_export(ctx: *mut c_void, out: *mut NrOwnedBytes) -> NrStatus {
-        guard(
-            "reload_export",
-            || Self::host(ctx),
-            || {
-                // SAFETY: a vtable call, with what the host passed.
-                let Some(live) = (unsafe { Slot::<P>::live(ctx) }) else {
-                    return NrStatus::Invalid;
-                };
-                if out.is_null() {
-                    return NrStatus::Invalid;
+        let body = |live: &Live<P>| {
+            if out.is_null() {
+                return NrStatus::Invalid;
+            }
+            match live.plugin().export() {
+                Ok(Some(state)) => {
+                    // SAFETY: not NULL, and the host passes room for one.
+                    unsafe { out.write(OwnedBytes::from(state).into_raw()) };
+                    NrStatus::Ok
                 }
-                match live.plugin().export() {
-                    Ok(Some(state)) => {
-                        // SAFETY: not NULL, and the host passes room for one.
-                        unsafe { out.write(OwnedBytes::from(state).into_raw()) };
-                        NrStatus::Ok
-                    }
-                    Ok(None) => NrStatus::Unsupported,
-                    Err(failure) => refuse::<P>(live.host(), &failure),
-                }
-            },
-        )
+                Ok(None) => NrStatus::Unsupported,
+                Err(failure) => refuse::<P>(live.host(), &failure),
+            }
+        };
+        // SAFETY: a vtable call, with what the host passed.
+        unsafe { Self::with_live("reload_export", ctx, body) }
     }
 
     unsafe extern "C" fn reload_import(ctx: *mut c_void, state: NrBytes) -> NrStatus {
-        guard(
-            "reload_import",
-            || Self::host(ctx),
-            || {
-                // SAFETY: a vtable call, with what the host passed; see "Views".
-                let (live, state) = unsafe { (Slot::<P>::live(ctx), state.checked(u64::MAX)) };
-                let (Some(live), Ok(state)) = (live, state) else { return NrStatus::Invalid };
-                match live.plugin().import(state) {
-                    Ok(()) => NrStatus::Ok,
-                    Err(failure) => refuse::<P>(live.host(), &failure),
-                }
-            },
-        )
+        let body = |live: &Live<P>| {
+            // SAFETY: see "Views".
+            let Ok(state) = (unsafe { state.checked(u64::MAX) }) else { return NrStatus::Invalid };
+            match live.plugin().import(state) {
+                Ok(()) => NrStatus::Ok,
+                Err(failure) => refuse::<P>(live.host(), &failure),
+            }
+        };
+        // SAFETY: a vtable call, with what the host passed.
+        unsafe { Self::with_live("reload_import", ctx, body) }
     }
 }
 

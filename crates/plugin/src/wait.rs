@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Waiting in straight-line code, in a handler that runs on a coroutine of the host.
 //!
-//! [`crate::Entry::coroutine`] and [`crate::Entry::dialogue`] make such handlers. What is here also
+//! [`crate::Entry::coroutine`] and [`crate::Entry::session`] make such handlers. What is here also
 //! waits on a thread that the plugin has started itself. On a thread of the host, that is in every
 //! other handler, nothing may wait: it is [`WaitError::Unsupported`].
 //!
-//! A wait is [`WaitError::Cancelled`] when the call has no caller any more that the handler
-//! serves, or the plugin is about to end. The handler should return then (`?` does): one that waits
-//! on and on is given up by the host with all that it holds.
+//! A wait is [`WaitError::Cancelled`] when the call that the handler serves has no caller any more,
+//! or the plugin is about to end. The handler should return then (`?` does): the host abandons one
+//! that keeps waiting, and nothing that it holds is dropped.
 //!
 //! # Safety
 //!
@@ -23,11 +23,11 @@ use thiserror::Error;
 
 use crate::host::Host;
 
-/// Why a wait was for nothing.
+/// Why a wait ended without a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// It did not come in time.
+    /// The timeout passed.
     #[error("it did not come in time")]
     Timeout,
     /// The call has no caller any more, or the plugin is about to end.
@@ -61,7 +61,7 @@ impl WaitError {
     }
 }
 
-/// Nanoseconds, as the ABI counts; what is too long is without a limit.
+/// A timeout as the ABI has it, in nanoseconds; one beyond a `u64` has no limit.
 pub(crate) fn nanos(within: Option<Duration>) -> u64 {
     within.and_then(|within| u64::try_from(within.as_nanos()).ok()).unwrap_or(BK_FOREVER)
 }
@@ -111,7 +111,7 @@ impl fmt::Debug for Message {
 
 /// Waiting, where a handler runs on a coroutine. See [`crate::Entry::coroutine`].
 impl Host {
-    /// What names the calling coroutine; `None` on a thread.
+    /// The id of the calling coroutine; `None` on a thread.
     #[must_use]
     pub fn coroutine(self) -> Option<u64> {
         // SAFETY: see the module's note.
@@ -128,7 +128,7 @@ impl Host {
         WaitError::check(unsafe { (self.api().coroutine_yield)(self.ctx()) })
     }
 
-    /// Waits so long. ([`Self::sleep`] is for futures.)
+    /// Waits for `duration`. ([`Self::sleep`] is for futures.)
     ///
     /// # Errors
     /// [`WaitError`]; `Cancelled` before the time has passed.

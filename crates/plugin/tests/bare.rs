@@ -150,7 +150,7 @@ fn every_arm_does_what_it_says() {
     assert_eq!((text(info.name), text(info.version)), ("bare", "9.9"));
     assert_eq!((info.flags, text(info.config_default)), (BK_PLUGIN_THREAD_SAFE, "{}"));
 
-    let limits = Limits::DEFAULT.stream_frames_max(1);
+    let limits = Limits { stream_frames_max: 1, ..Limits::DEFAULT };
     let host =
         FakeHost::builder().linked(full::PLUGIN).limits(limits).import(STATE).build().unwrap();
     assert_eq!(ATTACHED.load(Ordering::Acquire), 1);

@@ -6,13 +6,13 @@ use crate::{HeadError, Kind, StreamId};
 /// Numbers that travel in `code` of `Close`, `End`, `Reset`, `Nack` and `Reply`. Those from 256 on
 /// are the application's.
 pub mod codes {
-    /// All is well.
+    /// Success.
     pub const DONE: u16 = 0;
     /// The other side broke a rule of the protocol.
     pub const PROTOCOL: u16 = 1;
     /// The other side sent more than it had credit for.
     pub const CREDIT: u16 = 2;
-    /// The peer demands answers and does not read them.
+    /// The other side demands answers and does not read them.
     pub const FLOOD: u16 = 3;
     /// A deadline passed.
     pub const TIMEOUT: u16 = 4;
@@ -20,7 +20,7 @@ pub mod codes {
     pub const VERSION: u16 = 5;
     /// The session is draining: nothing new begins.
     pub const DRAINING: u16 = 6;
-    /// More than a limit allows.
+    /// A limit was exceeded.
     pub const LIMIT: u16 = 7;
     /// The first code of the application.
     pub const APPLICATION: u16 = 256;

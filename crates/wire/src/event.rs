@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{Credit, PeerLimits, Priority, StreamId};
 
-/// An element, or a returned one.
+/// The bytes of an element, sent or returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body<'a> {
     /// One frame, in the caller's buffer.

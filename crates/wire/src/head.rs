@@ -45,7 +45,7 @@ pub mod flags {
 }
 
 /// What a frame is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::FromRepr)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {
@@ -121,34 +121,7 @@ impl Kind {
     /// The kind of this number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
-        Some(match number {
-            1 => Self::Hello,
-            2 => Self::Welcome,
-            3 => Self::Ping,
-            4 => Self::Pong,
-            5 => Self::Drain,
-            6 => Self::Close,
-            16 => Self::Request,
-            17 => Self::Reply,
-            18 => Self::Cancel,
-            19 => Self::Notice,
-            32 => Self::Open,
-            33 => Self::Accept,
-            34 => Self::Data,
-            35 => Self::Credit,
-            36 => Self::Ack,
-            37 => Self::Nack,
-            38 => Self::Withdraw,
-            39 => Self::Return,
-            40 => Self::Revoke,
-            41 => Self::Revoked,
-            42 => Self::End,
-            43 => Self::Reset,
-            48 => Self::Region,
-            49 => Self::Unregion,
-            50 => Self::Release,
-            _ => return None,
-        })
+        Self::from_repr(number)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct StreamId(u32);
 
 /// The priority class of a stream's elements. A higher class is always sent first; streams of one
 /// class share the session by bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, strum::FromRepr)]
 #[repr(u8)]
 pub enum Priority {
     /// Before all others.
@@ -139,12 +139,7 @@ impl Priority {
     /// The class of this number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
-        Some(match number {
-            0 => Self::High,
-            1 => Self::Normal,
-            2 => Self::Low,
-            _ => return None,
-        })
+        Self::from_repr(number)
     }
 }
 

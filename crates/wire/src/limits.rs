@@ -12,23 +12,23 @@ pub struct Limits {
     /// The longest body of a frame that is accepted, in bytes; also the longest piece of an element
     /// that is sent.
     pub frame_body_bytes_max: u32,
-    /// The longest element that is accepted. Never more than `session_credit_bytes`.
+    /// The longest element that is accepted, in bytes. Never more than `session_credit_bytes`.
     pub element_bytes_max: u32,
     /// Bytes of elements in flight to this side, partly assembled or held by it, over all streams: the
     /// most memory that the peer can make this side use for elements.
     pub session_credit_bytes: u64,
     /// Streams that each side may have open at once. At most 65 536.
     pub streams_max: u32,
-    /// Unanswered requests of each side.
+    /// Unanswered requests of each side at once.
     pub requests_max: u32,
-    /// Announced regions of each side.
+    /// Announced regions of each side at once.
     pub regions_max: u32,
     /// Elements that wait to be sent on one stream. At the bound: `Refused::Full`.
     pub stream_queue_messages_max: u32,
     /// Their bytes, over all streams of the session. At the bound: `Refused::Full`.
     pub session_queue_bytes_max: u64,
     /// Nacks, withdrawals, notices and frames of regions that wait to be sent. At the bound a command
-    /// is `Refused::Full`; a frame of the peer that demands one more ends the session.
+    /// is `Refused::Full`, except `nack`, which ends the session.
     pub control_frames_max: u32,
     /// Pings that wait to be answered. One more ends the session.
     pub pongs_max: u32,
@@ -36,13 +36,13 @@ pub struct Limits {
     pub text_bytes_max: u32,
     /// Bytes that a stream may send in one round of the deficit round robin.
     pub quantum_bytes: u32,
-    /// From the start to the other side's hello or welcome.
+    /// The time from the start to the other side's hello or welcome.
     pub handshake_ms: u64,
     /// A ping is sent after the peer was silent for between half of this time and all of it.
     pub keep_alive_ms: u64,
     /// Time without an answer to the ping after which the peer counts as dead.
     pub silence_ms: u64,
-    /// From `drain` until the session ends, with streams open or not.
+    /// The time from `drain` until the session ends, even if streams are open.
     pub drain_ms: u64,
 }
 

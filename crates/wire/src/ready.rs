@@ -5,7 +5,7 @@
 //!              quantum used up                     no session credit for its next element
 //!             ┌─────────┐
 //!   has ───▶ [ in turn …  ] ───────────────────────────▶ [ waiting … ]
-//!   elements       │    ▲                                      │
+//!   items          │    ▲                                      │
 //!                  ▼    └──────────────────────────────────────┘
 //!             queue empty           credit arrived and is reserved for its element
 //! ```
@@ -15,7 +15,8 @@
 //! next piece fits into its deficit. Work for each piece is O(1): a piece takes at most 64 rounds (by
 //! the least quantum, see `Limits::quantum_bytes`).
 //!
-//! 1. A stream is in at most one list, and only if its queue is not empty.
+//! 1. A stream is in at most one list, from the time that an element, a return or an end is queued
+//!    until nothing of it is left to send.
 //! 2. An element that has begun does not wait: its credit was spent as a whole. So streams that wait
 //!    for session credit never block the elements whose delivery will return it.
 //! 3. Streams that wait are served in order, the higher class first, and no stream of the same class or

@@ -10,8 +10,8 @@
 //!
 //! The side that assigns numbers uses [`Table::insert`], its peer mirrors them with [`Table::admit`].
 //!
-//! 1. A slot is reused only with another generation, and if the limit allows only after [`SPARE`] others
-//!    are free: a stale number finds nothing.
+//! 1. A slot is reused only with another generation, and, if the limit allows it, only when
+//!    [`SPARE`] slots are free: a stale number finds nothing.
 //! 2. A mirror grows by one slot at a time: its memory follows the peak of open values.
 
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ impl<T> Table<T> {
         Self { slots: Vec::new(), free: VecDeque::new(), used: 0, generation_max }
     }
 
-    /// Removes all values and numbers and keeps the allocation.
+    /// Removes all values, forgets all numbers and keeps the allocation.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.free.clear();
@@ -84,7 +84,7 @@ impl<T> Table<T> {
         Some(index)
     }
 
-    /// One more place. The value is made where it stays.
+    /// Adds a slot. The value is constructed in place.
     #[inline]
     fn grow(&mut self, generation: u32, make: impl FnOnce() -> T) {
         self.slots.extend(std::iter::once_with(|| Slot { generation, value: Some(make()) }));
@@ -101,8 +101,10 @@ impl<T> Table<T> {
         if index >= max {
             return Err(Misfit::TooMany);
         }
-        // No generation is 0: what has it finds no place.
-        if index as usize == self.slots.len() && generation != 0 {
+        if generation == 0 {
+            return Err(Misfit::Taken);
+        }
+        if index as usize == self.slots.len() {
             self.grow(generation, make);
             self.used += 1;
             return Ok(());
@@ -140,7 +142,7 @@ impl<T> Table<T> {
         if (index as usize) < self.slots.len() { Missing::Stale } else { Missing::Unknown }
     }
 
-    /// Takes a value out. `reuse`: this side numbers, and may number so again.
+    /// Takes a value out. `reuse`: this side assigns the numbers, and may reuse the slot.
     pub(crate) fn remove(&mut self, index: u32, generation: u32, reuse: bool) -> Option<T> {
         let slot = self.slots.get_mut(index as usize)?;
         if slot.generation != generation {

@@ -40,9 +40,9 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send
 
 /// Creates the links of channels. Registered once, by name ([`register`](crate::register)).
 pub trait Backend: Send + Sync + 'static {
-    /// Attaches to a channel: at most once per channel, never from two threads at a time, and
-    /// before the channel's first operation. The time it takes is bounded, whatever the number of
-    /// channels.
+    /// Attaches to a channel. Called at most once per channel, never from two threads at a time,
+    /// and before the first operation through the link. It must return in bounded time, whatever
+    /// the number of channels.
     ///
     /// # Errors
     ///
@@ -89,11 +89,12 @@ pub trait Link: Send + Sync {
     /// As for [`try_send`](Self::try_send).
     fn try_recv(&self) -> Result<Desc, Failure>;
 
-    /// Sends, and waits if necessary. Called after [`try_send`](Self::try_send) would have blocked.
+    /// Sends, and waits if necessary. Called after [`try_send`](Self::try_send) has returned
+    /// [`Failure::WouldBlock`].
     fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()>;
 
-    /// Receives, and waits if necessary. Called after [`try_recv`](Self::try_recv) would have
-    /// blocked.
+    /// Receives, and waits if necessary. Called after [`try_recv`](Self::try_recv) has returned
+    /// [`Failure::WouldBlock`].
     fn recv<'a>(&'a self, limits: Limits<'a>) -> Pending<'a, Desc>;
 
     /// Sends from a thread or a coroutine, which parks while the operation waits.
@@ -126,7 +127,7 @@ pub trait Link: Send + Sync {
         false
     }
 
-    /// Descriptors that were accepted and have not been received.
+    /// The number of descriptors that were accepted and have not been received.
     fn in_flight(&self) -> usize;
 
     /// The channel was closed: sends fail, receives drain the channel and then fail, and every

@@ -60,7 +60,7 @@ impl Bound<'_> {
     }
 }
 
-/// Descriptors are in flight in the channel, and it is not closed.
+/// A channel cannot be detached: it is not closed, and descriptors are in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{in_flight} descriptors are in flight, and the channel is not closed")]
 #[non_exhaustive]
@@ -119,7 +119,7 @@ impl Binding {
         }
     }
 
-    /// Descriptors that were accepted and have not been received.
+    /// The number of descriptors that were accepted and have not been received, in all links.
     pub fn in_flight(&self) -> usize {
         self.all().iter().map(|attached| attached.link.in_flight()).sum()
     }

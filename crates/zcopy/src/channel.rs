@@ -63,8 +63,8 @@ struct Core {
     zref_bound: AtomicBool,
     closed: AtomicBool,
     binding: Binding,
-    /// Whether `zref` was detached. Held while a backend is bound, so that `zref_bound` matches the
-    /// binding.
+    /// True once `zref` was detached. Locked while a backend is bound or detached, so that
+    /// `zref_bound` matches the binding.
     bind_lock: Mutex<bool>,
 }
 
@@ -111,7 +111,7 @@ impl ZChannel {
         Self::new(Kind::Unlimited, None, None).on_zref()
     }
 
-    /// A channel without a backend: operations are [`Failure::Unsupported`] until one is
+    /// A channel without a backend: operations fail with [`Failure::Unsupported`] until one is
     /// [attached](Self::attach). `hook` gets the descriptors that were accepted and will not be
     /// received, with the references that they carry; without a hook those references are released.
     #[must_use]
@@ -190,9 +190,9 @@ impl ZChannel {
     /// On success the bytes belong to a consumer, and in a debug build `desc` is poisoned; on
     /// failure `desc` is unchanged.
     ///
-    /// If the operation is dropped before it completes, the send may or may not have happened, and
-    /// only the consumer can find out. To learn the outcome, cancel the send by a token
-    /// ([`ZSend::cancel_on`]) and await its result.
+    /// **Not cancel safe**: if the operation is dropped before it completes, the send may or may
+    /// not have happened, and only the consumer can find out. To learn the outcome, cancel the send
+    /// by a token ([`ZSend::cancel_on`]) and await its result.
     #[inline]
     pub fn send<'a>(&'a self, desc: &'a mut Desc) -> ZSend<'a> {
         ZSend::new(self, desc)
@@ -200,7 +200,8 @@ impl ZChannel {
 
     /// Receives a descriptor. Drive it with `.await` or [`wait`](ZRecv::wait).
     ///
-    /// **Cancel safe** with `zref`: dropped before it completes, it has received nothing.
+    /// **Cancel safe** with `zref`, and with any backend that passes the conformance suite: dropped
+    /// before it completes, it has received nothing.
     #[inline]
     pub fn recv(&self) -> ZRecv<'_> {
         ZRecv::new(self)
@@ -257,7 +258,7 @@ impl ZChannel {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Descriptors that were accepted and have not been received.
+    /// The number of descriptors that were accepted and have not been received.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         let zref = self.0.zref.get().map_or(0, |ends| ends.tx.len());
@@ -276,7 +277,7 @@ impl ZChannel {
         if self.0.zref_bound.load(Ordering::Acquire) { self.0.zref.get() } else { None }
     }
 
-    /// What sends `desc`.
+    /// The route of a send of `desc`; through `zref`, `desc` is in flight from here on.
     #[inline]
     pub(crate) fn send_route(&self, desc: &Desc) -> Result<Route<'_, InFlight>, Failure> {
         match self.zref() {
@@ -288,7 +289,7 @@ impl ZChannel {
         }
     }
 
-    /// What receives.
+    /// The route of a receive.
     #[inline]
     pub(crate) fn recv_route(&self) -> Result<Route<'_, ()>, Failure> {
         self.zref().map_or_else(|| self.link().map(Route::Link), |ends| Ok(Route::Zref(ends, ())))
@@ -313,7 +314,7 @@ impl ZChannel {
         answer.inspect(|()| desc.poison())
     }
 
-    /// Counts a send through `zref` that had succeeded when it was dropped.
+    /// Counts the bytes of a send through `zref` that had succeeded when its operation was dropped.
     pub(crate) fn sent_unseen(&self, desc: &Desc) {
         self.0.shared.counters.sent_bytes(desc.len);
     }

@@ -106,7 +106,7 @@ impl<'a> Subject<'a> {
         Self { make, capacity }
     }
 
-    /// A channel with as many descriptors as it accepts, at most eight, and their number.
+    /// A channel that holds as many descriptors as it accepts, at most eight, and their number.
     fn filled(&self) -> (ZChannel, usize) {
         let channel = (self.make)();
         let count = self.capacity.unwrap_or(8).min(8);
@@ -135,7 +135,7 @@ fn number(desc: &Desc) -> usize {
     desc.addr.addr() - 0x1_0000
 }
 
-/// A descriptor of no bytes is refused, and so is a descriptor that was sent before.
+/// A descriptor of no bytes is refused, and so is one without an address and a region.
 pub fn refuses_no_bytes(subject: &Subject<'_>) {
     let channel = (subject.make)();
     for wrong in [Desc { len: 0, ..desc(1) }, Desc { addr: ptr::null_mut(), ..desc(1) }] {

@@ -44,11 +44,12 @@ pub enum Event {
 /// What counts an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CountedBy {
-    /// The channel of `zref`, except its bytes and what it ended for.
+    /// The channel of `becket_chan` behind `zref`; bytes and [`Event::AbortedClose`] are counted
+    /// here.
     Zref,
     /// The link.
     Link,
-    /// Nothing but the channel of descriptors.
+    /// These counters alone.
     Channel,
 }
 
@@ -61,8 +62,8 @@ pub(crate) struct Counters {
     cancelled: AtomicU64,
     aborted_close: AtomicU64,
     undelivered: AtomicU64,
-    /// Descriptors that were taken out of `zref`'s channel when it was detached, which counts them
-    /// as received.
+    /// Descriptors that were taken out of `zref`'s channel when it was detached. That channel
+    /// counts them as received.
     drained: AtomicU64,
     failed_sends: FailureCounters,
     failed_receives: FailureCounters,
@@ -79,7 +80,7 @@ struct Shard {
 
 #[derive(Debug, Default)]
 struct TransferCounter {
-    /// Without those through `zref`.
+    /// Transfers, without those through `zref`.
     count: AtomicU64,
     bytes: AtomicU64,
 }
@@ -204,12 +205,12 @@ impl Counters {
         one(&self.undelivered);
     }
 
-    /// Counts a descriptor that was taken out of `zref`'s channel to be lost.
+    /// Counts a descriptor that was taken out of `zref`'s channel and is undelivered.
     pub(crate) fn drained(&self) {
         one(&self.drained);
     }
 
-    /// Counts the outcome of a send, as far as `by` does not.
+    /// Counts the part of a send's outcome that `by` does not count.
     #[inline]
     pub(crate) fn sending(
         &self,
@@ -226,7 +227,8 @@ impl Counters {
         }
     }
 
-    /// Counts the outcome of a receive, as far as `by` does not; on success, the bytes received.
+    /// Counts the part of a receive's outcome that `by` does not count. `answer`: on success, the
+    /// bytes received.
     #[inline]
     pub(crate) fn receiving(&self, answer: Result<usize, Failure>, by: CountedBy) {
         match (answer, by) {

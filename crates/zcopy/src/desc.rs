@@ -23,7 +23,7 @@ use std::ptr;
 
 use crate::error::Error;
 
-/// The location of some bytes. 40 bytes, the layout of `kc_zdesc_t`.
+/// The location of some bytes. It has 40 bytes and the layout of `kc_zdesc_t`.
 ///
 /// A local pointer is `addr, len`. Memory of an exported region travels as `region_id, offset,
 /// len`, and its receiver translates it
@@ -67,7 +67,7 @@ impl Desc {
         flags: u32::MAX,
     };
 
-    /// Bytes of this process.
+    /// A descriptor of bytes of this process.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Desc {
         Self { addr, len, region_id: 0, offset: 0, flags: 0 }.checked()
     }
 
-    /// Bytes of a region, for receivers that can resolve the region.
+    /// A descriptor of bytes of a region, for receivers that can resolve the region.
     ///
     /// # Errors
     ///
@@ -101,7 +101,8 @@ impl Desc {
         *self == Self::POISON
     }
 
-    /// Marks the descriptor as sent: in a debug build it cannot be used again.
+    /// Marks the descriptor as sent: in a debug build it becomes [`Desc::POISON`], which is
+    /// refused.
     #[inline]
     pub fn poison(&mut self) {
         if cfg!(debug_assertions) {

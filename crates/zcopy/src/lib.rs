@@ -20,12 +20,12 @@
 //! # Ok::<(), becket_zcopy::Error>(())
 //! ```
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | `desc` | [`Desc`], 40 bytes |
 //! | `region` | [`Region`]: memory with an id; [`ImportedRegion`]: a region of another process |
 //! | `pool` | [`Pool`], [`Lease`], [`Block`]: blocks of a region, leased in O(1) |
-//! | `channel`, `operation` | [`ZChannel`]: descriptors through whatever backend is attached; its sends and receives |
+//! | `channel`, `operation` | [`ZChannel`]: descriptors through any backend; its sends and receives |
 //! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); the links of one channel |
 //! | `registry`, `zref` | backends by name; the built-in one, a channel of `becket_chan` |
 //! | `counters`, `limits` | the counters of a channel; deadline and token of an operation |
@@ -36,7 +36,7 @@
 //!
 //! The bytes that a descriptor names belong to the producer until its send has succeeded, and then
 //! to one consumer. When the send fails they stay the producer's. With a [`Block`] the compiler and
-//! the pool enforce this; with a bare [`Desc`] the two sides have to keep to it.
+//! the pool enforce this; with a [`Desc`] alone, producer and consumer must follow it.
 //!
 //! # Safety
 //!
@@ -45,6 +45,7 @@
 //! | `region` | memory behind a number | it is accessed under a pin, and a stale number cannot be pinned |
 //! | `region::import`, `region::copy` | memory that another process may write | sealed against shrinking; each byte is read once, by a volatile read |
 //! | `pool` | bytes that are written, then shared | one atomic word per block counts its references: one lease, or blocks that only read |
+//! | `binding` | a pointer to the bound link, read without a lock | it points into a list that only grows |
 
 mod backend;
 mod binding;

@@ -37,7 +37,7 @@ impl<'a> Limits<'a> {
         self.token.is_some_and(Token::is_cancelled)
     }
 
-    /// The same limits, with a duration resolved into a deadline, counted from now.
+    /// The same limits, with a [`Time::For`] that becomes a [`Time::Until`], counted from now.
     #[must_use]
     pub fn from_now(self) -> Self {
         let time = match self.time {

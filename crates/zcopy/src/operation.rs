@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use becket_chan::{Limits, Recv, RecvError, Send, Token};
 
-use crate::backend::Pending;
+use crate::backend::{Pending, wait};
 use crate::channel::{Route, ZChannel};
 use crate::counters::CountedBy;
 use crate::desc::Desc;
@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::region::InFlight;
 use crate::zref::refused;
 
-/// The answer of an operation, and what counts it.
+/// The result of an operation, and what counts it.
 type Answer<T> = (Result<T, Failure>, CountedBy);
 
 /// An operation that waits.
@@ -32,8 +32,8 @@ enum Waits<'a, Z, T> {
 }
 
 impl<Z: Future, T> Waits<'_, Z, T> {
-    /// Polls it until it has its answer; one that has had it is pending. `of_zref` makes an answer of
-    /// what `zref` returns.
+    /// Polls the operation. After its answer was returned it is pending for ever. `of_zref`
+    /// converts the output of `zref`'s operation.
     fn poll(
         waits: &mut Option<Self>,
         context: &mut Context<'_>,
@@ -114,7 +114,10 @@ impl<'a> ZSend<'a> {
     /// [`Failure`]; the descriptor is unchanged.
     #[inline]
     pub fn wait(self) -> Result<(), Failure> {
-        // Not driven: there is nothing to drop.
+        if self.begun {
+            return wait(self);
+        }
+        // It was not polled: there is nothing to drop.
         let mut this = ManuallyDrop::new(self);
         let limits = this.limits;
         let (answer, by) = match this.route() {
@@ -179,8 +182,8 @@ impl Future for ZSend<'_> {
 }
 
 impl Drop for ZSend<'_> {
-    /// A descriptor that was not sent stays the producer's. A receiver may have it already: such a
-    /// send is counted here, because no caller gets its result.
+    /// A descriptor that was not sent stays the producer's. If a receiver has it already, the send
+    /// has succeeded and is counted here, because no caller gets its result.
     #[inline]
     fn drop(&mut self) {
         if let Some(Waits::Zref(send)) = &mut self.waits {
@@ -207,6 +210,9 @@ impl<'a> ZRecv<'a> {
     /// [`Failure`].
     #[inline]
     pub fn wait(self) -> Result<Desc, Failure> {
+        if self.begun {
+            return wait(self);
+        }
         let (answer, by) = match self.route() {
             Ok(Route::Zref(ends, ())) => {
                 let recv = ends.rx.recv().now();

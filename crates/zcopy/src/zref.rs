@@ -39,7 +39,7 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// A channel that passes undelivered descriptors to `lost`.
+    /// A channel that passes undelivered descriptors to `lost`. `capacity` is for the bounded kind.
     pub(crate) fn new(
         kind: Kind,
         capacity: usize,
@@ -58,7 +58,8 @@ impl Ends {
     }
 }
 
-/// Why a send failed. The descriptor stays the producer's, with the reference that it may carry.
+/// Converts the error of a send. The descriptor stays the producer's, with the reference that it
+/// may carry.
 #[cold]
 pub(crate) fn refused(error: SendError<InFlight>) -> Failure {
     let failure = Failure::from(&error);
@@ -66,7 +67,7 @@ pub(crate) fn refused(error: SendError<InFlight>) -> Failure {
     failure
 }
 
-/// As [`refused`].
+/// As [`refused`], for a send that does not wait.
 #[cold]
 pub(crate) fn refused_at_once(error: TrySendError<InFlight>) -> Failure {
     let failure = Failure::from(&error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What a backend has to hold, tried on the memory ring: ownership, order, time, cancellation, close,
-// counters, regions, many threads.
+// The requirements on a backend, tested on the memory ring: ownership, order, time, cancellation,
+// close, counters, regions, many threads.
 
 #include <pthread.h>
 #include <stdio.h>

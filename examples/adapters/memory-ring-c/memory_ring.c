@@ -26,7 +26,7 @@ typedef struct ring {
     kc_chan_t *slots;   // descriptors
     struct memory_ring_opts opts;
     size_t owed; // taken, and not granted yet; under `lock`, as the rest below
-    long users;  // calls under way, and one for the channel
+    long users;  // calls in progress, and one for the channel
 } ring_t;
 
 // Rings by channel. A call finds its ring in O(1), and keeps it until it returns: the channel may be
@@ -147,8 +147,8 @@ static int take(ring_t *ring, kc_zdesc_t *d, long tmo_ms, const kc_cancel_t *can
     if (answer != 0) {
         return answer;
     }
-    // With its batch, or with the last one: an empty ring owes nothing, or a producer would wait for
-    // ever.
+    // With its batch, or when the ring is empty: otherwise a producer could wait for ever for credits
+    // that are kept back.
     size_t due = 0;
     pthread_mutex_lock(&lock);
     ring->owed++;

@@ -15,14 +15,14 @@ extern "C" {
 
 #define MEMORY_RING_NAME "memory-ring-c"
 
-/* What kc_chan_enable_zero_copy_backend is given as `opts`. */
+/* The `opts` of kc_chan_enable_zero_copy_backend. */
 struct memory_ring_opts {
-    size_t window;    /* descriptors that may be under way at a time; at least 1 */
-    size_t grant;     /* credits go back in batches of so many; 1 to `window` */
-    size_t bytes_max; /* longer descriptors are refused (-EINVAL) */
+    size_t window;    /* descriptors that may be in flight; at least 1 */
+    size_t grant;     /* credits are returned in batches of this size; 1 to `window` */
+    size_t bytes_max; /* descriptors of more bytes are refused (-EINVAL) */
 };
 
-/* Registers it: its id, the same one each time. */
+/* Registers the backend. Returns its id, the same at each call. */
 kc_zcopy_backend_id memory_ring_register(void);
 
 /* Closes the ring and its channel. (kc_chan_close alone does not reach into a backend of C.) Sends fail

@@ -6,7 +6,7 @@
  *     cc -std=c11 -O2 adapter.c -o adapter
  *     becket check local-adapter --adapter exec:./adapter
  *
- * The machine is taken to be little-endian, as the protocol is.
+ * It assumes a little-endian machine: the protocol is little-endian.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const char capabilities[] =
 typedef struct Flow {
     uint32_t number; /* 0: there is none here */
     uint32_t urgency;
-    uint8_t *kept; /* a line of bytes that begins at `gone` */
+    uint8_t *kept; /* `room` bytes; those from `gone` to `end` are held */
     uint64_t gone, end, room;
     uint64_t taken, sequence, offset;
     int ended, said, turned_away;
@@ -44,7 +44,7 @@ typedef struct Side {
 
 static Side sides[2];
 
-/* What is answered. */
+/* The answer. */
 static struct {
     uint8_t result, flags;
     uint32_t value;
@@ -94,7 +94,7 @@ static void forget(Side *side, Flow *flow) {
     memset(flow, 0, sizeof *flow);
 }
 
-/* Those that were turned away may come again. */
+/* Reports room for flows whose offers found too little. */
 static void tell(Side *side) {
     for (size_t i = 0; i < side->flows_max && side->buffered < side->buffered_max; i++) {
         Flow *flow = &side->flows[i];
@@ -191,7 +191,7 @@ static void reset(Side *side, uint32_t number, uint32_t cause) {
     tell(side);
 }
 
-/* Puts out of one flow, the most urgent that has something. */
+/* Puts out a chunk or the end of the most urgent flow that has one. */
 static void poll(Side *side, uint32_t budget, const uint8_t *rest) {
     uint32_t count = u32_at(rest);
     Flow *first = NULL;

@@ -15,7 +15,7 @@ UNSUPPORTED, TOO_MANY_FLOWS, UNKNOWN_FLOW, FLOW_IN_USE, CLOSED, MALFORMED, FAILE
 
 
 class Refused(Exception):
-    """A call that is not done: the class of the error, and a number that belongs to it."""
+    """A refused call: the class of the error, and the value of the answer."""
 
     def __init__(self, error, value=0):
         super().__init__(error)
@@ -29,9 +29,9 @@ class Flow:
         self.taken = 0  # bytes that came in
         self.sequence, self.offset = 1, 0  # of what comes out next
         self.ended = False  # nothing more comes in
-        self.said = False  # that nothing more comes out
-        self.turned_away = False  # somebody was offered room and found too little
-        self.broken = None  # 0 reset, 1 error; not said yet
+        self.said = False  # the end was put out
+        self.turned_away = False  # an offer found too little room
+        self.broken = None  # a reset that was not reported yet: 0 reset, 1 error
 
 
 class Adapter:
@@ -101,7 +101,7 @@ class Adapter:
             self.tell(call)
 
     def tell(self, call):
-        """Those that were turned away may come again."""
+        """Reports room for flows whose offers found too little."""
         if self.buffered >= self.limits[1]:
             return
         for number, flow in self.flows.items():
@@ -110,7 +110,9 @@ class Adapter:
                 call.rooms.append(number)
 
     def poll(self, call, rooms):
-        """Puts out of one flow, the most urgent that has something, and says whether another has."""
+        """Puts out a chunk or the end of the most urgent flow that has one; `has_more` asks for
+        another poll request.
+        """
         ready = sorted(
             (flow.urgency, number)
             for number, flow in self.flows.items()
@@ -157,7 +159,7 @@ NEVER = 2**64 - 1
 
 
 class Call:
-    """One request, and what is answered to it."""
+    """One request, and its answer."""
 
     def __init__(self, now, budget, random):
         self.now, self.budget, self.random = now, budget, random
@@ -184,14 +186,14 @@ class Call:
 
 
 def welcome(limits):
-    """What is said to a hello: the version, that another hello begins anew, two manifests."""
+    """The answer to a hello: the version, the flag that another hello begins anew, two manifests."""
     name, capabilities = Adapter.NAME.encode(), Adapter.CAPABILITIES.encode()
     manifest = struct.pack("<IQQHH", *limits, len(name), len(capabilities)) + name + capabilities
     return struct.pack("<HH", 1, 1) + manifest + manifest
 
 
 def dispatch(adapter, call, op, flow, rest):
-    """Does what is asked; gives the number that belongs to the answer."""
+    """Executes a request; returns the value of the answer."""
     if op == OPEN:
         adapter.open(call, flow, *struct.unpack("<I", rest))
     elif op == GIVE:

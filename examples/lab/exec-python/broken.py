@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The adapter in Python with a defect, which is its argument: what the lab makes of it is tested.
+"""The adapter in Python with the defect that its argument names: the lab's tests run it.
 
     becket check local-adapter --adapter "exec:python3 examples/lab/exec-python/broken.py garbage"
 """

@@ -79,14 +79,14 @@ public:
 
     // It waits for the next message, and for room where the caller reads slowly.
     // When the caller has gone, an exception ends it.
-    void chat(const becket::Request&, becket::Dialogue& dialogue) {
+    void chat(const becket::Request&, becket::SessionStream& session) {
         std::uint64_t messages = 0;
-        dialogue.send("welcome");
-        while (auto message = dialogue.recv()) {
-            dialogue.send("echo: " + std::string(message->view()));
+        session.send("welcome");
+        while (auto message = session.recv()) {
+            session.send("echo: " + std::string(message->view()));
             messages++;
         }
-        dialogue.end("bye after " + std::to_string(messages) + " messages");
+        session.end("bye after " + std::to_string(messages) + " messages");
     }
 
     becket::Response state(const becket::Request& request) {
@@ -160,7 +160,7 @@ constexpr becket::Entry entries[] = {
     becket::unary<&Sample::unary>("unary", "greets, and says what it saw of the request"),
     becket::unary<&Sample::echo>("echo", "gives the payload back"),
     becket::stream<&Sample::stream>("stream", "sends five frames"),
-    becket::dialogue<&Sample::chat>("chat", "echoes each message until the stream is closed"),
+    becket::session<&Sample::chat>("chat", "echoes each message until the stream is closed"),
     becket::unary<&Sample::state>("state", "sets KEY=VALUE in the call's state and reads it back"),
     becket::unary<&Sample::slow>("slow", "answers after the milliseconds in the payload"),
     becket::unary<&Sample::fail>("fail", "answers with the status in the payload"),

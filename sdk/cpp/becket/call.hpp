@@ -5,11 +5,11 @@
 //   Response    returned by a handler that answers at once
 //   Responder   one answer, later, from anywhere
 //   Stream      many frames out
-//   Session     a conversation: a Stream, and what the host sends
+//   Session     both directions: a Stream, and what the host sends
 //
 // Responder and Stream answer for a handler that forgets: destroyed without a
 // last answer they send NR_ERR, unless the call is over or an exception is on
-// its way (then the boundary says what happened).
+// its way (then the boundary answers with its status).
 //
 #ifndef BECKET_CALL_HPP
 #define BECKET_CALL_HPP
@@ -146,18 +146,18 @@ class Session;
 
 namespace detail {
 
-// What the host said to a session that was still being made.
+// Calls of the host for a session that is still being made.
 struct Early {
     bool data = false;  // it offered a message, and keeps it
     bool room = false;
     bool closed = false;
 };
 
-// The open conversations of one instance.
+// The open sessions of one instance.
 //
-// A session is known from before its constructor runs: what that sends may be
-// answered at once, from another thread or from within the send. Until the
-// session is made such an answer waits here, as a note, and its caller does not.
+// A session is in the table from before its constructor runs: the host may react
+// to a frame of the constructor at once, from another thread or from within the
+// send. Until the session is made such a call is recorded here, and returns.
 class Sessions {
 public:
     static constexpr std::size_t sessions_max = 65536;
@@ -285,7 +285,8 @@ public:
         return host_.send_owned(sid_, NR_OK, std::forward<Container>(frame));
     }
 
-    // Waits for room; only on a thread of the plugin's own.
+    // Waits up to timeout_ms for room, then NR_BACKPRESSURE; only on a thread of the
+    // plugin's own.
     Status send_wait(std::string_view frame, std::uint64_t timeout_ms) const {
         return host_.send_wait(sid_, NR_OK, frame, timeout_ms);
     }
@@ -298,7 +299,7 @@ public:
         return finish(status == NR_OK ? NR_ERR : status, frame);
     }
 
-    // data said NR_BACKPRESSURE; it would take the message now.
+    // Asks the host for the message that data refused with NR_BACKPRESSURE.
     Status ready() const { return host_.stream_ready(sid_); }
 
 private:
@@ -321,7 +322,7 @@ private:
     int exceptions_ = std::uncaught_exceptions();
 };
 
-// A conversation. Derive, with a constructor (Plugin&, const Request&, Stream).
+// Both directions of one stream. Derive, with a constructor (Plugin&, const Request&, Stream).
 // The host sends one message of a session at a time. The constructor may send;
 // none of the functions below runs before it has returned.
 class Session {

@@ -95,8 +95,8 @@ public:
         return NR_OK;
     }
 
-    // Nothing: sid has no delay (any more). Else it was taken out, and true says
-    // that the host's timer will never run.
+    // Nothing: sid has no delay (any more). Else it was taken out; true if the
+    // host's timer will never run.
     std::optional<bool> cancel(std::uint64_t sid) {
         std::unique_lock lock(detail::delay_lock);
         auto at = by_sid_.find(sid);

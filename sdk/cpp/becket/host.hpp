@@ -3,12 +3,12 @@
 // The host, as a plugin sees it.
 //
 // Host is three pointers: copy it freely, use it from any thread, also after
-// shutdown. A function that an older host lacks answers NR_UNSUPPORTED or says
-// "nothing"; an answer falls back to send_result.
+// shutdown. A function that an older host lacks returns NR_UNSUPPORTED or an
+// empty value; an answer falls back to send_result.
 //
 // Ownership. What goes in as std::string_view is copied by the host before the
 // call returns. What goes in as an rvalue string or vector is handed over
-// without a copy; if the host says NR_BACKPRESSURE, the argument has its value
+// without a copy; if the host returns NR_BACKPRESSURE, the argument has its value
 // back.
 //
 #ifndef BECKET_HOST_HPP
@@ -177,7 +177,8 @@ public:
         return NR_OK;
     }
 
-    // Waits for room; only on a thread of the plugin's own.
+    // Waits up to timeout_ms for room, then NR_BACKPRESSURE; only on a thread of the
+    // plugin's own.
     Status send_wait(std::uint64_t sid, Status status, std::string_view body,
                      std::uint64_t timeout_ms) const {
         return BK_HAS(api_, send_wait)
@@ -220,7 +221,7 @@ public:
         return BK_HAS(api_, is_cancelled) && api_->is_cancelled(ctx_, sid) != 0;
     }
 
-    // Nothing: no deadline, or the host cannot tell.
+    // Nothing: no deadline, or a host without this function.
     std::optional<std::uint64_t> remaining_ms(std::uint64_t sid) const {
         std::uint64_t ms = BK_HAS(api_, remaining_ms) ? api_->remaining_ms(ctx_, sid)
                                                       : BK_NO_DEADLINE;

@@ -121,15 +121,15 @@ Status run_stream(const Place& place, const Request& request) {
 }
 
 template <auto Method>
-Status run_dialogue(const Place& place, const Request& request) {
+Status run_session(const Place& place, const Request& request) {
     auto& plugin = static_cast<OwnerOf<Method>&>(place.plugin);
-    Dialogue dialogue(place.host, request.sid());
+    SessionStream session(place.host, request.sid());
     if (!on_coroutine(place.host)) {
-        dialogue.fail(NR_UNSUPPORTED, "needs a host with coroutines");
+        session.fail(NR_UNSUPPORTED, "needs a host with coroutines");
         return NR_OK;
     }
-    (plugin.*Method)(request, dialogue);
-    dialogue.end();
+    (plugin.*Method)(request, session);
+    session.end();
     return NR_OK;
 }
 
@@ -218,10 +218,10 @@ constexpr Entry coroutine(const char* name, const char* help) {
     return Entry{name, BK_ENTRY_UNARY, help, detail::run_unary<Method>, true};
 }
 
-// Method: void (const Request&, Dialogue&), which may wait.
+// Method: void (const Request&, SessionStream&), which may wait.
 template <auto Method>
-constexpr Entry dialogue(const char* name, const char* help) {
-    return Entry{name, BK_ENTRY_BIDIRECTIONAL, help, detail::run_dialogue<Method>, true};
+constexpr Entry session(const char* name, const char* help) {
+    return Entry{name, BK_ENTRY_BIDIRECTIONAL, help, detail::run_session<Method>, true};
 }
 
 // Talk: a Session with a constructor (Owner&, const Request&, Stream).

@@ -2,11 +2,11 @@
 //
 // What a handler on a coroutine of the host waits for, in straight-line C++.
 //
-//   Message    bytes that were received, released when it goes out of scope
-//   Dialogue   both directions of one stream
-//   Channel    messages between handlers
+//   Message         bytes that were received, released when it goes out of scope
+//   SessionStream   both directions of one stream
+//   Channel         messages between handlers
 //
-// Entries made with becket::coroutine and becket::dialogue run so. Where a wait
+// Entries made with becket::coroutine and becket::session run so. Where a wait
 // fails it throws Error: NR_CANCELLED when the call has no caller any more, or
 // the plugin is about to end. Let it pass: the stack is unwound, and the call
 // ends. A handler that goes on waiting all the same is given up by the host where
@@ -109,11 +109,11 @@ void spawn(const Host& host, Work work) {
 }
 
 // Both directions of one stream; for the handler that serves it.
-class Dialogue {
+class SessionStream {
 public:
-    Dialogue(const Host& host, std::uint64_t sid) : host_(host), sid_(sid) {}
-    Dialogue(const Dialogue&) = delete;
-    Dialogue& operator=(const Dialogue&) = delete;
+    SessionStream(const Host& host, std::uint64_t sid) : host_(host), sid_(sid) {}
+    SessionStream(const SessionStream&) = delete;
+    SessionStream& operator=(const SessionStream&) = delete;
 
     std::uint64_t sid() const noexcept { return sid_; }
 
@@ -141,7 +141,7 @@ public:
                       "send");
     }
 
-    // The end, with a last frame; what it says is as for Stream. A handler that
+    // The end, with a last frame; returns as Stream::end does. A handler that
     // returns without it ends the stream with an empty one.
     Status end(std::string_view last = {}) { return finish(NR_STREAM_END, last); }
 

@@ -5,7 +5,7 @@
 
 #include "becket_fake_host.h"
 
-/* The host's, which also passes the news to Go. */
+/* The fake host's stream_ready, which also notifies the test in Go. */
 NrStatus bk_test_stream_ready(void *host_ctx, uint64_t sid);
 /* The id of an entry, and its description; BK_ENTRY_UNKNOWN: it has none. */
 uint32_t bk_test_describe(BkFakeHost *host, const char *name, BkEntryInfo *out);

@@ -141,7 +141,7 @@ func (h *Host) Call(entry string, r Request) Frame {
 type Stream struct {
 	host  *Host
 	sid   C.uint64_t
-	ready chan struct{} // one token: stream_ready was said since it was last taken
+	ready chan struct{} // one token: stream_ready was called since it was last taken
 }
 
 // Open calls an entry and does not wait.
@@ -172,8 +172,8 @@ func (h *Host) Open(entry string, r Request) *Stream {
 	return s
 }
 
-// Next waits for the next frame, or for the answer. If a frame was refused for
-// want of room, it tells the plugin that there is room.
+// Next waits for the next frame, or for the answer; the test fails if none comes
+// within 30 s. If a frame was refused for want of room, it calls stream_room.
 func (s *Stream) Next() Frame {
 	s.host.t.Helper()
 	frame := C.bk_fake_wait(s.host.c, s.sid, C.uint64_t(waitMax.Milliseconds()))
@@ -193,10 +193,10 @@ func (s *Stream) Send(data []byte) becket.Status {
 	return becket.Status(C.bk_fake_stream_data(s.host.c, s.sid, view))
 }
 
-// Ready gets a token after the plugin has said that it has room again.
+// Ready gets a token after the plugin has called stream_ready.
 func (s *Stream) Ready() <-chan struct{} { return s.ready }
 
-// Close says that the host sends no more.
+// Close notifies the plugin that the host sends no more.
 func (s *Stream) Close() becket.Status {
 	return becket.Status(C.bk_fake_stream_close(s.host.c, s.sid))
 }

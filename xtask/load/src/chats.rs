@@ -2,9 +2,9 @@
 //! WebSocket chats, all open at once.
 //!
 //! Each connects and receives the greeting; when every one has, each sends its messages one by one,
-//! receives every echo, and closes. A lost, repeated or foreign message is a failure of the whole. What
-//! the plugin says to the close, how many messages it counted, may arrive or be overtaken by the
-//! answer to the close frame; if it arrives the number is right.
+//! receives every echo, and closes. A lost, repeated or foreign message fails the phase. The
+//! plugin's last frame, with the number of messages that it counted, may be overtaken by the answer
+//! to the close frame; if it arrives, the number must be right.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::error::Error;
 
-/// Longest that all the chats together may take.
+/// The time limit of all chats together.
 const SECONDS_MAX: u64 = 120;
 
-/// Enough to fill what takes none, and not so many that the socket blocks.
+/// Enough to fill the queue of a plugin that accepts none, and too few to fill the socket.
 const MESSAGES_OF_A_KNOCK: u32 = 64;
 
 type Socket = WebSocketStream<TcpStream>;
@@ -52,7 +52,7 @@ pub(crate) async fn all(
         .map_err(|_| Error::TooLong { what: "the chats", seconds: SECONDS_MAX })?
 }
 
-/// Opens one chat, says a few things and leaves without a word.
+/// Opens one chat, sends some messages and disconnects without a close frame.
 pub(crate) async fn knock(address: SocketAddr, path: &str) -> Result<(), Error> {
     let mut socket = connect(address, path).await?;
     for message in 0..MESSAGES_OF_A_KNOCK {
@@ -100,7 +100,7 @@ async fn expect(socket: &mut Socket, chat: u32, expected: &str) -> Result<(), Er
     heard(chat, &next(socket, chat).await?, expected)
 }
 
-/// The next message that says something.
+/// The next message that is neither a ping nor a pong.
 async fn next(socket: &mut Socket, chat: u32) -> Result<Message, Error> {
     let failed =
         |cause: &dyn ToString| Error::request(format!("chat {chat}, listening"), cause.to_string());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Why the proof could not be made, or did not hold.
+//! The errors of the load proof.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,19 +14,19 @@ pub(crate) enum Error {
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
-    /// The gateway ended, or never said where it listens.
+    /// The gateway ended, or did not report its addresses.
     #[error("the gateway is not there: {0}")]
     Gateway(String),
     /// A request could not be made.
     #[error("{what}: {cause}")]
     Request { what: String, cause: String },
-    /// A chat heard something else than it should.
+    /// A chat received another message than the expected one.
     #[error("chat {chat}: heard {heard:?}, expected {expected:?}")]
     Chat { chat: u32, heard: String, expected: String },
-    /// A phase did not end in its time.
+    /// A step did not end within its time limit.
     #[error("{what} did not end within {seconds} s")]
     TooLong { what: &'static str, seconds: u64 },
-    /// wrk printed something that is not understood.
+    /// The output of wrk could not be parsed.
     #[error("cannot read what wrk printed: no {0}")]
     Wrk(&'static str),
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A gateway in a process of its own: started, asked, measured, ended.
+//! A gateway in a process of its own: start, queries, memory, reload, end.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use crate::error::Error;
 use crate::http;
 
-/// Longest that the gateway may take to start, and to end.
+/// The time limit of the gateway's start, of a reload and of its end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What became of a reload of the configuration.
+/// The outcome of a reload of the configuration.
 #[derive(Debug)]
 pub(crate) enum Reloaded {
     /// The new one is in force.
@@ -32,7 +32,7 @@ pub(crate) enum Reloaded {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     process: Child,
-    // Held open: the gateway says how it ended there.
+    // Held open: the gateway reports there how it ended.
     lines: tokio::io::Lines<BufReader<ChildStdout>>,
     reloads: mpsc::Receiver<Reloaded>,
     pub(crate) listen: SocketAddr,
@@ -40,7 +40,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `becket serve` with this configuration file, and waits until it says where it listens.
+    /// Starts `becket serve` with this configuration file, and waits until it reports its
+    /// addresses.
     pub(crate) async fn start(becket: &Path, config: &Path, log: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Program { program: becket.into(), source };
         if let Some(folder) = log.parent() {
@@ -88,7 +89,7 @@ impl Gateway {
         Ok(Self { process, lines, reloads, listen, admin })
     }
 
-    /// What the admin listener says about one plugin.
+    /// One plugin, as `/plugins` of the admin listener shows it.
     pub(crate) async fn plugin(&self, name: &str) -> Result<Option<Value>, Error> {
         let answer = http::get(self.admin, "/plugins").await?;
         let all: Value = serde_json::from_slice(&answer.body)
@@ -101,7 +102,7 @@ impl Gateway {
         Ok(plugins.into_iter().flatten().find(|plugin| name_of(plugin)).cloned())
     }
 
-    /// Has the gateway read its configuration again, and waits for what it says to that.
+    /// Has the gateway read its configuration again, and waits for the outcome.
     pub(crate) async fn reload(&mut self) -> Result<Reloaded, Error> {
         self.signal(Signal::HUP)?;
         timeout(PATIENCE, self.reloads.recv())
@@ -110,7 +111,7 @@ impl Gateway {
             .ok_or_else(|| Error::Gateway("it ended during a reload".into()))
     }
 
-    /// Memory in use, in KiB.
+    /// Resident memory of the process, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64, Error> {
         let pid = self.process.id().ok_or_else(|| Error::Gateway("it ended".into()))?;
         let path = PathBuf::from(format!("/proc/{pid}/status"));
@@ -150,12 +151,12 @@ impl Gateway {
     }
 }
 
-/// Copies the gateway's messages to the log, and tells of every reload that it reports: as a line
+/// Copies the gateway's messages to the log, and passes on every reload that they report: as a line
 /// of its log, or as the JSON object of a failure.
 async fn follow(stderr: ChildStderr, mut log: tokio::fs::File, found: mpsc::Sender<Reloaded>) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        // The log is for reading after a failure; losing a line of it fails nothing.
+        // The log is for people, after a failure: a lost line is no error.
         let _ = log.write_all(format!("{line}\n").as_bytes()).await;
         let reload = if line.contains("configuration reloaded") {
             Reloaded::Taken
@@ -164,7 +165,7 @@ async fn follow(stderr: ChildStderr, mut log: tokio::fs::File, found: mpsc::Send
         } else {
             continue;
         };
-        // The gateway is about to end: it is not waited for.
+        // No receiver: the gateway is about to be ended.
         let _ = found.try_send(reload);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One request on one connection: all that the proof needs besides wrk.
+//! One request on one connection, for what wrk does not do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
-/// Longer than any deadline of the gateway's that the proof relies on.
+/// The time limit of a request: longer than the gateway's deadlines in the proof.
 const SECONDS_MAX: u64 = 20;
 
 /// What was answered.

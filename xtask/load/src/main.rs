@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The load proof: what a gateway must withstand without losing anything, against a real one.
+//! The load proof: loads under which a real gateway must lose nothing.
 //!
 //! | phase | load | must hold |
 //! |---|---|---|
 //! | `unary` | wrk, 2 threads, 64 connections | no request failed, memory flat |
 //! | `chats` | 1000 WebSockets at once, in each language | no message lost, repeated or changed |
-//! | `reload` | wrk, and a new plugin file each second | no request failed, every file ran, memory flat |
-//! | `zoo` | wrk on one plugin, and each broken plugin beside it | no request failed, the gateway stays |
+//! | `reload` | wrk, a new plugin file a second | no request failed, each file ran, memory flat |
+//! | `zoo` | wrk on one plugin, each broken one beside it | no request failed, the gateway stays |
 //!
 //! Every phase has a gateway of its own, in a process of its own, which must also end well.
 //! `cargo xtask load` builds what this needs and runs it.

@@ -24,11 +24,11 @@ const MESSAGES: u32 = 20;
 const DEADLINE_MS: u32 = 3000;
 /// What a plugin of the zoo is called here.
 pub(crate) const BAD: &str = "bad";
-/// So long its calls may take to end when it is taken out: a reload waits for that, and three times as
-/// long for a shutdown that does not return.
+/// How long its calls may take to end when it is removed: a reload waits for that, and three times
+/// as long for a shutdown that does not return.
 const BAD_DRAIN_MS: u32 = 3000;
 
-/// What a phase saw, and what did not hold.
+/// The results of a phase, and the requirements that did not hold.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) said: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Takes in what wrk counted: nothing may have failed.
+    /// Adds the counts of wrk: no request may have failed.
     pub(crate) fn load(&mut self, counted: Counted) {
         self.said.push(format!(
             "{} requests, {:.0} each second, {} failed",
@@ -52,7 +52,7 @@ impl Verdict {
         }
     }
 
-    /// Takes in what memory did: it may not have grown.
+    /// Adds the samples of memory: it must be flat.
     fn memory(&mut self, memory: &Memory) {
         let (peak, growth) = (memory.peak_mib(), memory.growth_kib());
         self.said.push(format!("memory: {peak} MiB at most, {growth} KiB more at the end"));
@@ -128,7 +128,7 @@ impl Bench {
     }
 }
 
-/// A plugin file whose bytes change: the same code, another number behind it.
+/// A plugin file whose bytes change: the same code, followed by another number.
 #[derive(Debug)]
 pub(crate) struct Replaceable {
     code: Vec<u8>,
@@ -168,7 +168,7 @@ pub(crate) async fn unary(bench: &Bench, seconds: u64) -> Result<Verdict, Error>
     let mut verdict = Verdict::default();
     let samples = bench.samples();
     let gateway = bench.gateway(&samples).await?;
-    // The whole time for the first; a taste of the others.
+    // The whole time for the first, a sixth of it for each other.
     for (place, (language, _)) in samples.iter().enumerate() {
         let seconds = if place == 0 { seconds } else { (seconds / 6).max(1) };
         verdict.said.push(format!("{language}, {seconds} s"));
@@ -209,7 +209,7 @@ pub(crate) async fn reload(bench: &Bench, seconds: u64) -> Result<Verdict, Error
     verdict.memory(&memory);
     let (replaced, ran) = (plugin.written - 1, after.saturating_sub(before));
     verdict.said.push(format!("{replaced} files put in place, {ran} reloads"));
-    // The last file may be on its way still; none may have been left out.
+    // The reload of the last file may still be in progress; no other may be missing.
     if ran + 1 < replaced {
         verdict.broken.push(format!("only {ran} of {replaced} files ran"));
     }

@@ -68,7 +68,7 @@ fn read(text: &str) -> Result<Counted, Error> {
         let words = line.unwrap_or_default().split([' ', ',']);
         words.filter_map(|word| word.parse::<u64>().ok()).sum()
     };
-    // Both lines are left out when there is nothing to say. The first says "Non-2xx or 3xx".
+    // wrk prints neither line if its counts are zero. The first begins with "Non-2xx or 3xx".
     let refused = line("Non-2xx").and_then(|line| line.split_once(':')).map(|(_, rest)| rest);
     Ok(Counted {
         requests,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Every broken plugin in a gateway that serves another one under load: the other loses nothing.
 //!
-//! Each is put into the configuration, the configuration reloaded, its entries called, and taken
-//! out again. It may be refused at load, answer, fail or not answer; that is the host's own tests'
-//! affair. Here it may not be noticed.
+//! Each is added to the configuration, which is reloaded; its entries are called, and it is removed
+//! again. Whether it is refused at load, answers, fails or does not answer is covered by the host's
+//! own tests. Here it must not affect the other plugin.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ use crate::http;
 use crate::phases::{BAD, Bench, Verdict};
 use crate::wrk::{Counted, Wrk};
 
-/// What a broken plugin has that does not describe itself.
+/// The entries of a broken plugin that does not describe itself.
 const ENTRIES: [&str; 2] = ["ok", "hit"];
 
-/// One run of wrk; they follow one another while there are plugins left.
+/// The length of one run of wrk; runs follow one another until every plugin was tried.
 const LOAD_SECONDS: u64 = 5;
 
-/// `zoo` is the folder of the built plugins, `index` says which of them end their process: those
-/// need one of their own.
+/// `zoo` is the folder of the built plugins. `index` marks those that end their process, which need
+/// one of their own and are left out.
 pub(crate) async fn beside_load(bench: &Bench, zoo: &Path, index: &Path) -> Result<Verdict, Error> {
     let mut verdict = Verdict::default();
     let plugins = plugins(zoo, &crashes(index)?, &mut verdict)?;
@@ -62,7 +62,7 @@ async fn load_until(url: &str, done: &AtomicBool) -> Result<Vec<Counted>, Error>
     Ok(counted)
 }
 
-/// Says of each plugin what became of it.
+/// Tries each plugin; returns a line about each.
 async fn visit_all(
     bench: &Bench,
     gateway: &mut Gateway,
@@ -84,7 +84,7 @@ async fn visit_all(
     Ok(said)
 }
 
-/// Calls every entry of the broken plugin and says what was answered.
+/// Calls every entry of the broken plugin; returns the answers.
 async fn visit(gateway: &Gateway) -> Result<String, Error> {
     let plugin = gateway.plugin(BAD).await?.unwrap_or_default();
     let entries = plugin.get("info").and_then(|info| info.get("entries")).and_then(Value::as_array);
@@ -103,7 +103,7 @@ async fn visit(gateway: &Gateway) -> Result<String, Error> {
                 Err(_) => "cut".to_owned(),
             },
             Ok(answer) => answer.status.to_string(),
-            // A stream that was cut short. The gateway itself is asked at the end.
+            // A stream that was cut short. The gateway itself is checked at the end.
             Err(_) => "cut".to_owned(),
         };
         answers.push(format!("{entry} {answer}"));

@@ -102,7 +102,7 @@ fn unknown(amounts: &Amounts) -> Option<&str> {
     amounts.only.iter().find(chooses).map(String::as_str)
 }
 
-/// A number of at least 1, with underscores where one likes.
+/// A number of at least 1; underscores are ignored.
 fn number(text: &str) -> Result<u64, String> {
     let digits = text.replace('_', "");
     match digits.parse() {

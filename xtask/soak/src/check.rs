@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The accounts: numbered messages, counts and checksums of them, and what a scenario came to.
+//! The accounts: numbered messages, their counts and checksums, and the report of a scenario.
 //!
 //! ```text
 //!   message   sender (16 bits) │ number (48 bits), which counts up from 0 for each sender
@@ -13,12 +13,12 @@ use becket_chan::Snapshot;
 /// Senders of one scenario.
 const SENDERS_MAX: usize = 64;
 const NUMBER_BITS: u32 = 48;
-/// A receiver says that messages move once for so many.
+/// A receiver reports progress once per this many messages.
 const TICK: u64 = 256;
 
 static MOVED: AtomicU64 = AtomicU64::new(0);
 
-/// A number that changes as long as messages move.
+/// A number that changes while messages are received.
 pub(crate) fn moved() -> u64 {
     MOVED.load(Ordering::Relaxed)
 }
@@ -84,7 +84,7 @@ impl Watch {
     }
 }
 
-/// What a scenario came to.
+/// The result of a scenario.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) sent: Sum,
@@ -94,7 +94,7 @@ pub(crate) struct Report {
     pub(crate) selects: u64,
     /// Operations that a limit or a drop raced with.
     pub(crate) races: u64,
-    /// Those of them that did not happen.
+    /// Those of them that ended without a match.
     pub(crate) races_lost: u64,
     notes: Vec<String>,
 }
@@ -114,7 +114,7 @@ impl Report {
         self.undelivered.merge(sum);
     }
 
-    /// Something that should not have been.
+    /// Adds a defect that the counts do not show.
     pub(crate) fn note(&mut self, what: Option<String>) {
         self.notes.extend(what);
     }

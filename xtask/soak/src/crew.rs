@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Runs what a scenario consists of: some of it on threads, some of it as tasks.
+//! Runs the parts of a scenario: some on threads, some as tasks.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::check::{Report, Sum, Watch, message};
 use crate::crew::Crew;
 
-/// What kind of channel, in one word.
+/// The kind of channel, with its capacity.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shape {
     Rendezvous,
@@ -40,15 +40,15 @@ pub(crate) struct Flow {
     pub(crate) batch: usize,
 }
 
-/// What an unlimited channel may hold: so many times so many messages.
+/// Bound on an unlimited channel: this many credits, each for this many messages.
 const CREDITS: usize = 32;
 const CREDIT_MESSAGES: u64 = 16_384;
 
-/// Where a send never waits and messages are dropped, senders let receivers run once in so many.
+/// Where a send never waits and messages are dropped, senders yield once per this many messages.
 const LOSSY_LAP: u64 = 32;
 
-/// Bounds an unlimited channel: a sender takes a credit for each lap, a receiver returns one for as
-/// many messages.
+/// Bounds an unlimited channel: a sender takes a credit for each [`CREDIT_MESSAGES`], a receiver
+/// returns one for as many.
 #[derive(Clone)]
 struct Credits {
     give: Sender<()>,

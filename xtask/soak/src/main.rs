@@ -4,15 +4,15 @@
 //! | group | what happens | must hold |
 //! |---|---|---|
 //! | `flow` | senders to receivers, one by one and in batches | none lost or twice, all in order |
-//! | `select` | parties whose random selects face each other | what was sent was received, once |
-//! | `race` | timeouts, cancels, drops race with their match | each met one fate |
+//! | `select` | parties with random selects facing each other | each message is received once |
+//! | `race` | timeouts, cancels, drops race with their match | each message has one outcome |
 //!
-//! A sender numbers its messages. What was sent, received and undelivered is counted and summed up
-//! by two checksums; each receiver checks the numbers of each sender. A scenario in which no
-//! message moves for a minute has lost a wake-up, and has failed.
+//! A sender numbers its messages. Sent, received and undelivered messages are counted, with two
+//! checksums; each receiver checks the numbers of each sender. A scenario in which no message moves
+//! for a minute hangs (usually a lost wake), and has failed.
 //!
-//! `becket-soak chan --messages 1000000000` is the proof that the channels are held to. It ends
-//! with 1 if anything did not hold, with 2 if its arguments are wrong.
+//! `becket-soak chan --messages 1000000000` is the full proof. It exits with 1 if anything did not
+//! hold, with 2 if its arguments are wrong.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -33,9 +33,9 @@ use crate::arguments::{Amounts, Command};
 use crate::check::{Report, moved};
 use crate::scenario::Scenario;
 
-/// How often a long scenario says how far it is.
+/// How often a long scenario prints a line.
 const NEWS: Duration = Duration::from_secs(10);
-/// Without a message for so often as long, it hangs.
+/// After this many such periods without a message, it hangs.
 const NEWS_WITHOUT_ONE_MAX: u32 = 6;
 
 fn main() -> ExitCode {
@@ -106,7 +106,7 @@ impl Totals {
     }
 }
 
-/// Runs a scenario on a thread of its own and prints what it came to. False: it hangs.
+/// Runs a scenario on a thread of its own and prints its report. False: it hangs or panicked.
 fn run(scenario: Scenario, amounts: &Amounts, totals: &mut Totals) -> bool {
     totals.scenarios += 1;
     let (done, report) = mpsc::channel();
@@ -116,7 +116,7 @@ fn run(scenario: Scenario, amounts: &Amounts, totals: &mut Totals) -> bool {
     let work = scenario.work;
     thread::spawn(move || {
         fastrand::seed(seed);
-        // The receiver has left once it was given up.
+        // The receiver is gone if the scenario was given up.
         let _ = done.send(work.run(of));
     });
     let (mut last, mut silent) = (moved(), 0);

@@ -2,10 +2,10 @@
 //! Operations that time out, are cancelled or are dropped while their match comes.
 //!
 //! Two senders and some receivers limit every other operation: by a deadline some microseconds
-//! off, by a token that another thread cancels as soon as it has received it, and, if they are tasks, by
-//! dropping the operation after a poll or two. A send that ended without a match has its message
-//! back and sends it again; that of a send that was dropped is received or goes to the undelivered
-//! hook; a receive that was dropped gives back what it was handed.
+//! off, by a token that another thread cancels as soon as it has received it, and, if they are
+//! tasks, by dropping the operation after a poll or two. A send that ended without a match returns
+//! its message, which is sent again; the message of a dropped send is received or goes to the
+//! undelivered hook; a message matched with a dropped receive is requeued.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -34,16 +34,16 @@ pub(crate) struct Race {
     pub(crate) receivers: u64,
 }
 
-/// What is common to everybody in a scenario.
+/// Shared by all senders and receivers of a scenario.
 struct Track {
-    /// Operations with a limit so far, and those of them that did not happen.
+    /// Operations with a limit so far, and (`lost`) those that ended without a match.
     races: AtomicU64,
     lost: AtomicU64,
     enough: u64,
     canceller: Sender<Token>,
 }
 
-/// Each side in turn is the slower one, for so many messages.
+/// Each side in turn is the slower one, for this many messages.
 const PHASE: u64 = 256;
 
 /// How an operation is limited.
@@ -55,7 +55,7 @@ enum Limit {
 }
 
 impl Track {
-    /// A limit for an operation, more often than not.
+    /// A limit for an operation, in three of five cases.
     fn limit(&self, drops: bool) -> Limit {
         let limit = match fastrand::u32(..5) {
             0 | 1 => return Limit::None,
@@ -252,7 +252,7 @@ fn batch(sum: &mut Sum, sender: u64, number: &mut u64) -> VecDeque<u64> {
     values.collect()
 }
 
-/// Says whether to go on.
+/// Counts a receive; false if the channel is closed.
 fn received(track: &Track, watch: &mut Watch, result: Result<u64, RecvError>) -> bool {
     match result {
         Ok(message) => watch.saw(message),

@@ -31,7 +31,7 @@ pub(crate) struct Faces {
 
 type Channel = (Sender<u64>, Receiver<u64>);
 
-/// What is common to the parties of a scenario.
+/// Shared by the parties of a scenario.
 struct Table {
     channels: Vec<Channel>,
     /// Selects that are left.
@@ -49,7 +49,7 @@ struct Party {
     idle: u64,
 }
 
-/// What one select came to.
+/// The outcome of one select.
 enum Came {
     Sent,
     Received(u64),
@@ -93,7 +93,7 @@ impl Faces {
             left: AtomicU64::new(selects),
         });
         let report = Arc::new(Mutex::new(Report::default()));
-        // Two channels have no order between them, and what is given back comes late.
+        // Two channels have no order between them, and a requeued message comes late.
         let ordered = !self.kinds && self.style == Style::Threads;
         let mut crew = Crew::default();
         for number in 0..self.parties {
@@ -256,7 +256,7 @@ impl Party {
                 sent = first_tx.send(offer) => Came::from(sent),
                 timeout(limit) => Came::Nothing,
             },
-            // Dropped after one poll. It may have been handed a message by then, and gives it back.
+            // Dropped after one poll. A message that it was matched with by then is requeued.
             3 => {
                 let racing = async {
                     select! {

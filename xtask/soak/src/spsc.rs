@@ -88,7 +88,7 @@ impl Source {
         !self.values.is_empty()
     }
 
-    /// They were sent, or not.
+    /// Accounts for the batch, if all of it was sent.
     fn sent(&mut self, all: bool) -> bool {
         if all {
             let end = self.messages.min(self.number + self.batch);

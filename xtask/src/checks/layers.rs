@@ -21,6 +21,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-ipc", &["becket-chan", "becket-coro", "becket-zcopy", "becket-wire"]),
     ("becket-plugin", &["becket-abi"]),
     ("becket-host", &["becket-abi", "becket-chan", "becket-coro"]),
+    ("becket-sandbox", &[]),
+    (
+        "becket-process",
+        &[
+            "becket-chan",
+            "becket-coro",
+            "becket-host",
+            "becket-ipc",
+            "becket-sandbox",
+            "becket-wire",
+        ],
+    ),
     ("becket-lab", &["becket-chan", "becket-zcopy", "becket-wire", "becket-host"]),
     ("becket-gateway", &["becket-chan", "becket-host", "becket-ipc"]),
     ("becket-sample", &["becket-plugin"]),
@@ -32,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "becket-host",
             "becket-ipc",
             "becket-lab",
+            "becket-process",
             "becket-sample",
         ],
     ),
@@ -43,11 +56,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// The package that serves, and what it must not need without its features: `cargo xtask run` compiles
-/// what it needs before the first answer.
+/// The package that serves, and the packages that it must not need without its features:
+/// `cargo xtask run` compiles all that it needs before the first answer.
 const SERVES: &str = "becket";
-const NOT_TO_SERVE: &[&str] =
-    &["becket-ipc", "becket-lab", "becket-wire", "becket-zcopy", "ratatui"];
+const NOT_TO_SERVE: &[&str] = &[
+    "becket-ipc",
+    "becket-lab",
+    "becket-process",
+    "becket-sandbox",
+    "becket-wire",
+    "becket-zcopy",
+    "ratatui",
+];
 
 /// What breaks the rule in the packages that `cargo metadata` lists.
 pub(crate) fn check(metadata: &Value) -> Vec<String> {
@@ -71,7 +91,8 @@ pub(crate) fn check(metadata: &Value) -> Vec<String> {
     broken
 }
 
-/// What [`SERVES`] needs and must not, by dependencies that are not optional, its own or others'.
+/// The packages of [`NOT_TO_SERVE`] that [`SERVES`] needs, directly or not, by dependencies that
+/// are not optional.
 fn needless(packages: &[&Value]) -> Vec<String> {
     let (mut found, mut next) = (vec![SERVES], 0);
     let mut broken = Vec::new();
@@ -101,7 +122,7 @@ fn uses(package: &Value) -> impl Iterator<Item = &str> {
     dependencies(package).filter_map(|dependency| text(dependency, "name"))
 }
 
-/// Those of them that no feature decides about.
+/// Those of them that are not optional.
 fn uses_always(package: &Value) -> impl Iterator<Item = &str> {
     dependencies(package)
         .filter(|dependency| dependency.get("optional").and_then(Value::as_bool) != Some(true))

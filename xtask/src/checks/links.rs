@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the documents point to is there: relative links, the files and anchors that the book
-//! includes, and a place in the book's summary for each chapter.
+//! The targets in documents exist: relative links, the files and anchors that the book includes.
+//! Each chapter is in the book's summary.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, Error> {
     Ok(broken)
 }
 
-/// The relative targets of the links in a text, without their fragments; code blocks apart.
+/// The relative targets of the links in a text, without their fragments; except in code blocks.
 fn links(text: &str) -> Vec<&str> {
     let mut fenced = false;
     let mut found = Vec::new();
@@ -79,7 +79,7 @@ fn includes(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Why an included `path`, `path:anchor` or `path:from:to` is not to be had.
+/// Why `path`, `path:anchor` or `path:from:to` cannot be included.
 fn include_defect(folder: &Path, include: &str) -> Option<String> {
     let mut parts = include.split(':');
     let path = folder.join(parts.next().unwrap_or_default());

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Rules of this repository that no other tool knows. Each returns what breaks it, one line each.
+//! Rules of this repository that no other tool checks. Each check returns its violations, one line
+//! each.
 //!
 //! | module | the rule |
 //! |---|---|
 //! | `layers` | a crate uses only the crates that ARCHITECTURE.md lets it use |
 //! | `tidy` | licence lines, file lengths, `forbid(unsafe_code)`, no machine's paths |
-//! | `links` | what the documents link to and include is there |
-//! | `words` | no new banned words |
+//! | `links` | the targets that documents link to and include exist |
+//! | `words` | no banned words |
 
 pub(crate) mod layers;
 pub(crate) mod links;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::process::read;
 
-/// Folders that hold what was built or fetched, not what was written.
+/// Folders of built or fetched files.
 const BUILT: [&str; 7] =
     ["target", ".git", ".tools", "docs/book", "zig-out", ".zig-cache", "zig-pkg"];
 
@@ -48,15 +49,16 @@ pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// What source files are called.
-const SOURCES: [&str; 14] =
-    ["c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "zig", "zon"];
+/// The extensions of source files.
+const SOURCES: [&str; 15] = [
+    "c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "ts", "zig", "zon",
+];
 
 /// Sources without an extension.
 const SCRIPTS: [&str; 1] = [".ci/run"];
 
-/// Folders whose files are not the project's own words: what a test feeds in or expects, what
-/// `becket plugin new` writes for somebody else.
+/// Folders whose text is not the project's own: inputs and expected outputs of tests, templates of
+/// `becket plugin new`.
 const OTHERS: [&str; 4] = ["fixtures", "snapshots", "templates", "testdata"];
 
 /// Whether a path is a source file's.
@@ -80,7 +82,7 @@ fn written(root: &Path) -> Result<Vec<(String, String)>, Error> {
     Ok(written)
 }
 
-/// Turns what a check found into a result.
+/// An error if there are violations.
 pub(crate) fn verdict(broken: Vec<String>) -> Result<(), Error> {
     if broken.is_empty() { Ok(()) } else { Err(Error::Rules(broken)) }
 }

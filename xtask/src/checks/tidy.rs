@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How files look, beyond what the formatters know.
+//! The form of files, beyond what the formatters check.
 //!
-//! 1. A source file says its licence in its first three lines.
+//! 1. A source file names its licence in its first three lines.
 //! 2. A source file has at most [`LINES_MAX`] lines: one idea each.
 //! 3. A crate that needs no `unsafe` forbids it.
 //! 4. No file names a folder of somebody's machine.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Words that documentation and comments do without: pronouns as subjects, personification, and terms
+//! Words that documentation and comments avoid: pronouns as subjects, personification, and terms
 //! that have a standard word.
 
 use std::path::Path;

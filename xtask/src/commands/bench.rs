@@ -29,13 +29,13 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     if let Some(part) = &arguments.only {
         words.extend(["--only", part]);
     }
-    // What runs no goroutines needs no Go.
+    // Only the groups of coroutines run goroutines.
     let goes = arguments.group.as_deref().is_none_or(|group| group.starts_with("coroutines"));
     start(context, &words, goes, &mut Output::Screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compares every group with the committed results; a row that fell behind is an error.
+/// Runs every group; an error if a row falls behind its peer.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
     start(context, &["--check"], true, output)
 }

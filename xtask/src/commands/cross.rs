@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `cargo xtask cross`: becket-coro built for other processors, and its tests run there by qemu.
 //!
-//! What differs by processor is the switch, the floating-point control state and the layout of
-//! stacks. The standard library is built along, by the nightly toolchain; the linkers and the
-//! emulators are Debian's packages, or whatever bears their names.
+//! The switch, the floating-point control state and the layout of stacks differ by processor. The
+//! standard library is built too, by the nightly toolchain; the linkers and emulators are Debian's
+//! packages, or programs of the same names.
 
 use std::process::{Command, ExitCode};
 
@@ -42,8 +42,9 @@ const ALL: [Processor; 2] = [
     },
 ];
 
-/// The tests that say something about a processor. What they ask of a kernel (limits, locked memory,
-/// which pages are there) an emulator does not have, and stress would last for ever.
+/// The tests that depend on the processor. Tests that depend on the kernel (limits, locked memory,
+/// resident pages) are left out, because the emulator lacks these; so is stress, which would take
+/// too long.
 const TESTS: [&str; 8] = [
     "--lib",
     "--test=smoke",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask fuzz`: what hostile bytes may do to the decoders and state machines of `becket-wire` and
+//! `cargo xtask fuzz`: hostile bytes for the decoders and state machines of `becket-wire` and
 //! `becket-ipc`.
 //!
-//! The inputs in `fuzz/corpus` are where a run starts; what it finds beyond them stays in `target`. An
-//! input that breaks something is kept in `fuzz/artifacts`, and libFuzzer says where.
+//! A run starts from the inputs in `fuzz/corpus`; new inputs stay in `target`. An input that fails
+//! is kept in `fuzz/artifacts`, and libFuzzer prints its path.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use crate::process::{Output, create_folder};
 /// The programs of `fuzz/targets`.
 const TARGETS: [&str; 5] = ["v1", "decode", "session", "pair", "shm"];
 
-/// A target that takes more memory has found something.
+/// A target that takes more memory has failed.
 const MEMORY_MIB_MAX: u32 = 2048;
-/// An input that takes longer has found something.
+/// An input that takes longer has failed.
 const INPUT_SECONDS_MAX: u32 = 10;
 
 #[derive(Debug, clap::Args)]
@@ -77,7 +77,7 @@ impl<'a> Fuzzer<'a> {
         output.run(&mut command)
     }
 
-    /// Cargo finds cargo-fuzz on `PATH`, and tells it which cargo it is.
+    /// Cargo finds cargo-fuzz on `PATH`, and passes its own path to it.
     fn cargo(&self) -> Command {
         let path = env::var_os("PATH").unwrap_or_default();
         let folders = [self.folder.clone()].into_iter().chain(env::split_paths(&path));

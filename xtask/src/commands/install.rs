@@ -9,9 +9,9 @@
 //!   PREFIX/lib/cmake/kcoro/kcoroConfig.cmake, kcoroConfigVersion.cmake
 //! ```
 //!
-//! With `DESTDIR` in the environment all of it goes below that folder, as packagers want it; the
-//! files speak of `PREFIX` alone. Each file is written beside its place and moved over it, so that
-//! a program which has the old library mapped keeps it.
+//! With `DESTDIR` in the environment everything is written below that folder, for packagers; paths
+//! inside the files have `PREFIX` alone. Each file is written beside its destination and renamed
+//! over it, so that a program which has the old library mapped keeps it.
 
 use std::env;
 use std::path::{Component, Path, PathBuf};
@@ -70,9 +70,9 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
 const SHORT: [&str; 3] = ["chan_copy.c", "chan_coroutine.c", "ipc_chan.c"];
 
 /// Installs into a scratch folder, and builds and runs the examples and the C tests from there. In
-/// the short form (not `runs_all`) the examples run as C with the shared library and as C++ with the
-/// static one, all C tests are built, and those of [`SHORT`] run: the tests of the package run all of
-/// them from the build tree.
+/// the short form (not `runs_all`) the examples run as C with the shared library and as C++ with
+/// the static one; all C tests are built, and only those of [`SHORT`] run, because the tests of the
+/// package run all of them from the build tree.
 pub(crate) fn check(
     context: &Context,
     debug: bool,
@@ -108,17 +108,17 @@ pub(crate) fn check(
                 .arg("check"),
         )?;
     }
-    let runs = |source: &Path| runs_all || SHORT.iter().any(|name| source.ends_with(name));
-    check_tests(context, &scratch, &libraries, &runs, output)?;
+    check_tests(context, &scratch, &libraries, runs_all, output)?;
     check_cmake(context, &scratch, &examples, &place.prefix, output)
 }
 
-/// The C tests, which use every function, with what pkg-config says and nothing else.
+/// Builds the C tests, which use every function, with the flags of pkg-config and no others. They
+/// are optimised only if all of them run: for a few, optimising costs more time than it saves.
 fn check_tests(
     context: &Context,
     scratch: &Path,
     libraries: &Path,
-    runs: &dyn Fn(&Path) -> bool,
+    runs_all: bool,
     output: &mut Output,
 ) -> Result<(), Error> {
     let tests = scratch.join("tests");
@@ -129,30 +129,34 @@ fn check_tests(
             .args(["--cflags", "--libs", "kcoro"]),
     )?;
     let flags: Vec<&str> = said.split_whitespace().collect();
-    let program = tests.join("program");
+    let languages: [(&dyn Fn() -> Command, &str, &str); 2] =
+        [(&cc, "c", "-std=c11"), (&cxx, "c++", "-std=c++17")];
+    let (mut compilers, mut programs) = (Vec::new(), Vec::new());
     for (source, is_folder) in entries(&tests)? {
         if is_folder || source.extension().is_none_or(|extension| extension != "c") {
             continue;
         }
-        let languages: [(&dyn Fn() -> Command, &str, &str); 2] =
-            [(&cc, "c", "-std=c11"), (&cxx, "c++", "-std=c++17")];
+        let runs = runs_all || SHORT.iter().any(|name| source.ends_with(name));
         for (compiler, language, standard) in languages {
-            output.run(
-                compiler()
-                    .current_dir(&tests)
-                    .args(["-x", language, standard, "-O2", "-pthread"])
-                    .args(["-Wall", "-Wextra", "-pedantic", "-Werror"])
-                    .arg("-D_POSIX_C_SOURCE=200809L")
-                    .arg(&source)
-                    .args(["-x", "none"])
-                    .args(&flags)
-                    .arg("-o")
-                    .arg(&program),
-            )?;
-            if runs(&source) {
-                output.run(Command::new(&program).env("LD_LIBRARY_PATH", libraries))?;
-            }
+            let program = source.with_extension(format!("as-{language}"));
+            let mut compile = compiler();
+            compile
+                .current_dir(&tests)
+                .args(["-x", language, standard, if runs_all { "-O2" } else { "-O0" }, "-pthread"])
+                .args(["-Wall", "-Wextra", "-pedantic", "-Werror"])
+                .arg("-D_POSIX_C_SOURCE=200809L")
+                .arg(&source)
+                .args(["-x", "none"])
+                .args(&flags)
+                .arg("-o")
+                .arg(&program);
+            compilers.push(compile);
+            programs.extend(runs.then_some(program));
         }
+    }
+    output.run_all(compilers)?;
+    for program in programs {
+        output.run(Command::new(program).env("LD_LIBRARY_PATH", libraries))?;
     }
     Ok(())
 }
@@ -206,7 +210,7 @@ impl Place {
     }
 }
 
-/// What cargo built, and what it says of it.
+/// The libraries that cargo built, and the system libraries that the static one needs.
 struct Built {
     shared: PathBuf,
     archive: PathBuf,
@@ -218,7 +222,7 @@ struct Names {
     version: String,
     major: String,
     minor: String,
-    /// What the linker writes into programs.
+    /// The `soname`, which the linker writes into programs.
     shared: String,
     /// The file.
     shared_file: String,
@@ -237,7 +241,7 @@ impl Names {
         Self { version: version.to_owned(), major, minor, shared, shared_file }
     }
 
-    /// What `-lkcoro` finds.
+    /// The name that `-lkcoro` finds.
     fn link(&self) -> &'static str {
         if cfg!(target_os = "macos") { "libkcoro.dylib" } else { "libkcoro.so" }
     }
@@ -288,7 +292,7 @@ fn install(
 /// The template with its `@NAMES@` replaced.
 fn filled(text: &str, place: &Place, names: &Names, static_libs: &str, spaces: bool) -> String {
     let up = vec![".."; Path::new(&place.libdir).components().count()].join("/");
-    // CMake's lists are separated by semicolons, and it knows libraries by their bare names.
+    // CMake's lists are separated by semicolons, and have the bare names of libraries.
     let list = static_libs.replace("-l", "").split_whitespace().collect::<Vec<_>>().join(";");
     let static_libs = if spaces { static_libs } else { &list };
     [

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo};
 
-/// What `cargo xtask test --full` kills.
+/// Rounds of `cargo xtask test --full`, and the default.
 const ROUNDS: u32 = 1000;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
-/// As often as it must show.
+/// The test with [`ROUNDS`] rounds.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
     start(context, &Arguments { rounds: ROUNDS, seed: None }, output)
 }

@@ -3,12 +3,14 @@
 //! undefined behaviour, data races and leaks on every path that a test takes.
 //!
 //! Under miri a coroutine is a thread of its own, with the same scheduler. The deques that workers
-//! steal from obey the newer of miri's two rules for pointers alone (tree borrows), and a worker's
-//! thread-locals outlive the look for leaks; so those tests run by that rule, without that look.
+//! steal from are accepted only by the newer of miri's two aliasing models (tree borrows), and a
+//! worker's thread-locals are dropped after the leak check; so the tests of becket-coro run with
+//! tree borrows and without that check.
 //!
-//! In becket-chan a test that sets a timer leaves the process's thread for timers behind, which miri counts as a
-//! leak. Such tests have one of [`TIMED`] in their names and run apart, without that check; one
-//! that lacks the word fails here. In becket-zcopy such tests are marked as ignored under miri.
+//! In becket-chan a test that sets a timer leaves the timer thread of the process behind, which
+//! miri counts as a leak. Such tests have one of [`TIMED`] in their names and run separately,
+//! without the leak check; one without such a word fails here. In becket-zcopy such tests are
+//! marked as ignored under miri.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -18,7 +20,7 @@ use crate::error::Error;
 use crate::nightly::Nightly;
 use crate::process::Output;
 
-/// What is run: the unit tests, and those integration tests that are short enough.
+/// The tests that run: the unit tests, and integration tests that are short enough.
 const CHANNELS: [&str; 4] = ["--package=becket-chan", "--all-features", "--lib", "--test=smoke"];
 const ZERO_COPY: [&str; 3] = ["--package=becket-zcopy", "--lib", "--test=it"];
 const COROUTINES: [&str; 3] = ["--package=becket-coro", "--lib", "--test=smoke"];

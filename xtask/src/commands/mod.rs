@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One file a command.
+//! The commands of `cargo xtask`, one a file.
 
 pub(crate) mod bench;
 pub(crate) mod cross;

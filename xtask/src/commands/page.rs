@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     pictures: Option<PathBuf>,
 }
 
-/// How many calls are made before the page is looked at.
+/// Unary calls to each plugin before the page is captured.
 const CALLS: usize = 50;
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
@@ -37,7 +37,7 @@ pub(crate) fn folder(context: &Context) -> PathBuf {
     context.target().join("xtask").join("page")
 }
 
-/// Serves what samples there are, calls them, opens the page: it shows them, and what was called.
+/// Serves the built samples, calls them, and opens the page: it must show each plugin and entry.
 pub(crate) fn check(context: &Context, pictures: &Path, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output)?;
     let becket = steps::becket(context, output)?;
@@ -70,7 +70,7 @@ pub(crate) fn check(context: &Context, pictures: &Path, output: &mut Output) -> 
             }
         }
     }
-    // The page counts how often it has asked; without a script that works it never did.
+    // The page counts its requests to the gateway; without a working script there are none.
     if !document.contains("data-looks=") {
         lacks.push("the page never asked the gateway".into());
     }
@@ -117,7 +117,7 @@ impl Gateway {
         Ok(this)
     }
 
-    /// One request; whatever the answer, it was one.
+    /// One GET request; returns the whole answer, whatever its status.
     fn get(&self, path: &str) -> Result<String, Error> {
         let exchange = || {
             let mut socket = TcpStream::connect(&self.listen)?;
@@ -141,13 +141,13 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // Nothing is under way, and nothing of it is needed any more.
+        // No request is in flight, and its output is not needed.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// What a document says, without its markup.
+/// The text of a document, without its markup.
 fn text(document: &str) -> String {
     let mut text = String::new();
     let mut rest = document;

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask planted`: bugs on purpose, in this project's own code, which the lab has to find.
+//! `cargo xtask planted`: plants bugs in this project's own code, which the lab must find.
 //!
 //! ```text
 //!   the repository ──copy──► build ──► the check passes
 //!                     │
-//!                     └─ one bug ──► build ──► the check fails ──► the small file repeats
-//!                                                  it in this build, and in the healthy one it does not
+//!                     └─ one bug ──► build ──► the check fails ──► its file repeats the
+//!                                                failure here, and not in the healthy build
 //! ```
 //!
-//! Each bug is planted alone, in a copy under `target/planted`. The check of a bug has to pass without
-//! it, and to fail with it.
+//! Each bug is planted alone, in a copy of the repository under `target/planted`. Its check must
+//! pass without the bug and fail with it.
 //!
-//! Of a bug in what is checked the failure has to be kept in a file, made small, repeated from its file by
-//! the build that has the bug, and gone in the build that has not. Where both runs part is shown as a
-//! diff. Of a bug in the lab itself, and of one that is in the way of every run, the exit code counts, and
-//! that the report names the part.
+//! For a bug in checked code ([`Sees::Small`]) the lab must write a small failure to a file. The
+//! build with the bug must repeat the failure from that file, and the healthy build must not; a
+//! diff shows where the two runs part. For a bug in the lab, in a plugin, or one that disturbs
+//! every run ([`Sees::Ends`]), the exit code and words of the report must match.
 
 mod bugs;
 
@@ -74,7 +74,7 @@ fn start(context: &Context, names: &[String], output: &mut Output) -> Result<(),
     if missed.is_empty() { Ok(()) } else { Err(Error::Rules(missed)) }
 }
 
-/// The repository, elsewhere.
+/// A copy of the repository, for the builds with bugs.
 struct Copied {
     root: PathBuf,
     plugin: PathBuf,
@@ -99,7 +99,7 @@ impl Copied {
         Ok(copy)
     }
 
-    /// What the repository has no more: a module would be there twice when its file has moved.
+    /// Removes files that the repository no longer has: after a move a module would have two files.
     fn remove_others(&self, folder: &Path, files: &BTreeSet<PathBuf>) -> Result<(), Error> {
         let error = |action| move |source| Error::File { action, path: folder.into(), source };
         for entry in fs::read_dir(folder).map_err(error("list"))? {
@@ -114,8 +114,8 @@ impl Copied {
         Ok(())
     }
 
-    /// What is there already stays, so that what was not changed is not built again. What is written has
-    /// the time of now, or builds would not see that a bug has gone.
+    /// Copies one file, unless the copy is equal already: an unchanged file is not built again. A
+    /// written file gets the current time, or cargo would not notice that a bug was taken out.
     fn copy(&self, file: &Path) -> Result<(), Error> {
         let (from, to) = (self.root.join(file), self.tree.join(file));
         let error = |source| Error::File { action: "copy", path: from.clone(), source };
@@ -144,7 +144,7 @@ impl Copied {
         self.copy(Path::new(bug.file))
     }
 
-    /// Builds the command, and puts it aside.
+    /// Builds the command, and moves it aside.
     fn build(&self, name: &str, output: &mut Output) -> Result<PathBuf, Error> {
         let target = self.folder.join("build");
         let mut command = cargo();
@@ -161,7 +161,7 @@ impl Copied {
     }
 }
 
-/// One bug, and both builds.
+/// One bug, and the builds without and with it.
 struct Trial<'a> {
     bug: &'a Bug,
     copy: &'a Copied,
@@ -169,14 +169,14 @@ struct Trial<'a> {
     planted: &'a Path,
 }
 
-/// What a command ended with, and what it printed.
+/// The exit code of a command, and what it printed.
 struct Ended {
     code: i32,
     text: String,
 }
 
 impl Trial<'_> {
-    /// Inside: whether it was found as it has to be.
+    /// The inner result is an error, with the reason, if the bug was not found as [`Sees`] demands.
     fn run(&self, output: &mut Output) -> Result<Result<(), String>, Error> {
         let kept = self.copy.folder.join("kept").join(self.bug.name);
         if kept.exists() {
@@ -188,7 +188,7 @@ impl Trial<'_> {
         }
         let kept = kept.display().to_string();
         let plugin = self.copy.plugin.display().to_string();
-        // Of a plugin nothing is kept: what it does is no function of a seed.
+        // For a plugin no failure is written: a plugin's behaviour is no function of a seed.
         let rest =
             if self.bug.is_of_plugins() { vec![&*plugin] } else { vec!["--artefacts", &*kept] };
         let arguments = [&["--json", "check"], self.bug.check, &rest].concat();
@@ -245,7 +245,7 @@ impl Trial<'_> {
         Ok(Ended { code: output.status.code().unwrap_or(-1), text })
     }
 
-    /// Where the run with the bug departs from the one without.
+    /// Prints where the run with the bug departs from the one without.
     fn show_diff(&self, again: &Ended, gone: &Ended, output: &mut Output) -> Result<(), Error> {
         let write = |name: &str, ended: &Ended| {
             let path = self.copy.folder.join(format!("{}.{name}.txt", self.bug.name));
@@ -258,7 +258,7 @@ impl Trial<'_> {
         let (healthy, planted) = (write("healthy", gone)?, write("planted", again)?);
         let mut command = Command::new("git");
         command.args(["diff", "--no-index", "--no-color"]).arg(healthy).arg(planted);
-        // It ends with 1 when there are differences: that is what is wanted.
+        // git ends with 1 when there are differences, which is expected here.
         let shown = command.output().map_err(|source| spawn_error(&command, source))?;
         output.say(&String::from_utf8_lossy(&shown.stdout));
         Ok(())
@@ -271,7 +271,7 @@ fn failures(report: &Value) -> impl Iterator<Item = &Value> {
     reports.iter().filter_map(|report| report.get("failures")?.as_array()).flatten()
 }
 
-/// Whether the check ended as it has to.
+/// Whether the check ended with this code, and its report contains `says`.
 fn ends(ended: &Ended, code: i32, says: &str, output: &mut Output) -> Result<(), String> {
     if ended.code != code {
         return Err(format!("the check ends with {} and not with {code}", ended.code));

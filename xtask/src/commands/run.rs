@@ -2,13 +2,14 @@
 //! `cargo xtask run`: a gateway with the sample plugin of each language, from a fresh clone.
 //!
 //! ```text
-//!   this thread    the command without ipc, monitor and lab; the sample in Rust ────┐
+//!   this thread    the command alone, and the sample in Rust ──────────────────────┐
 //!   a second       the samples in C, C++, Go, Zig ─────────────────────────────────┴──► becket serve
 //!   a third        Go, Zig: fetched if need be
 //! ```
 //!
-//! What serves is built alone, by a profile that costs half of a release; the rest of `becket` says how
-//! to get it. Downloads take no processor, so they are made while cargo compiles.
+//! `becket` is built without its default features but `process`, which the samples that are programs need, by a profile that takes half the time of a
+//! release build; a command that is left out explains how to get it. Downloads take no processor
+//! time, so they run while cargo compiles.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use std::thread;
 
 use crate::context::Context;
 use crate::error::{Error, Missing};
-use crate::process::{Output, cargo, spawn_error};
+use crate::process::{Output, cargo, on_path, spawn_error};
 use crate::samples::{self, Language};
 
 #[derive(Debug, clap::Args)]
@@ -30,8 +31,14 @@ pub(crate) struct Arguments {
     more: Vec<String>,
 }
 
-/// The profile in `Cargo.toml`, and its folder in the target folder.
+/// The profile in `Cargo.toml`, and the name of its folder in the target folder.
 pub(crate) const PROFILE: &str = "serve";
+
+/// Samples that are programs: the name, what runs it, the file.
+const PROGRAMS: [(&str, &str, &str); 2] = [
+    ("python", "python3", "examples/plugins/python/plugin.py"),
+    ("node", "node", "examples/plugins/node/plugin.js"),
+];
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
     let plugins = Plugins::of(build(context)?)?;
@@ -47,7 +54,16 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
         plugin.push(path);
         serve.arg(plugin);
     }
-    // The gateway takes this process over: signals and the exit status are its own.
+    for (name, interpreter, file) in PROGRAMS {
+        if on_path(interpreter).is_none() {
+            eprintln!("without {name}: `{interpreter}` is not on PATH");
+            continue;
+        }
+        let mut plugin = std::ffi::OsString::from(format!("--plugin={name}="));
+        plugin.push(context.path(file));
+        serve.arg(plugin);
+    }
+    // The gateway replaces this process, so it gets the signals, and the exit status is its own.
     let failure = serve.args(&arguments.more).exec();
     Err(spawn_error(&serve, failure))
 }
@@ -59,7 +75,7 @@ type Sample = (Language, Result<PathBuf, Error>);
 fn build(context: &Context) -> Result<Vec<Sample>, Error> {
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Why one cannot be had is said again by the sample that needs it.
+            // The build of the sample that needs the tool reports the error again.
             let _go = context.tools.go(&mut Output::Screen);
             let _zig = context.tools.zig(&mut Output::Screen);
         });
@@ -81,18 +97,19 @@ fn build(context: &Context) -> Result<Vec<Sample>, Error> {
     })
 }
 
-/// Builds the command and the sample in Rust: at once, so that what both need is compiled once.
+/// Builds the command and the sample in Rust together, so that shared dependencies are compiled
+/// once.
 fn rust(context: &Context) -> Result<PathBuf, Error> {
     let mut command = cargo();
     command.current_dir(context.root()).args(["build", "--profile", PROFILE]);
     command.args(["--no-default-features", "--package=becket"]);
-    command.args(["--package=becket-sample", "--features=becket-sample/export"]);
+    command.args(["--package=becket-sample", "--features=becket-sample/export,becket/process"]);
     Output::Screen.run(&mut command)?;
     let library = context.target().join(PROFILE).join("libbecket_sample.so");
     samples::take_rust(context, &library)
 }
 
-/// What is served, and what is not.
+/// The samples that are served, and those that are not.
 #[derive(Debug, Default)]
 struct Plugins {
     built: Vec<(Language, PathBuf)>,
@@ -100,7 +117,8 @@ struct Plugins {
 }
 
 impl Plugins {
-    /// A language whose toolchain cannot be had is left out; what does not compile is an error.
+    /// A language whose toolchain is not available is left out; a sample that does not compile is
+    /// an error.
     fn of(samples: Vec<Sample>) -> Result<Self, Error> {
         let mut plugins = Self::default();
         for (language, sample) in samples {
@@ -123,8 +141,8 @@ mod tests {
         Error::Missing(Missing { tool: "a tool".into(), cause, hint })
     }
 
-    /// Every subset of the languages may lack its toolchain: the others are served, in their order,
-    /// and each that lacks is named with its cause.
+    /// For every subset of the languages without a toolchain: the others are served, in their
+    /// order, and each missing one is named with its cause.
     #[test]
     fn what_cannot_be_fetched_is_said_and_the_rest_is_served() {
         for absent in 0_u32..1 << Language::ALL.len() {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask sanitize`: the tests of becket-chan and becket-coro at full speed under a sanitizer
-//! of LLVM's, the standard library built with it.
+//! `cargo xtask sanitize`: the tests of becket-chan and becket-coro at full speed under an LLVM
+//! sanitizer, with the standard library built for it.
 //!
 //! AddressSanitizer is notified of each stack switch. ThreadSanitizer has no such call: for it a
 //! coroutine runs on a thread of its own.
 //!
-//! What miri cannot run, or not often enough, runs here: threads in number, system calls, stress.
+//! Tests that miri cannot run, or not often enough, run here: many threads, system calls, stress.
 
 use std::process::{Command, ExitCode};
 
@@ -33,7 +33,7 @@ enum Sanitizer {
     Thread,
 }
 
-/// The sanitizers have handlers for faults of their own, and take the addresses for themselves.
+/// Skipped: the sanitizers install their own fault handlers, and reserve much of the address space.
 const SKIPPED: [&str; 2] = ["--skip=stack::tests::faults", "--skip=stack::tests::limits"];
 
 const CHANNELS: &[&str] = &["--package=becket-chan", "--all-features"];

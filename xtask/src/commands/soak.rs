@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
-/// The channels, as long as the program itself thinks right.
+/// The soak of channels, with the default length of `becket-soak`.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
     start(context, &["chan".to_owned()], output)
 }

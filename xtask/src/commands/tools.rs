@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask tools`: what is there, and what is fetched.
+//! `cargo xtask tools`: reports which tools are there, and fetches missing ones.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -49,14 +49,14 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     Ok(code)
 }
 
-/// The line that puts these folders before what is on `PATH`.
+/// The shell line that puts these folders at the front of `PATH`.
 fn path_line(folders: &[PathBuf]) -> Option<String> {
     if folders.is_empty() {
         return None;
     }
     let mut line = String::from("export PATH=\"");
     for folder in folders {
-        // Inside double quotes a shell reads these four.
+        // Inside double quotes these four are special to a shell.
         for character in folder.to_string_lossy().chars() {
             if matches!(character, '"' | '\\' | '$' | '`') {
                 line.push('\\');

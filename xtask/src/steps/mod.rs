@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `rust` | format, lints, licences, tests, documentation |
 //! | `native` | the C headers, the C and C++ SDKs, the C library |
-//! | `go`, `zig` | those SDKs, with their own formatter and tests |
+//! | `go`, `node`, `python`, `zig` | those SDKs, with their own formatter and tests |
 //! | `plugins` | the sample in each language, the zoo |
 //! | `lab` | adapters, the samples and the zoo, checked |
 //! | `repository` | layers, tidiness, links, the book |
@@ -16,9 +16,11 @@
 mod go;
 mod lab;
 mod native;
+mod node;
 mod plugins;
 mod programs;
 mod proofs;
+mod python;
 mod repository;
 mod runner;
 mod rust;
@@ -40,6 +42,8 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("c-library", native::c_library),
     Step::always("go-sdk", go::sdk),
     Step::always("zig-sdk", zig::sdk),
+    Step::always("node-sdk", node::sdk),
+    Step::always("python-sdk", python::sdk),
     Step::always("sample-rust", plugins::rust),
     Step::always("sample-c", plugins::c),
     Step::always("sample-cpp", plugins::cpp),

@@ -67,6 +67,7 @@ fn run_tests(
     if sources.is_empty() {
         return Err(Error::Absent(context.path(tests).join(format!("*_test.{extension}"))));
     }
+    let (mut compilers, mut programs) = (Vec::new(), Vec::new());
     for source in sources {
         for (flavour, flags) in &flavours {
             let program = folder.join(format!("{}-{flavour}", stem(source)));
@@ -78,9 +79,13 @@ fn run_tests(
                 .arg(source)
                 .arg("-o")
                 .arg(&program);
-            output.run(&mut command)?;
-            output.run(Command::new(&program).current_dir(context.root()))?;
+            compilers.push(command);
+            programs.push(program);
         }
+    }
+    output.run_all(compilers)?;
+    for program in programs {
+        output.run(Command::new(program).current_dir(context.root()))?;
     }
     if has_sanitizers {
         return Ok(());

@@ -20,7 +20,7 @@ pub(super) fn load(context: &Context, output: &mut Output) -> Result<(), Error> 
     load::prove(context, &[], output)
 }
 
-/// A gateway is probed while a plugin of it blocks, in each way and each language.
+/// Probes a gateway while one of its plugins blocks, in each way and each language.
 pub(super) fn blocking(context: &Context, output: &mut Output) -> Result<(), Error> {
     let go = context.tools.go(output)?;
     let folder = context.target().join("xtask").join("blocking");

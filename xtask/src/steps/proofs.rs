@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Steps on what is lock-free or unsafe: every interleaving, every access, many messages.
+//! Steps on lock-free and unsafe code: every interleaving, every access, many messages.
 
 use crate::commands;
 use crate::context::Context;

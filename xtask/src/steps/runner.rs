@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, create_folder, write};
 
-/// One thing that is tried.
+/// One step of `cargo xtask test`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) name: &'static str,
@@ -56,7 +56,7 @@ struct Timed {
     took: Duration,
 }
 
-/// Runs the steps and says how each went. True if all went well.
+/// Runs the steps and prints the outcome of each. Returns whether all passed.
 pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bool, Error> {
     let logs = context.target().join("xtask").join("logs");
     create_folder(&logs)?;
@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
             println!("{title}");
         } else {
             print!("{title}");
-            // A terminal that cannot be flushed only shows the line later.
+            // Without a flush the terminal only shows the line later.
             let _ = io::stdout().flush();
         }
         let step_begun = Instant::now();
@@ -129,7 +129,7 @@ fn seconds(duration: Duration) -> String {
 
 /// The content of `times.json`: see this file's first lines.
 fn as_json(took: Duration, times: &[Timed]) -> String {
-    // A tenth of a second is what the machine repeats, at best.
+    // A tenth of a second is at best what a machine reproduces.
     let tenths = |took: Duration| (took.as_secs_f64() * 10.0).round() / 10.0;
     let step = |step: &Timed| json!({ "name": step.name, "passed": step.passed, "seconds": tenths(step.took) });
     let steps: Vec<_> = times.iter().map(step).collect();

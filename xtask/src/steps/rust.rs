@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::process::{Output, cargo, probe};
 use crate::{samples, zoo};
 
-/// What can be had beside the defaults. Not all features: `sanitizer` and `threads` of becket-coro are
-/// for tools alone.
+/// Features besides the default ones. Not all of them: `sanitizer` and `threads` of becket-coro are
+/// only for tools.
 const FEATURES: &str = "--features=becket-chan/sink";
 
 pub(super) fn format(context: &Context, output: &mut Output) -> Result<(), Error> {
@@ -26,7 +26,7 @@ pub(super) fn clippy(context: &Context, output: &mut Output) -> Result<(), Error
             .args(["clippy", "--workspace", "--all-targets", "--locked", FEATURES])
             .args(["--", "-D", "warnings"]),
     )?;
-    // The stand-in for stack switches, which takes the place of the other.
+    // The stand-in for stack switches, which replaces the real ones.
     output.run(
         workspace(context)
             .args(["clippy", "--package=becket-coro", "--lib", "--features=threads", "--locked"])
@@ -47,11 +47,12 @@ pub(super) fn deny(context: &Context, output: &mut Output) -> Result<(), Error> 
     ]))
 }
 
-/// In the environment of tests that are to run in their long form.
+/// The environment variable that makes tests run in their long form.
 const LONG: &str = "BECKET_TEST_LONG";
 
-/// The command, as the step `tests` builds it too: nothing is compiled twice. Features are those of the
-/// workspace and its tests, of which one is named so that cargo takes them into account.
+/// Builds the command with the features that the step `tests` has, so that nothing is compiled
+/// twice. They are those of the workspace and of its tests; one test is named, or cargo would leave
+/// out the features of tests.
 pub(crate) fn becket(context: &Context, output: &mut Output) -> Result<PathBuf, Error> {
     output.run(
         workspace(context)
@@ -62,13 +63,14 @@ pub(crate) fn becket(context: &Context, output: &mut Output) -> Result<PathBuf, 
 }
 
 /// Unit and integration tests, with the samples, the zoo and the browser that they expect. Without
-/// a sample or a browser the tests are still tried, and the step fails and names what lacks.
+/// a sample or a browser the tests still run; then the step fails and names what is missing.
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output);
     let samples = samples::build_stale(context, output);
+    let node = context.tools.node(output);
     zoo::build(context, output)?;
     let mut command = workspace(context);
-    // nextest shows a hung test by name; without it cargo's own runner does.
+    // nextest names a test that hangs; cargo's own runner is the substitute.
     if probe(cargo().args(["nextest", "--version"])).is_some() {
         // What a failed test printed comes last once more, where the end of the log is shown.
         command.args(["nextest", "run", "--no-fail-fast", "--failure-output=immediate-final"]);
@@ -79,13 +81,15 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     command
         .args(["--workspace", "--locked", FEATURES])
         .env("BECKET_SAMPLES_DIR", samples::folder(context))
-        .env("BECKET_ZOO_DIR", zoo::folder(context));
+        .env("BECKET_ZOO_DIR", zoo::folder(context))
+        .env("PATH", crate::process::path_with(node.as_ref().ok().copied()));
     if context.is_full {
         command.env(LONG, "1");
     }
     let tested = output.run(&mut command);
     browser?;
     samples?;
+    node?;
     tested
 }
 
@@ -96,14 +100,17 @@ fn test_threads() -> usize {
     processors + processors.div_ceil(2)
 }
 
-/// What `cargo xtask run` builds, as it builds it: without warnings, and the commands that it lacks
-/// say so.
+/// The build of `cargo xtask run` has no warnings, nor has one with any single feature, and each
+/// command that it leaves out explains that.
 pub(super) fn serve_only(context: &Context, output: &mut Output) -> Result<(), Error> {
-    output.run(
-        workspace(context)
-            .args(["clippy", "--package=becket", "--no-default-features", "--locked"])
-            .args(["--", "-D", "warnings"]),
-    )?;
+    for features in ["", "ipc", "lab", "process"] {
+        output.run(
+            workspace(context)
+                .args(["clippy", "--package=becket", "--no-default-features", "--locked"])
+                .args(["--features", features])
+                .args(["--", "-D", "warnings"]),
+        )?;
+    }
     output.run(
         workspace(context)
             .args(["test", "--package=becket", "--no-default-features", "--profile", run::PROFILE])
@@ -115,7 +122,7 @@ pub(super) fn doc_tests(context: &Context, output: &mut Output) -> Result<(), Er
     output.run(workspace(context).args(["test", "--workspace", "--doc", "--locked", FEATURES]))
 }
 
-/// What was found by fuzzing, and the seeds, on stable Rust: no fuzzer is needed.
+/// Runs the inputs found by fuzzing, and the seeds, on stable Rust: no fuzzer is needed.
 pub(super) fn fuzz_corpus(context: &Context, output: &mut Output) -> Result<(), Error> {
     output.run(
         workspace(context)

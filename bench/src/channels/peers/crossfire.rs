@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! crossfire: another pair of handles for each number of sides and way to wait.
+//! crossfire: handles of different types for each number of sides and each way to wait.
 
 use crossfire::{
     AsyncRx, AsyncTx, MAsyncRx, MAsyncTx, MRx, MTx, Rx, Tx, detect_backoff_cfg, flavor::Flavor,

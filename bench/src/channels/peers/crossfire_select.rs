@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! crossfire's `Select`: over receivers only, and kept. Its `Multiplex`, which owns the receivers
+//! crossfire's `Select`: over receivers only, and reused. Its `Multiplex`, which owns the receivers
 //! of channels that are made for it, was slower in these rows.
 
 use crossfire::select::Select;

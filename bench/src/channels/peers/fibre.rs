@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! fibre: another pair of handles for each kind, number of sides, and way to wait.
+//! fibre: handles of different types for each kind, number of sides, and way to wait.
 
 use fibre::{mpmc, spsc};
 

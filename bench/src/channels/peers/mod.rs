@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The peers: what each calls the kinds of channel, and the operations.
+//! The peers: each one's own kinds of channel and operations.
 //!
 //! | module | its kinds |
 //! |---|---|

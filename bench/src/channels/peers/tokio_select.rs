@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! tokio's `select!` over its own `mpsc`: a macro, so that each number of channels is a function of
-//! its own.
+//! tokio's `select!` over its own `mpsc`: a macro, so there is one function for each number of
+//! channels.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -7,10 +7,11 @@ use becket_chan::{Receiver, Sender};
 use becket_coro::{JoinHandle, Runtime};
 
 use super::super::child::Begin;
-use super::super::peer::Contestant;
+use super::super::peer::answering;
 use super::super::straight::{Straight, perform, serve};
 use super::super::work::Work;
 use crate::error::BenchError;
+use crate::harness::Contestant;
 
 const NAME: &str = "Becket";
 
@@ -69,7 +70,7 @@ impl Straight for Becket {
 /// On a runtime of its own with so many workers.
 pub(crate) fn side(work: Work, workers: usize) -> Result<Contestant, BenchError> {
     let runtime = runtime(workers)?;
-    Ok(Contestant::answering(NAME, work, move |n, answers| {
+    Ok(answering(NAME, work, move |n, answers| {
         runtime.spawn(move || {
             let _ = answers.send(perform::<Becket>(work, n));
         });

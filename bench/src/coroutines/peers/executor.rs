@@ -10,10 +10,11 @@ use futures_lite::future::block_on;
 use tokio::sync::Notify;
 
 use super::super::child::Begin;
-use super::super::peer::Contestant;
+use super::super::peer::answering;
 use super::super::tasks::{Tasks, perform, serve};
 use super::super::work::Work;
 use crate::error::BenchError;
+use crate::harness::Contestant;
 
 pub(crate) const NAME: &str = "async-executor";
 
@@ -75,7 +76,7 @@ impl OnExecutor {
 /// On workers of its own.
 pub(crate) fn side(work: Work, workers: usize) -> Result<Contestant, BenchError> {
     let on = OnExecutor::start(workers)?;
-    Ok(Contestant::answering(NAME, work, move |n, answers| {
+    Ok(answering(NAME, work, move |n, answers| {
         let begun = on.clone();
         let block = async move {
             let _ = answers.send(perform(begun, work, n).await);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! may's coroutines, with its `mpmc` channel. How many workers it has is said once in a process,
-//! so each row runs it in a process of its own.
+//! may's coroutines, with its `mpmc` channel. The number of workers is set once per process, so
+//! each row runs it in a separate process.
 //!
-//! may has no channel with a bound: where room for 1024 is asked for, there is room for any
-//! number; where there is to be none, the receiver acknowledges each value by a second channel.
+//! may has no bounded channel. Its unbounded one stands in for a capacity of 1024; for a
+//! rendezvous, the receiver acknowledges each value by a second channel.
 
 use std::time::Duration;
 

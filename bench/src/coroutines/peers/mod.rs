@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The peers: how each of them does what the works ask for.
+//! The peers: the operations of the workloads, for each runtime.
 //!
 //! | module | its coroutines |
 //! |---|---|
 //! | `becket` | with stacks |
 //! | `executor` | async-executor's tasks |
 //! | `go` | goroutines, in a program in Go |
-//! | `may` | with stacks, in processes of their own |
+//! | `may` | with stacks, in separate processes |
 //! | `tokio` | tasks |
 
 pub(crate) mod becket;

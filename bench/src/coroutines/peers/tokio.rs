@@ -8,10 +8,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::super::child::Begin;
-use super::super::peer::Contestant;
+use super::super::peer::answering;
 use super::super::tasks::{Tasks, perform, serve};
 use super::super::work::Work;
 use crate::error::BenchError;
+use crate::harness::Contestant;
 
 const NAME: &str = "tokio";
 
@@ -64,7 +65,7 @@ impl Tasks for Tokio {
 /// On a runtime of its own with so many workers.
 pub(crate) fn side(work: Work, workers: usize) -> Result<Contestant, BenchError> {
     let runtime = runtime(workers)?;
-    Ok(Contestant::answering(NAME, work, move |n, answers| {
+    Ok(answering(NAME, work, move |n, answers| {
         let on = Tokio(runtime.handle().clone());
         let done = runtime.block_on(runtime.spawn(perform(on, work, n)));
         let _ = answers.send(done.map_err(|_| BenchError::Worker)?);

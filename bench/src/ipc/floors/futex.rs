@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A word for each direction, on which the other side sleeps at once.
+//! A futex for each direction, on which the other side sleeps without spinning first.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::error::{BenchError, check};
+use crate::harness::Contestant;
 use crate::ipc::case::Sides;
-use crate::ipc::contest::Contestant;
 use crate::ipc::payload::Payload;
 use crate::ipc::place::Place;
 use crate::ipc::work::Work;

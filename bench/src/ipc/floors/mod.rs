@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the machine itself can do: not to be beaten, but to be measured against.
+//! The limits of the machine, as references for all others.
 
 mod duplex;
 pub(crate) mod eventfd;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Slots in shared memory, which are filled and read in place by two that spin: the shortest way
+//! Slots in shared memory, filled and read in place by two processes that spin: the shortest way
 //! for a payload.
 //!
 //! ```text
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Slot `i` of `k` is the sender's while its sequence is `2·turn`, the receiver's while it is
-//! `2·turn + 1`, where a turn is one way around all slots.
+//! `2·turn + 1`, where `turn` is the number of complete rounds over all slots.
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Acquire, Release};

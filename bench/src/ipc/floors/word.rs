@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A word for each direction, at which the other side looks without end. There is no payload.
+//! A word for each direction, on which the other side spins. There is no payload.
 
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Acquire, Release};

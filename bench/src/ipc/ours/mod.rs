@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How becket-ipc does it: its ring alone, blocks handed over by descriptors in that ring, and
-//! channels of another process.
+//! becket-ipc: its ring alone, blocks handed over by descriptors in that ring, and channels of
+//! another process.
 
 pub(crate) mod handed;
 pub(crate) mod remote;

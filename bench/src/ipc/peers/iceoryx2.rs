@@ -2,8 +2,8 @@
 //! iceoryx2: publish and subscribe, without copies, one service for each direction. A waiter polls
 //! for a sample, or waits for an event that the publisher sends after each sample.
 //!
-//! Its files have names that begin with this program's and the process's number, so that nothing
-//! else is touched when what is left of them is removed.
+//! The names of its files begin with a prefix of this program and the process id, so that the
+//! cleanup removes no other files.
 
 use std::fs;
 use std::hint::spin_loop;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How each peer does it. What can be chosen is chosen for speed.
+//! The peers. Their options are chosen for speed.
 
 pub(crate) mod iceoryx2;
 pub(crate) mod ipc_channel;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A plain Unix socket that keeps messages apart: one call a message.
+//! A plain Unix socket with message boundaries (`SOCK_SEQPACKET`): one call per message.
 
 use std::os::fd::OwnedFd;
 

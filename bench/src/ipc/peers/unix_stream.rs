@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A plain Unix stream socket: a length of four bytes, then the message. Everything that has
-//! arrived is read by one call; written is each message by one, or all that has been put until
-//! the sender waits.
+//! A plain Unix stream socket: a length of four bytes, then the message. One call reads everything
+//! that has arrived. One call writes a message, or all messages that were put before the sender
+//! waits.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;

@@ -38,7 +38,7 @@
 #define KC_FREE(p) free(p)
 
 #ifndef KC_EAGAIN
-#define KC_EAGAIN (-EAGAIN) /* it would have to wait */
+#define KC_EAGAIN (-EAGAIN) /* the operation would have to wait */
 #endif
 #ifndef KC_EPIPE
 #define KC_EPIPE (-EPIPE) /* closed, and nothing is left */

@@ -12,21 +12,22 @@
 //! which is next.
 
 use std::ffi::{c_int, c_void};
-use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::start;
 use crate::actor::{ActorCtx, kc_actor_start, kc_actor_stop};
-use crate::boundary::call;
+use crate::boundary::answer;
 use crate::chan::Chan;
 use crate::chan::copy::kc_chan_send;
 use crate::chan::make::{kc_chan_close, kc_chan_destroy, kc_chan_make};
 use crate::core::group::Group;
-use crate::core::object::{Coro, Role, stack_size};
 use crate::errno;
-use crate::sched::{Body, Start, default};
+use crate::handle::place;
+use crate::limit::Until;
+use crate::scope::Scope;
 
 const KC_BUFFERED: c_int = 1;
 /// The capacity of a mailbox, in messages.
@@ -77,7 +78,6 @@ struct Crowd {
     mailboxes: Vec<*mut Chan>,
     sent: AtomicUsize,
     mismatches: AtomicUsize,
-    members: Group,
 }
 
 // SAFETY: channels may be used by any thread; the rest is Send and Sync.
@@ -85,39 +85,12 @@ unsafe impl Send for Crowd {}
 // SAFETY: as above.
 unsafe impl Sync for Crowd {}
 
-/// A producer's reference.
-struct Member(Arc<Crowd>);
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.0.members.leave();
-    }
-}
-
 /// The byte with which a message is filled behind its header.
 fn filling(producer: usize, number: usize) -> u8 {
     (producer.wrapping_mul(31) ^ number) as u8
 }
 
 impl Crowd {
-    fn start(self: &Arc<Self>, producer: usize) -> Result<(), c_int> {
-        let coro = Coro::make(Role::Scheduled, None, ptr::null_mut(), stack_size(0));
-        let coro = coro.ok_or(errno::ENOMEM)?;
-        self.members.enter();
-        let (member, crowd) = (Member(Arc::clone(self)), Arc::clone(self));
-        let start = Start {
-            coro: Some(coro),
-            body: Body::Rust(Box::new(move || crowd.produce(producer))),
-            context: None,
-            at_end: Some(Box::new(move |_| drop(member))),
-            site: Location::caller(),
-        };
-        match default::with(|sched| sched.start(start)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => Err(errno::ENOMEM),
-        }
-    }
-
     fn produce(&self, producer: usize) {
         let mut message = vec![0_u8; self.config.message_size];
         for number in 0..self.config.messages_per_producer {
@@ -231,19 +204,22 @@ fn run(config: Config) -> Result<Outcome, c_int> {
         mailboxes,
         sent: AtomicUsize::new(0),
         mismatches: AtomicUsize::new(0),
-        members: Group::default(),
     });
+    let producers = Scope::below(None);
     let begin = Instant::now();
     if made.is_ok() {
-        made = (0..config.producers).try_for_each(|producer| crowd.start(producer));
+        made = (0..config.producers).try_for_each(|producer| {
+            let crowd = Arc::clone(&crowd);
+            start(&producers, move || crowd.produce(producer))
+        });
     }
     if made.is_err() {
         // Those that have started find their mailboxes closed.
         close(&crowd.mailboxes);
     }
-    crowd.members.wait(0, None);
+    producers.wait(Until::Ever);
     close(&crowd.mailboxes);
-    alive.wait(0, None);
+    alive.wait(0, Until::Ever);
     let seconds = begin.elapsed().as_secs_f64();
     for actor in actors {
         // SAFETY: started above; not used again.
@@ -284,25 +260,20 @@ fn close(mailboxes: &[*mut Chan]) {
 /// `config` is null or valid; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_actor_bench_run(config: *const Config, out: *mut Outcome) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(config) = (unsafe { config.as_ref() }).copied() else { return errno::EINVAL };
-        let crowd = 1..=CROWD_MAX;
-        if out.is_null()
-            || !crowd.contains(&config.producers)
+        let config = *unsafe { config.as_ref() }.ok_or(errno::EINVAL)?;
+        let (crowd, out) = (1..=CROWD_MAX, place(out)?);
+        if !crowd.contains(&config.producers)
             || !crowd.contains(&config.consumers)
             || config.messages_per_producer == 0
             || !(MESSAGE_BYTES_MIN..=MESSAGE_BYTES_MAX).contains(&config.message_size)
         {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         }
-        match run(config) {
-            Ok(outcome) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(outcome) };
-                errno::OK
-            }
-            Err(code) => code,
-        }
+        let outcome = run(config)?;
+        // SAFETY: the caller's promise.
+        unsafe { out.write(outcome) };
+        Ok(())
     })
 }

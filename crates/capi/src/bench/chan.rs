@@ -5,19 +5,19 @@
 //! which ends every send and, once it is drained, every receive, and waits for the last coroutine.
 
 use std::ffi::{c_int, c_void};
-use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 
-use crate::boundary::call;
+use super::start;
+use crate::boundary::{answer, call};
 use crate::chan::Chan;
 use crate::chan::copy::{kc_chan_recv, kc_chan_send};
 use crate::chan::make::{kc_chan_close, kc_chan_destroy, kc_chan_make, kc_chan_make_ptr};
 use crate::chan::pointer::{kc_chan_recv_ptr, kc_chan_send_ptr};
-use crate::core::group::Group;
-use crate::core::object::{Coro, Role, stack_size};
 use crate::errno;
-use crate::sched::{Body, Start, default};
+use crate::handle::{lend, take_back, write_any};
+use crate::limit::Until;
+use crate::scope::Scope;
 
 /// The largest number of coroutines of a kind.
 const CROWD_MAX: c_int = 1 << 20;
@@ -41,7 +41,7 @@ const _: () = assert!(size_of::<Params>() == 48);
 /// `kc_bench_handle_t`.
 pub struct Bench {
     chan: *mut Chan,
-    members: Group,
+    members: Arc<Scope>,
     params: Params,
     /// The target of descriptors: one byte is enough, since it is never read.
     packet: u8,
@@ -52,32 +52,10 @@ unsafe impl Send for Bench {}
 // SAFETY: as above.
 unsafe impl Sync for Bench {}
 
-/// A coroutine's share.
-struct Member(Arc<Bench>);
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.0.members.leave();
-    }
-}
-
 impl Bench {
     fn start(self: &Arc<Self>, run: fn(&Self)) -> Result<(), c_int> {
-        let coro = Coro::make(Role::Scheduled, None, ptr::null_mut(), stack_size(0));
-        let coro = coro.ok_or(errno::ENOMEM)?;
-        self.members.enter();
-        let (member, bench) = (Member(Arc::clone(self)), Arc::clone(self));
-        let start = Start {
-            coro: Some(coro),
-            body: Body::Rust(Box::new(move || run(&bench))),
-            context: None,
-            at_end: Some(Box::new(move |_| drop(member))),
-            site: Location::caller(),
-        };
-        match default::with(|sched| sched.start(start)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => Err(errno::ENOMEM),
-        }
+        let bench = Arc::clone(self);
+        start(&self.members, move || run(&bench))
     }
 
     /// Tries a number of times without waiting, then waits.
@@ -135,7 +113,7 @@ impl Bench {
     fn stop(&self) {
         // SAFETY: the channel is ours and is alive.
         unsafe { kc_chan_close(self.chan) };
-        self.members.wait(0, None);
+        self.members.wait(Until::Ever);
     }
 }
 
@@ -157,9 +135,9 @@ pub unsafe extern "C" fn kc_bench_chan_start(
     out_handle: *mut *mut Bench,
     out_chan: *mut *mut Chan,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(params) = (unsafe { params.as_ref() }).copied() else { return errno::EINVAL };
+        let params = *unsafe { params.as_ref() }.ok_or(errno::EINVAL)?;
         let crowd = 1..=CROWD_MAX;
         if out_handle.is_null()
             || !crowd.contains(&params.producers)
@@ -168,7 +146,7 @@ pub unsafe extern "C" fn kc_bench_chan_start(
             || params.spin_iters < 0
             || (params.pointer_mode != 0 && params.packet_size == 0)
         {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         }
         let mut chan = ptr::null_mut();
         // SAFETY: the place is valid.
@@ -180,24 +158,22 @@ pub unsafe extern "C" fn kc_bench_chan_start(
             }
         };
         if made != errno::OK {
-            return made;
+            return Err(made);
         }
-        let bench = Arc::new(Bench { chan, members: Group::default(), params, packet: 0 });
+        let bench = Arc::new(Bench { chan, members: Scope::below(None), params, packet: 0 });
         let all = (0..params.consumers)
             .try_for_each(|_| bench.start(Bench::consume))
             .and_then(|()| (0..params.producers).try_for_each(|_| bench.start(Bench::produce)));
         if let Err(code) = all {
             bench.stop();
-            return code;
+            return Err(code);
         }
         // SAFETY: the caller's promise.
         unsafe {
-            if !out_chan.is_null() {
-                out_chan.write(chan);
-            }
-            out_handle.write(Arc::into_raw(bench).cast_mut());
+            write_any(out_chan, chan);
+            out_handle.write(lend(bench));
         }
-        errno::OK
+        Ok(())
     })
 }
 
@@ -209,9 +185,9 @@ pub unsafe extern "C" fn kc_bench_chan_start(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_bench_chan_stop(handle: *mut Bench) {
     call((), || {
-        if !handle.is_null() {
-            // SAFETY: the caller gives up the handle's share.
-            unsafe { Arc::from_raw(handle.cast_const()) }.stop();
+        // SAFETY: the caller gives up the handle's share.
+        if let Some(bench) = unsafe { take_back(handle) } {
+            bench.stop();
         }
     });
 }

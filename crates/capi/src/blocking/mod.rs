@@ -15,35 +15,19 @@ pub mod offload;
 pub(crate) mod reactor;
 pub mod transfer;
 
-use std::ffi::{c_int, c_long};
-use std::time::{Duration, Instant};
+use std::ffi::c_int;
+use std::time::Instant;
 
 use becket_chan::Token;
 
 use crate::cancel::{self, Cancel};
 use crate::context::{self, KC_CTX_KEY_CANCEL};
 use crate::errno;
+use crate::limit;
+pub(crate) use crate::limit::Until;
 
 /// The timeout result of these functions, which is not `KC_ETIME`.
 const ETIMEDOUT: c_int = -libc::ETIMEDOUT;
-
-/// The limit of a wait.
-#[derive(Clone, Copy)]
-pub(crate) enum Until {
-    Now,
-    At(Instant),
-    Ever,
-}
-
-impl Until {
-    pub(crate) fn of(timeout_ms: c_long) -> Self {
-        match u64::try_from(timeout_ms) {
-            Ok(0) => Self::Now,
-            Ok(ms) => Self::At(becket_chan::timer::after(Duration::from_millis(ms))),
-            Err(_) => Self::Ever,
-        }
-    }
-}
 
 /// Something that happens once, or is cancelled first.
 pub(crate) struct Event {
@@ -90,11 +74,7 @@ impl Event {
             Some(deadline) if self.is_shortened(until) => Until::At(deadline),
             _ => until,
         };
-        let happened = match until {
-            Until::Now => self.happened.is_cancelled(),
-            Until::At(at) => self.happened.cancelled().deadline(at).wait(),
-            Until::Ever => self.happened.cancelled().wait(),
-        };
+        let happened = limit::wait_for(&self.happened, until);
         if self.is_cancelled() {
             return Err(errno::ECANCELED);
         }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use super::{Event, Until};
-use crate::boundary::call;
+use crate::boundary::answer;
 use crate::errno;
+use crate::handle::write_any;
 
 const QUEUED: u8 = 0;
 const STARTED: u8 = 1;
@@ -62,11 +63,11 @@ pub unsafe extern "C" fn kc_block_call(
     timeout_ms: c_long,
     out: *mut c_int,
 ) -> c_int {
-    call(errno::EIO, || {
-        let Some(function) = function else { return errno::EINVAL };
+    answer(|| {
+        let function = function.ok_or(errno::EINVAL)?;
         let event = Event::new();
         if event.is_cancelled() {
-            return errno::ECANCELED;
+            return Err(errno::ECANCELED);
         }
         let offloaded = Arc::new(Offloaded {
             stage: AtomicU8::new(QUEUED),
@@ -81,13 +82,11 @@ pub unsafe extern "C" fn kc_block_call(
         }));
         let waited = event.wait(Until::of(timeout_ms));
         if offloaded.stage.load(Ordering::Acquire) == DONE {
-            if !out.is_null() {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(offloaded.status.load(Ordering::Relaxed)) };
-            }
-            return errno::OK;
+            // SAFETY: the caller's promise.
+            unsafe { write_any(out, offloaded.status.load(Ordering::Relaxed)) };
+            return Ok(());
         }
         offloaded.moves(QUEUED, WITHDRAWN);
-        waited.err().unwrap_or(errno::EIO)
+        Err(waited.err().unwrap_or(errno::EIO))
     })
 }

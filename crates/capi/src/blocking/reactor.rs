@@ -3,13 +3,14 @@
 //!
 //! Each wait registers a duplicate of the descriptor, for one event: so several waits may use one
 //! descriptor, and one that is closed meanwhile is not confused with a later one of the same
-//! number. The thread takes the wait's token out of a table by the wait's number and sets it.
-//! Otherwise it sleeps in the kernel.
+//! number. When the event arrives, the thread removes the wait's entry from a table, by the wait's
+//! number, and cancels its token. Otherwise it sleeps in the kernel.
 //!
 //! # Invariants
 //!
 //! 1. A number is never reused: a late event finds no entry.
-//! 2. The wait that made an entry removes it, and its duplicate with it, however it ends.
+//! 2. When a wait has ended, for any reason, neither its entry nor its duplicate is left: the wait
+//!    removes its entry, if the thread has not, and closes the duplicate.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -120,7 +121,7 @@ mod platform {
         token: Token,
     ) -> Result<Option<Registered>, c_int> {
         let epoll = EPOLL.as_ref().map_err(|error| *error)?.as_raw_fd();
-        // SAFETY: queries a number.
+        // SAFETY: passes numbers only.
         let duplicate = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
         if duplicate < 0 {
             return Err(last_error());
@@ -155,7 +156,7 @@ mod platform {
     }
 
     fn start() -> Result<OwnedFd, c_int> {
-        // SAFETY: queries a descriptor.
+        // SAFETY: passes a flag only.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if epoll < 0 {
             return Err(last_error());

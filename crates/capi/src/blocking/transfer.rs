@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 
 use super::reactor::{self, Direction, last_error};
 use super::{ETIMEDOUT, Until};
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::errno;
 
 /// A pipe that is ready takes at least this much at once.
@@ -19,20 +19,13 @@ const PIECE_BYTES: usize = libc::PIPE_BUF;
 /// See `kc_blocking.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_io_wait_readable(fd: c_int, timeout_ms: c_long) -> c_int {
-    call(errno::EIO, || wait(fd, Direction::Readable, timeout_ms))
+    answer(|| reactor::wait(fd, Direction::Readable, Until::of(timeout_ms)))
 }
 
 /// See `kc_blocking.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_io_wait_writable(fd: c_int, timeout_ms: c_long) -> c_int {
-    call(errno::EIO, || wait(fd, Direction::Writable, timeout_ms))
-}
-
-fn wait(fd: RawFd, direction: Direction, timeout_ms: c_long) -> c_int {
-    match reactor::wait(fd, direction, Until::of(timeout_ms)) {
-        Ok(()) => errno::OK,
-        Err(error) => error,
-    }
+    answer(|| reactor::wait(fd, Direction::Writable, Until::of(timeout_ms)))
 }
 
 /// See `kc_blocking.h`.
@@ -94,7 +87,7 @@ pub unsafe extern "C" fn kc_io_write(
 
 /// Whether it is in blocking mode.
 fn may_block(fd: RawFd) -> bool {
-    // SAFETY: queries a number.
+    // SAFETY: passes numbers only.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     flags >= 0 && flags & libc::O_NONBLOCK == 0
 }

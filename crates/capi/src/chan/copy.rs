@@ -5,7 +5,7 @@ use libc::{c_int, c_long, c_void};
 
 use super::operate::{self, Limits};
 use super::{Chan, lent};
-use crate::boundary::call;
+use crate::boundary::answer;
 use crate::cancel::Cancel;
 use crate::errno;
 
@@ -21,7 +21,7 @@ pub unsafe extern "C" fn kc_chan_send(
     timeout_ms: c_long,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { send(handle, msg, Limits::plain(timeout_ms)) })
+    answer(|| unsafe { send(handle, msg, Limits::plain(timeout_ms)) })
 }
 
 /// See `kcoro.h`.
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn kc_chan_send_c(
     cancel: *const Cancel,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { send(handle, msg, Limits::with(timeout_ms, cancel)) })
+    answer(|| unsafe { send(handle, msg, Limits::with(timeout_ms, cancel)) })
 }
 
 /// See `kcoro.h`.
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn kc_chan_recv(
     timeout_ms: c_long,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { recv(handle, out, Limits::plain(timeout_ms)) })
+    answer(|| unsafe { recv(handle, out, Limits::plain(timeout_ms)) })
 }
 
 /// See `kcoro.h`.
@@ -68,21 +68,21 @@ pub unsafe extern "C" fn kc_chan_recv_c(
     cancel: *const Cancel,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { recv(handle, out, Limits::with(timeout_ms, cancel)) })
+    answer(|| unsafe { recv(handle, out, Limits::with(timeout_ms, cancel)) })
 }
 
 /// # Safety
 ///
 /// As for [`kc_chan_send`].
 #[inline]
-unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> c_int {
+unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
         Some(chan) if !msg.is_null() && chan.takes_elements() => {
             // SAFETY: the caller's promise.
             unsafe { operate::send(&chan, msg.cast(), limits) }
         }
-        _ => refused(limits),
+        _ => Err(refused(limits)),
     }
 }
 
@@ -90,14 +90,14 @@ unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> c_i
 ///
 /// As for [`kc_chan_recv`].
 #[inline]
-unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> c_int {
+unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
         Some(chan) if !out.is_null() && chan.takes_elements() => {
             // SAFETY: the caller's promise.
             unsafe { operate::recv(&chan, out.cast(), limits) }
         }
-        _ => refused(limits),
+        _ => Err(refused(limits)),
     }
 }
 

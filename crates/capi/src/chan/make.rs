@@ -13,8 +13,9 @@ use super::descriptor::PtrMsg;
 use super::hook::{Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
 use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::errno;
+use crate::handle::{lend, place};
 use crate::metrics::{self, Pipe};
 use crate::trace;
 use crate::zcopy::Binding;
@@ -90,20 +91,13 @@ impl Plan {
     /// # Safety
     ///
     /// `out` is null or valid for a write.
-    unsafe fn make_for_c(&self, out: *mut *mut Chan) -> c_int {
-        if out.is_null() {
-            return errno::EINVAL;
-        }
-        match self.make() {
-            Ok(chan) => {
-                metrics::enable_if_configured(&chan);
-                trace::ended(&chan, "make", errno::OK);
-                // SAFETY: the caller's promise.
-                unsafe { out.write(Arc::into_raw(chan).cast_mut()) };
-                errno::OK
-            }
-            Err(code) => code,
-        }
+    unsafe fn make_for_c(&self, out: *mut *mut Chan) -> Result<(), c_int> {
+        let (out, chan) = (place(out)?, self.make()?);
+        metrics::enable_if_configured(&chan);
+        trace::ended(&chan, "make", Ok(()));
+        // SAFETY: the caller's promise.
+        unsafe { out.write(lend(chan)) };
+        Ok(())
     }
 }
 
@@ -120,7 +114,7 @@ pub unsafe extern "C" fn kc_chan_make(
     capacity: usize,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { Plan::copy(kind, elem_sz, capacity).make_for_c(out) })
+    answer(|| unsafe { Plan::copy(kind, elem_sz, capacity).make_for_c(out) })
 }
 
 /// See `kcoro.h`.
@@ -139,7 +133,7 @@ pub unsafe extern "C" fn kc_chan_make_ex(
     on_ptr: Option<OnUndeliveredPtr>,
     arg: *mut c_void,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         let plan = Plan { on_copy, on_ptr, arg, ..Plan::copy(kind, elem_sz, capacity) };
         // SAFETY: the caller's promise.
         unsafe { plan.make_for_c(out) }
@@ -158,7 +152,7 @@ pub unsafe extern "C" fn kc_chan_make_ptr(
     capacity: usize,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { Plan::pointers(kind, capacity).make_for_c(out) })
+    answer(|| unsafe { Plan::pointers(kind, capacity).make_for_c(out) })
 }
 
 /// See `kcoro.h`.
@@ -172,7 +166,7 @@ pub unsafe extern "C" fn kc_chan_close(handle: *mut Chan) {
         // SAFETY: the caller's promise.
         if let Some(chan) = unsafe { lent(handle) } {
             chan.close();
-            trace::ended(&chan, "close", errno::OK);
+            trace::ended(&chan, "close", Ok(()));
         }
     });
 }
@@ -196,8 +190,8 @@ pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
             handoff.drain();
         }
         metrics::disable(&chan);
-        chan.zcopy.detach(handle);
-        trace::ended(&chan, "destroy", errno::OK);
+        chan.zcopy.detach();
+        trace::ended(&chan, "destroy", Ok(()));
         // The handle's reference.
         drop(ManuallyDrop::into_inner(chan));
     });

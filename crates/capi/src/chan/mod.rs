@@ -111,6 +111,16 @@ pub(crate) unsafe fn lent(handle: *const Chan) -> Option<Lent> {
     Some(ManuallyDrop::new(unsafe { Arc::from_raw(handle) }))
 }
 
+/// As [`lent`], or the error for null.
+///
+/// # Safety
+///
+/// As for [`lent`].
+pub(crate) unsafe fn known(handle: *const Chan) -> Result<Lent, c_int> {
+    // SAFETY: the caller's promise.
+    unsafe { lent(handle) }.ok_or(errno::EINVAL)
+}
+
 impl Chan {
     #[inline]
     pub(crate) fn has(&self, flag: u32) -> bool {

@@ -17,7 +17,7 @@ use super::{Chan, ZERO_COPY};
 use crate::cancel::{self, Cancel};
 use crate::current_token;
 use crate::errno;
-use crate::limit::Wait;
+use crate::limit::{self, Until};
 use crate::trace;
 
 /// The limits of a call.
@@ -82,13 +82,7 @@ fn offer_again<E: Element>(
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
     let token = limits.token.cloned().or_else(current_token::token);
-    let send = pair.tx.send(value);
-    let sent = match (Wait::of(limits.timeout_ms), &token) {
-        (Wait::For(time), Some(token)) => send.timeout(time).cancel_on(token).wait(),
-        (Wait::For(time), None) => send.timeout(time).wait(),
-        (_, Some(token)) => send.cancel_on(token).wait(),
-        (_, None) => send.wait(),
-    };
+    let sent = limit::drive(pair.tx.send(value), Until::of(limits.timeout_ms), token.as_ref());
     let Err(failed) = sent else {
         return Ok(());
     };
@@ -137,13 +131,7 @@ fn take_again<E: Element>(
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
     let token = limits.token.cloned().or_else(current_token::token);
-    let recv = pair.rx.recv();
-    let received = match (Wait::of(limits.timeout_ms), &token) {
-        (Wait::For(time), Some(token)) => recv.timeout(time).cancel_on(token).wait(),
-        (Wait::For(time), None) => recv.timeout(time).wait(),
-        (_, Some(token)) => recv.cancel_on(token).wait(),
-        (_, None) => recv.wait(),
-    };
+    let received = limit::drive(pair.rx.recv(), Until::of(limits.timeout_ms), token.as_ref());
     received.map_err(|failed| match failed {
         _ if token.is_some_and(|token| token.is_cancelled()) => errno::ECANCELED,
         RecvError::Closed => chan.why_closed(),
@@ -157,14 +145,14 @@ fn take_again<E: Element>(
 /// # Safety
 ///
 /// As for [`send`].
-pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
+pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> Result<(), c_int> {
     let limits = Limits::plain(0);
     let mut share = None;
     // SAFETY: the caller's promise.
     let sent = on_pair!(&chan.lane, pair => unsafe {
         send_on(chan, pair, message, limits, &mut share)
     });
-    if sent == Err(errno::EAGAIN) { errno::EAGAIN } else { sending_ended(chan, sent) }
+    if sent == Err(errno::EAGAIN) { sent } else { sending_ended(chan, sent) }
 }
 
 /// Receives an element without waiting, for a select: a would-block result is not counted.
@@ -172,14 +160,14 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
 /// # Safety
 ///
 /// As for [`recv`].
-pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
+pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> Result<(), c_int> {
     let limits = Limits::plain(0);
     let mut share = None;
     // SAFETY: the caller's promise.
     let received = on_pair!(&chan.lane, pair => unsafe {
         recv_on(chan, pair, out, limits, &mut share)
     });
-    if received == Err(errno::EAGAIN) { errno::EAGAIN } else { receiving_ended(chan, received) }
+    if received == Err(errno::EAGAIN) { received } else { receiving_ended(chan, received) }
 }
 
 /// Sends an element.
@@ -188,7 +176,11 @@ pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
 ///
 /// `message` is valid for reads of an element.
 #[inline]
-pub(crate) unsafe fn send(chan: &Arc<Chan>, message: *const u8, limits: Limits<'_>) -> c_int {
+pub(crate) unsafe fn send(
+    chan: &Arc<Chan>,
+    message: *const u8,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
     if limits.is_cancelled() {
         return sending_ended(chan, Err(errno::ECANCELED));
     }
@@ -222,7 +214,7 @@ unsafe fn send_on<E: Element>(
 ///
 /// `out` is valid for writes of an element.
 #[inline]
-pub(crate) unsafe fn recv(chan: &Arc<Chan>, out: *mut u8, limits: Limits<'_>) -> c_int {
+pub(crate) unsafe fn recv(chan: &Arc<Chan>, out: *mut u8, limits: Limits<'_>) -> Result<(), c_int> {
     if limits.is_cancelled() {
         return receiving_ended(chan, Err(errno::ECANCELED));
     }
@@ -281,63 +273,52 @@ fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
 
 /// Counts the result of a send of an element.
 #[inline]
-fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> c_int {
-    let answer = match sent {
-        Ok(()) => {
-            chan.sent();
-            errno::OK
-        }
-        Err(code) => chan.counters.send.count(code),
-    };
-    trace::ended(chan, "send", answer);
-    answer
+fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> Result<(), c_int> {
+    match sent {
+        Ok(()) => chan.sent(),
+        Err(code) => chan.counters.send.note(code),
+    }
+    trace::ended(chan, "send", sent);
+    sent
 }
 
 /// Counts the result of a receive of an element; a success was counted with its element.
 #[inline]
-fn receiving_ended(chan: &Arc<Chan>, received: Result<(), c_int>) -> c_int {
-    let answer = match received {
-        Ok(()) => {
-            chan.tell();
-            errno::OK
-        }
-        Err(code) => chan.counters.recv.count(code),
-    };
-    trace::ended(chan, "recv", answer);
-    answer
+fn receiving_ended(chan: &Arc<Chan>, received: Result<(), c_int>) -> Result<(), c_int> {
+    match received {
+        Ok(()) => chan.tell(),
+        Err(code) => chan.counters.recv.note(code),
+    }
+    trace::ended(chan, "recv", received);
+    received
 }
 
 /// Sends a descriptor. The caller uses the channel afterwards only while it holds the reference.
 pub(crate) fn send_descriptor(
     chan: &Arc<Chan>,
-    sent: Zdesc,
+    desc: Zdesc,
     limits: Limits<'_>,
     share: &mut Share,
-) -> c_int {
+) -> Result<(), c_int> {
     if limits.is_cancelled() {
-        return chan.counters.send.count(errno::ECANCELED);
+        return Err(chan.counters.send.count(errno::ECANCELED));
     }
-    let pair = match chan.descriptor_pair() {
-        Ok(pair) => pair,
-        Err(code) => return code,
-    };
-    let Some(slot) = sent.launch() else {
-        return errno::EINVAL;
-    };
-    let answer = match offer(chan, pair, slot, limits, share) {
+    let pair = chan.descriptor_pair()?;
+    let slot = desc.launch().ok_or(errno::EINVAL)?;
+    let sent = offer(chan, pair, slot, limits, share);
+    match sent {
         Ok(()) => {
             if chan.mixes() {
-                chan.counters.sent.descriptor_among_elements(sent.len);
+                chan.counters.sent.descriptor_among_elements(desc.len);
             } else {
-                chan.counters.sent.descriptor(sent.len);
+                chan.counters.sent.descriptor(desc.len);
             }
             chan.tell();
-            errno::OK
         }
-        Err(code) => chan.counters.send.count(code),
-    };
-    trace::ended(chan, "send_ptr", answer);
-    answer
+        Err(code) => chan.counters.send.note(code),
+    }
+    trace::ended(chan, "send_ptr", sent);
+    sent
 }
 
 /// Receives a descriptor. The reference is as for [`send_descriptor`].
@@ -350,7 +331,7 @@ pub(crate) fn recv_descriptor(
         return Err(chan.counters.recv.count(errno::ECANCELED));
     }
     let taken = take(chan, chan.descriptor_pair()?, limits, share);
-    trace::ended(chan, "recv_ptr", taken.as_ref().err().copied().unwrap_or(errno::OK));
+    trace::ended(chan, "recv_ptr", taken.as_ref().map(|_| ()).map_err(|code| *code));
     let slot = taken.map_err(|code| chan.counters.recv.count(code))?;
     let zdesc = slot_landed(chan, &slot);
     chan.tell();

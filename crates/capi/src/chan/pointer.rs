@@ -2,17 +2,17 @@
 //! Pointer channels, and the capabilities of a channel.
 
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::{c_int, c_long, c_uint, c_ulong, c_void};
 
 use super::copy::refused;
 use super::descriptor::Zdesc;
 use super::operate::{self, Limits};
-use super::{Chan, ZERO_COPY, lent};
-use crate::boundary::call;
+use super::{Chan, Lent, ZERO_COPY, known, lent};
+use crate::boundary::{answer, call};
 use crate::cancel::Cancel;
-use crate::errno;
+use crate::handle::place;
 
 const CAP_ZERO_COPY: c_uint = 1 << 0;
 const CAP_PTR: c_uint = 1 << 1;
@@ -53,26 +53,22 @@ pub unsafe extern "C" fn kc_chan_capabilities(handle: *mut Chan) -> c_uint {
 /// `handle` is null or valid; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_chan_get_zstats(handle: *mut Chan, out: *mut ChanZstats) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(chan) = (unsafe { lent(handle) }) else {
-            return errno::EINVAL;
-        };
-        if out.is_null() {
-            return errno::EINVAL;
-        }
+        let (chan, out) = (unsafe { known(handle) }?, place(out)?);
         let zref = &chan.counters.zref;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as c_ulong;
         let stats = ChanZstats {
-            zref_sent: zref.sent.load(Ordering::Relaxed) as c_ulong,
-            zref_received: zref.received.load(Ordering::Relaxed) as c_ulong,
-            zref_fallback_small: zref.fallback_small.load(Ordering::Relaxed) as c_ulong,
-            zref_fallback_capacity: zref.fallback_capacity.load(Ordering::Relaxed) as c_ulong,
-            zref_canceled: zref.cancelled.load(Ordering::Relaxed) as c_ulong,
-            zref_aborted_close: zref.aborted_close.load(Ordering::Relaxed) as c_ulong,
+            zref_sent: count(&zref.sent),
+            zref_received: count(&zref.received),
+            zref_fallback_small: count(&zref.fallback_small),
+            zref_fallback_capacity: count(&zref.fallback_capacity),
+            zref_canceled: count(&zref.cancelled),
+            zref_aborted_close: count(&zref.aborted_close),
         };
         // SAFETY: the caller's promise.
         unsafe { out.write(stats) };
-        errno::OK
+        Ok(())
     })
 }
 
@@ -105,14 +101,14 @@ pub unsafe extern "C" fn kc_chan_send_ptr_c(
     timeout_ms: c_long,
     cancel: *const Cancel,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
         let (chan, limits) = unsafe { (lent(handle), Limits::with(timeout_ms, cancel)) };
         match chan {
             Some(chan) if chan.pointers && !ptr.is_null() && len > 0 => {
                 operate::send_descriptor(&chan, Zdesc::plain(ptr, len), limits, &mut None)
             }
-            _ => refused(limits),
+            _ => Err(refused(limits)),
         }
     })
 }
@@ -146,24 +142,17 @@ pub unsafe extern "C" fn kc_chan_recv_ptr_c(
     timeout_ms: c_long,
     cancel: *const Cancel,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
         let (chan, limits) = unsafe { (lent(handle), Limits::with(timeout_ms, cancel)) };
-        match chan {
-            Some(chan) if chan.pointers && !out_ptr.is_null() && !out_len.is_null() => {
-                match operate::recv_descriptor(&chan, limits, &mut None) {
-                    Ok(zdesc) => {
-                        // SAFETY: the caller's promise.
-                        unsafe {
-                            out_ptr.write(zdesc.addr);
-                            out_len.write(zdesc.len);
-                        }
-                        errno::OK
-                    }
-                    Err(code) => code,
-                }
-            }
-            _ => refused(limits),
+        let usable = |chan: &Lent| chan.pointers && !out_ptr.is_null() && !out_len.is_null();
+        let chan = chan.filter(usable).ok_or_else(|| refused(limits))?;
+        let zdesc = operate::recv_descriptor(&chan, limits, &mut None)?;
+        // SAFETY: the caller's promise.
+        unsafe {
+            out_ptr.write(zdesc.addr);
+            out_len.write(zdesc.len);
         }
+        Ok(())
     })
 }

@@ -8,10 +8,11 @@
 //! resumer, or parks a thread.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use becket_chan::Token;
 use parking_lot::Mutex;
+
+use crate::limit::{self, Until};
 
 /// The number of members, and the waiters.
 #[derive(Debug, Default)]
@@ -60,10 +61,10 @@ impl Group {
         self.left.load(Ordering::SeqCst)
     }
 
-    /// Waits until at most `at_most` are left. False: the deadline has passed before.
-    pub(crate) fn wait(&self, at_most: usize, deadline: Option<Instant>) -> bool {
-        if self.left() <= at_most {
-            return true;
+    /// Waits until at most `at_most` are left. False: the limit was reached before.
+    pub(crate) fn wait(&self, at_most: usize, until: Until) -> bool {
+        if self.left() <= at_most || until == Until::Now {
+            return self.left() <= at_most;
         }
         let announced = Announced::new(self);
         loop {
@@ -71,11 +72,7 @@ impl Group {
             if self.left() <= at_most {
                 return true;
             }
-            let wait = reached.cancelled();
-            let in_time = match deadline {
-                Some(at) => wait.deadline(at).wait(),
-                None => wait.wait(),
-            };
+            let in_time = limit::wait_for(&reached, until);
             if self.left() <= at_most {
                 return true;
             }
@@ -120,6 +117,7 @@ impl Drop for Announced<'_> {
 mod tests {
     use std::sync::Arc;
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
 
@@ -129,12 +127,12 @@ mod tests {
         for _ in 0..3 {
             group.enter();
         }
-        assert!(!group.wait(2, Some(Instant::now())));
+        assert!(!group.wait(2, Until::At(Instant::now())));
         let waiters: Vec<_> = (0..3)
             .map(|at_most| {
                 let group = Arc::clone(&group);
                 thread::spawn(move || {
-                    assert!(group.wait(at_most, None));
+                    assert!(group.wait(at_most, Until::Ever));
                     assert!(group.left() <= at_most);
                 })
             })
@@ -155,7 +153,7 @@ mod tests {
             group.enter();
             let other = Arc::clone(&group);
             let leaver = thread::spawn(move || other.leave());
-            assert!(group.wait(0, None));
+            assert!(group.wait(0, Until::Ever));
             leaver.join().unwrap();
         }
     }

@@ -5,22 +5,21 @@
 //! however it ends: a wait that finds no result then reports that it was cut short.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use becket_chan::Token;
 
-use crate::blocking::{Event, Until};
-use crate::boundary::call;
-use crate::core::flow;
-use crate::core::object::{Coro, Function, Role, stack_size};
+use crate::blocking::Event;
+use crate::boundary::{answer, call};
+use crate::core::object::Function;
 use crate::dispatch::{Dispatcher, kc_dispatcher_scheduler};
 use crate::errno;
+use crate::handle::{lend, place, take_back, write_any};
 use crate::job::{kc_job_cancel, kc_job_current};
-use crate::limit::Wait;
-use crate::sched::{Body, Refused, Start, default};
+use crate::limit::{self, Until};
+use crate::sched::{Body, Start, default};
 
 /// `kc_async_fn`.
 pub type Async = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
@@ -42,36 +41,27 @@ struct Called<F> {
 unsafe impl<F> Send for Called<F> {}
 
 impl Deferred {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
+    /// Runs `body` by `start`; its return value is the result.
+    fn start(
+        start: impl FnOnce(Start) -> Result<(), c_int>,
+        size: usize,
+        body: impl Fn() -> *mut c_void + Send + 'static,
+    ) -> Result<Arc<Self>, c_int> {
+        let deferred = Arc::new(Self {
             result: AtomicPtr::new(ptr::null_mut()),
             returned: AtomicBool::new(false),
             ended: Token::new(),
-        })
-    }
-
-    /// Runs `body` by `start`; its return value is the result.
-    fn start(
-        self: &Arc<Self>,
-        start: impl FnOnce(Start) -> Option<Result<(), Refused>>,
-        size: usize,
-        body: impl Fn() -> *mut c_void + Send + 'static,
-    ) -> Result<(), c_int> {
-        let coro = Coro::make(Role::Scheduled, None, ptr::null_mut(), stack_size(size));
-        let (running, ending) = (Arc::clone(self), Arc::clone(self));
-        let started = start(Start {
-            coro: Some(coro.ok_or(errno::ENOMEM)?),
-            body: Body::Rust(Box::new(move || {
-                running.result.store(body(), Ordering::Relaxed);
-                running.returned.store(true, Ordering::Release);
-            })),
-            context: flow::context(),
-            at_end: Some(Box::new(move |_| {
-                ending.ended.cancel();
-            })),
-            site: Location::caller(),
         });
-        if matches!(started, Some(Ok(()))) { Ok(()) } else { Err(errno::ENOMEM) }
+        let (running, ending) = (Arc::clone(&deferred), Arc::clone(&deferred));
+        let run = move || {
+            running.result.store(body(), Ordering::Relaxed);
+            running.returned.store(true, Ordering::Release);
+        };
+        let starting = Start::coroutine(Body::Rust(Box::new(run)), size)?;
+        start(starting.at_end(move |_| {
+            ending.ended.cancel();
+        }))?;
+        Ok(deferred)
     }
 
     fn outcome(&self) -> Result<*mut c_void, c_int> {
@@ -95,26 +85,17 @@ pub unsafe extern "C" fn kc_async(
     size: usize,
     out: *mut *mut Deferred,
 ) -> c_int {
-    call(errno::EIO, || {
-        let Some(function) = function else { return errno::EINVAL };
-        if out.is_null() {
-            return errno::EINVAL;
-        }
-        let deferred = Deferred::new();
+    answer(|| {
+        let (function, out) = (function.ok_or(errno::EINVAL)?, place(out)?);
         let called = Called { function, argument };
-        let started = deferred.start(default::start, size, move || {
+        let deferred = Deferred::start(default::start, size, move || {
             let called = &called;
             // SAFETY: the caller's promise.
             unsafe { (called.function)(called.argument) }
-        });
-        match started {
-            Ok(()) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(Arc::into_raw(deferred).cast_mut()) };
-                errno::OK
-            }
-            Err(code) => code,
-        }
+        })?;
+        // SAFETY: the caller's promise.
+        unsafe { out.write(lend(deferred)) };
+        Ok(())
     })
 }
 
@@ -129,27 +110,18 @@ pub unsafe extern "C" fn kc_await(
     timeout_ms: c_long,
     out: *mut *mut c_void,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(deferred) = (unsafe { deferred.as_ref() }) else { return errno::EINVAL };
-        let (ended, late) = match Wait::of(timeout_ms) {
-            Wait::Not => (deferred.ended.is_cancelled(), errno::EAGAIN),
-            Wait::For(time) => (deferred.ended.cancelled().timeout(time).wait(), errno::ETIME),
-            Wait::Forever => (deferred.ended.cancelled().wait(), errno::ETIME),
-        };
-        if !ended {
-            return late;
+        let deferred = unsafe { deferred.as_ref() }.ok_or(errno::EINVAL)?;
+        match Until::of(timeout_ms) {
+            until if limit::wait_for(&deferred.ended, until) => {}
+            Until::Now => return Err(errno::EAGAIN),
+            Until::At(_) | Until::Ever => return Err(errno::ETIME),
         }
-        match deferred.outcome() {
-            Ok(result) => {
-                if !out.is_null() {
-                    // SAFETY: the caller's promise.
-                    unsafe { out.write(result) };
-                }
-                errno::OK
-            }
-            Err(code) => code,
-        }
+        let result = deferred.outcome()?;
+        // SAFETY: the caller's promise.
+        unsafe { write_any(out, result) };
+        Ok(())
     })
 }
 
@@ -175,24 +147,20 @@ pub unsafe extern "C" fn kc_deferred_get(deferred: *const Deferred) -> *mut c_vo
 /// `deferred` is null, or valid and not used again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_deferred_release(deferred: *mut Deferred) {
-    call((), || {
-        if !deferred.is_null() {
-            // SAFETY: the caller gives up the handle's share.
-            drop(unsafe { Arc::from_raw(deferred.cast_const()) });
-        }
-    });
+    // SAFETY: the caller gives up the handle's share.
+    call((), || drop(unsafe { take_back(deferred) }));
 }
 
 /// See `kcoro_ext.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_delay_ms(ms: c_long) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         let (never, until) = (Event::new(), Until::of(ms.max(0)));
         match never.wait(until) {
-            Err(errno::ECANCELED) => errno::ECANCELED,
+            Err(errno::ECANCELED) => Err(errno::ECANCELED),
             // Only a timeout can end the wait: its own, or an earlier one of the context.
-            _ if never.is_shortened(until) => errno::ETIME,
-            _ => errno::OK,
+            _ if never.is_shortened(until) => Err(errno::ETIME),
+            _ => Ok(()),
         }
     })
 }
@@ -216,14 +184,13 @@ pub unsafe extern "C" fn kc_with_dispatcher(
     argument: *mut c_void,
     size: usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
         let sched = unsafe { kc_dispatcher_scheduler(dispatcher).as_ref() };
-        let (Some(sched), Some(function)) = (sched, function) else { return errno::EINVAL };
-        let deferred = Deferred::new();
+        let (sched, function) = sched.zip(function).ok_or(errno::EINVAL)?;
         let called = Called { function, argument };
-        let started = deferred.start(
-            |start| Some(sched.start(start)),
+        let deferred = Deferred::start(
+            |start| sched.start(start),
             size,
             move || {
                 let called = &called;
@@ -231,11 +198,8 @@ pub unsafe extern "C" fn kc_with_dispatcher(
                 unsafe { (called.function)(called.argument) };
                 ptr::null_mut()
             },
-        );
-        if let Err(code) = started {
-            return code;
-        }
+        )?;
         deferred.ended.cancelled().wait();
-        deferred.outcome().map_or_else(|code| code, |_| errno::OK)
+        deferred.outcome().map(drop)
     })
 }

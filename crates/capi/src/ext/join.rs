@@ -11,14 +11,14 @@ use std::ptr;
 use std::slice;
 use std::sync::Arc;
 
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::cancel::Cancel;
 use crate::chan::make::{kc_chan_destroy, kc_chan_make};
 use crate::chan::operate::{self, Limits};
 use crate::chan::{self, Chan};
 use crate::errno;
 use crate::handle;
-use crate::sched::Body;
+use crate::sched::{Body, Start};
 use crate::scope::{self, Member, Scope};
 
 /// `kc_transform_fn`.
@@ -73,7 +73,7 @@ impl Joint {
         // SAFETY: there is room for one; the token is held.
         unsafe {
             let limits = Limits::with(-1, Arc::as_ptr(&self.token));
-            operate::recv(chan, into.as_mut_ptr().cast(), limits) == errno::OK
+            operate::recv(chan, into.as_mut_ptr().cast(), limits).is_ok()
         }
     }
 
@@ -82,23 +82,16 @@ impl Joint {
         // SAFETY: an element is there; the token is held.
         unsafe {
             let limits = Limits::with(-1, Arc::as_ptr(&self.token));
-            operate::send(chan, from.as_ptr().cast(), limits) == errno::OK
+            operate::send(chan, from.as_ptr().cast(), limits).is_ok()
         }
     }
 
     /// Runs `run` in a coroutine of the scope; then closes its channels.
-    fn start(self, scope: &Arc<Scope>, run: impl Fn(&Self) + Send + 'static) -> c_int {
-        let Some(member) = Member::new(scope) else { return errno::ECANCELED };
+    fn start(self, scope: &Arc<Scope>, run: impl Fn(&Self) + Send + 'static) -> Result<(), c_int> {
+        let member = Member::new(scope)?;
         let both: Vec<_> = self.ins.iter().chain(&self.outs).cloned().collect();
-        let body = Body::Rust(Box::new(move || run(&self)));
-        let close = Box::new(move || both.iter().for_each(|chan| chan.close()));
-        match scope::start(member, None, ptr::null_mut(), 0, body, Some(close)) {
-            Ok(coro) => {
-                drop(coro);
-                errno::OK
-            }
-            Err(code) => code,
-        }
+        let start = Start::coroutine(Body::Rust(Box::new(move || run(&self))), 0)?;
+        scope::start(member, start, move || both.iter().for_each(|chan| chan.close()))
     }
 }
 
@@ -160,12 +153,12 @@ pub unsafe extern "C" fn kc_transform(
         let token = Arc::clone(scope.cancel());
         let step = Step { function, user };
         let joint = Joint { token, ins: vec![from], outs: to.into_iter().collect() };
-        if joint.start(&scope, move |joint| step.run(joint)) == errno::OK {
-            return chan;
+        if joint.start(&scope, move |joint| step.run(joint)).is_err() {
+            // SAFETY: made above, and not shared.
+            unsafe { kc_chan_destroy(chan) };
+            return ptr::null_mut();
         }
-        // SAFETY: made above, and not shared.
-        unsafe { kc_chan_destroy(chan) };
-        ptr::null_mut()
+        chan
     })
 }
 
@@ -182,13 +175,13 @@ pub unsafe extern "C" fn kc_fan_out(
     outs: *const *mut Chan,
     count: usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
         let (scope, from, outs) = unsafe {
             (handle::share(scope), share(from, elem_size), shares(outs, count, elem_size))
         };
         let (Some(scope), Some(from), Some(outs)) = (scope, from, outs) else {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         };
         let joint = Joint { token: Arc::clone(scope.cancel()), ins: vec![from], outs };
         joint.start(&scope, |joint| {
@@ -225,27 +218,24 @@ pub unsafe extern "C" fn kc_fan_in(
     elem_size: usize,
     to: *mut Chan,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
         let (scope, ins, to) =
             unsafe { (handle::share(scope), shares(ins, count, elem_size), share(to, elem_size)) };
         let (Some(scope), Some(ins), Some(to)) = (scope, ins, to) else {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         };
         let last = Arc::new(Last(to));
         for from in ins {
             let joint = Joint { token: Arc::clone(scope.cancel()), ins: vec![from], outs: vec![] };
             let last = Arc::clone(&last);
-            let started = joint.start(&scope, move |joint| {
+            joint.start(&scope, move |joint| {
                 let [from] = &*joint.ins else { return };
                 let mut element = room(from.elem_size);
                 while joint.receive(from, &mut element) && joint.send(&last.0, &element) {}
                 // `last` closes the other side, when all have ended.
-            });
-            if started != errno::OK {
-                return started;
-            }
+            })?;
         }
-        errno::OK
+        Ok(())
     })
 }

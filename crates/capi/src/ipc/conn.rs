@@ -327,7 +327,7 @@ impl Conn {
 
     // ---- Receiving ----------------------------------------------------------------------------
 
-    /// Waits for a frame and passes it to `body`.
+    /// Waits for a frame and passes it to `show`.
     pub(super) fn recv<R>(
         &self,
         until: Until,
@@ -341,7 +341,7 @@ impl Conn {
         }
     }
 
-    /// Passes the next frame to `body`, if all of it has arrived.
+    /// Passes the next frame to `show`, if all of it has arrived.
     pub(super) fn recv_now<R>(
         &self,
         show: impl FnOnce(Frame<'_>) -> R,

@@ -13,9 +13,9 @@ use super::code::EPROTO;
 use super::conn::{Conn, frame};
 use super::listener::{self, Listener};
 use crate::blocking::Until;
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::errno;
-use crate::handle::{give, share, take_back};
+use crate::handle::{give, place, share, shared, take_back, write_any};
 
 /// See `kcoro_ipc_posix.h`.
 ///
@@ -25,7 +25,7 @@ use crate::handle::{give, share, take_back};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_listen(path: *const c_char, out: *mut *mut Listener) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { at(path, out, Listener::new) })
+    answer(|| unsafe { at(path, out, Listener::new) })
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn kc_ipc_srv_listen(path: *const c_char, out: *mut *mut L
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_accept(handle: *mut Listener, out: *mut *mut Conn) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { accept(handle, out, Listener::accept) })
+    answer(|| unsafe { accept(handle, out, Listener::accept) })
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn kc_ipc_srv_accept(handle: *mut Listener, out: *mut *mut
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_accept_nb(handle: *mut Listener, out: *mut *mut Conn) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { accept(handle, out, Listener::accept_now) })
+    answer(|| unsafe { accept(handle, out, Listener::accept_now) })
 }
 
 /// # Safety
@@ -57,14 +57,10 @@ unsafe fn accept(
     handle: *mut Listener,
     out: *mut *mut Conn,
     accept: fn(&Listener) -> Result<Socket, c_int>,
-) -> c_int {
+) -> Result<(), c_int> {
+    place(out)?;
     // SAFETY: the caller's promise.
-    let Some(listener) = (unsafe { share(handle) }) else { return errno::EINVAL };
-    if out.is_null() {
-        return errno::EINVAL;
-    }
-    // SAFETY: the caller's promise.
-    unsafe { give(out, accept(&listener).and_then(Conn::new)) }
+    unsafe { give(out, accept(&*shared(handle)?).and_then(Conn::new)) }
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -74,12 +70,8 @@ unsafe fn accept(
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_set_nb(handle: *mut Listener, on: c_int) -> c_int {
-    call(errno::EIO, || {
-        // SAFETY: the caller's promise.
-        let Some(listener) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        listener.set_waits(on == 0);
-        errno::OK
-    })
+    // SAFETY: the caller's promise.
+    answer(|| unsafe { shared(handle) }.map(|listener| listener.set_waits(on == 0)))
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -117,7 +109,7 @@ pub unsafe extern "C" fn kc_ipc_srv_close(handle: *mut Listener) {
 pub unsafe extern "C" fn kc_ipc_connect(path: *const c_char, out: *mut *mut Conn) -> c_int {
     let connect = |path: &CStr| listener::connect(path).and_then(Conn::new);
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { at(path, out, connect) })
+    answer(|| unsafe { at(path, out, connect) })
 }
 
 /// Makes a value from a path.
@@ -129,9 +121,10 @@ unsafe fn at<T>(
     path: *const c_char,
     out: *mut *mut T,
     make: impl FnOnce(&CStr) -> Result<T, c_int>,
-) -> c_int {
-    if path.is_null() || out.is_null() {
-        return errno::EINVAL;
+) -> Result<(), c_int> {
+    place(out)?;
+    if path.is_null() {
+        return Err(errno::EINVAL);
     }
     // SAFETY: the caller's promise.
     unsafe { give(out, make(CStr::from_ptr(path))) }
@@ -148,12 +141,12 @@ pub unsafe extern "C" fn kc_ipc_hs_cli(
     major: *mut u32,
     minor: *mut u32,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        let greeted = greet(&conn).and_then(|()| greeting(&conn));
+        let conn = unsafe { shared(handle) }?;
+        greet(&conn)?;
         // SAFETY: the caller's promise.
-        unsafe { greeted_by(greeted, major, minor) }
+        unsafe { greeted_by(greeting(&conn)?, major, minor) }
     })
 }
 
@@ -168,13 +161,14 @@ pub unsafe extern "C" fn kc_ipc_hs_srv(
     major: *mut u32,
     minor: *mut u32,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let conn = unsafe { shared(handle) }?;
+        let hello = greeting(&conn)?;
         // The other version is answered with ours, so that the peer can report the mismatch.
-        let greeted = greeting(&conn).and_then(|hello| greet(&conn).map(|()| hello));
+        greet(&conn)?;
         // SAFETY: the caller's promise.
-        unsafe { greeted_by(greeted, major, minor) }
+        unsafe { greeted_by(hello, major, minor) }
     })
 }
 
@@ -197,18 +191,13 @@ fn greeting(conn: &Conn) -> Result<Hello, c_int> {
 /// # Safety
 ///
 /// Both are null or valid for a write.
-unsafe fn greeted_by(greeted: Result<Hello, c_int>, major: *mut u32, minor: *mut u32) -> c_int {
-    let hello = match greeted {
-        Ok(hello) => hello,
-        Err(code) => return code,
-    };
-    for (out, number) in [(major, hello.major), (minor, hello.minor)] {
-        if !out.is_null() {
-            // SAFETY: the caller's promise.
-            unsafe { out.write(number) };
-        }
+unsafe fn greeted_by(hello: Hello, major: *mut u32, minor: *mut u32) -> Result<(), c_int> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        write_any(major, hello.major);
+        write_any(minor, hello.minor);
     }
-    if hello.major == ABI_MAJOR { errno::OK } else { EPROTO }
+    if hello.major == ABI_MAJOR { Ok(()) } else { Err(EPROTO) }
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -223,15 +212,10 @@ pub unsafe extern "C" fn kc_ipc_send(
     payload: *const c_void,
     len: usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (conn, frame) = match unsafe { outgoing(handle, command, payload, len) } {
-            Ok(both) => both,
-            Err(code) => return code,
-        };
-        let sent =
-            if conn.waits() { conn.send(frame, Until::Ever) } else { conn.send_or_not(frame) };
-        sent.err().unwrap_or(errno::OK)
+        let (conn, frame) = unsafe { outgoing(handle, command, payload, len) }?;
+        if conn.waits() { conn.send(frame, Until::Ever) } else { conn.send_or_not(frame) }
     })
 }
 
@@ -247,17 +231,10 @@ pub unsafe extern "C" fn kc_ipc_send_nb(
     payload: *const c_void,
     len: usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (conn, frame) = match unsafe { outgoing(handle, command, payload, len) } {
-            Ok(both) => both,
-            Err(code) => return code,
-        };
-        match conn.send_later(frame) {
-            Ok(true) => errno::OK,
-            Ok(false) => errno::EAGAIN,
-            Err(code) => code,
-        }
+        let (conn, frame) = unsafe { outgoing(handle, command, payload, len) }?;
+        if conn.send_later(frame)? { Ok(()) } else { Err(errno::EAGAIN) }
     })
 }
 
@@ -271,7 +248,7 @@ unsafe fn outgoing(
     len: usize,
 ) -> Result<(Arc<Conn>, Vec<u8>), c_int> {
     // SAFETY: the caller's promise.
-    let conn = unsafe { share(handle) }.ok_or(errno::EINVAL)?;
+    let conn = unsafe { shared(handle) }?;
     // SAFETY: the caller's promise.
     let payload = unsafe { bytes(payload.cast(), len) }?;
     Ok((conn, frame(command, payload)?))
@@ -298,14 +275,9 @@ pub(super) unsafe fn bytes<'a>(payload: *const u8, len: usize) -> Result<&'a [u8
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_flush(handle: *mut Conn) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        match conn.flush() {
-            Ok(true) => errno::OK,
-            Ok(false) => errno::EAGAIN,
-            Err(code) => code,
-        }
+        if unsafe { shared(handle) }?.flush()? { Ok(()) } else { Err(errno::EAGAIN) }
     })
 }
 
@@ -321,9 +293,9 @@ pub unsafe extern "C" fn kc_ipc_recv(
     payload: *mut *mut u8,
     len: *mut usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let conn = unsafe { shared(handle) }?;
         let waits = conn.waits();
         // SAFETY: the caller's promise.
         unsafe { receive(&conn, waits, command, payload, len) }
@@ -342,12 +314,8 @@ pub unsafe extern "C" fn kc_ipc_recv_nb(
     payload: *mut *mut u8,
     len: *mut usize,
 ) -> c_int {
-    call(errno::EIO, || {
-        // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        // SAFETY: the caller's promise.
-        unsafe { receive(&conn, false, command, payload, len) }
-    })
+    // SAFETY: the caller's promise.
+    answer(|| unsafe { receive(&*shared(handle)?, false, command, payload, len) })
 }
 
 /// A frame, its payload in memory that C frees.
@@ -366,27 +334,21 @@ unsafe fn receive(
     command: *mut u16,
     payload: *mut *mut u8,
     len: *mut usize,
-) -> c_int {
-    if command.is_null() || payload.is_null() || len.is_null() {
-        return errno::EINVAL;
-    }
+) -> Result<(), c_int> {
+    let (command, payload, len) = (place(command)?, place(payload)?, place(len)?);
     let received = if waits {
         conn.recv(Until::Ever, |frame| copied(&frame))
     } else {
         conn.recv_now(|frame| copied(&frame)).and_then(|frame| frame.ok_or(errno::EAGAIN))
     };
-    match received.and_then(|copied| copied) {
-        Ok(received) => {
-            // SAFETY: the caller's promise.
-            unsafe {
-                command.write(received.command);
-                payload.write(received.payload);
-                len.write(received.len);
-            }
-            errno::OK
-        }
-        Err(code) => code,
+    let received = received??;
+    // SAFETY: the caller's promise.
+    unsafe {
+        command.write(received.command);
+        payload.write(received.payload);
+        len.write(received.len);
     }
+    Ok(())
 }
 
 /// A frame that does not match its header has one byte more for C, which is no attribute: so that
@@ -414,11 +376,8 @@ fn copied(frame: &Frame<'_>) -> Result<Received, c_int> {
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_conn_set_nb(handle: *mut Conn, on: c_int) -> c_int {
-    call(errno::EIO, || {
-        // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        conn.set_waits(on == 0).err().unwrap_or(errno::OK)
-    })
+    // SAFETY: the caller's promise.
+    answer(|| unsafe { shared(handle) }?.set_waits(on == 0))
 }
 
 /// See `kcoro_ipc_posix.h`.

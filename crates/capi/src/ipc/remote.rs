@@ -12,12 +12,12 @@ use super::calls::{self, Answer};
 use super::code::{EMSGSIZE, EPROTO, of_wire};
 use super::conn::Conn;
 use crate::blocking::Until;
-use crate::boundary::call;
+use crate::boundary::{answer, call};
 use crate::chan::KC_UNLIMITED;
 use crate::errno;
-use crate::handle::{give, share, take_back};
+use crate::handle::{give, place, share, shared, take_back};
 
-/// How much later than its deadline a server's answer may come.
+/// The time after its deadline for which a server's answer is still awaited.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// `kc_ipc_chan_t`.
@@ -43,11 +43,6 @@ fn limits(timeout_ms: c_long) -> (Timeout, Until) {
     }
 }
 
-/// The timeout error of a wait in the form of channels.
-fn timely(code: c_int) -> c_int {
-    if code == -libc::ETIMEDOUT { errno::ETIME } else { code }
-}
-
 /// See `kcoro_ipc_chan.h`.
 ///
 /// # Safety
@@ -61,12 +56,12 @@ pub unsafe extern "C" fn kc_ipc_chan_make(
     capacity: usize,
     out: *mut *mut RemoteChan,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let conn = unsafe { checked(handle, elem_sz, out) };
-        let made = conn.and_then(|conn| make(conn, kind, elem_sz, capacity));
-        // SAFETY: the caller's promise, and checked above.
-        unsafe { give(out, made) }
+        unsafe {
+            let conn = checked(handle, elem_sz, out)?;
+            give(out, make(conn, kind, elem_sz, capacity))
+        }
     })
 }
 
@@ -99,15 +94,15 @@ pub unsafe extern "C" fn kc_ipc_chan_open(
     elem_sz: usize,
     out: *mut *mut RemoteChan,
 ) -> c_int {
-    call(errno::EIO, || {
-        // SAFETY: the caller's promise.
-        let conn = unsafe { checked(handle, elem_sz, out) };
+    answer(|| {
         if kind < KC_UNLIMITED {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         }
-        let opened = conn.map(|conn| RemoteChan { conn, id: chan_id, elem_size: elem_sz });
-        // SAFETY: the caller's promise, and checked above.
-        unsafe { give(out, opened) }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let conn = checked(handle, elem_sz, out)?;
+            give(out, Ok(RemoteChan { conn, id: chan_id, elem_size: elem_sz }))
+        }
     })
 }
 
@@ -122,10 +117,8 @@ unsafe fn checked(
     out: *mut *mut RemoteChan,
 ) -> Result<Arc<Conn>, c_int> {
     // SAFETY: the caller's promise.
-    let conn = unsafe { share(handle) }.ok_or(errno::EINVAL)?;
-    if out.is_null() {
-        return Err(errno::EINVAL);
-    }
+    let conn = unsafe { shared(handle) }?;
+    place(out)?;
     let elem_max = usize::try_from(ELEMENT_BYTES_MAX).unwrap_or(usize::MAX);
     if elem_sz == 0 || elem_sz > elem_max {
         return Err(EMSGSIZE);
@@ -155,11 +148,11 @@ pub unsafe extern "C" fn kc_ipc_chan_send(
     msg: *const c_void,
     timeout_ms: c_long,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(remote) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let remote = unsafe { shared(handle) }?;
         if msg.is_null() {
-            return errno::EINVAL;
+            return Err(errno::EINVAL);
         }
         // SAFETY: the caller's promise.
         let element = unsafe { slice::from_raw_parts(msg.cast::<u8>(), remote.elem_size) };
@@ -184,12 +177,9 @@ pub unsafe extern "C" fn kc_ipc_chan_recv(
     out: *mut c_void,
     timeout_ms: c_long,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(remote) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        if out.is_null() {
-            return errno::EINVAL;
-        }
+        let (remote, out) = (unsafe { shared(handle) }?, place(out)?);
         let (timeout, until) = limits(timeout_ms);
         let chan = remote.id;
         let request = match timeout {
@@ -199,13 +189,13 @@ pub unsafe extern "C" fn kc_ipc_chan_recv(
         match calls::ask(&remote.conn, &request, until) {
             Ok(Answer::Element(element)) if element.len() == remote.elem_size => {
                 // SAFETY: the caller's promise: room for an element.
-                unsafe { out.cast::<u8>().copy_from(element.as_ptr(), element.len()) };
-                errno::OK
+                unsafe { out.cast::<u8>().as_ptr().copy_from(element.as_ptr(), element.len()) };
+                Ok(())
             }
             Ok(Answer::Element(element)) => {
                 // The channel was opened with another size.
                 remote.conn.calls.keep(chan, element);
-                errno::EINVAL
+                Err(errno::EINVAL)
             }
             other => plain(other),
         }
@@ -244,9 +234,9 @@ pub unsafe extern "C" fn kc_ipc_chan_try_recv(handle: *mut RemoteChan, out: *mut
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_chan_close(handle: *mut RemoteChan) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(remote) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let remote = unsafe { shared(handle) }?;
         let request = Request::ChanClose { chan: remote.id };
         plain(calls::ask(&remote.conn, &request, Until::Ever))
     })
@@ -273,10 +263,13 @@ pub unsafe extern "C" fn kc_ipc_chan_destroy(handle: *mut RemoteChan) {
 }
 
 /// The result of an answer without a payload.
-fn plain(answered: Result<Answer, c_int>) -> c_int {
+fn plain(answered: Result<Answer, c_int>) -> Result<(), c_int> {
     match answered {
-        Ok(Answer::Result(result)) => of_wire(result),
-        Ok(_) => EPROTO,
-        Err(code) => timely(code),
+        Ok(Answer::Result(errno::OK)) => Ok(()),
+        Ok(Answer::Result(result)) => Err(of_wire(result)),
+        Ok(_) => Err(EPROTO),
+        // The timeout of a wait in the form of channels.
+        Err(code) if code == -libc::ETIMEDOUT => Err(errno::ETIME),
+        Err(code) => Err(code),
     }
 }

@@ -16,9 +16,8 @@ use becket_ipc::v1::{Limits, Server};
 use super::conn::Conn;
 use super::posix::bytes;
 use super::served::Served;
-use crate::boundary::call;
-use crate::errno;
-use crate::handle::{lend, share, take_back};
+use crate::boundary::{answer, call};
+use crate::handle::{lend, shared, take_back};
 
 /// The largest number of channels of a context.
 const CHANNELS_MAX: usize = 4096;
@@ -60,25 +59,13 @@ pub unsafe extern "C" fn kc_ipc_handle_command(
     payload: *const u8,
     len: usize,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let (server, conn) = match unsafe { (share(handle), share(conn)) } {
-            (Some(server), Some(conn)) => (server, conn),
-            _ => return errno::EINVAL,
-        };
-        // SAFETY: the caller's promise.
-        let payload = match unsafe { bytes(payload, len) } {
-            Ok(payload) => payload,
-            Err(code) => return code,
-        };
+        let (server, conn, payload) =
+            unsafe { (shared(handle)?, shared(conn)?, bytes(payload, len)?) };
         // A client that does not read its answers is not served further.
-        let handled = conn.wait_for_room().and_then(|()| Served::session(&conn, &server));
-        match handled {
-            Ok(session) => {
-                session.request(command, payload);
-                errno::OK
-            }
-            Err(code) => code,
-        }
+        conn.wait_for_room()?;
+        Served::session(&conn, &server)?.request(command, payload);
+        Ok(())
     })
 }

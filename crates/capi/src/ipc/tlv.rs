@@ -7,8 +7,8 @@ use std::slice;
 use becket_wire::v1::put;
 
 use super::code::EMSGSIZE;
-use crate::boundary::call;
-use crate::errno;
+use crate::boundary::answer;
+use crate::handle::place;
 
 /// See `kcoro_ipc_posix.h`.
 ///
@@ -23,7 +23,7 @@ pub unsafe extern "C" fn kc_tlv_put_u32(
     value: u32,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { write(cursor, end, kind, &value.to_be_bytes()) })
+    answer(|| unsafe { write(cursor, end, kind, &value.to_be_bytes()) })
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -39,32 +39,21 @@ pub unsafe extern "C" fn kc_tlv_put_u64(
     value: u64,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { write(cursor, end, kind, &value.to_be_bytes()) })
+    answer(|| unsafe { write(cursor, end, kind, &value.to_be_bytes()) })
 }
 
 /// # Safety
 ///
 /// As for [`kc_tlv_put_u32`].
-unsafe fn write(cursor: *mut *mut u8, end: *mut u8, kind: u16, value: &[u8]) -> c_int {
-    if cursor.is_null() || end.is_null() {
-        return errno::EINVAL;
-    }
+unsafe fn write(cursor: *mut *mut u8, end: *mut u8, kind: u16, value: &[u8]) -> Result<(), c_int> {
+    let (cursor, end) = (place(cursor)?, place(end)?);
     // SAFETY: the caller's promise.
-    let at = unsafe { cursor.read() };
-    if at.is_null() {
-        return errno::EINVAL;
-    }
-    let Some(room) = end.addr().checked_sub(at.addr()) else {
-        return EMSGSIZE;
-    };
+    let at = place(unsafe { cursor.read() })?.as_ptr();
+    let room = end.addr().get().checked_sub(at.addr()).ok_or(EMSGSIZE)?;
     // SAFETY: the caller's promise: the memory between the two.
     let buffer = unsafe { slice::from_raw_parts_mut(at, room) };
-    match put(buffer, kind, value) {
-        Ok(bytes) => {
-            // SAFETY: the caller's promise; so many bytes are before the end.
-            unsafe { cursor.write(at.byte_add(bytes)) };
-            errno::OK
-        }
-        Err(_) => EMSGSIZE,
-    }
+    let bytes = put(buffer, kind, value).map_err(|_| EMSGSIZE)?;
+    // SAFETY: the caller's promise; so many bytes are before the end.
+    unsafe { cursor.write(at.byte_add(bytes)) };
+    Ok(())
 }

@@ -6,19 +6,19 @@
 //! Every handle that C passes is null or valid; a scheduler is not used after its shutdown.
 
 use std::ffi::{c_int, c_long, c_void};
-use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::queues::Queues;
 use super::{Body, Sched, Start, Stats, default};
 use crate::boundary::call;
 use crate::clock;
-use crate::core::object::{Coro, CoroRef, Function, Role, stack_size, state};
+use crate::core::object::{Coro, CoroRef, Function, Role, state};
 use crate::core::{flow, manual, park};
 use crate::errno;
-use crate::limit::Wait;
+use crate::handle::write_any;
+use crate::limit::Until;
 
 /// The failure result of these functions.
 const FAILED: c_int = -1;
@@ -87,14 +87,8 @@ pub unsafe extern "C" fn kc_spawn(
     call(FAILED, || {
         // SAFETY: see the module.
         let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
-        let started = sched.start(Start {
-            coro: None,
-            body: Body::C { function, argument },
-            context: flow::context(),
-            at_end: None,
-            site: Location::caller(),
-        });
-        if started.is_ok() { errno::OK } else { FAILED }
+        let started = sched.start(Start::task(Body::C { function, argument }));
+        started.map_or(FAILED, |()| errno::OK)
     })
 }
 
@@ -173,33 +167,23 @@ pub unsafe extern "C" fn kc_spawn_co(
     call(FAILED, || {
         // SAFETY: see the module.
         let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
-        let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
-        let Some(coro) = coro else { return FAILED };
-        // Before it starts: it may read its own handle there.
-        if let Some(out) = ptr::NonNull::new(out) {
+        let Ok(start) = Start::coroutine(Body::C { function, argument }, size) else {
+            return FAILED;
+        };
+        let coro = start.coro.clone();
+        let handle = coro.as_ref().map_or(ptr::null_mut(), CoroRef::as_ptr);
+        // SAFETY: the caller's promise. Before it starts: it may read its own handle there.
+        unsafe { write_any(out, handle) };
+        if sched.start(start).is_err() {
             // SAFETY: the caller's promise.
-            unsafe { out.write(coro.clone().into_raw()) };
+            unsafe { write_any(out, ptr::null_mut()) };
+            return FAILED;
         }
-        let started = sched.start(Start {
-            coro: Some(coro),
-            body: Body::C { function, argument },
-            context: flow::context(),
-            at_end: None,
-            site: Location::caller(),
-        });
-        if started.is_ok() {
-            return errno::OK;
+        if !out.is_null() {
+            // The reference is C's.
+            coro.map(CoroRef::into_raw);
         }
-        if let Some(out) = ptr::NonNull::new(out) {
-            // SAFETY: written above; the reference in it is ours to take back.
-            unsafe {
-                if let Some(coro) = ptr::NonNull::new(out.read()) {
-                    drop(CoroRef::from_raw(coro));
-                }
-                out.write(ptr::null_mut());
-            }
-        }
-        FAILED
+        errno::OK
     })
 }
 
@@ -225,24 +209,18 @@ fn enqueue(sched: &Sched, coro: &Coro) {
         Role::Manual if coro.is_finished() || coro.running.load(Ordering::Acquire) != 0 => {}
         Role::Manual if coro.ready_enqueued.swap(true, Ordering::AcqRel) => park::unpark(coro),
         Role::Manual => {
-            let unstarted = manual::take_unstarted(coro);
-            let (object, body) = if unstarted {
+            let start = if manual::take_unstarted(coro) {
                 let (function, argument) = (coro.function, coro.argument);
-                (Some(coro.share()), Body::C { function, argument })
+                let task = Start::task(Body::C { function, argument });
+                Start { coro: Some(coro.share()), ..task }
             } else {
                 let driven = coro.share();
                 let place = ptr::from_ref(sched).cast_mut().cast();
                 coro.scheduler.store(place, Ordering::Relaxed);
-                (None, Body::Rust(Box::new(move || manual::drive(&driven))))
+                Start::task(Body::Rust(Box::new(move || manual::drive(&driven))))
             };
             // If there is no stack for it, it ends here: no other owner could resume it.
-            let _ = sched.start(Start {
-                coro: object,
-                body,
-                context: flow::context(),
-                at_end: None,
-                site: Location::caller(),
-            });
+            let _ = sched.start(start);
         }
     }
 }
@@ -277,11 +255,7 @@ pub unsafe extern "C" fn kc_sched_drain(sched: *mut Sched, timeout_ms: c_long) -
         let Some(place) = (unsafe { sched.as_ref() }) else { return FAILED };
         // The waiting member does not count itself.
         let own = usize::from(ptr::eq(flow::sched(), sched));
-        let drained = match Wait::of(timeout_ms) {
-            Wait::Not => place.members.left() <= own,
-            Wait::For(time) => place.members.wait(own, Some(Instant::now() + time)),
-            Wait::Forever => place.members.wait(own, None),
-        };
+        let drained = place.members.wait(own, Until::of(timeout_ms));
         if drained { errno::OK } else { errno::ETIME }
     })
 }

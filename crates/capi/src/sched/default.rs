@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The default scheduler of the process.
 
+use std::ffi::c_int;
 use std::ptr;
 
 use parking_lot::Mutex;
 
-use super::{Refused, Sched, Start};
+use super::{Sched, Start};
 use crate::context::KC_CTX_KEY_DISPATCHER;
 use crate::dispatch::{Dispatcher, kc_dispatcher_scheduler};
+use crate::errno;
 
-/// Its address, or 0: there is none yet.
+/// `None`: there is none yet.
 static DEFAULT: Mutex<Option<Place>> = Mutex::new(None);
 
 struct Place(*mut Sched);
@@ -29,26 +31,20 @@ pub(crate) fn get() -> *mut Sched {
     place
 }
 
-/// Passes the default scheduler to `f`; `None`: it cannot be created.
-pub(crate) fn with<R>(f: impl FnOnce(&Sched) -> R) -> Option<R> {
-    // SAFETY: it lives until C ends it, and C does not during a call that uses it.
-    unsafe { get().as_ref() }.map(f)
-}
-
 /// Starts it on the scheduler that its context names (`KC_CTX_KEY_DISPATCHER`), or else on the
-/// default one. `None`: that cannot be created.
-pub(crate) fn start(start: Start) -> Option<Result<(), Refused>> {
+/// default one.
+pub(crate) fn start(start: Start) -> Result<(), c_int> {
     // The dispatcher lives as long as the context that holds it.
     let context = start.context.clone();
     let named = context
         .as_ref()
         .map_or(ptr::null_mut(), |context| context.get(&raw const KC_CTX_KEY_DISPATCHER))
         .cast::<Dispatcher>();
-    if named.is_null() {
-        return with(|sched| sched.start(start));
-    }
-    // SAFETY: by the header, the value under this key is a dispatcher, and the context holds it.
-    unsafe { kc_dispatcher_scheduler(named).as_ref() }.map(|sched| sched.start(start))
+    // SAFETY: by the header, the value under this key is a dispatcher, and the context holds it; the
+    // default one lives until C ends it, and C does not during a call that uses it.
+    let sched =
+        unsafe { if named.is_null() { get() } else { kc_dispatcher_scheduler(named) }.as_ref() };
+    sched.ok_or(errno::ENOMEM)?.start(start)
 }
 
 /// Called before it ends: the next use creates another.

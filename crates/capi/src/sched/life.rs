@@ -11,7 +11,7 @@
 //!
 //! So actions that must happen once at the end (`Start::at_end`) do.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
@@ -19,10 +19,11 @@ use std::sync::atomic::Ordering;
 
 use becket_coro::Spawn;
 
-use super::{Refused, Sched, install_hook};
+use super::{Sched, install_hook};
 use crate::context::Context;
-use crate::core::flow::FLOW;
-use crate::core::object::{CoroRef, Function, state};
+use crate::core::flow::{self, FLOW};
+use crate::core::object::{Coro, CoroRef, Function, Role, stack_size, state};
+use crate::errno;
 
 /// The stack size of a task in bytes: it may be code that was written for a thread.
 const TASK_STACK_BYTES: usize = 256 * 1024;
@@ -47,6 +48,31 @@ pub(crate) struct Start {
     pub(crate) site: &'static Location<'static>,
 }
 
+impl Start {
+    /// Of a coroutine with an object, in the caller's context.
+    #[track_caller]
+    pub(crate) fn coroutine(body: Body, size: usize) -> Result<Self, c_int> {
+        let (function, argument) = match body {
+            Body::C { function, argument } => (function, argument),
+            Body::Rust(_) => (None, ptr::null_mut()),
+        };
+        let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
+        Ok(Self { coro: Some(coro.ok_or(errno::ENOMEM)?), ..Self::task(body) })
+    }
+
+    /// The same without an object.
+    #[track_caller]
+    pub(crate) fn task(body: Body) -> Self {
+        let site = Location::caller();
+        Self { coro: None, body, context: flow::context(), at_end: None, site }
+    }
+
+    /// With an action at the end.
+    pub(crate) fn at_end(self, action: impl FnOnce(bool) + Send + 'static) -> Self {
+        Self { at_end: Some(Box::new(action)), ..self }
+    }
+}
+
 /// From the spawn to the end: see the module.
 pub(crate) struct Life {
     sched: *const Sched,
@@ -64,8 +90,8 @@ pub(crate) struct Life {
 unsafe impl Send for Life {}
 
 impl Sched {
-    /// Starts it, or ends its life at once.
-    pub(crate) fn start(&self, start: Start) -> Result<(), Refused> {
+    /// Starts it, or ends its life at once: a queue is full, there is no memory, the scheduler ends.
+    pub(crate) fn start(&self, start: Start) -> Result<(), c_int> {
         let Start { coro, body, context, at_end, site } = start;
         let is_task = coro.is_none() && matches!(body, Body::C { .. });
         let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
@@ -74,7 +100,7 @@ impl Sched {
             coro.scheduler.store(place, Ordering::Relaxed);
             coro.ready_enqueued.store(true, Ordering::Relaxed);
         }
-        let is_injected = !ptr::eq(crate::core::flow::sched(), self);
+        let is_injected = !ptr::eq(flow::sched(), self);
         let has_room = self.queues.enter(is_injected);
         self.members.enter();
         let life = Life {
@@ -88,7 +114,7 @@ impl Sched {
             body: Some(body),
         };
         if !has_room {
-            return Err(Refused);
+            return Err(errno::ENOMEM);
         }
         if is_injected {
             self.injected.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +127,7 @@ impl Sched {
         if spawned.is_err() && is_task {
             self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);
         }
-        spawned.map(drop).map_err(|_| Refused)
+        spawned.map(drop).map_err(|_| errno::ENOMEM)
     }
 }
 

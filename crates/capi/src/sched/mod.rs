@@ -51,10 +51,6 @@ pub struct Sched {
     alarms: Arc<Alarms>,
 }
 
-/// A coroutine or task was not started: a queue is full, there is no memory, the scheduler ends.
-#[derive(Debug)]
-pub(crate) struct Refused;
-
 /// `kc_sched_stats_t`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use becket_zcopy::Event;
 use libc::c_int;
 
-use crate::boundary::call;
-use crate::chan::{Chan, lent};
+use crate::boundary::answer;
+use crate::chan::{Chan, known};
 use crate::errno;
 
 /// Counts an operation of a backend past the channel, so that the channel's statistics are true.
@@ -52,18 +52,11 @@ pub(super) fn descriptor(chan: &Chan, event: Event) {
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_zcopy_count(handle: *mut Chan, event: c_int, bytes: usize) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(chan) = (unsafe { lent(handle) }) else {
-            return errno::EINVAL;
-        };
-        match Event::from_number(event) {
-            Some(event) => {
-                note(&chan, event, bytes as u64);
-                errno::OK
-            }
-            None => errno::EINVAL,
-        }
+        let chan = unsafe { known(handle) }?;
+        note(&chan, Event::from_number(event).ok_or(errno::EINVAL)?, bytes as u64);
+        Ok(())
     })
 }
 
@@ -78,18 +71,16 @@ pub unsafe extern "C" fn kc_zcopy_count_failure(
     receiving: c_int,
     code: c_int,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(chan) = (unsafe { lent(handle) }) else {
-            return errno::EINVAL;
-        };
+        let chan = unsafe { known(handle) }?;
         let side = if receiving == 0 { &chan.counters.send } else { &chan.counters.recv };
         match code {
             errno::EAGAIN | errno::ETIME | errno::EPIPE | errno::ECANCELED => {
-                side.count(code);
-                errno::OK
+                side.note(code);
+                Ok(())
             }
-            _ => errno::EINVAL,
+            _ => Err(errno::EINVAL),
         }
     })
 }

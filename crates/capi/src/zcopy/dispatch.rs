@@ -3,56 +3,37 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use becket_zcopy::{Desc, Event, Failure, Limits as LinkLimits, Link, Time};
 use libc::{c_int, c_long, c_void};
 
 use super::{By, count, failure, zref};
-use crate::boundary::call;
+use crate::boundary::answer;
 use crate::cancel::Cancel;
 use crate::chan::counters::Failures;
 use crate::chan::descriptor::Zdesc;
 use crate::chan::operate::Limits;
 use crate::chan::{CLOSED, Chan, copy::refused, lent};
 use crate::errno;
-use crate::limit::Wait;
-
-/// A call's limits, as C passed them.
-#[derive(Clone, Copy)]
-pub(crate) struct Asked {
-    pub(crate) timeout_ms: c_long,
-    pub(crate) cancel: *const Cancel,
-}
-
-impl Asked {
-    /// # Safety
-    ///
-    /// The token is null or valid for the call.
-    unsafe fn limits<'a>(self) -> Limits<'a> {
-        // SAFETY: the caller's promise.
-        unsafe { Limits::with(self.timeout_ms, self.cancel) }
-    }
-}
 
 /// Sends a descriptor by the channel's backend.
 ///
 /// # Safety
 ///
-/// `handle` is null or valid, the token too.
-pub(crate) unsafe fn send(handle: *mut Chan, zdesc: Option<&Zdesc>, asked: Asked) -> c_int {
+/// `handle` is null or valid.
+unsafe fn send(handle: *mut Chan, zdesc: Option<&Zdesc>, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
-    let (chan, limits) = unsafe { (lent(handle), asked.limits()) };
-    let (Some(chan), Some(zdesc)) = (chan, zdesc) else {
-        return refused(limits);
-    };
+    let chan = unsafe { lent(handle) };
+    let (chan, zdesc) = chan.zip(zdesc).ok_or_else(|| refused(limits))?;
     if limits.is_cancelled() {
-        return count_cancelled(&chan, true);
+        return Err(count_cancelled(&chan, true));
     }
     if zdesc.addr.is_null() || zdesc.len == 0 {
-        return errno::EINVAL;
+        return Err(errno::EINVAL);
     }
     match chan.zcopy.by() {
-        By::None => errno::ENOTSUP,
+        By::None => Err(errno::ENOTSUP),
         By::Zref => zref::send(&chan, *zdesc, limits),
         By::Link => {
             let chan = Arc::clone(&chan);
@@ -62,26 +43,24 @@ pub(crate) unsafe fn send(handle: *mut Chan, zdesc: Option<&Zdesc>, asked: Asked
             if count {
                 outcome(&chan, Event::of_send(answer, was_open), answer.err(), len, true);
             }
-            answer.map_or_else(failure::code, |()| errno::OK)
+            answer.map_err(failure::code)
         }
     }
 }
 
-/// Receives a descriptor by the channel's backend.
+/// Receives a descriptor by the channel's backend, if the caller has a place for it.
 ///
 /// # Safety
 ///
 /// As for [`send`].
-pub(crate) unsafe fn recv(handle: *mut Chan, out: Option<&mut Zdesc>, asked: Asked) -> c_int {
+unsafe fn recv(handle: *mut Chan, has_place: bool, limits: Limits<'_>) -> Result<Zdesc, c_int> {
     // SAFETY: the caller's promise.
-    let (chan, limits) = unsafe { (lent(handle), asked.limits()) };
-    let (Some(chan), Some(out)) = (chan, out) else {
-        return refused(limits);
-    };
+    let chan = unsafe { lent(handle) };
+    let chan = chan.filter(|_| has_place).ok_or_else(|| refused(limits))?;
     if limits.is_cancelled() {
-        return count_cancelled(&chan, false);
+        return Err(count_cancelled(&chan, false));
     }
-    let received = match chan.zcopy.by() {
+    match chan.zcopy.by() {
         By::None => Err(errno::ENOTSUP),
         By::Zref => zref::recv(&chan, limits),
         By::Link => {
@@ -93,13 +72,6 @@ pub(crate) unsafe fn recv(handle: *mut Chan, out: Option<&mut Zdesc>, asked: Ask
             }
             answer.map(Zdesc::from).map_err(failure::code)
         }
-    };
-    match received {
-        Ok(zdesc) => {
-            *out = zdesc;
-            errno::OK
-        }
-        Err(code) => code,
     }
 }
 
@@ -117,10 +89,11 @@ fn by_link<T>(
 }
 
 fn of_link(limits: Limits<'_>) -> LinkLimits<'_> {
-    let time = match Wait::of(limits.timeout_ms) {
-        Wait::Not => Time::Now,
-        Wait::For(time) => Time::For(time),
-        Wait::Forever => Time::Ever,
+    // A duration: a backend of C gets just the number that its caller passed.
+    let time = match u64::try_from(limits.timeout_ms) {
+        Ok(0) => Time::Now,
+        Ok(ms) => Time::For(Duration::from_millis(ms)),
+        Err(_) => Time::Ever,
     };
     LinkLimits { time, token: limits.token }
 }
@@ -179,7 +152,7 @@ pub unsafe extern "C" fn kc_chan_send_desc_c(
     cancel: *const Cancel,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    call(errno::EIO, || unsafe { send(handle, zdesc.as_ref(), Asked { timeout_ms, cancel }) })
+    answer(|| unsafe { send(handle, zdesc.as_ref(), Limits::with(timeout_ms, cancel)) })
 }
 
 /// See `kcoro_zcopy.h`.
@@ -209,17 +182,10 @@ pub unsafe extern "C" fn kc_chan_recv_desc_c(
     timeout_ms: c_long,
     cancel: *const Cancel,
 ) -> c_int {
-    call(errno::EIO, || {
-        let mut zdesc = Zdesc::plain(ptr::null_mut(), 0);
-        let to = (!out.is_null()).then_some(&mut zdesc);
+    answer(|| {
         // SAFETY: the caller's promise.
-        unsafe {
-            let code = recv(handle, to, Asked { timeout_ms, cancel });
-            if code == errno::OK {
-                out.write(zdesc);
-            }
-            code
-        }
+        unsafe { out.write(recv(handle, !out.is_null(), Limits::with(timeout_ms, cancel))?) };
+        Ok(())
     })
 }
 
@@ -252,10 +218,10 @@ pub unsafe extern "C" fn kc_chan_send_zref_c(
     timeout_ms: c_long,
     cancel: *const Cancel,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         let zdesc = Zdesc::plain(ptr, len);
         // SAFETY: the caller's promise.
-        unsafe { send(handle, Some(&zdesc), Asked { timeout_ms, cancel }) }
+        unsafe { send(handle, Some(&zdesc), Limits::with(timeout_ms, cancel)) }
     })
 }
 
@@ -288,17 +254,14 @@ pub unsafe extern "C" fn kc_chan_recv_zref_c(
     timeout_ms: c_long,
     cancel: *const Cancel,
 ) -> c_int {
-    call(errno::EIO, || {
-        let mut zdesc = Zdesc::plain(ptr::null_mut(), 0);
-        let to = (!out_ptr.is_null() && !out_len.is_null()).then_some(&mut zdesc);
+    answer(|| {
+        let has_place = !out_ptr.is_null() && !out_len.is_null();
         // SAFETY: the caller's promise.
         unsafe {
-            let code = recv(handle, to, Asked { timeout_ms, cancel });
-            if code == errno::OK {
-                out_ptr.write(zdesc.addr);
-                out_len.write(zdesc.len);
-            }
-            code
+            let zdesc = recv(handle, has_place, Limits::with(timeout_ms, cancel))?;
+            out_ptr.write(zdesc.addr);
+            out_len.write(zdesc.len);
         }
+        Ok(())
     })
 }

@@ -20,15 +20,18 @@ pub(super) fn code(failure: Failure) -> c_int {
 
 /// The result of a backend's function.
 pub(super) fn answer(code: c_int) -> Result<(), Failure> {
-    Err(match code {
-        errno::OK => return Ok(()),
+    if code == errno::OK { Ok(()) } else { Err(of(code)) }
+}
+
+pub(super) fn of(code: c_int) -> Failure {
+    match code {
         errno::EAGAIN => Failure::WouldBlock,
         errno::ETIME => Failure::TimedOut,
         errno::ECANCELED => Failure::Cancelled,
         errno::EPIPE => Failure::Closed,
         errno::ENOTSUP => Failure::Unsupported,
         code => Failure::Other { code },
-    })
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Binding {
     }
 
     /// Attaches the backend, if it is not, and binds it.
-    fn bind(&self, handle: *mut Chan, id: BackendId, opts: *const c_void) -> c_int {
+    fn bind(&self, handle: *mut Chan, id: BackendId, opts: *const c_void) -> Result<(), c_int> {
         let _turn = self.turn.lock();
         let by = if id == BackendId::ZREF {
             By::Zref
@@ -85,16 +85,16 @@ impl Binding {
                     }
                     By::Link
                 }
-                Some(Err(failure)) => return failure::code(failure),
-                None => return errno::ENOENT,
+                Some(Err(failure)) => return Err(failure::code(failure)),
+                None => return Err(errno::ENOENT),
             }
         };
         self.by.store(by as u8, Ordering::Release);
-        errno::OK
+        Ok(())
     }
 
     /// Detaches the backends of a channel that is closed and will be freed.
-    pub(crate) fn detach(&self, _: *mut Chan) {
+    pub(crate) fn detach(&self) {
         self.by.store(By::None as u8, Ordering::Release);
         let _detached = self.links.detach(true);
     }

@@ -7,9 +7,10 @@ use std::ffi::CStr;
 use becket_zcopy::{BackendId, RegisterError};
 use libc::{c_char, c_int, c_void};
 
-use crate::boundary::call;
-use crate::chan::{CLOSED, Chan, lent};
+use crate::boundary::{answer, call};
+use crate::chan::{CLOSED, Chan, known};
 use crate::errno;
+use crate::handle::place;
 
 pub use super::vtable::BackendOps;
 
@@ -72,18 +73,12 @@ pub unsafe extern "C" fn kc_zcopy_resolve(name: *const c_char) -> c_int {
 /// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_zcopy_caps(id: c_int, out: *mut u32) -> c_int {
-    call(errno::EIO, || {
-        if out.is_null() {
-            return errno::EINVAL;
-        }
-        match self::id(id).and_then(BackendId::registered) {
-            Some(backend) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(backend.caps()) };
-                errno::OK
-            }
-            None => errno::ENOENT,
-        }
+    answer(|| {
+        let out = place(out)?;
+        let backend = self::id(id).and_then(BackendId::registered).ok_or(errno::ENOENT)?;
+        // SAFETY: the caller's promise.
+        unsafe { out.write(backend.caps()) };
+        Ok(())
     })
 }
 
@@ -98,22 +93,15 @@ pub unsafe extern "C" fn kc_chan_enable_zero_copy_backend(
     id: c_int,
     opts: *const c_void,
 ) -> c_int {
-    call(errno::EIO, || {
+    answer(|| {
         // SAFETY: the caller's promise.
-        let Some(chan) = (unsafe { lent(handle) }) else {
-            return errno::EINVAL;
-        };
-        let Some(id) = self::id(id) else {
-            return errno::ENOENT;
-        };
-        let code = chan.zcopy.bind(handle, id, opts);
-        if code == errno::OK {
-            chan.allow_descriptors();
-            if chan.has(CLOSED) {
-                chan.zcopy.links().close();
-            }
+        let chan = unsafe { known(handle) }?;
+        chan.zcopy.bind(handle, self::id(id).ok_or(errno::ENOENT)?, opts)?;
+        chan.allow_descriptors();
+        if chan.has(CLOSED) {
+            chan.zcopy.links().close();
         }
-        code
+        Ok(())
     })
 }
 

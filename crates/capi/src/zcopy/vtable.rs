@@ -2,11 +2,11 @@
 //! A backend whose functions are C's (`kc_zcopy_backend_ops_t`).
 //!
 //! A backend without `send_c` or `recv_c` is called by its plain function, under a current token
-//! (`current_token`): each of its waits in this library ends when the token is set. Nothing is
-//! sliced.
+//! (`current_token`): each of its waits in this library ends when the token is set. The waits are
+//! not divided into slices.
 //!
-//! C has no function for the close of a channel. So every wait also ends by a token that the close
-//! sets; a send after the close is not passed on, and a receive then only tries.
+//! The table has no function for the close of a channel. So every wait also ends by a token that
+//! the close sets; a send after the close is not passed on, and a receive then only tries.
 //!
 //! # Safety
 //!

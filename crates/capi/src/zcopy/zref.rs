@@ -11,18 +11,16 @@ use crate::chan::descriptor::Zdesc;
 use crate::chan::operate::{self, Limits};
 use crate::chan::{CLOSED, Chan};
 
-pub(crate) fn send(chan: &Arc<Chan>, zdesc: Zdesc, limits: Limits<'_>) -> c_int {
-    if let Err(code) = chan.descriptor_pair() {
-        return code;
-    }
+pub(crate) fn send(chan: &Arc<Chan>, zdesc: Zdesc, limits: Limits<'_>) -> Result<(), c_int> {
+    let _usable = chan.descriptor_pair()?;
     chan.turn_to_descriptors();
     let open = !chan.has(CLOSED);
     let mut share = None;
-    let code = operate::send_descriptor(chan, zdesc, limits, &mut share);
-    if let Some(event) = Event::of_send(failure::answer(code), open) {
+    let sent = operate::send_descriptor(chan, zdesc, limits, &mut share);
+    if let Some(event) = Event::of_send(sent.map_err(failure::of), open) {
         count::descriptor(chan, event);
     }
-    code
+    sent
 }
 
 pub(crate) fn recv(chan: &Arc<Chan>, limits: Limits<'_>) -> Result<Zdesc, c_int> {
@@ -30,8 +28,7 @@ pub(crate) fn recv(chan: &Arc<Chan>, limits: Limits<'_>) -> Result<Zdesc, c_int>
     chan.turn_to_descriptors();
     let mut share = None;
     let received = operate::recv_descriptor(chan, limits, &mut share);
-    let code = received.err().unwrap_or_default();
-    if let Some(event) = Event::of_recv(&failure::answer(code)) {
+    if let Some(event) = Event::of_recv(&received.map_err(failure::of)) {
         count::descriptor(chan, event);
     }
     received

@@ -46,11 +46,11 @@ fn numbers_are_equal() {
         upper
     };
     checks.extend(
-        Asks::ALL.map(|command| {
+        Asks::ALL.iter().map(|command| {
             (name("KCORO_CMD", format!("{command:?}")), u32::from(command.number()))
         }),
     );
-    checks.extend(Attribute::ALL.map(|attribute| {
+    checks.extend(Attribute::ALL.iter().map(|attribute| {
         (name("KCORO_ATTR", format!("{attribute:?}")), u32::from(attribute.number()))
     }));
     assert!(checks.len() > 45);

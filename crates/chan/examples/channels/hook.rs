@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A custom scheduler behind the park hook. Its flows are threads here, so that the example
-//! is small; a scheduler of coroutines suspends the flow in `park` and runs another.
+//! A custom scheduler behind the park hook. Its coroutines are threads here, so that the example
+//! is small; a real scheduler suspends the coroutine in `park` and runs another.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use crate::Shown;
 
 // ANCHOR: hook
-/// The flows that are alive, by number. A number is never reused, so that a late unpark finds no
-/// flow.
+/// The living coroutines, by number. A number is never reused, so that a late unpark finds no
+/// coroutine.
 static FLOWS: LazyLock<Mutex<HashMap<usize, Thread>>> = LazyLock::new(Mutex::default);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
@@ -51,7 +51,7 @@ impl Park for Scheduler {
 fn run_flow(flow: usize, body: impl FnOnce()) {
     FLOWS.lock().insert(flow, thread::current());
     CURRENT.set(flow);
-    // From here on a wait on this thread parks the flow.
+    // From here on a wait on this thread parks the coroutine.
     let before = set_hook(Some(&Scheduler));
     body();
     set_hook(before);

@@ -6,6 +6,7 @@ use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::lock::Guard;
 use crate::park;
 use crate::ring::RingOutcome;
+use crate::transfer::{Direction, Receiving, Sending};
 
 /// Spins at a slot that is claimed and not published, before the thread yields.
 const BUSY_SPINS: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
@@ -51,7 +52,7 @@ impl<T> Channel<T> {
         unsafe {
             match self.send_way {
                 SendWay::Kind(Kind::Conflated) => self.send_latest(value),
-                SendWay::Kind(Kind::Rendezvous) => self.handoff_to_receiver(value),
+                SendWay::Kind(Kind::Rendezvous) => self.try_handoff::<Sending>(value.cast_mut()),
                 SendWay::Kind(Kind::Bounded) => self.send_bounded(value),
                 SendWay::Kind(Kind::Unlimited) => self.send_unlimited(value),
                 SendWay::Weighed => self.weigh_and_try_send(value),
@@ -69,7 +70,7 @@ impl<T> Channel<T> {
             let weight = self.weight(&*value).unwrap_or(0);
             let tried = match self.kind {
                 Kind::Conflated => self.send_latest(value),
-                Kind::Rendezvous => self.handoff_to_receiver(value),
+                Kind::Rendezvous => self.try_handoff::<Sending>(value.cast_mut()),
                 Kind::Bounded => self.send_bounded(value),
                 Kind::Unlimited => self.send_unlimited(value),
             };
@@ -80,31 +81,33 @@ impl<T> Channel<T> {
         }
     }
 
+    /// The attempt under the lock.
+    ///
     /// # Safety
     ///
-    /// As for [`Self::try_send`].
+    /// As for [`Self::try_send`] and [`Self::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn try_send_locked_core(&self, value: *const T) -> Outcome {
+    pub(crate) unsafe fn try_locked_core<D: Direction>(&self, slot: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
-        unsafe { self.try_send_locked(self.core.lock.lock(), value) }
+        unsafe { self.try_locked::<D>(self.core.lock.lock(), slot) }
     }
 
     /// # Safety
     ///
-    /// As for [`Self::try_send`].
+    /// As for [`Self::try_locked_core`].
     #[inline(never)]
-    pub(super) unsafe fn try_send_locked<'a>(
+    pub(super) unsafe fn try_locked<'a, D: Direction>(
         &'a self,
         mut core: Guard<'a, Core<T>>,
-        value: *const T,
+        slot: *mut T,
     ) -> Outcome {
         for round in 0.. {
             let mut effects = DeferredEffects::new();
             core.enter(&self.ring);
-            // SAFETY: entered; the caller's promise; the value is still there.
-            let sent = unsafe { core.send(&self.ring, value, &mut effects) };
+            // SAFETY: entered; the caller's promise; a send's value is still there.
+            let tried = unsafe { D::locked(&mut core, &self.ring, slot, &mut effects) };
             self.leave(core, &mut effects);
-            match sent {
+            match tried {
                 LockedOutcome::Done => return Outcome::Done,
                 LockedOutcome::Closed => return Outcome::Closed,
                 LockedOutcome::Busy if backoff(round) => core = self.core.lock.lock(),
@@ -165,44 +168,10 @@ impl<T> Channel<T> {
         unsafe {
             match self.kind {
                 Kind::Conflated => self.take_latest(out),
-                Kind::Rendezvous => self.handoff_from_sender(out),
+                Kind::Rendezvous => self.try_handoff::<Receiving>(out),
                 Kind::Bounded | Kind::Unlimited => self.recv_stored(out),
             }
         }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[inline(never)]
-    pub(crate) unsafe fn try_recv_locked_core(&self, out: *mut T) -> Outcome {
-        // SAFETY: the caller's promise.
-        unsafe { self.try_recv_locked(self.core.lock.lock(), out) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[inline(never)]
-    pub(super) unsafe fn try_recv_locked<'a>(
-        &'a self,
-        mut core: Guard<'a, Core<T>>,
-        out: *mut T,
-    ) -> Outcome {
-        for round in 0.. {
-            let mut effects = DeferredEffects::new();
-            core.enter(&self.ring);
-            // SAFETY: entered; the caller's promise.
-            let taken = unsafe { core.recv(&self.ring, out, &mut effects) };
-            self.leave(core, &mut effects);
-            match taken {
-                LockedOutcome::Done => return Outcome::Done,
-                LockedOutcome::Closed => return Outcome::Closed,
-                LockedOutcome::Busy if backoff(round) => core = self.core.lock.lock(),
-                LockedOutcome::Blocked | LockedOutcome::Busy => break,
-            }
-        }
-        Outcome::Blocked
     }
 }
 

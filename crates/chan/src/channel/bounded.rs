@@ -18,6 +18,7 @@ use super::attempt::backoff;
 use super::{Channel, Outcome};
 use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::ring::{Ring, RingOutcome};
+use crate::transfer::{Receiving, Sending};
 
 /// What a bounded channel does with a value for which it has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,7 +80,7 @@ impl<T> Channel<T> {
             let attempt = unsafe { self.ring.push(value) };
             if attempt == RingOutcome::Slow {
                 // SAFETY: the caller's promise.
-                return unsafe { self.try_send_locked_core(value) };
+                return unsafe { self.try_locked_core::<Sending>(value.cast_mut()) };
             }
             if let Some(tried) = self.outcome(attempt) {
                 return tried;
@@ -103,7 +104,7 @@ impl<T> Channel<T> {
             let core = self.core.lock.lock();
             if core.is_slow() || !self.suspends {
                 // SAFETY: the caller's promise.
-                return unsafe { self.try_send_locked(core, value) };
+                return unsafe { self.try_locked::<Sending>(core, value.cast_mut()) };
             }
             drop(core);
             // SAFETY: the caller's promise.
@@ -115,7 +116,7 @@ impl<T> Channel<T> {
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { self.try_send_locked_core(value) }
+        unsafe { self.try_locked_core::<Sending>(value.cast_mut()) }
     }
 
     /// Receives after the fast path did nothing.
@@ -181,8 +182,8 @@ impl<T> Channel<T> {
     /// As for [`Self::try_recv`].
     #[inline]
     unsafe fn recv_slow(&self, out: *mut T) -> Outcome {
-        // The lock cannot find more than the hint.
-        if !self.core.hint.may_recv() {
+        // An attempt under the lock finds no more than the hint shows.
+        if !self.core.hint.may::<Receiving>() {
             return Outcome::Blocked;
         }
         // SAFETY: the caller's promise.
@@ -254,7 +255,7 @@ impl<T> Core<T> {
         ring.room_locked() == RingOutcome::Done && !self.is_overfull(ring)
     }
 
-    /// Why a send behind other waiting senders finds no room.
+    /// Why a send finds no room: `Blocked` or `Busy`.
     #[cold]
     pub(crate) fn full(&self, ring: &Ring<T>) -> LockedOutcome {
         let full = ring.room_locked() == RingOutcome::Blocked || self.is_overfull(ring);

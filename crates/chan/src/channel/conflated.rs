@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The conflated kind: one slot under the lock, in which a send replaces the value.
 //!
-//! The short path is taken while no operation waits, no value is requeued and the channel is open; all other
-//! cases take the core's general path. The lock is held for some ten instructions. If it is free
-//! and the replaced value needs no drop, there is no call, so that no register is saved.
+//! The short path is taken while no operation waits, no value is requeued, and the channel is open
+//! and was made without `timing`; all other cases take the core's general path. The lock is held
+//! for some ten instructions. If it is free and the replaced value needs no drop, there is no call,
+//! so that no register is saved.
 
 use std::mem;
 
 use super::{Channel, Outcome};
 use crate::core::{Core, DeferredEffects};
 use crate::lock::Guard;
+use crate::transfer::{Receiving, Sending};
 
 impl<T> Channel<T> {
     /// Sends: replaces the latest value by `*value`.
@@ -29,13 +31,16 @@ impl<T> Channel<T> {
         };
         if !is_short(&core) {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_locked(core, value) };
+            return unsafe { self.try_locked::<Sending>(core, value.cast_mut()) };
         }
         // SAFETY: the caller's promise. The replaced value needs no drop and has no hook.
         unsafe { self.replace_latest(&mut core, value) };
         Outcome::Done
     }
 
+    /// As [`Self::send_latest`], where that takes a call: the lock is taken, the replaced value
+    /// needs a drop, or there is a hook.
+    ///
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
@@ -44,7 +49,7 @@ impl<T> Channel<T> {
         let mut core = self.core.lock.lock();
         if !is_short(&core) {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_locked(core, value) };
+            return unsafe { self.try_locked::<Sending>(core, value.cast_mut()) };
         }
         // SAFETY: the caller's promise.
         let old = unsafe { self.replace_latest(&mut core, value) };
@@ -55,6 +60,8 @@ impl<T> Channel<T> {
         Outcome::Done
     }
 
+    /// Replaces the latest value on the short path, and returns the previous one.
+    ///
     /// # Safety
     ///
     /// `value` is valid for a read, and is moved out.
@@ -75,7 +82,7 @@ impl<T> Channel<T> {
     /// As for [`Channel::try_recv`].
     #[inline(never)]
     pub(crate) unsafe fn take_latest(&self, out: *mut T) -> Outcome {
-        if !self.core.hint.may_recv() {
+        if !self.core.hint.may::<Receiving>() {
             return Outcome::Blocked;
         }
         let Some(core) = self.core.lock.try_lock() else {
@@ -107,7 +114,7 @@ impl<T> Channel<T> {
             if is_short(&core) && self.move_latest(&mut core, out) {
                 return Outcome::Done;
             }
-            self.try_recv_locked(core, out)
+            self.try_locked::<Receiving>(core, out)
         }
     }
 

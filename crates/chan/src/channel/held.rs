@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The steps of a select: a receive that tells when its value left, and what a select does while it
-//! holds the locks of all its channels.
+//! The steps of a select: a receive that records when its value left the channel ([`Sequence`]),
+//! and the operations of a select that holds the locks of all its channels.
 
 use std::cell::Cell;
 
@@ -10,10 +10,12 @@ use super::{Channel, Kind, Outcome, conflated, rendezvous};
 use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::lock::RawLock;
 use crate::ring::{RingOutcome, position};
+use crate::transfer::{Direction, Receiving};
 use crate::waiter::{Node, Sequence};
 
 impl<T> Channel<T> {
-    /// Receives without waiting, and stores in `left` when the value left the channel.
+    /// Receives without waiting, and stores in `left` the sequence of the value, by which it can be
+    /// requeued at its position.
     ///
     /// # Safety
     ///
@@ -83,7 +85,8 @@ impl<T> Channel<T> {
             };
             if self.kind == Kind::Rendezvous && rendezvous::is_short(&core) {
                 left.set(core.sequence_at(0));
-                return if self.take(core, out) { Outcome::Done } else { Outcome::Blocked };
+                let received = self.handoff::<Receiving>(core, out);
+                return if received { Outcome::Done } else { Outcome::Blocked };
             }
             if self.kind == Kind::Conflated
                 && conflated::is_short(&core)
@@ -135,7 +138,7 @@ impl<T> Channel<T> {
             match core.way() {
                 Way::Ring => return LockedOutcome::Busy,
                 Way::Past => {
-                    // Only from behind a drained ring; the head moves on as soon as it is not.
+                    // The ring is drained, so the head is where the tail is.
                     left.set(core.sequence_at(self.ring.tail_position()));
                     return core.recv_past(&self.ring, out);
                 }
@@ -148,7 +151,7 @@ impl<T> Channel<T> {
         received
     }
 
-    /// The lock by itself, and the operations of a select that holds it.
+    /// The lock by itself, for a select: the functions below run while it holds this lock.
     pub(crate) fn raw(&self) -> &RawLock {
         self.core.lock.raw()
     }
@@ -199,35 +202,23 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Sends without waiting, for a caller that holds the lock. The weight is not counted here: a
-    /// channel that weighs its values is tried without the lock before.
+    /// Sends or receives without waiting, for a caller that holds the lock. A send's weight is not
+    /// counted here: it is computed before, without the lock.
     ///
     /// # Safety
     ///
-    /// As for [`Self::try_send`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn send_held(&self, value: *const T) -> (LockedOutcome, DeferredEffects<T>) {
-        let mut effects = DeferredEffects::new();
-        // SAFETY: the caller's promise.
-        let locked =
-            unsafe { self.held_updating_hint(|core| core.send(&self.ring, value, &mut effects)) };
-        (locked, effects)
-    }
-
-    /// As [`Self::send_held`].
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn recv_held(
+    /// As for [`Direction::attempt`](crate::transfer::sealed::Direction::attempt) and
+    /// [`Lock::guard`](crate::lock::Lock::guard).
+    pub(crate) unsafe fn attempt_held<D: Direction>(
         &self,
-        out: *mut T,
+        slot: *mut T,
         left: &Cell<Sequence>,
     ) -> (LockedOutcome, DeferredEffects<T>) {
         let mut effects = DeferredEffects::new();
         // SAFETY: the caller's promise.
         let locked = unsafe {
             self.held_updating_hint(|core| {
-                core.recv_in_sequence(&self.ring, out, left, &mut effects)
+                D::locked_in_sequence(core, &self.ring, slot, left, &mut effects)
             })
         };
         (locked, effects)
@@ -235,19 +226,10 @@ impl<T> Channel<T> {
 
     /// # Safety
     ///
-    /// As for [`Core::queue_sender`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn link_sender_held(&self, node: *const Node) {
+    /// As for [`Core::queue`] and [`Lock::guard`](crate::lock::Lock::guard).
+    pub(crate) unsafe fn link_held<D: Direction>(&self, node: *const Node) {
         // SAFETY: the caller's promise.
-        unsafe { self.held(|core| core.queue_sender(&self.ring, node)) };
-        self.update_rendezvous_hint();
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Core::queue_receiver`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn link_receiver_held(&self, node: *const Node) {
-        // SAFETY: the caller's promise.
-        unsafe { self.held(|core| core.queue_receiver(node)) };
+        unsafe { self.held(|core| core.queue::<D>(&self.ring, node)) };
         self.update_rendezvous_hint();
     }
 
@@ -255,29 +237,13 @@ impl<T> Channel<T> {
     ///
     /// # Safety
     ///
-    /// As for [`Core::queue_sender`], but nothing was tried before.
-    pub(crate) unsafe fn link_sender_alone(&self, node: *const Node) {
+    /// As for [`Core::queue`], but nothing was tried before.
+    pub(crate) unsafe fn link_alone<D: Direction>(&self, node: *const Node) {
         self.raw().lock();
         // SAFETY: the lock was taken above.
         unsafe {
             if !(*node).is_linked() {
-                self.link_sender_held(node);
-            }
-            self.raw().unlock();
-        }
-    }
-
-    /// As [`Self::link_sender_alone`].
-    ///
-    /// # Safety
-    ///
-    /// As for [`Core::queue_receiver`], but nothing was tried before.
-    pub(crate) unsafe fn link_receiver_alone(&self, node: *const Node) {
-        self.raw().lock();
-        // SAFETY: the lock was taken above.
-        unsafe {
-            if !(*node).is_linked() {
-                self.link_receiver_held(node);
+                self.link_held::<D>(node);
             }
             self.raw().unlock();
         }

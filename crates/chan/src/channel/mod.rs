@@ -33,6 +33,7 @@ mod rendezvous;
 mod unlimited;
 
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,6 +48,7 @@ use crate::lock::{Guard, Lock};
 use crate::ring::{Ring, RingOutcome};
 use crate::spin::TaskSpin;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
+use crate::transfer::Direction;
 use crate::waiter::contain;
 
 /// The kind of a channel.
@@ -117,8 +119,8 @@ pub(crate) struct Channel<T> {
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
     /// Adaptive spinning of tasks that wait for room, and for a value.
-    pub(crate) send_spin: TaskSpin,
-    pub(crate) recv_spin: TaskSpin,
+    send_spin: TaskSpin,
+    recv_spin: TaskSpin,
 }
 
 impl<T> Channel<T> {
@@ -167,23 +169,26 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Whether a send could complete now, by a check without the lock.
+    /// Whether an operation could complete now, by a check without the lock.
     #[inline]
-    pub(crate) fn may_send(&self) -> bool {
-        match self.ring.may_push() {
-            Some(room) => room || !self.suspends,
-            None => self.core.hint.may_send(),
+    pub(crate) fn may<D: Direction>(&self) -> bool {
+        if D::SENDS {
+            return match self.ring.may_push() {
+                Some(room) => room || !self.suspends,
+                None => self.core.hint.may::<D>(),
+            };
         }
-    }
-
-    /// Whether a receive could complete now, by a check without the lock.
-    #[inline]
-    pub(crate) fn may_recv(&self) -> bool {
         let found = match self.kind {
             Kind::Unlimited => self.ring.may_pop_past(),
             _ => self.ring.may_pop(),
         };
-        found.unwrap_or_else(|| self.core.hint.may_recv())
+        found.unwrap_or_else(|| self.core.hint.may::<D>())
+    }
+
+    /// The adaptive spinning of tasks that wait.
+    #[inline]
+    pub(crate) fn task_spin<D: Direction>(&self) -> &TaskSpin {
+        if D::SENDS { &self.send_spin } else { &self.recv_spin }
     }
 
     /// Takes the lock and enters the core for an operation.
@@ -312,6 +317,25 @@ impl<T> Channel<T> {
         self.weigh.as_ref().map(|weigh| weigh(value))
     }
 
+    /// The weight of a send's value.
+    ///
+    /// # Safety
+    ///
+    /// A send's slot holds its value.
+    #[inline]
+    pub(crate) unsafe fn weigh<D: Direction>(&self, slot: *const T) -> u64 {
+        // SAFETY: the caller's promise.
+        if D::SENDS { self.weight(unsafe { &*slot }).unwrap_or(0) } else { 0 }
+    }
+
+    /// Counts an operation that was matched, or completed under the locks of a select.
+    #[inline]
+    pub(crate) fn count_matched<D: Direction>(&self, weight: u64) {
+        if D::SENDS {
+            self.count_sent(weight);
+        }
+    }
+
     /// Counts the weight of a value that was accepted.
     #[inline]
     pub(crate) fn count_sent(&self, weight: u64) {
@@ -331,6 +355,22 @@ impl<T> Channel<T> {
     fn count_weight_received(&self, value: &T) {
         if let Some(weight) = self.weight(value) {
             self.bytes_received.fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`Self::count_received`], before the value is returned. If its weight panics, the value
+    /// was not received: it is undelivered.
+    ///
+    /// # Safety
+    ///
+    /// The slot holds a value; if this unwinds, the value has been moved out.
+    #[inline]
+    pub(crate) unsafe fn count_returned(&self, slot: *mut T) {
+        if self.weighs() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                or_undelivered(slot, |it| self.count_weight_received(it), |it| self.discard(it));
+            }
         }
     }
 
@@ -386,6 +426,26 @@ impl<T> Channel<T> {
             last_operation: core.span.map(|span| span.last),
             taken_at: Instant::now(),
         }
+    }
+}
+
+/// Weighs a value that is about to be returned to its receiver. If that panics, the value is passed
+/// to `discard`, and the panic continues.
+///
+/// # Safety
+///
+/// The slot holds a value; if this unwinds, the value has been moved out.
+pub(crate) unsafe fn or_undelivered<T>(
+    slot: *mut T,
+    weigh: impl FnOnce(&T),
+    discard: impl FnOnce(T),
+) {
+    // SAFETY: the caller's promise.
+    let weighed = panic::catch_unwind(AssertUnwindSafe(|| weigh(unsafe { &*slot })));
+    if let Err(payload) = weighed {
+        // SAFETY: as above; moved out once.
+        discard(unsafe { slot.read() });
+        panic::resume_unwind(payload);
     }
 }
 

@@ -4,78 +4,41 @@
 use super::{Channel, Kind, Outcome};
 use crate::core::{Core, DeferredEffects, LockedOutcome};
 use crate::sync::heavy;
+use crate::transfer::Direction;
 use crate::waiter::Node;
 
 impl<T> Channel<T> {
-    /// Sends the value in the node's slot, or appends the node to the wait queue.
+    /// Sends the value in the node's slot, or receives into it, or appends the node to the wait queue.
     ///
     /// # Safety
     ///
-    /// The slot holds a value, which on `Done` has been moved out. On `Blocked` the node and its
-    /// claim stay where they are until the wait has ended.
-    pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> Outcome {
+    /// A send's slot holds a value, which on `Done` has been moved out; a receive's is valid for a
+    /// write. On `Blocked` the node and its claim stay where they are until the wait has ended.
+    pub(crate) unsafe fn try_or_queue<D: Direction>(&self, node: *const Node) -> Outcome {
         if self.kind == Kind::Rendezvous {
             // SAFETY: the caller's promise.
-            return unsafe { self.handoff_to_receiver_or_queue(node) };
+            return unsafe { self.handoff_or_queue::<D>(node) };
         }
         // SAFETY: the caller's promise.
-        unsafe { self.send_or_queue_locked_core(node) }
+        unsafe { self.try_or_queue_locked::<D>(node) }
     }
 
     /// # Safety
     ///
-    /// As for [`Self::send_or_queue`].
+    /// As for [`Self::try_or_queue`].
     #[inline(never)]
-    pub(crate) unsafe fn send_or_queue_locked_core(&self, node: *const Node) -> Outcome {
+    pub(super) unsafe fn try_or_queue_locked<D: Direction>(&self, node: *const Node) -> Outcome {
         let mut effects = DeferredEffects::new();
         let mut core = self.enter();
         // SAFETY: entered; the caller's promise.
-        let sent = unsafe { core.send(&self.ring, (*node).slot::<T>(), &mut effects) };
-        let queued = match sent {
+        let tried = unsafe { D::locked(&mut core, &self.ring, (*node).slot::<T>(), &mut effects) };
+        let queued = match tried {
             LockedOutcome::Done => Outcome::Done,
             LockedOutcome::Closed => Outcome::Closed,
             LockedOutcome::Blocked | LockedOutcome::Busy => {
                 // SAFETY: the caller's promise; under the same lock.
-                unsafe { core.queue_sender(&self.ring, node) };
-                self.recheck(&mut core, sent, &mut effects);
-                Outcome::Blocked
-            }
-        };
-        self.leave(core, &mut effects);
-        queued
-    }
-
-    /// Receives into the node's slot, or appends the node to the wait queue.
-    ///
-    /// # Safety
-    ///
-    /// The slot is valid for a write. On `Blocked` the node and its claim stay where they are until
-    /// the wait has ended.
-    pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> Outcome {
-        if self.kind == Kind::Rendezvous {
-            // SAFETY: the caller's promise.
-            return unsafe { self.handoff_from_sender_or_queue(node) };
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.recv_or_queue_locked_core(node) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::recv_or_queue`].
-    #[inline(never)]
-    pub(crate) unsafe fn recv_or_queue_locked_core(&self, node: *const Node) -> Outcome {
-        let mut effects = DeferredEffects::new();
-        let mut core = self.enter();
-        // SAFETY: entered; the caller's promise.
-        let taken = unsafe { core.recv(&self.ring, (*node).slot::<T>(), &mut effects) };
-        let queued = match taken {
-            LockedOutcome::Done => Outcome::Done,
-            LockedOutcome::Closed => Outcome::Closed,
-            LockedOutcome::Blocked | LockedOutcome::Busy => {
-                // SAFETY: the caller's promise; under the same lock.
-                unsafe { core.queue_receiver(node) };
-                self.recheck(&mut core, taken, &mut effects);
+                unsafe { core.queue::<D>(&self.ring, node) };
+                self.recheck(&mut core, tried, &mut effects);
                 Outcome::Blocked
             }
         };
@@ -93,34 +56,20 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Removes a sender's node from the wait queue, if it is there.
+    /// Removes a node from the wait queue, if it is there.
     ///
-    /// # Safety
-    ///
-    /// The node is alive, and was queued here or nowhere.
-    #[inline]
-    pub(crate) unsafe fn unqueue_sender(&self, node: *const Node) {
-        // SAFETY: the caller's promise.
-        self.unqueue(|core| unsafe { core.senders.unlink(node) });
-    }
-
-    /// Removes a receiver's node from the wait queue, if it is there.
-    ///
-    /// # Safety
-    ///
-    /// The node is alive, and was queued here or nowhere.
-    #[inline]
-    pub(crate) unsafe fn unqueue_receiver(&self, node: *const Node) {
-        // SAFETY: the caller's promise.
-        self.unqueue(|core| unsafe { core.receivers.unlink(node) });
-    }
-
     /// The readiness of a ring does not depend on waiters, so that only a rendezvous channel's hint
     /// changes; and the ring goes fast with the next operation that completes the hysteresis.
+    ///
+    /// # Safety
+    ///
+    /// The node is alive, and was queued here or nowhere.
     #[inline]
-    fn unqueue(&self, unlink: impl FnOnce(&mut Core<T>) -> bool) {
+    pub(crate) unsafe fn unqueue<D: Direction>(&self, node: *const Node) {
         let mut core = self.core.lock.lock();
-        if unlink(&mut core) && self.kind == Kind::Rendezvous {
+        // SAFETY: the caller's promise.
+        let was_queued = unsafe { core.waiters::<D>().unlink(node) };
+        if was_queued && self.kind == Kind::Rendezvous {
             core.update_hint(&self.ring, &self.core.hint);
         }
     }

@@ -8,204 +8,122 @@
 //! ```
 //!
 //! The copy is the only one: the value goes from one operation's memory into the other operation's
-//! memory. The short path is taken while the channel is open and no value is requeued; all other
-//! cases take the core's general path.
+//! memory. The short path is taken while the channel is open and no value is requeued, if it was
+//! made without `timing`; all other cases take the core's general path.
 
 use std::ptr;
 
 use super::{Channel, Outcome};
 use crate::core::Core;
 use crate::lock::Guard;
-use crate::waiter::{Claimed, Node};
+use crate::transfer::Direction;
+use crate::waiter::{Claimed, Node, WaitQueue};
 
 impl<T> Channel<T> {
-    /// Sends to a waiting receiver.
+    /// Sends to a waiting receiver, or receives from a waiting sender.
     ///
     /// # Safety
     ///
-    /// As for [`Channel::try_send`].
+    /// As for [`Channel::try_send`] and [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn handoff_to_receiver(&self, value: *const T) -> Outcome {
-        if !self.core.hint.may_send() {
+    pub(super) unsafe fn try_handoff<D: Direction>(&self, slot: *mut T) -> Outcome {
+        if !self.core.hint.may::<D>() {
             return Outcome::Blocked;
         }
         let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
-            return unsafe { self.handoff_to_receiver_late(value) };
+            return unsafe { self.try_handoff_late::<D>(slot) };
         };
         // SAFETY: the caller's promise.
-        unsafe { self.handoff_to_receiver_from(core, value) }
+        unsafe { self.try_handoff_locked::<D>(core, slot) }
     }
 
-    /// As [`Self::handoff_to_receiver`], while another operation holds the lock.
+    /// As [`Self::try_handoff`], while another operation holds the lock.
     ///
     /// # Safety
     ///
-    /// As for [`Channel::try_send`].
+    /// As for [`Self::try_handoff`].
     #[inline(never)]
-    unsafe fn handoff_to_receiver_late(&self, value: *const T) -> Outcome {
+    unsafe fn try_handoff_late<D: Direction>(&self, slot: *mut T) -> Outcome {
         // SAFETY: the caller's promise.
-        unsafe { self.handoff_to_receiver_from(self.core.lock.lock(), value) }
+        unsafe { self.try_handoff_locked::<D>(self.core.lock.lock(), slot) }
     }
 
     /// # Safety
     ///
-    /// As for [`Channel::try_send`].
+    /// As for [`Self::try_handoff`].
     #[inline]
-    unsafe fn handoff_to_receiver_from<'a>(
+    unsafe fn try_handoff_locked<'a, D: Direction>(
         &'a self,
         core: Guard<'a, Core<T>>,
-        value: *const T,
+        slot: *mut T,
     ) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe {
             if !is_short(&core) {
-                return self.try_send_locked(core, value);
+                return self.try_locked::<D>(core, slot);
             }
-            if self.give(core, value) { Outcome::Done } else { Outcome::Blocked }
+            if self.handoff::<D>(core, slot) { Outcome::Done } else { Outcome::Blocked }
         }
     }
 
-    /// Receives from a waiting sender.
+    /// As [`Self::try_handoff`], or queues.
     ///
     /// # Safety
     ///
-    /// As for [`Channel::try_recv`].
-    #[inline(never)]
-    pub(crate) unsafe fn handoff_from_sender(&self, out: *mut T) -> Outcome {
-        if !self.core.hint.may_recv() {
-            return Outcome::Blocked;
-        }
-        let Some(core) = self.core.lock.try_lock() else {
-            // SAFETY: the caller's promise.
-            return unsafe { self.handoff_from_sender_late(out) };
-        };
-        // SAFETY: the caller's promise.
-        unsafe { self.handoff_from_sender_from(core, out) }
-    }
-
-    /// As [`Self::handoff_from_sender`], while another operation holds the lock.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Channel::try_recv`].
-    #[inline(never)]
-    unsafe fn handoff_from_sender_late(&self, out: *mut T) -> Outcome {
-        // SAFETY: the caller's promise.
-        unsafe { self.handoff_from_sender_from(self.core.lock.lock(), out) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Channel::try_recv`].
+    /// As for [`Channel::try_or_queue`].
     #[inline]
-    unsafe fn handoff_from_sender_from<'a>(
-        &'a self,
-        core: Guard<'a, Core<T>>,
-        out: *mut T,
-    ) -> Outcome {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if !is_short(&core) {
-                return self.try_recv_locked(core, out);
-            }
-            if self.take(core, out) { Outcome::Done } else { Outcome::Blocked }
-        }
-    }
-
-    /// Sends to a waiting receiver, or queues.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Channel::send_or_queue`].
-    #[inline]
-    pub(crate) unsafe fn handoff_to_receiver_or_queue(&self, node: *const Node) -> Outcome {
+    pub(super) unsafe fn handoff_or_queue<D: Direction>(&self, node: *const Node) -> Outcome {
         loop {
-            let Some(mut core) = self.short() else {
+            let mut core = self.core.lock.lock();
+            if !is_short(&core) {
+                drop(core);
                 // SAFETY: the caller's promise.
-                return unsafe { self.send_or_queue_locked_core(node) };
-            };
-            if core.receivers.is_empty() {
+                return unsafe { self.try_or_queue_locked::<D>(node) };
+            }
+            if core.opposite::<D>().is_empty() {
                 // SAFETY: the caller's promise.
-                unsafe { core.senders.push_back(node) };
-                self.core.hint.set(false, true);
+                unsafe { core.waiters::<D>().push_back(node) };
+                self.core.hint.set(!D::SENDS, D::SENDS);
                 return Outcome::Blocked;
             }
             // SAFETY: the caller's promise.
-            if unsafe { self.give(core, (*node).slot::<T>()) } {
+            if unsafe { self.handoff::<D>(core, (*node).slot::<T>()) } {
                 return Outcome::Done;
             }
         }
     }
 
-    /// Receives from a waiting sender, or queues.
+    /// Copies the value between `slot` and the slot of the first operation in the opposite queue.
+    /// False: the queue is empty, or only operations that other matchers had claimed were in it.
     ///
     /// # Safety
     ///
-    /// As for [`Channel::recv_or_queue`].
+    /// A send's slot is valid for a read, and on true its value has been moved out; a receive's is
+    /// valid for a write, and on true holds a value.
     #[inline]
-    pub(crate) unsafe fn handoff_from_sender_or_queue(&self, node: *const Node) -> Outcome {
-        loop {
-            let Some(mut core) = self.short() else {
-                // SAFETY: the caller's promise.
-                return unsafe { self.recv_or_queue_locked_core(node) };
-            };
-            if core.senders.is_empty() {
-                // SAFETY: the caller's promise.
-                unsafe { core.receivers.push_back(node) };
-                self.core.hint.set(true, false);
-                return Outcome::Blocked;
-            }
-            // SAFETY: the caller's promise.
-            if unsafe { self.take(core, (*node).slot::<T>()) } {
-                return Outcome::Done;
-            }
+    pub(super) unsafe fn handoff<D: Direction>(
+        &self,
+        mut core: Guard<'_, Core<T>>,
+        slot: *mut T,
+    ) -> bool {
+        let Some(other) = core.opposite::<D>().pop_claimed() else {
+            self.update_hint(&core);
+            return false;
+        };
+        let others = other.node().slot::<T>();
+        let (from, to) = if D::SENDS { (slot, others) } else { (others, slot) };
+        // SAFETY: a claimed receiver's slot is valid for a write, a claimed sender's holds its value;
+        // the caller's promise.
+        unsafe { ptr::copy_nonoverlapping(from, to, 1) };
+        if D::SENDS {
+            other.node().set_sequence(core.sequence_at(0));
         }
-    }
-
-    /// The lock, if the short path may be taken.
-    #[inline]
-    fn short(&self) -> Option<Guard<'_, Core<T>>> {
-        let core = self.core.lock.lock();
-        is_short(&core).then_some(core)
-    }
-
-    /// Copies `*value` to the first receiver in the queue. False: every receiver there had been
-    /// claimed by other matchers, and the queue is empty.
-    ///
-    /// # Safety
-    ///
-    /// `value` is valid for a read; on true it has been moved out.
-    #[inline]
-    unsafe fn give(&self, mut core: Guard<'_, Core<T>>, value: *const T) -> bool {
-        let Some(receiver) = core.receivers.pop_claimed() else {
-            self.update_hint(&core);
-            return false;
-        };
-        // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
-        unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
-        receiver.node().set_sequence(core.sequence_at(0));
-        self.met(core, receiver);
+        self.met(core, other);
         true
     }
 
-    /// Takes the value of the first sender in the queue, as [`Self::give`].
-    ///
-    /// # Safety
-    ///
-    /// `out` is valid for a write; on true it holds a value.
-    #[inline]
-    pub(super) unsafe fn take(&self, mut core: Guard<'_, Core<T>>, out: *mut T) -> bool {
-        let Some(sender) = core.senders.pop_claimed() else {
-            self.update_hint(&core);
-            return false;
-        };
-        // SAFETY: a claimed sender's slot holds its value; the caller's promise.
-        unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
-        self.met(core, sender);
-        true
-    }
-
+    /// Ends the wait of the other side after the value was copied, and releases the lock.
     #[inline(never)]
     fn met(&self, mut core: Guard<'_, Core<T>>, other: Claimed) {
         let due = other.matched();
@@ -220,6 +138,14 @@ impl<T> Channel<T> {
     #[inline]
     fn update_hint(&self, core: &Core<T>) {
         self.core.hint.set(!core.receivers.is_empty(), !core.senders.is_empty());
+    }
+}
+
+impl<T> Core<T> {
+    /// The wait queue of the other direction.
+    #[inline]
+    fn opposite<D: Direction>(&mut self) -> &mut WaitQueue {
+        if D::SENDS { &mut self.receivers } else { &mut self.senders }
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The unlimited kind: a ring, and past the ring blocks that hold what it has no slots for.
+//! The unlimited kind: a ring, and blocks for the values that it has no slots for. The blocks are
+//! *past* the ring, seen from a send, and *behind* it, seen from a receive.
 //!
 //! ```text
 //!   recv ◄── ring of 64 ◄──── a run, when the ring is empty ──── past the ring ◄── send
@@ -39,7 +40,8 @@
 //! 3. Every value in the ring is older than every value in the blocks. A value goes from the blocks
 //!    to a receive only while the ring is empty, which it stays under the lock and with S in
 //!    `tail`.
-//! 4. A value counts as sent apart while it is in the blocks, and as pushed once it is in the ring.
+//! 4. A value that was put into the blocks is counted in `sent_apart`, until it moves up into the
+//!    ring, whose position then counts it. One that a receive takes from the blocks stays there.
 //!
 //! # Safety
 //!
@@ -54,6 +56,7 @@ use super::attempt::backoff;
 use super::{Channel, Outcome};
 use crate::core::{Core, LockedOutcome};
 use crate::ring::{Ring, RingOutcome};
+use crate::transfer::{Receiving, Sending};
 
 /// Slots of the ring; further values go to the spill.
 pub(super) const RING_SLOTS: usize = if cfg!(feature = "loom") { 1 } else { 64 };
@@ -114,7 +117,7 @@ impl<T> Channel<T> {
         let mut core = self.core.lock.lock();
         if !core.sends_past() {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_locked(core, value) };
+            return unsafe { self.try_locked::<Sending>(core, value.cast_mut()) };
         }
         // SAFETY: locked; the caller's promise.
         unsafe { core.send_past(&self.ring, value) };
@@ -152,7 +155,7 @@ impl<T> Channel<T> {
                 Way::Stored => unsafe { core.recv_stored(&self.ring, out) },
                 Way::Ring => LockedOutcome::Busy,
                 // SAFETY: the caller's promise.
-                Way::Long => return unsafe { self.try_recv_locked(core, out) },
+                Way::Long => return unsafe { self.try_locked::<Receiving>(core, out) },
             };
             if core.is_slow() {
                 core.leave(&self.ring, &self.core.hint);
@@ -173,7 +176,7 @@ impl<T> Channel<T> {
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { self.try_recv_locked_core(out) }
+        unsafe { self.try_locked_core::<Receiving>(out) }
     }
 
     /// Receives up to `max` values from behind a ring that was found empty, for which `values` has

@@ -55,7 +55,7 @@ fn look(rx: &Receiver<Value>) {
     drop(select.try_ready());
 }
 
-/// Values that two selects give back are in order, from whatever part of the channel they came.
+/// Values that two selects requeue are in order, from whatever part of the channel they came.
 fn looks(builder: Builder<Value>, count: u32) {
     let (tx, rx) = builder.channel();
     for number in 1..=count {

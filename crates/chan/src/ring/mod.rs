@@ -42,7 +42,7 @@
 //!    is its position + 1.
 //! 2. While S is set in a word, only the holder of the lock changes that word. S is set in `tail`
 //!    whenever it is set in `head`, except between the two steps of going slow and going fast.
-//! 3. Every fast operation that completed reads its word after its publication.
+//! 3. Every fast operation reads its word again after its publication.
 
 mod locked;
 
@@ -161,14 +161,14 @@ impl<T> Ring<T> {
         (self.tail.load(Ordering::Relaxed) | self.head.load(Ordering::Relaxed)) & SLOW == 0
     }
 
-    /// Whether a send would find room; `None` if only the holder of the lock can tell.
+    /// Whether a send would find room; `None` if the word is slow: the answer needs the lock.
     #[inline]
     pub(crate) fn may_push(&self) -> Option<bool> {
         let word = self.tail.load(Ordering::Relaxed);
         (word & SLOW == 0).then(|| self.stamp_at(word) == word >> 1)
     }
 
-    /// Whether a run of sends would find room; `None` if only the holder of the lock can tell.
+    /// Whether a run of sends would find room; `None` if the word is slow.
     ///
     /// A sender that waits for room and takes the first slot that becomes free writes into the
     /// cache line that the receiver is reading. So this checks a slot some positions ahead: when
@@ -189,7 +189,7 @@ impl<T> Ring<T> {
         Some(self.stamp_at((lap | index) << 1) == lap | index)
     }
 
-    /// Whether a receive would find a value; `None` if only the holder of the lock can tell.
+    /// Whether a receive would find a value; `None` if the word is slow.
     #[inline]
     pub(crate) fn may_pop(&self) -> Option<bool> {
         let word = self.head.load(Ordering::Relaxed);

@@ -27,12 +27,14 @@ pub struct Arm<'a, T, D: Direction> {
     slot: UnsafeCell<MaybeUninit<T>>,
     /// Initialised when the arm is first linked.
     node: UnsafeCell<MaybeUninit<Node>>,
-    /// The node of a kept select's arm was made.
+    /// `node` is initialised, and a kept select may have it linked.
     made: Cell<bool>,
-    /// The weight of a send's value: user code, which must not run under the lock.
+    /// The weight of a send's value in bytes, computed beforehand: it is user code, which must not
+    /// run under the lock.
     weight: Cell<u64>,
-    /// Deferred effects, processed once the locks are free; rarely any.
+    /// Undelivered values, for the hook once the locks are free; rarely any.
     lost: Cell<Vec<T>>,
+    /// Rebalance once the locks are free.
     again: Cell<bool>,
     direction: PhantomData<D>,
     _pinned: PhantomPinned,
@@ -108,6 +110,11 @@ pub(super) trait Race {
     fn closed(&self);
     /// Processes the deferred effects once the locks are free.
     fn follow(&self);
+    /// Ends a round: a received value that was not taken is requeued, and the arm takes part again if
+    /// it can.
+    fn unasked(&self);
+    /// Empties the slot; the arm takes no part any more.
+    fn clear(&self);
 }
 
 impl<'a, T, D: Direction> Arm<'a, T, D> {
@@ -115,7 +122,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
     pub fn new(operation: Operation<Transfer<'a, T, D>>) -> Self {
         let (channel, slot) = operation.into_parts().0.into_parts();
         // SAFETY: a send that was not driven holds its value.
-        let weight = unsafe { D::weigh(channel, slot.as_ptr()) };
+        let weight = unsafe { channel.weigh::<D>(slot.as_ptr()) };
         Self {
             made: Cell::new(false),
             weight: Cell::new(weight),
@@ -201,36 +208,9 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         // SAFETY: the arm is in no queue or its claim is idle, and its slot is empty.
         unsafe {
             *self.slot.get() = slot;
-            self.weight.set(D::weigh(self.channel, self.slot()));
+            self.weight.set(self.channel.weigh::<D>(self.slot()));
         }
         self.stage.set(Stage::Ready);
-    }
-
-    /// Discards a result that was not asked for: a received value is requeued, and the arm takes
-    /// part again if it can.
-    pub(super) fn unasked(&self) {
-        match self.stage.get() {
-            // SAFETY: the arm is in no race; a value that was handed off and not taken is requeued.
-            Stage::Done => unsafe {
-                D::dropped(self.channel, self.slot(), true, self.left.get());
-                self.stage.set(if D::REPEATS { Stage::Ready } else { Stage::Spent });
-            },
-            Stage::Closed => self.stage.set(Stage::Ready),
-            Stage::Ready | Stage::Spent => {}
-        }
-    }
-
-    /// Empties the slot; the arm takes no part any more.
-    pub(super) fn clear(&self) {
-        match self.stage.replace(Stage::Spent) {
-            // SAFETY: the arm is in no race; the stage says what is in the slot.
-            Stage::Ready | Stage::Closed => unsafe {
-                D::dropped(self.channel, self.slot(), false, self.left.get());
-            },
-            // SAFETY: as above; a value that was handed off and not taken is requeued.
-            Stage::Done => unsafe { D::dropped(self.channel, self.slot(), true, self.left.get()) },
-            Stage::Spent => {}
-        }
     }
 }
 
@@ -252,7 +232,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
 
     #[inline]
     fn may(&self) -> bool {
-        D::may(self.channel)
+        self.channel.may::<D>()
     }
 
     #[inline]
@@ -275,11 +255,11 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
             return LockedOutcome::Blocked;
         }
         // SAFETY: the caller holds the lock; the slot is ours.
-        let (locked, effects) = unsafe { D::attempt_held(self.channel, self.slot(), &self.left) };
+        let (locked, effects) = unsafe { self.channel.attempt_held::<D>(self.slot(), &self.left) };
         self.defer(effects, wakes);
         match locked {
             LockedOutcome::Done => {
-                D::happened(self.channel, self.weight.get());
+                self.channel.count_matched::<D>(self.weight.get());
                 self.stage.set(Stage::Done);
             }
             LockedOutcome::Closed => self.stage.set(Stage::Closed),
@@ -292,7 +272,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
         // SAFETY: the caller's promise; the arm is pinned and unlinked before it is dropped.
         unsafe {
             self.make_node(claim, case);
-            D::link_held(self.channel, self.node());
+            self.channel.link_held::<D>(self.node());
         }
     }
 
@@ -309,7 +289,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
                 self.make_node(claim, case);
             }
             (*self.node()).set_weight(self.weight.get());
-            D::link_alone(self.channel, self.node());
+            self.channel.link_alone::<D>(self.node());
         }
     }
 
@@ -327,19 +307,19 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     fn unlink_kept(&self) {
         if self.made.replace(false) {
             // SAFETY: the node was made, and linked here or nowhere.
-            unsafe { D::unqueue(self.channel, self.node()) };
+            unsafe { self.channel.unqueue::<D>(self.node()) };
         }
     }
 
     unsafe fn unlink(&self) {
         // SAFETY: the caller's promise.
-        unsafe { D::unqueue(self.channel, self.node()) };
+        unsafe { self.channel.unqueue::<D>(self.node()) };
     }
 
     fn matched(&self) {
         // SAFETY: it was linked, and is not any more.
         let node = unsafe { &*self.node() };
-        D::matched(self.channel, node);
+        self.channel.count_matched::<D>(node.weight());
         self.left.set(node.sequence());
         self.stage.set(Stage::Done);
     }
@@ -354,6 +334,31 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
         }
         if self.again.take() {
             self.channel.rebalance();
+        }
+    }
+
+    fn unasked(&self) {
+        match self.stage.get() {
+            // SAFETY: the arm is in no race; a value that was handed off and not taken is requeued.
+            Stage::Done => unsafe {
+                D::dropped(self.channel, self.slot(), true, self.left.get());
+                self.stage.set(if D::SENDS { Stage::Spent } else { Stage::Ready });
+            },
+            Stage::Closed => self.stage.set(Stage::Ready),
+            Stage::Spent if !D::SENDS => self.stage.set(Stage::Ready),
+            Stage::Ready | Stage::Spent => {}
+        }
+    }
+
+    fn clear(&self) {
+        match self.stage.replace(Stage::Spent) {
+            // SAFETY: the arm is in no race; the stage says what is in the slot.
+            Stage::Ready | Stage::Closed => unsafe {
+                D::dropped(self.channel, self.slot(), false, self.left.get());
+            },
+            // SAFETY: as above; a value that was handed off and not taken is requeued.
+            Stage::Done => unsafe { D::dropped(self.channel, self.slot(), true, self.left.get()) },
+            Stage::Spent => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::arm::{Arm, Race as _};
+use super::arm::{Arm, Race};
 use super::kept::Kept;
 use super::race::{ArmRef, pass, resolve};
 use crate::error::{RecvError, SendError};
@@ -44,7 +44,7 @@ pub struct Select<'a> {
     /// Identifies the select in its keys.
     id: u64,
     /// Leaked boxes: pinned, never replaced, freed by `drop`.
-    arms: Vec<NonNull<dyn AnyArm + 'a>>,
+    arms: Vec<NonNull<dyn Race + 'a>>,
     /// The same arms, as a race needs them.
     refs: Vec<ArmRef<'a>>,
     kept: Kept,
@@ -90,21 +90,6 @@ pub enum SelectError {
     NoCases,
 }
 
-trait AnyArm: super::arm::Race + Send {
-    fn forget(&self);
-    fn requeue_unasked(&self);
-}
-
-impl<T: Send, D: Direction> AnyArm for Arm<'_, T, D> {
-    fn forget(&self) {
-        self.clear();
-    }
-
-    fn requeue_unasked(&self) {
-        self.unasked();
-    }
-}
-
 impl<'a> Select<'a> {
     /// A select without operations. Of several ready operations a random one completes.
     #[must_use]
@@ -147,7 +132,8 @@ impl<'a> Select<'a> {
         key
     }
 
-    /// Gives a send that has completed its next value; if it has not, replaces its value.
+    /// Gives a send that has completed its next value. If it has not completed, its value is
+    /// replaced and goes to the undelivered hook.
     ///
     /// # Errors
     ///
@@ -178,12 +164,10 @@ impl<'a> Select<'a> {
     fn remove(&mut self, key: Key) {
         self.disarm();
         if key.select == self.id
-            && let Some(arm) = self.arms.get(key.index)
+            && let Some(arm) = self.refs.get(key.index).map(ArmRef::arm)
         {
-            // SAFETY: an arm lives as long as the select, and does not wait now.
-            let arm = unsafe { arm.as_ref() };
             arm.unlink_kept();
-            arm.forget();
+            arm.clear();
         }
     }
 
@@ -260,9 +244,8 @@ impl Select<'_> {
     }
 
     fn unasked(&self, index: usize) {
-        if let Some(arm) = self.arms.get(index) {
-            // SAFETY: an arm lives as long as the select, and does not wait now.
-            unsafe { arm.as_ref() }.requeue_unasked();
+        if let Some(arm) = self.refs.get(index) {
+            arm.arm().unasked();
         }
     }
 }
@@ -309,10 +292,7 @@ impl Ready<'_, '_> {
 
     /// The result, if the completed operation is this receive.
     pub fn recv<T: Send>(&self, case: RecvCase<T>) -> Option<Result<T, RecvError>> {
-        let arm = self.arm::<T, Receiving>(case.0)?;
-        let result = arm.take_shared();
-        arm.renew(MaybeUninit::uninit());
-        result
+        self.arm::<T, Receiving>(case.0)?.take_shared()
     }
 
     /// The result, if the completed operation is this send.
@@ -330,6 +310,7 @@ impl Ready<'_, '_> {
 
 impl Drop for Ready<'_, '_> {
     fn drop(&mut self) {
+        // Also if the weight of the received value panicked.
         self.select.unasked(self.index);
     }
 }
@@ -346,7 +327,8 @@ pub struct SelectWait<'s, 'a> {
     select: Option<&'s mut Select<'a>>,
     /// The select's, once this is linked.
     claim: *const Claim,
-    /// Keeps the claim, to which a token leads, should this be forgotten and the select be dropped.
+    /// Keeps the claim alive if this is forgotten and the select dropped: the token still leads to
+    /// it.
     token_claim: Option<Arc<Claim>>,
 }
 

@@ -33,10 +33,10 @@ const ROUNDS_MAX: usize = 4;
 
 /// The state of a kept select.
 pub(super) struct Kept {
-    /// Nodes lead to it, and the select may move. Shared with a wait that has a token: should that
-    /// wait be forgotten and the select be dropped, the token still leads to the claim.
+    /// Boxed: nodes lead to it, and the select may move. Shared with a wait that has a token: if
+    /// that wait is forgotten and the select dropped, the token still leads to the claim.
     claim: Arc<Claim>,
-    /// Some node may be linked.
+    /// Some arm may be linked.
     linked: bool,
     /// The claim waits, or was claimed by a matcher.
     waiting: bool,

@@ -37,14 +37,13 @@
 //! 4. No user code runs under the lock.
 
 use std::collections::VecDeque;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
 use super::ring::{Ring, RingCursor};
-use crate::channel::Kind;
-use crate::channel::{FailureCause, Undelivered, Weigh};
+use crate::channel::{FailureCause, Kind, Undelivered, Weigh, or_undelivered};
 use crate::counters::{FailureCounters, Snapshot};
 use crate::handle::Reason;
 use crate::lock::{Guard, Lock};
@@ -71,14 +70,14 @@ pub(super) struct Channel<T> {
     pub(super) ring: Ring<T>,
     undelivered: Option<Undelivered<T>>,
     weigh: Option<Weigh<T>>,
-    /// What the side reads after each value.
+    /// Read by the side after each value.
     sender_flags: AtomicU32,
     receiver_flags: AtomicU32,
     last: AtomicU64,
     rare: CachePadded<Rare>,
 }
 
-/// What is written rarely, on another cache line than what is read all the time.
+/// Fields that are written rarely, on another cache line than those that are read all the time.
 struct Rare {
     sender_waits: AtomicU32,
     receiver_waits: AtomicU32,
@@ -102,7 +101,7 @@ struct Core {
 #[derive(Debug)]
 pub(super) struct Cursor {
     pub(super) ring: RingCursor,
-    /// The flag of the other side is set.
+    /// This side has set PEER_WAITS in the other side's flags.
     peer_flagged: bool,
     /// Our position at the last wait.
     waited: u64,
@@ -197,7 +196,7 @@ impl<T> Channel<T> {
         self.ring.find_value(&mut cursor.ring, &self.last)
     }
 
-    /// Whether the side finds what it waits for, or that the channel is closed.
+    /// Whether the side finds what it waits for: room, or a value.
     pub(super) fn has(&self, side: Side, cursor: &mut Cursor) -> bool {
         match side {
             Side::Sender => self.has_room(cursor, false),
@@ -205,7 +204,8 @@ impl<T> Channel<T> {
         }
     }
 
-    /// As [`Self::has`], by a check that changes nothing.
+    /// Whether the side may find what it waits for or a closed channel, by a check that changes
+    /// nothing.
     pub(super) fn may(&self, side: Side, cursor: &Cursor) -> bool {
         let moved = match side {
             Side::Sender => self.ring.head() + self.ring.capacity() != cursor.ring.position,
@@ -273,19 +273,24 @@ impl<T> Channel<T> {
     #[inline(always)]
     pub(super) unsafe fn recv(&self, cursor: &mut Cursor) -> T {
         // SAFETY: the caller's promise.
-        let value = unsafe { self.ring.read(&mut cursor.ring) };
+        let mut value = ManuallyDrop::new(unsafe { self.ring.read(&mut cursor.ring) });
         self.ring.publish_head(&cursor.ring);
         if self.is_flagged(Side::Receiver) {
-            self.received_flagged(&value);
+            // SAFETY: read above, and not used again if this unwinds.
+            unsafe { self.received_flagged(&raw mut *value) };
         }
-        value
+        ManuallyDrop::into_inner(value)
     }
 
+    /// # Safety
+    ///
+    /// As for [`or_undelivered`].
     #[cold]
     #[inline(never)]
-    fn received_flagged(&self, value: &T) {
+    unsafe fn received_flagged(&self, value: *mut T) {
         self.wake(Side::Sender);
-        self.count_received(value);
+        // SAFETY: the caller's promise.
+        unsafe { or_undelivered(value, |it| self.count_received(it), |it| self.discard(it)) };
     }
 
     /// Takes back a run that was published last and that [`Self::publish_sent`] refused.

@@ -164,7 +164,16 @@ impl<T> SpscSender<T> {
     }
 
     /// An operation that sends all values of a queue, in order, each time as many as there is room
-    /// for. Unsent values are still in the queue when it fails or is dropped.
+    /// for.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed, timed out or cancelled. Unsent values are still in the queue.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, it may have sent some values; the others are still in the
+    /// queue.
     pub fn send_many<'a>(&'a mut self, values: &'a mut VecDeque<T>) -> SpscSendMany<'a, T> {
         SpscOperation::of(SendAll::new(self, values))
     }
@@ -249,7 +258,16 @@ impl<T> SpscReceiver<T> {
         self.channel.is_closed() && !self.has_value()
     }
 
-    /// An operation that waits for one value and takes up to `max`, appending them to `values`.
+    /// An operation that waits for one value and takes up to `max`, appending them to `values`. Its
+    /// result is their number; with a `max` of 0 it completes at once.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed (and drained), timed out or cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, it has taken nothing.
     pub fn recv_many<'a>(&'a mut self, values: &'a mut Vec<T>, max: usize) -> SpscRecvMany<'a, T> {
         SpscOperation::of(RecvAny::new(self, values, max))
     }

@@ -27,9 +27,9 @@
 //! 1. The slot of the sender's cursor is free while its position is below its limit; the slot of
 //!    the receiver's cursor holds a value while its position is below its limit. A limit is never
 //!    ahead of what the other side's position, read with `Acquire`, allows.
-//! 2. A block that the sender enters is empty, and the receiver has left it: the blocks between two
-//!    visits of one block were each left with their width or more sent into them. There are enough
-//!    blocks that these are `capacity` values, while the sender is less than that ahead.
+//! 2. A block that the sender enters is empty, and the receiver has left it: since the last visit
+//!    the sender has left every other block, with `width` or more values sent into each, together
+//!    at least `capacity`; and it enters a block only while it is less than that ahead.
 //! 3. The `end` of a block is written by the sender, before it publishes a value beyond, and read
 //!    by the receiver, which publishes that it went beyond before the sender comes around again.
 
@@ -58,7 +58,7 @@ type Slot<T> = UnsafeCell<MaybeUninit<T>>;
 
 pub(super) struct Ring<T> {
     slots: Box<[Slot<T>]>,
-    /// The position at which each block was left. As many as fit `slots`.
+    /// The position at which each block was left; one per block.
     ends: Box<[AtomicU64]>,
     /// Slots per block.
     width: usize,

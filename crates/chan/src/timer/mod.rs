@@ -63,6 +63,7 @@ struct State<T> {
     wheel: Wheel<T>,
     /// The instant from which the wheel counts nanoseconds; `None` until the thread is started.
     start: Option<Instant>,
+    /// In nanoseconds from the start; or [`AWAKE`], or [`IDLE`].
     parked_until: u64,
 }
 
@@ -77,7 +78,7 @@ pub struct SetError<T> {
     pub cause: io::Error,
 }
 
-/// The instant `delay` from now, by the clock of the calling flow's scheduler if it has one; a
+/// The instant `delay` from now, by the clock of the calling thread's scheduler if it has one; a
 /// delay beyond a century is taken as one.
 pub fn after(delay: Duration) -> Instant {
     const DELAY_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
@@ -94,6 +95,11 @@ impl<T: Send + 'static> Timers<T> {
     }
 
     /// Runs `task` at an instant, or as soon as possible if that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`SetError`], with the task: the thread could not be started, or there is no memory for the
+    /// timer.
     pub fn set(&'static self, at: Instant, task: T) -> Result<Key, SetError<T>> {
         let mut state = self.state.lock();
         let start = match state.start {

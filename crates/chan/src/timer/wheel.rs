@@ -42,7 +42,7 @@ const TICK_BITS: u32 = 16;
 const LEVEL_BITS: u32 = 6;
 const LEVELS: usize = 8;
 const SLOTS: usize = 1 << LEVEL_BITS;
-/// The place of a timer in `near`.
+/// The place of a timer that is in `near`.
 const NEAR: usize = LEVELS * SLOTS;
 /// Up to this many items, `near` is neither searched for cancelled timers nor shrunk.
 const NEAR_KEPT: usize = 64;
@@ -108,7 +108,11 @@ impl<T> Wheel<T> {
         self.len() == 0
     }
 
-    /// Sets a timer; one in the past is due at once. Returns the task if there are 2³² already.
+    /// Sets a timer; one in the past is due at once.
+    ///
+    /// # Errors
+    ///
+    /// The task, if nearly 2³² timers are set already.
     pub fn insert(&mut self, deadline: u64, task: T) -> Result<Key, T> {
         self.number += 1;
         let number = self.number;
@@ -293,7 +297,7 @@ struct Slot {
 #[derive(Clone, Copy)]
 struct Level {
     taken: u64,
-    /// Set if the slot's earliest timer was cancelled.
+    /// Set if the slot's earliest timer was cancelled: its `earliest` is only a lower bound.
     vague: u64,
 }
 

@@ -151,9 +151,18 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// More in the long form, for which `BECKET_TEST_LONG` asks.
+fn cases() -> u32 {
+    match std::env::var_os("BECKET_TEST_LONG") {
+        _ if cfg!(miri) => 4,
+        Some(_) => 512,
+        None => 128,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 512 },
+        cases: cases(),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

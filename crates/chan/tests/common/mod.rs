@@ -5,13 +5,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use becket_chan::{Builder, Kind, Receiver, Sender};
+
+/// The value for the form of a test that is asked for: `BECKET_TEST_LONG` asks for the long one.
+pub(crate) fn or_long<T>(short: T, long: T) -> T {
+    static LONG: LazyLock<bool> = LazyLock::new(|| std::env::var_os("BECKET_TEST_LONG").is_some());
+    if *LONG { long } else { short }
+}
 
 /// The kinds, with capacities that are and are no power of two.
 pub(crate) const KINDS: [(Kind, usize); 6] = [

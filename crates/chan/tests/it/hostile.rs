@@ -117,7 +117,7 @@ fn a_waker_that_panics_keeps_no_other_from_being_woken() {
     assert_eq!(wakes.count(), 1);
 }
 
-/// A scheduler of one flow, which panics after it has unparked it.
+/// A scheduler of one coroutine, which panics after it has unparked it.
 struct Faulty;
 
 static UNPARKED: Mutex<bool> = Mutex::new(false);

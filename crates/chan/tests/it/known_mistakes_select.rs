@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, until};
+use crate::common::{KINDS, QUEUES, Tally, Wakes, channel, or_long, poll, poll_once, until};
 use becket_chan::{
     RecvError, Select, SelectError, SendError, Token, TryRecvError, bounded, rendezvous, select,
     unlimited,
@@ -351,12 +351,13 @@ fn a_dynamic_result_that_is_not_asked_for_goes_back() {
 #[test]
 fn a_select_races_with_time_and_tokens_and_loses_nothing() {
     // Each round either the value is received or it is still there.
+    let many = or_long(300, 2000);
     for kind in QUEUES {
         let (tx, rx) = channel(kind);
         let mut got = 0_u32;
         thread::scope(|scope| {
-            scope.spawn(|| (0..2000).for_each(|n| tx.send(n).wait().unwrap()));
-            while got < 2000 {
+            scope.spawn(|| (0..many).for_each(|n| tx.send(n).wait().unwrap()));
+            while got < many {
                 let token = Token::new();
                 let cancelling = token.clone();
                 let limit = Duration::from_nanos(u64::from(got) * 37 % 3000);
@@ -377,6 +378,10 @@ fn a_select_races_with_time_and_tokens_and_loses_nothing() {
         });
         until(|| tx.is_empty());
         let seen = tx.snapshot();
-        assert_eq!((seen.sends, seen.receives, seen.undelivered), (2000, 2000, 0), "{kind:?}");
+        assert_eq!(
+            (seen.sends, seen.receives, seen.undelivered),
+            (many.into(), many.into(), 0),
+            "{kind:?}"
+        );
     }
 }

@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::common::poll_once;
 use becket_chan::{
-    Builder, Overflow, RecvError, Select, SendError, Sender, Token, bounded, rendezvous, select,
-    unlimited,
+    Builder, Overflow, RecvError, Select, SelectError, SendError, Sender, SpscBuilder, Token,
+    bounded, rendezvous, select, unlimited,
 };
 use parking_lot::Mutex;
 
@@ -82,7 +83,7 @@ fn a_batch_keeps_its_values_if_a_weight_panics() {
         let weighed = std::sync::atomic::AtomicU32::new(0);
         let (tx, rx) = Builder::bounded(1)
             .weigh(move |_: &u32| {
-                let at = weighed.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                let at = weighed.fetch_add(1, Relaxed) + 1;
                 assert!(at != panics_at, "a weight that panics");
                 1
             })
@@ -92,6 +93,55 @@ fn a_batch_keeps_its_values_if_a_weight_panics() {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_err());
         assert!(rx.try_iter().chain(values).eq([7, 8]), "{panics_at}");
     }
+}
+
+#[test]
+fn a_received_value_goes_to_the_hook_if_its_weight_panics() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let (lost, undelivered) = unlimited();
+    let weigh = {
+        let panics = panics.clone();
+        move |_: &Arc<u32>| {
+            assert!(!panics.load(Relaxed), "a weight that panics");
+            1
+        }
+    };
+    let hook = move |value: Arc<u32>| lost.try_send(*value).unwrap();
+    let (tx, rx) = Builder::bounded(1).weigh(weigh.clone()).on_undelivered(hook.clone()).build();
+    let (mut one_tx, mut one_rx) =
+        SpscBuilder::bounded(1).weigh(weigh).on_undelivered(hook).build();
+    let mut way = |way: u32| match way {
+        0 => drop(rx.try_recv()),
+        1 => drop(rx.recv().wait()),
+        2 => drop(poll_once(&mut Box::pin(rx.recv()))),
+        3 => select! { wait; value = rx.recv() => drop(value) },
+        4 => {
+            let mut select = Select::new();
+            let case = select.recv(&rx);
+            let take = || drop(select.wait().unwrap().recv(case));
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(take));
+            // The receive takes part in the next round.
+            assert_eq!(
+                select.ready().timeout(Duration::ZERO).wait().err(),
+                Some(SelectError::TimedOut)
+            );
+            std::panic::resume_unwind(panicked.unwrap_err());
+        }
+        5 => drop(one_rx.try_recv()),
+        _ => drop(one_rx.recv().wait()),
+    };
+    for number in 0..7 {
+        let value = Arc::new(number);
+        let sent =
+            if number < 5 { tx.try_send(value.clone()) } else { one_tx.try_send(value.clone()) };
+        sent.unwrap();
+        panics.store(true, Relaxed);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| way(number))).is_err());
+        panics.store(false, Relaxed);
+        assert_eq!((undelivered.try_recv(), undelivered.len()), (Ok(number), 0));
+        assert_eq!(Arc::strong_count(&value), 1, "{number}");
+    }
+    assert_eq!((rx.len(), tx.snapshot().receives, one_tx.snapshot().receives), (0, 5, 2));
 }
 
 /// A waker that uses a channel and a token whenever it is cloned, woken or dropped.

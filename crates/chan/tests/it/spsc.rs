@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::or_long;
 use becket_chan::{
     RecvError, SendError, SendManyError, SpscBuilder, SpscReceiver, SpscSender, Token,
     TryRecvError, TrySendError, bounded_spsc,
@@ -367,7 +368,7 @@ proptest! {
 #[test]
 fn a_stream_between_threads_keeps_every_value_in_order() {
     for capacity in [1, 2, 3, 64, 200, 1024] {
-        let many = if capacity < 4 { MANY / 20 } else { MANY };
+        let many = if capacity < 4 { MANY / 20 } else { MANY } / or_long(4, 1);
         let (mut tx, mut rx) = bounded_spsc(capacity);
         thread::scope(|scope| {
             scope.spawn(move || (0..many).for_each(|n| tx.send(Wide::new(n)).wait().unwrap()));

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Counted, Dice, Tally, Wakes, poll, poll_once};
+use crate::common::{Counted, Dice, Tally, Wakes, or_long, poll, poll_once};
 use becket_chan::{
     RecvError, SendError, SendManyError, SpscBuilder, SpscReceiver, SpscSender, Token,
     TryRecvError, TrySendError, bounded_spsc,
@@ -197,7 +197,9 @@ fn what_is_held_at_the_end_is_dropped_once_in_either_order() {
     }
 }
 
-const EACH: u64 = 4000;
+fn each() -> u64 {
+    or_long(1500, 4000)
+}
 
 struct Ledger {
     fates: Vec<AtomicU8>,
@@ -217,7 +219,7 @@ fn soon(dice: &mut Dice) -> Duration {
 /// Sends all values in every way. A value whose send is dropped goes to the hook.
 fn send_all(mut tx: SpscSender<Counted>, ledger: &Ledger, seed: u64) {
     let (mut dice, mut n) = (Dice::new(seed + 1), 0);
-    'values: while n < EACH {
+    'values: while n < each() {
         let mut value = ledger.tally.item(n);
         n += 1;
         loop {
@@ -230,7 +232,7 @@ fn send_all(mut tx: SpscSender<Counted>, ledger: &Ledger, seed: u64) {
                 },
                 3 => {
                     let mut values = VecDeque::from([value]);
-                    while values.len() < 9 && n < EACH {
+                    while values.len() < 9 && n < each() {
                         values.push_back(ledger.tally.item(n));
                         n += 1;
                     }
@@ -256,7 +258,7 @@ fn send_all(mut tx: SpscSender<Counted>, ledger: &Ledger, seed: u64) {
             }
         }
     }
-    (n..EACH).for_each(|n| ledger.met(n));
+    (n..each()).for_each(|n| ledger.met(n));
 }
 
 /// Receives all values in every way, or a number of them and then drops the receiver.
@@ -299,13 +301,13 @@ fn receive(mut rx: SpscReceiver<Counted>, ledger: &Ledger, seed: u64, go_at: u64
 fn each_value_meets_one_fate_under_stress() {
     for capacity in [1, 2, 3, 64, 1000] {
         for seed in 0..6 {
-            let fates = (0..EACH).map(|_| AtomicU8::new(0)).collect();
+            let fates = (0..each()).map(|_| AtomicU8::new(0)).collect();
             let ledger = Arc::new(Ledger { fates, tally: Tally::default() });
             let hook = ledger.clone();
             let (tx, rx) = SpscBuilder::bounded(capacity)
                 .on_undelivered(move |value: Counted| hook.met(value.id))
                 .build();
-            let go_at = [u64::MAX, EACH / 3, EACH / 7][seed as usize % 3];
+            let go_at = [u64::MAX, each() / 3, each() / 7][seed as usize % 3];
             thread::scope(|scope| {
                 scope.spawn(|| send_all(tx, &ledger, seed));
                 receive(rx, &ledger, seed, go_at);

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Counted, Dice, KINDS, Tally, builder};
+use crate::common::{Counted, Dice, KINDS, Tally, builder, or_long};
 use becket_chan::{
     Kind, Receiver, RecvError, SendError, SendManyError, Sender, Token, TrySendError, rendezvous,
     select, unlimited,
@@ -35,7 +35,9 @@ enum Style {
 }
 
 const PRODUCERS: u64 = 3;
-const EACH: u64 = 1500;
+fn each() -> u64 {
+    or_long(400, 1500)
+}
 
 /// The outcome of every value.
 struct Ledger {
@@ -78,7 +80,7 @@ impl View {
     fn saw(&mut self, ledger: &Ledger, value: &Counted) {
         ledger.met(value.id);
         ledger.received.fetch_add(1, Ordering::Relaxed);
-        let (sender, n) = ((value.id / EACH) as usize, value.id % EACH);
+        let (sender, n) = ((value.id / each()) as usize, value.id % each());
         if self.ordered {
             assert!(n >= self.next[sender], "sender {sender}: {n} after {}", self.next[sender]);
         }
@@ -102,8 +104,8 @@ fn sent(ledger: &Ledger, result: Result<(), SendError<Counted>>) -> Result<bool,
 fn produce_waiting(tx: &Sender<Counted>, ledger: &Ledger, sender: u64) {
     let mut dice = Dice::new(sender + 1);
     let mut n = 0;
-    while n < EACH {
-        let mut value = ledger.tally.item(sender * EACH + n);
+    while n < each() {
+        let mut value = ledger.tally.item(sender * each() + n);
         n += 1;
         let open = loop {
             let result = match dice.below(8) {
@@ -121,8 +123,8 @@ fn produce_waiting(tx: &Sender<Counted>, ledger: &Ledger, sender: u64) {
                 },
                 3 => {
                     let mut values = VecDeque::from([value]);
-                    while values.len() < 10 && n < EACH {
-                        values.push_back(ledger.tally.item(sender * EACH + n));
+                    while values.len() < 10 && n < each() {
+                        values.push_back(ledger.tally.item(sender * each() + n));
                         n += 1;
                     }
                     loop {
@@ -155,15 +157,15 @@ fn produce_waiting(tx: &Sender<Counted>, ledger: &Ledger, sender: u64) {
         }
     }
     // A value that was never created has no outcome.
-    (n..EACH).for_each(|n| ledger.met(sender * EACH + n));
+    (n..each()).for_each(|n| ledger.met(sender * each() + n));
 }
 
 async fn produce(tx: Sender<Counted>, ledger: Arc<Ledger>, sender: u64) {
     let ledger = &*ledger;
     let mut dice = Dice::new(sender + 100);
     let mut n = 0;
-    while n < EACH {
-        let mut value = ledger.tally.item(sender * EACH + n);
+    while n < each() {
+        let mut value = ledger.tally.item(sender * each() + n);
         n += 1;
         let open = loop {
             let result = match dice.below(8) {
@@ -182,8 +184,8 @@ async fn produce(tx: Sender<Counted>, ledger: Arc<Ledger>, sender: u64) {
                 }
                 3 => {
                     let mut values = VecDeque::from([value]);
-                    while values.len() < 10 && n < EACH {
-                        values.push_back(ledger.tally.item(sender * EACH + n));
+                    while values.len() < 10 && n < each() {
+                        values.push_back(ledger.tally.item(sender * each() + n));
                         n += 1;
                     }
                     loop {
@@ -213,7 +215,7 @@ async fn produce(tx: Sender<Counted>, ledger: Arc<Ledger>, sender: u64) {
             break;
         }
     }
-    (n..EACH).for_each(|n| ledger.met(sender * EACH + n));
+    (n..each()).for_each(|n| ledger.met(sender * each() + n));
 }
 
 /// Polls an operation a few times, yielding in between, and then drops it.
@@ -332,7 +334,7 @@ async fn consume(
 fn run(kind: (Kind, usize), style: Style, consumers: u64, close_at: u64, timing: bool) {
     let (canceller, tokens) = unlimited::<Token>();
     let ledger = Arc::new(Ledger {
-        fates: (0..PRODUCERS * EACH).map(|_| AtomicU8::new(0)).collect(),
+        fates: (0..PRODUCERS * each()).map(|_| AtomicU8::new(0)).collect(),
         received: AtomicU64::new(0),
         tally: Tally::default(),
         canceller,
@@ -407,7 +409,7 @@ fn drive(style: Style, mut jobs: Vec<Job>) {
 fn stress(kind: (Kind, usize)) {
     for style in [Style::Threads, Style::Tokio, Style::Toy, Style::Mixed] {
         for (consumers, timing) in [(1, false), (3, false), (3, true)] {
-            for close_at in [u64::MAX, PRODUCERS * EACH / 3] {
+            for close_at in [u64::MAX, PRODUCERS * each() / 3] {
                 run(kind, style, consumers, close_at, timing);
             }
         }

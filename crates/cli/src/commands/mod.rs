@@ -16,9 +16,12 @@
 //! | `left_out` | the commands that this build does not have |
 //! | `child` | this command again, as a process in which a plugin is called |
 //! | `pick` | a name on the command line, as one of the known names |
+//! | `program` | a plugin that is a program: the command that starts it |
 //! | `runtime` | the async runtime that the commands run on |
+//! | `signals` | the signals that end a command |
 //! | `stdin` | lines of stdin as messages |
 //! | `supervised` | a command of the lab that calls plugins, in a child process |
+//! | `worker` | the process of a plugin with the placement `process` |
 
 #[cfg(feature = "lab")]
 pub(crate) mod check;
@@ -34,13 +37,17 @@ pub(crate) mod left_out;
 pub(crate) mod man;
 #[cfg(feature = "ipc")]
 pub(crate) mod mon;
-mod pick;
+pub(crate) mod pick;
 pub(crate) mod plugin;
+pub(crate) mod program;
 mod runtime;
 pub(crate) mod serve;
+mod signals;
 mod stdin;
 #[cfg(feature = "lab")]
 mod supervised;
+#[cfg(feature = "process")]
+pub(crate) mod worker;
 pub(crate) mod ws;
 
 use std::env;
@@ -57,6 +64,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plugin(command) => plugin::run(command, ui),
         Command::Config(command) => config::run(command, ui),
         Command::Ws(args) => ws::run(args, ui),
+        #[cfg(feature = "process")]
+        Command::PluginWorker(args) => worker::run(&args),
         #[cfg(feature = "ipc")]
         Command::Ipc(command) => ipc::run(command, ui),
         #[cfg(feature = "ipc")]

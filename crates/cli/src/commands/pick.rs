@@ -37,10 +37,7 @@ pub(in crate::commands) fn one<T>(
 }
 
 /// The most similar name, if one is similar enough.
-pub(in crate::commands) fn nearest<'a>(
-    name: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();
     names
         .into_iter()

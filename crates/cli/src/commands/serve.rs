@@ -16,6 +16,7 @@ mod how_to;
 #[cfg(feature = "ipc")]
 mod watched;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,10 +27,10 @@ use becket_gateway::config::PluginConfig;
 use becket_gateway::{Config, ConfigError, FileWatch, Gateway};
 use becket_host::Host;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::runtime;
+use super::signals::{Asked, Signals};
+use super::{program, runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{Ui, text};
@@ -54,7 +55,7 @@ pub(crate) struct Args {
     /// if it is absent
     #[arg(long, value_name = "PATH", hide = cfg!(not(feature = "ipc")))]
     monitor: Option<PathBuf>,
-    /// Serve the plugin in a file under a name; may be given several times
+    /// Serve the plugin in a file, or a program such as plugin.py, under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
     plugin: Vec<Named>,
     /// Print each entry with a line that calls it
@@ -98,6 +99,8 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut limit = Duration::from_millis(config.limits.drain_ms);
     let changed = Changes::of(&args, &config)?;
     let starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
+    #[cfg(feature = "process")]
+    let starting = starting.processes(super::worker::processes()?);
     let gateway = tokio::select! {
         started = starting.start(config, host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
@@ -105,7 +108,7 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     how_to::show(&gateway, &host, args.monitor.as_deref(), args.verbose, &ui)?;
     loop {
         let asked = tokio::select! {
-            asked = signals.next() => asked,
+            asked = signals.asked() => asked,
             () = changed.next() => Asked::Reload,
         };
         if matches!(asked, Asked::End) {
@@ -137,8 +140,15 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     };
     check_names(&args.plugin)?;
     for Named { name, path } in &args.plugin {
-        let path = Some(as_file(path));
-        config.plugins.insert(name.clone(), PluginConfig { path, ..PluginConfig::default() });
+        let plugin = match program::command(path) {
+            Some(command) => {
+                let word = |word: OsString| word.to_string_lossy().into_owned();
+                let command = Some(command.into_iter().map(word).collect());
+                PluginConfig { command, ..PluginConfig::default() }
+            }
+            None => PluginConfig { path: Some(as_file(path)), ..PluginConfig::default() },
+        };
+        config.plugins.insert(name.clone(), plugin);
     }
     if config.plugins.is_empty() {
         let linked = Some(SAMPLE.to_owned());
@@ -242,7 +252,8 @@ struct Changes {
 }
 
 impl Changes {
-    /// There are none without a file, or with `watch = false` in it.
+    /// There are none without a file, or with `watch = false` in the configuration at the start: a
+    /// reload does not change this.
     fn of(args: &Args, config: &Config) -> Result<Self, Failure> {
         let Some(path) = args.config.as_deref().filter(|_| config.watch) else {
             return Ok(Self { _watch: None, notice: None });
@@ -260,50 +271,6 @@ impl Changes {
             Some(notice) => notice.notified().await,
             None => std::future::pending().await,
         }
-    }
-}
-
-/// The action of a signal.
-#[derive(Debug)]
-enum Asked {
-    Reload,
-    End,
-}
-
-/// The signals that the server handles.
-#[derive(Debug)]
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::new(Exit::Failure, "signals cannot be received").cause(error.to_string())
-            })
-        };
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            Some(()) = self.hangup.recv() => Asked::Reload,
-            Some(()) = self.interrupt.recv() => Asked::End,
-            Some(()) = self.terminate.recv() => Asked::End,
-            else => Asked::End,
-        }
-    }
-
-    /// Waits for a signal that asks for the end.
-    async fn end(&mut self) {
-        while !matches!(self.next().await, Asked::End) {}
     }
 }
 

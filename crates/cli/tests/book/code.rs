@@ -25,7 +25,7 @@ pub(crate) fn check(page: &Path, block: &Block) -> Result<(), String> {
             Err(error) => Err(format!("it is not JSON: {error}")),
         },
         "promql" | "yaml" => queries(&content(page, block)?),
-        "rust" | "c" | "cpp" | "go" | "zig" => included(page, block),
+        "rust" | "c" | "cpp" | "go" | "zig" | "python" => included(page, block),
         other => Err(format!(
             "a block of {other} is not tested: write above it why not, `<!-- not run: REASON -->`"
         )),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use snapbox::str;
 use tempfile::TempDir;
 
-use crate::support::becket;
+use crate::support::{becket, is_long};
 
 #[test]
 fn rules_are_listed_by_family_and_level() {
@@ -73,7 +73,8 @@ hint:  did you mean `INT-05`?
 #[test]
 fn the_run_that_explain_names_breaks_the_rule() {
     let dir = TempDir::new().unwrap();
-    for rule in ["BPR-01", "INT-05", "LIF-05", "ERR-08"] {
+    let rules = ["INT-05", "BPR-01", "LIF-05", "ERR-08"];
+    for rule in rules.into_iter().take(if is_long() { 4 } else { 1 }) {
         let output = becket().args(["lab", "explain", rule]).assert().success();
         let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
         let (_, command) = text.split_once("see it violated: ").unwrap();

@@ -6,6 +6,7 @@
 //! | `usage` | wrong arguments, completions, manual, configuration |
 //! | `new` | a project of each language builds, passes its test and is a plugin |
 //! | `plugin` | inspect, call, bench and check, on a project of `plugin new` |
+//! | `program` | plugins that are programs |
 //! | `check`, `lab` | adapters under the rules of the lab, and the lab itself |
 //! | `foreign` | plugins as adapters: effects on the process that they run in |
 //! | `first_abi` | plugins that cannot declare the kinds of their entries |
@@ -23,12 +24,14 @@
 )]
 
 mod check;
+mod crashes;
 mod first_abi;
 mod foreign;
 mod forgery;
 mod lab;
 mod new;
 mod plugin;
+mod program;
 mod serve;
 mod stuck;
 mod support;

@@ -7,10 +7,10 @@ use std::process::Command as Process;
 use snapbox::str;
 use tempfile::TempDir;
 
-use crate::support::{becket, run, tool};
+use crate::support::{becket, is_long, run, tool};
 
-/// Makes a project, builds and tests it with `steps`, and checks the result with `becket plugin
-/// check`.
+/// Makes a project, builds it with the first of `steps`, in the long form runs its own tests by the
+/// others, and checks the result with `becket plugin check`.
 fn works(lang: &str, library: &str, steps: &mut [Process]) {
     let dir = TempDir::new().unwrap();
     let project = dir.path().join("my-plugin");
@@ -20,28 +20,33 @@ fn works(lang: &str, library: &str, steps: &mut [Process]) {
         .assert()
         .success();
     stands_alone(&project);
-    for step in steps {
+    let count = if is_long() { steps.len() } else { 1 };
+    for step in steps.iter_mut().take(count) {
         run(step.current_dir(&project));
     }
-    let library = project.join(library);
-    becket().args(["plugin", "check"]).arg(&library).assert().success();
+    loads(&project.join(library));
+}
+
+/// Checks the plugin, and calls its entries.
+fn loads(library: &Path) {
+    becket().args(["plugin", "check"]).arg(library).assert().success();
     becket()
         .args(["plugin", "call", "--data", "you"])
-        .arg(&library)
+        .arg(library)
         .arg("hello")
         .assert()
         .success()
         .stdout_eq("Hello, you\n");
     becket()
         .args(["plugin", "call", "--config", r#"{"greeting":"Hi"}"#])
-        .arg(&library)
+        .arg(library)
         .arg("hello")
         .assert()
         .success()
         .stdout_eq("Hi, world\n");
     becket()
         .args(["plugin", "call"])
-        .arg(&library)
+        .arg(library)
         .arg("countdown")
         .assert()
         .success()
@@ -152,6 +157,34 @@ fn a_zig_project_works() {
         "zig-out/lib/libmy_plugin.so",
         &mut [build(&["build"]), build(&["build", "test"])],
     );
+}
+
+/// A program is not built: the first step is its own test.
+#[test]
+fn a_python_project_works() {
+    let mut test = Process::new("python3");
+    test.args(["-m", "unittest"]);
+    works("python", "plugin.py", &mut [test]);
+}
+
+/// It imports the SDK of the checkout, as if that were installed.
+#[test]
+fn a_python_project_without_a_copy_of_the_sdk_works() {
+    let dir = TempDir::new().unwrap();
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let made = becket()
+        .args(["plugin", "new", "--lang", "python", "my-plugin", "--sdk"])
+        .arg(checkout)
+        .current_dir(dir.path())
+        .assert()
+        .success();
+    let said = String::from_utf8(made.get_output().stdout.clone()).unwrap();
+    assert!(said.contains("  pip install /") && said.contains("/sdk/python\n"), "{said}");
+    let project = dir.path().join("my-plugin");
+    assert!(!project.join("becket").exists());
+    let mut test = Process::new("python3");
+    test.args(["-m", "unittest"]).env("PYTHONPATH", checkout.join("sdk/python"));
+    run(test.current_dir(&project));
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Its first line with `--json`.
-    fn started(&mut self) -> Value {
+    pub(crate) fn started(&mut self) -> Value {
         let line = self.out.next().expect("it ended").unwrap();
         serde_json::from_str(&line).unwrap()
     }

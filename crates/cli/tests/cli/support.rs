@@ -7,6 +7,11 @@ use std::process::{Command as Process, Output, Stdio};
 use snapbox::cmd::Command;
 use tempfile::TempDir;
 
+/// Whether the tests run in their long form, as with `cargo xtask test --full`.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("BECKET_TEST_LONG").is_some()
+}
+
 /// The command under test, independent of the environment.
 pub(crate) fn becket() -> Command {
     Command::new(env!("CARGO_BIN_EXE_becket")).env_remove("RUST_LOG").env_remove("NO_COLOR")

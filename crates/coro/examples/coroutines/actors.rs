@@ -71,7 +71,7 @@ fn stopping() -> Shown {
     for page in 1..=3 {
         printer.try_tell(page)?;
     }
-    // What is in the mailbox is handled first. What comes now is refused, and comes back.
+    // Messages in the mailbox are handled first. A later message is refused and returned.
     printer.stop(Stop::Drain);
     assert_eq!(printer.try_tell(4).map_err(|error| error.into_inner()), Err(4));
     assert!(printed.iter().take(3).eq(1..=3));
@@ -102,7 +102,7 @@ fn restarting() -> Shown {
     let ask = |text| adder.ask(|reply| (text, reply)).wait();
 
     assert_eq!(ask("7").ok(), Some(7));
-    // The message that it failed over is lost, and so is its state. Its address stays.
+    // The message that failed is lost, and so is the state. The address stays valid.
     assert!(matches!(ask("x"), Err(AskError::Dropped)));
     assert_eq!(ask("1").ok(), Some(1));
     assert_eq!(adder.restarts(), 1);
@@ -121,7 +121,7 @@ fn ties() -> Shown {
     let (left, right) = (idle()?, idle()?);
     left.link(&right);
 
-    // Gets the end of the other actor as a message, and continues.
+    // Receives the exit of the other actor as a message, and continues.
     let (tx, news) = rendezvous();
     let watcher = actor::spawn_fn(move |text: String, _cx| drop(tx.send(text).wait()))?;
     watcher.monitor(&right, |exit| exit.to_string());

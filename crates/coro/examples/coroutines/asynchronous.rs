@@ -19,7 +19,7 @@ pub(crate) fn show() -> Shown {
 
 // ANCHOR: futures
 fn futures() -> Shown {
-    // What needs no runtime of its own is simply waited for: here a channel of tokio's.
+    // A future that needs no runtime of its own is simply awaited: here a channel of tokio's.
     let (tx, rx) = oneshot::channel();
     let waiting = spawn(move || block_on(rx));
     assert!(tx.send("hello").is_ok());
@@ -35,7 +35,7 @@ fn with_tokio() -> Shown {
     let handle = tokio.handle().clone();
 
     let talk = spawn(move || {
-        // What needs tokio's reactor runs there as a task. Its handle needs nothing of tokio's,
+        // A future that needs tokio's reactor runs there as a task. Its handle needs no reactor
         // and parks this coroutine alone.
         let on_tokio = |text: &'static str| block_on(handle.spawn(echoed(text)));
         let first = on_tokio("to be")??;
@@ -46,7 +46,7 @@ fn with_tokio() -> Shown {
     Ok(())
 }
 
-/// Says it to a server, which says it back.
+/// Sends the text to an echo server and returns the answer.
 async fn echoed(text: &str) -> io::Result<String> {
     let server = TcpListener::bind("127.0.0.1:0").await?;
     let mut near = TcpStream::connect(server.local_addr()?).await?;

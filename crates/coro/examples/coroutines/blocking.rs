@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Calls that block their thread, and where else code may run.
+//! Calls that block their thread; dispatchers.
 
 use std::fs;
 

@@ -28,7 +28,7 @@ fn automatic() -> Shown {
         });
         // Nothing can run, so the clock jumps to the next timer: that of the sleep.
         let in_time = rx.recv().timeout(24 * HOUR).wait();
-        // The sender has gone, so this one does not wait.
+        // The sender was dropped, so this receive does not wait.
         let gone = rx.recv().timeout(24 * HOUR).wait();
         (in_time, gone, now() - begun)
     });

@@ -18,7 +18,7 @@ fn fan() -> Shown {
     let letters = AtomicUsize::new(0);
     let text = "the quick brown fox";
     scope(|s| {
-        // One that sends, at most 4 words ahead; three that share the work.
+        // A producer, at most 4 words ahead; three workers that share the words.
         let words = flow::produce(s, 4, |out| text.split(' ').try_for_each(|w| out.send(w)).ok());
         flow::fan_out(s, words, 3, |word| {
             letters.fetch_add(word.len(), Ordering::Relaxed);
@@ -42,13 +42,13 @@ fn pipeline() -> Shown {
     let sums = scope(|s| {
         let lines = flow::produce(s, 8, |out| lines.into_iter().try_for_each(|l| out.send(l)).ok());
         flow::pipeline(s, lines)
-            // Two coroutines; results leave in the order of the lines.
+            // Two workers; results leave in the order of the lines.
             .try_ordered(2, |line: &str| {
                 line.split(' ').map(str::parse).collect::<Result<Vec<u32>, _>>()
             })
-            // Four, in whatever order they are ready.
+            // Four workers; results leave as they become ready.
             .stage(4, |numbers: Vec<u32>| numbers.into_iter().sum::<u32>())
-            // Here, at most 100.
+            // At most 100 values.
             .collect(100)
     });
     let mut sums = sums??;

@@ -13,7 +13,7 @@ pub(crate) fn show() -> Shown {
     let begun = Instant::now();
     let (results, inbox) = bounded(16);
 
-    // Each is a plain function with a stack of its own. Where it waits, its thread runs others.
+    // Each is a plain function with a stack of its own. While it waits, its thread runs others.
     let coroutines: Vec<_> = (0..10_000u64)
         .map(|n| {
             let results = results.clone();
@@ -25,7 +25,7 @@ pub(crate) fn show() -> Shown {
         .collect();
     drop(results);
 
-    // This thread is no coroutine, and uses the same channel.
+    // This thread is not a coroutine, and uses the same channel.
     assert_eq!(inbox.iter().sum::<u64>(), 49_995_000);
     let count = coroutines.len();
     for coroutine in coroutines {

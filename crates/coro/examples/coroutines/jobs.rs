@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Jobs: a tree of what runs, without a block around it.
+//! Jobs: a tree of running work, without a block around it.
 
 use becket_chan::rendezvous;
 use becket_coro::{
@@ -23,11 +23,11 @@ fn tree() -> Shown {
         let began = began.clone();
         server.launch().name(name).spawn(move || {
             began.send(name).wait().ok();
-            // Its own job, a child of the server's.
+            // The token of its own job, which is a child of the server's.
             current_token().is_some_and(|token| token.cancelled().wait())
         })
     });
-    // One that had not begun would not begin any more.
+    // A child that had not started by then would never start.
     assert!(heard.iter().take(2).all(|name| name == "a" || name == "b"));
     assert_eq!((server.state(), server.children_len()), (JobState::Active, 2));
 

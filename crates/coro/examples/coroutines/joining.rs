@@ -23,7 +23,7 @@ fn results() -> Shown {
     let text = spawn(|| "done");
     assert_eq!(futures_lite::future::block_on(text)?, "done");
 
-    // Dropping the handle lets the coroutine go on by itself.
+    // Dropping the handle lets the coroutine continue by itself.
     let (tx, rx) = rendezvous();
     drop(spawn(move || tx.send("still here").wait()));
     assert_eq!(rx.recv().wait()?, "still here");

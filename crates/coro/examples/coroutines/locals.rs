@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Values that each coroutine has for itself.
+//! Values per coroutine.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ use crate::Shown;
 
 // ANCHOR: locals
 coroutine_local! {
-    /// What the request that is served has said so far.
+    /// The steps of the request that the coroutine serves.
     static TRAIL: RefCell<Vec<&'static str>> = RefCell::new(Vec::new());
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn show() -> Shown {
     let requests = ["a", "b"].map(|name| {
         spawn(move || {
             note(name);
-            // Others run on this thread now, and note in trails of their own.
+            // Other coroutines run on this thread now, each with a trail of its own.
             yield_now();
             note("done");
             TRAIL.with(RefCell::take)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Seeing what runs: listings, counters, the watchdog.
+//! Inspecting what runs: listings, counters, the watchdog.
 
 use std::{
     hint,
@@ -54,7 +54,7 @@ fn watching() -> Shown {
     let bound = Duration::from_millis(20);
     let runtime = Runtime::builder().workers(1).watchdog(bound, report).build()?;
     let busy = Spawn::new().name("busy").on(runtime.handle()).spawn(|| {
-        // Computes and never waits, until it is reported.
+        // Computes without a wait, until the watchdog has reported it.
         while !REPORTED.load(Ordering::Acquire) {
             hint::spin_loop();
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Coroutines, topic by topic. The book's chapters show these files; the tests run them.
 //!
-//! | file | shows |
+//! | file | contents |
 //! |---|---|
 //! | `hello` | ten thousand at once |
 //! | `joining` | results, panics, settings |
@@ -10,18 +10,18 @@
 //! | `timing` | sleep, timeouts, cancel tokens, park |
 //! | `asynchronous` | futures in straight-line code: any library's, and tokio's |
 //! | `blocking` | calls that block their thread; dispatchers |
-//! | `locals` | values that each coroutine has for itself |
+//! | `locals` | values per coroutine |
 //! | `fibers` | coroutines resumed by hand |
 //! | `clocks` | virtual time |
 //! | `looking` | listings, counters, the watchdog |
 //! | `scopes` | structured concurrency |
-//! | `supervising` | children whose failures are their own |
-//! | `jobs` | a tree of what runs, without a block around it |
-//! | `deferring` | values that coroutines work out |
+//! | `supervising` | children whose failures stay with them |
+//! | `jobs` | a tree of running work, without a block around it |
+//! | `deferring` | values that coroutines compute |
 //! | `flows` | producers, fan-out, fan-in, pipelines |
 //! | `actors` | tell, ask, stop, restarts, links |
 //!
-//! Run with the name of a topic, it shows that one only.
+//! With the name of a topic as its argument, the program runs that topic alone.
 #![forbid(unsafe_code)]
 
 mod actors;
@@ -65,7 +65,7 @@ macro_rules! topics {
                 super::$topic::show()
             })+
 
-            /// What the book shows as output says where something was spawned: it still is.
+            /// The book quotes outputs with the file and line of a spawn: they must be right.
             #[test]
             fn the_book_knows_the_places() {
                 let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

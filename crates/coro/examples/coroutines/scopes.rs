@@ -24,7 +24,7 @@ fn borrowing() -> Shown {
     let text = "to be or not to be".to_owned();
     let mut longest = "";
     let count = scope(|s| {
-        // Both borrow from the function: they are gone before it goes on.
+        // Both children borrow from this function, and end before it continues.
         let count = s.spawn(|| text.split(' ').count());
         s.spawn(|| longest = text.split(' ').max_by_key(|word| word.len()).unwrap_or_default());
         count.join()
@@ -39,7 +39,7 @@ fn failing() {
     let (_tx, rx) = rendezvous::<u32>();
     let result = scope(|s| {
         s.launch().name("config").spawn_try(|| "8o80".parse::<u16>());
-        // Would wait for ever. The failure of the other sets the scope's token.
+        // Would wait for ever, but the other child's failure cancels the scope's token.
         s.spawn(|| assert_eq!(rx.recv().cancel_on(s.token()).wait(), Err(RecvError::Cancelled)));
     });
     let failure = result.err().and_then(|error| error.failure().cloned());
@@ -67,7 +67,7 @@ fn limits() {
 // ANCHOR_END: limits
 
 // ANCHOR: ambient
-/// Was passed no token, and is cancelled all the same.
+/// Gets no token as an argument, and is cancelled all the same.
 fn next_of(rx: &Receiver<u32>) -> Result<u32, RecvError> {
     match current_token() {
         Some(token) => rx.recv().cancel_on(&token).wait(),
@@ -78,7 +78,7 @@ fn next_of(rx: &Receiver<u32>) -> Result<u32, RecvError> {
 fn ambient() {
     let (_tx, rx) = rendezvous();
     let outer = scope(|outer| {
-        // A scope inside a child is below the outer one: cancelling goes down.
+        // A scope inside a child is below the outer one: a cancellation reaches it.
         outer.spawn(|| scope(|inner| inner.spawn(|| next_of(&rx)).join().is_err()).is_err());
         outer.cancel("enough");
     });

@@ -18,7 +18,7 @@ pub(crate) fn show() -> Shown {
     let log = spawn(move || {
         let mut log = Vec::new();
         loop {
-            // One of them happens, the others leave no trace. The coroutine is parked meanwhile.
+            // One of them completes, the others leave no trace. The coroutine is parked meanwhile.
             select! {
                 wait;
                 text = messages.recv() => log.extend(text),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Children whose failures are their own.
+//! Children whose failures stay with them.
 
 use becket_coro::supervisor;
 

@@ -40,7 +40,7 @@ fn limits() -> Shown {
     let late = spawn(move || patience.recv().timeout(Duration::from_millis(5)).wait());
     assert_eq!(late.join()?, Err(RecvError::TimedOut));
 
-    // A token ends every wait on it, however many coroutines that are.
+    // A token ends every wait on it, in any number of coroutines.
     let stop = Token::new();
     let readers = [0; 3].map(|_| {
         let (rx, stop) = (rx.clone(), stop.child());
@@ -60,7 +60,7 @@ fn parking() -> Shown {
     let ready = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&ready);
     let sleeper = spawn(move || {
-        // A park may return early: look, park, look again. A wake that comes between the two is
+        // A park may return early: check, park, check again. A wake that comes in between is
         // not lost.
         while !seen.load(Ordering::Acquire) {
             park();

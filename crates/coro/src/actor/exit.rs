@@ -76,7 +76,7 @@ pub(super) struct Core {
     pub(super) job: Job,
     /// Cancelled when the actor is to stop now, or is cancelled.
     pub(super) halt: Token,
-    /// The actor is to stop.
+    /// [`Address::stop`](super::Address::stop) was called.
     pub(super) stopping: AtomicBool,
     restarts: AtomicU32,
     last_failure: Mutex<Option<Failure>>,
@@ -170,7 +170,7 @@ impl Core {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The exit, when the mailbox or `halt` has ended the actor.
+    /// The exit of an actor that ended because its mailbox closed or `halt` was cancelled.
     pub(super) fn why(&self) -> Exit {
         if self.job.is_cancelled_above() {
             let reason = self.job.reason().unwrap_or_else(|| "cancelled".into());

@@ -73,7 +73,7 @@ fn tie(one: &Arc<Core>, at_one: Hook, other: &Arc<Core>, at_other: Hook) {
     }
 }
 
-/// A message that was not delivered yet, and its receiver.
+/// A message that was not delivered yet, and the actor that it is for.
 type Parcel<M> = Mutex<Option<(Arc<Inner<M>>, M)>>;
 
 /// Puts a message into a mailbox, from code that must not wait.

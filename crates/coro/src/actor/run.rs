@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An actor's coroutine: one life after another, then the end.
+//! An actor's coroutine: one life after another, then the end. A life is the time of one actor
+//! value, from `make` to a failure or to the end.
 //!
 //! ```text
 //!   make ─► started ─► receive ─► handle ─┬─► receive ...
 //!    ▲                                    ├─► stop, closed, halt ─► stopped ─► the end
-//!    └── delay ◄── restart allowed? ◄──┴─► panic, error
+//!    │                                    └─► panic, error ─► restart allowed? ─ no ─► the end
+//!    └─────────────────── delay ◄──────────────────────────── yes ─┘
 //! ```
 //!
 //! The end is the drop of [`Run`], field by field: whether the coroutine ran to its end, was
@@ -73,7 +75,7 @@ where
                 (Ok(Ok(())), Some(exit)) => return exit,
                 (Ok(Ok(())), None) => return core.why(),
                 (Ok(Err(error)), _) if core.job.is_cancelled_above() => {
-                    // It is a consequence of the cancellation.
+                    // The error is a consequence of the cancellation.
                     core.note_failure(Failure::error(core.job.of(), error));
                     return core.why();
                 }
@@ -97,8 +99,7 @@ where
         }
     }
 
-    /// One life, from a start to the end, or to a failure. Sets the exit before the actor's
-    /// `stopped`.
+    /// One life. Stores the exit in `decided` before it calls the actor's `stopped`.
     fn life(&mut self, decided: &mut Option<Exit>) -> Result<(), BoxError> {
         let Some(mut actor) = (self.make)() else {
             return Ok(());

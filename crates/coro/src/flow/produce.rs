@@ -42,7 +42,7 @@ impl<T> Output<'_, T> {
 /// The result of a flow's code: nothing, an `Option` of nothing (`None` is a normal end too), or a
 /// `Result`, whose error is a failure.
 pub trait Verdict {
-    /// As an error or none.
+    /// The result in the form that a coroutine's work has.
     fn into_result(self) -> Result<(), BoxError>;
 }
 

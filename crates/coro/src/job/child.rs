@@ -115,7 +115,7 @@ impl<'a, T> Child<'a, T> {
     /// # Errors
     ///
     /// It failed, or was cancelled before it started, or returned an error after it was cancelled.
-    /// If it was cancelled and returned a value all the same, it has a value.
+    /// A value that it returned although it was cancelled is returned here.
     pub fn join(self) -> Result<T, ChildError> {
         self.job.join();
         self.outcome.take(&self.job)

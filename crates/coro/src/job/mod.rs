@@ -284,8 +284,8 @@ impl Job {
         }
     }
 
-    /// Fails it by a number, as its body does that reports an error before it is over. A cancellation
-    /// before does not hide it. Without effect if the job has ended.
+    /// Fails it with a number, for a body that reports an error before it is over. An earlier
+    /// cancellation does not hide the failure. Without effect if the job has ended.
     pub fn fail_with_code(&self, code: i32) {
         self.fail(&Failure::with_code(self.of(), code));
     }
@@ -477,7 +477,7 @@ impl Job {
     fn end(&self, step: Step) {
         let mut next = step.ended.then(|| self.clone());
         while let Some(job) = next.take() {
-            // The reason is looked up as long as there is a parent to ask.
+            // Records the reason of a cancellation from above, while the parent is still known.
             drop(job.cancellation());
             let parent = job.0.tree.lock().parent.take();
             job.0.over.cancel();

@@ -97,11 +97,17 @@ impl Builder {
     }
 
     /// Starts its threads.
+    ///
+    /// # Errors
+    ///
+    /// The number of workers or the stack size is out of range, the process has too many workers,
+    /// or the operating system refused a thread.
     pub fn build(self) -> Result<Runtime, BuildError> {
         let workers = self.workers.unwrap_or_else(cpus);
         if workers == 0 || workers > WORKERS_MAX {
             return Err(BuildError::Workers { workers, workers_max: WORKERS_MAX });
         }
+        let stack_size = stack::check_size(self.stack_size)?;
         becket_chan::fence::register();
         stack::overflow::set_describe(crate::dump::describe_current);
 
@@ -124,7 +130,7 @@ impl Builder {
         let watchdog = self.watchdog.map(|(bound, report)| Arc::new(Watchdog::new(bound, report)));
         let settings = Settings {
             name: self.name,
-            stack_size: stack::check_size(self.stack_size)?,
+            stack_size,
             coroutines_max: self.coroutines_max,
             clock: self.clock,
             watchdog,

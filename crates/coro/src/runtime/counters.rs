@@ -44,7 +44,7 @@ pub struct WorkerStats {
     pub dispatches: u64,
     /// Steals of fresh coroutines from other workers.
     pub steals: u64,
-    /// Sleeps.
+    /// Times that it went to sleep, having found nothing to run.
     pub sleeps: u64,
     /// Wakes from other threads.
     pub remote_wakes: u64,

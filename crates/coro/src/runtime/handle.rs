@@ -37,6 +37,10 @@ impl Runtime {
     }
 
     /// A runtime with a worker per CPU.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Builder::build`].
     pub fn new_default() -> Result<Self, BuildError> {
         Self::builder().build()
     }
@@ -120,6 +124,10 @@ impl Handle {
 
     /// The runtime of the calling coroutine, or of the `block_on` that the calling thread is in, or
     /// the default one.
+    ///
+    /// # Errors
+    ///
+    /// The default runtime could not be started.
     pub fn current() -> Result<Self, SpawnError> {
         let own = context::with_worker(|worker| worker.map(|worker| Self::of(&worker.shared)));
         if let Some(own) = own {

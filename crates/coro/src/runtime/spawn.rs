@@ -70,7 +70,7 @@ where
     JoinHandle::new(packet, key)
 }
 
-/// Spawns a coroutine with these options, on the current runtime if they name none.
+/// Spawns a coroutine with these options, on the current runtime if the options have none.
 pub(crate) fn spawn_with<F, T>(options: Options, f: F) -> Result<JoinHandle<T>, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -86,7 +86,7 @@ where
     Ok(JoinHandle::new(packet, key))
 }
 
-/// On this runtime, from one of its workers or from another thread.
+/// As [`put`], on this runtime, from one of its workers or from another thread.
 fn put_on<F, T>(
     handle: &Handle,
     site: &'static Location<'static>,
@@ -199,8 +199,8 @@ pub(crate) unsafe fn run(data: *mut (), link: Link) {
     }
     // SAFETY: the slot's coroutine still, and it was not abandoned.
     let task = unsafe { slot.take_task() };
-    // The result may be dropped here: the last user code.
+    // If there is no join handle any more, the result is dropped here: the last user code.
     contain(|| drop(task));
-    // Values that this created.
+    // Coroutine-local values that this drop created.
     local::clear(Some(slot));
 }

@@ -98,7 +98,8 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Ends the body by `say`. Returns the payload that would have unwound the wait.
+    /// Ends the body after `say` has recorded its result, and waits. Returns the payload that would
+    /// have unwound the wait.
     fn end(mut self, say: impl FnOnce(&mut Body)) -> Option<Box<dyn Any + Send>> {
         if let Some(mut body) = self.body.take() {
             say(&mut body);

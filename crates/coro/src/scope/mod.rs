@@ -281,7 +281,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         drop(before);
     }
 
-    /// As [`deadline`](Self::deadline), from now.
+    /// As [`deadline`](Self::deadline), `duration` from now. One beyond the clock's range sets
+    /// none.
     #[track_caller]
     pub fn timeout(&self, duration: Duration) {
         if let Some(at) = self.options.now().checked_add(duration) {

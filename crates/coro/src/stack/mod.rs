@@ -12,6 +12,8 @@
 //! A million stacks are a few hundred mappings: stacks are cut from slabs of up to 1 GiB of
 //! addresses, and only pages that were touched are memory.
 //!
+//! # Invariants
+//!
 //! 1. A slot (an address range of one class) is in one place: a [`Stack`], a cache or the pool.
 //! 2. Only the owner of the [`Stack`] touches its memory.
 //! 3. The page below every stack that was given out once is a guard for the life of the process.

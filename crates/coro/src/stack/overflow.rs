@@ -13,7 +13,7 @@
 //! # Safety
 //!
 //! - The handler calls nothing but `write`, `sigaction`, `raise` and `abort`, and reads atomics;
-//!   the hook that names the coroutine promises the same.
+//!   the function that names the coroutine ([`Describe`]) neither allocates nor waits for a lock.
 //! - The previous actions are written before our handler is installed, and never again.
 //! - A thread's signal stack is mapped when it is set and unmapped, unset first, when the thread
 //!   ends.
@@ -28,7 +28,7 @@ use super::sys;
 
 /// Passes the words that name the coroutine running on this thread, such as
 /// `'reader' (17, spawned at src/main.rs:4)`, to the sink, piece by piece; nothing if there is
-/// none. Called in a signal handler: it must not allocate, lock or panic.
+/// none. Called in a signal handler: it must not allocate, wait for a lock or panic.
 pub(crate) type Describe = fn(&mut dyn FnMut(&[u8]));
 
 static DESCRIBE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());

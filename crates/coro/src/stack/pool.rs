@@ -14,6 +14,8 @@
 //! are 64 GiB too much (a million stacks of 64 KiB, of which one page each is touched, are 4 GiB of
 //! memory). Addresses are never returned: a slab stays for the life of the process.
 //!
+//! # Invariants
+//!
 //! 1. A slot is in `warm`, in `cold`, in one of `runs`, or owned by a caller: as a stack or in a
 //!    run.
 //! 2. The kernel is called without the lock, except for the mapping of a slab; the affected slots
@@ -40,7 +42,8 @@ const SLAB_MIN_BYTES: usize = 4 << 20;
 const SLAB_MAX_BYTES: usize = 1 << 30;
 const WARM_MAX: usize = 4096;
 const WARM_MAX_BYTES: usize = 256 << 20;
-/// How much more may be warm while workers are busy, as if each were touched to its end.
+/// How much more may be warm while workers are busy, in bytes, as if each stack were touched to its
+/// end.
 const OVER_MAX_BYTES: usize = 64 << 30;
 /// The number of stacks whose memory is released in one go.
 const RELEASE_BATCH: usize = 64;

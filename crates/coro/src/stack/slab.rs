@@ -5,6 +5,8 @@
 //! that the table only grows: an append-only array of fixed size, of which a signal handler
 //! may read the part below `COUNT` at any instant.
 //!
+//! # Invariants
+//!
 //! 1. Entries below `COUNT` never change.
 //! 2. `COUNT` is raised, with release, after the entry below it is complete.
 //! 3. Only the holder of `APPEND` writes entries or `COUNT`.

@@ -49,7 +49,7 @@ mod x86_64 {
             Self(u64::from(mxcsr) | u64::from(x87) << 32)
         }
 
-        /// Sets this thread's state, which is `current`.
+        /// Sets this thread's state to `self`; it is `current` before.
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
             if (self.0 ^ current.0) & CONTROL_BITS != 0 {
@@ -57,7 +57,8 @@ mod x86_64 {
             }
         }
 
-        /// Sets this thread's state, whatever it is. Cheaper than to read it first.
+        /// Sets this thread's state to `self`, whatever it is before. Cheaper than to read it
+        /// first.
         #[inline(always)]
         pub(crate) fn impose(self) {
             self.write();
@@ -101,7 +102,7 @@ mod aarch64 {
             Self(fpcr)
         }
 
-        /// Sets this thread's state, which is `current`.
+        /// Sets this thread's state to `self`; it is `current` before.
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
             if self.0 != current.0 {
@@ -110,7 +111,7 @@ mod aarch64 {
             }
         }
 
-        /// Sets this thread's state, whatever it is.
+        /// Sets this thread's state to `self`, whatever it is before.
         #[inline(always)]
         pub(crate) fn impose(self) {
             self.restore(Self::read());
@@ -136,7 +137,7 @@ mod riscv64 {
             Self(frm)
         }
 
-        /// Sets this thread's state, which is `current`.
+        /// Sets this thread's state to `self`; it is `current` before.
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
             if self.0 != current.0 {
@@ -145,7 +146,7 @@ mod riscv64 {
             }
         }
 
-        /// Sets this thread's state, whatever it is.
+        /// Sets this thread's state to `self`, whatever it is before.
         #[inline(always)]
         pub(crate) fn impose(self) {
             self.restore(Self::read());

@@ -119,7 +119,7 @@ fn a_flow_that_is_never_resumed_never_runs() {
     assert!(!ran);
 }
 
-/// Leaves a thread behind with the stand-in, of which miri complains.
+/// With the stand-in it leaves a thread behind, which miri reports.
 #[test]
 #[cfg(not(miri))]
 fn an_abandoned_flow_is_not_unwound() {
@@ -163,7 +163,7 @@ fn a_flow_may_go_to_another_thread_between_turns() {
     assert!(resume(&mut switch));
 }
 
-/// A known defect of other runtimes of this kind.
+/// A known defect of other coroutine runtimes.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod floating_point_control_state_lost_across_a_switch {
     use super::*;

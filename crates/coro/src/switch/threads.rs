@@ -6,6 +6,8 @@
 //! thread-local lookups find what they would find on the resumer's thread. The given stack is held
 //! and returned, but unused.
 //!
+//! # Invariants
+//!
 //! 1. Of the two, only the one named by `turn` runs; it alone changes `turn`.
 //! 2. `Finished` is final.
 //! 3. The thread holds the baton for its whole life: a [`Link`] is valid as long as it is used by
@@ -100,8 +102,8 @@ impl Switch {
         unsafe { self.resume_from(Control::read()) }
     }
 
-    /// [`resume`](Self::resume): the resumer's control state stays on its thread by itself, and is
-    /// the initial one of the coroutine.
+    /// As [`resume`](Self::resume). The resumer's control state stays on its thread by itself, and
+    /// is the coroutine's at its start.
     ///
     /// # Safety
     ///

@@ -64,7 +64,7 @@ use crate::{
     switch::{Link, Switch},
 };
 
-/// One panic that was moved to another thread's count. If it is dropped, it stays there for good.
+/// One panic that was moved to the panic thread's count. If it is dropped, it stays there for good.
 #[must_use]
 pub(super) struct Taken(());
 
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Runs it in the midst of so many panics, each in a destructor of the one before.
+    /// Runs `code` in the middle of `panics` panics, each in a destructor of the one before.
     fn within(panics: usize, code: &mut dyn FnMut()) {
         if panics == 0 {
             return code();

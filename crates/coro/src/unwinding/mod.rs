@@ -62,7 +62,8 @@ pub(crate) fn leave<R>(suspend: impl FnOnce() -> R) -> R {
     if thread::panicking() { leave_panicking(suspend) } else { suspend() }
 }
 
-/// Takes the panics off the thread's count one after the other, each kept in a frame of this.
+/// Takes the panics off the thread's count one after the other, each in a frame of this function,
+/// and puts them back when `suspend` has returned.
 #[cold]
 fn leave_panicking<R, F: FnOnce() -> R>(suspend: F) -> R {
     let Some(taken) = count::take() else { return suspend() };

@@ -99,8 +99,8 @@ impl Worker {
     #[cold]
     pub(super) fn begin_to_stop(&self) {
         self.stopping.set(true);
-        // Every waiting coroutine is unwound. One that resists, or waits in a destructor, waits
-        // again.
+        // Every waiting coroutine is unwound at its wait. One that catches the panic, or waits in a
+        // destructor, waits again.
         for index in 0..slot::given_out() {
             let Some(slot) = slot::get(index) else { break };
             if slot.wake.owner() != self.number {

@@ -2,9 +2,10 @@
 //! A worker with nothing to run: it spins for a moment, then it sleeps.
 //!
 //! A sleep and a wake across two CPUs cost tens of microseconds, a check some nanoseconds. So it
-//! spins first, for as long as that has succeeded lately: success doubles the budget, failure
-//! halves it, between bounds; now and then it spins longer, so that a change is noticed. That is
-//! the competitive spinning of Karlin et al. (1991), as channels do it for threads.
+//! spins first, for as long as that has succeeded lately: success raises the budget to twice the
+//! checks it took, failure halves it, between bounds; now and then it spins longer, so that a
+//! change is noticed. That is the competitive spinning of Karlin et al. (1991), as channels do it
+//! for threads.
 //!
 //! While it spins it also polls sources outside of the process, and it sleeps in one if that is
 //! the only one: see [`outside`](crate::outside).
@@ -31,15 +32,15 @@ const YIELDS_MAX: u32 = 64;
 const YIELD_MAX: Duration = Duration::from_micros(20);
 /// The number of yields for threads on this CPU that may send.
 const SOURCE_YIELDS: u32 = 4;
-/// The duration of a sleep after which memory of stacks is released that many coroutines have left:
-/// they may come again.
+/// The duration of a sleep after which the memory of free stacks is released. Not earlier: after a
+/// burst of coroutines another one may follow.
 const TRIM_AFTER: Duration = Duration::from_millis(50);
 /// One of this many sleeps is preceded by a longer spin.
 const PROBE_EVERY: u32 = 32;
 /// The pause between two checks.
 const STEPS: u32 = 16;
-/// It does not spin when a timer is due within this time, in nanoseconds; under a clock that is
-/// moved manually or by sleepers any timer counts, since that clock jumps.
+/// A worker does not spin when a timer is due within this time, in nanoseconds. Under a virtual
+/// clock, which jumps, any timer counts.
 const SOON: u64 = 200_000;
 
 /// The spin budget by recent success.
@@ -243,7 +244,7 @@ impl Worker {
         }
     }
 
-    /// Releases memory of stacks after a sleep of some length.
+    /// Releases the memory of free stacks until there is something to run.
     fn trim_stacks(&self) {
         while !self.has_own() && !self.shared.has_fresh(self.index) && stack::trim() {}
     }

@@ -86,12 +86,14 @@ pub(crate) struct Worker {
     timers: RefCell<Box<Wheel<CoroutineKey>>>,
     /// The runtime's time at the last read of the clock.
     now: Cell<u64>,
+    /// The number of coroutines chosen so far. Wraps.
     tick: Cell<u32>,
-    /// The last coroutine yielded.
+    /// The coroutine dispatched last has yielded.
     gave_way: Cell<bool>,
-    /// The deque may have something. False: it has nothing, unless another thread added it.
+    /// The deque may have something. False: it has nothing, except what a steal moved into it.
     has_fresh: Cell<bool>,
-    /// Which of the sources of fresh coroutines is next.
+    /// The last coroutine that was started out of order came from this worker's deque; the next
+    /// comes from outside.
     fresh_turn: Cell<bool>,
     /// Coroutines that this worker owns, including those that ended with a wake in flight.
     owned: Cell<usize>,

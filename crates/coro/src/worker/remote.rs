@@ -20,12 +20,13 @@ use parking_lot::Mutex;
 use crate::{outside::Source, runtime::Counters, sleep::Sleeper, wake_state::Inbox};
 
 /// The largest number of workers that run in a process at once.
-pub(crate) const WORKERS_MAX: usize = 4096;
+pub(crate) const WORKERS_MAX: usize = 4095;
 
-static REMOTES: [AtomicPtr<Remote>; WORKERS_MAX] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; WORKERS_MAX];
+/// By number, of which 0 is no worker.
+static REMOTES: [AtomicPtr<Remote>; WORKERS_MAX + 1] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; WORKERS_MAX + 1];
 
-/// Numbers of workers that ended, and the first that was never used. 0 is no worker.
+/// Numbers of workers that ended, and the first that was never used.
 static NUMBERS: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 1));
 
 /// One worker, as other threads see it.
@@ -39,7 +40,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// The remote of a new worker. `None`: there are [`WORKERS_MAX`].
+    /// The remote of a new worker. `None`: every number is in use.
     pub(crate) fn claim() -> Option<&'static Self> {
         let mut numbers = NUMBERS.lock();
         if let Some(number) = numbers.0.pop() {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The choice of the next coroutine.
 //!
-//! In this order: the one that was woken last, unless such a one was dispatched first too often in
-//! a row; the first ready one; the newest that has not started; one spawned from outside; one of
-//! another worker. After a coroutine that yielded, those that have not started come first, once: it
-//! may yield until one of them has done something. And so that no flood of one kind starves the
-//! others:
+//! In this order: the coroutine that was woken last, unless such coroutines were dispatched first
+//! too often in a row; the first ready one; the newest that has not started; one spawned from
+//! outside; one of another worker. After a coroutine that yielded, those that have not started come
+//! first, once: it may yield until one of them has done something. Bounds keep a flood of one kind
+//! from starving the others:
 //!
 //! | waiting | bound |
 //! |---|---|

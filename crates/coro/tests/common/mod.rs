@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
         mpsc,
     },
@@ -25,12 +25,18 @@ pub(crate) fn in_virtual_time(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).clock(clock).build().unwrap()
 }
 
-/// A twentieth of it under miri, which is that much slower and more.
+/// `count`; a twentieth of it under miri, which is slower.
 pub(crate) const fn times(count: usize) -> usize {
     if cfg!(miri) { count.div_ceil(20) } else { count }
 }
 
-/// Lets others run until `ready`. For threads.
+/// The value for the form of a test that is asked for: `BECKET_TEST_LONG` asks for the long one.
+pub(crate) fn or_long<T>(short: T, long: T) -> T {
+    static LONG: LazyLock<bool> = LazyLock::new(|| std::env::var_os("BECKET_TEST_LONG").is_some());
+    if *LONG { long } else { short }
+}
+
+/// Yields until `ready`, on a thread.
 pub(crate) fn until(ready: impl Fn() -> bool) {
     while !ready() {
         thread::yield_now();
@@ -41,18 +47,18 @@ pub(crate) fn row(handle: &Handle, id: Id) -> Option<Row> {
     handle.dump().into_iter().find(|row| row.id == id)
 }
 
-/// Waits, as a thread, until the coroutine is parked.
+/// Waits, on a thread, until the coroutine is parked.
 pub(crate) fn until_parked(handle: &Handle, id: Id) {
     until(|| row(handle, id).is_some_and(|row| row.state == State::Parked));
 }
 
-/// Waits, as a thread, until so many of the runtime's coroutines are parked.
+/// Waits, on a thread, until `count` of the runtime's coroutines are parked.
 pub(crate) fn until_all_parked(handle: &Handle, count: usize) {
     until(|| handle.dump().iter().filter(|row| row.state == State::Parked).count() == count);
 }
 
-/// Runs what might hang for good. The time is no measure of anything: it is there so that the other
-/// tests run if this one hangs.
+/// Runs code that may hang. The timeout measures nothing: it only lets the other tests run if this
+/// one hangs.
 pub(crate) fn must_end<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     const AT_LAST: Duration = Duration::from_secs(if cfg!(miri) { 3600 } else { 300 });
     let (ended, end) = mpsc::channel();

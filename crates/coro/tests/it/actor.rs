@@ -31,7 +31,7 @@ fn within<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
-/// Adds up, and can be asked, broken and kept busy.
+/// Messages of an actor that sums numbers: answer, fail, block, stop.
 enum Sum {
     Add(u64),
     Total(Reply<u64>),
@@ -56,7 +56,7 @@ impl Actor for Summing {
             Sum::Forget(reply) => drop(reply),
             Sum::Break("with an error") => return Err("with an error".into()),
             Sum::Break(text) => panic!("{text}"),
-            // Until there is something, or it is cancelled.
+            // Until there is an event, or the actor is cancelled.
             Sum::Wait(event) => event.recv().cancel_on(cx.token()).wait().unwrap_or(()),
             Sum::Stop => return Ok(Next::Stop),
         }
@@ -102,8 +102,8 @@ fn messages_of_all_senders_are_handled_in_order() {
 fn an_idle_actor_costs_no_cpu() {
     within(|| {
         let actors: Vec<_> = (0..100).map(|_| actor::spawn(Summing::default()).unwrap()).collect();
-        // A clock that jumps when everybody waits would stand still beside one that polls by
-        // yielding; one that polls by a timer would be seen in the dispatches.
+        // The virtual clock would stand still beside an actor that polls by yielding; an actor that
+        // polls by a timer would show in the dispatches.
         sleep(SECOND);
         let runtime = becket_coro::Handle::current().unwrap();
         let dispatches = || runtime.stats().workers.iter().map(|w| w.dispatches).sum::<u64>();
@@ -135,7 +135,7 @@ fn a_mailbox_is_a_channel_of_any_kind() {
         };
         let count = |mailbox| {
             let (address, go, seen) = keeps(mailbox);
-            // The first is at work when the others come.
+            // The first message is being handled when the others are sent.
             address.tell(0).wait().unwrap();
             sleep(SECOND);
             let sent = sent_to(&address);
@@ -190,7 +190,7 @@ fn a_request_says_why_there_is_no_answer() {
         let sum = Builder::new().mailbox(mailbox).spawn(Summing::default()).unwrap();
         assert!(matches!(sum.ask(Sum::Forget).wait(), Err(AskError::Dropped)));
 
-        // Busy, with an empty mailbox: it has the request, and does not answer.
+        // The actor is busy, with an empty mailbox: it has the request, and does not answer.
         let (event, waits) = unlimited();
         sum.tell(Sum::Wait(waits)).wait().unwrap();
         sleep(SECOND);
@@ -198,7 +198,7 @@ fn a_request_says_why_there_is_no_answer() {
         let late = sum.ask(Sum::Total).timeout(10 * SECOND).wait();
         assert!(matches!(late, Err(AskError::TimedOut)), "{}", late.unwrap_err());
         assert_eq!(now() - start, 10 * SECOND);
-        // Now the mailbox is full: it never was asked.
+        // Now the mailbox is full: the request does not reach it.
         let late = sum.ask(Sum::Total).timeout(10 * SECOND).wait().unwrap_err();
         assert!(matches!(late, AskError::NotSent(SendError::TimedOut(Sum::Total(_)))), "{late}");
         match late.into_message() {
@@ -208,7 +208,7 @@ fn a_request_says_why_there_is_no_answer() {
         event.try_send(()).unwrap();
         assert_eq!(sum.ask(Sum::Total).timeout(10 * SECOND).wait().unwrap(), 0);
 
-        // Cancelled, with the request in the mailbox.
+        // The request is in the mailbox when its wait is cancelled.
         let (event, waits) = unlimited();
         sum.tell(Sum::Wait(waits)).wait().unwrap();
         sleep(SECOND);
@@ -220,7 +220,7 @@ fn a_request_says_why_there_is_no_answer() {
         assert!(matches!(asked.join().unwrap(), Err(AskError::Cancelled)));
         event.try_send(()).unwrap();
 
-        // It fails on it: no request waits for ever.
+        // The actor fails before it handles the request: the request fails too.
         let (asker, breaks) = (sum.clone(), sum.clone());
         let asked = spawn(move || {
             breaks.tell(Sum::Break("at work")).wait().unwrap();
@@ -314,7 +314,7 @@ fn cancelling_ends_the_handlers_wait_and_gives_the_reason() {
             Exit::Cancelled { reason } => assert_eq!(&*reason, "out of time"),
             other => panic!("{other}"),
         }
-        // The error that followed from it is no failure, but it is known.
+        // The error that followed from the cancellation is no failure of the job, but is recorded.
         let error = address.last_failure().unwrap();
         assert_eq!(
             error.error_ref().unwrap().downcast_ref::<RecvError>(),
@@ -342,7 +342,7 @@ fn on_done_is_called_exactly_once_for_every_way_to_end() {
         for (index, (expected, end)) in ends.into_iter().enumerate() {
             let sum = actor::spawn(Summing::default()).unwrap();
             if index % 2 == 0 {
-                // Some end before they have begun.
+                // In the other rounds the actor may end before it has started.
                 sleep(SECOND);
             }
             let heard = Arc::new(Mutex::new(Vec::new()));
@@ -543,7 +543,7 @@ fn linked_actors_end_together_unless_it_is_a_normal_end() {
                 assert!(exit.to_string().contains("the middle"), "{exit}");
             }
         }
-        // To one that has failed already.
+        // A link to an actor that has failed already.
         let late = actor::spawn(Summing::default()).unwrap();
         late.link(&chain[2]);
         assert!(matches!(late.join(), Exit::Cancelled { .. }));
@@ -564,7 +564,7 @@ fn a_restarted_actor_cancels_no_other() {
         one.tell(Sum::Break("not for good")).wait().unwrap();
         assert_eq!(one.ask(Sum::Total).wait().unwrap(), 0);
         assert_eq!(two.ask(Sum::Total).wait().unwrap(), 0);
-        // The other way round: being cancelled is no failure, so that it is not started again.
+        // In the other direction: a cancelled actor has not failed, so it is not restarted.
         two.tell(Sum::Break("for good")).wait().unwrap();
         assert!(matches!(one.join(), Exit::Cancelled { .. }));
     });

@@ -20,7 +20,7 @@ use crate::common;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two coroutines that run on two workers: each waits for the other without giving way.
+/// Runs two coroutines on two workers: each waits for the other without yielding.
 fn apart<T: Send + 'static>(
     rt: &Runtime,
     run: impl FnOnce(usize) -> T + Clone + Send + 'static,

@@ -25,7 +25,7 @@ use becket_coro::{
 
 use crate::common;
 
-/// Waits for what never comes.
+/// Waits on a channel that never gets a value.
 fn wait_for_ever(never: &Receiver<()>, _kept: Counted) {
     let _ = never.recv().wait();
 }
@@ -104,7 +104,7 @@ fn one_that_panicked_and_waits_in_a_destructor_does_not_keep_others_from_ending(
         });
         until_all_parked(rt.handle(), 4);
         let ended = thread::spawn(move || drop(rt));
-        // They end while the one that panicked still waits.
+        // The others end while the one that panicked still waits.
         are_cancelled(waiting);
         assert_eq!(tally.alive(), 0);
         go.send(()).wait().unwrap();
@@ -398,7 +398,7 @@ fn captures_of_one_that_never_started_are_dropped_before_its_joiner_is_woken() {
             self.0.store(1, Ordering::SeqCst);
         }
     }
-    /// Tells what it finds when it is woken.
+    /// Reports the number of drops at the moment of the wake.
     struct Listener {
         dropped: Arc<AtomicUsize>,
         heard: mpsc::Sender<usize>,

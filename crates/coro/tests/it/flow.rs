@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Flows: how values go through, how the end and a failure do, and that all of it is bounded.
+//! Flows: how values, ends and failures propagate, and that every queue is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,7 +72,7 @@ fn a_producer_that_fails_says_why() {
             "x".parse::<u8>().map(drop)
         });
         s.token().cancelled().wait();
-        // What it sent is still there.
+        // The values sent before the failure are still in the channel.
         assert_eq!(rx.recv().wait(), Ok(1));
         assert!(rx.recv().wait().is_err());
         assert_eq!(&*rx.closed_reason().unwrap(), "the producer failed or was cancelled");
@@ -226,8 +226,8 @@ fn a_pipeline_holds_no_more_than_it_was_given_room_for() {
                 let rx = stages.receiver();
                 sleep(A_WHILE);
                 let held = taken.load(Ordering::Relaxed);
-                // Unordered: the channel and one in the hands of each worker. Ordered: the channel
-                // and the credits, and one whose credit came back when it was about to leave.
+                // Unordered: those in the channel, one per worker. Ordered: those in the channel,
+                // one per credit, and one whose credit was returned when it was about to leave.
                 assert!(held >= 5 && held <= if ordered { 5 + 5 + 1 } else { 5 + 3 }, "{held}");
                 for more in 1..10 {
                     rx.recv().wait().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What hostile but safe code may do to a runtime: panics wherever it is called, wakers that panic,
+//! Hostile but safe code against a runtime: panics in every callback, wakers that panic,
 //! coroutines that hold their worker.
 
 use std::{
@@ -35,7 +35,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Still there, and in order.
+/// Checks that the runtime still runs coroutines.
 fn works(handle: &Handle) {
     assert_eq!(handle.spawn(|| spawn(|| 7).join().unwrap()).join().unwrap(), 7);
 }
@@ -57,12 +57,21 @@ fn panics_reach_the_joiner_whatever_they_are_thrown_with() {
 #[test]
 fn results_that_panic_when_they_are_dropped_are_contained() {
     let rt = runtime(1);
-    // There is no joiner: dropped by the coroutine.
-    drop(rt.spawn(|| Bomb));
-    // What it panicked with.
-    drop(rt.spawn(|| panic_any(Bomb)));
+    // The handle is gone when the coroutine ends: the coroutine drops its result.
+    let (open, gate) = rendezvous::<()>();
+    let other_gate = gate.clone();
+    drop(rt.spawn(move || {
+        gate.recv().wait().unwrap_err();
+        Bomb
+    }));
+    // As above, for a panic payload.
+    drop(rt.spawn(move || {
+        other_gate.recv().wait().unwrap_err();
+        panic_any(Bomb)
+    }));
+    drop(open);
     assert!(rt.handle().wait_idle(None));
-    // Somebody has it: dropped there.
+    // The joiner has the result, and drops it.
     let result = rt.spawn(|| Bomb).join().unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| drop(result))).is_err());
     let one = rt.spawn(|| Bomb);
@@ -96,7 +105,7 @@ fn closures_that_panic_when_they_are_dropped_are_contained() {
         holder.join().unwrap();
         ends.join().unwrap();
         for one in never {
-            // Run, and then the drop of what it captured panicked; or never run.
+            // The coroutine ran and the drop of its capture panicked, or it never ran.
             assert!(one.join().is_err());
         }
         assert_eq!(handle.stats().live(), 0);
@@ -111,7 +120,7 @@ coroutine_local! {
     static PANICS: u8 = panic!("no value");
 }
 
-/// Makes itself again whenever it is dropped.
+/// Creates itself again whenever it is dropped.
 struct Again;
 
 impl Drop for Again {
@@ -190,7 +199,7 @@ fn a_waker_that_panics_affects_only_its_task() {
     assert!(joins.as_mut().poll(&mut context).is_pending());
     let mut receives = pin!(rx.recv());
     assert!(receives.as_mut().poll(&mut context).is_pending());
-    // The wake is called by the coroutine that ends, and by the one that sends.
+    // One waker is called by the coroutine that ends, the other by the coroutine that sends.
     go.send(()).wait().unwrap();
     rt.spawn(move || tx.send(7).wait().unwrap());
     assert_eq!(block_on(joins).unwrap(), Ok(()));
@@ -263,7 +272,7 @@ fn waits_in_destructors_of_two_that_panicked_keep_a_third_from_nothing() {
                 let _ = never.recv().wait();
             })
         };
-        // In any order in which they are ended.
+        // The coroutines may be ended in any order.
         let mut others: Vec<_> = (0..5).map(|_| wait_for_ever()).collect();
         let (give, given) = rendezvous::<Vec<becket_coro::JoinHandle<()>>>();
         let second = rt.spawn(move || {
@@ -293,7 +302,7 @@ static REPORTED: AtomicUsize = AtomicUsize::new(0);
 fn a_watchdog_reports_a_held_worker_once_each_time() {
     fn report(stalled: &Stalled) {
         assert!(stalled.to_string().contains("hostile.rs"));
-        // On a busy machine any may be held, by another process on its CPU.
+        // On a busy machine another process may hold any worker's CPU.
         if stalled.name.as_deref() == Some("holder") {
             REPORTED.fetch_add(1, Ordering::SeqCst);
         }
@@ -310,7 +319,7 @@ fn a_watchdog_reports_a_held_worker_once_each_time() {
             .spawn(move || gone.recv().unwrap())
             .unwrap();
         common::until(|| REPORTED.load(Ordering::SeqCst) >= round);
-        // Several bounds more: it is not reported again. A busy machine makes this longer only.
+        // Several bounds later it is not reported again. A busy machine only makes this longer.
         assert!(gone_by(Duration::from_millis(80)));
         go.send(()).unwrap();
         holder.join().unwrap();
@@ -321,7 +330,7 @@ fn a_watchdog_reports_a_held_worker_once_each_time() {
     assert_eq!(REPORTED.load(Ordering::SeqCst), 2);
 }
 
-/// Lets so much time pass.
+/// Waits for `time`.
 #[cfg(not(miri))]
 fn gone_by(time: Duration) -> bool {
     let (_tx, rx) = rendezvous::<()>();

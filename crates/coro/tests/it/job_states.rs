@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The states of a tree of jobs, beside a model that works everything out anew each time.
+//! The states of a tree of jobs, against a model that computes them anew each time.
 
 use becket_coro::job::{Body, Job, JobState};
 use proptest::prelude::*;
 
-/// What is done to a tree. Numbers choose a job, modulo how many there are.
+/// An operation on a tree. A number chooses a job, modulo the number of jobs.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Begin { parent: usize, supervisor: bool },
@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A job, as simple as can be: what was done to it. Everything else is asked of the tree.
+/// A job of the model: the operations on it. All other state follows from the tree.
 #[derive(Debug, Clone)]
 struct Node {
     parent: Option<usize>,
@@ -85,12 +85,12 @@ impl Model {
         }
         self.0[job].cause = Some(Cause::Failed);
         if let Some(parent) = self.0[job].parent.filter(|&parent| !self.0[parent].supervisor) {
-            // As the parent would have been notified before the child had a cause.
+            // The parent is notified before the child has a cause.
             self.fail(parent);
         }
     }
 
-    /// Ends what can end, until nothing more does.
+    /// Ends every job that can end, until none is left that can.
     fn settle(&mut self) {
         while let Some(job) = (0..self.0.len()).find(|&job| {
             let node = &self.0[job];
@@ -212,7 +212,7 @@ proptest! {
             both.apply(step);
             both.check();
         }
-        // Whatever was done to it: when every body is over, everything has ended.
+        // Whatever the steps were: when every body is over, everything has ended.
         for number in 0..both.jobs.len() {
             both.apply(Step::Complete(number));
         }

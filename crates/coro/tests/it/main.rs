@@ -11,7 +11,6 @@
 //! | `hostile` | panics in every callback, wakers that panic, coroutines that hold their worker |
 //! | `job` | jobs: states, waits, how far a failure propagates |
 //! | `job_states` | the states of a tree of jobs, beside a model that computes them anew each time |
-//! | `outside` | workers that poll an event source outside of the process |
 //! | `panicking` | `std::thread::panicking()` is a property of a coroutine, not of its thread |
 //! | `scope` | scopes: borrows of children, failures, cancellation |
 //! | `scope_endings` | scopes whose runtime, fiber or owner ends in the middle |
@@ -30,7 +29,6 @@ mod flow;
 mod hostile;
 mod job;
 mod job_states;
-mod outside;
 mod panicking;
 mod scope;
 mod scope_endings;

@@ -18,7 +18,7 @@ use becket_coro::{
     park, spawn, yield_now,
 };
 
-/// Runs it in the midst of so many panics, each in a destructor of the one before.
+/// Runs `code` in the middle of `panics` panics, each in a destructor of the one before.
 fn within(panics: usize, code: &mut dyn FnMut()) {
     if panics == 0 {
         return code();
@@ -77,7 +77,7 @@ fn a_mutex_is_not_poisoned_by_a_neighbour() {
                 });
             });
             said.recv().wait().unwrap();
-            // It is in the midst of a panic.
+            // It is in the middle of a panic.
             drop(guard);
             assert!(!mutex.is_poisoned());
             go.send(()).wait().unwrap();
@@ -128,7 +128,7 @@ fn a_fiber_and_its_resumer_panic_independently() {
                 assert!(!panicking());
             })
             .unwrap();
-            // In turn in the midst of panics and not.
+            // Alternately in the middle of panics and not.
             for panics in [outer, 0, outer] {
                 within(panics, &mut || {
                     assert_eq!(fiber.resume(), Ok(Resumed::Suspended));

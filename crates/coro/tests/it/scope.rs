@@ -20,7 +20,7 @@ fn virtual_runtime(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).clock(clock).build().unwrap()
 }
 
-/// Runs a test on a coroutine of a runtime, and says so if it panicked.
+/// Runs a test on a coroutine of a runtime, and fails if it panicked.
 fn within<T: Send + 'static>(runtime: &Runtime, f: impl FnOnce() -> T + Send + 'static) -> T {
     match runtime.spawn(f).join() {
         Ok(value) => value,
@@ -248,7 +248,7 @@ fn a_deadline_ends_every_wait_in_it() {
         assert!(matches!(late, Err(ScopeError::DeadlinePassed)), "{late:?}");
         assert_eq!(now() - start, Duration::from_secs(60));
 
-        // The last one holds; in time is in time.
+        // The last deadline holds, and the scope ends before it.
         let in_time = scope(|s| {
             s.timeout(Duration::from_secs(1));
             s.timeout(Duration::from_secs(100));
@@ -262,7 +262,7 @@ fn a_deadline_ends_every_wait_in_it() {
 
 #[test]
 fn a_timeout_is_by_the_clock_of_the_scopes_runtime() {
-    // This thread's time is another.
+    // The calling thread has another clock.
     let runtime = virtual_runtime(1);
     let start = runtime.handle().now();
     let late = Scope::builder()
@@ -359,7 +359,7 @@ fn the_current_token_is_the_innermost() {
         assert!(job::current().unwrap().is_same(outer.job()));
         let child = outer.launch().name("mine").spawn(|| job::current().unwrap());
         assert_eq!(child.join().unwrap().name(), Some("mine"));
-        // What is not of the scope is not below it.
+        // A coroutine that is not of the scope is not below its job.
         assert!(becket_coro::spawn(|| job::current().is_none()).join().unwrap());
     })
     .unwrap();
@@ -432,7 +432,7 @@ fn handles_are_awaited_by_tasks() {
     assert_eq!(value.unwrap(), 3);
 }
 
-/// On drop, says so in a list.
+/// Adds its name to a list when it is dropped.
 struct Says<'a>(&'static str, &'a Mutex<Vec<&'static str>>);
 
 impl Drop for Says<'_> {
@@ -454,11 +454,11 @@ fn a_runtime_that_ends_unwinds_children_before_what_they_borrow() {
                     s.spawn(|| {
                         let _inner = Says("child", data.1);
                         begun.try_send(()).unwrap();
-                        // For ever, and deaf to its token.
+                        // Waits for ever and ignores its token.
                         Token::new().cancelled().wait();
                     });
                 }
-                // Never begins, with one worker.
+                // With one worker, this child never starts.
                 let captured = Says("child", data.1);
                 s.spawn(move || {
                     let _captured = captured;

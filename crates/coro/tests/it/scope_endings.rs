@@ -17,7 +17,7 @@ fn runtime(workers: usize) -> Runtime {
 
 type Order = Arc<Mutex<Vec<&'static str>>>;
 
-/// On drop, says so in a list. A child's borrows the owner's.
+/// Adds its name to a list when it is dropped. A child's value borrows the owner's.
 struct Says<'a>(&'static str, &'a Order);
 
 impl Drop for Says<'_> {
@@ -39,7 +39,7 @@ fn an_owner_waits_for_children_of_another_runtime_while_its_own_ends() {
             s.spawn(|| {
                 let _child = Says("child", data.1);
                 begun.try_send(()).unwrap();
-                // The end of the owner's runtime cancels the scope; this one takes its time.
+                // The end of the owner's runtime cancels the scope; this child ends only later.
                 s.token().cancelled().wait();
                 stopping.try_send(()).unwrap();
                 (0..100).for_each(|_| yield_now());
@@ -190,7 +190,7 @@ fn many_scopes_end_with_their_runtime_in_the_middle_of_whatever_they_do() {
         drop(runtime);
         let order = order.lock();
         let count = |name| order.iter().filter(|entry| **entry == name).count();
-        // Each that came into being has gone: as many leaves began as said so.
+        // Every leaf that started was dropped.
         let begun = round + has_begun.try_iter().count();
         assert_eq!(count("leaf"), begun);
         assert!(count("inner") >= begun && count("outer") * 5 >= count("inner"));
@@ -213,7 +213,7 @@ fn a_cancelled_scope_says_that_its_runtime_ended() {
     });
     has_begun.recv().wait().unwrap();
     drop(runtime);
-    // The child's end is its own: the scope itself was not cancelled.
+    // Only the child was cancelled, not the scope.
     match owner.join().unwrap() {
         Ok(text) => assert_eq!(text, "cancelled: the runtime was shut down"),
         Err(ScopeError::Cancelled { .. }) => panic!("only the child was"),

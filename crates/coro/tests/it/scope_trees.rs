@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Trees of scopes, of any shape, whose leaves succeed, fail, panic or wait: what a scope says is
-//! what its children came to, and when it says so, nothing of them is left.
+//! Random trees of scopes whose leaves succeed, fail, panic or wait: a scope's result is what its
+//! children imply, and when it returns, nothing of them is left.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +20,7 @@ enum End {
     Well,
     Error,
     Panic,
-    /// Waits until it is cancelled, and says so by an error.
+    /// Waits until it is cancelled, and returns an error.
     Cancelled,
 }
 
@@ -44,7 +44,7 @@ impl Plan {
     }
 }
 
-/// What has begun, and what of it has ended. Every coroutine borrows it.
+/// The number of leaves that started, and that ended. Every coroutine borrows it.
 #[derive(Default)]
 struct Count {
     begun: AtomicUsize,
@@ -151,7 +151,7 @@ proptest! {
         let owner = runtime.spawn(move || Scope::builder().run(|s| {
             s.spawn_try(|| run(&plan, all));
         }));
-        // Somewhere in the middle of it.
+        // At some point of the run.
         (0..after).for_each(|_| std::thread::yield_now());
         drop(runtime);
         prop_assert!(owner.is_finished());

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::common::{Counted, Dice, Tally, in_virtual_time, runtime, times};
+use crate::common::{Counted, Dice, Tally, in_virtual_time, or_long, runtime, times};
 use becket_chan::{bounded, rendezvous, select, unlimited};
 use becket_coro::{
     Clock, Id, JoinError, Runtime, Spawn, State, VirtualClock, current, park, park_deadline, sleep,
@@ -23,7 +23,7 @@ use crate::common;
 
 #[test]
 fn wakes_of_threads_and_parks_of_coroutines_by_the_million() {
-    // Each wake follows a write, each park a look. One that was lost stops the test.
+    // Each wake follows a write, each park a check. A lost wake hangs the test.
     let rt = runtime(2);
     let rounds = times(300_000) as u64;
     let pairs: Vec<_> = (0..4)
@@ -61,6 +61,7 @@ fn wakes_of_threads_and_parks_of_coroutines_by_the_million() {
 
 #[test]
 fn two_that_wake_each_other_take_turns_on_every_pair_of_workers() {
+    let rounds = or_long(times(800), times(3_000)) as u64;
     for workers in [1, 2, 4] {
         let rt = runtime(workers);
         let pairs: Vec<_> = (0..8)
@@ -71,7 +72,7 @@ fn two_that_wake_each_other_take_turns_on_every_pair_of_workers() {
                     let (turn, given) = (turn.clone(), given.clone());
                     rt.spawn(move || {
                         let other = given.recv().wait().unwrap()[1 - number];
-                        for round in 0..times(3_000) as u64 {
+                        for round in 0..rounds {
                             while turn.load(Ordering::Relaxed) != 2 * round + number as u64 {
                                 park();
                             }
@@ -102,7 +103,7 @@ fn keys_kept_beyond_the_end_wake_no_other_coroutine() {
                 while let Ok(id) = rx.try_recv() {
                     ids.push(id);
                 }
-                // All that ever were, most of whom are gone.
+                // All coroutines so far, most of which have ended.
                 ids.iter().rev().take(500).for_each(|id: &Id| id.unpark());
                 thread::yield_now();
             }
@@ -125,7 +126,7 @@ fn keys_kept_beyond_the_end_wake_no_other_coroutine() {
     assert!(rt.handle().wait_idle(None));
     stop.store(true, Ordering::Relaxed);
     assert_eq!(thread.join().unwrap(), rounds);
-    // Those that were woken after their end were not taken for others: all slots are good.
+    // Late wakes have reached no other coroutine: all slots work.
     let (tx, rx) = rendezvous::<usize>();
     let crew: Vec<_> = (0..200)
         .map(|_| {
@@ -233,7 +234,7 @@ fn runtimes_come_and_go_with_coroutines_that_wait_while_threads_wake_them() {
         .collect();
     let tally = Tally::default();
     let mut dice = Dice::new(11);
-    for round in 0..times(60) {
+    for round in 0..or_long(times(12), times(60)) {
         let rt = runtime([1, 2, 4][round % 3]);
         let (tx, rx) = rendezvous::<u8>();
         let waiting: Vec<_> = (0..40)
@@ -253,7 +254,7 @@ fn runtimes_come_and_go_with_coroutines_that_wait_while_threads_wake_them() {
         if dice.below(2) == 0 {
             drop(rt);
         } else {
-            // From within.
+            // From one of its own coroutines.
             let handle = rt.handle().clone();
             let last = handle.spawn(move || drop(rt));
             last.join().unwrap();
@@ -264,7 +265,7 @@ fn runtimes_come_and_go_with_coroutines_that_wait_while_threads_wake_them() {
                 Err(error) => panic!("{error}"),
             }
         }
-        // What never started is dropped after its joiner heard of it.
+        // A coroutine that never started is dropped after its joiner was woken.
         common::until(|| tally.alive() == 0);
     }
     stop.store(true, Ordering::Relaxed);
@@ -395,7 +396,7 @@ fn a_limit_is_kept_exactly_and_its_places_are_used_again() {
     let handle = rt.handle().clone();
     for _ in 0..times(40) {
         let (go, gone) = rendezvous::<()>();
-        // Four threads want more than there are.
+        // Four threads want more coroutines than the limit allows.
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let (handle, gone) = (handle.clone(), gone.clone());
@@ -414,7 +415,7 @@ fn a_limit_is_kept_exactly_and_its_places_are_used_again() {
         assert_eq!(handle.stats().live(), max as u64);
         go.close();
         made.into_iter().for_each(|one| assert!(one.join().unwrap().is_err()));
-        // A place is free when the coroutine has gone, which is after its joiner heard of it.
+        // A coroutine counts until it has ended, which is after its joiner was woken.
         assert!(handle.wait_idle(None));
     }
 }

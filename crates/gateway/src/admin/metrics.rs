@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Metrics as Prometheus reads them.
+//! The metrics in Prometheus' text format.
 //!
 //! [`FAMILIES`] is the one list of names; `docs/src/metrics.md` shows it as a table, and a test
 //! compares the two. A plugin's own metrics are three families with the metric's name as a label,
@@ -8,7 +8,9 @@
 use std::fmt::{Display, Write};
 use std::time::Instant;
 
-use becket_host::{Latency, MetricValue, PluginSnapshot, PluginState};
+use becket_host::{
+    Latency, MetricValue, PluginSnapshot, PluginState, Restarts, WorkerInfo, WorkerState,
+};
 
 use crate::shared::Shared;
 
@@ -21,7 +23,7 @@ pub struct Family {
     pub kind: &'static str,
     /// Its labels.
     pub labels: &'static [&'static str],
-    /// One line on what it means.
+    /// Its `# HELP` line.
     pub help: &'static str,
 }
 
@@ -67,6 +69,8 @@ families! {
         "Configurations put in force (ok) and refused (failed).";
     PLUGIN_INFO = gauge "becket_plugin_info" ["plugin", "version", "layout"]
         "1, for each loaded plugin.";
+    PLUGIN_SANDBOX_MISSING = gauge "becket_plugin_sandbox_missing" ["plugin", "measure"]
+        "1 for a measure of the sandbox of the plugin's process that the kernel did not give wholly, else 0.";
     PLUGIN_STATE = gauge "becket_plugin_state" ["plugin", "state"]
         "1 for the state that the plugin is in, 0 for the others.";
     PLUGIN_GENERATION = gauge "becket_plugin_generation" ["plugin"]
@@ -105,8 +109,22 @@ families! {
         "Times that a thread was found stuck inside the plugin.";
     PLUGIN_REVOKED_TOTAL = counter "becket_plugin_dispatch_revoked_total" ["plugin"]
         "Loads whose calls were sent to workers because one blocked a thread that serves requests.";
+    PLUGIN_LOG_DROPPED = counter "becket_plugin_log_dropped_total" ["plugin"]
+        "Messages of a plugin in a process of its own that were dropped: it logged too many.";
     PLUGIN_RELOADS = counter "becket_plugin_reloads_total" ["plugin", "result"]
         "Reloads that succeeded (ok) and that kept the version before (failed).";
+    WORKERS = gauge "becket_plugin_workers" ["plugin", "state"]
+        "Processes of the plugin, by state: running, restarting, failed.";
+    WORKER_RESTARTS = counter "becket_plugin_worker_restarts_total" ["plugin", "reason"]
+        "Processes of the plugin started again, by the reason of the end before.";
+    WORKER_CALLS = gauge "becket_plugin_worker_calls" ["plugin", "worker"]
+        "Calls and streams that a process of the plugin has in hand.";
+    WORKER_RESIDENT = gauge "becket_plugin_worker_resident_bytes" ["plugin", "worker"]
+        "Resident memory of a process of the plugin.";
+    WORKER_CPU = counter "becket_plugin_worker_cpu_seconds_total" ["plugin", "worker"]
+        "Processor time of a process of the plugin, since it was started.";
+    WORKER_LINES_DROPPED = counter "becket_plugin_output_lines_dropped_total" ["plugin"]
+        "Lines that processes of the plugin wrote and that were not logged.";
     OWN_COUNTER = counter "becket_plugin_own_counter_total" ["plugin", "name"]
         "Counters that plugins registered.";
     OWN_GAUGE = gauge "becket_plugin_own_gauge" ["plugin", "name"]
@@ -121,13 +139,24 @@ pub fn metric_families() -> &'static [Family] {
     FAMILIES
 }
 
-const STATES: [PluginState; 5] = [
+const STATES: [PluginState; 7] = [
     PluginState::Ready,
     PluginState::Blocked,
     PluginState::Quarantined,
+    PluginState::Restarting,
+    PluginState::Failed,
     PluginState::Reloading,
     PluginState::Unloaded,
 ];
+
+const WORKER_STATES: [(WorkerState, &str); 3] = [
+    (WorkerState::Running, "running"),
+    (WorkerState::Restarting, "restarting"),
+    (WorkerState::Failed, "failed"),
+];
+
+/// Reads one number of a worker.
+type ReadWorker = fn(&WorkerInfo) -> Option<f64>;
 
 /// All metrics as text.
 pub(super) fn render(shared: &Shared, since: Instant) -> String {
@@ -196,13 +225,19 @@ fn plugins(text: &mut Text, shared: &Shared) {
     for (info, _) in &plugins {
         info_family.sample(&[&info.name, &info.version, info.layout], 1);
     }
+    let mut missing = text.family(&PLUGIN_SANDBOX_MISSING);
+    for (info, _) in &plugins {
+        for measure in info.sandbox.iter().flat_map(|sandbox| &sandbox.measures) {
+            missing.sample(&[&info.name, measure.kind], u8::from(measure.missing.is_some()));
+        }
+    }
     let mut states = text.family(&PLUGIN_STATE);
     for (info, snapshot) in &plugins {
         for state in STATES {
             states.sample(&[&info.name, state.name()], u8::from(state == snapshot.state));
         }
     }
-    let simple: [(&Family, ReadOne); 15] = [
+    let simple: [(&Family, ReadOne); 16] = [
         (&PLUGIN_GENERATION, |seen| seen.generation),
         (&PLUGIN_CALLS, |seen| seen.calls),
         (&PLUGIN_OK, |seen| seen.ok),
@@ -218,6 +253,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
         (&PLUGIN_BLOCKED, |seen| seen.blocked_now),
         (&PLUGIN_BLOCKED_TOTAL, |seen| seen.blocked),
         (&PLUGIN_REVOKED_TOTAL, |seen| seen.dispatch_revoked),
+        (&PLUGIN_LOG_DROPPED, |seen| seen.log_dropped),
     ];
     for (family, value) in simple {
         let mut family = text.family(family);
@@ -259,6 +295,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
             .sample(&[&info.name, "ok"], snapshot.reloads)
             .sample(&[&info.name, "failed"], snapshot.reload_failures);
     }
+    worker_families(text, shared);
     for family in [&OWN_COUNTER, &OWN_GAUGE, &OWN_HISTOGRAM] {
         let mut own = text.family(family);
         for (info, snapshot) in &plugins {
@@ -281,7 +318,48 @@ fn plugins(text: &mut Text, shared: &Shared) {
     }
 }
 
-/// The text that grows.
+/// The plugins in processes of their own.
+fn worker_families(text: &mut Text, shared: &Shared) {
+    let plugins: Vec<_> = shared
+        .plugins()
+        .into_iter()
+        .filter_map(|(name, plugin)| Some((name, plugin.workers()?)))
+        .collect();
+    let mut states = text.family(&WORKERS);
+    for (name, seen) in &plugins {
+        for (state, label) in WORKER_STATES {
+            let count = seen.workers.iter().filter(|worker| worker.state == state).count();
+            states.sample(&[name, label], count);
+        }
+    }
+    let mut restarts = text.family(&WORKER_RESTARTS);
+    for (name, seen) in &plugins {
+        for Restarts { reason, count } in &seen.restarts {
+            restarts.sample(&[name, reason.name()], count);
+        }
+    }
+    let each: [(&Family, ReadWorker); 3] = [
+        (&WORKER_CALLS, |worker| Some(f64::from(worker.in_hand))),
+        (&WORKER_RESIDENT, |worker| worker.resident_bytes.map(|bytes| bytes as f64)),
+        (&WORKER_CPU, |worker| worker.cpu_seconds),
+    ];
+    for (family, read) in each {
+        let mut family = text.family(family);
+        for (name, seen) in &plugins {
+            for worker in &seen.workers {
+                if let Some(value) = read(worker) {
+                    family.sample(&[name, &worker.worker.to_string()], number(value));
+                }
+            }
+        }
+    }
+    let mut dropped = text.family(&WORKER_LINES_DROPPED);
+    for (name, seen) in &plugins {
+        dropped.sample(&[name], seen.lines_dropped);
+    }
+}
+
+/// The text so far.
 #[derive(Default)]
 struct Text(String);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The admin listener: one page, metrics, health. It only shows; nothing can be changed here.
+//! The admin listener: one page, metrics, health. It is read-only.
 //!
 //! | path | what it answers |
 //! |---|---|
@@ -7,12 +7,12 @@
 //! | `/metrics` | Prometheus text, version 0.0.4 |
 //! | `/plugins` | JSON: what the page shows |
 //! | `/healthz` | 200 while the process serves at all |
-//! | `/readyz` | 200 while requests are taken and some plugin takes calls, else 503 |
+//! | `/readyz` | 200 while requests are accepted and some plugin takes calls, else 503 |
 //!
 //! # Invariants
 //!
-//! 1. A listener on loopback answers only requests addressed to loopback: a web page elsewhere
-//!    that has its own name resolve to 127.0.0.1 reads nothing.
+//! 1. A listener on loopback answers only requests whose host is loopback, so that DNS rebinding
+//!    reads nothing: a foreign web page whose own name resolves to 127.0.0.1 is refused.
 
 mod metrics;
 
@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use becket_host::{PluginInfo, PluginSnapshot, PluginState};
+use becket_host::{PluginInfo, PluginSnapshot, PluginState, Workers};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
 };
@@ -51,7 +51,7 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 #[derive(Debug, Clone)]
 pub(crate) struct Admin {
     shared: Arc<Shared>,
-    /// Its own connections are not those that metrics tell about.
+    /// Of its own: `/metrics` counts the public listener's connections alone.
     stats: Arc<Stats>,
     limits: Arc<HttpLimits>,
     is_local: bool,
@@ -150,15 +150,16 @@ fn page(status: StatusCode, media: &'static str, body: impl Into<bytes::Bytes>) 
     response
 }
 
-/// Ready: the gateway accepts requests and has a plugin that accepts calls: one bad plugin does not take the
-/// others out of a load balancer.
+/// Ready: the gateway is not draining, and some plugin takes calls or none is configured. One bad
+/// plugin does not take the others out of a load balancer.
 fn readiness(shared: &Shared) -> (StatusCode, String) {
     if shared.connections.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
     let plugins = shared.plugins();
-    let takes_calls =
-        |state| matches!(state, PluginState::Ready | PluginState::Blocked | PluginState::Reloading);
+    let takes_calls = |state| {
+        !matches!(state, PluginState::Quarantined | PluginState::Failed | PluginState::Unloaded)
+    };
     let is_ready = plugins.is_empty() || plugins.values().any(|plugin| takes_calls(plugin.state()));
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let lines = plugins.iter().map(|(name, plugin)| format!("{name} {}\n", plugin.state().name()));
@@ -204,10 +205,12 @@ struct GatewayOverview {
 struct PluginOverview {
     info: PluginInfo,
     snapshot: PluginSnapshot,
+    /// `null` for a plugin in this process.
+    workers: Option<Workers>,
     http: Vec<EntryOverview>,
 }
 
-/// What clients saw of one entry.
+/// One entry, as HTTP clients use it.
 #[derive(Serialize)]
 struct EntryOverview {
     entry: String,
@@ -255,6 +258,7 @@ impl Overview {
                 .map(|(name, plugin)| PluginOverview {
                     info: plugin.info(),
                     snapshot: plugin.snapshot(),
+                    workers: plugin.workers(),
                     http: http(name),
                 })
                 .collect(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the types alone cannot say: ranges, names, references between tables.
+//! Checks beyond the types: ranges, names, references between tables.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use http::{HeaderValue, Method};
 
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
-use super::{Config, HttpLimits, PluginConfig, RouteConfig};
+use super::{Config, HttpLimits, Placement, PluginConfig, RouteConfig, sandbox, workers};
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
 const PLUGIN_NAME_BYTES_MAX: usize = 64;
 
-/// One day: no wait of a server is longer.
-const WAIT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// The upper bound of every timeout: one day.
+pub(super) const WAIT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// What is wrong with the value at a key's path.
 #[derive(Debug)]
@@ -25,11 +25,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
+    pub(super) fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
         Self { path, message, cause: None, hint: hint.into() }
     }
 
-    fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -135,6 +135,7 @@ fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
         .because("the name is part of URLs and metric labels"));
     }
     match (&plugin.path, &plugin.linked) {
+        _ if plugin.command.is_some() => check_command(name, plugin)?,
         (Some(_), None) | (None, Some(_)) => {}
         (None, None) => {
             return Err(Complaint::new(
@@ -151,11 +152,56 @@ fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
             ));
         }
     }
+    if plugin.linked.is_some() && plugin.placement == Placement::Process {
+        return Err(Complaint::new(
+            path().key("placement"),
+            format!("plugin `{name}` is linked and has `placement = \"process\"`"),
+            "load it from its file: write `path`",
+        )
+        .because("it is a part of this program"));
+    }
+    if plugin.protocol.is_some() && plugin.command.is_none() {
+        return Err(Complaint::new(
+            path().key("protocol"),
+            format!("plugin `{name}` has a `protocol` and no `command`"),
+            "remove `protocol`, or write `command = [\"./plugin.sh\"]` in place of `path`",
+        )
+        .because("a file is loaded: there is nothing to talk about"));
+    }
+    sandbox::check(name, plugin)?;
+    workers::check(name, plugin)?;
     if plugin.linked.is_some() && plugin.sha256.is_some() {
         return Err(Complaint::new(
             path().key("sha256"),
             format!("plugin `{name}` is linked and has a `sha256`"),
             "remove `sha256`: there is no file to compare it with",
+        ));
+    }
+    Ok(())
+}
+
+/// A `command` is the whole plugin: no file is loaded, and it never runs in this process.
+fn check_command(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
+    let path = || KeyPath::default().key("plugins").key(name).key("command");
+    let other = [
+        ("path", plugin.path.is_some()),
+        ("linked", plugin.linked.is_some()),
+        ("sha256", plugin.sha256.is_some()),
+        ("layout", plugin.layout.is_some()),
+    ];
+    if let Some((key, _)) = other.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Complaint::new(
+            path(),
+            format!("plugin `{name}` has both `command` and `{key}`"),
+            "keep one of them",
+        )
+        .because("a program that is a plugin has no file that is loaded"));
+    }
+    if plugin.command.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Complaint::new(
+            path(),
+            format!("`command` of plugin `{name}` is empty"),
+            "name the program and its arguments: `command = [\"python3\", \"plugin.py\"]`",
         ));
     }
     Ok(())
@@ -228,7 +274,7 @@ fn check_route(config: &Config, index: usize, route: &RouteConfig) -> Result<(),
     Ok(())
 }
 
-/// The routes so far, by whether their path is exact and what it is: their places and methods.
+/// The routes so far: from (is the path exact, path) to each route's index and methods.
 type Taken<'a> = HashMap<(bool, &'a str), Vec<(usize, &'a [Method])>>;
 
 /// Two routes that could both answer the same request are a mistake, not a question of order.
@@ -288,6 +334,16 @@ mod tests {
     fn a_plugin_has_exactly_one_source() {
         assert!(refused("[plugins.a]\n").contains("has no `path`"));
         assert!(refused(&format!("{PLUGIN}path = \"x\"")).contains("both"));
+    }
+
+    #[test]
+    fn a_protocol_is_that_of_a_program() {
+        let protocol = |rest: &str| format!("[plugins.a]\nprotocol = \"json-lines\"\n{rest}");
+        assert!(Config::parse(&protocol("command = [\"./a.sh\"]"), "t").is_ok());
+        let text = refused(&protocol("path = \"a.so\""));
+        assert!(text.contains("a `protocol` and no `command`"), "{text}");
+        let text = refused("[plugins.a]\ncommand = [\"x\"]\nprotocol = \"lines\"");
+        assert!(text.contains("json-lines"), "{text}");
     }
 
     #[test]

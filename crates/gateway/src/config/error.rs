@@ -72,7 +72,7 @@ impl ConfigError {
             ))
     }
 
-    /// Makes sentences of serde's messages, which are the one place that knows the keys.
+    /// Rewords serde's messages. Only they have the list of known keys, between backticks.
     pub(super) fn from_toml(error: &toml::de::Error, text: &str, origin: &str) -> Self {
         let message = error.message().trim();
         let mut quoted = message.split('`').skip(1).step_by(2);
@@ -88,7 +88,7 @@ impl ConfigError {
         Self::new(origin, message).at(text, error.span()).hinted(hint)
     }
 
-    /// Why it failed, where there is more to say than the first line.
+    /// Why it failed, where the first line is not enough.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -142,7 +142,7 @@ impl std::error::Error for ConfigError {}
 
 impl Place {
     /// Lines and columns count from 1, columns in characters. A tab is shown as one space, so that
-    /// the carets stand under what they mean.
+    /// the carets line up.
     fn of(text: &str, span: &Range<usize>) -> Self {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -158,7 +158,7 @@ impl Place {
     }
 }
 
-/// `did you mean …` for a near name, else the list of what there is.
+/// `did you mean …` for a near name, else the list of known names.
 pub(crate) fn suggestion(unknown: &str, known: &[&str]) -> String {
     match nearest(unknown, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),

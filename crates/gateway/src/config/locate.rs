@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From a key's path to its place in the text.
 //!
-//! Checks run over the typed configuration, which knows no positions. Only when one fails is the
-//! text read a second time, with positions.
+//! Checks run over the typed configuration, which has no positions. Only when one fails is the
+//! text parsed a second time, with positions.
 
 use std::fmt;
 use std::ops::Range;

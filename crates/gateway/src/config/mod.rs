@@ -2,13 +2,15 @@
 //! The gateway's configuration: one TOML file, every field optional, every mistake shown.
 //!
 //! `examples/becket.toml` documents each field with its default; a test reads that file and
-//! compares it with the defaults here, so the two cannot part.
+//! compares it with the defaults here, so the two cannot diverge.
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `check` | what the types alone cannot say: ranges, names, references between tables |
+//! | `check` | checks beyond the types: ranges, names, references between tables |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `locate` | from a key's path to its place in the text |
+//! | `sandbox` | `[plugins.NAME.sandbox]` |
+//! | `workers` | the workers of a plugin in a process of its own |
 //! | `value` | values that are parsed into their type: digests, methods, names of choices |
 //!
 //! # Invariants
@@ -21,7 +23,9 @@
 mod check;
 mod error;
 mod locate;
+mod sandbox;
 mod value;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,7 +36,9 @@ use serde::Deserialize;
 
 pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
+pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
 pub use self::value::Sha256Digest;
+pub use self::workers::{RestartConfig, StickyConfig};
 
 /// The whole configuration of a gateway.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -112,14 +118,14 @@ pub struct HttpLimits {
     pub header_read_timeout_ms: u64,
     /// A request's body; more is answered 413.
     pub body_bytes_max: u64,
-    /// The bodies of all requests together, from their first byte until their call has let go of
-    /// them; more is answered 503. At least `body_bytes_max`.
+    /// The bodies of all requests together, each from its first byte until its call releases it;
+    /// more is answered 503. At least `body_bytes_max`.
     pub bodies_bytes_max: u64,
     /// The pause between two pieces of a body; longer is answered 408.
     pub body_idle_timeout_ms: u64,
     /// The whole of a body; longer is answered 408.
     pub body_timeout_ms: u64,
-    /// How long a client may take nothing of an answer before its connection is cut.
+    /// How long a client may read nothing of an answer before its connection is cut.
     pub write_stall_timeout_ms: u64,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams_max: u32,
@@ -130,7 +136,7 @@ pub struct HttpLimits {
     /// How often a silent WebSocket is pinged; one that stays silent for three times this is
     /// closed.
     pub ws_ping_interval_ms: u64,
-    /// How long [`crate::Gateway::drain`] is given by `becket serve`.
+    /// The timeout that `becket serve` passes to [`crate::Gateway::drain`].
     pub drain_ms: u64,
 }
 
@@ -155,6 +161,28 @@ impl Default for HttpLimits {
     }
 }
 
+/// Where a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// In this process.
+    #[default]
+    Inline,
+    /// In a process of its own.
+    Process,
+}
+
+/// How the program of a [`PluginConfig::command`] and the host talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// The session of a plugin, over a socket.
+    #[default]
+    Session,
+    /// JSON lines, over stdin and stdout.
+    JsonLines,
+}
+
 /// One plugin.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -163,12 +191,28 @@ pub struct PluginConfig {
     pub path: Option<PathBuf>,
     /// A plugin in this binary, instead of `path`.
     pub linked: Option<String>,
-    /// Handed to the plugin as JSON.
+    /// A program that serves a plugin's session, and its arguments, instead of `path`.
+    pub command: Option<Vec<String>>,
+    /// How it and the host talk; `None`: by a session. With `command`.
+    pub protocol: Option<Protocol>,
+    /// Where the plugin runs.
+    pub placement: Placement,
+    /// What its process may do; `None`: the default profile. For a plugin in a process of its own.
+    #[serde(deserialize_with = "sandbox::sandbox")]
+    pub sandbox: Option<SandboxConfig>,
+    /// How many processes it has; `None`: one. For a plugin in a process of its own, as the next two.
+    pub workers: Option<u32>,
+    /// Which calls go to the same process.
+    #[serde(deserialize_with = "workers::sticky")]
+    pub sticky: Option<StickyConfig>,
+    /// When a process that has ended is started again.
+    pub restart: Option<RestartConfig>,
+    /// Passed to the plugin as JSON.
     #[serde(deserialize_with = "value::json_object")]
     pub config: serde_json::Map<String, serde_json::Value>,
     /// What the plugin may use.
     pub limits: becket_host::Limits,
-    /// The vtable's layout, where the host cannot tell.
+    /// The vtable's layout; `None`: the host detects it.
     #[serde(deserialize_with = "value::layout")]
     pub layout: Option<Layout>,
     /// The digest that the file must have.
@@ -186,6 +230,13 @@ impl Default for PluginConfig {
         Self {
             path: None,
             linked: None,
+            command: None,
+            protocol: None,
+            placement: Placement::default(),
+            sandbox: None,
+            workers: None,
+            sticky: None,
+            restart: None,
             config: serde_json::Map::new(),
             limits: becket_host::Limits::default(),
             layout: None,
@@ -198,7 +249,7 @@ impl Default for PluginConfig {
 }
 
 impl PluginConfig {
-    /// Whether a plugin that is loaded as `other` says need not be loaded again.
+    /// Whether a plugin loaded with `other` need not be loaded again for `self`.
     pub(crate) fn loads_like(&self, other: &Self) -> bool {
         Self { watch: None, ..self.clone() } == Self { watch: None, ..other.clone() }
     }
@@ -249,8 +300,8 @@ impl Config {
         Self::parse(&read(path)?, &path.display().to_string())
     }
 
-    /// Reads the configuration that follows one in force. Writing a file in place empties it
-    /// first: a blank file is read as one that is being written, not as the wish for no plugins.
+    /// Reads the configuration that replaces the one in force. Writing a file in place truncates it
+    /// first, so a blank file is an error: it is being written, and is no request for no plugins.
     ///
     /// # Errors
     /// [`ConfigError`] as [`Self::load`], and if there is nothing but white space in the file.
@@ -262,7 +313,7 @@ impl Config {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Checks what the types alone cannot say.
+    /// Checks what the types do not: ranges, names, references between tables.
     ///
     /// # Errors
     /// [`ConfigError`], with the key in question.
@@ -276,6 +327,9 @@ impl Config {
         let Some(base) = base.filter(|base| !base.as_os_str().is_empty()) else { return };
         for path in &mut self.plugin_path {
             *path = base.join(&*path);
+        }
+        for sandbox in self.plugins.values_mut().filter_map(|plugin| plugin.sandbox.as_mut()) {
+            sandbox.resolve_paths(base);
         }
         for path in self.plugins.values_mut().filter_map(|plugin| plugin.path.as_mut()) {
             if path.components().count() > 1 {
@@ -340,6 +394,28 @@ mod tests {
             "drain_ms",
             "path",
             "linked",
+            "command",
+            "protocol",
+            "placement",
+            "sandbox",
+            "workers",
+            "sticky",
+            "attempts_max",
+            "within_ms",
+            "ping_timeout_ms",
+            "profile",
+            "require",
+            "allow",
+            "read",
+            "write",
+            "env",
+            "user",
+            "group",
+            "cgroup",
+            "memory_bytes_max",
+            "descriptors_max",
+            "processes_max",
+            "file_bytes_max",
             "layout",
             "sha256",
             "dispatch",
@@ -358,6 +434,18 @@ mod tests {
             };
             assert!(EXAMPLE.lines().any(stated), "the example does not show `{key}`");
         }
+        let (_, table) = EXAMPLE.split_once("# [plugins.thumbnails]\n").unwrap();
+        let keys = table.lines().filter_map(|line| line.strip_prefix("# "));
+        let keys = keys.filter(|line| line.starts_with('[') || line.contains(" = "));
+        let text = format!("[plugins.thumbnails]\n{}", keys.collect::<Vec<_>>().join("\n"));
+        let shown = Config::parse(&text, "becket.toml").unwrap();
+        assert_eq!(shown.plugins["thumbnails"].restart, Some(RestartConfig::default()));
+        let shown = shown.plugins["thumbnails"].sandbox.clone().unwrap();
+        let user = Some("thumbnails".to_owned());
+        let cgroup = Some("/sys/fs/cgroup/becket".into());
+        let default =
+            SandboxConfig { user: user.clone(), group: user, cgroup, ..Default::default() };
+        assert_eq!(shown, default);
         let limits = serde_json::to_value(becket_host::Limits::default()).unwrap();
         for (key, value) in limits.as_object().unwrap() {
             assert!(

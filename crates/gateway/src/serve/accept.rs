@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The listener: how many connections, and the end of it.
+//! The accept loop: its bound on connections, and its end.
 //!
 //! # Invariants
 //!
-//! 1. At `connections_max` a further connection is accepted, answered 503 and closed: a clear answer
-//!    instead of a silent queue.
+//! 1. At `connections_max` a further connection is accepted, answered 503 and closed: a clear
+//!    answer instead of a silent queue.
 //! 2. When the process is out of descriptors the listener waits for a connection to end.
-//! 3. Connections that the kernel had accepted before the drain began are served: the listener closes
-//!    only when its queue is empty.
+//! 3. Connections that the kernel had accepted before the drain began are served: the listener
+//!    closes only when its queue is empty.
 
 use std::future::poll_fn;
 use std::io;
@@ -66,8 +66,8 @@ fn admit<S: Serve>(serve: &S, connections: &Arc<Connections>, socket: TcpStream)
     }
 }
 
-/// Says why, without waiting. Whatever the client already sent is read first: closing a socket
-/// with unread bytes would take the answer back.
+/// Writes [`FULL`] without waiting. What the client already sent is read first: closing a socket
+/// with unread bytes resets the connection, and the client may lose the answer.
 fn refuse(socket: &TcpStream) {
     let mut sent = [0; 4096];
     let _ = socket.try_read(&mut sent);

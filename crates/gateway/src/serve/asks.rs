@@ -4,8 +4,9 @@
 use http::header::{ACCEPT, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
-/// Media types of an `accept` header that change the shape of an answer.
+/// In an `accept` header: a stream is sent as events.
 pub(super) const EVENTS: &str = "text/event-stream";
+/// In an `accept` header: failures are described in JSON.
 const JSON: &str = "json";
 
 /// See the module's documentation.

@@ -8,7 +8,7 @@
 //! # Invariant
 //!
 //! Bytes of an answer's body are never taken for such a head: nothing is completed while a body's
-//! bytes may be on their way (see `guard`), and the gateway's own answers with these statuses have a
+//! bytes may be in flight (see `guard`), and the gateway's own answers with these statuses have a
 //! body.
 
 use std::fmt::Write;
@@ -18,10 +18,10 @@ use http::StatusCode;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 
-/// The longest head that hyper writes by itself; an upper bound.
+/// An upper bound on a head that hyper writes by itself.
 const HEAD_BYTES_MAX: usize = 192;
 
-/// What the sentences name.
+/// Completes hyper's refusals. Its fields are the limits that the sentences name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bare {
     hints: bool,

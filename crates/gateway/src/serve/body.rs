@@ -23,7 +23,7 @@ use crate::status::ms;
 /// An answer's body.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// All of it, until it was taken; the connection is busy until then.
+    /// The whole body; empty once hyper took it. The connection is busy until then.
     Full(Bytes, Option<Busy>),
     /// A plugin's frames, as they come.
     Frames(Box<FrameBody>),
@@ -42,7 +42,7 @@ impl Body {
         }
     }
 
-    /// Keeps the connection busy until the whole of it was handed over.
+    /// Keeps the connection busy until hyper took the whole body.
     pub(super) fn keep(&mut self, busy: Busy) {
         match self {
             Self::Full(_, kept) => *kept = Some(busy),

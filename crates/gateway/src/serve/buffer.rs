@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Memory for requests' bodies: how much of it there is in the process, and that it goes back.
+//! Memory for requests' bodies: its bound in the process, and its return to the system.
 //!
 //! ```text
 //!   one piece            the connection's own bytes, not copied
 //!   ≤ HEAP_BYTES_MAX     one block of the heap
-//!   above                pages of its own, given back to the system with the last use
+//!   above                pages of its own, unmapped with the last use
 //! ```
 //!
 //! # Invariants
@@ -13,8 +13,8 @@
 //!    last bytes are dropped, by their last owner: the request, or a call that runs on after its
 //!    caller was answered.
 //! 2. A body is charged for what came, not for what its client announced: a client that announces
-//!    much and sends little takes no other's place.
-//! 3. Pages of its own: the heap keeps freed blocks of a burst for the next one, pages go back.
+//!    much and sends little does not use up the budget.
+//! 3. A long body has pages of its own, because the heap keeps the freed blocks of a burst.
 
 use std::io;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ struct Charge {
 }
 
 impl Charge {
-    /// Takes `more`, if the budget then holds at most `max`.
+    /// Charges `more` bytes, if the budget is then at most `max`.
     fn add(&mut self, more: u64, max: u64) -> Result<(), NoRoom> {
         let fits = |used: u64| used.checked_add(more).filter(|used| *used <= max);
         self.budget.0.fetch_update(Relaxed, Relaxed, fits).map_err(|_| NoRoom::Budget)?;
@@ -92,8 +92,8 @@ impl Buffer {
         self.stored.as_ref().len()
     }
 
-    /// Stores the next piece. At least `rest` bytes are said to follow it; `used_max` is the bound
-    /// on all bodies together.
+    /// Stores the next piece. The client announced at least `rest` bytes more; `used_max` is the
+    /// bound on all bodies together.
     pub(super) fn push(&mut self, piece: Bytes, rest: u64, used_max: u64) -> Result<(), NoRoom> {
         self.charge.add(piece.len() as u64, used_max)?;
         let len = self.len() + piece.len();
@@ -115,7 +115,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// Makes it hold `len` bytes in one piece, and what follows if that is known.
+    /// Reserves contiguous memory for `len` bytes, and for the `rest` that was announced.
     fn make_room(&mut self, len: usize, rest: u64) -> io::Result<()> {
         let whole = usize::try_from(rest).unwrap_or(usize::MAX).saturating_add(len);
         match &self.stored {
@@ -127,7 +127,7 @@ impl Buffer {
                 self.stored = Stored::Heap(heap);
             }
             stored => {
-                // Twice what came, if the end is not known. Pages that are not touched cost nothing.
+                // Twice what came, if the end is not known. Untouched pages cost nothing.
                 let mut map = MmapMut::map_anon(whole.max(len.saturating_mul(2)))?;
                 let before = stored.as_ref();
                 if let Some(start) = map.get_mut(..before.len()) {

@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! 1. A connection without a request in progress ends after `header_read_timeout_ms`, at most half
-//!    as much later, whether it trickles headers or says nothing. Two ticks without activity make
+//!    as much later, whether it trickles headers or is silent. Two ticks without activity make
 //!    that time; a request costs no timer.
 //! 2. Draining lets the requests in progress finish and takes no other; a connection that has not
 //!    sent a byte yet ends at once.
@@ -39,7 +39,7 @@ use crate::status::ms;
 
 /// What a listener serves.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
-    /// The request comes in a box, because it would be copied at each of the futures it goes through.
+    /// The request is boxed: each future that it passes through would copy it.
     fn answer(
         &self,
         request: Box<Request<Incoming>>,
@@ -48,7 +48,7 @@ pub(crate) trait Serve: Clone + Send + Sync + 'static {
     /// Whether answers that say what failed also say what to try.
     fn error_hints(&self) -> bool;
     fn stats(&self) -> &Stats;
-    /// Lets go of what is kept of a configuration that is no more.
+    /// Drops what is kept of a configuration that is no longer in force.
     fn refresh(&self) {}
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn run<S: Serve>(
     let limits = serve.limits();
     let head_max = ms(limits.header_read_timeout_ms);
     let is_http2 = tokio::select! {
-        // First the bytes: a request that is already here is answered, also while draining.
+        // The bytes first: a request that has already arrived is answered, also while draining.
         biased;
         sniffed = timeout(head_max, is_http2(&socket)) => match sniffed {
             Ok(Ok(is_http2)) => is_http2,
@@ -72,7 +72,7 @@ pub(super) async fn run<S: Serve>(
         },
         () = connections.reached(Phase::Draining) => return,
     };
-    // Without it small answers would wait for the client's acknowledgement.
+    // With Nagle's algorithm small answers would wait for the client's acknowledgement.
     let _ = socket.set_nodelay(true);
     let activity = Arc::new(Activity::default());
     let stall_max = ms(limits.write_stall_timeout_ms);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The socket: what it counts and when it gives up.
+//! The socket: its activity, its stall timer, hyper's refusals completed.
 //!
 //! # Invariants
 //!
 //! 1. A write that finds the socket full sets one timer; any progress clears it. A client that
-//!    takes nothing for that long loses its connection, whatever is spoken on it.
-//! 2. Nothing else costs a timer: [`Activity`] is looked at by its connection's own slow tick.
+//!    reads nothing for that long loses its connection, whatever its protocol.
+//! 2. Nothing else sets a timer: the connection's slow tick reads [`Activity`].
 //! 3. hyper flushes only when everything that it has was written. So what is written while no body
 //!    has handed bytes over since the last flush is heads alone, and a refusal of hyper's parser
 //!    can be distinguished from them (`bare`).
@@ -26,10 +26,10 @@ use super::bare::Bare;
 use crate::TARGET;
 use crate::connections::Permit;
 
-/// So many pieces of 4 KiB behind a refused head are read before the connection is closed.
+/// How many pieces of 4 KiB behind a refused head are read before the connection is closed.
 const UNREAD_PIECES_MAX: usize = 64;
 
-/// What happened on a connection since somebody last looked.
+/// What happened on a connection since the last call of [`Activity::was_idle`].
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     /// Requests that are being answered.
@@ -45,7 +45,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// Whether nothing is being answered and nothing was sent since the last look.
+    /// Whether nothing is being answered and nothing was sent since the last call.
     pub(super) fn was_idle(&self) -> bool {
         !self.moved.swap(false, Relaxed) && self.busy.load(Relaxed) == 0
     }
@@ -156,8 +156,8 @@ impl Guarded {
         }
     }
 
-    /// Reads what came behind a refused head: closing a socket with unread bytes would take the
-    /// answer back.
+    /// Reads what came behind a refused head: closing a socket with unread bytes resets the
+    /// connection, and the client may lose the answer.
     fn discard_unread(&self) {
         let mut unread = [0; 4096];
         for _ in 0..UNREAD_PIECES_MAX {

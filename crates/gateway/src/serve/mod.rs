@@ -9,14 +9,14 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `accept` | the listener: how many connections, and the end of it |
+//! | `accept` | the accept loop: its bound on connections, and its end |
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
 //! | `listener` | the public and the admin listener as one type |
-//! | `guard` | the socket: what it counts and when it gives up |
+//! | `guard` | the socket: its activity, its stall timer, hyper's refusals completed |
 //! | `asks` | what the headers ask of the gateway itself |
 //! | `bare` | the refusals of hyper's parser, with a body |
 //! | `body` | bodies in, with their limits, and bodies out |
-//! | `buffer` | the memory of bodies in, and its bound |
+//! | `buffer` | memory for requests' bodies, and its bound |
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 
@@ -188,8 +188,7 @@ impl Public {
     }
 }
 
-/// RFC 9112, section 3.2: with two of them, what stands before the gateway may have believed the
-/// other.
+/// RFC 9112, section 3.2. With two `host` headers, a proxy in front may have used the other one.
 #[cold]
 fn wrong_host(shared: &Shared, several: bool) -> Problem {
     shared.stats.refuse(Refusal::Header);

@@ -96,13 +96,13 @@ pub(crate) struct FrameBody {
     first: Option<Option<Frame>>,
     events: bool,
     hints: bool,
-    /// It failed, and what came before is on its way.
+    /// The stream failed; the error follows once what came before is sent.
     is_cut: bool,
     in_flight: Option<InFlight<Arc<EntryStats>>>,
     busy: Option<Busy>,
 }
 
-/// The stream ended early: the body is incomplete, and the connection says so by ending.
+/// The stream ended early: the connection is cut, so that the client sees an incomplete body.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream ended early")]
 pub(crate) struct Truncated;
@@ -136,14 +136,14 @@ impl FrameBody {
                 Ok(frame) => frame.map(|frame| frame.body.into_bytes()).unwrap_or_default(),
                 Err(error) => {
                     tracing::debug!(target: TARGET, entry = self.entry, %error, "stream cut off");
-                    // An error drops what is buffered, so let the connection send that first: it
-                    // does when there is nothing more to be had.
+                    // hyper drops what is buffered when a body fails, and flushes it when a body is
+                    // pending: so it is pending once before it fails.
                     self.is_cut = true;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
             };
-            // An empty chunk would say that the body ends.
+            // An empty chunk ends a chunked body.
             if !bytes.is_empty() {
                 if let Some(in_flight) = &self.in_flight {
                     in_flight.add_bytes_out(bytes.len());

@@ -33,7 +33,7 @@ pub(super) async fn answer(
         call = call.timeout(timeout);
     }
     let answer = call.await.map_err(|error| problem_of_call(route.entry.name(), &error))?;
-    // What a plugin says about its failure is its answer; what a panic says is its insides.
+    // A plugin's own description of a failure is its answer; a panic's text stays inside.
     if answer.status == NrStatus::Panic || (!answer.status.is_ok() && answer.body.is_empty()) {
         return Err(problem_of_status(route.entry.name(), answer.status));
     }

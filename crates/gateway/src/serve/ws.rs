@@ -65,7 +65,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 const READ_BUFFER_BYTES: usize = 8 << 10;
 const WRITE_BUFFER_BYTES: usize = 16 << 10;
 
-/// So many pings without any sign of life end a WebSocket.
+/// How many unanswered pings in a row end a WebSocket.
 const SILENT_PINGS_MAX: u32 = 3;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -130,9 +130,9 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 enum End {
     /// The client is gone, or has closed and was answered.
     Gone,
-    /// It was our side, which has something to say.
+    /// The gateway ends it, with a code and a reason.
     Close(Closing),
-    /// What the client sent cannot be read on.
+    /// What the client sent cannot be parsed: nothing more is read.
     Broken(Closing),
 }
 
@@ -241,7 +241,7 @@ async fn pump(socket: &mut Socket, mut stream: Stream, shared: &Shared, ping: Du
         let mut silent = 0;
         loop {
             ticks.tick().await;
-            // While the plugin holds the client back, its pongs wait unread.
+            // Under backpressure the socket is not read, so pongs wait unread.
             if is_heard.swap(false, Relaxed) || is_held_back.load(Relaxed) {
                 silent = 0;
                 continue;
@@ -306,8 +306,8 @@ fn end_of(error: &Error) -> End {
     }
 }
 
-/// Says goodbye, then waits until the client has said so too: closing a socket on a client that
-/// still sends would take our last words back.
+/// Sends the close frame, then reads until the client has closed: closing a socket with unread
+/// bytes resets the connection, and the client may lose the frame.
 async fn close(mut socket: Socket, end: End) {
     let (closing, is_readable) = match end {
         End::Gone => (None, true),

@@ -147,7 +147,7 @@ impl EntryStats {
 /// the counters; only one that outlives its handler, a stream's, owns a share of them.
 #[derive(Debug)]
 pub(crate) struct InFlight<S: Deref<Target = EntryStats>> {
-    /// `None` once it was handed on.
+    /// `None` once [`InFlight::outlive`] took over.
     stats: Option<S>,
     since: Instant,
     answered: bool,

@@ -6,15 +6,15 @@
 //! callers that are blocked get 504 at their deadline, the plugin is reloaded and unloaded, and the
 //! drain keeps its time.
 //!
-//! | | short | with `BECKET_BLOCKING=full` |
-//! |---|---|---|
-//! | the plugin blocks in | C, Rust | C, Rust, Go (`BECKET_BLOCKING_GO` is its library) |
-//! | at | `handle`, `stream_data`, an owned answer's `release` | the same |
-//! | calls at once | one, `workers_max` | the same |
-//! | quick calls before | 8 | 0, 8, 1000 |
-//! | load on the other plugin | of the test | `wrk`, if it is there |
+//! | | short | with `BECKET_TEST_LONG` | with `BECKET_BLOCKING=full` |
+//! |---|---|---|---|
+//! | the plugin blocks in | C, Rust | the same | C, Rust, Go (`BECKET_BLOCKING_GO` is its library) |
+//! | at | `handle` in C, `stream_data` in Rust, an owned answer's `release` if declared | each | each |
+//! | calls at once | `workers_max` in C, one in Rust | both | both |
+//! | quick calls before | 8 | 8, and 1000 at `handle` in C | 0, 8, 1000 |
+//! | load on the other plugin | of the test | of the test | `wrk`, if it is there |
 //!
-//! `cargo xtask test --full` runs the second.
+//! `cargo xtask test --full` runs the second and the third.
 
 #![allow(
     clippy::unwrap_used,
@@ -236,9 +236,23 @@ fn is_full() -> bool {
     std::env::var_os("BECKET_BLOCKING").is_some_and(|value| value == "full")
 }
 
+fn is_long() -> bool {
+    is_full() || std::env::var_os("BECKET_TEST_LONG").is_some()
+}
+
 fn every_cell(language: Language) {
     let workshop = plugin::Workshop::new();
     let library = workshop.build(language, false);
+    if !is_long() {
+        let (place, at_once) = match language {
+            Language::Rust => (Place::Data, 1),
+            Language::C | Language::Go => (Place::Handle, WORKERS_MAX),
+        };
+        return holds(
+            Cell { language, place, at_once, quick_before: 8, declared: false },
+            &library,
+        );
+    }
     for place in [Place::Handle, Place::Data, Place::Release] {
         let quick_before: &[u32] = match (is_full(), language, place) {
             (true, ..) => &[0, 8, PROVEN],
@@ -276,8 +290,10 @@ fn a_plugin_that_blocks_in_go_stops_nothing_else() {
 fn a_plugin_that_says_it_never_blocks_and_does_stops_nothing_else() {
     let workshop = plugin::Workshop::new();
     let library = workshop.build(Language::C, true);
-    for place in [Place::Handle, Place::Data, Place::Release] {
-        for quick_before in [0, 8] {
+    let all = [Place::Release, Place::Handle, Place::Data];
+    for place in all.into_iter().take(if is_long() { 3 } else { 1 }) {
+        let counts = [8, 0];
+        for quick_before in counts.into_iter().take(if is_long() { 2 } else { 1 }) {
             let cell =
                 Cell { language: Language::C, place, at_once: 4, quick_before, declared: true };
             holds(cell, &library);

@@ -16,7 +16,7 @@ use crate::common::{
 };
 use becket_gateway::Gateway;
 use becket_host::Host;
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use tokio::net::TcpStream;
@@ -124,6 +124,78 @@ async fn a_request_in_progress_survives_the_replacement_of_its_plugin() {
     assert_eq!(soon(meanwhile).await.unwrap().text(), "through");
     let report = soon(replacing).await.unwrap().unwrap();
     assert_eq!(report.replaced, ["kit"]);
+}
+
+/// A plugin that can run twice is replaced without an end to what is open in it.
+#[tokio::test]
+async fn a_websocket_outlives_the_replacement_of_its_plugin() {
+    let gateway = gateway("").await;
+    let mut chat = websocket(gateway.addr(), "/kit/chat", "").await;
+    chat.send(Message::text("before")).await.unwrap();
+    let before = soon(chat.next()).await.unwrap().unwrap();
+    let next = config(&format!("{BASE}{KIT}limits.pending_max = 9\n"));
+    let report = soon(gateway.reload(next)).await.unwrap();
+    assert_eq!(report.replaced, ["kit"]);
+    assert_eq!(
+        common::metric(&gateway, "becket_plugin_generation{plugin=\"kit\"}").await,
+        Some(2.0)
+    );
+    chat.send(Message::text("before")).await.unwrap();
+    assert_eq!(soon(chat.next()).await.unwrap().unwrap(), before);
+    let answer = get(gateway.addr(), "/kit/about").await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+/// Of several plugins that change none does if one cannot.
+#[tokio::test]
+async fn what_was_replaced_before_another_failed_is_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (compile(folder.path(), "one"), compile(folder.path(), "two"));
+    let of = |first: &Path, second: &Path| {
+        let plugin = |name: &str, path: &Path| {
+            format!("[plugins.{name}]\npath = \"{}\"\nlayout = \"documented\"\n", path.display())
+        };
+        format!("{BASE}{}{}", plugin("a", first), plugin("b", second))
+    };
+    let gateway = start_on(&of(&one, &one), Host::new()).await.unwrap();
+    let bad = folder.path().join("bad.so");
+    std::fs::write(&bad, "not a plugin").unwrap();
+    let error = gateway.reload(config(&of(&two, &bad))).await.unwrap_err();
+    assert!(error.to_string().contains("plugin `b` was not replaced"), "{error}");
+    for path in ["/a/any", "/b/any"] {
+        assert_eq!(get(gateway.addr(), path).await.text(), "one", "{path}");
+    }
+    gateway.reload(config(&of(&two, &two))).await.unwrap();
+    for path in ["/a/any", "/b/any"] {
+        assert_eq!(get(gateway.addr(), path).await.text(), "two", "{path}");
+    }
+}
+
+/// Neither what is to be nor what was can be loaded: the next reload tries again, whichever
+/// configuration it brings.
+#[tokio::test]
+async fn a_plugin_that_is_down_is_loaded_by_the_configuration_that_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, bad) = (compile(folder.path(), "one"), folder.path().join("bad.so"));
+    std::fs::write(&bad, "not a plugin").unwrap();
+    let of = |path: &Path| {
+        let path = path.display();
+        format!(
+            "{BASE}{KIT}[plugins.c]\npath = \"{path}\"\nlayout = \"documented\"\n\
+             private_copy = false\n"
+        )
+    };
+    let gateway = start_on(&of(&one), Host::new()).await.unwrap();
+    assert_eq!(get(gateway.addr(), "/c/any").await.text(), "one");
+    let away = folder.path().join("away.so");
+    std::fs::rename(&one, &away).unwrap();
+    gateway.reload(config(&of(&bad))).await.unwrap_err();
+    assert_eq!(get(gateway.addr(), "/c/any").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(get(gateway.addr(), "/kit/about").await.status, StatusCode::OK);
+    std::fs::rename(&away, &one).unwrap();
+    let report = gateway.reload(config(&of(&one))).await.unwrap();
+    assert_eq!(report.loaded, ["c"]);
+    assert_eq!(get(gateway.addr(), "/c/any").await.text(), "one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

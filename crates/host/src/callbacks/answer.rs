@@ -24,11 +24,12 @@ const PATIENCE_WITHOUT_IDLE: Duration = Duration::from_secs(60);
 /// What to do when a stream's queue is full.
 #[derive(Clone, Copy)]
 pub(super) enum WhenFull {
-    /// Say so.
+    /// Return `Backpressure`.
     Refuse,
-    /// Wait, unless the thread is inside a vtable call: then say so.
+    /// Wait this long; then, and at once inside a vtable call, return `Backpressure`.
     Wait(Duration),
-    /// For callers that get no status: wait, or end the stream where waiting would never end.
+    /// For callers that get no status: wait for the stream's idle limit; then, and at once inside a
+    /// vtable call, end the stream.
     WaitOrEnd,
 }
 
@@ -60,8 +61,8 @@ pub(super) unsafe extern "C" fn send(
     })
 }
 
-/// The short way for an answer to the call that this thread is inside of: true if it was taken.
-/// Everything else, and everything that is wrong, goes the long way. Nothing here can panic.
+/// The fast path for an answer to the call that this thread is inside of: true if it was taken. All
+/// other answers, and all defects, take the slow path. Nothing here can panic.
 #[inline]
 fn answered_inside(host_ctx: *mut c_void, sid: u64, status: NrStatus, payload: NrBytes) -> bool {
     // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
@@ -187,7 +188,7 @@ fn refuse_view(
     instance.plugin.counters.one(Count::AnswersInvalid);
     tracing::warn!(
         target: "becket::abi",
-        plugin = %instance.plugin.spec.name,
+        plugin = %instance.plugin.name,
         sid,
         %error,
         "refused the payload of an answer",
@@ -306,7 +307,7 @@ fn taken(instance: &Instance, sid: u64, status: NrStatus) {
     }
 }
 
-/// Something came to a call that is over: says once of each entry that it streams.
+/// A frame came to a call that is over: logs, once for each entry, that the entry streams.
 #[cold]
 fn further(instance: &Instance, sid: u64, status: NrStatus) {
     let is_frame = matches!(status, NrStatus::Ok | NrStatus::StreamEnd);
@@ -316,7 +317,7 @@ fn further(instance: &Instance, sid: u64, status: NrStatus) {
     if is_new {
         tracing::warn!(
             target: "becket::host",
-            plugin = %instance.plugin.spec.name,
+            plugin = %instance.plugin.name,
             entry = &*escape_controls(&entry),
             hint = "open it as a stream: `kind = \"stream\"` in a route, `--stream` on the command line",
             "an entry that was asked for one answer streams: its further frames were dropped",

@@ -3,8 +3,9 @@
 //!
 //! A token carries the place in the table and a generation, so a stale or made-up one is refused. A
 //! lease that is never given back counts against `leases_max`. One that is
-//! committed counts until its answer is sent, so that a caller that has the answer finds room for
-//! the next; if a full stream refuses it, it counts again, even above the bound.
+//! committed does not count while its answer is being sent, so that a caller that has the answer
+//! finds room for the next; if a full stream refuses the answer, it counts again, even above the
+//! bound.
 //!
 //! A buffer that was not given back is freed with the plugin's image only. As long as that is mapped,
 //! a thread of the plugin may still write into it.
@@ -17,7 +18,7 @@ use std::ffi::c_void;
 use becket_abi::{NrBufferLease, NrStatus};
 
 use super::{answer, boundary};
-use crate::{counters::Count, reentry::Mutex, table};
+use crate::{counters::Count, reentry::Mutex, slab::Slab, table};
 
 /// The leases of one instance.
 #[derive(Default)]
@@ -27,8 +28,8 @@ pub(crate) struct Leases {
 
 #[derive(Default)]
 struct Table {
-    places: Vec<Place>,
-    free: Vec<u32>,
+    /// Without a buffer while that is being sent.
+    buffers: Slab<Vec<u8>>,
     /// Leases that count against the bound: the places with a buffer.
     held: u32,
     /// Buffers for the next leases.
@@ -39,28 +40,14 @@ struct Table {
 const SPARE_MAX: usize = 16;
 const SPARE_BYTES_MAX: usize = 64 << 10;
 
-#[derive(Default)]
-struct Place {
-    generation: u32,
-    /// `None` while the place is free, or its buffer is being sent.
-    buffer: Option<Vec<u8>>,
-}
-
 impl Leases {
     fn insert(&self, buffer: Vec<u8>, leases_max: u32) -> Option<u64> {
         let mut table = self.table.lock();
         if table.held >= leases_max {
             return None;
         }
-        let at = table.free.pop().unwrap_or_else(|| {
-            table.places.push(Place::default());
-            table.places.len() as u32 - 1
-        });
         table.held += 1;
-        let place = table.places.get_mut(at as usize)?;
-        place.generation = place.generation.wrapping_add(1).max(1);
-        place.buffer = Some(buffer);
-        Some(u64::from(place.generation) << 32 | u64::from(at))
+        Some(table.buffers.insert(buffer))
     }
 
     /// A buffer of at least `cap` bytes.
@@ -89,26 +76,21 @@ impl Leases {
     /// [`Self::end`] or [`Self::put_back`].
     fn take(&self, token: u64, len: u64) -> Option<Vec<u8>> {
         let mut table = self.table.lock();
-        let place = table.places.get_mut(token as u32 as usize)?;
-        let named = u64::from(place.generation) == token >> 32;
-        if !named || (place.buffer.as_ref()?.len() as u64) < len {
-            return None;
-        }
-        let buffer = place.buffer.take();
+        let buffer = table.buffers.get_mut(token)?.take_if(|buffer| buffer.len() as u64 >= len)?;
         table.held -= 1;
-        buffer
+        Some(buffer)
     }
 
     /// Frees the place of a lease whose buffer was taken.
     fn end(&self, token: u64) {
-        self.table.lock().free.push(token as u32);
+        self.table.lock().buffers.free(token);
     }
 
     /// Puts back what [`Self::take`] took, under the same token.
     fn put_back(&self, token: u64, buffer: Vec<u8>) {
         let mut table = self.table.lock();
-        if let Some(place) = table.places.get_mut(token as u32 as usize) {
-            place.buffer = Some(buffer);
+        if let Some(place) = table.buffers.get_mut(token) {
+            *place = Some(buffer);
             table.held += 1;
         }
     }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`answer`] | `send_result`, `send`, `send_wait`, `send_owned`, `stream_ready` |
 //! | [`lease`] | `lease_*` |
+//! | [`answers`] | what a placement in another crate calls instead |
 //! | [`state`] | `state_*`, `set_state`, `get_state` |
 //! | [`observe`] | cancellation, deadlines, logs, metrics, configuration |
 //! | [`time`] | `timer_*` |
@@ -26,6 +27,7 @@
 //!   end of a coroutine's runtime, which is a panic too, abandons the coroutine there.
 
 mod answer;
+mod answers;
 mod lease;
 mod observe;
 mod state;
@@ -39,7 +41,9 @@ use std::{
 
 use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr, is_user_range};
 
-pub(crate) use self::{lease::Leases, observe::relative, time::TimerTable};
+pub use self::answers::Answers;
+pub use self::observe::log_message;
+pub(crate) use self::{answers::Expected, lease::Leases, observe::relative, time::TimerTable};
 use crate::{coroutine, counters::Count, instance::Instance, reentry::Running};
 
 static VTABLE: NrHostVTable = NrHostVTable { send_result: answer::send_result };
@@ -127,7 +131,7 @@ fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Ins
             }
             tracing::error!(
                 target: "becket::abi",
-                plugin = %instance.plugin.spec.name,
+                plugin = %instance.plugin.name,
                 "a panic of the host was caught in a callback",
             );
             refused

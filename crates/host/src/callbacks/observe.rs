@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a plugin asks of its host, and what it tells it: cancellation, deadlines, logs, metrics,
+//! What a plugin asks of its host, and what it reports: cancellation, deadlines, logs, metrics,
 //! configuration.
 
 use std::ffi::c_void;
@@ -34,7 +34,7 @@ pub(crate) const fn relative(timeout_ms: u64) -> u64 {
     RELATIVE | timeout_ms
 }
 
-/// True while somebody waits for `sid`, a call or stream of `instance`.
+/// True while call or stream `sid` of `instance` has a caller that waits.
 pub(super) fn is_waiting(instance: &'static Instance, sid: u64) -> bool {
     // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
     if let Some(frame) = unsafe { thread::current().frame().as_ref() }
@@ -64,16 +64,24 @@ pub(super) unsafe extern "C" fn remaining_ms(host_ctx: *mut c_void, sid: u64) ->
             // A call that is answered at once or not at all.
             Err(_) => 0,
         };
-        match deadline_ms {
-            0 => BK_NO_DEADLINE,
-            relative if relative & RELATIVE != 0 => relative & !RELATIVE,
-            absolute => absolute.saturating_sub(timer::now_ms()),
-        }
+        remaining(deadline_ms)
     })
 }
 
+/// What remains of a slot's deadline, in milliseconds.
+pub(super) fn remaining(deadline_ms: u64) -> u64 {
+    match deadline_ms {
+        0 => BK_NO_DEADLINE,
+        relative if relative & RELATIVE != 0 => relative & !RELATIVE,
+        absolute => absolute.saturating_sub(timer::now_ms()),
+    }
+}
+
 pub(super) unsafe extern "C" fn log_enabled(host_ctx: *mut c_void, level: u32) -> u32 {
-    boundary(host_ctx, 0, |_| {
+    boundary(host_ctx, 0, |instance| {
+        if let Some(observer) = &instance.plugin.observer {
+            return u32::from((BK_LOG_ERROR..=observer.log_level_max()).contains(&level));
+        }
         u32::from(match level {
             BK_LOG_ERROR => enabled!(target: TARGET, Level::ERROR),
             BK_LOG_WARN => enabled!(target: TARGET, Level::WARN),
@@ -92,24 +100,39 @@ pub(super) unsafe extern "C" fn log(
     message: NrStr,
 ) {
     boundary(host_ctx, (), |instance| {
-        let plugin = instance.plugin.spec.name.as_str();
         let view = NrBytes { ptr: message.ptr, len: u64::from(message.len) };
         // SAFETY: see `callbacks`; the borrow ends with the callback.
         let Ok(message) = (unsafe { view.checked(MESSAGE_BYTES_MAX) }) else {
             instance.plugin.counters.one(Count::AnswersInvalid);
             return;
         };
+        let from = name(instance, target).unwrap_or("");
         let message = String::from_utf8_lossy(message);
-        let message = escape_controls(&message);
-        let from = &*escape_controls(name(instance, target).unwrap_or(""));
-        match level {
-            BK_LOG_ERROR => event!(target: TARGET, Level::ERROR, plugin, from, "{message}"),
-            BK_LOG_WARN => event!(target: TARGET, Level::WARN, plugin, from, "{message}"),
-            BK_LOG_INFO => event!(target: TARGET, Level::INFO, plugin, from, "{message}"),
-            BK_LOG_DEBUG => event!(target: TARGET, Level::DEBUG, plugin, from, "{message}"),
-            _ => event!(target: TARGET, Level::TRACE, plugin, from, "{message}"),
+        match &instance.plugin.observer {
+            None => log_message(&instance.plugin.name, level, from, &message),
+            // As in a log, what is no level is the last one.
+            Some(observer) => {
+                let level =
+                    if level < BK_LOG_ERROR { BK_LOG_TRACE } else { level.min(BK_LOG_TRACE) };
+                if level <= observer.log_level_max() {
+                    observer.log(level, from, &message);
+                }
+            }
         }
     });
+}
+
+/// Logs a message of the plugin of this name; `level` is one of `BK_LOG_*`, `from` the plugin's own
+/// target.
+pub fn log_message(plugin: &str, level: u32, from: &str, message: &str) {
+    let (from, message) = (&*escape_controls(from), escape_controls(message));
+    match level {
+        BK_LOG_ERROR => event!(target: TARGET, Level::ERROR, plugin, from, "{message}"),
+        BK_LOG_WARN => event!(target: TARGET, Level::WARN, plugin, from, "{message}"),
+        BK_LOG_INFO => event!(target: TARGET, Level::INFO, plugin, from, "{message}"),
+        BK_LOG_DEBUG => event!(target: TARGET, Level::DEBUG, plugin, from, "{message}"),
+        _ => event!(target: TARGET, Level::TRACE, plugin, from, "{message}"),
+    }
 }
 
 pub(super) unsafe extern "C" fn metric_register(

@@ -19,7 +19,7 @@ use crate::{
 };
 
 thread_local! {
-    /// What `NrHostExt::get_state` returned last on this thread.
+    /// The bytes that `NrHostExt::get_state` returned last on this thread.
     static LENT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Timers of a plugin.
 //!
-//! A timer holds its instance until it ran or was cancelled. It runs on the thread on which the
-//! host tells the plugin things, one after another, never on the thread that keeps the deadlines.
+//! A timer retains its instance until it ran or was cancelled. It runs on the thread of the plugin's
+//! notifications, one after another, never on the thread that keeps the deadlines.
 
 use std::{collections::HashMap, ffi::c_void, time::Duration};
 
@@ -22,12 +22,12 @@ pub(crate) struct TimerTable {
 }
 
 impl TimerTable {
-    /// Strikes a timer off before it runs; false if it was cancelled.
+    /// Removes a timer before it runs; false if it was cancelled.
     pub(crate) fn finish(&mut self, id: u64) -> bool {
         self.keys.remove(&id).is_some()
     }
 
-    /// Strikes all off.
+    /// Removes all.
     pub(crate) fn take_all(&mut self) -> Vec<Key> {
         self.keys.drain().map(|(_, key)| key).collect()
     }
@@ -54,12 +54,12 @@ pub(super) unsafe extern "C" fn start(
         }
         table.last += 1;
         let id = table.last;
-        instance.hold();
+        instance.retain();
         let at = timer::after(Duration::from_millis(delay_ms));
         let timer = PluginTimer { instance, id, callback, user_data };
         let Some(key) = timer::set(at, Task::Plugin(timer)) else {
             drop(table);
-            instance.let_go();
+            instance.release();
             instance.plugin.counters.one(Count::ResourceRefused);
             return 0;
         };
@@ -70,12 +70,12 @@ pub(super) unsafe extern "C" fn start(
 
 pub(super) unsafe extern "C" fn cancel(host_ctx: *mut c_void, timer: u64) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        // Struck off first: even a timer that is due and queued does not run any more.
+        // Removed first: even a timer that is due and queued does not run any more.
         let Some(key) = instance.timers.lock().keys.remove(&timer) else {
             return NrStatus::Invalid;
         };
         if timer::cancel(key).is_some() {
-            instance.let_go();
+            instance.release();
         }
         NrStatus::Ok
     })

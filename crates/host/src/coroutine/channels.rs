@@ -2,13 +2,14 @@
 //! Channels of byte messages within one plugin.
 //!
 //! An id carries a place in the table and a generation, so a stale or made-up one is refused. A
-//! waiter on a channel keeps it: destroying one closes it, and it goes with its last user.
+//! waiter holds a reference to its channel: destroying the channel closes it, and it is freed with
+//! its last reference.
 
 use std::sync::Arc;
 
 use becket_chan::{Receiver, Sender, bounded, rendezvous};
 
-use crate::reentry::Mutex;
+use crate::{reentry::Mutex, slab::Slab};
 
 /// The ends of one channel.
 pub(crate) struct Channel {
@@ -19,19 +20,7 @@ pub(crate) struct Channel {
 /// The channels of one instance.
 pub(crate) struct Channels {
     channels_max: u32,
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    places: Vec<Place>,
-    free: Vec<u32>,
-}
-
-#[derive(Default)]
-struct Place {
-    generation: u32,
-    channel: Option<Arc<Channel>>,
+    table: Mutex<Slab<Arc<Channel>>>,
 }
 
 impl Channels {
@@ -42,38 +31,25 @@ impl Channels {
     /// A channel for `capacity` messages, or a rendezvous; `None` if there are too many.
     pub(crate) fn make(&self, capacity: usize) -> Option<u64> {
         let mut table = self.table.lock();
-        let at = match table.free.pop() {
-            Some(at) => at,
-            None if table.places.len() < self.channels_max as usize => {
-                table.places.push(Place::default());
-                table.places.len() as u32 - 1
-            }
-            None => return None,
-        };
-        let place = table.places.get_mut(at as usize)?;
-        place.generation = place.generation.wrapping_add(1).max(1);
+        if table.len() >= self.channels_max as usize {
+            return None;
+        }
         let (sender, receiver) = if capacity == 0 { rendezvous() } else { bounded(capacity) };
-        place.channel = Some(Arc::new(Channel { sender, receiver }));
-        Some(u64::from(place.generation) << 32 | u64::from(at))
+        Some(table.insert(Arc::new(Channel { sender, receiver })))
     }
 
     /// The channel of this id.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Channel>> {
-        let table = self.table.lock();
-        let place = table.places.get(id as u32 as usize)?;
-        if u64::from(place.generation) == id >> 32 { place.channel.clone() } else { None }
+        self.table.lock().get_mut(id)?.clone()
     }
 
     /// Closes and forgets a channel. False: there is none of this id.
     pub(crate) fn destroy(&self, id: u64) -> bool {
         let channel = {
             let mut table = self.table.lock();
-            let place = table.places.get_mut(id as u32 as usize);
-            let channel = place
-                .filter(|place| u64::from(place.generation) == id >> 32)
-                .and_then(|place| place.channel.take());
+            let channel = table.get_mut(id).and_then(Option::take);
             if channel.is_some() {
-                table.free.push(id as u32);
+                table.free(id);
             }
             channel
         };
@@ -86,7 +62,7 @@ impl Channels {
     /// Destroys all.
     pub(super) fn clear(&self) {
         let table = std::mem::take(&mut *self.table.lock());
-        for channel in table.places.into_iter().filter_map(|place| place.channel) {
+        for channel in table.into_values() {
             channel.sender.close();
         }
     }

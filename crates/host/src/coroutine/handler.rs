@@ -21,8 +21,8 @@ use becket_coro::{coroutine_local, foreign};
 use super::{NotStarted, inbound::Inbound, refused};
 use crate::{instance::Instance, stream::StreamCell, thread};
 
-/// After so many waits that were answered `Cancelled`, each takes a moment: a handler
-/// that ignores it gets no processor for that.
+/// After this many waits that were answered `Cancelled`, each takes [`SLOWED_DOWN`], so that a
+/// handler that ignores the status does not spin.
 const HEARD_MAX: u32 = 64;
 const SLOWED_DOWN: Duration = Duration::from_millis(1);
 
@@ -30,7 +30,7 @@ const SLOWED_DOWN: Duration = Duration::from_millis(1);
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
 coroutine_local! {
-    /// Whom the calling coroutine serves.
+    /// The handler that the calling coroutine serves.
     static HERE: RefCell<Option<Running>> = RefCell::new(None);
 }
 
@@ -271,7 +271,7 @@ pub(crate) fn abandon_here() -> ! {
 fn abandon(instance: &'static Instance, handler: Arc<Handler>) -> ! {
     tracing::warn!(
         target: "becket::host",
-        plugin = %instance.plugin.spec.name,
+        plugin = %instance.plugin.name,
         sid = handler.sid,
         "a handler went on after it was cancelled: its coroutine was abandoned, what it held is lost",
     );

@@ -42,9 +42,8 @@
 //!    on it is dropped. So it is when the runtime ends: only Rust frames are unwound.
 //! 4. No lock of the host is held across a wait.
 //!
-//! What the plugin does to the stack is its own affair, as its memory is at this placement: an
-//! overflow runs into the guard of the stack, is reported with the coroutine's name and ends the
-//! process.
+//! The stack is not protected from the plugin, as no memory is at this placement: an overflow runs
+//! into the guard of the stack, is reported with the coroutine's name and ends the process.
 
 mod channels;
 mod handler;
@@ -155,7 +154,7 @@ impl Coroutines {
         })
     }
 
-    /// What the plugin says of its entries; asked once, when it has started.
+    /// Sets the entries that the plugin describes; called once, when it has started.
     pub(crate) fn set_entries(&self, entries: &[EntryInfo]) {
         if self.wanted {
             let never = |entry: &EntryInfo| entry.never_waits.then(|| entry.name.clone());
@@ -295,7 +294,7 @@ impl Instance {
         handler: &Arc<Handler>,
         job: impl FnOnce() + Send + 'static,
     ) -> Result<(), NotStarted> {
-        let name = format!("{}/{entry}", self.plugin.spec.name);
+        let name = format!("{}/{entry}", self.plugin.name);
         let spawned = Running::begin(handler, true).and_then(|running| {
             self.coroutines.spawn(&name, self.coroutines.stack_bytes, running, job)
         });
@@ -322,7 +321,7 @@ impl Instance {
         };
         let running = Running::begin(&handler, false)?;
         let stack_bytes = if stack_bytes == 0 { self.coroutines.stack_bytes } else { stack_bytes };
-        let name = format!("{}/spawned", self.plugin.spec.name);
+        let name = format!("{}/spawned", self.plugin.name);
         let argument = Argument(argument);
         self.coroutines.spawn(&name, stack_bytes, running, move || {
             let argument = argument;

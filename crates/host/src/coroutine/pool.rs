@@ -2,10 +2,10 @@
 //! The runtime for the coroutines of one instance: made for its first handler, ended with it.
 //!
 //! A coroutine stays on its thread once it has begun, so a handler that blocks holds up what else has
-//! begun there. That is why each instance has threads of its own: it holds up its own plugin, and
-//! not even that after a reload. Instances are never freed: the end of the share, which the instance
-//! has while it lives, takes the runtime down, on a thread of its own, since that waits for what
-//! still runs.
+//! begun there. That is why each instance has threads of its own: the handler holds up its own
+//! plugin, and not even that after a reload. Instances are never freed, so the runtime ends when
+//! the instance gives up its [`Member`]: on a thread of its own, since that waits for what still
+//! runs.
 
 use std::{sync::Arc, thread, time::Duration};
 

@@ -5,12 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::Instance;
 use crate::{
-    load::{self, EntryInfo, LoadError, LoadStage, Loaded, Source},
+    load::{self, EntryInfo, LoadError, LoadStage, Loaded, Origin, RemoteSpec, Source},
     loading::{self, Loading},
     plugin::{self, Shared},
+    spec::PluginSpec,
 };
 
-/// A plugin that was started, with what it says of its entries.
+/// A plugin that was started, with the entries that it describes.
 pub(crate) struct Ready {
     pub(crate) instance: &'static Instance,
     pub(crate) entries: Arc<[EntryInfo]>,
@@ -18,35 +19,54 @@ pub(crate) struct Ready {
 
 impl Instance {
     /// Loads the plugin that the spec names and starts it, within its `load_timeout_ms`.
-    pub(crate) fn load(plugin: &Arc<Shared>, generation: u64) -> Result<Ready, LoadError> {
-        let spec = &plugin.spec;
+    pub(crate) fn load(
+        plugin: &Arc<Shared>,
+        spec: &Arc<PluginSpec>,
+        generation: u64,
+    ) -> Result<Ready, LoadError> {
         let (name, timeout_ms) = (&spec.name, spec.limits.load_timeout_ms);
         // What is linked into this program has nothing to map, and its entry function is asked on
         // the thread of its program.
         let linked = match spec.source {
-            Source::Linked(_) => Some(Self::map(plugin, &|_| Ok(()))?),
-            Source::Path(_) => None,
+            Origin::Here(Source::Linked(_)) => Some(Self::map(plugin, spec, &|_| Ok(()))?),
+            Origin::Here(Source::Path(_)) | Origin::Elsewhere(_) => None,
         };
-        let plugin = plugin.clone();
+        let (plugin, spec_of_load) = (plugin.clone(), spec.clone());
         let load = move |loading: &Loading| {
             let loaded = match linked {
                 Some(loaded) => loaded,
-                None => Self::map(&plugin, &|stage| loading.begin(stage))?,
+                None => Self::map(&plugin, &spec_of_load, &|stage| loading.begin(stage))?,
             };
-            Self::start(&plugin, generation, loaded, loading)
+            Self::start(&plugin, &spec_of_load, generation, loaded, loading)
         };
         loading::within(name, timeout_ms, load, |late: Ready| plugin::discard(late.instance))
     }
 
-    fn map(plugin: &Shared, stage: load::Begin<'_>) -> Result<Loaded, LoadError> {
-        let spec = &plugin.spec;
+    fn map(
+        plugin: &Shared,
+        spec: &PluginSpec,
+        stage: load::Begin<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let source = match &spec.source {
+            Origin::Here(source) => source,
+            Origin::Elsewhere(start) => {
+                let remote = RemoteSpec {
+                    name: &spec.name,
+                    config: &spec.config,
+                    limits: &spec.limits,
+                    search_path: &plugin.search_path,
+                    history: &plugin.history,
+                };
+                return load::start_remote(&**start, remote, stage);
+            }
+        };
         let options = load::LoadOptions {
             search_path: &plugin.search_path,
             layout: spec.layout,
             sha256: spec.sha256,
             private_copy: spec.private_copy,
         };
-        load::load(&spec.source, &options, stage)
+        load::load(source, &options, stage)
     }
 
     /// The load goes on with this, unless it was given up.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a shared library says about itself, read before any of it runs.
+//! Symbols, sections and needed libraries of a shared library, read before any of it runs.
 //!
-//! [`soundness`] has accepted the file; this module reads its symbols, sections
-//! and needed libraries.
+//! [`soundness`] has accepted the file before.
 
 use std::path::Path;
 
@@ -86,7 +85,7 @@ impl ElfFacts {
         Ok(facts)
     }
 
-    /// Refuses a file that says it does not export the entry function, before its code runs.
+    /// Refuses a file whose symbols lack the entry function, before its code runs.
     pub(super) fn require_entry_symbol(&self, path: &Path) -> Result<(), LoadError> {
         let Some(exports) = &self.exports else { return Ok(()) };
         if exports.iter().any(|name| name.as_bytes() == NR_ENTRY_SYMBOL.to_bytes()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The entries that a plugin says it has.
+//! The entries that a plugin describes.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -10,7 +10,7 @@
 //!
 //! - Making a function pointer of a word ([`Table::bind`]): the word comes from the slot that the
 //!   layout names, so its type is the slot's; it is not zero and points to code. That the code
-//!   behind it keeps the slot's signature is what the layout says and nothing can check: it is the
+//!   behind it keeps the slot's signature follows from the layout and cannot be checked: it is the
 //!   trust that an inline plugin gets.
 //! - Sharing between threads: the host obeys the plugin's thread-safety flag in its calls; the
 //!   addresses themselves are plain numbers.

@@ -49,6 +49,14 @@ pub enum LoadError {
         /// The limit.
         bytes_max: u64,
     },
+    /// A plugin that runs elsewhere did not start.
+    #[error("plugin {plugin} did not start: {why}")]
+    Remote {
+        /// The plugin.
+        plugin: String,
+        /// Why.
+        why: Box<super::NotStarted>,
+    },
     /// The bytes are not the ones that were pinned.
     #[error("plugin {} has SHA-256 {}", path.display(), Hex(found))]
     Digest {
@@ -235,7 +243,7 @@ pub enum LoadError {
         /// What the system said.
         source: io::Error,
     },
-    /// The image runs already, and does not say that it may twice.
+    /// The image runs already, and lacks `BK_PLUGIN_MULTI_INSTANCE`.
     #[error("plugin {plugin} runs already in this process and allows no second instance")]
     SecondInstance {
         /// The plugin.
@@ -258,7 +266,7 @@ pub enum LoadError {
 pub enum LoadStage {
     /// Finds, reads and checks the file.
     Read,
-    /// Maps it; that runs its constructors.
+    /// Maps it; that runs its constructors. Of a plugin that runs elsewhere: starts it there.
     Open,
     /// Calls its entry function.
     EntryFunction,
@@ -293,7 +301,7 @@ pub enum CoroutineDefect {
     /// It has Go's runtime in it.
     #[error("is written in Go")]
     Go,
-    /// It does not say that several threads may be in it.
+    /// It lacks `BK_PLUGIN_THREAD_SAFE`.
     #[error("does not say that it is thread-safe")]
     NotThreadSafe,
     /// It asks for too much stack.
@@ -419,6 +427,7 @@ impl LoadError {
             Self::Info { defect: InfoDefect::StructSize { found: 0 }, .. } => {
                 "the structure is not filled in".to_owned()
             }
+            Self::Remote { why, .. } => return why.cause.clone(),
             _ => return None,
         })
     }
@@ -531,6 +540,7 @@ impl LoadError {
                  plugin waits longer"
                     .to_owned()
             }
+            Self::Remote { why, .. } => return why.hint.clone(),
             Self::SecondInstance { .. } => {
                 "load it with its private copy (private_copy = true), or set \
                  BK_PLUGIN_MULTI_INSTANCE in the plugin if it can run twice"

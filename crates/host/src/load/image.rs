@@ -15,8 +15,8 @@
 //!
 //! # Invariants
 //!
-//! 1. What is mapped is what was checked, but for the bytes of invariant 3 (with a private copy; in place, the file may be replaced
-//!    in between).
+//! 1. What is mapped is what was checked, but for the bytes of invariant 3. (With a private copy;
+//!    in place, the file may be replaced in between.)
 //! 2. An image is unmapped by [`Image::unmap`] alone. Dropping it leaves it mapped: a thread, a
 //!    thread-local destructor or a late callback of the plugin may still need the code.
 //! 3. Private copies share nothing that they define: C++ objects that the compiler marks unique
@@ -95,6 +95,11 @@ impl Image {
             info: info.expose_provenance(),
             mapped: MappedImage::containing(get as usize),
         })
+    }
+
+    /// Of a plugin that runs elsewhere: nothing.
+    pub(super) const fn none() -> Self {
+        Self { library: None }
     }
 
     /// A plugin that is in this binary.

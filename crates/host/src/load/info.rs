@@ -21,12 +21,12 @@ use crate::text::escape_controls;
 const DOCUMENTED_BYTES: u32 = NrPluginInfo::STRUCT_SIZE_DOCUMENTED;
 /// A `struct_size` or `vtable_size` above this is garbage.
 const STRUCT_BYTES_MAX: u32 = 4096;
-/// A vtable has at least the five documented slots, if it says its size.
+/// A vtable with a size has at least the five documented slots.
 const VTABLE_BYTES_MIN: u32 = 40;
 const TEXT_BYTES_MAX: u32 = 4096;
 const CONFIG_BYTES_MAX: u32 = 64 * 1024;
 
-/// What a plugin says about itself, checked and copied.
+/// A plugin's `NrPluginInfo`, checked and copied.
 #[derive(Debug, Clone)]
 pub(super) struct Info {
     /// Where the structure lies.

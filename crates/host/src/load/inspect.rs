@@ -16,7 +16,7 @@ use super::{Begin, EntryInfo, Layout, LoadError, LoadOptions, LoadStage, bind_fi
 use crate::limits::Limits;
 use crate::loading;
 
-/// A plugin's file and what it says about itself.
+/// A plugin's file and what it reports.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -41,7 +41,7 @@ pub struct Inspection {
     pub abi_version: u32,
     /// `NrPluginInfo::struct_size`.
     pub struct_size: u32,
-    /// `NrPluginInfo::vtable_size`; 0 if it does not say.
+    /// `NrPluginInfo::vtable_size`; 0 if it has none.
     pub vtable_size: u32,
     /// The vtable's layout: `documented`, `raw`, `short` or `becket`.
     pub layout: &'static str,
@@ -59,7 +59,7 @@ pub struct Inspection {
     pub attach: bool,
     /// The entries that it describes; a plugin without `describe` has none here.
     pub entries: Vec<EntryInfo>,
-    /// The configuration it runs with where the host's says nothing: JSON, or empty.
+    /// Its default configuration: JSON, or empty.
     pub config_default: String,
 }
 
@@ -117,7 +117,7 @@ fn inspect_here(
         abi_version: bound.info.abi_version,
         struct_size: bound.info.struct_size,
         vtable_size: bound.info.vtable_size,
-        layout: bound.chosen.dialect.choice().name(),
+        layout: bound.chosen.dialect.name(),
         slots: slots.collect(),
         layout_reason: bound.chosen.why,
         name: bound.info.name,

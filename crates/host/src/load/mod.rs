@@ -18,7 +18,7 @@
 //! | [`info`] | `NrPluginInfo` |
 //! | [`dialect`] | the vtable layouts, one file each |
 //! | [`entry_points`] | the functions in one shape |
-//! | [`entry`] | what `describe` says |
+//! | [`entry`] | the entries that `describe` reports |
 //! | [`inspect`](mod@inspect) | all of it as a report |
 //! | [`error`] | everything that can go wrong |
 //!
@@ -27,7 +27,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A pointer from the plugin is followed only after the kernel has said that it can be.
+//! 1. A pointer from the plugin is never dereferenced here: the kernel copies what it points to.
 //! 2. An ambiguous layout is refused, never guessed.
 //! 3. A failed load leaves an image mapped if it was mapped at all: its constructors may have
 //!    started what cannot be stopped.
@@ -42,6 +42,7 @@ mod image;
 mod info;
 mod inspect;
 mod memory;
+mod remote;
 mod soundness;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ mod unique;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use becket_abi::{LinkedPlugin, NrPluginInfo};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,11 @@ pub(crate) use self::image::Image;
 use self::image::Opened;
 use self::info::Info;
 pub use self::inspect::{Inspection, SlotInfo, inspect};
+pub use self::remote::{
+    Metadata, NotStarted, Remote, RemoteCall, RemoteEntry, RemoteSpec, SandboxInfo, SandboxMeasure,
+    StartRemote, Started,
+};
+pub(crate) use self::remote::{RemoteRef, load as start_remote};
 
 /// Where a plugin comes from.
 #[derive(Debug, Clone)]
@@ -73,6 +80,15 @@ pub(crate) enum Source {
     Path(PathBuf),
     /// This binary.
     Linked(LinkedPlugin),
+}
+
+/// Where a plugin runs.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// In this process.
+    Here(Source),
+    /// In another one.
+    Elsewhere(Arc<dyn StartRemote>),
 }
 
 /// How to load.
@@ -91,22 +107,35 @@ pub(crate) struct LoadOptions<'a> {
 /// Called before each stage of a load; an error ends the load there.
 pub(crate) type Begin<'a> = &'a dyn Fn(LoadStage) -> Result<(), LoadError>;
 
-/// A loaded plugin, not attached and not initialised.
+/// What an inline placement needs of a plugin.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct Mapped {
     pub(crate) image: Image,
-    pub(crate) entry_points: EntryPoints,
-    pub(crate) reported_name: String,
-    pub(crate) version: String,
-    pub(crate) layout: LayoutChoice,
+    pub(crate) points: EntryPoints,
+    /// `None`: the grown one, by the plugin's own `vtable_size`.
+    pub(crate) layout: Option<Layout>,
     pub(crate) flags: u32,
     /// It has the documented `NrPluginInfo`, which carries no mark of what it was built with.
     pub(crate) unmarked: bool,
+    /// Where it runs, if its functions only pass calls on.
+    pub(crate) remote: Option<RemoteRef>,
+}
+
+/// A loaded plugin, not attached and not initialised.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) mapped: Mapped,
+    pub(crate) reported_name: String,
+    pub(crate) version: String,
     /// What its handlers want on a coroutine; 0: as it comes.
     pub(crate) coroutine_stack_bytes: u64,
     /// It was built by the Go compiler.
     pub(crate) is_go: bool,
     pub(crate) config_default: String,
+    /// Where it runs.
+    pub(crate) placement: &'static str,
+    /// What its process may do, if it has one.
+    pub(crate) sandbox: Option<SandboxInfo>,
     pub(crate) path: Option<PathBuf>,
     pub(crate) sha256: Option<[u8; 32]>,
 }
@@ -123,29 +152,18 @@ pub enum Layout {
     Short,
 }
 
-/// The layout that a plugin was found to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LayoutChoice {
-    Documented,
-    Raw,
-    Short,
-    /// The documented one, grown; the plugin says so itself.
-    Becket,
-}
-
-impl LayoutChoice {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Documented => "documented",
-            Self::Raw => "raw",
-            Self::Short => "short",
-            Self::Becket => "becket",
-        }
-    }
+/// The name of the layout that a plugin was found to have; `None`: by its own `vtable_size`.
+pub(crate) fn layout_name(layout: Option<Layout>) -> &'static str {
+    layout.map_or("becket", Layout::name)
 }
 
 impl Layout {
+    /// The layout of this name; `None` for any other.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Documented, Self::Raw, Self::Short].into_iter().find(|layout| layout.name() == name)
+    }
+
     /// The name in a configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -199,26 +217,32 @@ pub(crate) fn load(
         }
     };
     let Bound { image, entry_points, info, chosen } = bound;
-    let layout = chosen.dialect.choice();
+    let layout = chosen.dialect.layout();
     let place = path.as_deref().map(|path| tracing::field::display(path.display()));
-    let (plugin, name, why) = (info.name.as_str(), layout.name(), chosen.why.as_str());
+    let (plugin, name, why) = (info.name.as_str(), layout_name(layout), chosen.why.as_str());
     if info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED {
         // Recognised or asked for: a reader of the log may know better.
         tracing::info!(plugin, path = place, layout = name, why, "plugin mapped");
     } else {
         tracing::debug!(plugin, path = place, layout = name, why, "plugin mapped");
     }
+    let unmarked = info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED;
     Ok(Loaded {
-        image,
-        entry_points,
+        mapped: Mapped {
+            image,
+            points: entry_points,
+            layout,
+            flags: info.flags,
+            unmarked,
+            remote: None,
+        },
         reported_name: info.name,
         version: info.version,
-        layout,
-        flags: info.flags,
-        unmarked: info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED,
         coroutine_stack_bytes: info.coroutine_stack_bytes,
         is_go,
         config_default: info.config_default,
+        placement: "inline",
+        sandbox: None,
         path,
         sha256,
     })

@@ -10,14 +10,14 @@
 //! 1. It is a 64-bit ELF shared object for this machine and byte order.
 //! 2. Program headers, section headers, and the bytes of every segment lie within the file.
 //! 3. Segments to load ascend, do not overlap, and are aligned so that they can be mapped.
-//! 4. Where there are section headers, they and the program headers tell the same story: a section
+//! 4. Where there are section headers, they agree with the program headers: a section
 //!    that is mapped lies in a segment, at the same offset, with the rights it needs.
 //! 5. Every table that the dynamic section names lies within a segment, and every relocation
 //!    writes into a segment that may be written.
 //!
-//! What is not: the meaning of code and data, the dynamic section's and the symbols' included. A file made to deceive, or damaged in its code, can
-//! still crash the process that opens it, as can its constructors. That is what a pinned SHA-256
-//! is for.
+//! What is not: the meaning of code and data, the dynamic section's and the symbols' included. A
+//! file made to deceive, or damaged in its code, can still crash the process that opens it, as can
+//! its constructors. That is what a pinned SHA-256 is for.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ const MACHINES: [(u16, &str); 8] = [
     (243, "riscv64"),
 ];
 
-/// Accepts the file, with its machine's name, or says what is wrong.
+/// Accepts the file and returns its machine's name, or the defect as an error.
 pub(super) fn check(path: &Path, data: &[u8]) -> Result<&'static str, LoadError> {
     Checked { path, data }.run()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Placement `inline`: the plugin's functions are called on this thread, in this process.
 //!
-//! A plugin that did not say that it is thread-safe is called under a lock. It is re-entrant,
+//! A plugin that is not declared thread-safe is called under a lock. It is re-entrant,
 //! since a plugin's answer may wake a task that sends to another stream of the same plugin.
 //!
 //! | what waits for the lock | how long | and then |
@@ -10,7 +10,7 @@
 //! | a caller's thread in `call_now` | `block_report_ms` | the plugin is busy: `Backpressure` |
 //! | a reload, for the state and the entries | `drain_ms` | `Backpressure`; no entries |
 //! | a worker, with a call whose caller is freed at its deadline | its turn | |
-//! | a notice, a timer, the end | its turn | |
+//! | a notification, a timer, the end | its turn | |
 //!
 //! # Safety
 //!
@@ -19,17 +19,20 @@
 //! calls or streams are open and while the instance is held; every caller of [`Placement`] is one
 //! of those. Views passed are borrowed from slices that outlive the call.
 
-use std::{ptr, sync::OnceLock, time::Duration};
+use std::{ffi::c_void, ptr, time::Duration};
 
 use becket_abi::{
-    BK_ENTRY_UNKNOWN, NrBytes, NrOwnedBytes, NrRequest, NrStatus, NrStr, is_user_range,
+    BK_ENTRY_UNKNOWN, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrBytes, NrOwnedBytes,
+    NrRequest, NrStatus, NrStr, is_user_range,
 };
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 
-use super::{EntryRef, Placement, Resolved, views};
+use super::{Capabilities, EntryRef, Placement, Resolved, views};
 use crate::{
+    callbacks,
     limits::Limits,
-    load::{EntryInfo, EntryPoints},
+    load::{EntryInfo, EntryPoints, Image, LoadError, Mapped, Remote, RemoteRef},
+    reentry::Mutex,
     sid,
     table::{self, Target},
     thread,
@@ -42,23 +45,18 @@ struct LockTimeouts {
     reload: Duration,
 }
 
-impl LockTimeouts {
-    fn of(limits: &Limits) -> Self {
-        Self {
-            caller: Duration::from_millis(limits.block_report_ms),
-            reload: Duration::from_millis(limits.drain_ms),
-        }
-    }
-}
-
 /// See the module's documentation.
 pub(crate) struct Inline {
     points: EntryPoints,
+    capabilities: Capabilities,
+    /// Until the plugin has ended, or refused to start.
+    image: Mutex<Option<Image>>,
     /// The plugin carries no mark of what it was built with: no view is `NULL` for it.
     unmarked: bool,
+    remote: Option<RemoteRef>,
     /// Present for a plugin that must not be called from two threads at once.
     lock: Option<ReentrantMutex<()>>,
-    timeouts: OnceLock<LockTimeouts>,
+    timeouts: LockTimeouts,
 }
 
 // SAFETY: the pointers inside are the plugin's context and its functions; the ABI lets the host
@@ -68,29 +66,74 @@ unsafe impl Send for Inline {}
 unsafe impl Sync for Inline {}
 
 impl Inline {
-    pub(crate) fn new(points: EntryPoints, thread_safe: bool, unmarked: bool) -> Self {
-        let lock = (!thread_safe).then(|| ReentrantMutex::new(()));
-        Self { points, unmarked, lock, timeouts: OnceLock::new() }
+    /// Takes over a plugin that was mapped, unless its image has an instance and allows no second.
+    pub(crate) fn new(name: &str, limits: &Limits, mapped: Mapped) -> Result<Self, LoadError> {
+        let Mapped { image, points, flags, layout, unmarked, remote } = mapped;
+        Identity::of(&points).claim(name, flags)?;
+        // The first layouts promise it in their documentation; ours has a flag.
+        let thread_safe = flags & BK_PLUGIN_THREAD_SAFE != 0 || layout.is_some();
+        let capabilities = Capabilities {
+            attaches: points.attach.is_some(),
+            describes: points.describe.is_some(),
+            resolves: points.resolve_entry.is_some() && points.handle_by_id.is_some(),
+            cancels: points.cancel.is_some(),
+            takes_data: points.stream_data.is_some(),
+            takes_close: points.stream_close.is_some(),
+            takes_room: points.stream_room.is_some(),
+            exports_state: points.reload_export.is_some(),
+            one_at_a_time: !thread_safe,
+            is_remote: remote.is_some(),
+        };
+        Ok(Self {
+            points,
+            capabilities,
+            remote,
+            image: Mutex::new(Some(image)),
+            unmarked,
+            lock: (!thread_safe).then(|| ReentrantMutex::new(())),
+            timeouts: LockTimeouts {
+                caller: Duration::from_millis(limits.block_report_ms),
+                reload: Duration::from_millis(limits.drain_ms),
+            },
+        })
     }
 
-    /// Sets how long the plugin is waited for, once; before, it is as long as by default.
-    pub(crate) fn set_lock_timeouts(&self, limits: &Limits) {
-        let _ = self.timeouts.set(LockTimeouts::of(limits));
+    /// Where it runs, if that is elsewhere.
+    pub(crate) fn remote(&self) -> Option<&dyn Remote> {
+        self.remote.as_ref().map(|remote| &*remote.0)
     }
 
-    /// The functions, for the load and the end of the instance.
-    pub(crate) fn points(&self) -> &EntryPoints {
-        &self.points
+    /// Calls `attach`, which the plugin has.
+    ///
+    /// # Safety
+    /// `host_ctx` is an instance's; nothing of the plugin was called before.
+    pub(crate) unsafe fn attach(&self, host_ctx: *mut c_void) -> NrStatus {
+        let Some(attach) = self.points.attach else { return NrStatus::Unsupported };
+        // SAFETY: a validated function of the mapped image; the table is static, and the caller
+        // promises the rest.
+        unsafe { attach(self.points.plugin_ctx, host_ctx, callbacks::api()) }
     }
 
-    /// True if the plugin can be asked for the ids of its entries.
-    pub(crate) fn resolves(&self) -> bool {
-        self.points.resolve_entry.is_some() && self.points.handle_by_id.is_some()
+    /// Calls `init`.
+    ///
+    /// # Safety
+    /// `host_ctx` is an instance's; nothing of the plugin but `attach` was called before.
+    pub(crate) unsafe fn init(&self, host_ctx: *mut c_void) -> NrStatus {
+        // SAFETY: as for `attach`.
+        unsafe { (self.points.init)(self.points.plugin_ctx, host_ctx, callbacks::vtable()) }
     }
 
-    /// True if no two threads may be inside.
-    pub(crate) fn is_one_at_a_time(&self) -> bool {
-        self.lock.is_some()
+    /// True for a plugin that may come from a build whose functions take no `plugin_ctx`.
+    pub(crate) fn may_lack_plugin_ctx(&self) -> bool {
+        self.unmarked && self.points.plugin_ctx.is_null()
+    }
+
+    /// The plugin has ended, or refused to start: its image may have another instance. Dropped, the
+    /// image stays mapped.
+    pub(crate) fn take_image(&self) -> Option<Image> {
+        let image = self.image.lock().take()?;
+        Identity::of(&self.points).give_up();
+        Some(image)
     }
 
     /// The plugin's lock, if it can be had at once: what this thread calls before the guard is
@@ -163,25 +206,18 @@ impl Inline {
 
     /// Enters on a caller's thread; `None` if the plugin was busy for too long.
     fn enter(&self) -> Option<PluginGuard<'_>> {
-        self.enter_within(|timeouts| timeouts.caller)
+        self.enter_within(self.timeouts.caller)
     }
 
     /// Enters for a reload.
     fn enter_to_reload(&self) -> Option<PluginGuard<'_>> {
-        self.enter_within(|timeouts| timeouts.reload)
+        self.enter_within(self.timeouts.reload)
     }
 
-    fn enter_within(
-        &self,
-        limit: impl FnOnce(&LockTimeouts) -> Duration,
-    ) -> Option<PluginGuard<'_>> {
+    fn enter_within(&self, timeout: Duration) -> Option<PluginGuard<'_>> {
         let Some(lock) = &self.lock else { return Some(PluginGuard::FREE) };
         // Waiting for one's turn is not being stuck inside.
-        let wait = || {
-            let timeouts = self.timeouts.get().copied();
-            let limit = limit(&timeouts.unwrap_or_else(|| LockTimeouts::of(&Limits::default())));
-            thread::current().while_waiting(|| lock.try_lock_for(limit))
-        };
+        let wait = || thread::current().while_waiting(|| lock.try_lock_for(timeout));
         lock.try_lock().or_else(wait).map(|guard| PluginGuard { _guard: Some(guard) })
     }
 
@@ -190,6 +226,38 @@ impl Inline {
         let wait = |lock| thread::current().while_waiting(|| ReentrantMutex::lock(lock));
         let lock = self.lock.as_ref();
         PluginGuard { _guard: lock.map(|lock| lock.try_lock().unwrap_or_else(|| wait(lock))) }
+    }
+}
+
+/// What two instances of one image have in common. Private copies never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    init: usize,
+    plugin_ctx: usize,
+}
+
+static LIVE: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+impl Identity {
+    fn of(points: &EntryPoints) -> Self {
+        Self { init: points.init as usize, plugin_ctx: points.plugin_ctx as usize }
+    }
+
+    /// Refuses a second instance of an image that does not allow one.
+    fn claim(self, name: &str, flags: u32) -> Result<(), LoadError> {
+        let mut live = LIVE.lock();
+        if flags & BK_PLUGIN_MULTI_INSTANCE == 0 && live.contains(&self) {
+            return Err(LoadError::SecondInstance { plugin: name.to_owned() });
+        }
+        live.push(self);
+        Ok(())
+    }
+
+    fn give_up(self) {
+        let mut live = LIVE.lock();
+        if let Some(at) = live.iter().position(|other| *other == self) {
+            live.swap_remove(at);
+        }
     }
 }
 
@@ -221,6 +289,10 @@ fn send_again(sid: u64) {
 }
 
 impl Placement for Inline {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
     // Always: at a call's site most of it is known, and what is left are two loads and the call.
     #[inline(always)]
     fn handle(
@@ -303,10 +375,6 @@ impl Placement for Inline {
     fn entries(&self) -> Vec<EntryInfo> {
         let Some(_guard) = self.enter_to_reload() else { return Vec::new() };
         self.points.entries()
-    }
-
-    fn hands_over_state(&self) -> bool {
-        self.points.reload_export.is_some()
     }
 
     fn export_state(&self) -> Option<Result<Vec<u8>, NrStatus>> {

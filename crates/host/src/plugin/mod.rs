@@ -12,7 +12,7 @@ mod shared;
 mod snapshot;
 
 use std::{
-    borrow::Cow,
+    borrow::Borrow,
     path::PathBuf,
     sync::{
         Arc,
@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use becket_abi::NrStatus;
+use becket_abi::{BK_PLUGIN_WANTS_COROUTINE, NrStatus};
 use serde::Serialize;
 
 pub(crate) use self::reload::{discard, retire};
@@ -31,11 +31,14 @@ use crate::{
     call::{self, Call, Response},
     error::{CallError, ReloadError},
     instance::Instance,
-    load::{EntryInfo, EntryKind},
+    load::{EntryInfo, EntryKind, SandboxInfo},
+    metrics::Metric,
     notify,
     placement::{EntryRef, Placement, Resolved},
     request::{AnyRequest, Request},
+    spec::PluginSpec,
     stream::OpenStream,
+    workers::Workers,
 };
 
 /// A loaded plugin. Cloning it is cheap; it stays good over reloads.
@@ -47,7 +50,7 @@ pub struct Plugin {
     shared: Arc<Shared>,
 }
 
-/// What a plugin says of itself, and how it was loaded.
+/// What a plugin reports, and how it was loaded.
 #[derive(Debug, Clone, Serialize)]
 pub struct PluginInfo {
     /// Its name in this host.
@@ -60,6 +63,11 @@ pub struct PluginInfo {
     pub path: Option<PathBuf>,
     /// The SHA-256 of the file as it was loaded, in hexadecimal.
     pub sha256: Option<String>,
+    /// Where it runs: `inline`, `process`.
+    pub placement: &'static str,
+    /// What its process may do, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxInfo>,
     /// The vtable's layout: `becket`, `documented`, `raw`, `short`.
     pub layout: &'static str,
     /// How often it was loaded; 1 for the first.
@@ -70,6 +78,14 @@ pub struct PluginInfo {
     pub entries: Vec<EntryInfo>,
 }
 
+impl PluginInfo {
+    /// Whether its `handle` runs on coroutines, which have small stacks.
+    #[must_use]
+    pub const fn wants_coroutines(&self) -> bool {
+        self.flags & BK_PLUGIN_WANTS_COROUTINE != 0
+    }
+}
+
 impl Plugin {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
@@ -78,10 +94,10 @@ impl Plugin {
     /// Its name in the host.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.shared.spec.name
+        &self.shared.name
     }
 
-    /// What it says of itself. After an unload: what it said last.
+    /// What it reports, and how it was loaded. After an unload: as of the last load.
     #[must_use]
     pub fn info(&self) -> PluginInfo {
         self.shared.info()
@@ -93,13 +109,14 @@ impl Plugin {
         self.shared.entries()
     }
 
-    /// An entry, resolved once: calls through it compare no names. A name that the plugin does not
-    /// describe it is asked for, and this thread waits for the answer for at most
+    /// An entry, resolved once: calls through it compare no names. For a name that it does not
+    /// describe the plugin is asked, and this thread waits for the answer for at most
     /// `block_report_ms`: on a thread that others need, use [`Self::entry_later`].
     ///
     /// # Errors
     /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name;
-    /// [`CallError::DeadlineExceeded`] if it handed its state over for longer than a call may take.
+    /// [`CallError::DeadlineExceeded`] if it handed its state over for longer than a call may take;
+    /// [`CallError::Unloaded`]; [`CallError::TooDeep`].
     pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
         let entry = self.entry_later(name);
         let entered = self.shared.enter_blocking()?;
@@ -129,13 +146,13 @@ impl Plugin {
     /// Calls an entry and awaits its answer.
     #[inline]
     pub fn call<'a>(&'a self, entry: &'a str, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
-        Call::new(&self.shared, entry.into(), request)
+        Call::new(&self.shared, EntryName::Name(entry), request)
     }
 
     /// Calls an entry without metadata and awaits its answer.
     #[inline]
     pub fn call_raw<'a>(&'a self, entry: &'a str, payload: &'a [u8]) -> Call<'a> {
-        Call::raw(&self.shared, entry.into(), payload)
+        Call::raw(&self.shared, EntryName::Name(entry), payload)
     }
 
     /// Calls an entry that answers inside `handle`, on this thread, which is its contract: whatever
@@ -168,7 +185,7 @@ impl Plugin {
 
     /// Opens a stream.
     pub fn stream(&self, entry: &str, request: Request) -> OpenStream {
-        OpenStream::new(self.shared.clone(), entry.to_static(), request)
+        OpenStream::new(self.shared.clone(), entry.to_owned_name(), request)
     }
 
     /// Loads the plugin's file again and moves to the new one: calls that are in flight end on the
@@ -180,15 +197,65 @@ impl Plugin {
     /// If its calls have not ended by then, the reload fails.
     ///
     /// # Errors
-    /// [`ReloadError`]: the old one goes on as if nothing had been.
+    /// [`ReloadError`]: the old one goes on unchanged.
     pub async fn reload(&self) -> Result<(), ReloadError> {
-        reload::reload(&self.shared).await
+        reload::reload(&self.shared, None).await
+    }
+
+    /// Moves to what `spec` names, as [`Self::reload`] does to a changed file: another file,
+    /// placement, configuration, or other bounds. Later reloads load that. The name stays.
+    ///
+    /// # Errors
+    /// [`ReloadError`]: the old one goes on unchanged. [`ReloadError::Fixed`] if the two cannot run
+    /// at once in this process: it can only be unloaded and loaded.
+    pub async fn reload_as(&self, spec: PluginSpec) -> Result<(), ReloadError> {
+        reload::reload(&self.shared, Some(spec)).await
+    }
+
+    /// Whether it has a state to hand over at a reload.
+    #[must_use]
+    pub fn exports_state(&self) -> bool {
+        let current = self.shared.current();
+        current.is_some_and(|instance| instance.placement.capabilities().exports_state)
+    }
+
+    /// The state that it hands over at a reload; `None`: it has none. Runs its code on this thread,
+    /// and waits for as long as that takes; its calls have ended.
+    ///
+    /// # Errors
+    /// What it answered; `Closed` if it was unloaded.
+    pub fn export_state(&self) -> Result<Option<Vec<u8>>, NrStatus> {
+        let entered = self.shared.enter().map_err(|_| NrStatus::Closed)?;
+        entered.instance().export().transpose()
+    }
+
+    /// Gives it the state of another load of it, as a reload does. Runs its code on this thread.
+    ///
+    /// # Errors
+    /// As [`Self::export_state`].
+    pub fn import_state(&self, state: &[u8]) -> Result<(), NrStatus> {
+        let entered = self.shared.enter().map_err(|_| NrStatus::Closed)?;
+        entered.instance().import(state)
+    }
+
+    /// Its metrics; [`Observer::metrics_changed`](crate::Observer::metrics_changed) is called for
+    /// what changes from now on.
+    #[must_use]
+    pub fn changed_metrics(&self) -> Vec<Metric> {
+        self.shared.metrics.take_changes()
     }
 
     /// Counters and state.
     #[must_use]
     pub fn snapshot(&self) -> PluginSnapshot {
         snapshot::take(&self.shared)
+    }
+
+    /// Its workers, if it runs elsewhere. Reads what the system knows of their processes.
+    #[must_use]
+    pub fn workers(&self) -> Option<Workers> {
+        let remote = self.shared.current()?.placement.remote()?;
+        Some(Workers::of(remote.workers(), &self.shared.history))
     }
 
     /// Coroutines inside `handle` of a stream, of all loads that have not ended. One whose receiver
@@ -252,14 +319,14 @@ impl Entry {
         Plugin::new(self.0.shared.clone())
     }
 
-    /// Its kind, if the plugin says.
+    /// Its kind, if the plugin describes it.
     #[must_use]
     pub fn kind(&self) -> Option<EntryKind> {
         let entries = self.0.shared.entries();
         entries.iter().find(|entry| entry.name == *self.0.name).map(|entry| entry.kind)
     }
 
-    /// Whether it was seen to stream, in a plugin that cannot say so: a caller that asked for one
+    /// Whether it was seen to stream, in a plugin without `describe`: a caller that asked for one
     /// answer was sent more. A reload forgets it.
     #[must_use]
     pub fn has_streamed(&self) -> bool {
@@ -270,13 +337,13 @@ impl Entry {
     /// As [`Plugin::call`].
     #[inline]
     pub fn call<'a>(&'a self, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
-        Call::new(&self.0.shared, self.into(), request)
+        Call::new(&self.0.shared, EntryName::Resolved(self), request)
     }
 
     /// As [`Plugin::call_raw`].
     #[inline]
     pub fn call_raw<'a>(&'a self, payload: &'a [u8]) -> Call<'a> {
-        Call::raw(&self.0.shared, self.into(), payload)
+        Call::raw(&self.0.shared, EntryName::Resolved(self), payload)
     }
 
     /// As [`Plugin::call_now`].
@@ -299,7 +366,7 @@ impl Entry {
 
     /// As [`Plugin::stream`].
     pub fn stream(&self, request: Request) -> OpenStream {
-        OpenStream::new(self.0.shared.clone(), self.to_static(), request)
+        OpenStream::new(self.0.shared.clone(), self.to_owned_name(), request)
     }
 
     /// Whether it is known to need no coroutine of `instance`.
@@ -322,7 +389,7 @@ impl Entry {
                 self.remember(instance, id);
                 EntryRef::Id(id, &self.0.name)
             }
-            // A new version may have lost the entry: then its `handle` says so.
+            // A new version may lack the entry: then its `handle` returns `Unsupported`.
             Resolved::Unknown | Resolved::ByName => EntryRef::Name(&self.0.name),
         }
     }
@@ -331,33 +398,24 @@ impl Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry")
-            .field("plugin", &self.0.shared.spec.name)
+            .field("plugin", &self.0.shared.name)
             .field("name", &self.0.name)
             .finish_non_exhaustive()
     }
 }
 
-/// An entry as a caller named it, lent or owned.
-pub(crate) enum EntryName<'a> {
-    Name(Cow<'a, str>),
-    Resolved(Cow<'a, Entry>),
+/// An entry as a caller named it; owned, as it goes to another thread.
+#[derive(Clone, Copy)]
+pub(crate) enum EntryName<N = Box<str>, E = Entry> {
+    Name(N),
+    Resolved(E),
 }
 
-impl<'a> From<&'a str> for EntryName<'a> {
-    #[inline]
-    fn from(name: &'a str) -> Self {
-        Self::Name(Cow::Borrowed(name))
-    }
-}
+/// The same, lent: nothing is to be dropped.
+pub(crate) type EntryNameRef<'a> = EntryName<&'a str, &'a Entry>;
 
-impl<'a> From<&'a Entry> for EntryName<'a> {
-    #[inline]
-    fn from(entry: &'a Entry) -> Self {
-        Self::Resolved(Cow::Borrowed(entry))
-    }
-}
-
-/// What names an entry. What runs at once is generic over it, so that a name is never taken apart.
+/// What names an entry. Code that runs at once is generic over it, so that each kind of name is
+/// compiled without a match.
 pub(crate) trait Named {
     fn name(&self) -> &str;
 
@@ -365,7 +423,7 @@ pub(crate) trait Named {
     fn at(&self, instance: &Instance) -> EntryRef<'_>;
 
     /// The same, owned.
-    fn to_static(&self) -> EntryName<'static>;
+    fn to_owned_name(&self) -> EntryName;
 }
 
 impl Named for &str {
@@ -379,8 +437,8 @@ impl Named for &str {
         EntryRef::Name(self)
     }
 
-    fn to_static(&self) -> EntryName<'static> {
-        EntryName::Name(Cow::Owned((*self).to_owned()))
+    fn to_owned_name(&self) -> EntryName {
+        EntryName::Name((*self).into())
     }
 }
 
@@ -399,41 +457,41 @@ impl Named for Entry {
         self.resolve_again(instance)
     }
 
-    fn to_static(&self) -> EntryName<'static> {
-        EntryName::Resolved(Cow::Owned(self.clone()))
+    fn to_owned_name(&self) -> EntryName {
+        EntryName::Resolved(self.clone())
     }
 }
 
-impl Named for EntryName<'_> {
+impl<N: AsRef<str>, E: Borrow<Entry>> Named for EntryName<N, E> {
     fn name(&self) -> &str {
         match self {
-            Self::Name(name) => name,
-            Self::Resolved(entry) => entry.name(),
+            Self::Name(name) => name.as_ref(),
+            Self::Resolved(entry) => entry.borrow().name(),
         }
     }
 
     #[inline]
     fn at(&self, instance: &Instance) -> EntryRef<'_> {
         match self {
-            Self::Name(name) => EntryRef::Name(name),
-            Self::Resolved(entry) => entry.at(instance),
+            Self::Name(name) => EntryRef::Name(name.as_ref()),
+            Self::Resolved(entry) => entry.borrow().at(instance),
         }
     }
 
-    fn to_static(&self) -> EntryName<'static> {
+    fn to_owned_name(&self) -> EntryName {
         match self {
-            Self::Name(name) => name.as_ref().to_static(),
-            Self::Resolved(entry) => entry.as_ref().to_static(),
+            Self::Name(name) => name.as_ref().to_owned_name(),
+            Self::Resolved(entry) => entry.borrow().to_owned_name(),
         }
     }
 }
 
-impl EntryName<'_> {
+impl<N: AsRef<str>, E: Borrow<Entry>> EntryName<N, E> {
     /// True if a coroutine of `instance` is to serve it.
     #[inline]
     pub(crate) fn is_for_coroutine(&self, instance: &Instance) -> bool {
         instance.coroutines.wanted()
-            && !matches!(self, Self::Resolved(entry) if entry.is_inline_at(instance))
+            && !matches!(self, Self::Resolved(entry) if entry.borrow().is_inline_at(instance))
             && !instance.coroutines.is_exempt(self.name())
     }
 }

@@ -11,9 +11,9 @@
 //! not hold up a reload. An unload ends all instances that are alive, those in brackets too. None of
 //! it stops when its future is dropped.
 //!
-//! Whatever runs the plugin's code may block for ever, so it runs on a thread of that plugin alone: a
-//! reload on its own, `shutdown` and the image's destructors on that of the notifications. What waits
-//! for that runs on a few threads that all ends share.
+//! Code of a plugin may block for ever, so it runs on a thread of that plugin alone: a reload on a
+//! thread of its own, `shutdown` and the image's destructors on the thread of the notifications.
+//! The waits for that code run on a few threads that all ends share.
 
 use std::{
     future::{Future, poll_fn},
@@ -33,27 +33,32 @@ use crate::{
     error::ReloadError,
     instance::{Instance, Ready},
     jobs::{self, Jobs},
-    load::{LoadError, LoadStage, Source},
+    load::{LoadError, LoadStage, Origin, Source},
     loading::{self, Loading},
     placement::Placement,
+    spec::PluginSpec,
     table, timer,
 };
 
 /// What a shutdown grants to the ends of plugins when its drain took all of its time.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
-    let name = || shared.spec.name.clone();
-    if let Some((reason, hint)) = fixed(shared) {
-        return Err(ReloadError::Fixed { name: name(), reason, hint });
-    }
+/// Without a spec: what was loaded last, from its file as it is now.
+pub(super) async fn reload(
+    shared: &Arc<Shared>,
+    spec: Option<PluginSpec>,
+) -> Result<(), ReloadError> {
     let shared = shared.clone();
-    let name = name();
+    let name = shared.name.clone();
     // On a thread of its own, which a plugin may keep: its load may take for ever if no limit is set.
     let (reload, task) = jobs::once(move || {
-        let result = replace(&shared);
-        let count = if result.is_ok() { Count::Reloads } else { Count::ReloadFailures };
-        shared.counters.one(count);
+        let result = replace(&shared, spec);
+        match result {
+            Ok(()) => shared.counters.one(Count::Reloads),
+            // Nothing was begun.
+            Err(ReloadError::Fixed { .. }) => {}
+            Err(_) => shared.counters.one(Count::ReloadFailures),
+        }
         result
     });
     thread::Builder::new()
@@ -65,43 +70,74 @@ pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
 }
 
 /// Why the plugin cannot be reloaded in this process, and what to do instead.
-fn fixed(shared: &Shared) -> Option<(&'static str, &'static str)> {
+fn fixed(
+    shared: &Shared,
+    before: &PluginSpec,
+    spec: Option<&PluginSpec>,
+) -> Option<(&'static str, &'static str)> {
     const RESTART: &str = "restart the host";
-    if matches!(shared.spec.source, Source::Linked(_)) {
-        return Some(("it is part of this program", RESTART));
+    if spec.is_some_and(|spec| spec.limits.metrics_max != before.limits.metrics_max) {
+        return Some(("its metrics go on, in the room that they have", "unload it and load it"));
     }
-    if !shared.spec.private_copy {
-        return Some(("its file is mapped in place", RESTART));
+    match (&spec.unwrap_or(before).source, &before.source) {
+        (Origin::Here(Source::Linked(_)), _) if spec.is_none() => {
+            return Some(("it is part of this program", RESTART));
+        }
+        // Whether it may run twice is seen when it is loaded.
+        (Origin::Here(Source::Linked(_)) | Origin::Elsewhere(_), _) => return None,
+        (Origin::Here(Source::Path(_)), Origin::Here(_)) => {
+            if !spec.unwrap_or(before).private_copy || !before.private_copy {
+                return Some(("its file is mapped in place", RESTART));
+            }
+        }
+        (Origin::Here(Source::Path(_)), Origin::Elsewhere(_)) => {}
     }
-    let is_go = shared.current().is_some_and(|instance| instance.about.is_go);
-    is_go.then_some((
+    shared.has_been_go().then_some((
         "its Go runtime never ends, and a reload would start a second one in this process",
-        "restart the host; a Go plugin is to be reloaded by the placement `process`, which this version \
-         does not have yet",
+        "restart the host, or run the plugin with `placement = \"process\"`, where it is reloaded",
     ))
 }
 
-fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
-    let name = || shared.spec.name.clone();
-    let Some(_one_at_a_time) = shared.reloading.try_lock() else {
+fn replace(shared: &Arc<Shared>, spec: Option<PluginSpec>) -> Result<(), ReloadError> {
+    let name = || shared.name.clone();
+    let one_at_a_time = match &spec {
+        None => shared.reloading.try_lock(),
+        // The one that is under way loads something else.
+        Some(_) => Some(shared.reloading.lock()),
+    };
+    let Some(_one_at_a_time) = one_at_a_time else {
         return Err(ReloadError::Busy { name: name() });
     };
+    let before = shared.spec();
+    if let Some((reason, hint)) = fixed(shared, &before, spec.as_ref()) {
+        return Err(ReloadError::Fixed { name: name(), reason, hint });
+    }
+    let spec = spec.map_or(before, |spec| Arc::new(PluginSpec { name: name(), ..spec }));
     if shared.is_unloaded() {
         return Err(ReloadError::Unloaded { name: name() });
     }
     // Also asked for its entries: before callers wait.
-    let Ready { instance: new, entries } = Instance::load(shared, shared.next_generation())?;
+    let Ready { instance: new, entries } =
+        match Instance::load(shared, &spec, shared.next_generation()) {
+            Err(LoadError::SecondInstance { plugin }) => {
+                let reason = "it cannot run twice in this process";
+                let hint =
+                    "restart the host, or set BK_PLUGIN_MULTI_INSTANCE in the plugin if it can";
+                return Err(ReloadError::Fixed { name: plugin, reason, hint });
+            }
+            loaded => loaded?,
+        };
     let hands_over = shared.current().is_some_and(|old| {
         let hangs = old.is_export_hanging();
         if hangs {
             tracing::warn!(
                 target: "becket::host",
-                plugin = %shared.spec.name,
+                plugin = %shared.name,
                 generation = old.generation,
                 "replaced without its state: a thread does not come back from its `reload_export`",
             );
         }
-        old.placement.hands_over_state() && !hangs
+        old.placement.capabilities().exports_state && !hangs
     });
     let paused = if hands_over { shared.pause() } else { None };
     if let Some(old) = paused
@@ -111,7 +147,7 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
         discard(new);
         return Err(error);
     }
-    match shared.put(new, entries) {
+    match shared.put(new, entries, spec) {
         Ok(replaced) => {
             if let Some(old) = paused.or(replaced) {
                 retire(old);
@@ -125,7 +161,7 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     }
     tracing::info!(
         target: "becket::host",
-        plugin = %shared.spec.name,
+        plugin = %shared.name,
         generation = new.generation,
         "reloaded",
     );
@@ -138,7 +174,7 @@ fn hand_over(
     old: &'static Instance,
     new: &'static Instance,
 ) -> Result<(), ReloadError> {
-    let name = || shared.spec.name.clone();
+    let name = || shared.name.clone();
     let drain_ms = old.limits.drain_ms;
     old.begin_drain();
     let done = or(old.calls_done(), drain_over(shared));
@@ -164,7 +200,7 @@ fn hand_over(
         Ok(state_of_old())
     };
     let limit_ms = new.limits.load_timeout_ms;
-    match loading::within(&shared.spec.name, limit_ms, hand_over, drop)?.flatten() {
+    match loading::within(&shared.name, limit_ms, hand_over, drop)?.flatten() {
         Some(Ok(())) => Ok(()),
         Some(Err(status)) => Err(ReloadError::HandOver { name: name(), status }),
         None => Err(ReloadError::Unloaded { name: name() }),
@@ -191,7 +227,7 @@ pub(crate) fn retire(instance: &'static Instance) {
         shared.ended(instance);
         tracing::debug!(
             target: "becket::host",
-            plugin = %instance.plugin.spec.name,
+            plugin = %instance.plugin.name,
             generation = instance.generation,
             unmapped,
             "retired",
@@ -205,10 +241,10 @@ pub(crate) fn retire(instance: &'static Instance) {
 /// happens once this was polled, awaited or not.
 ///
 /// `drain` is that of a shutdown: all is over a moment after it, the instances' ends too. Without
-/// it each has as long as its plugin's `drain_ms` says.
+/// it each has its plugin's `drain_ms`.
 pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64 {
     let alive = shared.take();
-    let patience = Duration::from_millis(shared.spec.limits.drain_ms);
+    let patience = Duration::from_millis(shared.spec().limits.drain_ms);
     let until = drain.map(|drain| timer::after(drain.saturating_add(SHUTDOWN_GRACE)));
     let drain = drain.unwrap_or(patience);
     alive.iter().for_each(|instance| retire(instance));
@@ -233,8 +269,8 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
     spawn_end(end).await
 }
 
-/// Waits until an unload has waited for as long as it was to. Looked at when a call went away, and
-/// once more when it is so.
+/// Waits until the time that an unload grants to calls is over. Has no waker of its own: it is
+/// polled when a call ends, and by `Shared::end_drain`.
 async fn drain_over(shared: &Shared) {
     poll_fn(|_| if shared.is_drain_over() { Poll::Ready(()) } else { Poll::Pending }).await;
 }

@@ -38,30 +38,40 @@ use crate::{
     load::EntryInfo,
     metrics::Metrics,
     notify::Kept,
+    observer::Observer,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
     timer,
+    workers::WorkerHistory,
 };
 
 /// See the module's documentation.
 pub(crate) struct Shared {
-    pub(crate) spec: PluginSpec,
+    pub(crate) name: String,
+    /// What was loaded last, and is loaded by the next reload.
+    spec: RwLock<Arc<PluginSpec>>,
     pub(crate) search_path: Arc<[PathBuf]>,
     pub(crate) coroutine_workers: Option<usize>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) counters: Counters,
     pub(crate) metrics: Metrics,
+    /// What the plugin reports goes there.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     current: AtomicPtr<Instance>,
     /// Why `current` is null, and the tasks that wait for it.
     away: Mutex<PausedState>,
     back: Condvar,
     alive: Mutex<Alive>,
-    /// What an unload grants to calls is over.
+    /// The time that an unload grants to calls is over.
     drain_over: AtomicBool,
+    /// A Go runtime of the plugin runs in this process.
+    is_go: AtomicBool,
     last: RwLock<CachedInfo>,
     generations: AtomicU64,
     pub(super) reloading: Mutex<()>,
     pub(crate) kept: Kept,
+    /// Of its workers, if it runs elsewhere.
+    pub(crate) history: WorkerHistory,
 }
 
 #[derive(Default)]
@@ -82,7 +92,7 @@ struct InstanceEntry {
     ending: bool,
 }
 
-/// What is known of the plugin when it is not there.
+/// What the plugin reported last, also when no instance is current.
 struct CachedInfo {
     info: Option<PluginInfo>,
     entries: Arc<[EntryInfo]>,
@@ -97,8 +107,10 @@ impl Shared {
     ) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(),
-            metrics: Metrics::new(spec.limits.metrics_max),
-            spec,
+            metrics: Metrics::new(spec.limits.metrics_max, spec.observer.clone()),
+            observer: spec.observer.clone(),
+            name: spec.name.clone(),
+            spec: RwLock::new(Arc::new(spec)),
             search_path,
             coroutine_workers,
             executor,
@@ -107,11 +119,18 @@ impl Shared {
             back: Condvar::new(),
             alive: Mutex::default(),
             drain_over: AtomicBool::new(false),
+            is_go: AtomicBool::new(false),
             last: RwLock::new(CachedInfo { info: None, entries: [].into() }),
             generations: AtomicU64::new(0),
             reloading: Mutex::new(()),
             kept: Kept::default(),
+            history: WorkerHistory::default(),
         })
+    }
+
+    /// What was loaded last.
+    pub(crate) fn spec(&self) -> Arc<PluginSpec> {
+        self.spec.read().clone()
     }
 
     pub(crate) fn next_generation(&self) -> u64 {
@@ -147,7 +166,8 @@ impl Shared {
 
     #[cold]
     fn enter_when_back(&self, mut why: NotEntered) -> Result<Entered, CallError> {
-        let limits = &self.spec.limits;
+        let spec = self.spec();
+        let limits = &spec.limits;
         let patience = if limits.deadline_ms > 0 { limits.deadline_ms } else { limits.drain_ms };
         let until = timer::after(Duration::from_millis(patience));
         while why == NotEntered::Paused {
@@ -185,17 +205,19 @@ impl Shared {
         false
     }
 
-    /// Puts a new instance in, with what it said of its entries, and wakes waiting tasks. Returns
-    /// the one before, or `Err` if the plugin was unloaded meanwhile.
+    /// Puts a new instance in, with what it was loaded by and the entries that it described, and
+    /// wakes waiting tasks. Returns the one before, or `Err` if the plugin was unloaded meanwhile.
     pub(crate) fn put(
         &self,
         instance: &'static Instance,
         entries: Arc<[EntryInfo]>,
+        spec: Arc<PluginSpec>,
     ) -> Result<Option<&'static Instance>, Gone> {
         let away = self.away.lock();
         if away.unloaded {
             return Err(Gone);
         }
+        *self.spec.write() = spec;
         {
             let mut last = self.last.write();
             last.info = Some(info(self, instance, &entries));
@@ -243,6 +265,9 @@ impl Shared {
 
     /// Lists an instance as alive.
     pub(super) fn list(&self, instance: &'static Instance) {
+        if instance.about.is_go {
+            self.is_go.store(true, Ordering::Relaxed);
+        }
         self.alive.lock().instances.push(InstanceEntry { instance, ending: false });
         instance.mind_executor();
     }
@@ -284,15 +309,15 @@ impl Shared {
         .await;
     }
 
-    /// Nothing is waited for any more: the ends of all instances go on.
+    /// Ends the drain of all instances: their ends wait for no call any more.
     pub(super) fn end_drain(&self) {
         self.drain_over.store(true, Ordering::SeqCst);
         let alive: Vec<_> = self.alive.lock().instances.iter().map(|life| life.instance).collect();
         alive.into_iter().for_each(Instance::notify_drain);
     }
 
-    /// True when an unload has waited for calls for as long as it was to. An end that waits is
-    /// woken then, as for a call that went away.
+    /// True when the time that an unload grants to calls is over. An end that waits is woken then,
+    /// as by a call that ends.
     pub(crate) fn is_drain_over(&self) -> bool {
         self.drain_over.load(Ordering::SeqCst)
     }
@@ -321,6 +346,11 @@ impl Shared {
         unsafe { self.current.load(Ordering::Acquire).as_ref() }
     }
 
+    /// True once a load of it brought a Go runtime into this process.
+    pub(super) fn has_been_go(&self) -> bool {
+        self.is_go.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_unloaded(&self) -> bool {
         self.away.lock().unloaded
     }
@@ -332,11 +362,13 @@ impl Shared {
     pub(super) fn info(&self) -> PluginInfo {
         let last = self.last.read().info.clone();
         last.unwrap_or_else(|| PluginInfo {
-            name: self.spec.name.clone(),
+            name: self.name.clone(),
             reported_name: String::new(),
             version: String::new(),
             path: None,
             sha256: None,
+            placement: "unknown",
+            sandbox: None,
             layout: "unknown",
             generation: 0,
             flags: 0,
@@ -346,7 +378,7 @@ impl Shared {
 
     pub(super) fn unknown_entry(&self, entry: &str) -> CallError {
         CallError::UnknownEntry(Box::new(UnknownEntry {
-            plugin: self.spec.name.clone(),
+            plugin: self.name.clone(),
             entry: entry.to_owned(),
             known: self.last.read().entries.iter().map(|entry| entry.name.clone()).collect(),
         }))
@@ -356,13 +388,15 @@ impl Shared {
 fn info(shared: &Shared, instance: &Instance, entries: &[EntryInfo]) -> PluginInfo {
     let about = &instance.about;
     PluginInfo {
-        name: shared.spec.name.clone(),
+        name: shared.name.clone(),
         reported_name: about.reported_name.clone(),
         version: about.version.clone(),
         path: about.path.clone(),
         sha256: about
             .sha256
             .map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect()),
+        placement: about.placement,
+        sandbox: about.sandbox.clone(),
         layout: about.layout,
         generation: instance.generation,
         flags: about.flags,

@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::Shared;
 use crate::{
     counters::{Count, Latency},
+    instance::Instance,
     metrics::Metric,
     routing::Route,
+    workers::RemoteState,
 };
 
 /// Whether a plugin takes calls.
@@ -23,6 +25,10 @@ pub enum PluginState {
     Blocked,
     /// Too many threads are stuck inside it: calls are refused until it is reloaded.
     Quarantined,
+    /// It runs elsewhere, and its worker has ended: calls wait until there is another.
+    Restarting,
+    /// It runs elsewhere, and its workers have ended too often: calls fail.
+    Failed,
     /// It hands its state to a new version; calls wait.
     Reloading,
     /// It is gone.
@@ -37,6 +43,8 @@ impl PluginState {
             Self::Ready => "ready",
             Self::Blocked => "blocked",
             Self::Quarantined => "quarantined",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
             Self::Reloading => "reloading",
             Self::Unloaded => "unloaded",
         }
@@ -95,6 +103,8 @@ pub struct PluginSnapshot {
     pub blocked_now: u64,
     /// Loads whose calls were sent to workers because one blocked a thread of the callers' executor.
     pub dispatch_revoked: u64,
+    /// Messages of its log that were dropped: it logged more than its process may.
+    pub log_dropped: u64,
     /// Reloads that succeeded.
     pub reloads: u64,
     /// Reloads that failed; the one before went on.
@@ -120,6 +130,10 @@ pub struct FailureCounts {
     pub not_answered: u64,
     /// The plugin went away.
     pub unloaded: u64,
+    /// The process that ran the call has ended.
+    pub crashed: u64,
+    /// The plugin's workers have ended too often.
+    pub plugin_failed: u64,
     /// A bound was reached, or the plugin is quarantined.
     pub quota: u64,
 }
@@ -127,7 +141,7 @@ pub struct FailureCounts {
 impl FailureCounts {
     /// All of them, with the names that metrics use.
     #[must_use]
-    pub fn by_cause(&self) -> [(&'static str, u64); 7] {
+    pub fn by_cause(&self) -> [(&'static str, u64); 9] {
         [
             ("answered_with_error", self.answered_with_error),
             ("refused", self.refused),
@@ -135,6 +149,8 @@ impl FailureCounts {
             ("cancelled", self.cancelled),
             ("not_answered", self.not_answered),
             ("unloaded", self.unloaded),
+            ("crashed", self.crashed),
+            ("plugin_failed", self.plugin_failed),
             ("quota", self.quota),
         ]
     }
@@ -180,17 +196,27 @@ pub(super) fn state(shared: &Shared) -> PluginState {
         None if shared.is_unloaded() => PluginState::Unloaded,
         None => PluginState::Reloading,
         Some(instance) if instance.route() == Route::Quarantined => PluginState::Quarantined,
+        Some(instance) if let Some(state) = remote_state(instance) => state,
         Some(instance) if instance.blocked_now() > 0 => PluginState::Blocked,
         Some(_) => PluginState::Ready,
+    }
+}
+
+/// Why a plugin that runs elsewhere takes no calls, if it takes none.
+fn remote_state(instance: &Instance) -> Option<PluginState> {
+    match instance.placement.remote()?.state() {
+        RemoteState::Running => None,
+        RemoteState::Restarting => Some(PluginState::Restarting),
+        RemoteState::Failed => Some(PluginState::Failed),
     }
 }
 
 pub(super) fn take(shared: &Shared) -> PluginSnapshot {
     let get = |count| shared.counters.get(count);
     let instance = shared.current();
-    let gauge = |of: &dyn Fn(&crate::instance::Instance) -> u64| instance.map_or(0, of);
+    let gauge = |of: &dyn Fn(&Instance) -> u64| instance.map_or(0, of);
     PluginSnapshot {
-        name: shared.spec.name.clone(),
+        name: shared.name.clone(),
         state: state(shared),
         generation: shared.info().generation,
         calls: get(Count::Calls),
@@ -202,6 +228,8 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
             cancelled: get(Count::Cancelled),
             not_answered: get(Count::NotAnswered),
             unloaded: get(Count::FailedUnloaded),
+            crashed: get(Count::FailedCrashed),
+            plugin_failed: get(Count::PluginFailed),
             quota: get(Count::QuotaRefused),
         },
         notifies: get(Count::Notifies),
@@ -228,6 +256,7 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
         blocked: get(Count::Blocked),
         blocked_now: gauge(&|instance| u64::from(instance.blocked_now())),
         dispatch_revoked: get(Count::Revoked),
+        log_dropped: get(Count::LogDropped),
         reloads: get(Count::Reloads),
         reload_failures: get(Count::ReloadFailures),
         latency: shared.counters.latencies(),

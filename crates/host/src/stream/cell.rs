@@ -8,10 +8,10 @@
 //!               └ no: Backpressure, or wait for the room event ◀ notify ──────┘
 //! ```
 //!
-//! The channel is an unlimited one, which carries values in order and wakes the receiver; how much
-//! may be on its way, and whose, is the credit's to say ([`super::credit`]). Cell and channel
-//! belong to a slot of the call table and serve the slot's next stream: a stream's end goes through
-//! the channel as its last message, and the channel is never closed.
+//! The channel is an unlimited one, which carries values in order and wakes the receiver; the
+//! credit bounds what is in flight, and for which stream ([`super::credit`]). Cell and channel
+//! belong to a slot of the call table and serve the slot's next stream too: a stream's end goes
+//! through the channel as its last message, and the channel is never closed.
 //!
 //! # Invariants
 //!
@@ -62,6 +62,10 @@ pub(crate) enum End {
     Idle,
     /// The plugin went away.
     Unloaded,
+    /// What ran it has ended.
+    Crashed,
+    /// What would run it has ended too often.
+    PluginFailed,
 }
 
 /// The kind of a message.
@@ -75,15 +79,17 @@ pub(super) enum MessageKind {
     DeadlineExceeded,
     Idle,
     Unloaded,
+    Crashed,
+    PluginFailed,
     /// In place of a frame that could not be made.
     Nothing,
 }
 
 /// One message of the channel.
 ///
-/// What is written in smaller pieces than it is copied in has to leave the processor's store buffer
-/// before the copy, which takes longer than all else that is done with a message. So the frame is
-/// in here as it comes out, never put together again, and what else there is to say is one word.
+/// A copy that is wider than the writes before it waits until those have left the processor's store
+/// buffer, which takes longer than all else that is done with a message. So the frame is kept in
+/// the form in which it comes out, and the rest of the message is one word.
 #[derive(Debug)]
 pub(super) struct Message {
     frame: Frame,
@@ -105,6 +111,8 @@ impl Message {
             End::DeadlineExceeded => (MessageKind::DeadlineExceeded, NrStatus::Ok),
             End::Idle => (MessageKind::Idle, NrStatus::Ok),
             End::Unloaded => (MessageKind::Unloaded, NrStatus::Ok),
+            End::Crashed => (MessageKind::Crashed, NrStatus::Ok),
+            End::PluginFailed => (MessageKind::PluginFailed, NrStatus::Ok),
         };
         Self::new(kind, status, 0, Body::EMPTY)
     }
@@ -118,6 +126,8 @@ impl Message {
             3 => MessageKind::DeadlineExceeded,
             4 => MessageKind::Idle,
             5 => MessageKind::Unloaded,
+            6 => MessageKind::Crashed,
+            7 => MessageKind::PluginFailed,
             _ => MessageKind::Nothing,
         }
     }
@@ -223,7 +233,7 @@ impl StreamCell {
         self.credit.open(sid, frames_max, bytes_max);
     }
 
-    /// Takes a frame, or the end if its status says so. `body` is made only if it is taken.
+    /// Takes a frame, or the end if its status is terminal. `body` is made only if it is taken.
     #[inline]
     pub(crate) fn push(
         &self,
@@ -436,7 +446,8 @@ impl StreamCell {
         expected(self.credit.word(), has_end)
     }
 
-    /// Credit of messages that were received. True if the plugin waits to hear that there is room.
+    /// Gives back the credit of received messages. True if the plugin is to be notified that the
+    /// stream is writable.
     #[inline]
     pub(super) fn give_back(&self, frames: u64, units: u64) -> bool {
         let received = self.received.load(Ordering::Relaxed);

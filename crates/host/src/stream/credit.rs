@@ -20,9 +20,9 @@
 //!    frame was received.
 //! 3. No frames, no units: a frame of any size is taken when there is no other.
 //!
-//! The tag repeats after 2^15 streams in one slot. A sender that took credit looks at the whole id
-//! after that, while the stream cannot go away, and leaves again if it is another's: a sender that
-//! stood still for so long after it had found its slot.
+//! The tag repeats after 2^15 streams in one slot. So a sender that took credit compares the whole
+//! id after that, while the stream cannot go away, and backs out if it is another's: the sender was
+//! preempted for that many streams after it had found its slot.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -73,7 +73,7 @@ fn tag_of(sid: u64) -> u64 {
     (sid >> INDEX_BITS) << TAG_SHIFT
 }
 
-/// Frames accepted and not received, as a word says.
+/// Frames accepted and not received, by a word.
 #[inline]
 pub(super) fn frames_of(word: u64) -> usize {
     ((word & FRAMES) >> UNITS_BITS) as usize
@@ -115,8 +115,8 @@ impl Credit {
         self.sid.load(Ordering::Relaxed) == sid
     }
 
-    /// Takes credit for a frame of `len` bytes, in units; if there is none for want of room, leaves
-    /// `mark` behind.
+    /// Takes credit for a frame of `len` bytes and returns it in units; at a bound sets `mark`
+    /// instead.
     #[inline]
     pub(crate) fn take(&self, sid: u64, len: u64, mark: u64) -> Result<u32, Rejected> {
         let tag = tag_of(sid);
@@ -218,7 +218,7 @@ impl Credit {
         None
     }
 
-    /// Takes the whole word away. Nothing is accepted any more.
+    /// Closes the stream: nothing is accepted any more. Returns the word before.
     pub(super) fn close(&self) -> u64 {
         self.word.swap(CLOSED, Ordering::AcqRel)
     }

@@ -3,7 +3,7 @@
 //!
 //! All that wait at the same time share a cancel token; a notification cancels that token, and the next
 //! waiter makes another. So a waiter may be a task, a thread or a coroutine, and none can
-//! take a notice that was another's.
+//! take a notification that was another's.
 
 use becket_chan::Token;
 

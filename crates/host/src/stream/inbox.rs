@@ -2,8 +2,9 @@
 //! The receiving end of one stream.
 //!
 //! It takes what is on the channel in batches, under one synchronisation, and gives the credit back
-//! a batch at a time: those frames count as taken, so that at most twice the bound is held. When
-//! there is nothing it waits with one receive operation, which it keeps for its next wait.
+//! a batch at a time. The frames of a batch hold no credit any more, so at most twice the bound is
+//! buffered. When there is nothing it waits with one receive operation, which it keeps for its next
+//! wait.
 
 use std::{
     collections::VecDeque,
@@ -38,7 +39,7 @@ pub(super) struct Inbox {
     receive: Option<Pin<Box<Recv<'static, Message>>>>,
     /// `receive` waits.
     is_waiting: bool,
-    /// The plugin waits to hear that there is room.
+    /// The plugin is to be notified that the stream is writable.
     is_starved: bool,
     awaits_opening: bool,
 }
@@ -100,7 +101,7 @@ impl Inbox {
         Poll::Ready(refused.map_or(Ok(()), |message| Err(message.status())))
     }
 
-    /// Whether the plugin is to be notified, once, that there is room again.
+    /// Whether the plugin is to be notified, once, that the stream is writable.
     #[inline]
     pub(super) fn take_starved(&mut self) -> bool {
         std::mem::take(&mut self.is_starved)

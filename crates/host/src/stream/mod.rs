@@ -8,11 +8,11 @@
 //!   plugin ◀───────────────── cancel ◀───────── drop, deadline, idle
 //! ```
 //!
-//! Data to the plugin is offered on a worker of it, or on the sender's thread, as a call is. One
-//! that answers `Backpressure` has not taken it; a plugin with the host's full API says later that
-//! it takes more, and `send` waits for that. One of the first layouts cannot say so, and `send`
-//! reports `Backpressure`. A stream that coroutines of the plugin serve gets its data in a queue
-//! instead, in which they wait for it.
+//! Data to the plugin is offered on a worker of it, or on the sender's thread, as a call is. A
+//! plugin that answers `Backpressure` has not taken it. One with the host's full API calls
+//! `stream_ready` when it takes more, and `send` waits for that; one of the first layouts cannot,
+//! and `send` returns `Backpressure`. A stream that coroutines of the plugin serve gets its data in
+//! a queue instead, in which they wait for it.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -91,7 +91,7 @@ impl Core {
         self.outbox.get().is_some_and(|outbox| outbox.is_busy())
     }
 
-    /// Makes sure that the deadline and the idle limit are kept: somebody is about to wait.
+    /// Starts the timers of the deadline and of the idle limit, once: a task is about to wait.
     fn keep_time(&self) {
         self.timers.get_or_init(|| {
             let sid = self.sid;
@@ -174,7 +174,7 @@ impl Stream {
             }
             let more = self.inbox.poll_more(context);
             if self.inbox.take_starved() {
-                self.core.instance.tell_room(self.core.sid);
+                self.core.instance.notify_writable(self.core.sid);
             }
             match more {
                 Poll::Ready(More::Taken) => {}
@@ -234,6 +234,8 @@ fn ended(end: Message) -> Result<Option<Frame>, StreamError> {
         (MessageKind::DeadlineExceeded, _) => Err(StreamError::DeadlineExceeded),
         (MessageKind::Idle, _) => Err(StreamError::Idle),
         (MessageKind::Unloaded, _) => Err(StreamError::Unloaded),
+        (MessageKind::Crashed, _) => Err(StreamError::Crashed),
+        (MessageKind::PluginFailed, _) => Err(StreamError::PluginFailed),
         (MessageKind::Frame | MessageKind::Nothing, _) => Ok(None),
     }
 }
@@ -260,7 +262,7 @@ impl Stream {
             handler.stream_over(open);
         }
         if open && self.state != Receiving::Refused {
-            core.instance.tell_cancelled(core.sid, true);
+            core.instance.notify_cancelled(core.sid, true);
         }
         // Senders may be left; they look whether the stream is open before they call the plugin.
         core.instance.streams.fetch_sub(1, Ordering::SeqCst);

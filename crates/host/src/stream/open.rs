@@ -20,9 +20,10 @@ use super::{Core, End, Inbox, Receiving, Stream, StreamCell};
 use crate::{
     coroutine::Handler,
     counters::Count,
-    dispatch::{Apart, Entering, HandleArgs, Input, Offloaded, Timeout, span},
+    dispatch::{Entering, HandleArgs, Input, Offload, Offloaded, Timeout, span},
     error::CallError,
     instance::Instance,
+    placement::Placement,
     plugin::{self, Entered, EntryName, Named, Shared},
     request::Request,
     routing::Handled,
@@ -36,7 +37,8 @@ use crate::{
 #[must_use = "a stream is not opened unless this is awaited"]
 pub struct OpenStream {
     shared: Arc<Shared>,
-    args: HandleArgs<'static>,
+    entry: EntryName,
+    input: Input<'static>,
     entering: Entering,
     idle: Option<Duration>,
     state: State,
@@ -44,19 +46,19 @@ pub struct OpenStream {
 
 enum State {
     Start,
-    /// `handle` runs apart.
+    /// `handle` is offloaded.
     Opening(Stream, Sleep),
     Over,
 }
 
 impl OpenStream {
-    pub(crate) fn new(shared: Arc<Shared>, entry: EntryName<'static>, request: Request) -> Self {
-        let args = HandleArgs { entry, input: Input::Request(request.into()) };
-        Self { shared, args, entering: Entering::new(), idle: None, state: State::Start }
+    pub(crate) fn new(shared: Arc<Shared>, entry: EntryName, request: Request) -> Self {
+        let (input, entering) = (Input::Request(request.into()), Entering::new());
+        Self { shared, entry, input, entering, idle: None, state: State::Start }
     }
 
-    /// Ends the whole stream after this long instead of the plugin's default. It counts, as the
-    /// default does, from the first time that somebody waits for the stream.
+    /// Ends the whole stream after this long instead of the plugin's default. The time runs, as the
+    /// default does, from the first wait for the stream.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.entering.timeout = Timeout::After(timeout);
         self
@@ -89,19 +91,19 @@ impl Future for OpenStream {
             let entered = entered?;
             match open(this, &entered)? {
                 Opened::Here(stream) => return Poll::Ready(Ok(stream)),
-                Opened::Apart(stream) => {
+                Opened::Offloaded(stream) => {
                     let limits = &entered.instance().limits;
-                    let patience = this.entering.timeout.duration(limits.deadline_ms);
-                    let patience = timer::sleep(patience.unwrap_or(Duration::MAX));
-                    this.state = State::Opening(stream, patience);
+                    let opening_timeout = this.entering.timeout.duration(limits.deadline_ms);
+                    let opening_timeout = timer::sleep(opening_timeout.unwrap_or(Duration::MAX));
+                    this.state = State::Opening(stream, opening_timeout);
                 }
             }
         }
-        let State::Opening(stream, patience) = &mut this.state else {
+        let State::Opening(stream, opening_timeout) = &mut this.state else {
             return Poll::Ready(Err(CallError::Over));
         };
         let opened = stream.inbox.poll_opened(context);
-        if opened.is_pending() && Pin::new(patience).poll(context).is_pending() {
+        if opened.is_pending() && Pin::new(opening_timeout).poll(context).is_pending() {
             return Poll::Pending;
         }
         let State::Opening(mut stream, _) = mem::replace(&mut this.state, State::Over) else {
@@ -111,9 +113,9 @@ impl Future for OpenStream {
             Poll::Ready(Ok(())) => Ok(stream),
             Poll::Ready(Err(status)) => {
                 stream.state = Receiving::Refused;
-                Err(plugin::refused(&this.shared, &this.args.entry, status))
+                Err(plugin::refused(&this.shared, &this.entry, status))
             }
-            // Dropping the stream tells the plugin.
+            // Dropping the stream notifies the plugin.
             Poll::Pending => Err(CallError::DeadlineExceeded),
         })
     }
@@ -123,8 +125,8 @@ impl Future for OpenStream {
 enum Opened {
     /// `handle` has returned.
     Here(Stream),
-    /// It runs apart.
-    Apart(Stream),
+    /// It is offloaded.
+    Offloaded(Stream),
 }
 
 fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
@@ -133,21 +135,25 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
     let mut stream = begin(this, entered)?;
     let core = stream.core.clone();
     let (cell, sid) = (core.cell, core.sid);
-    let span = span(shared, &this.args.entry, sid);
-    let started = match (core.handler.clone(), instance.lend_for(&this.args.entry)) {
+    let span = span(shared, &this.entry, sid);
+    let started = match (core.handler.clone(), instance.lend_for(&this.entry)) {
         (None, Some(_lent)) => {
-            let status = span.in_scope(|| this.args.handle(instance, sid));
+            let status = span.in_scope(|| this.input.handle(&this.entry, instance, sid));
             return match handled(instance, cell, sid, status) {
                 Handled::Refused(status) => {
                     stream.state = Receiving::Refused;
-                    Err(plugin::refused(shared, &this.args.entry, status))
+                    Err(plugin::refused(shared, &this.entry, status))
+                }
+                Handled::Later if instance.placement.capabilities().is_remote => {
+                    Ok(Opened::Offloaded(stream))
                 }
                 Handled::Answered | Handled::Later => Ok(Opened::Here(stream)),
             };
         }
         (None, None) => {
-            let opening = Opening { cell, sid, args: this.args.take(), by: By::Worker(core) };
-            let offloaded = Offloaded { apart: opening, instance, span };
+            let opening =
+                Opening { cell, sid, args: this.input.take(&this.entry), by: By::Worker(core) };
+            let offloaded = Offloaded { work: opening, instance, span };
             let queued = instance.offload(Box::new(offloaded));
             queued.map_err(|_full| instance.too_much_pending())
         }
@@ -155,13 +161,13 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
             // Without the core: an abandoned handler keeps what it has.
             drop(core);
             let by = By::Coroutine(handler.clone());
-            let mut opening = Opening { cell, sid, args: this.args.take(), by };
+            let mut opening = Opening { cell, sid, args: this.input.take(&this.entry), by };
             let run = move || _ = opening.run_if_wanted(instance);
-            let spawned = instance.spawn_handler(this.args.entry.name(), &handler, run);
+            let spawned = instance.spawn_handler(this.entry.name(), &handler, run);
             spawned.map_err(|why| instance.no_coroutine(why))
         }
     };
-    let Err(error) = started else { return Ok(Opened::Apart(stream)) };
+    let Err(error) = started else { return Ok(Opened::Offloaded(stream)) };
     // The plugin never saw it.
     stream.state = Receiving::Refused;
     shared.counters.one(Count::StreamsRefused);
@@ -173,7 +179,7 @@ fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
     let shared = &this.shared;
     let instance = entered.instance();
     let limits = &instance.limits;
-    let payload_len = this.args.input.payload().len();
+    let payload_len = this.input.payload().len();
     instance.admit(payload_len, Count::StreamsRefused)?;
     let refuse = |quota, limit| {
         shared.counters.one(Count::StreamsRefused);
@@ -193,7 +199,7 @@ fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
     shared.counters.add(Count::BytesIn, payload_len as u64);
     let timeout = this.entering.timeout;
     slot.set_deadline_ms(timeout.relative(limits.stream_deadline_ms));
-    let for_coroutine = this.args.entry.is_for_coroutine(instance);
+    let for_coroutine = this.entry.is_for_coroutine(instance);
     let handler = for_coroutine.then(|| instance.make_handler(sid, Some(cell)));
     Ok(Stream {
         core: Arc::new(Core {
@@ -230,11 +236,11 @@ fn handled(instance: &Instance, cell: &StreamCell, sid: u64, status: NrStatus) -
     handled
 }
 
-/// An opening that runs apart from its caller.
+/// An opening that does not run on its caller's thread.
 struct Opening {
     cell: &'static StreamCell,
     sid: u64,
-    args: HandleArgs<'static>,
+    args: HandleArgs,
     by: By,
 }
 
@@ -244,12 +250,12 @@ enum By {
     Coroutine(Arc<Handler>),
 }
 
-impl Apart for Opening {
+impl Offload for Opening {
     fn is_wanted(&self) -> bool {
         self.cell.is_open(self.sid)
     }
 
-    /// Runs `handle`, and tells the opening what became of it. On a coroutine the first wait opens
+    /// Runs `handle`, and completes the opening. On a coroutine the first wait opens
     /// the stream if nothing has before.
     fn run(&mut self, instance: &'static Instance) {
         let (cell, sid) = (self.cell, self.sid);

@@ -2,16 +2,16 @@
 //! Data that goes to the plugin from its workers: what is sent on one stream, in order.
 //!
 //! ```text
-//!   send ─────── frame ──▶ ┌────────┐                ┌─ taken, refused ─▶ said to its sender
+//!   send ─────── frame ──▶ ┌────────┐                ┌─ taken, refused ─▶ returned to its sender
 //!   try_send ─── frame ──▶ │ outbox │ ─▶ a worker ──▶ ┤
 //!   close ───────────────▶ └────────┘                └─ takes no more ──▶ first again, when it does
 //! ```
 //!
 //! One job at a time empties the outbox, so frames do not overtake one another, whichever workers
-//! run it. A frame of `send` that the plugin has no room for goes back to its sender, which waits. One
-//! of `try_send` has no sender that waits: it stays at the front until the plugin says that it takes
-//! more. A plugin that cannot say so is asked again by whatever is sent next, which is refused for
-//! the while.
+//! run it. A frame of `send` that the plugin does not take goes back to its sender, which waits.
+//! One of `try_send` has no sender that waits: it stays at the front until the plugin calls
+//! `stream_ready`. To a plugin that cannot call it the frame is offered again when something else
+//! is sent, which is refused until then.
 //!
 //! # Invariants
 //!
@@ -41,11 +41,12 @@ use super::{
 use crate::{
     error::SendError,
     jobs::{self, Job},
+    placement::Placement,
     reentry::Mutex,
     timer,
 };
 
-/// So many items are sent at once; then others have the worker.
+/// Items that one job sends before it queues itself again, so that others get the worker.
 const TURN_ITEMS: usize = 64;
 
 /// See the module's documentation.
@@ -65,9 +66,9 @@ struct State {
     tickets: u64,
     /// The job is queued or runs, or a task waits to queue it.
     running: bool,
-    /// The plugin takes no more, and cannot say when it does.
+    /// The plugin takes no more, and cannot call `stream_ready`.
     stalled: bool,
-    /// What the plugin said to a frame that was not awaited.
+    /// The status that the plugin returned for a frame that was not awaited.
     refused: Option<NrStatus>,
 }
 
@@ -113,7 +114,7 @@ impl Outbox {
         Some(state.take(|item| matches!(item, Item::Awaited(..))))
     }
 
-    /// A frame that is not awaited has gone; `refused`: what the plugin said to it.
+    /// A frame that is not awaited has gone; `refused`: the status that the plugin returned.
     fn gone(&self, len: usize, refused: Option<NrStatus>) {
         let mut state = self.state.lock();
         state.kept -= 1;
@@ -226,7 +227,7 @@ pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
     if !core.cell.is_open(core.sid) {
         return Err(SendError::Closed);
     }
-    if core.instance.placement.points().stream_close.is_none() {
+    if !core.instance.placement.capabilities().takes_close {
         return Err(SendError::Unsupported);
     }
     let outbox = core.outbox();
@@ -244,7 +245,7 @@ pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
     Ok(())
 }
 
-/// What can be said of a frame before the plugin is asked.
+/// The refusals of a frame that do not need the plugin.
 fn check(core: &Core, len: usize) -> Result<(), SendError> {
     let (len, len_max) = (len as u64, core.instance.limits.payload_bytes_max);
     if len > len_max {
@@ -253,7 +254,7 @@ fn check(core: &Core, len: usize) -> Result<(), SendError> {
     if !core.cell.is_open(core.sid) {
         return Err(SendError::Closed);
     }
-    if core.instance.placement.points().stream_data.is_none() {
+    if !core.instance.placement.capabilities().takes_data {
         return Err(SendError::Unsupported);
     }
     Ok(())
@@ -333,7 +334,7 @@ fn send_kept(core: &Arc<Core>, data: Box<[u8]>) -> bool {
     let refused = match offer(core, &data) {
         Ok(()) | Err(SendError::Closed) => None,
         Err(SendError::Backpressure) => {
-            let can_say = core.instance.placement.points().attach.is_some();
+            let can_say = core.instance.placement.capabilities().attaches;
             match outbox.put_back(data, can_say) {
                 None => go_on_when_ready(core.clone(), readied),
                 // Each is answered so.

@@ -33,14 +33,14 @@ impl StreamSender {
         self.core.sid
     }
 
-    /// Sends a frame to the plugin; waits while it says that it takes no more, if it can say when
-    /// it does again.
+    /// Sends a frame to the plugin. While the plugin answers `Backpressure` it waits, if the plugin
+    /// has the host's full API and so can call `stream_ready`.
     ///
     /// Cancel safety: dropped before it is ready, the data may or may not have been taken.
     ///
     /// # Errors
-    /// [`SendError`]: the data was not taken. [`SendError::Backpressure`] only from a plugin that
-    /// cannot say when it takes more.
+    /// [`SendError`]: the data was not taken. [`SendError::Backpressure`] only from a plugin
+    /// without the host's full API.
     pub async fn send(&self, data: &[u8]) -> Result<(), SendError> {
         send(&self.core, data).await
     }
@@ -52,12 +52,12 @@ impl StreamSender {
     ///
     /// # Errors
     /// [`SendError`]: this frame was not taken. [`SendError::Backpressure`] if the plugin takes no
-    /// more, or so many frames are queued as `stream_frames_max` and `stream_bytes_max` allow.
+    /// more, or the queue is at `stream_frames_max` or `stream_bytes_max`.
     pub fn try_send(&self, data: &[u8]) -> Result<(), SendError> {
         try_send(&self.core, data)
     }
 
-    /// Tells the plugin that no more data comes. Frames from it may still follow. Never blocks:
+    /// Ends the data to the plugin (`stream_close`). Frames from it may still follow. Never blocks:
     /// where the plugin's code may not run on this thread, it is notified on a worker.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
             Some(sent) => sent,
             None => outbox::send(core, data).await,
         };
-        let can_say = core.instance.placement.points().attach.is_some();
+        let can_say = core.instance.placement.capabilities().attaches;
         if sent != Err(SendError::Backpressure) || !can_say {
             return sent;
         }
@@ -134,7 +134,7 @@ pub(super) fn offer(core: &Core, data: &[u8]) -> Result<(), SendError> {
             Err(Rejected::Late) => return Err(SendError::Closed),
         },
         Some(_) => return Err(SendError::Closed),
-        None => tell(core, cell, |placement| placement.stream_data(core.sid, data))?,
+        None => call(core, cell, |placement| placement.stream_data(core.sid, data))?,
     };
     match status {
         NrStatus::Ok => {
@@ -166,7 +166,7 @@ pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
 }
 
 pub(super) fn close_here(core: &Core) -> Result<(), SendError> {
-    match tell(core, core.cell, |placement| placement.stream_close(core.sid))? {
+    match call(core, core.cell, |placement| placement.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),
     }
@@ -174,7 +174,7 @@ pub(super) fn close_here(core: &Core) -> Result<(), SendError> {
 
 /// Calls the plugin on this thread, if the stream is open: looked at once this thread is inside,
 /// since only an open stream keeps the instance for it.
-fn tell(
+fn call(
     core: &Core,
     cell: &StreamCell,
     f: impl FnOnce(&Inline) -> Option<NrStatus>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A conversation in a loop: frames both ways, with backpressure, until one side ends.
+//! A session in a loop: frames both ways, with backpressure, until one side ends.
 
 use std::time::Duration;
 

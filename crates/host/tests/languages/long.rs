@@ -5,7 +5,7 @@
 use becket_abi::NrStatus;
 use becket_host::{CallError, Limits, Request, Response, Stream, StreamError};
 
-use crate::{Sample, support::wait::wait};
+use crate::{IS_INLINE, Sample, support::wait::wait};
 
 /// A sample whose host takes so many bytes.
 fn load(language: &'static str, payload_bytes_max: u64) -> Option<Sample> {
@@ -49,7 +49,9 @@ pub(crate) fn an_answer_too_long_ends_its_call(language: &'static str) {
         assert_eq!(status(result), NrStatus::TooLong, "{entry}");
     }
     assert_eq!(status(wait(plugin.call("unary", Request::default()))), NrStatus::TooLong);
-    assert_eq!(status(plugin.call_now("unary", b"")), NrStatus::TooLong);
+    if IS_INLINE {
+        assert_eq!(status(plugin.call_now("unary", b"")), NrStatus::TooLong);
+    }
     assert_eq!(*wait(plugin.call_raw("state", b"it=fits!")).unwrap().body, *b"it=fits!");
     assert_eq!(plugin.snapshot().refused_answers.late, 0, "it ended a call twice");
     sample.end();

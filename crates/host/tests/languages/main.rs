@@ -6,11 +6,14 @@
 //! `target/plugins`; `cargo xtask plugins` builds them. A language whose plugin is not there
 //! fails; `BECKET_LANGUAGES` (`rust,c`) asks for some of them alone.
 //!
+//! `crates/process/tests/languages` runs the same tests at `process`.
+//!
 //! | module | what lives there |
 //! |---|---|
 //! | `unary` | the entries with one answer |
 //! | `streams` | the entries with many |
 //! | `long` | answers and frames that are longer than the host takes |
+//! | `suite` | a loaded sample, the list of the tests |
 //! | `lifecycle` | identity, configuration, logs, reload, unload |
 
 #![allow(
@@ -27,93 +30,18 @@ mod support;
 mod lifecycle;
 mod long;
 mod streams;
+mod suite;
 mod unary;
 
 use std::path::PathBuf;
 
-use becket_host::{Host, Limits, Plugin, PluginSpec};
+use becket_host::PluginSpec;
 
-use crate::support::{native::workspace, unload_clean};
+use crate::suite::{Sample, sample};
 
-/// A sample, loaded into a host of its own.
-struct Sample {
-    host: Host,
-    plugin: Plugin,
-}
+/// The plugins run in this process.
+const IS_INLINE: bool = true;
 
-impl Sample {
-    /// `None` if this language was not asked for.
-    fn load(
-        language: &'static str,
-        configure: impl FnOnce(PluginSpec) -> PluginSpec,
-    ) -> Option<Self> {
-        let path = sample(language)?;
-        let host = Host::new();
-        let plugin = host.load(configure(PluginSpec::path(language, path)));
-        Some(Self { host, plugin: plugin.unwrap_or_else(|error| panic!("{error}")) })
-    }
-
-    /// With small queues, so that backpressure happens.
-    fn load_small(language: &'static str) -> Option<Self> {
-        let limits = Limits { stream_frames_max: 4, ..Limits::default() };
-        Self::load(language, |spec| spec.limits(limits))
-    }
-
-    /// Ends it, and asserts that nothing is left.
-    fn end(self) {
-        let snapshot = self.plugin.snapshot();
-        // Notifications may still wait for a worker: the unload waits for them.
-        assert!(snapshot.pending <= snapshot.notifies, "{snapshot:?}");
-        assert_eq!(snapshot.streams, 0, "{snapshot:?}");
-        assert_eq!(snapshot.calls, snapshot.ok + snapshot.failed.total(), "{snapshot:?}");
-        unload_clean(&self.host, &self.plugin);
-    }
-}
-
-/// Where the plugin of this language is; `None` if the language was not asked for.
-fn sample(language: &str) -> Option<PathBuf> {
-    // Before anything is logged.
-    support::logs::capture();
-    if let Ok(wanted) = std::env::var("BECKET_LANGUAGES")
-        && !wanted.split(',').any(|wanted| wanted.trim() == language)
-    {
-        return None;
-    }
-    let folder = std::env::var_os("BECKET_SAMPLES_DIR").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| workspace().join("target/plugins"));
-    let path = folder.join(format!("libsample_{language}.so"));
-    assert!(path.is_file(), "no {}; `cargo xtask plugins` builds it", path.display());
-    Some(path)
-}
-
-/// Makes one test of each function for each language.
-macro_rules! suite {
-    ($($module:ident: $($test:ident)*;)*) => {
-        suite!(@ rust $($module: $($test)*;)*);
-        suite!(@ c $($module: $($test)*;)*);
-        suite!(@ cpp $($module: $($test)*;)*);
-        suite!(@ go $($module: $($test)*;)*);
-        suite!(@ zig $($module: $($test)*;)*);
-    };
-    (@ $language:ident $($module:ident: $($test:ident)*;)*) => {
-        mod $language {
-            $($(
-                #[test]
-                fn $test() {
-                    crate::$module::$test(stringify!($language));
-                }
-            )*)*
-        }
-    };
-}
-
-suite! {
-    unary: greets_and_says_what_it_saw echoes_every_length state_is_read_back
-        slow_answers_in_time slow_is_cancelled_at_the_deadline fails_as_asked
-        an_unknown_entry_is_named many_threads_call_at_once;
-    streams: five_frames_in_order a_chat_of_a_thousand_messages a_pipelined_chat_loses_nothing
-        many_chats_at_once a_chat_that_is_dropped_is_forgotten;
-    long: an_answer_too_long_ends_its_call a_frame_too_long_ends_its_stream;
-    lifecycle: says_what_it_is takes_its_configuration its_logs_reach_the_host
-        reloads_while_streams_are_open reloads_leave_no_image is_gone_after_an_unload;
+fn spec(name: &str, path: PathBuf) -> PluginSpec {
+    PluginSpec::path(name, path)
 }

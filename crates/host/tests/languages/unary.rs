@@ -6,14 +6,23 @@ use std::{thread, time::Duration};
 use becket_abi::NrStatus;
 use becket_host::{CallError, Dispatch, MetricValue, Plugin, Request, Response};
 
-use crate::{Sample, support::wait::wait};
+use crate::{IS_INLINE, Sample, support::wait::wait};
 
 fn text(response: &Response) -> &str {
     std::str::from_utf8(&response.body).expect("the answer is text")
 }
 
-/// The value of a counter of the plugin.
-pub(crate) fn counter(plugin: &Plugin, name: &str) -> Option<u64> {
+/// Asserts the value of a counter of the plugin, which may take a moment to come from another process.
+pub(crate) fn counts(plugin: &Plugin, name: &str, wanted: u64) {
+    let limit = std::time::Instant::now() + crate::support::wait::LIMIT;
+    while !IS_INLINE && counter(plugin, name).unwrap_or(0) < wanted {
+        assert!(std::time::Instant::now() < limit, "{name}: {:?}", counter(plugin, name));
+        thread::yield_now();
+    }
+    assert_eq!(counter(plugin, name).unwrap_or(0), wanted);
+}
+
+fn counter(plugin: &Plugin, name: &str) -> Option<u64> {
     let metrics = plugin.snapshot().metrics;
     let metric = metrics.into_iter().find(|metric| metric.name == name)?;
     match metric.value {
@@ -49,7 +58,7 @@ pub(crate) fn greets_and_says_what_it_saw(language: &'static str) {
         text(&wait(entry.call(Request::new("by id"))).unwrap()),
         greeting + "- -, 0 headers, 5 bytes"
     );
-    assert_eq!(counter(plugin, "sample_unary_total"), Some(7));
+    counts(plugin, "sample_unary_total", 7);
     sample.end();
 }
 
@@ -62,7 +71,9 @@ pub(crate) fn echoes_every_length(language: &'static str) {
         assert_eq!(response.status, NrStatus::Ok);
         assert!(*response.body == *payload, "{len} bytes came back changed");
         assert!(*wait(entry.call_raw(&payload)).unwrap().body == *payload);
-        assert!(*entry.call_now(&payload).unwrap().body == *payload);
+        if IS_INLINE {
+            assert!(*entry.call_now(&payload).unwrap().body == *payload);
+        }
         entry.notify(&payload).unwrap();
     }
     sample.end();
@@ -115,7 +126,7 @@ pub(crate) fn slow_is_cancelled_at_the_deadline(language: &'static str) {
     // one.
     assert_eq!(text(&wait(plugin.call_raw("slow", b"0")).unwrap()), "slow done");
     sample.end();
-    assert_eq!(counter(&plugin, "sample_slow_cancelled_total"), Some(1));
+    counts(&plugin, "sample_slow_cancelled_total", 1);
     assert_eq!(plugin.snapshot().refused_answers.late, 0, "it answered a cancelled call");
 }
 
@@ -146,7 +157,9 @@ pub(crate) fn fails_as_asked(language: &'static str) {
     for _ in 0..20 {
         assert_eq!(refused(ask(b"")), NrStatus::Err);
         assert_eq!(refused(ask(b"panic")), NrStatus::Panic);
-        assert_eq!(refused(sample.plugin.call_now("fail", b"panic")), NrStatus::Panic);
+        if IS_INLINE {
+            assert_eq!(refused(sample.plugin.call_now("fail", b"panic")), NrStatus::Panic);
+        }
     }
     assert_eq!(text(&ask(b"0").unwrap()), "failed on request", "it goes on");
     sample.end();

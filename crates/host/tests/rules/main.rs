@@ -10,7 +10,6 @@
 //! | `deadlines` | every wait is bounded, also while the plugin blocks |
 //! | `dispatch` | on which thread `handle` runs |
 //! | `quick` | quick plugins on the executor's threads |
-//! | `signals` | calls from a signal handler |
 //! | `state` | state of a call is gone when the call ends |
 //! | `buffers` | leases and owned bytes |
 //! | `statics` | copies of one plugin share nothing |
@@ -18,7 +17,8 @@
 //! | `limits` | a bound on everything |
 //! | `loads` | a load ends in time |
 //! | `nesting` | plugins that call plugins |
-//! | `pointers` | pointers that lead nowhere |
+//! | `misuse` | pointers that lead nowhere, calls from a signal handler |
+//! | `offloaded` | notifications and frames on workers, in order and bounded |
 //! | `ends` | unload, shutdown, dropped hosts and futures |
 //! | `reloads` | replacing a plugin under load |
 
@@ -34,7 +34,6 @@
 mod support;
 
 mod answers;
-mod apart;
 mod blocking;
 mod buffers;
 mod deadlines;
@@ -45,11 +44,22 @@ mod frames;
 mod ids;
 mod limits;
 mod loads;
+mod misuse;
 mod nesting;
-mod pointers;
+mod offloaded;
 mod quick;
 mod reloads;
-mod signals;
 mod state;
 mod statics;
 mod timers;
+
+use std::path::Path;
+
+use becket_host::PluginSpec;
+
+/// Plugins of files run in this process.
+const IS_INLINE: bool = true;
+
+fn spec(name: &str, path: &Path) -> PluginSpec {
+    PluginSpec::path(name, path)
+}

@@ -11,7 +11,7 @@ pub struct Counts {
     pub sent: u64,
     /// Blocks sent as bytes.
     pub copied: u64,
-    /// Their bytes.
+    /// The bytes of those.
     pub copied_bytes: u64,
     /// Blocks that the peer holds now.
     pub lent: u64,
@@ -21,7 +21,8 @@ pub struct Counts {
     pub held: u64,
     /// The peer's regions that were mapped.
     pub mapped: u64,
-    /// The peer's regions that exceeded the budget.
+    /// The peer's regions that were not mapped: beyond the budget, without a memfd, or refused by
+    /// the system.
     pub unmapped: u64,
 }
 

@@ -50,7 +50,7 @@ pub struct ReceiverOptions {
     /// The maximum number of prefetched elements in this process. 0: each element is taken from its
     /// channel only when a receive waits for it.
     pub window: u32,
-    /// Their bytes. A longer element is not sent.
+    /// The bytes of credit that the server gets. A longer element is not sent.
     pub window_bytes: u64,
     /// The priority of its elements.
     pub priority: Priority,
@@ -107,7 +107,7 @@ impl Client {
     ///
     /// When driven: see [`OpenError`].
     pub fn sender(&self, channel: &str) -> OpenSender {
-        OpenSender::new(self.connection.clone(), channel, Priority::Normal)
+        self.sender_with(channel, Priority::Normal)
     }
 
     /// As [`sender`](Self::sender), with a priority.
@@ -116,7 +116,17 @@ impl Client {
     ///
     /// When driven: see [`OpenError`].
     pub fn sender_with(&self, channel: &str, priority: Priority) -> OpenSender {
-        OpenSender::new(self.connection.clone(), channel, priority)
+        open::sender(&self.connection, channel, priority, None)
+    }
+
+    /// As [`sender_with`](Self::sender_with), for elements that this producer numbers.
+    pub(crate) fn sender_once(
+        &self,
+        channel: &str,
+        priority: Priority,
+        producer: u128,
+    ) -> OpenSender {
+        open::sender(&self.connection, channel, priority, Some(producer))
     }
 
     /// Opens a channel to receive from, by its name or by `#` and its number.
@@ -134,10 +144,11 @@ impl Client {
     ///
     /// When driven: see [`OpenError`].
     pub fn receiver_with(&self, channel: &str, options: ReceiverOptions) -> OpenReceiver {
-        OpenReceiver::new(self.connection.clone(), channel, options)
+        open::receiver(&self.connection, channel, options)
     }
 
-    /// Has the server create a channel. `capacity` applies to a bounded one.
+    /// Requests that the server create a channel. `capacity`, in elements, applies to a bounded
+    /// one.
     ///
     /// # Errors
     ///
@@ -165,7 +176,7 @@ impl Client {
             element_bytes: None,
             or_open,
         });
-        Request::new(self.connection.clone(), service::MAKE, name, body, open::from_json)
+        open::request(&self.connection, service::MAKE, name, body, open::from_json)
     }
 
     /// A page of the server's channels: those with numbers above `after`.
@@ -175,7 +186,7 @@ impl Client {
     /// When driven: see [`OpenError`].
     pub fn list(&self, after: Option<u32>) -> Request<Vec<Info>> {
         let body = service::encode(&List { after });
-        Request::new(self.connection.clone(), service::LIST, "", body, open::from_json)
+        open::request(&self.connection, service::LIST, "", body, open::from_json)
     }
 
     /// Closes a channel for all its users, with an optional reason.
@@ -199,7 +210,7 @@ impl Client {
     fn end_channel(&self, operation: u16, channel: &str, reason: Option<&str>) -> Request<()> {
         let reason = reason.map(str::to_owned);
         let body = service::encode(&Close { channel: channel.to_owned(), reason });
-        Request::new(self.connection.clone(), operation, channel, body, |_| Ok(()))
+        open::request(&self.connection, operation, channel, body, |_| Ok(()))
     }
 
     /// Requests the server's report for a monitor, which defines the query and the answer.
@@ -209,7 +220,7 @@ impl Client {
     /// When driven: see [`OpenError`].
     pub fn report(&self, query: Bytes) -> Request<Bytes> {
         let keep = |body: Bytes| Ok(body);
-        Request::new(self.connection.clone(), service::REPORT, "", query, keep)
+        open::request(&self.connection, service::REPORT, "", query, keep)
     }
 
     /// Waits on a thread or in a coroutine for any operation of this client.

@@ -14,8 +14,9 @@
 //!
 //! # Invariants
 //!
-//! 1. `granted` is the number of elements that the server may still send, as far as this side
-//!    knows. After each step `granted + inbox = wanted`, unless credit is being revoked.
+//! 1. `granted` is the number of elements that the server may still send, by this side's count.
+//!    After each step `granted + inbox = wanted`, unless credit is being revoked, or, with a
+//!    window, `granted` is above half of it: then no credit was granted yet.
 //! 2. Surplus elements are returned once it is certain that no more are in flight, the newest
 //!    first, so that the channel's order is kept.
 
@@ -41,7 +42,7 @@ pub(crate) struct Receiving {
     window: u32,
     /// Bytes that may be in flight.
     window_bytes: u64,
-    /// Requests other than waiting operations.
+    /// Live [`Want`](crate::Want) guards: each requests one element.
     wants: u32,
     granted: u32,
     granted_bytes: u64,
@@ -227,8 +228,8 @@ impl Receiving {
         self.closed.take().into_iter().for_each(wakes::wake);
     }
 
-    /// Ready when the server has everything back; with a channel that was closed meanwhile, when
-    /// all of it was transmitted.
+    /// Ready when every element was returned to the server; if the channel was closed meanwhile,
+    /// when all of them have been transmitted.
     pub(crate) fn poll_closed(&mut self, at: &mut At<'_>, waker: &Waker) -> Poll<()> {
         match &self.over {
             Some(Over::Closed(_)) if !self.is_flushed => at.full.push(self.stream.number()),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::receiving::Receiving;
 use super::sending::Sending;
-use super::state::Over;
+use super::state::{Opening, Over};
 use crate::blocks::{self, Blocks, Counts};
 use crate::connection::{At, Ended, Side};
 use crate::streams::ignore_refusal;
@@ -97,6 +97,14 @@ impl ClientSide {
             Entry::Receiving(receiving) => Some(receiving),
             Entry::Sending(_) => None,
         }
+    }
+
+    /// The state of a stream's opening.
+    pub(crate) fn opening(&mut self, stream: StreamId) -> Option<&mut Opening> {
+        Some(match self.entries.get_mut(stream)? {
+            Entry::Sending(sending) => &mut sending.opening,
+            Entry::Receiving(receiving) => &mut receiving.opening,
+        })
     }
 
     /// The handle was dropped: the entry is removed now if the stream has ended, with the stream

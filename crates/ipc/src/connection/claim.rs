@@ -11,13 +11,15 @@
 //!
 //! Arming the socket for a wake costs a fence, and the peer a system call; a thread that gets an
 //! answer every microsecond avoids both. When its wait is over it does not release the connection,
-//! but marks it *retained*, as it will be back soon. The I/O thread checks each millisecond, for as
-//! long as this goes on, whether it was; if not, the connection is the I/O thread's again.
+//! but marks it *retained*, because it will probably wait again soon. While a connection is
+//! retained, the I/O thread checks each millisecond whether the owner has waited again; if not, the
+//! claim is free, and the I/O thread drives the connection.
 //!
 //! # Invariants
 //!
 //! 1. In Driving the owner polls the link, or sleeps at the doorbell that the peer rings.
-//! 2. In Retained the owner polled within the last two milliseconds, or the I/O thread takes over.
+//! 2. In Retained the owner drove the connection within the last two milliseconds, or the I/O
+//!    thread frees the claim.
 //! 3. In Free the last thread that dispatched the connection has armed the socket for a wake.
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, thread_number};
@@ -66,6 +68,14 @@ impl Claim {
     /// Frees it. The caller then arms the socket for a wake.
     pub(crate) fn release(&self) {
         self.word.store(FREE, Ordering::SeqCst);
+    }
+
+    /// Frees it if another thread retains it: that one need not come back before this thread's
+    /// frames arrive. True: the caller then arms the socket for a wake.
+    #[inline]
+    pub(crate) fn free_from_another(&self) -> bool {
+        let word = self.word.load(Ordering::Acquire);
+        word & MODE == RETAINED && word >> OWNER_SHIFT != thread_number() && self.change(word, FREE)
     }
 
     /// Whether a thread drives or retains it.
@@ -134,6 +144,17 @@ mod tests {
         assert!(!claim.resume() && claim.is_taken());
         claim.release();
         assert!(!claim.is_taken() && claim.claim());
+    }
+
+    #[test]
+    fn another_thread_frees_a_retained_claim_and_no_other() {
+        let claim = Claim::default();
+        assert!(claim.claim());
+        assert_eq!(on_another_thread(|| claim.free_from_another()), Some(false));
+        claim.retain();
+        assert!(!claim.free_from_another());
+        assert_eq!(on_another_thread(|| claim.free_from_another()), Some(true));
+        assert!(!claim.resume() && !claim.is_taken());
     }
 
     #[test]

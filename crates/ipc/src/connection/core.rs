@@ -68,7 +68,8 @@ impl<S: Side> Core<S> {
 
     /// Does all pending work. True: it stopped at the limit of one dispatch.
     ///
-    /// A driving thread polls by itself, but has to be notified of frames that are taken here.
+    /// A driving thread polls by itself, but has to be notified of frames that are taken here, and of frames
+    /// that are left because the link is full.
     pub(super) fn dispatch(
         &mut self,
         woken: &Woken,
@@ -115,7 +116,9 @@ impl<S: Side> Core<S> {
                     self.send();
                 }
                 let is_driven = claim.is_taken();
-                if let Some(doorbell) = doorbell.filter(|_| is_driven && took) {
+                // What waits for room is the driving thread's too: it may sleep since before that.
+                let is_for_driver = is_driven && (took || self.is_blocked);
+                if let Some(doorbell) = doorbell.filter(|_| is_for_driver) {
                     doorbell.kick();
                 }
                 if is_driven || self.ended.is_some() {
@@ -189,7 +192,7 @@ impl<S: Side> Core<S> {
                         }),
                         _ => None,
                     };
-                    // The event borrows its body from the session.
+                    // No link: `take` borrows it, and the event's body may lie in its buffer.
                     let mut at = At { session, full, link: None, connection };
                     side.event(&mut at, event, ancillary);
                     failed = closed.or_else(|| side.blocks().fault());

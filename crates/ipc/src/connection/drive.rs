@@ -27,7 +27,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use becket_chan::wakes;
-use becket_coro::outside::Source;
+use becket_coro::outside::{self, Source};
 use parking_lot::Mutex;
 
 use super::claim::Tick;
@@ -35,6 +35,7 @@ use super::waking::run_or_enqueue;
 use super::{Connection, Side};
 use crate::reactor::{self, Guarded};
 use crate::shm::Doorbell;
+use crate::sync::thread_number;
 
 /// Polls before it yields this CPU to a peer that needs it.
 const POLLS_PACKED: u32 = 16;
@@ -141,6 +142,81 @@ impl<S: Side> Connection<S> {
         if self.ended().is_some() { self.clone().release() } else { self.clone().retain() }
     }
 
+    /// Polls for the answer to what this thread has just sent, for some microseconds and only if
+    /// that has paid off lately: for a caller whose executor does not poll the connection.
+    /// `is_alone`: nothing else is awaited, so the next frame is the answer.
+    pub(crate) fn poll_for_answer(self: &Arc<Self>, is_alone: bool) {
+        if outside::is_polled_by_waiter() {
+            return;
+        }
+        let futile = self.futile_polls.load(Ordering::Relaxed);
+        if !is_alone || futile >= 2 && !futile.is_multiple_of(PROBE_EVERY) {
+            self.futile_polls.store(futile.wrapping_add(is_alone.into()), Ordering::Relaxed);
+            // This thread may not come back for the answer.
+            if self.claim.is_taken() && self.resume() {
+                self.clone().release();
+            }
+            return;
+        }
+        if !self.resume() && !Source::claim(&**self) {
+            return;
+        }
+        let is_found = self.may_come_soon()
+            && (0..POLLS).any(|_| {
+                std::hint::spin_loop();
+                self.poll_once()
+            });
+        let futile = if is_found { 0 } else { futile.wrapping_add(1) };
+        self.futile_polls.store(futile, Ordering::Relaxed);
+        if is_found { self.clone().retain() } else { self.clone().release() }
+    }
+
+    /// Drives the connection on the calling thread until it has ended. False, at once: another
+    /// thread drives it, or its link can only be waited for by descriptors.
+    pub(crate) fn drive_until_ended(self: &Arc<Self>) -> bool {
+        if !Source::claim(&**self) {
+            return false;
+        }
+        let mut futile = 0;
+        while self.ended().is_none() {
+            if !self.spin_for_frames(&mut futile) {
+                // What other threads have to send, they send themselves.
+                Source::sleep(&**self, None, &|| false);
+            }
+        }
+        self.clone().release();
+        true
+    }
+
+    /// Spins for frames, for as long as that may pay off: `futile` counts the full spins since the
+    /// last frame. True: some were taken.
+    fn spin_for_frames(self: &Arc<Self>, futile: &mut u32) -> bool {
+        let is_elsewhere = self.may_come_soon();
+        let polls = if is_elsewhere { POLLS } else { POLLS_PACKED };
+        let mut until = None;
+        loop {
+            for _ in 0..polls {
+                if self.poll_once() {
+                    *futile = 0;
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if !is_elsewhere {
+                return (0..YIELDS).any(|_| {
+                    std::thread::yield_now();
+                    self.poll_once()
+                });
+            }
+            let is_worth_it = *futile < 2 || futile.is_multiple_of(PROBE_EVERY);
+            let now = Instant::now();
+            if !is_worth_it || now >= *until.get_or_insert(now + SPIN_MAX) {
+                *futile = futile.wrapping_add(1);
+                return false;
+            }
+        }
+    }
+
     /// Spins until the parker is woken, or for as long as spinning may pay off.
     fn spin(self: &Arc<Self>, parker: &Parker) -> bool {
         let mut until = None;
@@ -235,6 +311,10 @@ impl<S: Side> Source for Connection<S> {
     }
 
     fn retain(self: Arc<Self>) {
+        let thread = thread_number();
+        if S::IS_SHARED && self.locked(|core| core.side.awaits_for_others(thread)) {
+            return self.release();
+        }
         if self.claim.retain() {
             let guarded: Arc<dyn Guarded> = self;
             reactor::guard(Arc::downgrade(&guarded));

@@ -23,7 +23,8 @@ pub enum Ended {
     /// The peer is gone: its process ended, or its host's socket was closed.
     #[error("the peer is gone")]
     PeerGone,
-    /// The peer has not answered within the liveness timeout.
+    /// A timeout of the session passed: the peer did not complete the handshake, answer a ping or
+    /// finish draining in time.
     #[error("the peer has not answered within the liveness timeout")]
     Silent,
     /// The peer violated the protocol.
@@ -32,7 +33,7 @@ pub enum Ended {
     /// A reconnecting client has used up its attempts.
     #[error("given up after {attempts} attempts: {why}")]
     GaveUp {
-        /// The number of attempts in a row.
+        /// The number of consecutive failures; the loss of a connection counts as one.
         attempts: u32,
         /// The error of the last attempt.
         why: Arc<str>,

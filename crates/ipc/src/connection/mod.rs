@@ -77,6 +77,14 @@ pub(crate) fn next_id() -> u64 {
 
 /// The behaviour of one side of a connection: a client or a server.
 pub(crate) trait Side: Send + Sized + 'static {
+    /// Threads that do not drive the connection may await answers, too.
+    const IS_SHARED: bool = false;
+
+    /// Whether an answer is awaited that another thread than this one asked for.
+    fn awaits_for_others(&self, _thread: u64) -> bool {
+        false
+    }
+
     /// The session has decoded an event.
     fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>);
     /// The connection's blocks of shared memory, in both directions.
@@ -94,13 +102,17 @@ pub(crate) struct At<'a> {
     pub(crate) full: &'a mut Vec<u32>,
     /// The link, except while frames are taken from it. With it, frames can bypass the queue.
     pub(crate) link: Option<&'a mut dyn Link>,
-    connection: &'a Weak<dyn Wakeable>,
+    pub(crate) connection: &'a Weak<dyn Wakeable>,
 }
 
 impl At<'_> {
     /// The waker of the stream of this number.
     pub(crate) fn waker(&self, stream: u32) -> Waker {
-        StreamWaker::make(self.connection.clone(), stream)
+        Self::waker_of(self.connection, stream)
+    }
+
+    pub(crate) fn waker_of(connection: &Weak<dyn Wakeable>, stream: u32) -> Waker {
+        StreamWaker::make(connection.clone(), stream)
     }
 }
 
@@ -125,6 +137,8 @@ pub(crate) struct Connection<S: Side> {
     probe: Option<Arc<FrameProbe>>,
     /// The number of those polls.
     polls: AtomicU32,
+    /// Consecutive polls for an answer that found none.
+    futile_polls: AtomicU32,
     /// Frames wait for room in the link: the driving thread polls even if nothing has arrived.
     is_blocked: AtomicBool,
 }
@@ -230,6 +244,7 @@ impl<S: Side> Connection<S> {
                 doorbell,
                 probe,
                 polls: AtomicU32::new(0),
+                futile_polls: AtomicU32::new(0),
                 is_blocked: AtomicBool::new(true),
             }
         });
@@ -265,6 +280,10 @@ impl<S: Side> Connection<S> {
     /// Runs `act` under the lock, sends the resulting frames, and then wakes.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
         let (done, later) = self.locked(|core| {
+            if let Some(registered) = &core.registered {
+                // If this thread waits next, it may drive the connection meanwhile.
+                registered.mark_used();
+            }
             let before = (core.session.counters().sent.frames, core.is_blocked);
             let done = core.act(act);
             core.keep_time();
@@ -275,7 +294,9 @@ impl<S: Side> Connection<S> {
                 core.wake_full();
                 return (done, put);
             }
-            if !core.send() && core.link.prepare_wait() {
+            let is_sent = core.send();
+            let is_freed = S::IS_SHARED && self.claim.free_from_another();
+            if (is_freed || !is_sent) && core.link.prepare_wait() {
                 // There is room again, or a frame has arrived: no wake will report it.
                 self.core.set_pending();
             }
@@ -378,7 +399,7 @@ impl<S: Side> Connection<S> {
         drop(deferral);
     }
 
-    /// Has the I/O thread dispatch it again, after the other connections.
+    /// Requests another dispatch by the I/O thread, after the other connections.
     fn queue(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
             // Without an I/O thread there are no other connections to alternate with.

@@ -20,7 +20,7 @@ pub trait Feed: Send {
     /// A short description of the source.
     fn origin(&self) -> String;
 
-    /// Whether each report waits for its time. A recording is read without waiting.
+    /// Whether reports are current. A recording is not, and is read without waiting.
     fn is_live(&self) -> bool {
         true
     }
@@ -99,7 +99,8 @@ impl<R: BufRead + Send> Feed for ReplayFeed<R> {
     fn next(&mut self, query: &Query) -> Result<Report, FeedError> {
         loop {
             let mut line = Vec::new();
-            // One byte more than the maximum, so that a line that is too long is detected.
+            // Two bytes more than the maximum: the newline, and one by which a line that is too
+            // long is detected.
             let read = (&mut self.lines)
                 .take(REPORT_BYTES_MAX as u64 + 2)
                 .read_until(b'\n', &mut line)

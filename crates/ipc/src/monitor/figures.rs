@@ -13,6 +13,7 @@ use super::report::{
 use super::source::at_ns;
 use crate::connection::Status;
 use crate::handshake::MAJOR;
+use crate::streams::service::kind_name;
 use crate::v1;
 
 impl ChannelReport {
@@ -22,7 +23,7 @@ impl ChannelReport {
         Self {
             id,
             name: name.to_owned(),
-            kind: kind(snapshot.kind).to_owned(),
+            kind: kind_name(snapshot.kind).to_owned(),
             at_ns,
             capacity: snapshot.capacity.map(|capacity| capacity as u64),
             len: snapshot.len as u64,
@@ -48,7 +49,7 @@ impl ChannelReport {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.capacity.is_some_and(|capacity| capacity > 0 && self.len >= capacity)
-            && self.kind == kind(Kind::Bounded)
+            && self.kind == kind_name(Kind::Bounded)
     }
 
     /// Waiting sends and receives.
@@ -231,16 +232,4 @@ fn age_ms(since: Instant, at: Instant) -> u64 {
 fn causes<const N: usize>(causes: [(&str, u64); N]) -> Vec<(String, u64)> {
     let causes = causes.into_iter().filter(|(_, count)| *count > 0);
     causes.map(|(cause, count)| (cause.to_owned(), count)).collect()
-}
-
-/// A kind's name.
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Rendezvous => "rendezvous",
-        Kind::Bounded => "bounded",
-        Kind::Conflated => "conflated",
-        Kind::Unlimited => "unlimited",
-        // A kind of a later version.
-        _ => "other",
-    }
 }

@@ -10,9 +10,10 @@
 //!
 //! # Invariants
 //!
-//! 1. No list holds a request while the thread sleeps. A thread that finds `is_called` set did so
-//!    before b, and by the list's lock pushed before c: had c come first, so had b. The thread that
-//!    set it wakes the I/O thread.
+//! 1. No list holds a request while the thread sleeps. A thread that finds `is_called` clear wakes
+//!    the I/O thread. If a thread finds it set, there are two cases. Its push precedes c: c takes
+//!    the request. Its push follows c: by the list's lock, b happened before its step 2, so another
+//!    thread has set the flag after b, and wakes the I/O thread.
 //! 2. The I/O thread is woken once, for all requests until it has taken them.
 
 use crate::sync::{AtomicBool, Mutex, Ordering};

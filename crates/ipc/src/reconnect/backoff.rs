@@ -22,7 +22,8 @@ pub struct Backoff {
     pub factor: f64,
     /// The random part of each wait, from 0 (none) to 1 (all).
     pub jitter: f64,
-    /// Consecutive failed attempts before it gives up. `None`: it never does.
+    /// The consecutive failures after which it gives up. The loss of a connection counts as the
+    /// first: with 1 it never reconnects. `None`: it never gives up.
     pub attempts_max: Option<u32>,
     /// The seed of the random parts; the same seed gives the same waits. `None`: a random seed.
     pub seed: Option<u64>,

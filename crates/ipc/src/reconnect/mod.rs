@@ -22,6 +22,7 @@
 //! | `backoff` | how long to wait before another attempt |
 //! | `availability` | the current client or stream, if there is one |
 //! | `driver` | connects repeatedly |
+//! | `operation` | operations that wait for a connection |
 //! | `reopen` | opens a channel repeatedly |
 //! | `sender`, `receiver` | handles to a channel |
 //! | `once` | a sender whose elements are accepted exactly once |
@@ -31,6 +32,7 @@ mod availability;
 mod backoff;
 mod driver;
 mod once;
+mod operation;
 mod queue;
 mod receiver;
 mod reopen;
@@ -40,9 +42,7 @@ mod tests;
 
 use std::fmt;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use becket_chan::{Kind, Receiver, Token};
 use becket_wire::Priority;
@@ -50,10 +50,11 @@ use becket_wire::Priority;
 pub use self::backoff::{Backoff, Delays};
 pub use self::driver::Event;
 use self::driver::ReconnectState;
-pub use self::once::{OnceFlush, OnceSend, OnceSender, ProducerId};
+pub use self::once::{OnceSend, OnceSender, ProducerId};
+pub use self::operation::{Limited, Waiting};
 pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv};
 use self::reopen::ReopenSpec;
-pub use self::sender::{ReconnectingFlush, ReconnectingSend, ReconnectingSender};
+pub use self::sender::{ReconnectingSend, ReconnectingSender};
 use crate::client::{Options, ReceiverOptions};
 use crate::connection::Ended;
 
@@ -183,32 +184,9 @@ impl Drop for Handle {
     }
 }
 
-/// Waits until a connection or a stream is available.
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct Opened<'a, T>(Pin<Box<dyn Future<Output = Result<T, Ended>> + Send + 'a>>);
-
-impl<'a, T> Opened<'a, T> {
-    fn new(future: impl Future<Output = Result<T, Ended>> + Send + 'a) -> Self {
-        Self(Box::pin(future))
-    }
-
-    /// Waits on a thread or in a coroutine.
-    ///
-    /// # Errors
-    ///
-    /// [`Ended::GaveUp`] or [`Ended::Here`]: it will not become available.
-    pub fn wait(self) -> Result<T, Ended> {
-        becket_coro::block_on(self)
-    }
-}
-
-impl<T> Future for Opened<'_, T> {
-    type Output = Result<T, Ended>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
-    }
-}
+/// Waits until a connection or a stream is available. It fails with [`Ended::GaveUp`] or
+/// [`Ended::Here`]: it will not become available.
+pub type Opened<'a, T> = Waiting<'a, Result<T, Ended>>;
 
 impl fmt::Debug for Reconnecting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

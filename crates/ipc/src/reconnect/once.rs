@@ -2,11 +2,12 @@
 //! Sending each element exactly once, over reconnecting connections.
 //!
 //! Each element has a number. The server remembers the highest number that it has accepted of each
-//! producer (see [`dedup`](crate::dedup)); on each new connection it reports it, and elements above
-//! are sent again.
+//! producer (see [`dedup`](crate::dedup)). It reports that number on each new connection, and the
+//! client sends the elements above it again.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -18,9 +19,9 @@ use futures_lite::future::or;
 use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
-use super::queue::{Queue, SendOutcome, Stopped, Stream};
+use super::queue::{Queue, Stopped, Stream};
 use super::reopen::Reopen;
-use super::{Handle, Opened, Reopened};
+use super::{Handle, Opened, Reopened, Waiting};
 use crate::client::Client;
 use crate::client::sending::Posted;
 use crate::client::state::Over;
@@ -39,7 +40,9 @@ impl ProducerId {
     /// A random id: for a producer that ends with its process.
     #[must_use]
     pub fn random() -> Self {
-        Self(fastrand::u128(..))
+        // Keyed by random numbers of the system: no id can be guessed from others.
+        let half = || u128::from(RandomState::new().build_hasher().finish());
+        Self(half() << 64 | half())
     }
 }
 
@@ -67,8 +70,8 @@ impl fmt::Debug for ProducerId {
 /// twice.
 ///
 /// The accepted elements are numbered from 1, without gaps. [`accepted`](Self::accepted) returns
-/// their number. So a producer that is killed, and comes back under the same [`ProducerId`], can
-/// continue where the channel is.
+/// their number. So a producer that is killed, and is started again with the same [`ProducerId`],
+/// can continue after the last accepted element.
 ///
 /// A producer has one stream at a time. A second handle with the same id waits until the first has
 /// ended. Each element is copied once, behind its number.
@@ -89,7 +92,7 @@ impl Reopen for Once {
     type Opened = RemoteSender;
 
     async fn open(&self, client: &Client, name: &str) -> Result<RemoteSender, OpenError> {
-        client.sender_with(name, self.priority).producer(self.producer.0).await
+        client.sender_once(name, self.priority, self.producer.0).await
     }
 
     async fn serve(&self, opened: RemoteSender, lost: &Token) {
@@ -203,8 +206,8 @@ impl OnceSender {
         OnceSend::new(&self.once, element.into(), false)
     }
 
-    /// Sends an element if there is a connection and the channel accepts it at once. It does not
-    /// while another send of this handle is unacknowledged.
+    /// Sends an element if there is a connection and the channel accepts it at once. While another
+    /// send of this handle is unacknowledged, it fails with [`SendError::WouldBlock`].
     ///
     /// # Errors
     ///
@@ -217,27 +220,8 @@ impl OnceSender {
     /// necessary, and returns the outcomes of the sends that no operation waited for. Unknown are
     /// those whose producer the server has forgotten, or after which there will be no further
     /// connection.
-    pub fn flush(&self) -> OnceFlush<'_> {
-        OnceFlush(&self.once)
-    }
-}
-
-/// Waits until every sent element has been answered. See [`OnceSender::flush`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct OnceFlush<'a>(&'a Once);
-
-impl OnceFlush<'_> {
-    /// Waits on a thread or in a coroutine.
-    pub fn wait(self) -> Posted {
-        becket_coro::block_on(self)
-    }
-}
-
-impl Future for OnceFlush<'_> {
-    type Output = Posted;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
-        self.0.queue.lock().poll_flush(context.waker())
+    pub fn flush(&self) -> Waiting<'_, Posted> {
+        Waiting::new(poll_fn(|context| self.once.queue.lock().poll_flush(context.waker())))
     }
 }
 
@@ -285,11 +269,7 @@ impl<'a> OnceSend<'a> {
     }
 
     fn stop(&mut self, stop: Stop) -> Poll<Result<(), SendError>> {
-        let element = self.element.clone();
-        self.end(match stop {
-            Stop::Cancelled => SendError::Cancelled(element),
-            Stop::TimedOut => SendError::TimedOut(element),
-        })
+        self.end(stop.of_send(self.element.clone()))
     }
 
     /// Adds it to the queue.
@@ -303,25 +283,13 @@ impl<'a> OnceSend<'a> {
         Ok(ticket)
     }
 
-    fn outcome(&mut self, element: Element, outcome: SendOutcome) -> Poll<Result<(), SendError>> {
-        let stopped = self.stopped.take().map(|(stop, _)| stop);
-        let error = match outcome {
-            SendOutcome::Accepted => {
-                self.stage = Stage::Over;
-                return Poll::Ready(Ok(()));
-            }
-            SendOutcome::WouldBlock => SendError::WouldBlock(element),
-            SendOutcome::TooLong => SendError::TooLong(element),
-            SendOutcome::WrongLength => SendError::WrongLength(element),
-            SendOutcome::Closed(reason) => SendError::Closed { element, reason },
-            SendOutcome::Withdrawn if stopped == Some(Stop::TimedOut) => {
-                SendError::TimedOut(element)
-            }
-            SendOutcome::Withdrawn => SendError::Cancelled(element),
-            SendOutcome::Disconnected(ended) => SendError::Disconnected { element, ended },
-            SendOutcome::Unknown(ended) => SendError::Unknown { element, ended },
-        };
-        self.end(error)
+    fn finished(&mut self, done: Result<(), SendError>) -> Poll<Result<(), SendError>> {
+        self.stage = Stage::Over;
+        Poll::Ready(match (done, self.stopped.take()) {
+            // It was withdrawn at its limit.
+            (Err(SendError::Cancelled(element)), Some((stop, _))) => Err(stop.of_send(element)),
+            (done, _) => done,
+        })
     }
 
     /// It has passed its limits, now or before.
@@ -352,7 +320,7 @@ impl<'a> OnceSend<'a> {
             // It may have completed during this call.
             let done = self.once.queue.lock().poll(ticket, context.waker());
             return match done {
-                Poll::Ready((element, outcome)) => self.outcome(element, outcome),
+                Poll::Ready(done) => self.finished(done),
                 Poll::Pending => Poll::Pending,
             };
         }
@@ -377,8 +345,8 @@ impl Future for OnceSend<'_> {
             Stage::Over => return Poll::Pending,
         };
         let done = this.once.queue.lock().poll(ticket, context.waker());
-        if let Poll::Ready((element, outcome)) = done {
-            return this.outcome(element, outcome);
+        if let Poll::Ready(done) = done {
+            return this.finished(done);
         }
         let stop = match &this.stopped {
             Some((stop, _)) => *stop,

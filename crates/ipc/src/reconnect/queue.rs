@@ -26,7 +26,6 @@
 //!    plus the server's credit.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use becket_chan::wakes;
@@ -38,6 +37,7 @@ use crate::client::state::Over;
 use crate::connection::{At, Ended};
 use crate::dedup::{Remembered, with_number};
 use crate::element::Element;
+use crate::error::SendError;
 use crate::streams::code;
 
 #[derive(Default)]
@@ -74,22 +74,7 @@ enum SendState {
     Waiting,
     InFlight { number: u64, stage: Stage, numbered: Element, is_withdrawing: bool },
     Unacknowledged { number: u64 },
-    Done(SendOutcome),
-}
-
-/// The outcome of a send.
-#[derive(Debug, Clone)]
-pub(super) enum SendOutcome {
-    Accepted,
-    WouldBlock,
-    TooLong,
-    WrongLength,
-    Closed(Option<Arc<str>>),
-    Withdrawn,
-    Disconnected(Ended),
-    /// It was transmitted, and the server has forgotten the producer, or there is no further
-    /// connection.
-    Unknown(Option<Ended>),
+    Done(Result<(), SendError>),
 }
 
 /// The stream of one connection, during a dispatch of the connection.
@@ -119,21 +104,21 @@ impl Queue {
     pub(super) fn push(&mut self, element: Element, is_try: bool) -> u64 {
         let ticket = self.tickets;
         self.tickets += 1;
-        let state = match &self.never {
-            Some(ended) => SendState::Done(SendOutcome::Disconnected(ended.clone())),
-            None if is_try && !self.is_open => SendState::Done(SendOutcome::WouldBlock),
-            None => SendState::Waiting,
-        };
-        let (is_unwanted, is_abandoned, waker) = (false, false, None);
-        self.entries.push_back(QueueEntry {
+        let mut entry = QueueEntry {
             ticket,
             element,
             is_try,
-            state,
-            is_unwanted,
-            is_abandoned,
-            waker,
-        });
+            state: SendState::Waiting,
+            is_unwanted: false,
+            is_abandoned: false,
+            waker: None,
+        };
+        if let Some(ended) = &self.never {
+            entry.fail(|element| SendError::Disconnected { element, ended: ended.clone() });
+        } else if is_try && !self.is_open {
+            entry.fail(SendError::WouldBlock);
+        }
+        self.entries.push_back(entry);
         ticket
     }
 
@@ -159,16 +144,17 @@ impl Queue {
     }
 
     /// The outcome of a send, which is removed with it.
-    pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Poll<(Element, SendOutcome)> {
+    pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Poll<Result<(), SendError>> {
         let Some(at) = self.find(ticket) else { return Poll::Pending };
         let Some(entry) = self.entries.get_mut(at) else { return Poll::Pending };
-        if let SendState::Done(fate) = &entry.state {
-            let done = (std::mem::take(&mut entry.element), fate.clone());
-            self.entries.remove(at);
-            return Poll::Ready(done);
-        }
         entry.waker = Some(waker.clone());
-        Poll::Pending
+        match entry.state {
+            SendState::Done(_) => match self.entries.remove(at).map(|entry| entry.state) {
+                Some(SendState::Done(done)) => Poll::Ready(done),
+                _ => Poll::Pending,
+            },
+            _ => Poll::Pending,
+        }
     }
 
     /// A send has passed its limits.
@@ -223,13 +209,13 @@ impl Queue {
         self.is_stalled = false;
         for entry in &mut self.entries {
             if let SendState::Unacknowledged { number } = entry.state {
-                entry.state = if is_forgotten {
-                    SendState::Done(SendOutcome::Unknown(None))
+                if is_forgotten {
+                    entry.fail(|element| SendError::Unknown { element, ended: None });
                 } else if number <= remembered.highest {
-                    SendState::Done(SendOutcome::Accepted)
+                    entry.state = SendState::Done(Ok(()));
                 } else {
-                    SendState::Waiting
-                };
+                    entry.state = SendState::Waiting;
+                }
             }
         }
         self.tidy()
@@ -246,7 +232,7 @@ impl Queue {
                 };
             }
             if entry.is_try && matches!(entry.state, SendState::Waiting) {
-                entry.state = SendState::Done(SendOutcome::WouldBlock);
+                entry.fail(SendError::WouldBlock);
             }
         }
         let mut woken = self.tidy();
@@ -260,12 +246,13 @@ impl Queue {
     pub(super) fn never(&mut self, ended: &Ended) -> Vec<Waker> {
         self.never = Some(ended.clone());
         for entry in &mut self.entries {
+            let ended = ended.clone();
             match entry.state {
                 SendState::Waiting => {
-                    entry.state = SendState::Done(SendOutcome::Disconnected(ended.clone()))
+                    entry.fail(|element| SendError::Disconnected { element, ended });
                 }
                 SendState::Unacknowledged { .. } | SendState::InFlight { .. } => {
-                    entry.state = SendState::Done(SendOutcome::Unknown(Some(ended.clone())));
+                    entry.fail(|element| SendError::Unknown { element, ended: Some(ended) });
                 }
                 SendState::Done(_) => {}
             }
@@ -308,7 +295,7 @@ impl Queue {
                 self.is_stalled |= entry.step(side, waker);
                 match &entry.state {
                     SendState::InFlight { .. } => is_any_in_flight = true,
-                    SendState::Done(SendOutcome::Accepted) => count(&mut self.remembered),
+                    SendState::Done(Ok(())) => count(&mut self.remembered),
                     _ => {}
                 }
             }
@@ -331,7 +318,7 @@ impl Queue {
                 }
                 // Earlier ones are in flight: it cannot be accepted at once.
                 SendState::Waiting if entry.is_try && is_any_in_flight => {
-                    entry.state = SendState::Done(SendOutcome::WouldBlock);
+                    entry.fail(SendError::WouldBlock);
                 }
                 SendState::Waiting if self.is_stalled => return,
                 SendState::Waiting => {
@@ -344,7 +331,7 @@ impl Queue {
                         SendState::InFlight { stage: Stage::Waiting(_), .. }
                         | SendState::Waiting => return,
                         SendState::InFlight { .. } => (last, is_any_in_flight) = (number, true),
-                        SendState::Done(SendOutcome::Accepted) => {
+                        SendState::Done(Ok(())) => {
                             last = number;
                             count(&mut self.remembered);
                         }
@@ -368,8 +355,8 @@ fn count(remembered: &mut Option<Remembered>) {
 /// counted.
 fn count_posted(posted: &mut Posted, entry: &QueueEntry) {
     match &entry.state {
-        SendState::Done(SendOutcome::Accepted) => posted.accepted += 1,
-        SendState::Done(SendOutcome::Unknown(_)) | SendState::Unacknowledged { .. } => {
+        SendState::Done(Ok(())) => posted.accepted += 1,
+        SendState::Done(Err(SendError::Unknown { .. })) | SendState::Unacknowledged { .. } => {
             posted.unknown += 1
         }
         SendState::Done(_) => posted.refused += 1,
@@ -378,6 +365,11 @@ fn count_posted(posted: &mut Posted, entry: &QueueEntry) {
 }
 
 impl QueueEntry {
+    /// Ends it with an error, which returns its element.
+    fn fail(&mut self, error: impl FnOnce(Element) -> SendError) {
+        self.state = SendState::Done(Err(error(std::mem::take(&mut self.element))));
+    }
+
     /// Advances an element in flight. True: the server has refused it.
     fn step(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) -> bool {
         let Stream { at, sending, blocks } = side;
@@ -388,7 +380,7 @@ impl QueueEntry {
             *is_withdrawing = true;
             let Stage::Sent(number) = *stage else {
                 sending.forget(stage);
-                self.state = SendState::Done(SendOutcome::Withdrawn);
+                self.fail(SendError::Cancelled);
                 return false;
             };
             sending.withdraw(at, blocks, number);
@@ -399,39 +391,32 @@ impl QueueEntry {
             *numbered = Element::default();
         }
         let Poll::Ready(polled) = polled else { return false };
-        let over = || match &sending.over {
+        let reason = || match &sending.over {
             Some(Over::Closed(reason)) => reason.clone(),
             _ => None,
         };
-        let (state, is_refused) = match polled {
-            Ok(Outcome::Accepted) => (SendState::Done(SendOutcome::Accepted), false),
+        let is_refused = matches!(polled, Ok(Outcome::Refused(_)));
+        match polled {
+            Ok(Outcome::Accepted) => self.state = SendState::Done(Ok(())),
             // The connection has ended: `lost` handles the entry.
-            Ok(Outcome::Unknown) => return false,
-            Ok(Outcome::NotSent) | Err(Refusal::Over(Over::Ended(_) | Over::Reset { .. })) => {
-                (SendState::Waiting, false)
+            Ok(Outcome::Unknown) => {}
+            Ok(Outcome::NotSent | Outcome::Refused(code::GAP))
+            | Err(Refusal::Over(Over::Ended(_) | Over::Reset { .. })) => {
+                self.state = SendState::Waiting;
+                if self.is_unwanted {
+                    // It was being withdrawn, and was not accepted.
+                    self.fail(SendError::Cancelled);
+                }
             }
-            Ok(Outcome::Refused(code::GAP)) => (SendState::Waiting, true),
-            Ok(Outcome::Refused(code)) => (SendState::Done(SendOutcome::of(code, over())), true),
-            Err(Refusal::WouldBlock) => (SendState::Done(SendOutcome::WouldBlock), false),
-            Err(Refusal::TooLong) => (SendState::Done(SendOutcome::TooLong), false),
+            Ok(Outcome::Refused(code)) => {
+                self.fail(|element| SendError::refused(code, element, reason));
+            }
+            Err(Refusal::WouldBlock) => self.fail(SendError::WouldBlock),
+            Err(Refusal::TooLong) => self.fail(SendError::TooLong),
             Err(Refusal::Over(Over::Closed(reason))) => {
-                (SendState::Done(SendOutcome::Closed(reason)), false)
+                self.fail(|element| SendError::Closed { element, reason });
             }
-        };
-        // It was being withdrawn, and was not accepted.
-        let is_back = self.is_unwanted && matches!(state, SendState::Waiting);
-        self.state = if is_back { SendState::Done(SendOutcome::Withdrawn) } else { state };
-        is_refused
-    }
-}
-
-impl SendOutcome {
-    fn of(code: u16, reason: Option<Arc<str>>) -> Self {
-        match code {
-            code::WOULD_BLOCK => Self::WouldBlock,
-            code::WITHDRAWN => Self::Withdrawn,
-            code::WRONG_LENGTH => Self::WrongLength,
-            _ => Self::Closed(reason),
         }
+        is_refused
     }
 }

@@ -1,28 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Receiving over reconnecting connections.
 //!
-//! With a window, elements may have arrived whose connection ended before they were received. The
-//! server has handed them over: they are kept, before the elements of the next connection, and the
-//! channel is reopened when they have been received. So at most a window of them is kept.
+//! With a window, elements may have arrived whose connection ended before they were received. They
+//! are in no channel of the server any more: they are received before the elements of the next
+//! connection, and the channel is reopened when they have been received. So at most a window of
+//! them is kept.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use becket_chan::{Limits, Token};
 use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
 use super::reopen::Reopen;
-use super::{Handle, Opened, Reopened};
+use super::{Handle, Limited, Opened, Reopened};
 use crate::client::{Client, ReceiverOptions};
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::{OpenError, RecvError};
-use crate::remote::limits::{Stop, limit_methods, within};
+use crate::remote::limits::within;
 use crate::remote::receiver::RemoteReceiver;
 use crate::streams::service::Info;
 
@@ -131,13 +129,6 @@ impl Streams {
     }
 }
 
-fn stopped(stop: Stop) -> RecvError {
-    match stop {
-        Stop::Cancelled => RecvError::Cancelled,
-        Stop::TimedOut => RecvError::TimedOut,
-    }
-}
-
 enum Next {
     Leftover(Element),
     Stream(Arc<RemoteReceiver>),
@@ -177,8 +168,7 @@ impl ReconnectingReceiver {
     ///
     /// As [`RemoteReceiver::recv`].
     pub fn recv(&self) -> ReconnectingRecv<'_> {
-        let stage = Stage::New;
-        ReconnectingRecv { streams: &self.streams, limits: Limits::none(), stage }
+        Limited::new(|limits| recv(&self.streams, limits))
     }
 
     /// Receives a prefetched element, of this connection or an earlier one.
@@ -199,56 +189,14 @@ impl ReconnectingReceiver {
 }
 
 /// A receive. See [`ReconnectingReceiver::recv`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct ReconnectingRecv<'a> {
-    streams: &'a Streams,
-    limits: Limits<'a>,
-    stage: Stage<'a>,
-}
-
-enum Stage<'a> {
-    New,
-    Running(Pin<Box<dyn Future<Output = Result<Element, RecvError>> + Send + 'a>>),
-    Over,
-}
-
-limit_methods!(ReconnectingRecv, limits);
-
-impl ReconnectingRecv<'_> {
-    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
-    ///
-    /// # Errors
-    ///
-    /// See [`ReconnectingReceiver::recv`].
-    pub fn wait(self) -> Result<Element, RecvError> {
-        becket_coro::block_on(self)
-    }
-}
+pub type ReconnectingRecv<'a> = Limited<'a, Result<Element, RecvError>>;
 
 async fn recv(streams: &Streams, limits: Limits<'_>) -> Result<Element, RecvError> {
     match within(limits, streams.next()).await {
         Ok(Ok(Next::Leftover(element))) => Ok(element),
         Ok(Ok(Next::Stream(remote))) => remote.recv().limits(limits).await,
         Ok(Err(ended)) => Err(RecvError::Disconnected(ended)),
-        Err(stop) => Err(stopped(stop)),
-    }
-}
-
-impl Future for ReconnectingRecv<'_> {
-    type Output = Result<Element, RecvError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { streams, limits, stage } = &mut *self;
-        if let Stage::New = stage {
-            *stage = Stage::Running(Box::pin(recv(streams, *limits)));
-        }
-        // Polled again after completion it is never ready.
-        let Stage::Running(running) = stage else { return Poll::Pending };
-        let polled = running.as_mut().poll(context);
-        if polled.is_ready() {
-            *stage = Stage::Over;
-        }
-        polled
+        Err(stop) => Err(stop.of_recv()),
     }
 }
 

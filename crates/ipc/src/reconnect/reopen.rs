@@ -32,7 +32,8 @@ pub(super) trait Reopen: Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Self::Opened, OpenError>> + Send;
 
-    /// Serves until the stream has ended; `lost` is cancelled when its connection has.
+    /// Serves until the connection has ended, which cancels `lost`; or until the stream has ended,
+    /// if the channel is to be opened again on the same connection.
     fn serve(&self, opened: Self::Opened, lost: &Token) -> impl Future<Output = ()> + Send;
 
     /// The channel will not be opened again.

@@ -2,8 +2,7 @@
 //! Sending over reconnecting connections. Nothing is repeated.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -13,13 +12,13 @@ use parking_lot::Mutex;
 
 use super::availability::{Availability, AvailabilityCell};
 use super::reopen::Reopen;
-use super::{Handle, Opened, Reopened};
+use super::{Handle, Limited, Opened, Reopened, Waiting};
 use crate::client::Client;
 use crate::client::sending::Posted;
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::{OpenError, SendError};
-use crate::remote::limits::{Stop, limit_methods, within};
+use crate::remote::limits::within;
 use crate::remote::sender::RemoteSender;
 use crate::streams::service::Info;
 
@@ -77,20 +76,12 @@ impl Outcomes {
         let Self { streams, past } = self;
         streams.retain(|remote| {
             let is_over = Arc::strong_count(remote) == 1;
-            if is_over && let Poll::Ready(posted) = poll_flush(remote, Waker::noop()) {
+            if is_over && let Poll::Ready(posted) = remote.poll_flush(Waker::noop()) {
                 add(past, posted);
             }
             !is_over
         });
     }
-}
-
-fn poll_flush(remote: &RemoteSender, waker: &Waker) -> Poll<Posted> {
-    let (connection, stream) = remote.stream();
-    connection.with(|side, _| match side.sending(stream) {
-        Some(sending) => sending.poll_flush(waker),
-        None => Poll::Ready(Posted::default()),
-    })
 }
 
 fn add(sum: &mut Posted, more: Posted) {
@@ -133,7 +124,8 @@ impl ReconnectingSender {
     ///
     /// As [`RemoteSender::send`].
     pub fn send(&self, element: impl Into<Element>) -> ReconnectingSend<'_> {
-        ReconnectingSend::new(self, element.into(), false)
+        let element = element.into();
+        Limited::new(move |limits| send(&self.streams, element, false, limits))
     }
 
     /// Sends an element if there is a connection and the channel accepts it at once.
@@ -142,76 +134,34 @@ impl ReconnectingSender {
     ///
     /// When driven: [`SendError::WouldBlock`], or as for [`send`](Self::send).
     pub fn try_send(&self, element: impl Into<Element>) -> ReconnectingSend<'_> {
-        ReconnectingSend::new(self, element.into(), true)
+        let element = element.into();
+        Limited::new(move |limits| send(&self.streams, element, true, limits))
     }
 
     /// Waits until every sent element has been answered, or its connection has ended, and returns
     /// the outcomes of the sends that no operation waited for, over all connections. It does not
     /// wait for another connection.
-    pub fn flush(&self) -> ReconnectingFlush<'_> {
-        ReconnectingFlush(&self.streams)
+    pub fn flush(&self) -> Waiting<'_, Posted> {
+        Waiting::new(poll_fn(|context| self.streams.poll_flush(context)))
     }
 }
 
-/// Waits until every sent element has been answered. See [`ReconnectingSender::flush`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct ReconnectingFlush<'a>(&'a Streams);
+/// A send. See [`ReconnectingSender::send`].
+pub type ReconnectingSend<'a> = Limited<'a, Result<(), SendError>>;
 
-impl ReconnectingFlush<'_> {
-    /// Waits on a thread or in a coroutine.
-    pub fn wait(self) -> Posted {
-        becket_coro::block_on(self)
-    }
-}
-
-impl Future for ReconnectingFlush<'_> {
-    type Output = Posted;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
+impl Streams {
+    fn poll_flush(&self, context: &Context<'_>) -> Poll<Posted> {
         let (streams, mut sum) = {
-            let outcomes = self.0.outcomes.lock();
+            let outcomes = self.outcomes.lock();
             (outcomes.streams.clone(), outcomes.past)
         };
         for remote in streams {
-            match poll_flush(&remote, context.waker()) {
+            match remote.poll_flush(context.waker()) {
                 Poll::Ready(posted) => add(&mut sum, posted),
                 Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(sum)
-    }
-}
-
-/// A send. See [`ReconnectingSender::send`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct ReconnectingSend<'a> {
-    streams: &'a Streams,
-    is_try: bool,
-    limits: Limits<'a>,
-    stage: Stage<'a>,
-}
-
-enum Stage<'a> {
-    New(Element),
-    Running(Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>),
-    Over,
-}
-
-limit_methods!(ReconnectingSend, limits);
-
-impl<'a> ReconnectingSend<'a> {
-    fn new(sender: &'a ReconnectingSender, element: Element, is_try: bool) -> Self {
-        let (limits, stage) = (Limits::none(), Stage::New(element));
-        Self { streams: &sender.streams, is_try, limits, stage }
-    }
-
-    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
-    ///
-    /// # Errors
-    ///
-    /// See [`ReconnectingSender::send`].
-    pub fn wait(self) -> Result<(), SendError> {
-        becket_coro::block_on(self)
     }
 }
 
@@ -233,31 +183,11 @@ async fn send(
         match within(limits, streams.slot.available(is_live)).await {
             Ok(Ok((remote, _))) => remote,
             Ok(Err(ended)) => return Err(SendError::Disconnected { element, ended }),
-            Err(Stop::Cancelled) => return Err(SendError::Cancelled(element)),
-            Err(Stop::TimedOut) => return Err(SendError::TimedOut(element)),
+            Err(stop) => return Err(stop.of_send(element)),
         }
     };
     let send = if is_try { remote.try_send(element) } else { remote.send(element) };
     send.limits(limits).await
-}
-
-impl Future for ReconnectingSend<'_> {
-    type Output = Result<(), SendError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { streams, is_try, limits, stage } = &mut *self;
-        if let Stage::New(element) = stage {
-            let element = std::mem::take(element);
-            *stage = Stage::Running(Box::pin(send(streams, element, *is_try, *limits)));
-        }
-        // Polled again after completion it is never ready.
-        let Stage::Running(running) = stage else { return Poll::Pending };
-        let polled = running.as_mut().poll(context);
-        if polled.is_ready() {
-            *stage = Stage::Over;
-        }
-        polled
-    }
 }
 
 impl fmt::Debug for ReconnectingSender {

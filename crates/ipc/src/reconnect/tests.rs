@@ -25,7 +25,7 @@ fn client(server: &Server) -> Client {
 }
 
 fn open(client: &Client, producer: u128) -> Result<RemoteSender, OpenError> {
-    client.sender_with("jobs", Priority::Normal).producer(producer).wait()
+    client.sender_once("jobs", Priority::Normal, producer).wait()
 }
 
 fn remembered(sender: &RemoteSender) -> Remembered {
@@ -103,10 +103,11 @@ fn a_producer_has_one_stream_at_a_time_and_is_remembered() {
 }
 
 /// Withdrawn, waiting or accepted: what is remembered after a stream matches the channel's
-/// contents.
+/// contents. `BECKET_TEST_LONG` asks for more rounds.
 #[test]
 fn what_the_channel_accepted_while_the_stream_ended_is_remembered() {
-    for round in 0..200_u32 {
+    let rounds = if std::env::var_os("BECKET_TEST_LONG").is_some() { 200 } else { 50 };
+    for round in 0..rounds {
         let (_directory, server) = server();
         let (tx, rx) = bounded::<Element>(1);
         server.export("jobs", Some(tx), None).unwrap();

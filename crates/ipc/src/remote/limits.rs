@@ -8,11 +8,32 @@ use std::task::{Context, Poll};
 use becket_chan::timer::{self, Sleep};
 use becket_chan::{Cancelled, Limits};
 
+use crate::element::Element;
+use crate::error::{RecvError, SendError};
+
 /// Why an operation ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     Cancelled,
     TimedOut,
+}
+
+impl Stop {
+    /// The error of a send that was stopped.
+    pub(crate) fn of_send(self, element: Element) -> SendError {
+        match self {
+            Self::Cancelled => SendError::Cancelled(element),
+            Self::TimedOut => SendError::TimedOut(element),
+        }
+    }
+
+    /// The error of a receive that was stopped.
+    pub(crate) fn of_recv(self) -> RecvError {
+        match self {
+            Self::Cancelled => RecvError::Cancelled,
+            Self::TimedOut => RecvError::TimedOut,
+        }
+    }
 }
 
 /// A wait for the limits of an operation.
@@ -63,8 +84,8 @@ pub(crate) async fn within<T>(
 
 /// The methods that set the limits of an operation, which are in the field `$limits`.
 macro_rules! limit_methods {
-    ($operation:ident, $($limits:ident).+ $(, $at_the_limit:literal)?) => {
-        impl<'a> $operation<'a> {
+    ($operation:ident $(<$output:ident>)?, $($limits:ident).+ $(, $at_the_limit:literal)?) => {
+        impl<'a $(, $output)?> $operation<'a $(, $output)?> {
             /// Gives up `duration` from now.
             $(#[doc = concat!(" ", $at_the_limit)])?
             pub fn timeout(mut self, duration: std::time::Duration) -> Self {

@@ -13,7 +13,7 @@ use becket_chan::{Limits, Receiver, Recv, TryRecvError};
 use becket_wire::StreamId;
 use pin_project_lite::pin_project;
 
-use super::limits::{LimitsWait, Stop, limit_methods};
+use super::limits::{LimitsWait, limit_methods};
 use super::wait;
 use crate::blocks::Counts;
 use crate::client::side::ClientSide;
@@ -260,10 +260,9 @@ impl Future for RemoteRecv<'_> {
                     return Poll::Pending;
                 };
                 // Another thread may have passed it an element since: this receive returns it.
-                match (waiting.as_mut().as_pin_mut().and_then(Recv::withdraw), stop) {
-                    (Some(element), _) => Ok(element),
-                    (None, Stop::Cancelled) => Err(RecvError::Cancelled),
-                    (None, Stop::TimedOut) => Err(RecvError::TimedOut),
+                match waiting.as_mut().as_pin_mut().and_then(Recv::withdraw) {
+                    Some(element) => Ok(element),
+                    None => Err(stop.of_recv()),
                 }
             }
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use becket_chan::timer::{self, Sleep};
@@ -117,6 +117,13 @@ impl RemoteSender {
         Flush(self)
     }
 
+    pub(crate) fn poll_flush(&self, waker: &Waker) -> Poll<Posted> {
+        self.connection.with(|side, _| match side.sending(self.stream) {
+            Some(sending) => sending.poll_flush(waker),
+            None => Poll::Ready(Posted::default()),
+        })
+    }
+
     /// The connection's counters of blocks, over all its channels.
     #[must_use]
     pub fn blocks(&self) -> Counts {
@@ -191,21 +198,15 @@ impl<'a> RemoteSend<'a> {
         let ended = || self.sender.connection.ended();
         Err(match (outcome, self.stopped.take()) {
             (Outcome::Accepted, _) => return Ok(()),
-            (Outcome::Refused(code::WITHDRAWN), Some((Stop::TimedOut, _))) => {
-                SendError::TimedOut(element)
-            }
-            (Outcome::Refused(code::WITHDRAWN), _) => SendError::Cancelled(element),
-            (Outcome::Refused(code::WOULD_BLOCK), _) => SendError::WouldBlock(element),
-            (Outcome::Refused(code::WRONG_LENGTH), _) => SendError::WrongLength(element),
-            (Outcome::Refused(_), _) => {
-                let reason = self.sender.connection.with(|side, _| {
+            (Outcome::Refused(code::WITHDRAWN), Some((stop, _))) => stop.of_send(element),
+            (Outcome::Refused(code), _) => SendError::refused(code, element, || {
+                self.sender.connection.with(|side, _| {
                     match side.sending(self.sender.stream).and_then(|entry| entry.over.clone()) {
                         Some(Over::Closed(reason)) => reason,
                         _ => None,
                     }
-                });
-                SendError::Closed { element, reason }
-            }
+                })
+            }),
             (Outcome::NotSent, _) => match ended() {
                 Some(ended) => SendError::Disconnected { element, ended },
                 None => SendError::Closed { element, reason: None },
@@ -215,11 +216,7 @@ impl<'a> RemoteSend<'a> {
     }
 
     fn stop(&mut self, stop: Stop) -> SendError {
-        let element = self.element.take().unwrap_or_default();
-        match stop {
-            Stop::Cancelled => SendError::Cancelled(element),
-            Stop::TimedOut => SendError::TimedOut(element),
-        }
+        stop.of_send(self.element.take().unwrap_or_default())
     }
 }
 
@@ -321,10 +318,6 @@ impl Future for Flush<'_> {
     type Output = Posted;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
-        let RemoteSender { connection, stream, .. } = self.0;
-        connection.with(|side, _| match side.sending(*stream) {
-            Some(sending) => sending.poll_flush(context.waker()),
-            None => Poll::Ready(Posted::default()),
-        })
+        self.0.poll_flush(context.waker())
     }
 }

@@ -17,7 +17,7 @@ mod side;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -80,9 +80,6 @@ pub(crate) struct Shared {
     pub(crate) channels_made_max: usize,
     pub(crate) report: Option<Reporter>,
     v1: Arc<v1::Server>,
-    v1_clients: Mutex<Vec<Weak<v1::Client>>>,
-    /// The number of open connections.
-    pub(crate) connections: AtomicUsize,
     sessions: Mutex<Vec<Weak<Connection<ServerSide>>>>,
     /// Set before the lists are emptied; read under their locks.
     has_ended: AtomicBool,
@@ -215,13 +212,11 @@ impl Builder {
         let channels = self.channels.unwrap_or_else(own);
         let shared = Arc::new(Shared {
             v1: v1::Server::new(channels.clone(), self.v1_limits),
-            v1_clients: Mutex::default(),
             channels,
             keeps_channels,
             options: self.options,
             channels_made_max: self.channels_made_max,
             report: self.report,
-            connections: AtomicUsize::new(0),
             sessions: Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
@@ -304,13 +299,8 @@ impl Server {
         self.sockets.iter().map(|listen_socket| listen_socket.admissions.refusals()).collect()
     }
 
-    /// Its open connections of protocol 1.0. May also be called by a [`Reporter`].
-    #[must_use]
-    pub fn v1_sessions(&self) -> Vec<v1::Status> {
-        self.shared.v1.sessions()
-    }
-
-    /// A function that returns [`v1_sessions`](Self::v1_sessions) for as long as the server lives.
+    /// A function that returns its open connections of protocol 1.0 for as long as the server lives.
+    /// May also be called by a [`Reporter`].
     pub fn v1_sessions_later(&self) -> impl Fn() -> Vec<v1::Status> + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| shared.v1.sessions()).unwrap_or_default()
@@ -341,10 +331,7 @@ impl Drop for Server {
         for session in sessions.iter().filter_map(Weak::upgrade) {
             session.close(becket_wire::codes::DONE, ENDED);
         }
-        let clients = std::mem::take(&mut *self.shared.v1_clients.lock());
-        for client in clients.iter().filter_map(Weak::upgrade) {
-            client.close();
-        }
+        self.shared.v1.close();
         if !self.shared.keeps_channels {
             self.shared.channels.close_all(ENDED);
         }
@@ -461,10 +448,6 @@ impl Shared {
         early_hello: Option<v1::EarlyHello>,
     ) -> std::io::Result<()> {
         let client = v1::Client::start(exchange.into_socket(), early_hello, &self.v1)?;
-        let mut clients = self.v1_clients.lock();
-        clients.retain(|client| client.strong_count() > 0);
-        clients.push(Arc::downgrade(&client));
-        drop(clients);
         if self.has_ended.load(Ordering::Relaxed) {
             client.close();
         }
@@ -473,7 +456,6 @@ impl Shared {
 
     fn serve(self: &Arc<Self>, link: Box<dyn Link>) -> std::io::Result<()> {
         let session = self.options.session(Role::Server, link.body_bytes_max());
-        self.connections.fetch_add(1, Ordering::Relaxed);
         let connection = Connection::start(link, session, ServerSide::new(self.clone()))?;
         let mut sessions = self.sessions.lock();
         sessions.retain(|session| session.strong_count() > 0);

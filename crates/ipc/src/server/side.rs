@@ -279,6 +279,5 @@ impl Side for ServerSide {
             self.drop_stream(at, stream);
         }
         self.blocks.ended();
-        self.shared.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -16,14 +16,6 @@ pub enum ShmError {
     /// The peer is gone, and every frame that it sent was read.
     #[error("the peer is gone")]
     Closed,
-    /// A frame that never fits: see [`Geometry::body_bytes_max`](super::Geometry).
-    #[error("the body has {bytes} bytes, the segment has room for {bytes_max}")]
-    TooLong {
-        /// The length of the body.
-        bytes: usize,
-        /// The maximum.
-        bytes_max: usize,
-    },
     /// An invalid geometry.
     #[error("invalid geometry of a segment: {0}")]
     Geometry(GeometryError),

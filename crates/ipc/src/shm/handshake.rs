@@ -186,7 +186,6 @@ impl From<ShmError> for LinkError {
         match error {
             ShmError::PeerViolation { what } => what.into(),
             ShmError::Closed => Self::Closed,
-            ShmError::TooLong { bytes, bytes_max } => Self::OwnFrame { bytes, bytes_max },
             ShmError::Geometry(_) => Self::System(Errno::INVAL),
             ShmError::Io { source, .. } => Self::System(source),
         }

@@ -10,7 +10,7 @@
 //!    └─ descriptors ── socket ──►──┘  a frame states its number of descriptors; they are sent before it
 //! ```
 //!
-//! 1. The rules of `transport::link` hold. In addition, a thread may sleep at [`ShmLink::doorbell`]
+//! 1. The rules of `transport::link` hold. In addition, a thread may sleep at its [doorbell](DirectWait::doorbell)
 //!    instead of waiting for descriptors, which wakes it faster.
 //! 2. The socket is read when a frame names descriptors that have not arrived, and when a `take`
 //!    finds nothing or a `flush` no room: the first time after a wait for it, each time while a
@@ -30,7 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::doorbell::{Doorbell, Mode, Ticket};
-use super::endpoint::{Endpoint, ShmCounters};
+use super::endpoint::Endpoint;
 use super::ring::{FrameProbe, Refused};
 use super::validate::Violation;
 use crate::transport::rights;
@@ -96,49 +96,6 @@ impl ShmLink {
             failed: None,
             counters: LinkCounters::default(),
         }
-    }
-
-    /// Where a thread of this side sleeps, without holding the link. A thread that takes frames for
-    /// which another thread sleeps there has to kick it.
-    #[must_use]
-    pub fn doorbell(&self) -> Arc<Doorbell> {
-        Arc::clone(self.endpoint.doorbell())
-    }
-
-    /// As [`Link::prepare_wait`], for a thread that then sleeps at the doorbell with this ticket.
-    /// `None`: something has arrived already. Another thread watches the socket, and calls `take`
-    /// when it is ready.
-    pub fn prepare_sleep(&mut self) -> Option<Ticket> {
-        self.read_skipped_socket();
-        if self.gone || self.failed.is_some() {
-            return None;
-        }
-        let prepared = self.endpoint.prepare_sleep();
-        self.send_ring();
-        match prepared {
-            Ok(ticket) => ticket,
-            Err(violation) => {
-                self.fail(violation.into());
-                None
-            }
-        }
-    }
-
-    /// Whether the peer was last seen on another CPU.
-    pub(crate) fn peer_is_elsewhere(&mut self) -> bool {
-        self.endpoint.peer_is_elsewhere()
-    }
-
-    /// Spins until a frame or room has arrived, as long as it is worthwhile: only while the peer
-    /// runs on another CPU, and at most up to the limit. Must not be called inside a coroutine.
-    pub fn spin(&mut self) -> bool {
-        self.gone || self.failed.is_some() || self.endpoint.spin()
-    }
-
-    /// The counters of the rings.
-    #[must_use]
-    pub fn shm_counters(&self) -> ShmCounters {
-        self.endpoint.counters()
     }
 
     /// The rings and the socket, separately: to measure the rings without the link.
@@ -494,7 +451,7 @@ impl Link for ShmLink {
 
 impl DirectWait for ShmLink {
     fn doorbell(&self) -> Arc<Doorbell> {
-        Self::doorbell(self)
+        Arc::clone(self.endpoint.doorbell())
     }
 
     fn probe(&self) -> Arc<FrameProbe> {
@@ -502,11 +459,23 @@ impl DirectWait for ShmLink {
     }
 
     fn prepare_sleep(&mut self) -> Option<Ticket> {
-        Self::prepare_sleep(self)
+        self.read_skipped_socket();
+        if self.gone || self.failed.is_some() {
+            return None;
+        }
+        let prepared = self.endpoint.prepare_sleep();
+        self.send_ring();
+        match prepared {
+            Ok(ticket) => ticket,
+            Err(violation) => {
+                self.fail(violation.into());
+                None
+            }
+        }
     }
 
     fn may_answer_soon(&mut self) -> bool {
-        self.peer_is_elsewhere()
+        self.endpoint.peer_is_elsewhere()
     }
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! How long to spin before sleeping: adaptive, bounded, and never at the expense of the peer.
 //!
-//! If two CPUs both sleep, each direction costs 20 µs, so spinning is worthwhile if the answer
-//! comes within that time. But a peer that last ran on this CPU cannot answer while this side
-//! spins. So each side publishes the CPU on which it last began to wait. While the two differ, a
-//! side spins; while they are the same, it yields to the peer a few times (`sched_yield`), which
-//! costs half of a sleep and a wake on one CPU.
+//! If both sides sleep, on different CPUs, each direction costs 20 µs, so spinning is worthwhile if
+//! the answer arrives within that time. But a peer that last ran on this CPU cannot answer while
+//! this side spins. So each side publishes the CPU on which it last began to wait. While the two
+//! differ, a side spins; while they are the same, it yields to the peer a few times
+//! (`sched_yield`), which costs half of a sleep and a wake on one CPU.
 //!
 //! Both budgets are adaptive: they grow when they succeeded, or would have within the bound; they
 //! halve when they failed, down to zero. An idle connection therefore costs no CPU, and one that

@@ -21,8 +21,8 @@ use bytes::Bytes;
 use crate::blocks::{Announcing, Blocks};
 use crate::transport::Link;
 
-/// Ignores the result of a call to the session. It is an error only when the stream or the session
-/// has ended, which an event reports.
+/// Ignores the result of a call to the session: the stream or the session has ended, which an event
+/// reports, or the caller states why a refusal is harmless.
 #[inline]
 pub(crate) fn ignore_refusal<T>(_: Result<T, Refused>) {}
 

@@ -106,14 +106,16 @@ pub trait Link: Outlet + Send {
 /// What a link offers to a thread that waits for it directly, bypassing the thread that waits for
 /// descriptors.
 pub trait DirectWait {
-    /// Where the thread sleeps, without holding the link.
+    /// Where the thread sleeps, without holding the link. A thread that takes frames for which
+    /// another thread sleeps there has to kick it.
     fn doorbell(&self) -> Arc<Doorbell>;
 
     /// Shows a thread whether frames have arrived, without holding the link.
     fn probe(&self) -> Arc<FrameProbe>;
 
     /// As [`Link::prepare_wait`], for a thread that then sleeps at the doorbell with this ticket.
-    /// `None`: something has arrived already.
+    /// `None`: something has arrived already. Another thread watches the link's descriptors, and
+    /// calls `take` when they are ready.
     fn prepare_sleep(&mut self) -> Option<Ticket>;
 
     /// Whether the peer was last seen on another CPU, so that it can answer while this thread

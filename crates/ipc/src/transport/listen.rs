@@ -10,8 +10,9 @@
 //! # Invariants
 //!
 //! 1. **One listener per path.** A listener holds the lock of the file at the lock's path (compared
-//!    after locking, since its last holder removes it). The kernel releases the lock when the
-//!    process ends, however it ends.
+//!    after locking, since its last holder removes it); one in a directory that others may enter,
+//!    only while it creates its socket. The kernel releases the lock when the process ends, however
+//!    it ends.
 //! 2. **A socket file is replaced only when no process listens**: under the lock, and only when
 //!    connecting to it is refused, so that a listener without a lock is not replaced either. A file
 //!    that is not a socket is never removed.
@@ -65,7 +66,7 @@ pub struct Listener {
     admissions: Arc<Admissions>,
     /// Closed for a moment to refuse a connection when the process has no descriptor left.
     spare: Mutex<Option<File>>,
-    /// Not of one in a directory that others may enter.
+    /// `None` for a listener in a directory that others may enter.
     #[allow(dead_code, reason = "held until it is dropped")]
     lock: Option<Lock>,
 }

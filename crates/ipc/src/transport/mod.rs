@@ -13,13 +13,11 @@
 //! | `backlog` | bytes that wait to be written |
 //! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
 //! | `seqpacket` | one frame per packet |
-//! | `impaired` | any link with latency, loss, duplication and reordering, by a manual clock |
 //! | `listen` | listening sockets and access control |
 
 mod backlog;
 mod counters;
 mod error;
-pub mod impaired;
 mod limits;
 mod link;
 pub mod listen;

@@ -11,7 +11,6 @@ use rustix::io::Errno;
 /// connect, of the listening process as of its listen. For a socketpair it is the creating process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer {
-    /// The process's id.
     /// The process id.
     pub pid: u32,
     /// The effective user id.

@@ -212,7 +212,7 @@ impl Client {
         run_or_enqueue(self.clone());
     }
 
-    /// Has the I/O thread dispatch it again, after the other connections.
+    /// Requests another dispatch by the I/O thread, after the other connections.
     fn queue(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
             // Without an I/O thread there are no other connections to alternate with.

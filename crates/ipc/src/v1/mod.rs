@@ -74,9 +74,11 @@ pub struct Limits {
     pub answers_max: usize,
     /// Channels that one client has created and not destroyed.
     pub channels_made_max: usize,
-    /// Bytes of elements in one channel; beyond it the channel accepts no more from clients.
+    /// Bytes of elements in one channel; beyond it the channel accepts no more from clients. The
+    /// estimate is the number of queued elements times the length of the new one: exact for a
+    /// channel whose elements have one length.
     pub channel_bytes_max: u64,
-    /// Channels of which a client has statistics of its own.
+    /// Channels of which a connection keeps its own statistics.
     pub channels_seen_max: usize,
     /// The timeout of a client's `HELLO`.
     pub hello_timeout: Duration,
@@ -152,9 +154,20 @@ impl Server {
     /// Its connected clients, without those that a caller drives ([`Session`]).
     #[must_use]
     pub fn sessions(&self) -> Vec<Status> {
-        let clients: Vec<_> = self.clients.lock().iter().filter_map(Weak::upgrade).collect();
+        let clients = self.connected();
         let clients = clients.iter().filter(|client| !client.over().is_cancelled());
         clients.map(|client| client.status()).collect()
+    }
+
+    /// Ends the connections of its clients, as [`Client::close`] does.
+    pub(crate) fn close(&self) {
+        for client in self.connected() {
+            client.close();
+        }
+    }
+
+    fn connected(&self) -> Vec<Arc<Client>> {
+        self.clients.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Adds a client. Their number is bounded by the listener.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A client without a connection: the caller passes requests in, and gets the answers.
 //!
-//! Everything happens in dispatches: what a request wakes on this thread is dispatched afterwards,
-//! so that it never meets a lock that is held further up the stack. A dispatch takes the answers
-//! out under the state's lock and passes them on under the dispatch's lock only: so they keep their
-//! order, and the callback may end the session.
+//! All work is done in dispatches. A session that a request wakes on this thread is dispatched
+//! afterwards, so that it never finds a lock that is held further up the stack. A dispatch takes
+//! the answers out under the state's lock and passes them on under the dispatch's lock only: so
+//! they keep their order, and the callback may end the session.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

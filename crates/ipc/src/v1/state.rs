@@ -151,7 +151,7 @@ impl State {
         add(&self.counters.frames_out, frames);
     }
 
-    /// Publishes the number of waiting requests at the end of a dispatch.
+    /// Publishes the numbers of waiting requests and of queued bytes, at the end of a dispatch.
     pub(super) fn show(&self) {
         self.counters.waiting.store(self.waits.len() as u64, Ordering::Relaxed);
         self.counters.queued_bytes.store(self.outgoing.queued_bytes(), Ordering::Relaxed);

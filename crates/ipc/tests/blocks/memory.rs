@@ -9,6 +9,11 @@ use becket_zcopy::{Block, Class, Meta, Pool, Region};
 
 pub(crate) const HANGS: Duration = Duration::from_secs(300);
 
+/// The value for the form of a test that is asked for: `BECKET_TEST_LONG` asks for the long one.
+pub(crate) fn or_long<T>(short: T, long: T) -> T {
+    if std::env::var_os("BECKET_TEST_LONG").is_some() { long } else { short }
+}
+
 pub(crate) fn pool(block_bytes: usize, blocks: u32) -> (Region, Pool) {
     let bytes = block_bytes.next_multiple_of(64) * blocks as usize;
     let region = Region::memfd(bytes, Meta::default()).unwrap();

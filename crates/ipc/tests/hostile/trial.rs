@@ -18,8 +18,8 @@ const EXCHANGES: u64 = 100;
 /// The maximum increase of the server's peak memory, whatever one peer did: what one session may
 /// make it hold (16 MiB of elements on a stream), and what its allocator retains of that.
 const MEMORY_MORE_MAX_KIB: u64 = 48 << 10;
-/// Consecutive samples of a sleeping server.
-const LOOKS: u32 = 300;
+/// Consecutive samples of a sleeping server; the second number applies to the long form.
+const LOOKS: [u32; 2] = [60, 300];
 
 pub(crate) fn of(name: &str) {
     let directory = tempfile::tempdir().unwrap();
@@ -36,8 +36,7 @@ pub(crate) fn of(name: &str) {
 
     let mut hostile = Part::start(name, &path);
     hostile.socket.set_read_timeout(Some(HANGS)).unwrap();
-    let is_long = std::env::var_os("BECKET_TEST_LONG").is_some();
-    for attack in 0..ATTACKS[usize::from(is_long)] {
+    for attack in 0..ATTACKS[usize::from(is_long())] {
         assert!(hostile.hear().is_some(), "{name} has ended before attack {attack} was over");
     }
     // It continues meanwhile.
@@ -60,6 +59,10 @@ pub(crate) fn of(name: &str) {
     server.ends();
     let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+fn is_long() -> bool {
+    std::env::var_os("BECKET_TEST_LONG").is_some()
 }
 
 /// Waits until each has made `exchanges` more exchanges.
@@ -119,7 +122,7 @@ impl Process {
     /// restarts the series; a thread that polls would never let it complete.
     fn until_it_rests(&self) {
         let (begin, mut looks, mut before) = (Instant::now(), 0, None);
-        while looks < LOOKS {
+        while looks < LOOKS[usize::from(is_long())] {
             let switches = self.switches_asleep();
             looks = if switches.is_some() && switches == before { looks + 1 } else { 0 };
             before = switches;

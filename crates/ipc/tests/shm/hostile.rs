@@ -333,8 +333,9 @@ fn a_peer_that_feigns_sleep_is_rung_once() {
             link.put(&Head::new(Kind::Ping), &[]).unwrap();
             link.flush().unwrap();
         }
-        assert_eq!(link.shm_counters().rings_out, 1);
-        drop(link);
+        let (endpoint, connected) = link.into_parts();
+        assert_eq!(endpoint.counters().rings_out, 1);
+        drop((endpoint, connected));
         let mut rung = Vec::new();
         socket.read_to_end(&mut rung).unwrap();
         let bytes = if mode == 2 { 0 } else { 1 };

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::factory::LinkFactory;
-use super::waiting::{Waiting, frame, numbers, put, take};
+use super::waiting::{Waiting, frame, numbers, or_long, put, take};
 
 /// One module of tests for a transport.
 macro_rules! conforms {
@@ -72,7 +72,8 @@ fn step(body_bytes_max: usize) -> impl Strategy<Value = Step> {
 pub(crate) fn frames_arrive_whole_once_and_in_order<F: LinkFactory>() {
     let body_bytes_max = F::pair().0.body_bytes_max();
     let steps = proptest::collection::vec(step(body_bytes_max), 0..200);
-    let config = ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() };
+    let config =
+        ProptestConfig { cases: or_long(24, 64), failure_persistence: None, ..Default::default() };
     TestRunner::new(config)
         .run(&steps, |steps| {
             let (mut from, to) = F::pair();
@@ -349,7 +350,7 @@ pub(crate) fn a_drop_during_a_take_is_reported_last<F: LinkFactory>() {
             link.flush().unwrap();
         }
     });
-    for _ in 0..500 {
+    for _ in 0..or_long(100, 500) {
         let (one, mut left) = F::pair();
         goes.send(one).unwrap();
         let mut came = 0;

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Creating a pair of links of each transport.
 
-use std::time::Instant;
-
-use becket_ipc::transport::impaired::{Impaired, Impairments};
 use becket_ipc::transport::{
     Link, LinkLimits, SeqpacketLink, Socket, SocketKind, UnixStreamLink, memory,
 };
@@ -41,18 +38,6 @@ pub(crate) struct Memory;
 impl LinkFactory for Memory {
     fn pair() -> Pair {
         let (one, other) = memory::pair(50, BODY_BYTES_MAX + 24);
-        (Box::new(one), Box::new(other))
-    }
-}
-
-/// Without impairments an impaired link is a link like any other.
-pub(crate) struct Calm;
-
-impl LinkFactory for Calm {
-    fn pair() -> Pair {
-        let (one, other) = memory::pair(50, BODY_BYTES_MAX + 24);
-        let calm = Impairments { held_frames_max: 5, ..Impairments::default() };
-        let [one, other] = [one, other].map(|link| Impaired::new(link, calm, 1, Instant::now()).0);
         (Box::new(one), Box::new(other))
     }
 }

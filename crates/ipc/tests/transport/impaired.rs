@@ -5,11 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use becket_ipc::transport::impaired::{Impaired, ImpairedClock, Impairments};
 use becket_ipc::transport::{Link, LinkError, memory};
 use proptest::prelude::*;
 
+use super::factory::{BODY_BYTES_MAX, LinkFactory, Pair};
 use super::waiting::{numbers, put, take};
+use crate::impaired_link::{Impaired, ImpairedClock, Impairments};
+
+/// Without impairments an impaired link is a link like any other.
+pub(crate) struct Calm;
+
+impl LinkFactory for Calm {
+    fn pair() -> Pair {
+        let (one, other) = memory::pair(50, BODY_BYTES_MAX + 24);
+        let calm = Impairments { held_frames_max: 5, ..Impairments::default() };
+        let [one, other] = [one, other].map(|link| Impaired::new(link, calm, 1, Instant::now()).0);
+        (Box::new(one), Box::new(other))
+    }
+}
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

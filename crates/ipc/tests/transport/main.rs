@@ -12,11 +12,14 @@ mod descriptors;
 mod factory;
 mod hostile;
 mod impaired;
+#[path = "../impaired_link/mod.rs"]
+mod impaired_link;
 mod listen;
 mod syscalls;
 mod waiting;
 
-use factory::{Calm, Memory, Seqpacket, Stream};
+use factory::{Memory, Seqpacket, Stream};
+use impaired::Calm;
 
 conformance::conforms!(memory, Memory);
 conformance::conforms!(unix_stream, Stream);

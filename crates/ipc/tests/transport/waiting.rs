@@ -9,6 +9,11 @@ use becket_wire::{Full, Head, Kind};
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags};
 
+/// The value for the form of a test that is asked for: `BECKET_TEST_LONG` asks for the long one.
+pub(crate) fn or_long<T>(short: T, long: T) -> T {
+    if std::env::var_os("BECKET_TEST_LONG").is_some() { long } else { short }
+}
+
 /// A link and its waiter.
 pub(crate) struct Waiting {
     pub(crate) link: Box<dyn Link>,

@@ -43,7 +43,7 @@ struct Kept {
     is_final: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Line {
     class: Class,
     kept: VecDeque<Kept>,
@@ -77,18 +77,7 @@ impl Chunks {
         if self.flows.len() >= flows_max as usize {
             return Err(AdapterError::TooManyFlows(flows_max));
         }
-        let line = Line {
-            class: descriptor.class,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            taken: 0,
-            sequence: 1,
-            offset: 0,
-            is_ended: false,
-            is_said: false,
-            broken: None,
-            waits: None,
-        };
+        let line = Line { class: descriptor.class, sequence: 1, ..Line::default() };
         self.flows.insert(flow, line);
         Ok(())
     }

@@ -26,14 +26,14 @@ const TEXT_BYTES_MAX: usize = 2 << 20;
 pub struct Transcript {
     texts: Vec<(TextKind, Stage, String)>,
     bytes: usize,
-    /// What each stage last said about itself: what has not changed is not kept again.
+    /// The last texts of each stage about itself: an unchanged text is not kept again.
     last: [Last; 2],
 }
 
 /// The last texts of an adapter about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Last {
-    /// Shown only when it has changed: an adapter is asked for it after each call.
+    /// Formatted only when it has changed: an adapter is asked for it after each call.
     manifest: Option<Manifest>,
     summary: String,
     log: String,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::trace::{ByteBucket, Call, CountBucket, EventKind, OutletEvent, Stage, Trace};
+use crate::trace::{Call, EventKind, OutletEvent, Stage, Trace, byte_bucket, count_bucket};
 
 /// States of a path that are kept; a longer path is cut.
 const PATH_STATES_MAX: usize = 8;
@@ -118,15 +118,15 @@ impl Features {
             states.join(" ")
         };
         features.paths = paths.into_iter().map(path).collect();
-        features.chunks = chunks.map(|count| CountBucket::of(count).name());
-        features.bytes = bytes.map(|bytes| ByteBucket::of(bytes).name());
-        features.resets = CountBucket::of(resets).name();
-        features.closes = CountBucket::of(closes).name();
-        features.stalls = stalls.map(|count| CountBucket::of(count).name());
-        features.pushbacks = CountBucket::of(pushbacks).name();
+        features.chunks = chunks.map(count_bucket);
+        features.bytes = bytes.map(byte_bucket);
+        features.resets = count_bucket(resets);
+        features.closes = count_bucket(closes);
+        features.stalls = stalls.map(count_bucket);
+        features.pushbacks = count_bucket(pushbacks);
         features.others = [0, 1].map(|at| {
             let flows = carried.iter().filter(|of| of.get(at) == Some(&true)).count() as u64;
-            CountBucket::of(flows.saturating_sub(1)).name()
+            count_bucket(flows.saturating_sub(1))
         });
         let given = streams.len();
         streams.sort_unstable();

@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Anything that is `AsyncRead + AsyncWrite` of `futures-io`: like [`super::io`] for tokio.
+//! Anything that is `AsyncRead + AsyncWrite` of `futures-io`; `io` is the same for tokio, by way of this.
+//!
+//! What is written into one end of a flow is read at the other one: the ends of a duplex, both ends
+//! of a connection, or a writer and a reader with something between them.
+//!
+//! | the flow | the ends |
+//! |---|---|
+//! | bytes | `poll_write`, then `poll_flush` when all of an offer was taken |
+//! | half-close | `poll_close` |
+//! | reset | the writing end is dropped |
+//! | close | both are dropped, in either order |
+//! | the end comes out | a read of no bytes |
+//! | an error | the flow has failed; reset, if its kind is `ConnectionReset` |
 
 use std::io;
 use std::pin::Pin;
@@ -12,8 +24,7 @@ use super::{Conduit, Failure, Spec};
 use crate::adapters::Pair;
 
 /// The two ends of a flow.
-#[derive(Debug)]
-pub struct Ends<W, R> {
+struct Ends<W, R> {
     /// Declared before the writer: it is dropped first.
     reader: Pin<Box<R>>,
     /// `None`: it was dropped.
@@ -31,17 +42,15 @@ where
     let open = Rc::new(open);
     super::pair(spec, || {
         let open = Rc::clone(&open);
-        let failed = |error: io::Error| Failure::of_io(&error);
-        move |_| open().map(|(writer, reader)| Ends::new(writer, reader)).map_err(failed)
+        move |_| {
+            let (writer, reader) = open().map_err(failed)?;
+            Ok(Ends { reader: Box::pin(reader), writer: Some(Box::pin(writer)) })
+        }
     })
 }
 
-impl<W, R> Ends<W, R> {
-    /// What is written into `writer` is read from `reader`.
-    #[must_use]
-    pub fn new(writer: W, reader: R) -> Self {
-        Self { reader: Box::pin(reader), writer: Some(Box::pin(writer)) }
-    }
+fn failed(error: io::Error) -> Failure {
+    Failure::of_io(&error)
 }
 
 impl<W: AsyncWrite, R> Ends<W, R> {
@@ -53,15 +62,15 @@ impl<W: AsyncWrite, R> Ends<W, R> {
 
 impl<W: AsyncWrite, R: AsyncRead> Conduit for Ends<W, R> {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Failure>> {
-        self.writer()?.poll_write(cx, bytes).map_err(|error| Failure::of_io(&error))
+        self.writer()?.poll_write(cx, bytes).map_err(failed)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.writer()?.poll_flush(cx).map_err(|error| Failure::of_io(&error))
+        self.writer()?.poll_flush(cx).map_err(failed)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.writer()?.poll_close(cx).map_err(|error| Failure::of_io(&error))
+        self.writer()?.poll_close(cx).map_err(failed)
     }
 
     fn abandon(&mut self) {
@@ -69,6 +78,6 @@ impl<W: AsyncWrite, R: AsyncRead> Conduit for Ends<W, R> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Failure>> {
-        self.reader.as_mut().poll_read(cx, into).map_err(|error| Failure::of_io(&error))
+        self.reader.as_mut().poll_read(cx, into).map_err(failed)
     }
 }

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Anything that is `AsyncRead + AsyncWrite` of tokio.
 //!
-//! What is written into one end of a flow is read at the other one: the ends of a duplex, both ends
-//! of a connection, or a writer and a reader with something between them.
-//!
-//! | the flow | the ends |
-//! |---|---|
-//! | bytes | `poll_write`, then `poll_flush` when all of an offer was taken |
-//! | half-close | `poll_shutdown` |
-//! | reset | the writing end is dropped |
-//! | close | both are dropped, in either order |
-//! | the end comes out | a read of no bytes |
-//! | an error | the flow has failed; reset, if its kind is `ConnectionReset` |
+//! As `futures_io`, whose table holds here too; `poll_shutdown` is its `poll_close`.
 //!
 //! ```
 //! use becket_lab::bridge::{Spec, io};
@@ -28,75 +18,55 @@
 
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_io::{AsyncRead, AsyncWrite};
+use tokio::io::ReadBuf;
 
-use super::{Conduit, Failure, Spec};
+use super::Spec;
 use crate::adapters::Pair;
-
-/// The two ends of a flow.
-#[derive(Debug)]
-pub struct Ends<W, R> {
-    /// Declared before the writer: it is dropped first.
-    reader: Pin<Box<R>>,
-    /// `None`: it was dropped.
-    writer: Option<Pin<Box<W>>>,
-}
 
 /// A pair of adapters. `open` creates the two ends of a flow: the writer, and the reader of what it
 /// writes.
 pub fn pair<W, R, F>(spec: &Spec, open: F) -> Pair
 where
-    W: AsyncWrite + 'static,
-    R: AsyncRead + 'static,
+    W: tokio::io::AsyncWrite + 'static,
+    R: tokio::io::AsyncRead + 'static,
     F: Fn() -> io::Result<(W, R)> + 'static,
 {
-    let open = Rc::new(open);
-    super::pair(spec, || {
-        let open = Rc::clone(&open);
-        let failed = |error: io::Error| Failure::of_io(&error);
-        move |_| open().map(|(writer, reader)| Ends::new(writer, reader)).map_err(failed)
-    })
+    let open = move || open().map(|(to, from)| (End(Box::pin(to)), End(Box::pin(from))));
+    super::futures_io::pair(spec, open)
 }
 
-impl<W, R> Ends<W, R> {
-    /// What is written into `writer` is read from `reader`.
-    #[must_use]
-    pub fn new(writer: W, reader: R) -> Self {
-        Self { reader: Box::pin(reader), writer: Some(Box::pin(writer)) }
+/// An end with the traits of `futures-io`.
+struct End<T>(Pin<Box<T>>);
+
+impl<W: tokio::io::AsyncWrite> AsyncWrite for End<W> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(cx)
     }
 }
 
-impl<W: AsyncWrite, R> Ends<W, R> {
-    fn writer(&mut self) -> Result<Pin<&mut W>, Failure> {
-        let writer = self.writer.as_mut().map(Pin::as_mut);
-        writer.ok_or_else(|| Failure::new("the writing end is gone"))
-    }
-}
-
-impl<W: AsyncWrite, R: AsyncRead> Conduit for Ends<W, R> {
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Failure>> {
-        self.writer()?.poll_write(cx, bytes).map_err(|error| Failure::of_io(&error))
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.writer()?.poll_flush(cx).map_err(|error| Failure::of_io(&error))
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.writer()?.poll_shutdown(cx).map_err(|error| Failure::of_io(&error))
-    }
-
-    fn abandon(&mut self) {
-        self.writer = None;
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Failure>> {
+impl<R: tokio::io::AsyncRead> AsyncRead for End<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(into);
-        ready!(self.reader.as_mut().poll_read(cx, &mut buffer))
-            .map_err(|error| Failure::of_io(&error))?;
+        ready!(self.0.as_mut().poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 }

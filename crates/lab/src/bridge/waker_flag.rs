@@ -2,8 +2,8 @@
 //! Wakers that record, during a call, what must be polled.
 //!
 //! ```text
-//!   thing ── wake ──► WakerFlag ── rung, if the scope is_open ──► the bridge looks behind each call
-//!                       └──── counted, if it does not
+//!   thing ── wake ──► WakerFlag ── set, if the scope is open ──► the bridge checks it after each call
+//!                         └─────── counted otherwise
 //! ```
 //!
 //! An adapter has no thread of its own: every wake-up happens while it is called. A wake-up at

@@ -95,7 +95,7 @@ pub fn is_broken_again(replay: &Replay, repeated: &Repeated) -> bool {
             && (repeated.is_nondeterministic() || !replay.is_repeated_by(&repeated.trace))
 }
 
-/// What a smaller run must fail by.
+/// The failure that a smaller run must show.
 enum By {
     Rule(&'static Rule),
     /// It does not show what its scenario demands, and healthy adapters do in the same run.

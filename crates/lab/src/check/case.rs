@@ -52,7 +52,7 @@ impl Answers {
     pub(super) const PLAINEST: Self = Self::Kept(Vec::new());
 }
 
-/// What is examined besides the trace of one run.
+/// Optional parts of an examination, besides the trace of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deep {
     /// A second run with the same seed.
@@ -100,9 +100,8 @@ pub(crate) struct Seen {
 impl Case {
     /// The run of a mutant's witness.
     pub(crate) fn of_witness(witness: &Witness) -> Self {
-        let config = witness.config();
         Self {
-            run: replay::Case::from(&witness.setup(&config)),
+            run: witness.case(),
             limits: witness.limits,
             answers: Answers::Drawn(Scheduler::Random),
         }
@@ -132,7 +131,7 @@ impl Case {
         let mut trace = Trace::new(self.run.config.max_events);
         let mut choices = self.choices();
         let factory = || listen(of_adapter(|| make(self.limits)), said);
-        world::run_with(&self.run.setup(), &factory, &mut choices, &mut trace);
+        world::run_with(&self.run, &factory, &mut choices, &mut trace);
         (trace, choices.asked())
     }
 
@@ -141,8 +140,7 @@ impl Case {
         let mut trace = Trace::new(self.run.config.max_events);
         let mut choices = self.choices().recording();
         let factory = || make(self.limits);
-        let setup = self.run.setup();
-        let run = || world::run_with(&setup, &factory, &mut choices, &mut trace);
+        let run = || world::run_with(&self.run, &factory, &mut choices, &mut trace);
         let _is_panic = catch_unwind(AssertUnwindSafe(run)).is_err();
         (trace, choices.into_recording())
     }
@@ -191,8 +189,7 @@ impl Case {
 
         let said = said.borrow();
         let (mut texts, shown, search);
-        let setup = self.run.setup();
-        let mut examined = Examined::new(&trace, &setup, before.each_ref());
+        let mut examined = Examined::new(&trace, &self.run, before.each_ref());
         if deep.texts {
             shown = shown_of(&trace);
             texts = said.texts();
@@ -213,7 +210,7 @@ impl Case {
             _ => examiner.examination().findings().cloned().collect(),
         };
         let features = Features::of(&trace, self.run.plans.len());
-        let problem = own::of_run(&trace, &setup);
+        let problem = own::of_run(&trace, &self.run);
         Seen { hash: trace.hash(), asked, rule_sets, findings, features, trace, problem }
     }
 

@@ -284,12 +284,12 @@ fn short(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// What matched an entry so far.
+/// The runs that matched an entry so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Met {
     /// Runs that it matches.
     runs: u64,
-    /// Those of them that fail as expected.
+    /// Matching runs that fail as expected.
     failed: u64,
     /// Its rule had occasion.
     is_exercised: bool,
@@ -344,7 +344,7 @@ impl<'a> Judge<'a> {
         run.judge();
     }
 
-    /// What matched each entry.
+    /// The outcome of each entry.
     pub(super) fn reports(&self) -> Vec<ExpectationReport> {
         let report = |(entry, met): &(&Expectation, Met)| {
             let verdict = match met {

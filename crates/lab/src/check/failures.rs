@@ -18,7 +18,7 @@ use crate::shrink::Shrunk;
 /// Failures that were reported, in order.
 pub(super) struct Failures<'a> {
     options: &'a Options<'a>,
-    /// What failed before.
+    /// Rules, and scenarios without a rule, that failed before.
     seen: BTreeSet<(Option<&'static str>, &'static str)>,
     all: Vec<Failure>,
     /// Failures with a file: index, and run.
@@ -56,7 +56,7 @@ impl<'a> Failures<'a> {
         if fails && self.seen.insert((None, run.scenario.name)) {
             reported.push(self.failure(run, None, last_events.next().unwrap_or_default()));
         }
-        // What fails the run comes first, and a cause before its consequences.
+        // Violations that fail the run come first, and a cause before its consequences.
         reported.sort_by_key(|failure| (failure.level != Level::Must.name(), failure.event));
         for mut failure in with_the_first(reported) {
             // If a process crashed in a run, only the crash gets a file.

@@ -118,17 +118,15 @@ pub(super) fn search(case: &Case, make: Make<'_>, runs: u32, examiner: &mut Exam
         if claimed.iter().any(|it| (it.limits.flows_max as usize) < one.run.plans.len()) {
             return searched;
         }
-        let setup = one.run.setup();
         let mut choices = choices.recording();
         trace.clear();
         let factory = || make(one.limits);
-        let ran = caught(|| world::run_with(&setup, &factory, &mut choices, &mut trace));
+        let ran = caught(|| world::run_with(&one.run, &factory, &mut choices, &mut trace));
         let answers = Answers::Kept(choices.recorded().to_vec());
         let rule_sets = match ran {
-            Ok(()) => examiner.examine(&Examined::new(&trace, &setup, claimed.each_ref())),
+            Ok(()) => examiner.examine(&Examined::new(&trace, &one.run, claimed.each_ref())),
             Err(_) => RuleSets::default(),
         };
-        drop(setup);
         searched.rule_sets = searched.rule_sets.join(RuleSets { broken: 0, ..rule_sets });
         if ran.is_err() || Verdict::of(&rule_sets).is_failure() {
             searched.found = Some(Case { answers, ..one });
@@ -241,7 +239,7 @@ fn child(parent: &Case, it: &mut Random) -> (Case, Choices) {
     (one, Choices::replayed(answers))
 }
 
-/// What is known of a flow so far.
+/// The state of a flow, as its events show it.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     state: FlowState,

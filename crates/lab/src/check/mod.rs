@@ -6,7 +6,7 @@
 //!                                    ├─► runs ──► examinations ──► gates ──► report
 //!                       scenarios ───┘    each twice, once more in a fresh process, each flow alone
 //!                                              │
-//!                                           failures ──► files, at once ──► small ones
+//!                                           failures ──► files, at once ──► shrunk ones
 //! ```
 //!
 //! Runs are independent of each other: several threads take them one by one, and the results are
@@ -78,8 +78,8 @@ use self::failures::Failures;
 use self::ordered_pool::{Observer, in_order};
 use crate::adapters::caught;
 use crate::bridge::crashes;
-use crate::gate::{GateResult, MutantOutcome, MutantResult, mutants};
-use crate::mutant::Mutant;
+use crate::gate::{GateResult, MutantOutcome, MutantResult};
+use crate::mutant::{MUTANTS, Mutant};
 use crate::parity;
 use crate::report::Report;
 use crate::rules::Examiner;
@@ -147,8 +147,8 @@ fn tasks<'a>(
         let scenarios = scenarios.filter(move |it| mode.has(it) || agreements.tries(it));
         scenarios.map(move |scenario| Task::Run(profile, scenario))
     });
-    let mutants = mutants().filter(|_| options.gates_of_lab);
-    runs.chain(mutants.map(Task::Look)).enumerate().collect()
+    let mutants = MUTANTS.iter().filter(|_| options.gates_of_lab).map(Task::Look);
+    runs.chain(mutants).enumerate().collect()
 }
 
 /// Checks a pair of adapters.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a pair of adapters and the lab agree on before any run.
+//! The negotiation of a pair of adapters with the lab, before any run.
 //!
 //! The lab knows all capabilities. It requires of each adapter the direction in which it is used,
 //! and what the caller of the check requires besides. Capabilities that are not claimed are tried

@@ -70,19 +70,18 @@ pub(super) fn search(
 ) -> Searched {
     let alone = case.each_alone(make);
     let claimed = claims(make, case.limits);
-    let setup = case.run.setup();
     let mut trace = Trace::new(case.run.config.max_events);
     let (mut rule_sets, mut loose, mut last) = (RuleSets::default(), None, Vec::new());
     let explored = explore(bounds, |choices: &mut Choices| {
         trace.clear();
         let factory = || make(case.limits);
-        let ran = caught(|| world::run_with(&setup, &factory, choices, &mut trace));
+        let ran = caught(|| world::run_with(&case.run, &factory, choices, &mut trace));
         last.clear();
         last.extend_from_slice(choices.recorded());
         if ran.is_err() {
             return ControlFlow::Break(());
         }
-        let mut examined = Examined::new(&trace, &setup, claimed.each_ref());
+        let mut examined = Examined::new(&trace, &case.run, claimed.each_ref());
         examined.solo = Some(&alone);
         let one = examiner.examine(&examined);
         rule_sets = rule_sets.join(RuleSets { broken: 0, ..one });

@@ -19,26 +19,26 @@ use crate::config::Config;
 use crate::contract::Tick;
 use crate::gate::{Gate, healthy};
 use crate::mutant::{self, MUTANTS, Witness};
+use crate::replay;
 use crate::report::Report;
 use crate::rules::{Examiner, Finding};
 use crate::source::{End, Source};
 use crate::target::Behaviour;
 use crate::trace::{EventKind, Part, Stage, Trace};
-use crate::world::Setup;
 use crate::world::planted::{self, Planted};
 
 /// An egress adapter that shows whether the sink compares bytes, and the rule that it must violate.
 const ZEROS: (&str, &str) = ("padding_only_diversity", "INT-01");
 
 /// The lab's error that one of its runs shows, if any. Independent of the adapters.
-pub(crate) fn of_run(trace: &Trace, setup: &Setup<'_>) -> Option<&'static str> {
+pub(crate) fn of_run(trace: &Trace, case: &replay::Case) -> Option<&'static str> {
     if !trace.is_whole() {
         return Some("the lab's trace has lost an event");
     }
-    let mut sides = vec![[Offers::default(); 2]; setup.plans.len()];
+    let mut sides = vec![[Offers::default(); 2]; case.plans.len()];
     for event in trace.events() {
         let at = (event.flow.number() as usize).wrapping_sub(1);
-        let Some((sides, plan)) = sides.get_mut(at).zip(setup.plans.get(at)) else { continue };
+        let Some((sides, plan)) = sides.get_mut(at).zip(case.plans.get(at)) else { continue };
         match event.what {
             EventKind::Offered { place, sequence, offset, bytes, .. } => {
                 let is_stray = matches!(plan.end, End::LateWrite | End::Malformed)
@@ -78,8 +78,8 @@ struct Offers {
     taken: u64,
 }
 
-/// Whether the plans of sources are wrong: the bytes of these depend on the seed as their table
-/// states.
+/// The error in the plans of sources, if any: the lengths of their chunks depend on the seed as the
+/// table of `source` states.
 fn of_plans() -> Option<&'static str> {
     let is_wrong = |seed: u64| {
         let config = Config { deterministic_seed: seed, ..Config::default() };
@@ -172,7 +172,7 @@ pub(super) fn examine(report: &Report, runs: &[Run], options: &Options<'_>) -> O
     if let Some(problem) = of_plans() {
         return Some(problem.into());
     }
-    let unseen = Planted::ALL.into_iter().find(|planted| !is_seen(*planted, examiner));
+    let unseen = Planted::ALL.iter().copied().find(|planted| !is_seen(*planted, examiner));
     if let Some(planted) = unseen {
         return Some(format!("the lab does not see it when it is wrong itself: {planted:?}"));
     }
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn every_part_that_is_wrong_is_seen_and_named() {
         let examiner = &mut Examiner::new();
-        for planted in Planted::ALL {
+        for planted in Planted::ALL.iter().copied() {
             assert!(is_seen(planted, examiner), "{planted:?}");
         }
         let said = planted::with(Planted::Session, || {
@@ -273,7 +273,7 @@ mod tests {
     /// run shows which part is at fault, as a failure of the lab.
     #[test]
     fn a_check_by_a_lab_that_is_wrong_says_so() {
-        for planted in Planted::ALL {
+        for planted in Planted::ALL.iter().copied() {
             let report = planted::with(planted, || {
                 check::run(&Options { profiles: Some(1), ..Options::quick("memory", &healthy) })
             });

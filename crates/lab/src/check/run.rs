@@ -11,7 +11,7 @@ use crate::choice::Coverage;
 use crate::contract::FlowId;
 use crate::gate::more_severe;
 use crate::replay;
-use crate::report::{self, EventReport, Size};
+use crate::report::{self, EventReport, FaultReport, SizeReport, size_of};
 use crate::rules::{Examiner, Finding, RuleSets, Verdict};
 use crate::scenario::{Profile, Scenario, Shown, is_disturbed};
 use crate::source::Source;
@@ -58,8 +58,8 @@ pub(crate) struct Evidence {
     /// For each finding the last events before it, until the failure is reported.
     pub(crate) last_events: Vec<Vec<EventReport>>,
     pub(crate) features: Features,
-    /// The size of the run.
-    pub(crate) size: Size,
+    pub(crate) size: SizeReport,
+    pub(crate) faults: Vec<FaultReport>,
     /// Whether it showed what the scenario demands.
     pub(crate) shown: Shown,
     /// The adapters claim what the scenario needs.
@@ -70,7 +70,7 @@ pub(crate) struct Evidence {
     pub(crate) orders: Option<Orders>,
     /// An order differed when it was run again.
     pub(crate) is_unsteady: bool,
-    /// Number of events.
+    /// Number of events, counted apart from the size that reports have.
     pub(crate) events: u64,
     /// An error of the lab that the run shows.
     pub(crate) problem: Option<&'static str>,
@@ -288,6 +288,7 @@ pub(super) fn run(
         seen.rule_sets = seen.rule_sets.join(rule_sets);
     }
     let Seen { hash, rule_sets, findings, features, trace, problem, .. } = seen;
+    let (size, faults) = size_of(&trace);
     let evidence = Evidence {
         hash,
         rule_sets,
@@ -295,7 +296,8 @@ pub(super) fn run(
         last_events: last_events(&trace, &findings, shown),
         findings,
         features,
-        size: Size::of(&trace),
+        size,
+        faults,
         shown,
         is_supported,
         is_unproved: fresh_process == Some(None),

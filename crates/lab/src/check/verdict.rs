@@ -150,7 +150,7 @@ fn detection(mutants: &[MutantResult]) -> GateResult {
 mod tests {
     use super::*;
     use crate::check::run::Evidence;
-    use crate::report::Size;
+    use crate::report::SizeReport;
     use crate::rules::{CATALOGUE, Level, Rule, RuleSets, Subject};
     use crate::scenario::{SCENARIOS, Shown};
     use crate::trace::TraceHash;
@@ -166,7 +166,8 @@ mod tests {
             findings: Vec::new(),
             last_events: Vec::new(),
             features: Features::default(),
-            size: Size::default(),
+            size: SizeReport::default(),
+            faults: Vec::new(),
             shown: Shown::Yes,
             is_supported: true,
             is_unproved: false,

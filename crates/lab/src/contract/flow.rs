@@ -58,7 +58,7 @@ impl Tick {
     }
 }
 
-/// What a flow carries: decides which flow goes first.
+/// The priority class of a flow: decides which flow goes first.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, IntoStaticStr, VariantArray,
 )]
@@ -98,7 +98,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What is known of a flow when it opens.
+/// The properties of a flow that are known when it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Descriptor {

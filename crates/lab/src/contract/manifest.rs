@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an adapter claims, and what two sides agree on.
+//! The claims of an adapter, and the negotiation of two sides.
 //!
 //! A manifest is honest in both directions: what it claims must work, and what it does not claim
 //! must be refused cleanly. The names are sorted and hashed, so that two reports can be compared
@@ -88,12 +88,6 @@ impl Capabilities {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
-    }
-
-    /// Whether the set contains all of `others`.
-    #[must_use]
-    pub const fn has_all(self, others: Self) -> bool {
-        self.0 & others.0 == others.0
     }
 
     /// The capabilities, sorted by name.

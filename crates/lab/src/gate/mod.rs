@@ -21,8 +21,8 @@
 
 mod mutants;
 
+pub(crate) use mutants::{Killers, healthy};
 pub use mutants::{MutantOutcome, MutantResult};
-pub(crate) use mutants::{healthy, mutants};
 
 use strum::{IntoStaticStr, VariantArray};
 

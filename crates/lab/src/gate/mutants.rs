@@ -3,13 +3,23 @@
 //! check. A mutant is killed by a rule that it violates in a run in which a healthy pair violates no
 //! such rule.
 
-use crate::check::{Case, Deep, Hashes, Make};
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use crate::check::{Case, Deep, Hashes};
 use crate::contract::Limits;
-use crate::mutant::{MUTANTS, Mutant, Shows};
-use crate::rules::{Examiner, RuleSets, ids, of_adapters};
+use crate::mutant::{Mutant, Shows};
+use crate::rules::{Examiner, bits, ids, of_adapters};
+use crate::trace::TraceHash;
+use crate::world::planted;
 
 /// Seeds of a witness that are tried before a mutant counts as survived.
 const SEEDS_MAX: u64 = 20;
+
+/// Outcomes of mutants that were tried in this process, by name: they depend on the lab alone, so a
+/// check of several pairs tries each mutant once.
+static TRIED: Mutex<BTreeMap<&str, MutantOutcome>> = Mutex::new(BTreeMap::new());
 
 /// Whether a mutant was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +41,6 @@ pub struct MutantResult {
     pub outcome: MutantOutcome,
 }
 
-/// The mutants that a check tries: all of them, in either mode. Most are killed in their first run.
-pub(crate) fn mutants() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter()
-}
-
 /// The pair that mutants are compared with.
 pub(crate) fn healthy(limits: Limits) -> crate::adapters::Pair {
     use crate::adapters::{MemoryEgressAdapter, MemoryIngressAdapter};
@@ -43,55 +48,101 @@ pub(crate) fn healthy(limits: Limits) -> crate::adapters::Pair {
     (ingress, Box::new(MemoryEgressAdapter::new(limits)))
 }
 
-impl MutantResult {
-    /// Tries one mutant. `fresh` are the trace hashes of the same runs in a fresh process.
-    pub(crate) fn look(mutant: &Mutant, fresh: Option<&Hashes>, examiner: &mut Examiner) -> Self {
-        let name = mutant.name;
-        if let (Shows::InOtherProcess, Some(fresh)) = (mutant.shows, fresh) {
-            return Self::look_in_fresh_process(mutant, fresh, examiner);
-        }
-        let is_seen_here = matches!(
-            mutant.shows,
-            Shows::InTrace | Shows::InTexts | Shows::InManifest | Shows::InSecondRun
-        );
-        if !is_seen_here {
-            return Self { name, outcome: MutantOutcome::NotTried };
-        }
-        let first = mutant.witness.seed;
-        for seed in first..first + SEEDS_MAX {
-            let case = Case::of_witness(&mutant.witness.seed(seed));
-            let rule_sets = |make: Make<'_>, examiner: &mut _| {
-                case.examine(make, None, Deep::ALL, examiner).rule_sets
-            };
-            let broken = judged(rule_sets(&mutant.make, examiner));
-            if broken == 0 {
-                continue;
-            }
-            let killers = broken & !judged(rule_sets(&healthy, examiner));
-            if killers != 0 {
-                return Self { name, outcome: MutantOutcome::Killed(ids(killers)) };
-            }
-        }
-        Self { name, outcome: MutantOutcome::Survived }
-    }
+/// Rules about adapters that a mutant violates in a run, and a healthy pair does not; one bit each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Killers {
+    pub(crate) all: u128,
+    /// Those that are violated first.
+    pub(crate) first: u128,
+}
 
-    /// Tries a mutant that deviates only in a fresh process.
-    fn look_in_fresh_process(mutant: &Mutant, fresh: &Hashes, examiner: &mut Examiner) -> Self {
-        let name = mutant.name;
-        let Some(fresh_process) = fresh.of(mutant.witness.seed, name) else {
-            return Self { name, outcome: MutantOutcome::NotTried };
-        };
-        let case = Case::of_witness(&mutant.witness);
-        let seen = case.examine(&mutant.make, Some(fresh_process), Deep::ALL, examiner);
-        let outcome = match judged(seen.rule_sets) {
-            0 => MutantOutcome::Survived,
-            killers => MutantOutcome::Killed(ids(killers)),
-        };
-        Self { name, outcome }
+impl Killers {
+    /// Runs the witness of a mutant with this seed. `fresh_process` is the trace hash of the same run
+    /// in a fresh process.
+    pub(crate) fn of(
+        mutant: &Mutant,
+        seed: u64,
+        fresh_process: Option<TraceHash>,
+        examiner: &mut Examiner,
+    ) -> Self {
+        let case = Case::of_witness(&mutant.witness.seed(seed));
+        let seen = case.examine(&mutant.make, fresh_process, Deep::ALL, examiner);
+        if of_adapters(seen.rule_sets.broken) == 0 {
+            return Self::default();
+        }
+        let healthy = case.examine(&healthy, None, Deep::ALL, examiner).rule_sets.broken;
+        let found = seen.findings.iter();
+        let found = found.map(|it| (it.event, of_adapters(bits([it.rule])) & !healthy));
+        let found: Vec<_> = found.filter(|(_, rule)| *rule != 0).collect();
+        let earliest = found.iter().map(|(event, _)| *event).min();
+        found.into_iter().fold(Self::default(), |Self { all, first }, (event, rule)| Self {
+            all: all | rule,
+            first: if Some(event) == earliest { first | rule } else { first },
+        })
     }
 }
 
-/// The rules about adapters that a run violates, one bit each.
-fn judged(rule_sets: RuleSets) -> u128 {
-    of_adapters(rule_sets.broken)
+impl MutantResult {
+    /// Tries one mutant. `fresh` are the trace hashes of the same runs in a fresh process.
+    pub(crate) fn look(mutant: &Mutant, fresh: Option<&Hashes>, examiner: &mut Examiner) -> Self {
+        let (name, seed) = (mutant.name, mutant.witness.seed);
+        let outcome = match mutant.shows {
+            Shows::InOtherProcess => match fresh.and_then(|fresh| fresh.of(seed, name)) {
+                Some(hash) => Self::killed(Killers::of(mutant, seed, Some(hash), examiner)),
+                None => MutantOutcome::NotTried,
+            },
+            // A lab with a wrong part has outcomes of its own.
+            _ if planted::is_any() => Self::tried(mutant, examiner),
+            _ => {
+                let known = TRIED.lock().get(name).cloned();
+                known.unwrap_or_else(|| {
+                    let outcome = Self::tried(mutant, examiner);
+                    TRIED.lock().insert(name, outcome.clone());
+                    outcome
+                })
+            }
+        };
+        Self { name, outcome }
+    }
+
+    /// Runs the witness of a mutant from seed after seed, until a rule kills it.
+    fn tried(mutant: &Mutant, examiner: &mut Examiner) -> MutantOutcome {
+        let first = mutant.witness.seed;
+        let mut runs = (first..first + SEEDS_MAX)
+            .map(|seed| Self::killed(Killers::of(mutant, seed, None, examiner)));
+        let is_killed = |outcome: &MutantOutcome| *outcome != MutantOutcome::Survived;
+        runs.find(is_killed).unwrap_or(MutantOutcome::Survived)
+    }
+
+    fn killed(killers: Killers) -> MutantOutcome {
+        match killers.all {
+            0 => MutantOutcome::Survived,
+            all => MutantOutcome::Killed(ids(all)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::mutant::MUTANTS;
+
+    #[test]
+    fn a_process_tries_a_mutant_once_unless_a_part_of_the_lab_is_wrong() {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let make = |limits| {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            healthy(limits)
+        };
+        let mutant = Mutant { name: "counted", make, ..MUTANTS[0] };
+        let look = || MutantResult::look(&mutant, None, &mut Examiner::new());
+        let first = look();
+        let made = MADE.load(Ordering::Relaxed);
+        assert!(made > 0);
+        assert_eq!((look(), MADE.load(Ordering::Relaxed)), (first, made));
+        planted::with(planted::Planted::Trace, look);
+        assert!(MADE.load(Ordering::Relaxed) > made);
+    }
 }

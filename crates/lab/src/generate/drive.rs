@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Drives a backend by calls of every kind, right ones and wrong ones, drawn from a seed, and writes
-//! down everything that comes of them.
+//! Drives a backend with valid and invalid calls of every kind, drawn from a seed, and logs all
+//! effects.
 //!
-//! The generator runs it over the interpreted backend, and writes it into each module, from the line
-//! below on, beside the hashes that have to come of it there.
+//! The generator drives the interpreted backend and writes the hashes of the logs into each module.
+//! The code below the marker is copied into the tests of the module, which compare their own
+//! hashes.
 
 use super::vocabulary::{Carries, Cause, Chunk, Class, End, Event, Host, Port, Refusal, State};
 
@@ -37,17 +38,17 @@ fn byte(flow: u32, offset: u64) -> u8 {
     (offset.wrapping_mul(167) ^ (offset >> 8) ^ u64::from(flow).wrapping_mul(59)) as u8
 }
 
-/// Something that was seen.
+/// A logged effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// In which call.
+    /// Number of the call.
     pub(crate) call: u32,
     pub(crate) what: &'static str,
     pub(crate) flow: u32,
     pub(crate) value: u64,
 }
 
-/// Everything that was seen, in order.
+/// All effects, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) seen: Vec<Seen>,
@@ -59,7 +60,7 @@ impl Log {
         self.seen.push(Seen { call: self.call, what, flow, value });
     }
 
-    /// All of it as one number.
+    /// The hash of all effects.
     pub(crate) fn hash(&self) -> String {
         let (mut one, mut other) = (0x9e37_79b9_7f4a_7c15_u64, 0x6a09_e667_f3bc_c909_u64);
         for seen in &self.seen {
@@ -74,7 +75,7 @@ impl Log {
     }
 }
 
-/// What the source of a flow has given.
+/// What was offered of a flow, and what was put out.
 #[derive(Debug, Clone, Copy, Default)]
 struct Given {
     offset: u64,
@@ -82,7 +83,7 @@ struct Given {
     chunks: u64,
 }
 
-/// The world of one call.
+/// The context of one call.
 struct World<'a> {
     log: &'a mut Log,
     budget: usize,
@@ -102,7 +103,7 @@ impl Host for World<'_> {
     }
 }
 
-/// Takes what is put out, while there is room.
+/// Receives output, as far as there is room.
 struct Outlet<'a> {
     given: &'a mut [Given],
     said: Vec<(&'static str, u32, u64)>,
@@ -153,7 +154,7 @@ impl Port for Outlet<'_> {
     }
 }
 
-/// As it is written down.
+/// A refusal, as it is logged.
 fn refused(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Unsupported(_) => "refused: unsupported",
@@ -165,8 +166,8 @@ fn refused(refusal: Refusal) -> &'static str {
     }
 }
 
-/// What sources give, as it is written down: number, class, when it opens, how it ends, and of each
-/// chunk when it comes and its bytes.
+/// Logs the plan of a flow: number, class, when it opens, how it ends, and the tick and length of
+/// each chunk.
 pub(crate) fn planned(
     log: &mut Log,
     (flow, class, opens_at, end): (u32, Class, u64, End),
@@ -181,8 +182,8 @@ pub(crate) fn planned(
     }
 }
 
-/// A lifecycle, a row for each state, a character for each event: `.` cannot be, `=` does nothing,
-/// else the state that it leads to.
+/// A lifecycle: a row for each state, a character for each event. `.` is not allowed, `=` has no
+/// effect, a letter is the next state.
 pub(crate) fn lives(next: impl Fn(State, Event) -> Option<State>) -> [String; 8] {
     let cell = |state: State, event| match next(state, event) {
         None => '.',
@@ -199,16 +200,16 @@ pub(crate) fn lives(next: impl Fn(State, Event) -> Option<State>) -> [String; 8]
     State::ALL.map(|state| Event::ALL.map(|event| cell(state, event)).iter().collect())
 }
 
-/// Drives a backend that should carry so many flows, in chunks of so many bytes at most.
+/// Drives a backend that carries `flows` flows, with chunks of at most `bytes_max` bytes.
 pub(crate) fn drive<B: Carries>(backend: &mut B, seed: u64, flows: u32, bytes_max: u64) -> Log {
     let (mut log, mut draw) = (Log::default(), Draw(seed));
-    // Two flows more than there may be, so that some are turned away.
+    // Two flows more than allowed, so that some are refused.
     let mut given = vec![Given::default(); flows as usize + 3];
     for call in 1..=CALLS {
         log.call = call;
         let flow = 1 + draw.below(u64::from(flows) + 2) as u32;
         let budget = if draw.below(4) == 0 { draw.below(512) as usize } else { 64 << 10 };
-        // In each second hundred of calls polls are rare, so that everything fills.
+        // In every second hundred of calls polls are rare, so that everything fills.
         let is_thirsty = call / 100 % 2 == 1;
         let which = draw.below(if is_thirsty { 34 } else { 48 });
         let place = given.get_mut(flow as usize);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The text of a generated module: constants, words, the lifecycle as a table, the plan, the backend,
-//! and what its tests expect.
+//! The text of a generated module: constants, types, the lifecycle as a table, the plan, the
+//! backend, and the expected values of its tests.
 //!
-//! The text depends on the profile and on this lab alone. What the tests expect is what the
-//! [interpreted](super::interpreted) backend does under the same [drive](super::drive).
+//! The text depends only on the profile and on the lab. The expected values are those of the
+//! [interpreted](super::interpreted) backend under the same [drive](super::drive).
 
 use std::fmt::{self, Write as _};
 
@@ -18,14 +18,14 @@ use crate::replay::words::Word;
 use crate::source::{End, FlowPlan};
 use crate::trace::FaultKind;
 
-/// The version of the form of generated modules. It grows when what they have in them changes.
+/// The version of the form of generated modules. It increases when their content changes.
 pub const SCHEMA: &str = "becket-lab-generated/1";
-/// The version of the lab, which stands in what it generates.
+/// The generator and its version, in each module.
 pub const GENERATOR: &str = concat!("becket-lab ", env!("CARGO_PKG_VERSION"));
 
 const VOCABULARY: &str = include_str!("vocabulary.rs");
 const DRIVE: &str = include_str!("drive.rs");
-/// What stands in place of the words in a module of the lab's own.
+/// Replaces the types in the lab's own module.
 const WORDS_OF_THE_LAB: &str = "\
 pub use crate::generate::vocabulary::{
     Carries, Cause, Chunk, Class, End, Event, Flow, Host, Piece, Port, Refusal, State,
@@ -35,15 +35,15 @@ pub use crate::generate::vocabulary::{
 const BACKEND: &str = include_str!("template/backend.txt");
 const TESTS: &str = include_str!("template/tests.txt");
 
-/// A drive of each of these seeds is in a module's tests.
+/// Seeds of the drives in a module's tests.
 const DRIVES: std::ops::Range<u64> = 1..9;
-/// A plan of each of these.
+/// Seeds of the plans in a module's tests.
 const PLANS: std::ops::Range<u64> = 0..40;
 
 /// The type of a list of names.
 const LIST: &str = "&[&str]";
 
-/// A constant: its name, its type, its value as code and as text, and what it is.
+/// A constant: its name, its type, its value as code and as text, and its description.
 pub(crate) struct Constant {
     pub(crate) name: &'static str,
     kind: &'static str,
@@ -75,8 +75,8 @@ fn names(
     Constant { name, kind: LIST, code, value, what }
 }
 
-/// The constants of a profile, in the order in which they stand in a module: what follows from others
-/// behind them, so that the first that differs is the one that matters.
+/// The constants of a profile, in their order in a module. Derived ones come last, so that the
+/// first difference is the cause.
 pub(crate) fn constants(profile: &Profile) -> Vec<Constant> {
     let Profile { config, policies, .. } = profile;
     let capabilities: Vec<_> = profile.capabilities().iter().map(Capability::name).collect();
@@ -124,26 +124,25 @@ pub(crate) fn constants(profile: &Profile) -> Vec<Constant> {
     ]
 }
 
-/// Where a module is to stand.
+/// Where a module is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Alone: the words and the drive of its tests are written into it.
+    /// By itself: types and drive are copied into it.
     Alone,
-    /// In the lab, whose words and drive it uses.
+    /// In the lab, whose types and drive it uses.
     InLab,
 }
 
-/// The module of a profile. It stands alone.
+/// The module of a profile, which compiles by itself.
 ///
 /// # Errors
 ///
-/// [`GenerateError`]: the source gives what constants cannot say.
+/// [`GenerateError`]: constants cannot express the plans of the source.
 pub fn module(profile: &Profile) -> Result<String, GenerateError> {
     written(profile, Form::Alone)
 }
 
-/// The module of a profile that the lab brings along: the same, but for the words and the drive, which
-/// are the lab's own.
+/// The lab's own module of a profile: as [`module`], with the types and the drive of the lab.
 ///
 /// # Errors
 ///
@@ -156,7 +155,7 @@ fn written(profile: &Profile, form: Form) -> Result<String, GenerateError> {
     let plan = plan::of(profile)?;
     let constants = constants(profile);
     let mut out = String::new();
-    // A string takes everything.
+    // Writing to a `String` cannot fail.
     let _written = write_module(&mut out, profile, (&plan, &constants), form);
     Ok(out)
 }
@@ -203,7 +202,7 @@ fn write_module(
     write_tests(out, profile, constants, form)
 }
 
-/// What stands behind the module's own words.
+/// The code below the header of a file, from the marker on.
 fn body(template: &str) -> &str {
     let begins = template.find("\n// ").map_or(0, |at| at + 1);
     let marker = template.get(begins..).unwrap_or_default();
@@ -274,7 +273,7 @@ fn write_plan(out: &mut String, plan: &[Lengths]) -> fmt::Result {
     writeln!(out, "];")
 }
 
-/// The backend, with the policies of the profile decided.
+/// The backend, with the policies of the profile filled in.
 fn backend(profile: &Profile) -> String {
     let policies = &profile.policies;
     let room = match policies.room {
@@ -295,7 +294,7 @@ fn backend(profile: &Profile) -> String {
         true => include_str!("template/reset.txt"),
         false => include_str!("template/no_reset.txt"),
     };
-    // The class of a flow matters to one order alone.
+    // Only one order depends on the class of a flow.
     let is_urgent = policies.order == Order::Urgent;
     let (opened, kept) = if is_urgent { ("class", "class, ") } else { ("_", "") };
     let lines =
@@ -309,7 +308,7 @@ fn backend(profile: &Profile) -> String {
     text.replace("{HALF_CLOSE}\n", half_close).replace("{RESET}\n", reset).trim_end().to_owned()
 }
 
-/// What has to come of the plan of a seed.
+/// The expected log of the plans of a seed.
 pub(crate) fn plan_log(plans: &[FlowPlan]) -> Log {
     let mut log = Log::default();
     for FlowPlan { flow, class, opens_at, chunks, end } in plans {
@@ -319,13 +318,13 @@ pub(crate) fn plan_log(plans: &[FlowPlan]) -> Log {
     log
 }
 
-/// What has to come of a drive.
+/// The expected log of a drive.
 pub(crate) fn drive_log(profile: &Profile, seed: u64) -> Log {
     let mut backend = Interpreted::new(profile);
     drive(&mut backend, seed, profile.config.max_flows, profile.config.max_chunk_bytes)
 }
 
-/// What the lifecycle has to be.
+/// The expected lifecycle, in rows.
 pub(crate) fn lives_rows() -> [String; 8] {
     lives(|state, event| next(state.into(), event.into()).map(Into::into))
 }
@@ -379,7 +378,8 @@ fn indented(out: &mut String, text: &str) -> fmt::Result {
     })
 }
 
-/// Words of the contract, and those of generated modules: the same names.
+/// Converts between the enums of the contract and those of generated modules, whose variants have
+/// the same names.
 macro_rules! same {
     ($($one:path, $other:path: $($name:ident)+;)*) => {$(
         impl From<$one> for $other {

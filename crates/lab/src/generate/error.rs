@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is wrong with a profile, in which line, and what to write instead.
+//! Errors of a profile: the line, and what to write instead.
 
 use std::fmt;
 
 use crate::replay::words::shown;
 
-/// A profile that was refused. It repeats nothing that looks like a secret.
+/// An invalid profile. Its message repeats nothing that looks like a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileError {
     origin: String,
@@ -18,7 +18,7 @@ pub struct ProfileError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenerateError {
-    /// What the source gives is not a function of the seed that constants could say.
+    /// The plans of the source are not a function of the seed that constants can express.
     #[error("what {0} gives for a seed cannot be said in constants")]
     Source(&'static str),
 }
@@ -33,7 +33,7 @@ impl ProfileError {
         self
     }
 
-    /// In the line of a key in a table; `""` is the top.
+    /// Sets the line to that of a key in a table; `""` is the top level.
     pub(super) fn at_key(mut self, text: &str, table: &str, key: &str) -> Self {
         let mut here = "";
         let place = text.lines().position(|line| {
@@ -48,7 +48,7 @@ impl ProfileError {
         self
     }
 
-    /// Makes sentences of serde's messages, which are the one place that knows the keys.
+    /// Turns serde's messages, the only place with the known keys, into sentences.
     pub(super) fn from_toml(error: &toml::de::Error, text: &str, origin: &str) -> Self {
         let message = error.message().trim();
         let mut quoted = message.split('`').skip(1).step_by(2);
@@ -70,7 +70,7 @@ impl ProfileError {
         Self { origin: origin.to_owned(), line, message, hint }
     }
 
-    /// The line of the file, from 1; of some mistakes there is none.
+    /// The line of the file, from 1. `None`: the error concerns no single line.
     #[must_use]
     pub const fn line(&self) -> Option<usize> {
         self.line
@@ -102,14 +102,14 @@ fn key_before(text: &str, at: usize) -> Option<&str> {
     (!key.is_empty()).then_some(key)
 }
 
-/// `no link is "strem": stream, message`: the word, and those that there are.
+/// `no link is "strem": stream, message`: the unknown word, and the known ones.
 fn unknown_word(message: &str) -> Option<(&str, Vec<&str>)> {
     let (said, known) = message.strip_prefix("no ")?.split_once("\": ")?;
     let (_, word) = said.split_once("is \"")?;
     Some((word, known.split(", ").collect()))
 }
 
-/// `did you mean …` for a near name, else the list of what there is.
+/// `did you mean …` for a similar name, otherwise the list of known ones.
 fn suggestion(unknown: &str, known: &[&str]) -> String {
     let likely = known.iter().map(|name| (strsim::jaro_winkler(unknown, name), name));
     let nearest = likely.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));

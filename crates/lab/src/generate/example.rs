@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Profiles that the lab brings along, and the module that was generated of the first.
+//! The lab's own profiles, and the generated module of the first.
 //!
 //! The module is compiled into the lab, so that each check can compare it with its profile.
-//! `cargo run -p becket-lab --example regenerate` writes it anew; parity fails if it is not what the
-//! generator gives. Tests generate, compile and drive modules of the others.
+//! `cargo run -p becket-lab --example regenerate` writes it; parity fails if it differs from the
+//! generator's output. Tests generate, compile and drive the modules of the others.
 
 #[path = "generated/steady.rs"]
 pub mod steady;
@@ -30,10 +30,10 @@ pub const TIGHT: Example =
 pub const PLAIN: Example =
     Example { name: "plain", toml: include_str!("../../profiles/plain.toml") };
 
-/// All of them.
+/// All profiles.
 pub const EXAMPLES: [Example; 3] = [STEADY, TIGHT, PLAIN];
 
-/// The file of the module [`steady`].
+/// The text of the module [`steady`].
 pub const STEADY_TEXT: &str = include_str!("generated/steady.rs");
 
 impl Example {
@@ -41,7 +41,7 @@ impl Example {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file. With those of the lab nothing is.
+    /// The first error in the file. The lab's own files have none.
     pub fn profile(&self) -> Result<Profile, ProfileError> {
         Profile::from_toml(self.toml, self.name)
     }

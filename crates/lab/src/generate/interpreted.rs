@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The backend as a profile says it, decided while it runs: the other side of every comparison.
+//! The backend that reads its profile at run time: the reference for generated backends.
 //!
 //! ```text
 //!   offer ──► [ flow 1: ........ ] ──┐
@@ -7,15 +7,15 @@
 //!   offer ──► [ flow 3:          ] ──┘
 //! ```
 //!
-//! It keeps flows in a map, bytes in queues, and asks the profile and the
-//! [lifecycle](crate::contract::Lifecycle) of the contract each time. A generated backend keeps
-//! tables and rings of fixed length, and has all that decided. Both have to be called alike and to do
-//! alike, to the order of what they say.
+//! It keeps flows in a map and bytes in queues, and consults the profile and the
+//! [lifecycle](crate::contract::Lifecycle) of the contract at each call. A generated backend has
+//! tables and rings of fixed length, and its policies are compiled in. For the same calls both must
+//! have the same effects, in the same order.
 //!
 //! # Invariants
 //!
 //! 1. A queue holds no more than `flow_bytes_max`, all together no more than `max_buffered_bytes`.
-//! 2. What came in is put out in order, once, and the end behind it.
+//! 2. Bytes are put out in order, once, followed by the end.
 //! 3. A source whose offer was refused is notified of room once, as the profile's room policy
 //!    states.
 
@@ -25,7 +25,7 @@ use super::profile::{Order, Policies, Profile, Room};
 use super::vocabulary::{Carries, Cause, Chunk, Class, Host, Port, Refusal};
 use crate::contract::{FlowEvent, FlowState, Lifecycle, Transition};
 
-/// A backend that asks its profile.
+/// A backend that reads its profile at run time.
 #[derive(Debug)]
 pub struct Interpreted {
     policies: Policies,
@@ -41,12 +41,12 @@ pub struct Interpreted {
 struct Queue {
     class: Class,
     life: Lifecycle,
-    /// It was broken off, and that was not said yet.
+    /// A reset that was not reported yet.
     broken: Option<Cause>,
-    /// Somebody was offered room and found too little.
+    /// An offer found too little room.
     is_waited_for: bool,
     bytes: VecDeque<u8>,
-    /// Bytes that came in, and that were put out, in how many chunks.
+    /// Bytes that came in and that were put out, and the number of output chunks.
     taken: u64,
     put: u64,
     chunks: u64,
@@ -91,7 +91,7 @@ impl Interpreted {
         }
     }
 
-    /// Flows in the order in which they put out.
+    /// Flows in the order in which they are put out.
     fn turn(&self) -> Vec<u32> {
         let mut turn: Vec<_> =
             self.flows.iter().map(|(flow, queue)| (queue.class, *flow)).collect();
@@ -110,7 +110,7 @@ impl Queue {
         matches!(self.life.apply(event), Ok(Transition::Moved(_)))
     }
 
-    /// Bytes that were put out.
+    /// Returns how many bytes it put out.
     fn put_out<P: Port>(
         &mut self,
         flow: u32,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Adapters as code: a [profile](Profile) becomes a Rust module that has its limits, its plan, the life
-//! of a flow and its policies as constants, and needs the standard library alone.
+//! Generates adapters: a [profile](Profile) becomes a Rust module with its limits, plan, lifecycle
+//! and policies as constants. The module needs only the standard library.
 //!
 //! ```text
 //!   P.toml ──► Profile ──┬─► constants, table, plan, backend, tests ──► src/lib.rs
@@ -9,23 +9,23 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `profile` | what a backend is made for, and its file |
-//! | `error` | what is wrong with one, where, and what to write instead |
-//! | `vocabulary` | the words of generated modules, which are written into each |
-//! | `interpreted` | the backend that asks its profile |
-//! | `drive` | calls of every kind, written down; written into each module's tests |
-//! | `plan` | what a source gives, as constants |
+//! | `profile` | the profile of a backend, and its file |
+//! | `error` | errors of a profile: the line, and what to write instead |
+//! | `vocabulary` | the types of generated modules, copied into each |
+//! | `interpreted` | the backend that reads its profile at run time |
+//! | `drive` | logged calls of every kind, copied into the tests of each module |
+//! | `plan` | the plans of sources, as constants |
 //! | `emit` | the text of a module |
-//! | `template/` | those parts of the text that are no Rust by themselves |
-//! | `unit` | a folder that cargo and rustc take |
-//! | `example` | profiles that the lab brings along, and the module of one of them in `generated/` |
+//! | `template/` | parts of the text that are not valid Rust by themselves |
+//! | `unit` | a generated crate, for cargo and rustc |
+//! | `example` | the lab's own profiles, and the module of one of them in `generated/` |
 //!
 //! # Invariants
 //!
 //! 1. The same profile gives the same bytes, whatever comments its file has.
-//! 2. A module compiles alone (the one that the lab brings along: within it, with its words), without a
-//!    warning and without unsafe code; formatters leave it as it is.
-//! 3. Every constant of a module is in its `constants()`, and its tests know the value of each.
+//! 2. A module compiles by itself (the lab's own one: in the lab, with its types), without warnings
+//!    and without unsafe code, and is formatted.
+//! 3. Every constant of a module is in its `constants()`, and its tests compare the value of each.
 
 pub(crate) mod drive;
 mod emit;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a source gives, as constants.
+//! The plans of a source, as constants.
 //!
-//! The plan of a source is asked for a few hundred seeds. What is the same for all of them is a
-//! constant; the length of a chunk may be `base + (seed + salt) % span`, cut at a longest, with a
-//! span that is a power of two up to `SPAN_MAX`. What is found is held against further seeds: a source
-//! that does otherwise is an error, not a guess.
+//! A source is sampled with a few hundred seeds. What is equal for all of them becomes a constant.
+//! The length of a chunk may be `base + (seed + salt) % span`, cut at a maximum, with a span that
+//! is a power of two up to `SPAN_MAX`. The result is checked with further seeds: a source that does
+//! not fit is an error.
 
 use super::error::GenerateError;
 use super::profile::Profile;
@@ -12,14 +12,14 @@ use crate::config::Config;
 use crate::scenario::plans;
 use crate::source::FlowPlan;
 
-/// Seeds from 0 that are asked for.
+/// Number of seeds, from 0, that are sampled.
 const SEEDS: u64 = 2 * SPAN_MAX;
-/// The longest span that is looked for.
+/// The longest span that is tried.
 const SPAN_MAX: u64 = 128;
-/// Further ones.
+/// Further seeds, for the check.
 const FAR: [u64; 6] = [1 << 20, (1 << 31) + 17, (1 << 40) - 1, 1 << 63, u64::MAX - 40, u64::MAX];
 
-/// A chunk for any seed.
+/// The length of a chunk for any seed, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Length {
     pub(super) base: u64,
@@ -60,7 +60,7 @@ pub(super) fn of(profile: &Profile) -> Result<Vec<Lengths>, GenerateError> {
     flows.collect::<Option<Vec<_>>>().ok_or_else(fail)
 }
 
-/// But for the lengths of chunks.
+/// Whether two plans are equal except for the lengths of chunks.
 fn is_alike(one: &[FlowPlan], other: &[FlowPlan]) -> bool {
     let plain = |plans: &[FlowPlan]| {
         let mut plans = plans.to_vec();
@@ -71,7 +71,7 @@ fn is_alike(one: &[FlowPlan], other: &[FlowPlan]) -> bool {
 }
 
 impl Length {
-    /// The formula by which these come of the seeds from 0 on.
+    /// The formula that gives these lengths for the seeds from 0 on.
     fn of(near: &[u64]) -> Option<Self> {
         let (least, most) = (*near.iter().min()?, *near.iter().max()?);
         if least == most {

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Profiles in files: what a generated backend is made for.
+//! Profiles: the files from which backends are generated.
 //!
 //! ```toml
 #![doc = include_str!("../../profiles/steady.toml")]
 //! ```
 //!
-//! Every key has to be there, but for `schema`; one that is unknown is an error, and so is a value out
-//! of its bounds.
+//! Every key except `schema` is required. An unknown key is an error, and so is a value out of its
+//! bounds.
 //!
 //! | key | what it is | from | to |
 //! |---|---|---|---|
 //! | `name` | small letters, digits, `_`, begins with a letter; no mark of a secret | 1 | 40 characters |
 //! | `limits.runtime_id` | the number of the runtime | 1 | 2⁶³ − 1 |
 //! | `limits.max_flows` | flows at once | 1 | 64 |
-//! | `limits.max_buffered_bytes` | bytes that an adapter holds, and that a session may have under way | 1 | 8 MiB |
+//! | `limits.max_buffered_bytes` | bytes that an adapter holds, and that a session may have in flight | 1 | 8 MiB |
 //! | `limits.max_chunk_bytes` | bytes of a chunk, no more than `max_buffered_bytes` | 1 | 256 KiB |
 //! | `limits.max_events` | events of a run | 1 | 2¹⁸ |
 //! | `limits.trace_enabled` | events are kept | | |
 //! | `limits.deterministic_seed` | the seed of everything | 0 | 2⁶³ − 1 |
-//! | `source.model`, `source.flows` | what sources give; no more flows than `max_flows` | 1 | 64 |
-//! | `target.behaviour` | how flows are answered | | |
-//! | `carrier.kind`, `carrier.window_bytes` | how sessions are carried; bytes of a flow under way | 1 | 8 MiB |
+//! | `source.model`, `source.flows` | the source; its flows, no more than `max_flows` | 1 | 64 |
+//! | `target.behaviour` | the behaviour of the target | | |
+//! | `carrier.kind`, `carrier.window_bytes` | the link; bytes of a flow in flight | 1 | 8 MiB |
 //! | `run.scheduler` | `random`, `round_robin` or `pct` | | |
-//! | `run.faults`, `run.fault_budget` | kinds of faults, and how often they strike in all | 0 | 64 |
+//! | `run.faults`, `run.fault_budget` | kinds of faults, and their maximum number in total | 0 | 64 |
 //! | `policies.flow_bytes_max` | room of a flow, no more than `max_buffered_bytes` | 1 | 256 KiB |
 //! | `policies.out_bytes_max` | bytes of a chunk that is put out, no more than `max_chunk_bytes` | 1 | 256 KiB |
 //! | `policies.budget_bytes_max` | bytes that a call moves | 1 | 1 MiB |
 //! | `policies.order`, `policies.room` | which flow goes first; when a refused source is notified of room | | |
-//! | `policies.half_close`, `policies.reset` | what is claimed, and works | | |
+//! | `policies.half_close`, `policies.reset` | whether it is claimed, and works | | |
 
 use std::fmt::Write as _;
 
@@ -49,11 +49,11 @@ use crate::trace::FaultKind;
 /// The version of the form of profiles.
 pub const SCHEMA: &str = "becket-lab-profile/1";
 
-/// Characters of a name.
+/// Maximum length of a name, in characters.
 const NAME_CHARS_MAX: usize = 40;
-/// Strikes stop after so many ticks.
+/// The last tick at which faults are injected.
 const FAULTS_MS: u64 = 30;
-/// A profile has so many bytes at most.
+/// Maximum size of a profile, in bytes.
 pub const PROFILE_BYTES_MAX: usize = 64 << 10;
 
 /// Which flow goes first in a poll.
@@ -62,7 +62,7 @@ pub const PROFILE_BYTES_MAX: usize = 64 << 10;
 pub enum Order {
     /// Interactive flows before normal ones before bulk, in turn within a class.
     Urgent,
-    /// In turn: behind the one that was last.
+    /// In turn, starting after the flow that was last.
     Turns,
     /// By their numbers.
     Numbers,
@@ -99,32 +99,32 @@ pub struct Policies {
     pub reset: bool,
 }
 
-/// What a generated backend is made for.
+/// The profile of a generated backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// The limits. Their name is the profile's.
     pub config: Config,
-    /// What sources give.
+    /// The source.
     pub source: Source,
-    /// To how many flows.
+    /// Number of flows.
     pub flows: u32,
-    /// What the target does.
+    /// The behaviour of the target.
     pub behaviour: Behaviour,
-    /// How sessions are carried.
+    /// The link between the sessions.
     pub link: Link,
-    /// Bytes of each flow that may be under way.
+    /// Bytes of each flow that may be in flight.
     pub window_bytes: u64,
-    /// How the next task is picked.
+    /// The scheduler.
     pub scheduler: Scheduler,
-    /// What strikes.
+    /// The faults.
     pub faults: FaultKinds,
-    /// How often, in all.
+    /// Maximum number of faults in total.
     pub fault_budget: u32,
-    /// What the backend is free to do.
+    /// The policies of the backend.
     pub policies: Policies,
 }
 
-/// The schedulers that profiles know: PCT as checks draw it.
+/// The schedulers of profiles. PCT has the parameters that it has in checks.
 const SCHEDULERS: [Scheduler; 3] =
     [Scheduler::Random, Scheduler::RoundRobin, Scheduler::Pct { changes: 3, steps: 256 }];
 
@@ -211,7 +211,7 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its line and what to write instead.
+    /// The first error, with its line and what to write instead.
     pub fn from_toml(text: &str, origin: &str) -> Result<Self, ProfileError> {
         if text.len() > PROFILE_BYTES_MAX {
             let said = format!("a profile has {PROFILE_BYTES_MAX} bytes at most");
@@ -277,7 +277,7 @@ impl Profile {
         }
     }
 
-    /// What does not fit together: table, key and why.
+    /// The first inconsistency: table, key and reason.
     fn complaint(&self) -> Option<(&'static str, &'static str, String)> {
         let Self { config, policies, .. } = self;
         let name = &config.name;
@@ -325,7 +325,7 @@ impl Profile {
     pub fn to_toml(&self) -> String {
         let Self { config, policies, .. } = self;
         let mut text = String::new();
-        // A string takes everything.
+        // Writing to a `String` cannot fail.
         let _written = write!(
             text,
             "schema = \"{SCHEMA}\"\nname = \"{}\"\n\n[limits]\nruntime_id = {}\nmax_flows = {}\n\
@@ -369,7 +369,7 @@ impl Profile {
         sha256(&self.to_toml())
     }
 
-    /// How much its backend carries.
+    /// The limits of its backend.
     #[must_use]
     pub const fn limits(&self) -> Limits {
         Limits {
@@ -379,7 +379,7 @@ impl Profile {
         }
     }
 
-    /// What its backend claims, but for the way in which it carries.
+    /// The capabilities that its backend claims, without the direction.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         let Policies { order, half_close, reset, .. } = self.policies;
@@ -398,7 +398,7 @@ impl Profile {
         claimed.fold(always, |all, (capability, _)| all.with(capability))
     }
 
-    /// What strikes.
+    /// The faults.
     #[must_use]
     pub const fn fault_plan(&self) -> FaultPlan {
         match self.faults.is_empty() {

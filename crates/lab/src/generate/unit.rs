@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A generated module as a folder that `cargo test` and `rustc --test` take.
+//! A generated module as a crate, for `cargo test` and `rustc --test`.
 
 use super::emit::module;
 use super::error::GenerateError;
 use super::profile::Profile;
 
-/// The files of a generated crate: where each is, from its folder, and its text.
+/// The files of a generated crate: the relative path and the text of each.
 ///
 /// # Errors
 ///

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The words of generated modules: what a backend is called with, and what it calls.
+//! The types of generated modules: what a backend is called with, and the traits that it calls.
 //!
-//! They say the same as [`contract`](crate::contract), with the standard library alone. The generator
-//! writes this file into each module, from the line below on; the interpreted backend uses it as it
-//! stands here.
+//! They correspond to those of [`contract`](crate::contract), with the standard library alone. The
+//! generator copies the code below the marker into each module; the interpreted backend uses it
+//! here.
 
 // Vocabulary.
 
-/// What a flow carries.
+/// The priority class of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Somebody waits for it.
+    /// A user waits for it.
     Interactive,
-    /// As it comes.
+    /// No particular priority.
     Normal,
-    /// Much of it; it may wait.
+    /// Large, and not urgent.
     Bulk,
 }
 
-/// Why a flow was broken off.
+/// Why a flow was reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Somebody wanted it.
+    /// On request.
     Reset,
-    /// Something failed.
+    /// Because of a failure.
     Error,
 }
 
@@ -32,39 +32,39 @@ pub enum Cause {
 pub enum End {
     /// Its last chunk is final.
     Final,
-    /// By a half-close behind its last chunk.
+    /// A half-close after its last chunk.
     HalfClose,
-    /// It is broken off behind its last chunk.
+    /// A reset after its last chunk.
     Reset,
     /// Its last chunk is final; then it offers more, which must be refused.
     LateWrite,
-    /// Behind its last chunk it offers one that leaves a gap, which must be refused.
+    /// After its last chunk it offers one behind a gap, which must be refused.
     Malformed,
 }
 
-/// Where a flow is in its life.
+/// The states of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Its number is known, nothing else.
+    /// Only its number is known.
     New,
-    /// It was asked for.
+    /// It was requested.
     Opening,
     /// Bytes may go both ways.
     Open,
-    /// Nothing more comes in; what is there is still put out.
+    /// No more bytes come in; those that are there are still put out.
     HalfClosed,
-    /// All was put out, and the end was said.
+    /// Everything was put out, and the end was reported.
     Draining,
     /// It ended in order.
     Closed,
-    /// It was broken off.
+    /// It was reset.
     Reset,
     /// It ended by an error.
     Failed,
 }
 
 impl State {
-    /// All of them, as the rows of a lifecycle table.
+    /// All states, in the order of the rows of a lifecycle table.
     pub const ALL: [Self; 8] = [
         Self::New,
         Self::Opening,
@@ -77,27 +77,27 @@ impl State {
     ];
 }
 
-/// What may happen to a flow.
+/// The events of a flow's lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It is asked for.
+    /// It is requested.
     Open,
-    /// It is there.
+    /// It is established.
     Opened,
     /// One side sends no more.
     HalfClose,
-    /// Nothing more comes in.
+    /// No more bytes come in.
     Drain,
     /// It ends in order.
     Close,
-    /// It is broken off.
+    /// It is reset.
     Reset,
     /// It ends by an error.
     Fail,
 }
 
 impl Event {
-    /// All of them, as the columns of a lifecycle table.
+    /// All events, in the order of the columns of a lifecycle table.
     pub const ALL: [Self; 7] = [
         Self::Open,
         Self::Opened,
@@ -109,56 +109,56 @@ impl Event {
     ];
 }
 
-/// Why a backend did not do what it was asked.
+/// Why a backend refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// It does not claim the capability of this name.
     Unsupported(&'static str),
-    /// It carries no more flows at once.
+    /// It carries its maximum number of flows already.
     TooManyFlows,
-    /// It does not know the flow.
+    /// The flow does not exist.
     UnknownFlow,
     /// The number is in use.
     FlowInUse,
     /// The flow takes nothing more.
     Closed,
-    /// A chunk that is not the next, or not as long as its bytes.
+    /// The chunk is not the next one, or its length is not that of its bytes.
     Malformed,
 }
 
-/// A piece of a flow, whose bytes stand beside it.
+/// A piece of a flow. Its bytes are passed beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunk {
-    /// Whose it is.
+    /// Its flow.
     pub flow: u32,
     /// Its number in its flow, from 1.
     pub sequence: u64,
-    /// Where its first byte stands in the flow.
+    /// Position of its first byte in the flow.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Nothing comes behind it.
+    /// It is the last one.
     pub is_final: bool,
 }
 
-/// A chunk that a source gives: not before `at`, and `base + (seed + salt) % span` bytes, but no more
-/// than `bytes_max`.
+/// A planned chunk of a source: not before `at`, with `base + (seed + salt) % span` bytes, but no
+/// more than `bytes_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     /// The tick, in milliseconds.
     pub at: u64,
-    /// Bytes for each seed.
+    /// Minimum length in bytes.
     pub base: u64,
-    /// What the seed adds is less than this, which is not 0.
+    /// The seed adds less than this number, which is not 0.
     pub span: u64,
-    /// What makes it another for the same seed.
+    /// Distinguishes chunks with the same seed.
     pub salt: u64,
-    /// The longest that it may be.
+    /// Maximum length in bytes.
     pub bytes_max: u64,
 }
 
 impl Piece {
-    /// How many bytes it has in runs of this seed.
+    /// Length in bytes in runs with this seed.
     #[must_use]
     pub const fn bytes(&self, seed: u64) -> u64 {
         let bytes = self.base + seed.wrapping_add(self.salt) % self.span;
@@ -166,12 +166,12 @@ impl Piece {
     }
 }
 
-/// What the source of one flow does.
+/// The plan of the source of one flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
     /// Its number.
     pub number: u32,
-    /// What it carries.
+    /// Its priority class.
     pub class: Class,
     /// When it opens, in milliseconds.
     pub opens_at: u64,
@@ -181,38 +181,38 @@ pub struct Flow {
     pub pieces: &'static [Piece],
 }
 
-/// What comes with a call: the world, as a backend sees it.
+/// The context of a call: everything that a backend may use of its environment.
 pub trait Host {
-    /// How many bytes the call should move at most.
+    /// Maximum number of bytes that the call should move.
     fn budget_bytes(&self) -> usize;
-    /// The backend has something to put out: it is to be polled.
+    /// Requests a poll: the backend has something to put out.
     fn wants_poll(&mut self);
-    /// The flow would take more than it did when it was offered something last.
+    /// Reports that the flow would take more than it did at the latest offer.
     fn has_room(&mut self, flow: u32);
 }
 
-/// Where a backend puts what it has, during one poll.
+/// Receives the output of a backend during one poll.
 pub trait Port {
-    /// Bytes of this flow that are taken at the moment.
+    /// How many bytes of this flow would be taken now.
     fn room(&self, flow: u32) -> usize;
-    /// The next bytes of a flow. False: nothing of it was taken.
+    /// Puts out the next bytes of a flow. False: nothing was taken.
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> bool;
-    /// Nothing more comes out on this flow.
+    /// Ends the output of this flow.
     fn half_closed(&mut self, flow: u32);
-    /// The flow was broken off at the other end.
+    /// The flow was reset at the other end.
     fn reset(&mut self, flow: u32, cause: Cause);
 }
 
-/// What carries flows: calls do what they can, and return.
+/// A backend, which carries flows. A call never blocks: it does what it can and returns.
 pub trait Carries {
-    /// A flow begins.
+    /// Opens a flow.
     ///
     /// # Errors
     ///
-    /// [`Refusal::FlowInUse`], [`Refusal::TooManyFlows`]: the flow never was.
+    /// [`Refusal::FlowInUse`], [`Refusal::TooManyFlows`]: the flow does not exist.
     fn open(&mut self, flow: u32, class: Class) -> Result<(), Refusal>;
 
-    /// Offers a chunk. Gives how many of its bytes were taken.
+    /// Offers a chunk. Returns how many of its bytes were taken.
     ///
     /// # Errors
     ///
@@ -224,29 +224,29 @@ pub trait Carries {
         bytes: &[u8],
     ) -> Result<usize, Refusal>;
 
-    /// No more comes in on this flow.
+    /// No more bytes come in on this flow.
     ///
     /// # Errors
     ///
     /// [`Refusal::Unsupported`], [`Refusal::UnknownFlow`], [`Refusal::Closed`].
     fn half_close<H: Host>(&mut self, host: &mut H, flow: u32) -> Result<(), Refusal>;
 
-    /// The flow is broken off: what was not put out is lost. Does nothing to one that is over.
+    /// Resets the flow: bytes that were not put out are dropped. No effect on a flow that is over.
     ///
     /// # Errors
     ///
     /// [`Refusal::Unsupported`]: the flow is closed instead.
     fn reset<H: Host>(&mut self, host: &mut H, flow: u32, cause: Cause) -> Result<(), Refusal>;
 
-    /// The flow is over and forgotten. Does nothing to one that is not known.
+    /// The flow is over, and is removed. No effect on an unknown flow.
     fn close<H: Host>(&mut self, host: &mut H, flow: u32);
 
-    /// Puts out what there is, and room for.
+    /// Puts out what it has, as far as there is room.
     fn poll<H: Host, P: Port>(&mut self, host: &mut H, port: &mut P);
 
-    /// Bytes that it holds, of all flows.
+    /// Bytes that it holds, of all flows together.
     fn buffered_bytes(&self) -> u64;
 
-    /// Flows that it knows.
+    /// Number of flows that exist.
     fn flows(&self) -> usize;
 }

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A set of numbers that may answer "yes" for one that was not added, and never "no" for one that was:
-//! a Bloom filter with one hash.
+//! A set of numbers with false positives and without false negatives: a Bloom filter with one hash.
 
 use crate::pattern::GOLDEN;
 
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// One bit for each hash.
+    /// One bit for each value of the hash.
     words: Vec<u64>,
     bits: u32,
 }
 
 impl Filter {
-    /// With two to the power of `bits` hashes, from 6 to 63.
+    /// A filter of 2 to the power of `bits` bits; `bits` is from 6 to 63.
     pub(super) fn new(bits: u32) -> Self {
         Self { words: vec![0; 1 << (bits - u64::BITS.ilog2())], bits }
     }

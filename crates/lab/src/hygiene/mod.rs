@@ -2,56 +2,58 @@
 //! Whether a text contains payload or secrets.
 //!
 //! A *canary* is a string of random bytes that is placed where secrets are: in payload, in the
-//! configuration, in keys. No text may contain it in any encoding, nor any eight bytes of it.
+//! configuration, in keys. No text may contain it in any encoding, nor any eight bytes of it; and none
+//! may contain eight consecutive bytes of what a flow carries.
+//!
+//! Flows carry many bytes, each a function of seed, flow and offset; texts are short. So each text
+//! is decoded in every way in which bytes can be written, see `decode`, and every eight consecutive
+//! decoded bytes are looked up:
 //!
 //! ```text
-//!   canary ──► its pieces of 8 bytes ──► each in every encoding ──► needles
-//!   text   ──► one pass, by the first 8 bytes of a needle ──► the first leak
+//!   canary ─────────────────────────────────────────► its windows of 8 bytes ──┐
+//!   every byte of every flow ──► windows ──► filter ──► those that may be in ──┴─► sought
+//!                                              ▲        one of the texts             │
+//!   texts ──decode──► windows of 8 bytes ──────┴─────────────────────────────► looked up: a leak
 //! ```
-//!
-//! Payload is too much for needles: what flows carry is searched the other way round, see `carried`.
 //!
 //! # Invariants
 //!
 //! 1. A leak is found whatever surrounds it, also with white space between the bytes.
 //! 2. The report of a leak contains the canary's name, the encoding and the position: no byte of
 //!    it.
+//! 3. A match is hardly ever a coincidence: payload is random, so a million windows of text and a
+//!    million of payload have one in common once in 10⁷ runs.
 
-mod carried;
+mod decode;
 mod filter;
 
-use std::fmt::{self, Write as _};
-
-use bytes::Bytes;
-
-pub(crate) use self::carried::Carried;
-use self::carried::Found;
-use self::filter::Filter;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 
 use strum::IntoStaticStr;
 
+use self::decode::{Masked, masked_windows, of_bytes, windows};
+use self::filter::Filter;
 use crate::config::is_secret;
+use crate::pattern::Pattern;
 use crate::trace::Stage;
 
-/// A canary is looked for in pieces of so many bytes.
+/// Length of a window, in bytes: the shortest part of a canary that is detected.
 pub const PIECE_BYTES: usize = 8;
-/// Of a canary that is longer, pieces behind this begin at each eighth byte only: fifteen bytes in a
-/// row are found wherever they begin.
-const DENSE_BYTES: usize = 256;
 
-/// Of a piece that is shown as text so many bytes are looked for, if the others are no text.
+/// Minimum number of known bytes of a window whose other bytes are not text and were replaced.
 const TEXT_BYTES_MIN: usize = 5;
 
-/// Random bytes that no text may have in it.
+/// Random bytes that no text may contain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Canary {
-    /// What it stands for, as findings have it.
+    /// What it stands for, in findings.
     pub name: &'static str,
-    /// The bytes, eight at least.
+    /// The bytes: at least eight.
     pub bytes: Vec<u8>,
 }
 
-/// Its bytes are not shown.
+/// Does not show the bytes.
 impl fmt::Debug for Canary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, bytes) = (self.name, self.bytes.len());
@@ -74,7 +76,7 @@ pub enum Encoding {
     Base64,
     /// As in a URL.
     Percent,
-    /// Two bytes a byte.
+    /// Two bytes for each byte.
     #[strum(serialize = "utf-16")]
     Utf16,
     /// A list of numbers, as slices are shown.
@@ -84,7 +86,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// As findings have it.
+    /// Name in findings.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
@@ -98,7 +100,8 @@ pub struct Leak {
     pub name: &'static str,
     /// Its encoding.
     pub encoding: Encoding,
-    /// Its position in the text; white space may not be counted.
+    /// Its approximate position in the text: white space and the extra length of escapes may be
+    /// left out.
     pub at: usize,
 }
 
@@ -120,205 +123,176 @@ pub enum TextKind {
 pub struct Text<'a> {
     /// What it is.
     pub kind: TextKind,
-    /// Whose it is; the network's is the lab's.
+    /// Its origin: an adapter, or the lab ([`Stage::Network`]).
     pub place: Stage,
     /// The text.
     pub text: &'a str,
 }
 
 impl Text<'_> {
-    /// Whether it has a mark of a secret in it.
+    /// Whether it contains a mark of a secret.
     #[must_use]
     pub fn has_secret_mark(&self) -> bool {
         is_secret(self.text)
     }
 }
 
-#[derive(Debug)]
-struct Needle {
-    bytes: Vec<u8>,
-    name: &'static str,
-    encoding: Encoding,
+/// The bytes that one flow carries in one direction: the first `bytes` bytes of a pattern.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Carried {
+    pub(crate) pattern: Pattern,
+    pub(crate) bytes: u64,
 }
 
-/// Looks for canaries.
+/// Name of payload in findings.
+const PAYLOAD: &str = "payload";
+/// Size of a filter, as the binary logarithm of its number of bits: for the windows of texts, which
+/// are many, and for the sought windows.
+const SHOWN_BITS: u32 = 18;
+const SOUGHT_BITS: u32 = 16;
+/// Maximum number of different masked windows of the texts that are compared: five known bytes
+/// match by chance more often than eight.
+const MASKED_MAX: usize = 1024;
+
+/// Searches texts for canaries and for payload.
 pub struct Search {
-    /// Sorted by their bytes.
-    needles: Vec<Needle>,
-    /// The first eight bytes of each needle.
-    starts: Filter,
-    /// What flows carry, as far as it may be in the texts.
-    found: Found,
+    canaries: Vec<(u64, &'static str)>,
+    /// Windows of the canaries, and windows of payload that the texts may contain, each with its
+    /// name. Sorted.
+    sought: Vec<(u64, &'static str)>,
+    /// The windows in `sought`.
+    filter: Filter,
+    /// Masked windows of the texts whose known bytes are payload.
+    masked: HashSet<Masked>,
 }
 
-/// Needles are not shown.
+/// Does not show what is sought.
 impl fmt::Debug for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Search").field("needles", &self.needles.len()).finish()
+        f.debug_struct("Search").field("windows", &self.sought.len()).finish()
     }
 }
 
-const FILTER_BITS: u32 = 16;
-
 impl Search {
-    /// For these canaries. One that is too short is not looked for.
+    /// A search for these canaries. A canary shorter than a window is ignored.
     #[must_use]
     pub fn new(canaries: &[Canary]) -> Self {
-        let mut needles = Vec::new();
-        for canary in canaries {
-            let pieces = canary.bytes.windows(PIECE_BYTES).enumerate();
-            let pieces = pieces.filter(|(at, _)| *at < DENSE_BYTES || at % PIECE_BYTES == 0);
-            for (_, piece) in pieces {
-                let mut add = |encoding, bytes: Vec<u8>| {
-                    needles.push(Needle { bytes, name: canary.name, encoding });
-                };
-                encodings(piece, &mut add);
-            }
-        }
-        needles.sort_by(|one, other| one.bytes.cmp(&other.bytes));
-        let mut starts = Filter::new(FILTER_BITS);
-        for needle in &needles {
-            starts.add(start(&needle.bytes));
-        }
-        Self { needles, starts, found: Found::default() }
+        let windows = canaries.iter().flat_map(|canary| {
+            let windows = canary.bytes.array_windows();
+            windows.map(|window| (u64::from_le_bytes(*window), canary.name))
+        });
+        Self::of(windows.collect(), &[], HashSet::new())
     }
 
-    /// And for everything that these flows carry, in these texts: others are searched for canaries alone.
+    fn of(canaries: Vec<(u64, &'static str)>, payload: &[u64], masked: HashSet<Masked>) -> Self {
+        let mut sought = canaries.clone();
+        sought.extend(payload.iter().map(|window| (*window, PAYLOAD)));
+        sought.sort_unstable();
+        let mut filter = Filter::new(SOUGHT_BITS);
+        for (window, _) in &sought {
+            filter.add(*window);
+        }
+        Self { canaries, sought, filter, masked }
+    }
+
+    /// Also searches for everything that these flows carry. Payload is found only in these texts;
+    /// other texts are searched only for canaries.
     #[must_use]
     pub(crate) fn and_carried<'a>(
         self,
         texts: impl Iterator<Item = &'a str>,
         flows: impl Iterator<Item = Carried>,
     ) -> Self {
-        Self { found: Found::new(texts, flows), ..self }
+        let mut shown = Filter::new(SHOWN_BITS);
+        let mut shown_masked = HashSet::new();
+        for text in texts {
+            windows(text.as_bytes(), &mut |window, _, _| shown.add(window));
+            masked_windows(text.as_bytes(), &mut |masked, _| {
+                if shown_masked.len() < MASKED_MAX {
+                    shown_masked.insert(masked);
+                }
+            });
+        }
+        if shown_masked.is_empty() && shown.is_empty() {
+            return self;
+        }
+        // At most as many as there are masks with five to seven known bytes of eight.
+        let masks: BTreeSet<u64> = shown_masked.iter().map(|(mask, _)| *mask).collect();
+        let mut may_be_masked = Filter::new(SHOWN_BITS);
+        for (mask, known) in &shown_masked {
+            may_be_masked.add(mask ^ known);
+        }
+        let (mut payload, mut masked) = (Vec::new(), HashSet::new());
+        for Carried { pattern, bytes } in flows {
+            pattern.windows(bytes, |window| {
+                if shown.may_have(window) {
+                    payload.push(window);
+                }
+                for mask in &masks {
+                    let one = (*mask, window & mask);
+                    if may_be_masked.may_have(one.0 ^ one.1) && shown_masked.contains(&one) {
+                        masked.insert(one);
+                    }
+                }
+            });
+        }
+        Self::of(self.canaries, &payload, masked)
     }
 
-    /// The first leak of a text. Where bytes became characters, each for itself, they are seen as
-    /// bytes again.
+    /// The first leak of a text; if there is none, of the same text without its white space.
     #[must_use]
     pub fn find(&self, text: &[u8]) -> Option<Leak> {
-        let wide = || {
-            let text = std::str::from_utf8(text).ok().filter(|text| !text.is_ascii())?;
-            let bytes: Vec<u8> = text.chars().map(|it| u8::try_from(it).unwrap_or(b'?')).collect();
-            self.find_spaced(&bytes)
-        };
-        let carried = || self.found.find(std::str::from_utf8(text).ok()?);
-        self.find_spaced(text).or_else(wide).or_else(carried)
-    }
-
-    fn find_spaced(&self, text: &[u8]) -> Option<Leak> {
-        let spaced = text.iter().any(u8::is_ascii_whitespace);
-        let dense = || {
-            let dense = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
-            self.find_in(&dense.collect::<Vec<u8>>())
-        };
-        self.find_in(text).or_else(|| spaced.then(dense).flatten())
-    }
-
-    fn find_in(&self, text: &[u8]) -> Option<Leak> {
-        let mut last = 0_u64;
-        text.iter().enumerate().find_map(|(at, byte)| {
-            last = last << 8 | u64::from(*byte);
-            let may_begin = self.starts.may_have(last);
-            let begin = (at + 1).checked_sub(PIECE_BYTES).filter(|_| may_begin)?;
-            let found = self.begins(last, text.get(begin..)?)?;
-            Some(Leak { name: found.name, encoding: found.encoding, at: begin })
+        let is_space = u8::is_ascii_whitespace;
+        self.find_in(text).or_else(|| {
+            let dense: Vec<u8> = text.iter().copied().filter(|byte| !is_space(byte)).collect();
+            (dense.len() < text.len()).then(|| self.find_in(&dense)).flatten()
         })
     }
 
-    /// A needle with which this text begins.
-    fn begins(&self, first: u64, text: &[u8]) -> Option<&Needle> {
-        let from = self.needles.partition_point(|needle| start(&needle.bytes) < first);
-        let same = self.needles.get(from..)?.iter().take_while(|it| start(&it.bytes) == first);
-        same.into_iter().find(|needle| text.starts_with(&needle.bytes))
-    }
-}
-
-/// The first eight bytes, by which needles are ordered.
-fn start(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
-}
-
-/// A piece in every encoding.
-fn encodings(piece: &[u8], add: &mut impl FnMut(Encoding, Vec<u8>)) {
-    let mut back = piece.to_vec();
-    back.reverse();
-    add(Encoding::Raw, piece.to_vec());
-    // What is no text is replaced; if most of it is, it says nothing of the piece.
-    if piece.iter().filter(|byte| byte.is_ascii()).count() >= TEXT_BYTES_MIN {
-        add(Encoding::Raw, String::from_utf8_lossy(piece).into_owned().into_bytes());
-    }
-    add(Encoding::Reversed, back.clone());
-    add(Encoding::Utf16, piece.iter().flat_map(|byte| [*byte, 0]).collect());
-    add(Encoding::Utf16, piece.iter().flat_map(|byte| [0, *byte]).collect());
-    for between in ["", ",", ":", "-", ",0x"] {
-        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02X}")));
-        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02x}")));
-    }
-    // A list leaves zeros out that are in front: `[a, 0, 1f]`.
-    for between in [",", ",0x"] {
-        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:X}")));
-        add(Encoding::Hex, joined(piece, between, |text, byte| write!(text, "{byte:x}")));
-    }
-    let hex = joined(&back, "", |text, byte| write!(text, "{byte:02x}"));
-    add(Encoding::Reversed, hex.to_ascii_uppercase());
-    add(Encoding::Reversed, hex);
-    add(Encoding::Decimal, joined(piece, ",", |text, byte| write!(text, "{byte}")));
-    for skipped_bits in [0, 4, 2] {
-        add(Encoding::Base64, base64(piece, skipped_bits, *b"+/"));
-        add(Encoding::Base64, base64(piece, skipped_bits, *b"-_"));
-    }
-    let all = joined(piece, "", |text, byte| write!(text, "%{byte:02X}"));
-    add(Encoding::Percent, all.to_ascii_lowercase());
-    add(Encoding::Percent, all);
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    for is_upper in [true, false] {
-        let some = joined(piece, "", |text, byte| match is_upper {
-            _ if is_plain(byte) => write!(text, "{}", char::from(byte)),
-            true => write!(text, "%{byte:02X}"),
-            false => write!(text, "%{byte:02x}"),
-        });
-        add(Encoding::Percent, some);
-    }
-    add(Encoding::Escaped, piece.escape_ascii().to_string().into_bytes());
-    let shown = format!("{:?}", Bytes::copy_from_slice(piece));
-    let shown = shown.strip_prefix("b\"").and_then(|shown| shown.strip_suffix('"'));
-    add(Encoding::Escaped, shown.unwrap_or_default().as_bytes().to_vec());
-}
-
-fn joined(
-    bytes: &[u8],
-    between: &str,
-    mut each: impl FnMut(&mut String, u8) -> fmt::Result,
-) -> Vec<u8> {
-    let mut text = String::new();
-    for (at, byte) in bytes.iter().enumerate() {
-        if at > 0 {
-            text.push_str(between);
+    fn find_in(&self, text: &[u8]) -> Option<Leak> {
+        let mut leak = None::<Leak>;
+        if self.sought.is_empty() {
+            return leak;
         }
-        // A string takes everything.
-        let _infallible = each(&mut text, *byte);
+        // Only the first leak counts: later positions are skipped.
+        let mut look = |encoding, at, name: &dyn Fn() -> Option<&'static str>| {
+            if leak.is_none_or(|leak| at < leak.at)
+                && let Some(name) = name()
+            {
+                leak = Some(Leak { name, encoding, at });
+            }
+        };
+        let mut each = |window, encoding, at| {
+            if self.filter.may_have(window) {
+                look(encoding, at, &|| self.name_of(window));
+            }
+        };
+        windows(text, &mut each);
+        if text.is_ascii() {
+            of_bytes(text, Encoding::Raw, &mut each);
+        }
+        masked_windows(text, &mut |masked, at| {
+            look(Encoding::Raw, at, &|| self.name_of_masked(masked));
+        });
+        leak
     }
-    text.into_bytes()
-}
 
-/// The characters that these bytes decide, if so many bits of them are in the character before.
-fn base64(bytes: &[u8], skipped_bits: usize, last_two: [u8; 2]) -> Vec<u8> {
-    let bit = |at: usize| bytes.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
-    let character = |value: u8| match value {
-        0..=25 => b'A' + value,
-        26..=51 => b'a' + (value - 26),
-        52..=61 => b'0' + (value - 52),
-        62 => last_two[0],
-        _ => last_two[1],
-    };
-    let count = (bytes.len() * 8 - skipped_bits) / 6;
-    let starts = (0..count).map(|at| skipped_bits + 6 * at);
-    starts.map(|at| character((at..at + 6).fold(0, |value, at| value << 1 | bit(at)))).collect()
+    fn name_of(&self, window: u64) -> Option<&'static str> {
+        let at = self.sought.binary_search_by_key(&window, |(sought, _)| *sought).ok()?;
+        self.sought.get(at).map(|(_, name)| *name)
+    }
+
+    fn name_of_masked(&self, (mask, known): Masked) -> Option<&'static str> {
+        let is_it = |(window, _): &&(u64, &str)| window & mask == known;
+        let canary = self.canaries.iter().find(is_it).map(|(_, name)| *name);
+        canary.or_else(|| self.masked.contains(&(mask, known)).then_some(PAYLOAD))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::choice::Random;
 

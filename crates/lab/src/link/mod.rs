@@ -19,7 +19,7 @@
 //! | chunked | up to 256 bytes, wherever frames end | as sent |
 //! | batch | up to 8 frames or 4 KiB, held back up to 2 ticks for more | as sent |
 //! | interactive | one frame; short ones overtake long ones | out of order |
-//! | long_poll | everything up to 16 KiB, one at a time, when the other side asks | as sent |
+//! | long_poll | everything up to 16 KiB, one at a time, when the other side asks | late |
 //! | lossy_reordered | up to 512 bytes of one frame | lost, doubled, late, out of order |
 //!
 //! | file | holds |

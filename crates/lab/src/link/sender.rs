@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Retransmission of unacknowledged envelopes: go-back with a cumulative ack, as in TCP (Jacobson,
-//! 1988) but without its round-trip estimates, because nothing else uses this network.
+//! Retransmission of unacknowledged envelopes: a timer for each envelope and a cumulative ack, as
+//! in TCP (Jacobson, 1988) but without its round-trip estimates, because nothing else uses this
+//! network.
 //!
 //! # Invariants
 //!

@@ -42,8 +42,8 @@ pub(super) const ALL: &[Mutant] = &[
 /// Adapters created so far in this process.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
-/// Cuts each chunk at the positions that the bits of a number select; the number is the count of
-/// adapters created before.
+/// Cuts each chunk in two, at a position that follows from a number: the count of adapters that
+/// were created before, or the number of the process.
 struct Counts {
     numbers: Numbers,
     bits: u64,

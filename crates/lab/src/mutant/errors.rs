@@ -214,7 +214,7 @@ impl Defect for RefusesLong {
     }
 }
 
-/// The room that each flow has left.
+/// The room of a flow: a chunk of exactly this length is refused.
 struct RefusesExact(u64);
 
 impl Defect for RefusesExact {

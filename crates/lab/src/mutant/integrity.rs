@@ -375,7 +375,7 @@ impl Defect for TookAll {
     }
 }
 
-/// Zero bytes that are added to each flow.
+/// Number of zeros that are put out in place of each flow's bytes.
 #[derive(Default)]
 struct Padding(BTreeMap<FlowId, u32>);
 

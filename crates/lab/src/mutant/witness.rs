@@ -6,10 +6,11 @@ use crate::config::Config;
 use crate::contract::{Limits, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
 use crate::link::Link;
+use crate::replay::Case;
 use crate::source::{FlowPlan, Source};
 use crate::target::Behaviour;
 use crate::trace::{FaultKind, Trace};
-use crate::world::{self, Factory, Setup};
+use crate::world::{self, Factory};
 
 /// A run without its adapters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +110,11 @@ impl Witness {
         self.source.plan(&self.config(), self.flows)
     }
 
-    /// The setup of the run, without the adapters.
+    /// The inputs of the run, without the adapters.
     #[must_use]
-    pub fn setup<'a>(&self, config: &'a Config) -> Setup<'a> {
-        Setup {
-            config,
+    pub fn case(&self) -> Case {
+        Case {
+            config: self.config(),
             plans: self.plans(),
             behaviour: self.behaviour,
             window_bytes: self.window_bytes,
@@ -125,10 +126,10 @@ impl Witness {
     /// Runs it with adapters from a factory.
     #[must_use]
     pub fn run(&self, factory: Factory<'_>) -> Trace {
-        let config = self.config();
-        let mut trace = Trace::new(config.max_events);
+        let case = self.case();
+        let mut trace = Trace::new(case.config.max_events);
         let mut choices = Choices::seeded(self.seed);
-        world::run_with(&self.setup(&config), factory, &mut choices, &mut trace);
+        world::run_with(&case, factory, &mut choices, &mut trace);
         trace
     }
 }

@@ -16,12 +16,12 @@ use crate::generate::drive::{Log, lives};
 use crate::generate::{
     Interpreted, Profile, constants, drive_log, lives_rows, plan, plan_log, sha256, vocabulary,
 };
-use crate::replay::{Diff, step};
+use crate::replay::{Case, Diff, step};
 use crate::scenario::Scenario;
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::trace::Trace;
-use crate::world::{self, Setup};
+use crate::world;
 
 /// The name of this module's random numbers among those of a seed.
 const PARITY: u64 = 0x7061_7269_7479;
@@ -223,17 +223,18 @@ pub(super) fn run(
             (scenario.plans(&config), behaviour, seed.is_multiple_of(2))
         }
     };
-    let setup = Setup {
-        config: &config,
+    let max_events = config.max_events;
+    let case = Case {
+        config,
         plans,
         behaviour,
         window_bytes: profile.window_bytes,
         link: profile.link,
         faults: if has_faults { profile.fault_plan() } else { FaultPlan::NONE },
     };
-    let mut trace = Trace::new(config.max_events);
+    let mut trace = Trace::new(max_events);
     let mut choices = Choices::scheduled(seed, profile.scheduler);
-    world::run_with(&setup, factory, &mut choices, &mut trace);
+    world::run_with(&case, factory, &mut choices, &mut trace);
     trace
 }
 

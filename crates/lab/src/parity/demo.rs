@@ -8,7 +8,7 @@ use super::plug::Generated;
 use crate::contract::{FlowId, FlowState};
 use crate::generate::example::{STEADY, steady};
 use crate::source::FlowPlan;
-use crate::trace::{ByteBucket, EventKind, Stage, Trace, TraceHash};
+use crate::trace::{EventKind, Stage, Trace, TraceHash, byte_bucket};
 
 /// A run of a generated backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +59,8 @@ pub enum DemoError {
     Constants(&'static str),
 }
 
-/// Runs the generated module of the lab with so many flows. A flow beyond those of its plan does
-/// what the plan says of one before: the flows go round.
+/// Runs the lab's generated module with `flows` flows. If the plan has fewer, it is repeated from
+/// its first flow on.
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ impl fmt::Display for Demo {
         writeln!(f, "generated backend {profile}, seed {seed}, {events} events")?;
         for DemoFlow { flow, state, entered, sunk } in &self.flows {
             let shown = |(chunks, bytes): (u64, u64)| {
-                format!("{chunks:>3} chunks, {} bytes", ByteBucket::of(bytes).name())
+                format!("{chunks:>3} chunks, {} bytes", byte_bucket(bytes))
             };
             let (state, entered, sunk) = (state.name(), shown(*entered), shown(*sunk));
             writeln!(f, "flow {flow:<3} {state:<8} in {entered:<24} out {sunk}")?;

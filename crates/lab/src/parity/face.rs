@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What carries flows in the words of generated modules, as a pair of adapters of the contract.
+//! Backends in the types of generated modules, as pairs of adapters of the contract.
 
 use crate::adapters::Pair;
 use crate::contract::{
@@ -8,13 +8,13 @@ use crate::contract::{
 };
 use crate::generate::vocabulary::{self as words, Carries, Host, Port, Refusal};
 
-/// An adapter of either way.
+/// An adapter of either direction.
 struct Face<B> {
     backend: B,
     manifest: Manifest,
 }
 
-/// A pair of adapters of two backends that are alike.
+/// A pair of adapters, each with a backend of its own.
 pub(super) fn pair<B: Carries + 'static>(
     name: &str,
     capabilities: Capabilities,
@@ -52,7 +52,7 @@ impl<B: Carries> Face<B> {
     }
 }
 
-/// What comes with a call.
+/// The context of a call.
 struct World<'a, 'b>(&'a mut Context<'b>);
 
 impl Host for World<'_, '_> {
@@ -69,7 +69,7 @@ impl Host for World<'_, '_> {
     }
 }
 
-/// Where what is put out goes.
+/// The outlet of a poll.
 struct Out<'a, 'b>(&'a mut Outlet<'b>);
 
 impl Port for Out<'_, '_> {

@@ -101,7 +101,7 @@ impl Generated {
     }
 }
 
-/// The same word of another vocabulary.
+/// Converts a value to the enum of the same name in another vocabulary.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! same_word {

@@ -6,160 +6,155 @@
 //! compare trace hashes, which may change with the next lab. Names of variants are those of
 //! `Debug`.
 
-use std::fmt::{self, Write as _};
-
 use super::Replay;
 use super::words::shown;
+use crate::fault::FaultPlan;
 use crate::source::FlowPlan;
 
-/// Numbers per line.
+/// Chunks, and numbers, per line.
+const LINE_CHUNKS: usize = 4;
 const LINE_NUMBERS: usize = 24;
 
 /// The test. `adapters` is an expression for a [`Pair`](crate::adapters::Pair); it may use
 /// `limits`, the limits of the replay.
 #[must_use]
 pub fn as_test(replay: &Replay, adapters: &str) -> String {
-    let mut text = String::new();
-    // Writing to a `String` cannot fail.
-    let _written = write(&mut text, replay, adapters);
-    text
-}
-
-fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     let Replay { limits, case, expected, .. } = replay;
     let config = &case.config;
-    let rule = expected.rule.as_deref();
-    let (adapter, scenario) = (line(&replay.adapter), line(&replay.scenario));
-    writeln!(
-        text,
-        "// Adapter {adapter}, scenario {scenario}, profile {}.",
-        line(&replay.profile)
-    )?;
-    writeln!(text, "#[test]\n#[rustfmt::skip]")?;
-    writeln!(text, "fn {}() {{", name(rule, config.deterministic_seed))?;
-    let has_faults = !case.faults.is_none();
+    let rule = expected.rule.as_deref().map(line);
     let has_chunks = case.plans.iter().any(|plan| !plan.chunks.is_empty());
-    write_uses(text, has_faults, has_chunks)?;
-    writeln!(text, "    let config = Config {{")?;
-    writeln!(text, "        name: {:?}.into(),", line(&config.name))?;
-    writeln!(text, "        runtime_id: {},", config.runtime_id)?;
-    writeln!(text, "        max_flows: {},", config.max_flows)?;
-    writeln!(text, "        max_buffered_bytes: {},", config.max_buffered_bytes)?;
-    writeln!(text, "        max_chunk_bytes: {},", config.max_chunk_bytes)?;
-    writeln!(text, "        max_events: {},", config.max_events)?;
-    writeln!(text, "        trace_enabled: {},", config.trace_enabled)?;
-    writeln!(text, "        deterministic_seed: {},", config.deterministic_seed)?;
-    writeln!(text, "    }};")?;
-    if has_chunks {
-        writeln!(text, "    let planned = |at, bytes| Planned {{ at: Tick(at), bytes }};")?;
-    }
-    writeln!(text, "    let plans = vec![")?;
-    for plan in &case.plans {
-        write_plan(text, plan)?;
-    }
-    writeln!(text, "    ];")?;
-    let faults = if has_faults { "faults" } else { "faults: FaultPlan::NONE" };
-    if has_faults {
-        write_faults(text, replay)?;
-    }
-    writeln!(text, "    let case = Case {{")?;
-    writeln!(text, "        config, plans, {faults},")?;
-    writeln!(text, "        behaviour: Behaviour::{:?},", case.behaviour)?;
-    writeln!(text, "        window_bytes: {},", case.window_bytes)?;
-    writeln!(text, "        link: Link::{:?},", case.link)?;
-    writeln!(text, "    }};")?;
-    write_recording(text, &replay.recording)?;
-    writeln!(text, "    let limits = Limits {{")?;
-    writeln!(text, "        flows_max: {},", limits.flows_max)?;
-    writeln!(text, "        buffered_bytes_max: {},", limits.buffered_bytes_max)?;
-    writeln!(text, "        flow_buffered_bytes_max: {},", limits.flow_buffered_bytes_max)?;
-    writeln!(text, "    }};\n")?;
-    writeln!(text, "    let (mut ingress, mut egress): Pair = {};", adapters.trim())?;
-    writeln!(text, "    let setup = case.setup();")?;
-    writeln!(text, "    let mut trace = Trace::new(case.config.max_events);")?;
-    writeln!(text, "    let mut choices = Choices::replayed(recording);")?;
-    writeln!(
-        text,
-        "    world::run(&setup, (&mut *ingress, &mut *egress), &mut choices, &mut trace);"
-    )?;
-    writeln!(text, "    let manifests = [&ingress.manifest(), &egress.manifest()];")?;
-    writeln!(text, "    let examination = examine(&Examined::new(&trace, &setup, manifests));")?;
-    write!(text, "    let broken: Vec<_> = examination.findings()")?;
-    if let Some(rule) = rule {
-        writeln!(text, "\n        .filter(|finding| finding.rule == {:?})", line(rule))?;
-        write!(text, "        ")?;
-    }
-    writeln!(text, ".collect();")?;
-    writeln!(text, "    assert!(broken.is_empty(), \"{{broken:#?}}\");")?;
-    writeln!(text, "}}")
+    // Only the imports that are used, to avoid warnings.
+    let (use_planned, planned) = match has_chunks {
+        true => (", Planned", "    let planned = |at, bytes| Planned { at: Tick(at), bytes };\n"),
+        false => ("", ""),
+    };
+    let (use_kinds, use_kind, faults, field) = match case.faults.is_none() {
+        true => ("", "", String::new(), "faults: FaultPlan::NONE"),
+        false => ("FaultKinds, ", "FaultKind, ", fault_plan(&case.faults), "faults"),
+    };
+    let of_rule = rule
+        .as_ref()
+        .map(|rule| format!("\n        .filter(|finding| finding.rule == {rule:?})\n        "));
+    format!(
+        r#"// Adapter {adapter}, scenario {scenario}, profile {profile}.
+#[test]
+#[rustfmt::skip]
+fn {name}() {{
+    use becket_lab::adapters::Pair;
+    use becket_lab::link::Link;
+    use becket_lab::choice::Choices;
+    use becket_lab::config::Config;
+    use becket_lab::contract::{{Class, FlowId, Limits, Tick}};
+    use becket_lab::fault::{{{use_kinds}FaultPlan}};
+    use becket_lab::replay::Case;
+    use becket_lab::rules::{{Examined, examine}};
+    use becket_lab::source::{{End, FlowPlan{use_planned}}};
+    use becket_lab::target::Behaviour;
+    use becket_lab::trace::{{{use_kind}Trace}};
+    use becket_lab::world;
+
+    let config = Config {{
+        name: {config_name:?}.into(),
+        runtime_id: {runtime_id},
+        max_flows: {max_flows},
+        max_buffered_bytes: {max_buffered_bytes},
+        max_chunk_bytes: {max_chunk_bytes},
+        max_events: {max_events},
+        trace_enabled: {trace_enabled},
+        deterministic_seed: {seed},
+    }};
+{planned}    let plans = vec![
+{plans}    ];
+{faults}    let case = Case {{
+        config, plans, {field},
+        behaviour: Behaviour::{behaviour:?},
+        window_bytes: {window_bytes},
+        link: Link::{link:?},
+    }};
+    let recording = {recording};
+    let limits = Limits {{
+        flows_max: {flows_max},
+        buffered_bytes_max: {buffered_bytes_max},
+        flow_buffered_bytes_max: {flow_buffered_bytes_max},
+    }};
+
+    let (mut ingress, mut egress): Pair = {adapters};
+    let mut trace = Trace::new(case.config.max_events);
+    let mut choices = Choices::replayed(recording);
+    world::run(&case, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
+    let manifests = [&ingress.manifest(), &egress.manifest()];
+    let examination = examine(&Examined::new(&trace, &case, manifests));
+    let broken: Vec<_> = examination.findings(){of_rule}.collect();
+    assert!(broken.is_empty(), "{{broken:#?}}");
+}}
+"#,
+        adapter = line(&replay.adapter),
+        scenario = line(&replay.scenario),
+        profile = line(&replay.profile),
+        name = name(rule.as_deref(), config.deterministic_seed),
+        config_name = line(&config.name),
+        runtime_id = config.runtime_id,
+        max_flows = config.max_flows,
+        max_buffered_bytes = config.max_buffered_bytes,
+        max_chunk_bytes = config.max_chunk_bytes,
+        max_events = config.max_events,
+        trace_enabled = config.trace_enabled,
+        seed = config.deterministic_seed,
+        plans = case.plans.iter().map(plan).collect::<String>(),
+        behaviour = case.behaviour,
+        window_bytes = case.window_bytes,
+        link = case.link,
+        recording = list(replay.recording.iter().map(u32::to_string), LINE_NUMBERS, "    "),
+        flows_max = limits.flows_max,
+        buffered_bytes_max = limits.buffered_bytes_max,
+        flow_buffered_bytes_max = limits.flow_buffered_bytes_max,
+        adapters = adapters.trim(),
+        of_rule = of_rule.unwrap_or_default(),
+    )
 }
 
-/// Only the imports that are used, to avoid warnings.
-fn write_uses(text: &mut String, has_faults: bool, has_chunks: bool) -> fmt::Result {
-    let (kinds, kind) = if has_faults { ("FaultKinds, ", "FaultKind, ") } else { ("", "") };
-    let planned = if has_chunks { ", Planned" } else { "" };
-    writeln!(text, "    use becket_lab::adapters::Pair;")?;
-    writeln!(text, "    use becket_lab::link::Link;")?;
-    writeln!(text, "    use becket_lab::choice::Choices;")?;
-    writeln!(text, "    use becket_lab::config::Config;")?;
-    writeln!(text, "    use becket_lab::contract::{{Class, FlowId, Limits, Tick}};")?;
-    writeln!(text, "    use becket_lab::fault::{{{kinds}FaultPlan}};")?;
-    writeln!(text, "    use becket_lab::replay::Case;")?;
-    writeln!(text, "    use becket_lab::rules::{{Examined, examine}};")?;
-    writeln!(text, "    use becket_lab::source::{{End, FlowPlan{planned}}};")?;
-    writeln!(text, "    use becket_lab::target::Behaviour;")?;
-    writeln!(text, "    use becket_lab::trace::{{{kind}Trace}};")?;
-    writeln!(text, "    use becket_lab::world;\n")
+fn plan(plan: &FlowPlan) -> String {
+    let FlowPlan { flow, class, opens_at, chunks, end } = plan;
+    let chunks = chunks.iter().map(|chunk| format!("planned({}, {})", chunk.at.0, chunk.bytes));
+    let chunks = list(chunks, LINE_CHUNKS, "            ");
+    format!(
+        "        FlowPlan {{
+            flow: FlowId::new({flow}),
+            class: Class::{class:?},
+            opens_at: Tick({opens_at}),
+            chunks: {chunks},
+            end: End::{end:?},
+        }},
+",
+        opens_at = opens_at.0,
+    )
 }
 
-fn write_plan(text: &mut String, plan: &FlowPlan) -> fmt::Result {
-    let (flow, opens_at) = (plan.flow, plan.opens_at.0);
-    writeln!(text, "        FlowPlan {{")?;
-    writeln!(text, "            flow: FlowId::new({flow}),")?;
-    writeln!(text, "            class: Class::{:?},", plan.class)?;
-    writeln!(text, "            opens_at: Tick({opens_at}),")?;
-    let chunks: Vec<_> = plan
-        .chunks
-        .iter()
-        .map(|chunk| format!("planned({}, {})", chunk.at.0, chunk.bytes))
-        .collect();
-    match &chunks[..] {
-        [] => writeln!(text, "            chunks: Vec::new(),")?,
-        _ => {
-            writeln!(text, "            chunks: vec![")?;
-            for chunks in chunks.chunks(4) {
-                writeln!(text, "                {},", chunks.join(", "))?;
-            }
-            writeln!(text, "            ],")?;
-        }
-    }
-    writeln!(text, "            end: End::{:?},", plan.end)?;
-    writeln!(text, "        }},")
+fn fault_plan(faults: &FaultPlan) -> String {
+    let kinds = faults.kinds.iter().map(|kind| format!("\n            .with(FaultKind::{kind:?})"));
+    format!(
+        "    let faults = FaultPlan {{
+        kinds: FaultKinds::NONE{kinds},
+        budget: {budget},
+        from: Tick({from}),
+        until: Tick({until}),
+    }};
+",
+        kinds = kinds.collect::<String>(),
+        budget = faults.budget,
+        from = faults.from.0,
+        until = faults.until.0,
+    )
 }
 
-fn write_faults(text: &mut String, replay: &Replay) -> fmt::Result {
-    let faults = &replay.case.faults;
-    writeln!(text, "    let faults = FaultPlan {{")?;
-    write!(text, "        kinds: FaultKinds::NONE")?;
-    for kind in faults.kinds.iter() {
-        write!(text, "\n            .with(FaultKind::{kind:?})")?;
+/// A list with `per_line` items per line; its last line begins with `indent`.
+fn list(items: impl Iterator<Item = String>, per_line: usize, indent: &str) -> String {
+    let items: Vec<_> = items.collect();
+    if items.is_empty() {
+        return "Vec::new()".into();
     }
-    writeln!(text, ",\n        budget: {},", faults.budget)?;
-    writeln!(text, "        from: Tick({}),", faults.from.0)?;
-    writeln!(text, "        until: Tick({}),", faults.until.0)?;
-    writeln!(text, "    }};")
-}
-
-fn write_recording(text: &mut String, recording: &[u32]) -> fmt::Result {
-    if recording.is_empty() {
-        return writeln!(text, "    let recording = Vec::new();");
-    }
-    writeln!(text, "    let recording = vec![")?;
-    for numbers in recording.chunks(LINE_NUMBERS) {
-        let numbers: Vec<_> = numbers.iter().map(u32::to_string).collect();
-        writeln!(text, "        {},", numbers.join(", "))?;
-    }
-    writeln!(text, "    ];")
+    let lines = items.chunks(per_line).map(|line| format!("{indent}    {},\n", line.join(", ")));
+    format!("vec![\n{}{indent}]", lines.collect::<String>())
 }
 
 /// A text of the replay in a line comment: short, in one line, and without secrets.
@@ -169,7 +164,7 @@ fn line(text: &str) -> String {
 
 /// The name of the test: letters, digits and underscores.
 fn name(rule: Option<&str>, seed: u64) -> String {
-    let rule = line(rule.unwrap_or("replayed"));
+    let rule = rule.unwrap_or("replayed");
     let is_plain = |char: &char| char.is_ascii_alphanumeric();
     let plain =
         rule.chars().map(|char| if is_plain(&char) { char.to_ascii_lowercase() } else { '_' });

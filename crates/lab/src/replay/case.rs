@@ -6,7 +6,6 @@ use crate::fault::FaultPlan;
 use crate::link::Link;
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
-use crate::world::Setup;
 
 /// The inputs of a run without adapters and choices. It contains the plans and not their generator:
 /// it gives the same run when the generator changes.
@@ -24,32 +23,4 @@ pub struct Case {
     pub link: Link,
     /// The faults.
     pub faults: FaultPlan,
-}
-
-impl Case {
-    /// The setup of a run.
-    #[must_use]
-    pub fn setup(&self) -> Setup<'_> {
-        Setup {
-            config: &self.config,
-            plans: self.plans.clone(),
-            behaviour: self.behaviour,
-            window_bytes: self.window_bytes,
-            link: self.link,
-            faults: self.faults,
-        }
-    }
-}
-
-impl From<&Setup<'_>> for Case {
-    fn from(setup: &Setup<'_>) -> Self {
-        Self {
-            config: setup.config.clone(),
-            plans: setup.plans.clone(),
-            behaviour: setup.behaviour,
-            window_bytes: setup.window_bytes,
-            link: setup.link,
-            faults: setup.faults,
-        }
-    }
 }

@@ -9,21 +9,21 @@
 //!                                              > flow 1   ingress: out of place, …
 //! ```
 //!
-//! `|` stands where both have something else, `<` and `>` where one has something more, `~` where the
-//! same happens at another time. Events are laid side by side by a shortest edit script (Myers, 1986),
-//! in which time does not count. Traces that differ in more than `EDITS_MAX` events have nothing in
-//! common worth showing behind their first difference: there they stand side by side as they come.
+//! `|` marks different events, `<` and `>` an event of one side only, and `~` the same event at
+//! another time. Events are aligned by a shortest edit script (Myers, 1986) that ignores time. If
+//! it would need more than `EDITS_MAX` edits, the events between the common start and the common
+//! end have too little in common for an alignment, and are paired in order.
 
 use std::fmt;
 
 use super::steps::said;
 use crate::trace::{Event, Trace};
 
-/// Events in which two traces may differ to be laid side by side.
+/// Maximum number of edits of an alignment.
 const EDITS_MAX: usize = 500;
-/// Rows that are the same, before and behind those that are not.
+/// Number of equal rows that are shown before and after a difference.
 const CONTEXT: usize = 3;
-/// Characters of a column.
+/// Width of a column, in characters.
 const WIDTH: usize = 58;
 
 /// Two traces side by side.
@@ -33,17 +33,17 @@ pub struct Diff<'a> {
     names: [String; 2],
 }
 
-/// What stands in a row.
+/// A row: the event of each side, if any.
 type Row<'a> = (Option<&'a Event>, Option<&'a Event>);
 
 impl<'a> Diff<'a> {
-    /// Lays two traces side by side: one in which nothing is wrong, and one in which something is.
+    /// Aligns a healthy trace with a faulty one.
     #[must_use]
     pub fn new(healthy: &'a Trace, faulty: &'a Trace) -> Self {
         Self::named(["healthy".into(), "faulty".into()], healthy, faulty)
     }
 
-    /// Lays any two traces side by side, under these names.
+    /// Aligns two traces under these names.
     #[must_use]
     pub fn named(names: [String; 2], left: &'a Trace, right: &'a Trace) -> Self {
         let (left, right) = (left.events(), right.events());
@@ -62,7 +62,7 @@ impl<'a> Diff<'a> {
         Self { rows, names }
     }
 
-    /// How many rows are not the same on both sides. 0: the traces are.
+    /// Number of rows that differ. 0: the traces are equal.
     #[must_use]
     pub fn differences(&self) -> usize {
         self.rows.iter().filter(|row| mark(row) != ' ').count()
@@ -73,7 +73,7 @@ fn rest(events: &[Event], from: usize) -> &[Event] {
     events.get(from..).unwrap_or_default()
 }
 
-/// But for the time.
+/// Equal except for the time.
 fn is_same(one: &Event, other: &Event) -> bool {
     one.flow == other.flow && one.what == other.what
 }
@@ -88,10 +88,10 @@ fn mark(row: &Row<'_>) -> char {
     }
 }
 
-/// A shortest edit script: rows with one side or both, of which those with both are the same.
+/// A shortest edit script: a row with both sides has equal events, any other has one side.
 fn align<'a>(left: &'a [Event], right: &'a [Event]) -> Vec<Row<'a>> {
-    // `reach` says for each diagonal, left less right, how far on the left one gets with so many
-    // edits. They are kept, to go back.
+    // `reach` has, for each diagonal (left minus right), the furthest position on the left after
+    // this many edits. The state of each round is kept, to trace the path back.
     let (left_len, right_len) = (left.len() as isize, right.len() as isize);
     let middle = EDITS_MAX as isize + 1;
     let at = |reach: &[isize], diagonal: isize| {
@@ -128,7 +128,7 @@ fn align<'a>(left: &'a [Event], right: &'a [Event]) -> Vec<Row<'a>> {
     ones.chain(right.iter().map(|other| (None, Some(other)))).collect()
 }
 
-/// The rows of the way that was found, from its end to its beginning, turned around.
+/// Traces the found path back from its end, and returns its rows in order.
 fn way_back<'a>(
     left: &'a [Event],
     right: &'a [Event],
@@ -163,7 +163,7 @@ fn way_back<'a>(
     rows
 }
 
-/// What only one side has, beside what only the other has there.
+/// Pairs neighbouring rows that have only the left side with those that have only the right side.
 fn beside(rows: Vec<Row<'_>>) -> Vec<Row<'_>> {
     let mut laid = Vec::with_capacity(rows.len());
     let (mut ones, mut others) = (Vec::new(), Vec::new());
@@ -215,7 +215,7 @@ fn tell_skipped(f: &mut fmt::Formatter<'_>, skipped: usize) -> fmt::Result {
     if skipped == 0 { Ok(()) } else { writeln!(f, "… {skipped} the same") }
 }
 
-/// An event, as long as a column is; with its time where that is the difference.
+/// An event, cut to the width of a column; with its time if only that differs.
 fn column(event: Option<&Event>, row: &Row<'_>) -> String {
     let Some(event) = event else { return String::new() };
     let text = match mark(row) {
@@ -225,7 +225,7 @@ fn column(event: Option<&Event>, row: &Row<'_>) -> String {
     cut(&text)
 }
 
-/// As much of a text as a column has room for.
+/// Cuts a text to the width of a column.
 fn cut(text: &str) -> String {
     if text.chars().count() <= WIDTH {
         return text.to_owned();

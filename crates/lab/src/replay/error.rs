@@ -3,55 +3,55 @@
 
 use super::file::{FILE_BYTES_MAX, FORMAT, VERSION};
 
-/// Why a replay cannot be read. `Display` says what is wrong where, [`cause`](Self::cause) why that
-/// is so, [`hint`](Self::hint) what to try. None repeats more of the file than one word.
+/// Why a replay cannot be read. `Display` gives the error and its position, [`cause`](Self::cause)
+/// the reason, [`hint`](Self::hint) what to try. None repeats more than one word of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// It is too long to be one.
+    /// The file is too long.
     #[error("the file has {bytes} bytes, and a replay has {FILE_BYTES_MAX} at most")]
     TooLong {
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
-    /// It ends too early.
+    /// The file is truncated.
     #[error("the replay ends too early, in line {line}")]
     Cut {
         /// Its last line, from 1.
         line: usize,
     },
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("the replay is no JSON in line {line}, column {column}: {said}")]
     Syntax {
         /// The line, from 1.
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The parser's message.
         said: String,
     },
-    /// It is JSON, and something else.
+    /// It is JSON, but not a replay.
     #[error("the file is no replay: its `format` is not `{FORMAT}`")]
     NotAReplay,
-    /// It is of another version.
+    /// It has another version.
     #[error("the replay has version {found}, and this lab reads version {VERSION}")]
     Version {
-        /// Which.
+        /// Its version.
         found: u64,
     },
-    /// Something in it cannot be.
+    /// A field is invalid.
     #[error("the replay has a wrong `{field}` in line {line}, column {column}: {said}")]
     Field {
-        /// Where in the structure: `flows[2].end`.
+        /// Path of the field: `flows[2].end`.
         field: String,
         /// The line where it ends, from 1.
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What is wrong with it.
+        /// Why it is invalid.
         said: String,
     },
-    /// It is another than the one that was written.
+    /// The file was modified after it was written.
     #[error(
         "the replay was changed after it was written: its `check` is not that of what is in it"
     )]
@@ -59,7 +59,7 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// Why that is so.
+    /// Why this is an error.
     #[must_use]
     pub const fn cause(&self) -> &'static str {
         match self {

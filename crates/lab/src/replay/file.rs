@@ -24,7 +24,7 @@
 //! 3. Reading allocates at most a small multiple of the length of the file, and [`ANSWERS_MAX`]
 //!    answers.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
 use super::words::{Answers, Hash, Named, Text, Whole, shown};
@@ -72,7 +72,7 @@ struct File {
     scenario: Text,
     profile: Text,
     limits: LimitsPart,
-    #[serde(with = "config")]
+    #[serde(serialize_with = "ConfigPart::serialize", deserialize_with = "read_config")]
     config: Config,
     flows: Vec<FlowPart>,
     behaviour: Named<Behaviour>,
@@ -127,55 +127,33 @@ struct ExpectedPart {
     trace: Hash,
 }
 
-/// The configuration, with its own rules.
-mod config {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Config", deny_unknown_fields)]
+struct ConfigPart {
+    #[serde(serialize_with = "write_text", deserialize_with = "read_text")]
+    name: String,
+    runtime_id: u64,
+    max_flows: u32,
+    max_buffered_bytes: u64,
+    max_chunk_bytes: u64,
+    max_events: u32,
+    trace_enabled: bool,
+    deterministic_seed: u64,
+}
 
-    use super::super::words::Text;
-    use crate::config::Config;
+/// Also validates the configuration.
+fn read_config<'de, D: Deserializer<'de>>(from: D) -> Result<Config, D::Error> {
+    let config = ConfigPart::deserialize(from)?;
+    config.validate().map_err(D::Error::custom)?;
+    Ok(config)
+}
 
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Part {
-        name: Text,
-        runtime_id: u64,
-        max_flows: u32,
-        max_buffered_bytes: u64,
-        max_chunk_bytes: u64,
-        max_events: u32,
-        trace_enabled: bool,
-        deterministic_seed: u64,
-    }
+fn write_text<S: Serializer>(text: &str, to: S) -> Result<S::Ok, S::Error> {
+    Text::of(text).serialize(to)
+}
 
-    pub(super) fn serialize<S: Serializer>(from: &Config, to: S) -> Result<S::Ok, S::Error> {
-        let part = Part {
-            name: Text::of(&from.name),
-            runtime_id: from.runtime_id,
-            max_flows: from.max_flows,
-            max_buffered_bytes: from.max_buffered_bytes,
-            max_chunk_bytes: from.max_chunk_bytes,
-            max_events: from.max_events,
-            trace_enabled: from.trace_enabled,
-            deterministic_seed: from.deterministic_seed,
-        };
-        part.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Config, D::Error> {
-        let part = Part::deserialize(from)?;
-        let config = Config {
-            name: part.name.0,
-            runtime_id: part.runtime_id,
-            max_flows: part.max_flows,
-            max_buffered_bytes: part.max_buffered_bytes,
-            max_chunk_bytes: part.max_chunk_bytes,
-            max_events: part.max_events,
-            trace_enabled: part.trace_enabled,
-            deterministic_seed: part.deterministic_seed,
-        };
-        config.validate().map_err(D::Error::custom)?;
-        Ok(config)
-    }
+fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Text::deserialize(from).map(|text| text.0)
 }
 
 impl Replay {
@@ -215,7 +193,7 @@ impl Replay {
     }
 }
 
-/// Whether it is JSON, a replay, and of a version that can be read.
+/// Checks that it is JSON, a replay, and of a supported version.
 fn check_header(text: &str) -> Result<(), ReplayError> {
     #[derive(Deserialize)]
     struct Header {
@@ -241,7 +219,7 @@ fn check_header(text: &str) -> Result<(), ReplayError> {
     }
 }
 
-/// What a parser says, without the place, which is said beside it.
+/// A parser's message without the position, which the error has in its own fields.
 fn said(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let end = text.rfind(" at line ").unwrap_or(text.len());
@@ -319,7 +297,7 @@ impl From<File> for Replay {
         let kinds = file.faults.kinds.iter();
         let faults = FaultPlan {
             kinds: kinds.fold(FaultKinds::NONE, |kinds, kind| kinds.with(kind.0)),
-            // Its bound is that of the number.
+            // The bound of the field is that of `u32`.
             budget: u32::try_from(file.faults.budget.0).unwrap_or(u32::MAX),
             from: Tick(file.faults.from.0),
             until: Tick(file.faults.until.0),

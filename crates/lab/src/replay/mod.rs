@@ -15,7 +15,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `case` | what a run is made of |
+//! | `case` | the inputs of a run |
 //! | `file` | how a replay is written and read |
 //! | `words` | names, numbers and answers in the file, each with its bounds |
 //! | `error` | why a file cannot be read |
@@ -47,69 +47,68 @@ use crate::shrink::Candidate;
 use crate::trace::{Trace, TraceHash};
 use crate::world::{self, Factory};
 
-/// A run that is kept.
+/// A recorded run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// Which adapters it is of, as they are named where checks are asked for.
+    /// Name of the adapters, as in the options of a check.
     pub adapter: String,
-    /// The limits that they were made with.
+    /// Limits of the adapters.
     pub limits: Limits,
-    /// In which scenario it was.
+    /// Name of the scenario.
     pub scenario: String,
-    /// In which profile.
+    /// Name of the profile; in a check, its seed.
     pub profile: String,
-    /// What it is made of.
+    /// The inputs of the run.
     pub case: Case,
-    /// The answers to what it asks.
+    /// The answers to the questions of the run.
     pub recording: Vec<u32>,
-    /// What came of it.
+    /// The result of the run.
     pub expected: Expected,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The rule that was broken, if one was.
+    /// Id of the violated rule, if any.
     pub rule: Option<String>,
     /// The hash of its trace.
     pub trace: TraceHash,
 }
 
 impl Replay {
-    /// Runs it again. The adapters were made anew with its limits. None crashes, so a run in which one
-    /// did is another: see [`run_with`](Self::run_with).
+    /// Runs it again with adapters that were newly created with its limits. Crashes are not
+    /// injected, so a run with a crash gives another trace: see [`run_with`](Self::run_with).
     pub fn run(
         &self,
         adapters: (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
     ) -> (Trace, Choices) {
         let mut choices = Choices::replayed(self.recording.clone()).recording();
         let mut trace = Trace::new(self.case.config.max_events);
-        world::run(&self.case.setup(), adapters, &mut choices, &mut trace);
+        world::run(&self.case, adapters, &mut choices, &mut trace);
         (trace, choices)
     }
 
-    /// Runs it again with adapters from a factory, as a check does: when one crashes, another is
-    /// made.
+    /// Runs it again with adapters from a factory, as a check does: a crash replaces an adapter.
     pub fn run_with(&self, factory: Factory<'_>) -> (Trace, Choices) {
         let mut choices = Choices::replayed(self.recording.clone()).recording();
         let mut trace = Trace::new(self.case.config.max_events);
-        world::run_with(&self.case.setup(), factory, &mut choices, &mut trace);
+        world::run_with(&self.case, factory, &mut choices, &mut trace);
         (trace, choices)
     }
 
-    /// Whether a trace is the one that was kept.
+    /// Whether a trace equals the recorded one.
     #[must_use]
     pub fn is_repeated_by(&self, trace: &Trace) -> bool {
         trace.hash() == self.expected.trace
     }
 
-    /// To be shrunker.
+    /// The run as a candidate for shrinking.
     #[must_use]
     pub fn candidate(&self) -> Candidate {
         Candidate { case: self.case.clone(), recording: self.recording.clone() }
     }
 
-    /// The same failure in a smaller run, which left this trace.
+    /// The same failure in a smaller run with this trace.
     #[must_use]
     pub fn with(&self, smaller: Candidate, trace: &Trace) -> Self {
         let Candidate { case, recording } = smaller;

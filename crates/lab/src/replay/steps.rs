@@ -6,7 +6,7 @@
 //!    13      0 ms  flow 1  ingress took 100 bytes
 //! ```
 //!
-//! Numbers and names; what a flow carried is not in a trace.
+//! It has numbers and names only: a trace contains no payload.
 
 use crate::pattern::Direction;
 use crate::trace::{Call, Event, EventKind, OutletEvent, Stage, Trace};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Names, numbers and answers in the file, each with its bounds.
 //!
-//! Everything is checked where it is read, so that an error knows its line.
+//! Values are checked while they are parsed, so that an error has its line.
 
 use std::fmt;
 
@@ -14,22 +14,22 @@ use crate::source::End;
 use crate::target::Behaviour;
 use crate::trace::{FaultKind, TraceHash};
 
-/// Answers of a run, at most.
+/// Maximum number of answers of a run.
 pub const ANSWERS_MAX: usize = 1 << 24;
-/// Characters of a text.
+/// Maximum length of a text, in characters.
 const TEXT_CHARS_MAX: usize = 200;
-/// Characters of the file's own words in a message, and of what a parser says.
+/// Maximum number of characters that a message repeats of the file or of a parser's message.
 const SHOWN_CHARS_MAX: usize = 400;
-/// What stands where something looked like a secret.
+/// Replaces text that looks like a secret.
 const HIDDEN: &str = "(hidden)";
-/// Characters of a line of answers.
+/// Maximum length of a line of answers, in characters.
 const LINE_CHARS_MAX: usize = 80;
 
-/// Something that has a name in the file.
+/// A value that has a name in the file.
 pub(crate) trait Word: Copy + Into<&'static str> + 'static {
-    /// What it is, for messages.
+    /// Its kind, for messages.
     const WHAT: &'static str;
-    /// All that there are.
+    /// All values.
     const ALL: &'static [Self];
 
     fn word(self) -> &'static str {
@@ -55,7 +55,7 @@ words! {
     End: "end of a flow";
 }
 
-/// By its name.
+/// A value, written as its name.
 pub(crate) struct Named<T>(pub(crate) T);
 
 impl<T: Word> Serialize for Named<T> {
@@ -99,7 +99,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
 pub(super) struct Text(pub(super) String);
 
 impl Text {
-    /// As it may stand in a file: of one line, not too long, and no secret.
+    /// A text for a file: one line, bounded in length, hidden if it looks like a secret.
     pub(super) fn of(text: &str) -> Self {
         let text = text.chars().map(|char| if char.is_control() { ' ' } else { char });
         Self(shown(&text.take(TEXT_CHARS_MAX).collect::<String>()).to_owned())
@@ -134,8 +134,8 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// Answers: numbers with blanks between them, `7*3` for `7 7 7`, in lines of which the borders say
-/// nothing.
+/// Answers: numbers separated by spaces, `7*3` for `7 7 7`. Line breaks between them have no
+/// meaning.
 pub(super) struct Answers(pub(super) Vec<u32>);
 
 impl Serialize for Answers {
@@ -183,12 +183,12 @@ impl<'de> Deserialize<'de> for Answers {
     }
 }
 
-/// Digits alone: a plus sign is none.
+/// A number of digits only, without a sign.
 fn number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// A word of the file as a message may repeat it.
+/// A word of the file for a message: bounded in length, hidden if it looks like a secret.
 pub(crate) fn shown(word: &str) -> &str {
     if is_secret(word) {
         return HIDDEN;

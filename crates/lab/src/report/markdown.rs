@@ -2,8 +2,8 @@
 //! A report as Markdown, for a comment in a pull request: GitHub's dialect, as GitLab and Forgejo
 //! read it too.
 //!
-//! The verdict and the gates stand in the open, failures behind them with their first case; what is
-//! long is folded. Text that is not the lab's own stands in code spans, where nothing of it is markup.
+//! Verdict, gates and failures with their first case are visible; long parts are folded. Text from
+//! outside the lab is in code spans, so that none of it is markup.
 
 use super::parts::{EventReport, ProfileReport};
 use super::view::{self, Group, Sums, face};
@@ -11,9 +11,9 @@ use super::{Also, Report, words};
 
 /// Number of failures that are shown in full. Comments have a bounded length.
 const FAILURES_FULL_MAX: usize = 12;
-/// Cases of a failure that are listed behind the first.
+/// Maximum number of further cases that are listed for a failure.
 const CASES_MAX: usize = 20;
-/// Profiles in the folded table.
+/// Maximum number of profiles in the folded table.
 const PROFILES_MAX: usize = 100;
 
 /// The report as Markdown. The same report gives the same bytes.
@@ -42,7 +42,7 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-/// Symbols that have a colour where colours cannot be said.
+/// Symbols with a colour of their own, because Markdown has no colours.
 fn icon(verdict: &str) -> &'static str {
     match face(verdict).tone {
         view::Tone::Good => "✅",
@@ -52,7 +52,7 @@ fn icon(verdict: &str) -> &'static str {
     }
 }
 
-/// A code span: fenced by more backticks than there are in it; a bar is none of a table's.
+/// A code span, fenced by more backticks than it contains. Bars are escaped, for tables.
 fn code(text: &str) -> String {
     let text = words::shown(text).replace('|', "\\|");
     let fence = "`".repeat(longest_fence(&text) + 1);
@@ -61,7 +61,7 @@ fn code(text: &str) -> String {
     format!("{fence}{space}{text}{space}{fence}")
 }
 
-/// Lines of code: fenced by more backticks than there are in them.
+/// A code block, fenced by more backticks than it contains.
 fn block(out: &mut String, kind: &str, lines: impl IntoIterator<Item = String>) {
     let lines: Vec<_> = lines.into_iter().collect();
     let longest = lines.iter().map(|line| longest_fence(line)).max().unwrap_or(0);
@@ -77,7 +77,7 @@ fn longest_fence(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// Text of the lab within a table or a paragraph: no markup, no bar, no tag.
+/// Text of the lab, escaped for a table or a paragraph: no markup, no bar, no tag.
 fn prose(text: &str) -> String {
     let text = words::shown(text);
     let mut out = String::with_capacity(text.len());
@@ -90,7 +90,7 @@ fn prose(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            // A mention of somebody, if nothing stood between.
+            // A word joiner, so that it is no mention of an account.
             '@' => out.push_str("@\u{2060}"),
             c => out.push(c),
         }
@@ -207,7 +207,7 @@ fn fold(out: &mut String, summary: &str) {
     line(out, &format!("\n<details><summary>{summary}</summary>\n"));
 }
 
-/// What became of failures that are known.
+/// The outcomes of known failures.
 fn expectations(out: &mut String, report: &Report) {
     if report.expectations.is_empty() {
         return;

@@ -20,7 +20,6 @@
 //! | `unended` | the report of a check that did not finish |
 //! | `view` | content that all forms for people share: findings by rule, sums |
 //! | `words` | names, numbers and hostile text, as they are shown |
-//! | `kills` | the kill matrix |
 //! | `json`, `junit`, `markdown`, `html`, `text` | one form each |
 //!
 //! # Invariants
@@ -44,7 +43,6 @@ mod failure;
 mod html;
 mod json;
 mod junit;
-mod kills;
 mod markdown;
 mod parts;
 mod seen;
@@ -57,10 +55,9 @@ pub use agreement::AgreementReport;
 pub use compare::{Change, CompareError, Comparison, Direction, REPORT_BYTES_MAX, Thing, compare};
 pub(crate) use failure::quoted;
 pub use failure::{Also, Failure, Inputs, Small};
-pub use html::{Sheet, html, html_sheet};
+pub use html::{html, html_sheet};
 pub use json::json;
 pub use junit::junit;
-pub use kills::{Kill, Kills};
 pub use markdown::markdown;
 pub use parts::{
     CollapseReport, EventReport, ExpectationReport, FaultReport, FeatureReport, FindingReport,
@@ -68,7 +65,7 @@ pub use parts::{
     Timing,
 };
 pub use seen::{EVENT_KINDS, EVENTS_SHOWN_MAX};
-pub(crate) use seen::{Size, last_events};
+pub(crate) use seen::{last_events, size_of};
 pub use text::{Paint, plain, text};
 pub use unended::Unended;
 pub use view::Tone;
@@ -96,7 +93,7 @@ pub struct Report {
     pub schema: &'static str,
     /// Name of the adapter under test.
     pub adapter: String,
-    /// The command that repeats a profile, without its seed: see [`Report::set_command`].
+    /// The command that repeats a profile, without its seed: see [`Report::repeat`].
     pub command: String,
     /// The mode of the check.
     pub mode: &'static str,
@@ -227,18 +224,6 @@ impl Report {
     #[must_use]
     pub fn gate(&self, gate: Gate) -> Option<&GateReport> {
         self.gates.iter().find(|report| report.name == gate.name())
-    }
-
-    /// Sets the command that repeats the check, as it is typed in a shell: `becket check plugin
-    /// target/libecho.so`. `--start-seed`, `--profiles` and `--full` are appended. A command that
-    /// looks like a secret is hidden.
-    pub fn set_command(&mut self, command: &str) {
-        self.command = if is_secret_text(command) { HIDDEN.into() } else { command.into() };
-        let commands = self.failures.iter().map(|it| self.repeat(it.seed, it.scenario));
-        let commands: Vec<_> = commands.collect();
-        for (failure, command) in self.failures.iter_mut().zip(commands) {
-            failure.command = command;
-        }
     }
 
     /// The command that repeats a scenario in a profile.

@@ -130,7 +130,7 @@ pub struct OrdersReport {
 }
 
 /// The size of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SizeReport {
     /// Events of its trace.
     pub events: u64,
@@ -145,7 +145,7 @@ pub struct SizeReport {
 /// A kind of fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FaultReport {
-    /// Which.
+    /// Name.
     pub kind: &'static str,
     /// How often it was injected.
     pub times: u64,
@@ -224,7 +224,7 @@ pub struct VarietyReport {
 /// A feature in which runs differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FeatureReport {
-    /// What.
+    /// Name.
     pub feature: &'static str,
     /// Number of different values.
     pub distinct: u64,
@@ -295,10 +295,10 @@ impl RunReport {
             reason: run.reason,
             trace: seen.map(|seen| seen.hash.to_string()).unwrap_or_default(),
             rules_exercised: seen.map_or(0, |seen| seen.rule_sets.exercised.count_ones()),
-            size: seen.map(|seen| seen.size.report()),
+            size: seen.map(|seen| seen.size.clone()),
             class,
             orders: seen.and_then(|seen| seen.orders).map(OrdersReport::of),
-            faults: seen.map(|seen| seen.size.faults()).unwrap_or_default(),
+            faults: seen.map(|seen| seen.faults.clone()).unwrap_or_default(),
             findings: findings.unwrap_or_default(),
         }
     }

@@ -1,69 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a report keeps of a run's trace: its size, and the last events before a violation.
+//! The parts of a run's trace in a report: its size, and the last events before a violation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::FlowId;
 use crate::replay::what;
-use crate::trace::{ByteBucket, Event, EventKind, FaultKind, Part, Stage, Trace};
+use crate::trace::{Event, EventKind, FaultKind, Part, Stage, Trace, byte_bucket};
 
 use super::parts::{EventReport, FaultReport, SizeReport};
 
 /// Maximum number of events that are shown of the flow of a failure, and of all flows.
 pub const EVENTS_SHOWN_MAX: usize = 12;
 
-/// The size of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Size {
-    events: u64,
-    ticks: u64,
-    /// Bytes that were put out, by the ingress adapter and by the egress adapter.
-    bytes: [u64; 2],
-    faults: Vec<(FaultKind, u64)>,
-}
-
-impl Size {
-    pub(crate) fn of(trace: &Trace) -> Self {
-        let events = trace.events();
-        let mut size = Self { events: events.len() as u64, ..Self::default() };
-        size.ticks = events.last().map_or(0, |event| event.tick.0);
-        for event in events {
-            match event.what {
-                EventKind::Out {
-                    place: place @ (Stage::Ingress | Stage::Egress), bytes, ..
-                } => {
-                    if let Some(sum) = size.bytes.get_mut(place as usize) {
-                        *sum += bytes;
-                    }
+/// The size of a run, and the faults that were injected in it.
+pub(crate) fn size_of(trace: &Trace) -> (SizeReport, Vec<FaultReport>) {
+    let events = trace.events();
+    let (mut bytes, mut faults) = ([0; 2], BTreeMap::<FaultKind, u64>::new());
+    for event in events {
+        match event.what {
+            EventKind::Out { place, bytes: out, .. } => {
+                if let Some(sum) = bytes.get_mut(place as usize) {
+                    *sum += out;
                 }
-                EventKind::Fault(kind) => {
-                    match size.faults.iter_mut().find(|(one, _)| *one == kind) {
-                        Some((_, count)) => *count += 1,
-                        None => size.faults.push((kind, 1)),
-                    }
-                }
-                _ => {}
             }
-        }
-        size.faults.sort_unstable();
-        size
-    }
-
-    pub(super) fn report(&self) -> SizeReport {
-        let [ingress, egress] = self.bytes.map(|bytes| ByteBucket::of(bytes).name());
-        SizeReport {
-            events: self.events,
-            ticks: self.ticks,
-            bytes_ingress: ingress,
-            bytes_egress: egress,
+            EventKind::Fault(kind) => *faults.entry(kind).or_default() += 1,
+            _ => {}
         }
     }
-
-    pub(super) fn faults(&self) -> Vec<FaultReport> {
-        let report =
-            |(kind, count): &(FaultKind, u64)| FaultReport { kind: kind.name(), times: *count };
-        self.faults.iter().map(report).collect()
-    }
+    let [bytes_ingress, bytes_egress] = bytes.map(byte_bucket);
+    let ticks = events.last().map_or(0, |event| event.tick.0);
+    let size = SizeReport { events: events.len() as u64, ticks, bytes_ingress, bytes_egress };
+    let faults = faults.into_iter().map(|(kind, times)| FaultReport { kind: kind.name(), times });
+    (size, faults.collect())
 }
 
 /// The last events before `until`: of the flow and of the run as a whole, and of all flows.
@@ -225,11 +193,9 @@ mod tests {
         trace.push(Tick(7), flow, out(Stage::Egress, 70_000));
         trace.push(Tick(8), flow, EventKind::Fault(FaultKind::Drop));
         trace.push(Tick(9), flow, EventKind::Fault(FaultKind::Drop));
-        let size = Size::of(&trace);
-        let report = size.report();
-        assert_eq!((report.events, report.ticks), (5, 9));
-        assert_eq!((report.bytes_ingress, report.bytes_egress), ("0", "more"));
-        assert_eq!(size.faults()[0].kind, "drop");
-        assert_eq!(size.faults()[0].times, 2);
+        let (size, faults) = size_of(&trace);
+        assert_eq!((size.events, size.ticks), (5, 9));
+        assert_eq!((size.bytes_ingress, size.bytes_egress), ("0", "more"));
+        assert_eq!(faults, [FaultReport { kind: "drop", times: 2 }]);
     }
 }

@@ -219,8 +219,8 @@ pub(super) fn groups(report: &Report) -> Vec<Group<'_>> {
     all
 }
 
-/// Splits the groups into those that are shown in full, at most `count`, and those that get one
-/// line: groups beyond the count, and groups that are shown with another one.
+/// Splits the groups into those that are shown in full, at most `most`, and those that get one
+/// line: groups beyond that number, and groups that are shown with another one.
 pub(super) fn in_full<'a, 'b>(
     all: &'b [Group<'a>],
     most: usize,
@@ -352,8 +352,8 @@ pub(super) fn sentence(report: &Report) -> String {
     text
 }
 
-/// What was run in every order: the number of orders, and how much of all orders they cover.
-/// `None`: no run was.
+/// The scenarios that were run in every order: the number of orders, and how much of all orders
+/// they cover. `None`: there were none.
 pub(super) fn orders(report: &Report) -> Option<String> {
     let tried = || runs(report).filter_map(|(_, run)| Some((run, run.orders.as_ref()?)));
     let (first, of_first) = tried().next()?;

@@ -103,7 +103,7 @@ pub(super) fn resumed(pass: &mut Pass<'_>, flow: &Flow) {
     });
 }
 
-/// The sink takes of a flow again.
+/// The sink takes bytes of a flow again.
 #[cold]
 pub(super) fn unblocked(pass: &mut Pass<'_>, flows: &[Flow]) {
     let mark = pass.recorder.mark;
@@ -118,7 +118,7 @@ pub(super) fn unblocked(pass: &mut Pass<'_>, flows: &[Flow]) {
     pass.run.unblocked = flow.filter(|flow| owes(pass, flow)).map(|flow| (flow.id, mark.tick));
 }
 
-/// It holds something of a flow of which its sink takes again, and nothing else was in its way.
+/// The egress adapter holds bytes of this flow, and no fault affects it besides the blocked sink.
 fn owes(pass: &Pass<'_>, flow: &Flow) -> bool {
     let [_, egress] = &flow.sides;
     let faults = pass.faults(flow).without(FaultKind::BlockedConsumer);

@@ -196,13 +196,13 @@ catalogue! {
     "When every flow is over, both sessions are idle, and all their credit and memory is back.";
 }
 
-/// The rule of this id.
+/// The rule with this id, in any case of its letters.
 #[must_use]
 pub fn rule(id: &str) -> Option<&'static Rule> {
     CATALOGUE.iter().find(|rule| rule.id.eq_ignore_ascii_case(id))
 }
 
-/// The rules of these ids, a bit each, as [`RuleSets`](super::Marks) have them.
+/// The rules with these ids, one bit each, as in [`RuleSets`](super::RuleSets).
 pub(crate) fn bits<'a>(ids: impl IntoIterator<Item = &'a str>) -> u128 {
     ids.into_iter().fold(0, |mask, id| {
         let at = CATALOGUE.iter().position(|rule| rule.id == id);
@@ -216,14 +216,14 @@ pub(crate) fn ids(mask: u128) -> Vec<&'static str> {
     rules.map(|(_, rule)| rule.id).collect()
 }
 
-/// Those of these rules that judge adapters.
+/// The rules in `mask` that judge adapters.
 pub(crate) fn of_adapters(mask: u128) -> u128 {
     let judged = CATALOGUE.iter().enumerate().filter(|(_, rule)| rule.of == Subject::Adapter);
     judged.fold(0, |judged, (at, _)| judged | 1 << at) & mask
 }
 
 impl Id {
-    /// Its place among the bits of a mask.
+    /// Its bit in a mask.
     pub(super) const fn bit(self) -> u128 {
         1 << self as u8
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an examination knows of a run and its flows, event by event.
+//! The state of an examination, updated event by event: the run, its adapters and its flows.
 
 use super::Examined;
 use super::recorder::Recorder;
@@ -174,7 +174,7 @@ impl Flow {
 /// One value per adapter.
 pub(super) type Both<T> = [T; 2];
 
-/// What is known of an adapter, over all its flows.
+/// The state of an adapter, over all its flows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct All {
     /// Bytes that it took and has not put out, and their maximum.
@@ -191,7 +191,7 @@ pub(super) struct All {
     pub(super) surely_occupied: u32,
 }
 
-/// What is known of the run.
+/// The state of the run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
     pub(super) capabilities: Both<Capabilities>,

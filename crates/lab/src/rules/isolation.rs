@@ -85,7 +85,7 @@ pub(super) fn unblocked(pass: &mut Pass<'_>, flows: &[Flow]) {
     pass.recorder.mark.flow = id;
 }
 
-/// Of the room of the adapters, one flow has so much that no other flow fits completely.
+/// The blocked flow holds so much of an adapter's room that no other flow fits completely.
 fn takes_room_of_others(pass: &Pass<'_>, blocked: &Flow) -> bool {
     pass.run.limits.iter().zip(&blocked.sides).any(|(limits, side)| {
         let room = limits.buffered_bytes_max.saturating_sub(side.held());

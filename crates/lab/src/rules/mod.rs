@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an adapter must, should and may do, and whether it does.
+//! The rules: requirements on adapters, and the examination of a run.
 //!
 //! ```text
 //!   trace ──► one pass over its events ──► outcome of each rule: held, broken (where, and how),
@@ -56,10 +56,10 @@ use crate::all;
 use crate::config::Config;
 use crate::contract::{Capability, FlowId, Manifest, Tick};
 use crate::hygiene::{Search, Text};
+use crate::replay::Case;
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::trace::{Event, Trace, TraceHash};
-use crate::world::Setup;
 
 /// The strictness of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr)]
@@ -121,7 +121,7 @@ impl Family {
     }
 }
 
-/// What violates a rule, if it is violated.
+/// What is at fault if a rule is violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
     /// An adapter.
@@ -140,7 +140,7 @@ pub struct Rule {
     pub level: Level,
     /// Family.
     pub family: Family,
-    /// What it judges.
+    /// What is at fault if it is violated.
     pub of: Subject,
     /// It applies to adapters that claim this capability.
     pub needs: Option<Capability>,
@@ -178,21 +178,21 @@ pub struct Examined<'a> {
     pub claimed_after: Option<[&'a Manifest; 2]>,
     /// The texts of adapters and lab, to be searched.
     pub texts: &'a [Text<'a>],
-    /// What they are searched for.
+    /// The canaries and the payload that they are searched for.
     pub search: Option<&'a Search>,
 }
 
 impl<'a> Examined<'a> {
-    /// A run: its trace, its setup, and the manifests of its adapters, ingress first.
+    /// A run: its trace, its case, and the manifests of its adapters, ingress first.
     #[must_use]
-    pub fn new(trace: &'a Trace, setup: &'a Setup<'a>, manifests: [&'a Manifest; 2]) -> Self {
+    pub fn new(trace: &'a Trace, case: &'a Case, manifests: [&'a Manifest; 2]) -> Self {
         let [ingress, egress] = manifests;
         Self {
             trace,
-            plans: &setup.plans,
-            behaviour: setup.behaviour,
-            config: setup.config,
-            window_bytes: setup.window_bytes,
+            plans: &case.plans,
+            behaviour: case.behaviour,
+            config: &case.config,
+            window_bytes: case.window_bytes,
             ingress,
             egress,
             solo: None,

@@ -63,37 +63,37 @@ pub enum Room {
     Tight,
 }
 
-/// Something that is tried with every pair.
+/// A scenario: the source, the target and the limits of a run, and what the run must show.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Its name, in reports.
+    /// Name in reports.
     pub name: &'static str,
-    /// What the sources do.
+    /// Behaviour of the sources.
     pub source: Source,
     /// Number of flows. More than may be open at once share their numbers, one after another; of
     /// [`Source::Crowd`] there are as many as may be open.
     pub flows: u32,
-    /// What the target does: one of these, drawn by the profile.
+    /// Behaviours of the target; the profile draws one.
     pub behaviours: &'static [Behaviour],
     /// The room of a flow.
     pub room: Room,
-    /// Chunks have to be allowed to be so long, or the source would cut them shorter than it says.
+    /// Minimum of the maximum chunk length: with a shorter one the source would cut its chunks.
     pub chunk_bytes_min: u64,
-    /// Both adapters have to claim this.
+    /// Capability that both adapters must claim.
     pub needs: Option<Capability>,
     /// Faults in place of those of the profile. `None`: those of the profile.
     pub faults: Option<FaultPlan>,
-    /// What a run has to show.
+    /// What a run must show.
     pub demand: Demand,
-    /// It is run in every order within these bounds, and not in one. `None`: the scheduler of the
-    /// profile decides.
+    /// Runs every order within these bounds. `None`: one order, which the scheduler of the profile
+    /// picks.
     pub orders: Option<Bounds>,
-    /// It is tried in quick mode too.
+    /// It is also part of quick mode.
     pub is_quick: bool,
 }
 
-/// Answers that end in order.
+/// Behaviours whose response ends in order.
 const ANSWERS: &[Behaviour] = &[
     Behaviour::Echo,
     Behaviour::Discard,
@@ -118,15 +118,15 @@ const PLAIN: Scenario = Scenario {
     is_quick: false,
 };
 
-/// Orders that depart twice from the plainest, which is enough for most defects: some hundred of two
-/// small flows. With the longest links there are more, and `runs_max` is never reached.
+/// Orders with up to two deviations from the default schedule, which reveal most ordering defects:
+/// some hundred for two small flows. The slowest links have more, but fewer than `runs_max`.
 const ORDERS: Bounds =
     Bounds { runs_max: 1 << 12, depth_max: 32, deviations_max: 2, tries_amounts: false };
 
-/// Flows that may be open at once, whatever the limits.
+/// Maximum of `Config::max_flows`.
 const FLOWS_MAX: u32 = 64;
 
-/// All of them, in the order in which they are tried.
+/// All scenarios, in the order in which they are run.
 pub static SCENARIOS: [Scenario; 24] = [
     Scenario { is_quick: true, ..PLAIN },
     Scenario {
@@ -276,7 +276,7 @@ pub static SCENARIOS: [Scenario; 24] = [
         source: Source::Crowd,
         flows: FLOWS_MAX,
         behaviours: &[Behaviour::Echo, Behaviour::Discard],
-        // Time that jumps might bring the last flow when others are over.
+        // A clock jump could open the last flow after the others have ended.
         faults: Some(FaultPlan::NONE),
         demand: Demand::RefusesTooMany,
         ..PLAIN
@@ -286,7 +286,8 @@ pub static SCENARIOS: [Scenario; 24] = [
         source: Source::EarlyAndLate,
         flows: 3,
         behaviours: ANSWERS,
-        // Before each of some hundred steps one of 32 times, and not when the late flows are open.
+        // A chance of 1 in 32 before each of some hundred steps, and none once the late flows are
+        // open.
         faults: Some(FaultPlan::new(FaultKinds::only(FaultKind::Crash), 1, Tick(80))),
         demand: Demand::Rules,
         ..PLAIN
@@ -299,7 +300,7 @@ pub static SCENARIOS: [Scenario; 24] = [
         room: Room::Tight,
         chunk_bytes_min: 4096,
         needs: Some(Capability::FlowBackpressure),
-        // Not when the others have come: whichever is blocked, it is the long one.
+        // Ends before the other flows open, so that the blocked flow is the long one.
         faults: Some(FaultPlan::new(FaultKinds::only(FaultKind::BlockedConsumer), 1, Tick(999))),
         demand: Demand::OthersEnd,
         ..PLAIN
@@ -326,20 +327,20 @@ pub static SCENARIOS: [Scenario; 24] = [
         name: "every_order",
         flows: 2,
         behaviours: &[Behaviour::Echo, Behaviour::Discard],
-        // Whether one strikes would be a choice more at each step.
+        // A possible fault would add a choice to each step.
         faults: Some(FaultPlan::NONE),
         orders: Some(ORDERS),
         ..PLAIN
     },
 ];
 
-/// The scenario of this name.
+/// The scenario with this name.
 #[must_use]
 pub fn of_name(name: &str) -> Option<&'static Scenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
 }
 
-/// What so many flows of a source do. Of sources that have one flow each flow is one.
+/// The plans of `flows` flows of a source. A source with a single flow is repeated for each flow.
 pub(crate) fn plans(source: Source, config: &Config, flows: u32) -> Vec<FlowPlan> {
     let plans = source.plan(config, flows);
     let Some(first) = plans.first().filter(|_| plans.len() < flows as usize) else {
@@ -350,7 +351,7 @@ pub(crate) fn plans(source: Source, config: &Config, flows: u32) -> Vec<FlowPlan
 }
 
 impl Scenario {
-    /// What its flows do. Of sources that have one flow each flow is one.
+    /// The plans of its flows. A source with a single flow is repeated for each flow.
     #[must_use]
     pub fn plans(&self, config: &Config) -> Vec<FlowPlan> {
         let flows = if self.is_full() { self.at_once(config) } else { self.flows };
@@ -376,28 +377,28 @@ impl Scenario {
         }
     }
 
-    /// Chunks would be cut.
+    /// The obstacle that the limits would cut its chunks.
     fn short(&self, config: &Config) -> Option<&'static str> {
         let is_short = self.chunk_bytes_min > config.max_chunk_bytes;
         is_short.then_some("the limits allow shorter chunks only")
     }
 
-    /// Flows that are open at once, at most.
+    /// Maximum number of flows that are open at once.
     fn at_once(&self, config: &Config) -> u32 {
         self.flows.min(config.max_flows)
     }
 
-    /// It is about flows that come when others are over.
+    /// Its flows share numbers: later ones open after earlier ones have ended.
     const fn shares_numbers(&self) -> bool {
         matches!(self.source, Source::ManyFlows)
     }
 
-    /// It is about adapters that are full: they carry one flow less than may be open at once.
+    /// It needs full adapters: they carry one flow fewer than may be open at once.
     const fn is_full(&self) -> bool {
         matches!(self.source, Source::Crowd)
     }
 
-    /// Whether both adapters claim what it is about.
+    /// Whether both adapters claim the capability that it needs.
     #[must_use]
     pub fn is_supported(&self, manifests: &[Manifest; 2]) -> bool {
         self.needs.is_none_or(|needed| manifests.iter().all(|one| one.capabilities.has(needed)))
@@ -469,7 +470,7 @@ mod tests {
         }
     }
 
-    /// What is blocked at its sink fills all that lies before it, in most profiles.
+    /// A flow that is blocked at its sink fills everything before it, in most profiles.
     #[test]
     fn a_blocked_flow_is_longer_than_all_that_can_hold_it() {
         let scenario = of_name("blocked_flow").unwrap();

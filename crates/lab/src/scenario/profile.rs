@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The part of all scenarios that a seed decides: limits, windows, link, faults, scheduler.
 //!
-//! A profile depends on its seed alone: the tenth of a check that starts at 1 is the first of one
-//! that starts at 10.
+//! A profile depends only on its seed: the tenth profile of a check from seed 1 is the first one of
+//! a check from seed 10.
 //!
-//! | number | around | the least |
+//! | number | around | minimum |
 //! |---|---|---|
-//! | chunk | 4, 8, 16, 32, 64 KiB | 1, and what some scenario needs or just does not |
-//! | all that may lie between | a chunk, or 2, 4, 8 | a chunk |
-//! | room of a flow | a chunk, a half, a quarter | 1, where chunks are short |
-//! | window of a flow | a chunk, or 2, 4, a half | 1, where chunks are short and nothing strikes |
+//! | chunk | 4, 8, 16, 32, 64 KiB | 1, and lengths at or just below what a scenario needs |
+//! | bytes between source and sink | a chunk, or 2, 4, 8 | a chunk |
+//! | room of a flow | a chunk, a half, a quarter | 1, with short chunks |
+//! | window of a flow | a chunk, or 2, 4, a half | 1, with short chunks and without faults |
 //! | flows | 4, 8, 16, 64 | 1 |
 //!
-//! Half of the numbers are round. The others are one more, one less, a prime, or arbitrary: where a
-//! number is not a multiple of another one, rounding errors show.
+//! Half of the numbers are round. The others are one more, one less, a prime, or arbitrary: a
+//! number that is no multiple of another one reveals rounding errors.
 
 use crate::choice::{Random, Scheduler};
 use crate::config::Config;
@@ -26,23 +26,24 @@ use crate::trace::FaultKind;
 
 use super::Scenario;
 
-/// The name of a profile's numbers among those of its seed.
+/// The name of this module's random numbers among those of a seed.
 const PROFILE: u64 = 0x70_726f_6669_6c65;
-/// The name of what is not round, among the numbers of a profile.
+/// The name of the random numbers for values that are not round.
 const BESIDE: u64 = 1;
-/// Events of a run: enough for the longest, at the smallest rooms.
+/// Events of a run: enough for the longest run with the smallest buffers.
 const EVENTS_MAX: u32 = 1 << 17;
 /// Chunks of this length carry every scenario.
 const ROOMY_BYTES: u64 = 4096;
-/// Where chunks are no longer, a byte at a time takes no more steps than there may be.
+/// Chunk length up to which buffers and windows of one byte stay within the maximum number of
+/// steps.
 const SHORT_BYTES: u64 = 256;
-/// Where faults strike, a window is no shorter, unless chunks are: a byte in each round trip would take
-/// the longest answer beyond the time in which everything has to end.
+/// Minimum window in runs with faults, unless chunks are shorter: with one byte per round trip the
+/// longest response would take longer than the time in which every flow must end.
 const STRUCK_WINDOW_BYTES: u64 = 32;
-/// Short chunks: the least, those that some scenario needs, and one less.
+/// Short chunk lengths: the minimum, lengths that scenarios need, and one less.
 const SHORT: [u64; 8] = [1, 30, 31, 64, 94, 95, 127, 192];
-/// One of so many seeds in a row has limits that carry every scenario, or a quick check, which has as
-/// many profiles, might have no occasion for a gate.
+/// One in this many consecutive seeds has limits that carry every scenario. A quick check has this
+/// many profiles; without such a seed one of its gates might have no occasion.
 const ROOMY_ONCE_IN: u64 = 3;
 
 /// What was drawn from a seed.
@@ -52,15 +53,15 @@ pub struct Profile {
     pub config: Config,
     /// Room of each flow in an adapter, unless a scenario says otherwise.
     pub flow_bytes_max: u64,
-    /// Bytes of each flow that may be under way.
+    /// Bytes of each flow that may be in flight.
     pub window_bytes: u64,
-    /// How sessions are carried.
+    /// The link between the sessions.
     pub link: Link,
-    /// What strikes.
+    /// The faults.
     pub faults: FaultPlan,
-    /// How the next task is picked.
+    /// The scheduler.
     pub scheduler: Scheduler,
-    /// What the scenario `swarm` has instead of these last three, and of its behaviours.
+    /// What the scenario `swarm` uses in place of link, faults, scheduler and its behaviours.
     pub swarm: Swarm,
 }
 
@@ -68,7 +69,7 @@ fn one_of<T: Copy, const N: usize>(random: &mut Random, all: [T; N]) -> Option<T
     all.get(random.below(N as u32) as usize).copied()
 }
 
-/// This number, or, half of the time, one beside it; 1 at least.
+/// Half of the time `round`, otherwise a number near it; at least 1.
 fn number_beside(random: &mut Random, round: u64) -> u64 {
     let beside = match random.below(8) {
         0 => round + 1,
@@ -90,7 +91,8 @@ impl Profile {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed).fork(PROFILE);
         let it = &mut random;
-        // A roomy one that all faults strike may show nothing: those beside it are roomy too.
+        // With all kinds of faults a roomy profile may show nothing, so its neighbours are roomy
+        // too.
         let is_roomy = seed.is_multiple_of(ROOMY_ONCE_IN) || matches!(seed % 12, 1 | 11);
         let beside = &mut Random::new(seed).fork(PROFILE).fork(BESIDE);
         let chunk = match it.below(16) {
@@ -134,8 +136,9 @@ impl Profile {
         Self { config, flow_bytes_max, window_bytes, link, faults, scheduler, swarm }
     }
 
-    /// As this scenario has it: its faults may be its own, a swarm draws for itself, and of what is run
-    /// in every order nothing is cut into pieces, each of which would be a choice more.
+    /// The profile for this scenario: the scenario may have its own faults, and a swarm draws its
+    /// own values. In a scenario that is run in every order nothing is cut into pieces, because
+    /// each piece would add a choice.
     #[must_use]
     pub fn of(&self, scenario: &Scenario) -> Self {
         if scenario.source != Source::Swarm {
@@ -153,7 +156,7 @@ impl Profile {
         }
     }
 
-    /// What the target does in this scenario.
+    /// The behaviour of the target in this scenario.
     #[must_use]
     pub fn behaviour(&self, scenario: &Scenario) -> Behaviour {
         if scenario.source == Source::Swarm {
@@ -166,7 +169,7 @@ impl Profile {
         all.get(random.below(all.len() as u32) as usize).copied().unwrap_or(Behaviour::Echo)
     }
 
-    /// As reports have it.
+    /// Name of the faults in reports.
     #[must_use]
     pub const fn faults_name(&self) -> &'static str {
         match self.config.deterministic_seed % 4 {
@@ -177,7 +180,7 @@ impl Profile {
     }
 }
 
-/// Of four seeds in a row one has faults of all kinds, one those that take no flow away.
+/// Of four consecutive seeds one has faults of all kinds, and one has faults that end no flow.
 fn faults(seed: u64, random: &mut Random) -> FaultPlan {
     let survivable = [
         FaultKind::Delay,

@@ -8,10 +8,11 @@
 use serde::Serialize;
 
 use super::{Options, Part, Steps};
-use crate::check::{Case, Deep, Mode, in_threads};
-use crate::gate::healthy;
+use crate::check::{Mode, in_threads};
+use crate::gate::Killers;
 use crate::mutant::{MUTANTS, Mutant, Shows};
-use crate::rules::{CATALOGUE, Examiner, Finding, Subject, bits, ids, of_adapters};
+use crate::rules::{CATALOGUE, Examiner, Subject, bits, ids};
+use crate::trace::TraceHash;
 
 /// Seeds of a witness in quick mode, unless all expected rules killed the mutant before.
 const SEEDS_QUICK: u64 = 6;
@@ -111,30 +112,11 @@ pub(super) fn look(options: &Options<'_>, steps: &mut Steps<'_>) -> Vec<Looked> 
 }
 
 impl Looked {
-    /// One run of the witness; violations of healthy adapters in it do not count.
-    fn run(
-        &mut self,
-        seed: u64,
-        fresh_process: Option<crate::trace::TraceHash>,
-        examiner: &mut Examiner,
-    ) {
-        let case = Case::of_witness(&self.mutant.witness.seed(seed));
-        let seen = case.examine(&self.mutant.make, fresh_process, Deep::ALL, examiner);
-        let judged = |finding: &&Finding| of_adapters(bits([finding.rule])) != 0;
-        let found: Vec<_> = seen.findings.iter().filter(judged).collect();
-        if found.is_empty() {
-            return;
-        }
-        let healthy = case.examine(&healthy, None, Deep::ALL, examiner).rule_sets.broken;
-        let found = found.into_iter().filter(|it| bits([it.rule]) & healthy == 0);
-        let found: Vec<_> = found.collect();
-        let first = found.iter().map(|finding| finding.event).min();
-        for finding in found {
-            self.killers |= bits([finding.rule]);
-            if Some(finding.event) == first {
-                self.first |= bits([finding.rule]);
-            }
-        }
+    /// One run of the witness.
+    fn run(&mut self, seed: u64, fresh_process: Option<TraceHash>, examiner: &mut Examiner) {
+        let Killers { all, first } = Killers::of(self.mutant, seed, fresh_process, examiner);
+        self.killers |= all;
+        self.first |= first;
     }
 }
 

@@ -17,7 +17,6 @@
 //! |---|---|
 //! | `kills` | the kill matrix |
 //! | `parts` | the other parts |
-//! | `many` | healthy pairs from thousands of start seeds, for long proofs |
 //!
 //! # Invariants
 //!
@@ -25,11 +24,9 @@
 //! 2. A part that was not tried is not exercised, which is no pass.
 
 mod kills;
-mod many;
 mod parts;
 
 pub use kills::{KillReport, REASONS, RuleReport};
-pub use many::{Odd, Tried, healthy_from};
 
 use std::fmt::Write as _;
 
@@ -37,7 +34,6 @@ use serde::Serialize;
 
 use crate::check::{Mode, Progress};
 use crate::gate::more_severe;
-use crate::report::{Kill, Kills};
 use crate::rules::{Exit, Verdict};
 
 /// The version of the report's form.
@@ -172,7 +168,7 @@ pub fn run(options: &Options<'_>) -> SelfTest {
         parts::fresh_process(options).report("fresh_process"),
     ];
     let grave = |verdict: Verdict, part: &PartReport| match Verdict::of_name(part.verdict) {
-        // What the mode does not try is no failure.
+        // A part that the mode leaves out is no failure.
         Some(Verdict::NotExercised) => verdict,
         Some(other) => more_severe(verdict, other),
         None => Verdict::LabError,
@@ -197,17 +193,6 @@ pub fn fresh_process() -> String {
 }
 
 impl SelfTest {
-    /// The kill matrix for reports.
-    #[must_use]
-    pub fn matrix(&self) -> Kills {
-        let kill = |kill: &KillReport| Kill {
-            mutant: kill.mutant.into(),
-            result: kill.result,
-            killers: kill.killers.clone(),
-        };
-        Kills { rows: self.kills.iter().map(kill).collect() }
-    }
-
     /// The result for people, in lines.
     #[must_use]
     pub fn text(&self) -> String {

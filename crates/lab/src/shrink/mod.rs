@@ -226,8 +226,9 @@ fn normalise(recording: &mut Vec<u32>, asked: u64) {
     trim(recording);
 }
 
-/// The least number of `0..=most` for which `keeps` is true, provided it is true for all above it;
-/// it is known to be true for `most`. Calls `keeps` little more than 2 · log₂ `most` times.
+/// Finds the least number of `0..=most` for which `keeps` is true, and calls `keeps` with it unless
+/// it is `most`. Requires that `keeps` is true for all larger numbers, and for `most`. Calls
+/// `keeps` little more than 2 · log₂ `most` times.
 fn least(most: u64, mut keeps: impl FnMut(u64) -> bool) {
     // From the bottom in doubling steps, since small numbers are likely; then by bisection.
     let (mut low, mut high) = (0, most);

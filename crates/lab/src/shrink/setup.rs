@@ -12,13 +12,13 @@ use crate::fault::FaultPlan;
 use crate::replay::Case;
 use crate::source::{End, FlowPlan};
 
-/// Orders that are tried when a flow is left out.
+/// Number of random orders that are tried when a flow was removed.
 const OTHER_ORDERS: u64 = 8;
 /// A failure with more deviations than this after a whole round needs most of them.
 const DEVIATIONS_MANY: usize = 32;
-/// Windows that are tried, from the smallest.
+/// Windows that are tried, in bytes, from the smallest.
 const SMALL_WINDOWS: [u64; 4] = [1, 8, 64, 512];
-/// Answers in them are below this: most questions have no more.
+/// Answers of random orders are below this: most questions have no more alternatives.
 const ANSWERS: u32 = 6;
 
 impl<F, P> Shrinker<'_, F, P>
@@ -56,9 +56,9 @@ where
         self.edit(|case| case.window_bytes = WINDOW_BYTES);
     }
 
-    /// Credit that is lost in small amounts stops a flow only when a whole window is lost: the smaller
-    /// the window, the sooner, so that a part of the answers may do. They belong to other moments
-    /// then, so other orders are tried too.
+    /// A credit leak stops a flow only when its whole window is lost. With a smaller window that
+    /// happens sooner, and a prefix of the answers may suffice. The answers then apply to other
+    /// moments, so other orders are tried too.
     pub(super) fn small_window(&mut self) {
         if self.size.deviations <= DEVIATIONS_MANY {
             return;
@@ -109,7 +109,8 @@ where
         least(until.0, |tick| self.edit(|case| case.faults.until = Tick(tick)));
     }
 
-    /// Two flows under one number show what many under few did, as a rule.
+    /// Tries two flows that share one number: that usually reproduces a failure of many flows under
+    /// few numbers.
     fn share_one_number(&mut self) {
         let mut case = self.best.case.clone();
         if case.plans.len() > case.config.max_flows as usize {
@@ -119,7 +120,7 @@ where
         }
     }
 
-    /// Blocks of flows are left out, long ones first. Those that stay are numbered anew.
+    /// Removes blocks of flows, long ones first, and renumbers the others.
     fn flows(&mut self) {
         self.share_one_number();
         let mut length = self.best.case.plans.len().next_power_of_two();
@@ -139,8 +140,8 @@ where
         }
     }
 
-    /// Without a flow the answers that were about it are those of others. A failure that needs an order
-    /// of its own often shows in some other order too; once it does, that one is made plain.
+    /// Tries random orders: when a flow was removed, its answers apply to other flows. A failure
+    /// that needs a certain order often shows in another order too, which is then shrunk.
     fn try_other_orders(&mut self, case: &Case) -> bool {
         let length = self.best.recording.len();
         length > 0
@@ -176,7 +177,7 @@ where
         });
         let opens_at = self.best.case.plans.get(at).map_or(0, |plan| plan.opens_at.0);
         least(opens_at, |tick| self.edit_flow(at, |plan| plan.opens_at = Tick(tick)));
-        // One after the other, each as early as the one before it allows.
+        // Moves each chunk as early as the one before it allows.
         let mut earliest = 0;
         for chunk in 0..self.best.case.plans.get(at).map_or(0, |plan| plan.chunks.len()) {
             let tick = |it: &Self| {
@@ -194,7 +195,7 @@ where
         }
     }
 
-    /// One byte is plainer than none: an empty chunk is a thing of its own.
+    /// Shortens chunks to at least one byte: an empty chunk is a special case.
     fn bytes(&mut self) {
         let lengths = self.best.case.plans.iter().map(|plan| plan.chunks.len());
         let lengths: Vec<_> = lengths.enumerate().collect();

@@ -18,7 +18,8 @@ pub struct Size {
     pub flows: usize,
     /// Chunks of all flows.
     pub chunks: usize,
-    /// What is not simple about the case: its target and link, ends, classes, times, faults.
+    /// Measure of what is not simple about the case: its target and link, ends, classes, times,
+    /// faults.
     pub oddities: u64,
     /// Bytes of all flows.
     pub bytes: u64,

@@ -91,7 +91,7 @@ pub enum Source {
     EarlyAndLate,
     /// A flow of more bytes than all windows and rooms hold, and small ones that come when it has begun.
     ElephantAndMice,
-    /// What the seed has not switched off.
+    /// The features that the seed has left on, see [`Swarm`].
     Swarm,
 }
 

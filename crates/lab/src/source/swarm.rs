@@ -24,19 +24,19 @@ use crate::link::Link;
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
 
-/// The names of a swarm's numbers among those of its seed.
+/// The names of this module's random numbers among those of a seed.
 const SWARM: u64 = 0x73_7761_726d;
 const FLOWS: u64 = 0x66_6c6f_7773;
-/// Chunks of a flow at most, if it may have several.
+/// Maximum number of chunks of a flow that may have several.
 const CHUNKS_MAX: u32 = 6;
-/// The last tick at which a flow opens, and between two chunks.
+/// Flows open before this tick; chunks follow one another within this many ticks.
 const OPENS_MS_MAX: u32 = 12;
 const EVERY_MS_MAX: u32 = 4;
 /// Maximum number of faults, and the last tick of faults.
 const BUDGET_MAX: u32 = 6;
 const UNTIL: Tick = Tick(30);
 
-/// Something that flows of a source may do.
+/// A feature of the flows of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
@@ -64,10 +64,10 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// All of them.
+    /// All features.
     pub const ALL: [Self; Self::VARIANTS.len()] = all(Self::VARIANTS);
 
-    /// Its name, in reports.
+    /// Name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
@@ -77,11 +77,11 @@ impl Feature {
 const SCHEDULERS: [Scheduler; 3] =
     [Scheduler::Random, Scheduler::RoundRobin, Scheduler::Pct { changes: 3, steps: 256 }];
 
-/// Faults that have a coin of their own, the last ones: what a seed draws of everything else does not
-/// depend on them.
+/// Number of fault kinds, the last ones, that are drawn after everything else, one by one. So a new
+/// kind does not change what a seed draws otherwise.
 const TOSSED: usize = 1;
 
-/// Everything else that can be off: what sources do, targets, links, schedulers, faults.
+/// Number of the other things that can be off: features, behaviours, links, schedulers, faults.
 const COUNT: usize = Feature::ALL.len()
     + Behaviour::ALL.len()
     + Link::ALL.len()
@@ -106,11 +106,12 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// The features that this seed keeps: half of all, rounded down.
+    /// The features that this seed keeps: half of all, rounded down; the last fault kinds each with
+    /// a chance of one half.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed).fork(SWARM);
-        // A half of the places, each as likely as every other (Fisher and Yates).
+        // A uniformly random half of the places (Fisher and Yates).
         let mut places: [usize; COUNT] = std::array::from_fn(|at| at);
         for last in (1..COUNT).rev() {
             places.swap(last, random.below(last as u32 + 1) as usize);
@@ -135,7 +136,7 @@ impl Swarm {
         }
     }
 
-    /// Numbers for one use.
+    /// The random numbers for one use.
     fn random(&self, name: u64) -> Random {
         Random::new(self.seed).fork(SWARM).fork(name)
     }
@@ -158,7 +159,7 @@ impl Swarm {
         one_of(&mut self.random(3), &self.schedulers).unwrap_or(Scheduler::Random)
     }
 
-    /// The faults that are on, some of them.
+    /// The faults that are on, with a random maximum number.
     #[must_use]
     pub fn faults(&self) -> FaultPlan {
         if self.faults.is_empty() {
@@ -171,7 +172,7 @@ impl Swarm {
         self.features.contains(&feature)
     }
 
-    /// A flow that does what is on.
+    /// A flow with features that are on.
     pub(super) fn sketch(&self, config: &Config, number: u32) -> Sketch {
         let mut random = self.random(FLOWS + u64::from(number));
         let it = &mut random;
@@ -210,7 +211,7 @@ impl Swarm {
     }
 }
 
-/// Those that are on.
+/// The values that are on.
 fn left<T: Copy, const N: usize>(all: [T; N], on: &mut impl Iterator<Item = bool>) -> Vec<T> {
     all.into_iter().zip(on).filter(|(_, is_on)| *is_on).map(|(one, _)| one).collect()
 }
@@ -219,7 +220,7 @@ fn one_of<T: Copy>(random: &mut Random, all: &[T]) -> Option<T> {
     all.get(random.below(all.len() as u32) as usize).copied()
 }
 
-/// What is on, kind by kind: everything else is off.
+/// The values that are on, by kind; everything else is off.
 impl fmt::Display for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: [(&str, Vec<&str>); 5] = [

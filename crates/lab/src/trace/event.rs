@@ -304,9 +304,9 @@ pub enum EventKind {
         /// The state of the flow.
         state: FlowState,
     },
-    /// An adapter put out a wrong byte.
+    /// An adapter put out a wrong byte, or the target received one ([`Stage::Network`]).
     OtherByte {
-        /// Which adapter put it out.
+        /// Where it was seen.
         place: Stage,
         /// Its offset.
         offset: u64,

@@ -15,14 +15,14 @@ mod bucket;
 mod event;
 mod hash;
 
-pub use bucket::{ByteBucket, CountBucket};
+pub use bucket::{byte_bucket, count_bucket};
 pub use event::{Call, Event, EventKind, FaultKind, Kept, OutletEvent, Part, SessionCall, Stage};
 pub use hash::TraceHash;
 
 use crate::contract::{FlowId, Tick};
 use crate::world::planted::{self, Planted};
 
-/// Index of the event that a trace loses if it is made wrong on purpose.
+/// Number, from 1, of the event that a trace loses if it is made wrong on purpose.
 const LOST: usize = 5;
 
 /// The events of one run, in order.
@@ -31,7 +31,7 @@ pub struct Trace {
     events: Vec<Event>,
     events_max: usize,
     is_cut: bool,
-    /// Number of events, including dropped ones.
+    /// Number of events up to the cut, including a lost one.
     pushed: usize,
     /// The event with this number is lost, if the trace is made wrong on purpose. 0: none.
     loses: usize,

@@ -22,9 +22,10 @@ use super::elements::Pool;
 use super::fault::{Factory, Slot};
 use super::flow::Flow;
 use super::pipe::Pipe;
-use super::{Parts, Setup, World, limits};
+use super::{Parts, World, limits};
 use crate::choice::Choices;
 use crate::contract::{Calls, EgressAdapter, FlowId, IngressAdapter};
+use crate::replay::Case;
 use crate::trace::Trace;
 
 /// Flows whose memory is kept for the next run.
@@ -101,16 +102,16 @@ impl Arena {
         }
     }
 
-    /// Runs one setup, see [`world::run`](super::run).
+    /// Runs one case, see [`world::run`](super::run).
     pub fn run(
         &mut self,
-        setup: &Setup<'_>,
+        case: &Case,
         (ingress, egress): (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
         choices: &mut Choices,
         trace: &mut Trace,
     ) {
-        self.begin(setup);
-        let (parts, calls) = Parts::new(self, setup, choices, trace);
+        self.begin(case);
+        let (parts, calls) = Parts::new(self, case, choices, trace);
         let mut world = World {
             ingress: Slot::Lent(ingress),
             egress: Slot::Lent(egress),
@@ -121,23 +122,23 @@ impl Arena {
         world.run();
     }
 
-    /// Runs one setup, see [`world::run_with`](super::run_with).
+    /// Runs one case, see [`world::run_with`](super::run_with).
     pub fn run_with(
         &mut self,
-        setup: &Setup<'_>,
+        case: &Case,
         factory: Factory<'_>,
         choices: &mut Choices,
         trace: &mut Trace,
     ) {
-        self.begin(setup);
-        let (parts, calls) = Parts::new(self, setup, choices, trace);
+        self.begin(case);
+        let (parts, calls) = Parts::new(self, case, choices, trace);
         let (ingress, egress) = factory();
         let (ingress, egress) = (Slot::Made(ingress), Slot::Made(egress));
         World { ingress, egress, factory: Some(factory), calls, parts }.run();
     }
 
     /// Resets everything to the initial state of a run.
-    fn begin(&mut self, setup: &Setup<'_>) {
+    fn begin(&mut self, case: &Case) {
         // Lists every field by name, so that none can be forgotten.
         let Self {
             flows,
@@ -156,32 +157,27 @@ impl Arena {
             offered,
             origin,
         } = self;
-        let seed = setup.config.deterministic_seed;
-        while flows.len() > setup.plans.len() {
+        let seed = case.config.deterministic_seed;
+        while flows.len() > case.plans.len() {
             spare.extend(flows.pop().filter(|_| spare.len() < FLOWS_MAX));
         }
-        for (at, plan) in setup.plans.iter().enumerate() {
-            match flows.get_mut(at) {
-                Some(flow) => flow.renew(seed, plan),
-                None => {
-                    let spare = spare.pop().map(|mut flow| {
-                        flow.renew(seed, plan);
-                        flow
-                    });
-                    flows.push(spare.unwrap_or_else(|| Flow::new(seed, plan)));
-                }
-            }
+        for (flow, plan) in flows.iter_mut().zip(&case.plans) {
+            flow.renew(seed, plan);
         }
-        let limits = limits(setup);
-        up.renew(setup, limits.frame_body_bytes_max);
-        down.renew(setup, limits.frame_body_bytes_max);
+        for plan in case.plans.iter().skip(flows.len()) {
+            let mut flow = spare.pop().unwrap_or_else(|| Flow::new(seed, plan));
+            flow.renew(seed, plan);
+            flows.push(flow);
+        }
+        let limits = limits(case);
+        up.renew(case, limits.frame_body_bytes_max);
+        down.renew(case, limits.frame_body_bytes_max);
         client.renew(limits.clone(), *origin);
         server.renew(limits, *origin);
         calls.with_room.clear();
-        for line in [to_offer, to_accept, to_answer] {
-            line.clear();
+        for queue in [to_offer, to_accept, to_answer, ended] {
+            queue.clear();
         }
-        ended.clear();
         by_stream.iter_mut().for_each(Vec::clear);
         pool.renew();
         offered.clear();
@@ -208,9 +204,9 @@ mod tests {
     #[test]
     fn a_run_finds_no_wait_queue_of_the_run_before() {
         let config = Config::default();
-        let setup = Setup {
-            config: &config,
+        let case = Case {
             plans: Source::SmallBurst.plan(&config, 2),
+            config,
             behaviour: Behaviour::Echo,
             window_bytes: 1024,
             link: Link::Stream,
@@ -225,7 +221,7 @@ mod tests {
         arena.ended.push(flow);
         arena.by_stream.iter_mut().for_each(|of| of.push(flow));
         arena.offered.push(7);
-        arena.begin(&setup);
+        arena.begin(&case);
         assert_eq!(arena.flows.len(), 2);
         assert!(arena.calls.with_room.is_empty() && arena.ended.is_empty());
         for line in [&arena.to_offer, &arena.to_accept, &arena.to_answer] {

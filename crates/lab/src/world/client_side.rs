@@ -7,13 +7,10 @@ use bytes::Bytes;
 
 use super::flow::Ending;
 use super::{Parts, World};
-use crate::contract::{
-    Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Tick,
-    outlet::{Receiver, Refused},
-};
+use crate::contract::{Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Tick};
 use crate::pattern::Direction;
 use crate::source::{End, GAP_BYTES, STRAY_BYTES};
-use crate::trace::{Call, EventKind, OutletEvent, Stage};
+use crate::trace::{Call, EventKind, Stage};
 
 /// The service of all streams. There is only one.
 const SERVICE: u16 = 1;
@@ -55,7 +52,7 @@ impl World<'_> {
     pub(super) fn offer(&mut self) {
         let parts = &mut self.parts;
         let Some(id) = Parts::pick(parts.choices, parts.to_offer) else { return };
-        let end = parts.setup.plans.get((id.number() as usize).wrapping_sub(1));
+        let end = parts.case.plans.get((id.number() as usize).wrapping_sub(1));
         let Some((flow, plan)) = parts.flow(id).zip(end) else { return };
         flow.offers = false;
         let is_stray = plan.end == End::LateWrite && flow.source.chunk == plan.chunks.len();
@@ -92,8 +89,8 @@ impl World<'_> {
     }
 
     fn offer_next(&mut self, id: FlowId) {
-        let setup = self.parts.setup;
-        let Some(plan) = setup.plans.get(id.number() as usize - 1) else { return };
+        let case = self.parts.case;
+        let Some(plan) = case.plans.get(id.number() as usize - 1) else { return };
         let Some(flow) = self.parts.flow(id) else { return };
         let sent = flow.source;
         let Some(planned) = plan.chunks.get(sent.chunk) else {
@@ -241,11 +238,6 @@ impl World<'_> {
         }
         self.see_to_ended();
     }
-
-    pub(super) fn deliver_down(&mut self) {
-        self.parts.deliver_down();
-        self.see_to_ended();
-    }
 }
 
 fn offered(place: Stage, chunk: &Chunk) -> EventKind {
@@ -255,7 +247,7 @@ fn offered(place: Stage, chunk: &Chunk) -> EventKind {
 
 impl Parts<'_> {
     fn class(&self, flow: FlowId) -> Class {
-        let plan = self.setup.plans.get((flow.number() as usize).wrapping_sub(1));
+        let plan = self.case.plans.get((flow.number() as usize).wrapping_sub(1));
         plan.map_or(Class::Normal, |plan| plan.class)
     }
 
@@ -291,8 +283,8 @@ impl Parts<'_> {
 
     /// When a source next acts by itself.
     fn source_due(&mut self, id: FlowId) -> Option<Tick> {
-        let setup = self.setup;
-        let plan = setup.plans.get((id.number() as usize).checked_sub(1)?)?;
+        let case = self.case;
+        let plan = case.plans.get((id.number() as usize).checked_sub(1)?)?;
         let flow = self.flow(id)?;
         if flow.source.is_done || flow.life.state().is_over() {
             return None;
@@ -323,8 +315,8 @@ impl Parts<'_> {
     /// Updates the source: whether the whole offer was taken, and whether it was the rest of the
     /// chunk.
     fn source_gave(&mut self, id: FlowId, taken: u64, (is_all, is_rest): (bool, bool)) {
-        let setup = self.setup;
-        let plan = setup.plans.get((id.number() as usize).wrapping_sub(1));
+        let case = self.case;
+        let plan = case.plans.get((id.number() as usize).wrapping_sub(1));
         let Some(flow) = self.flow(id) else { return };
         flow.source.offset += taken;
         flow.source.part += taken;
@@ -370,7 +362,7 @@ impl Parts<'_> {
             Class::Normal => Priority::Normal,
             Class::Bulk => Priority::Low,
         };
-        let credit = Credit::new(MESSAGES, self.setup.window_bytes);
+        let credit = Credit::new(MESSAGES, self.case.window_bytes);
         let name = match NAMES.get(id.number() as usize) {
             Some(name) => Bytes::from_static(name),
             None => self.pool.copy_of(&id.number().to_le_bytes()),
@@ -427,19 +419,23 @@ impl Parts<'_> {
         self.may_accept(id);
     }
 
-    /// Delivers bytes to the client.
-    pub(super) fn deliver_down(&mut self) {
-        let (pipe, mut hazard) = self.way(false);
-        let is_whole = pipe.carry(&mut hazard).is_ok();
-        if !is_whole {
-            return self.session_over(true, codes::PROTOCOL);
+    /// Delivers bytes to the server, or to the client.
+    pub(super) fn deliver(&mut self, is_up: bool) {
+        let (pipe, mut hazard) = self.way(is_up);
+        if pipe.carry(&mut hazard).is_err() {
+            return self.session_over(!is_up, codes::PROTOCOL);
         }
-        self.server_has |= self.down.has_room_again();
-        let bytes = self.down.lend();
-        let taken = self.take_down(&bytes);
-        self.down.take_back(bytes);
+        let (pipe, writer_has) = match is_up {
+            true => (&mut *self.up, &mut self.client_has),
+            false => (&mut *self.down, &mut self.server_has),
+        };
+        *writer_has |= pipe.has_room_again();
+        let bytes = pipe.lend();
+        let taken = if is_up { self.take_up(&bytes) } else { self.take_down(&bytes) };
+        let pipe = if is_up { &mut *self.up } else { &mut *self.down };
+        pipe.take_back(bytes);
         if let Err(Broken(code)) = taken {
-            self.session_over(true, code);
+            self.session_over(!is_up, code);
         }
     }
 
@@ -538,6 +534,33 @@ impl Parts<'_> {
         self.apply(Stage::Network, id, event);
     }
 
+    /// Passes output of the ingress adapter to the session. False: there is no credit for it.
+    pub(super) fn pass_on(&mut self, id: FlowId, bytes: &[u8]) -> bool {
+        self.client_has = true;
+        match self.flow(id).and_then(|flow| flow.stream) {
+            Some(stream) if !bytes.is_empty() => {
+                self.client.send(stream, 0, self.pool.copy_of(bytes)).is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    /// The ingress adapter has put out the end of a flow.
+    pub(super) fn end_request(&mut self, id: FlowId) {
+        let Some(flow) = self.flow(id) else { return };
+        if flow.broken.is_some() || std::mem::replace(&mut flow.entered.is_over, true) {
+            return;
+        }
+        let stream = flow.stream;
+        self.may_have_ended(id);
+        if let Some(stream) = stream {
+            // Refused: it is over.
+            let _over = self.client.end(stream, codes::DONE, Bytes::new());
+            self.client_has = true;
+        }
+        self.nears_its_end(Stage::Ingress, id);
+    }
+
     /// The next flow whose end must be handled.
     pub(super) fn next_ending(&mut self) -> Option<(FlowId, Ending)> {
         while let Some((at, id)) = self.ended.iter().copied().enumerate().min_by_key(|it| it.1) {
@@ -562,92 +585,5 @@ impl Parts<'_> {
         for at in 1..=self.flows.len() as u32 {
             self.break_off(FlowId::new(at), Cause::Error);
         }
-    }
-}
-
-/// Receives the output of the ingress adapter and passes it to the session.
-pub(super) struct Boundary<'a, 'b>(pub(super) &'a mut Parts<'b>);
-
-impl Receiver for Boundary<'_, '_> {
-    fn room(&self, flow: FlowId) -> usize {
-        let parts = &*self.0;
-        let flow = parts.numbers.whose(flow);
-        let open = parts.known(flow).filter(|flow| flow.broken.is_none() && !flow.entered.is_over);
-        let credit = open.and_then(|flow| parts.client.credit(flow.stream?));
-        let credit = credit.filter(|credit| credit.messages > 0);
-        let most = parts.setup.config.max_chunk_bytes;
-        let room = credit.map_or(0, |credit| credit.bytes.min(most) as usize);
-        parts.lasting.room(Stage::Ingress, flow, room)
-    }
-
-    fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
-        let room = self.room(chunk.flow);
-        let parts = &mut *self.0;
-        let (id, place) = (parts.numbers.whose(chunk.flow), Stage::Ingress);
-        let count = bytes.len() as u64;
-        let state = parts.flow(id).map_or(FlowState::New, |flow| flow.life.state());
-        let is_open = parts
-            .flow(id)
-            .is_some_and(|flow| flow.is_open && flow.broken.is_none() && !flow.entered.is_over);
-        if !is_open {
-            parts.say(id, EventKind::OutOnNoFlow { place, bytes: count, state });
-            return Err(Refused::UnknownFlow);
-        }
-        if bytes.len() > room {
-            parts.say(id, EventKind::OutBeyondRoom { place, bytes: count, room: room as u64 });
-            return Err(Refused::NoRoom);
-        }
-        parts.put_out(place, id, chunk, bytes);
-        let Some(flow) = parts.flow(id) else { return Ok(()) };
-        let (stream, is_final) = (flow.stream, chunk.is_final);
-        parts.client_has = true;
-        if let Some(stream) = stream {
-            let sent = if bytes.is_empty() {
-                Ok(0)
-            } else {
-                parts.client.send(stream, 0, parts.pool.copy_of(bytes))
-            };
-            if sent.is_err() {
-                parts.say(id, EventKind::OutBeyondRoom { place, bytes: count, room: 0 });
-                return Err(Refused::NoRoom);
-            }
-        }
-        if is_final {
-            self.half_closed(chunk.flow);
-        }
-        Ok(())
-    }
-
-    fn half_closed(&mut self, flow: FlowId) {
-        let parts = &mut *self.0;
-        let flow = parts.numbers.whose(flow);
-        parts.say(
-            flow,
-            EventKind::Signalled { place: Stage::Ingress, said: OutletEvent::HalfClosed },
-        );
-        let Some(known) = parts.flow(flow) else { return };
-        if known.broken.is_some() || std::mem::replace(&mut known.entered.is_over, true) {
-            return;
-        }
-        let stream = known.stream;
-        parts.may_have_ended(flow);
-        if let Some(stream) = stream {
-            // Refused: it is over.
-            let _over = parts.client.end(stream, codes::DONE, Bytes::new());
-            parts.client_has = true;
-        }
-        parts.nears_its_end(Stage::Ingress, flow);
-    }
-
-    fn reset(&mut self, flow: FlowId, cause: Cause) {
-        let said = if cause == Cause::Reset { OutletEvent::Reset } else { OutletEvent::Failed };
-        let flow = self.0.numbers.whose(flow);
-        self.0.say(flow, EventKind::Signalled { place: Stage::Ingress, said });
-        self.0.break_off(flow, cause);
-    }
-
-    fn closed(&mut self, flow: FlowId) {
-        let flow = self.0.numbers.whose(flow);
-        self.0.say(flow, EventKind::Signalled { place: Stage::Ingress, said: OutletEvent::Closed });
     }
 }

@@ -156,13 +156,13 @@ impl World<'_> {
     /// continues.
     fn half_close(&mut self, flow: FlowId) {
         let parts = &mut self.parts;
-        let ends_in_order = parts.setup.behaviour.ends_in_order();
+        let ends_in_order = parts.case.behaviour.ends_in_order();
         let is_by_target = ends_in_order && parts.choices.below(2) == 1;
         let Some(known) = super::by_id(parts.flows, flow) else { return };
         if let Some(stream) = known.target.stream.filter(|_| is_by_target && !known.target.is_done)
         {
             known.target.is_done = true;
-            // What was not returned keeps no credit any more.
+            // Elements that are not echoed any more return their credit.
             while let Some(bytes) = known.target.echoes.front().map(<[u8]>::len) {
                 known.target.echoes.pop();
                 // Refused: the stream is over.
@@ -410,7 +410,7 @@ impl Parts<'_> {
         let can: Vec<_> = self
             .flows
             .iter()
-            .zip(&self.setup.plans)
+            .zip(&self.case.plans)
             .filter(|(flow, plan)| {
                 !flow.life.state().is_over()
                     && match kind {
@@ -438,7 +438,7 @@ impl Parts<'_> {
     /// When something is due because of faults: the sink takes more, or a session checks that its
     /// peer is alive. Without faults no session is silent that long.
     pub(super) fn fault_due(&self) -> Option<Tick> {
-        if self.setup.faults.is_none() || self.flows.iter().all(super::Flow::is_settled) {
+        if self.case.faults.is_none() || self.flows.iter().all(super::Flow::is_settled) {
             return None;
         }
         let slow = self.lasting.slow.filter(|(_, left)| *left == 0).map(|_| self.now.after(1));
@@ -454,7 +454,7 @@ impl Parts<'_> {
 
     /// Handles the deadlines of the sessions.
     pub(super) fn see_to_deadlines(&mut self) {
-        if self.setup.faults.is_none() {
+        if self.case.faults.is_none() {
             return;
         }
         let now = self.origin + std::time::Duration::from_millis(self.now.0);

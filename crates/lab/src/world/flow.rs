@@ -63,9 +63,9 @@ impl Carried {
         Self { pattern: Pattern::new(seed, flow, direction), known: Vec::new() }
     }
 
-    /// Changes to another flow, and keeps the memory.
-    fn renew(&mut self, seed: u64, flow: FlowId, direction: Direction) {
-        self.pattern = Pattern::new(seed, flow, direction);
+    /// Takes over the memory of another flow's bytes.
+    fn reuse(&mut self, old: Self) {
+        self.known = old.known;
         self.known.clear();
     }
 
@@ -135,17 +135,6 @@ pub(super) struct Targeted {
     pub(super) part: u64,
     pub(super) sent: u64,
     pub(super) is_done: bool,
-}
-
-impl Targeted {
-    /// Resets the state, and keeps the memory.
-    fn renew(&mut self) {
-        let Self { stream, taken, echoes, asked, answer, chunk, part, sent, is_done } = self;
-        (*stream, *asked, *answer) = (None, None, None);
-        (*taken, *part, *sent, *chunk) = (0, 0, 0, 0);
-        *is_done = false;
-        echoes.clear();
-    }
 }
 
 #[derive(Debug)]
@@ -230,61 +219,15 @@ impl Flow {
         }
     }
 
-    /// Resets the state to that of a new flow, and keeps the memory.
+    /// Becomes a new flow, and keeps its memory: the buffers, and nothing else of it.
     pub(super) fn renew(&mut self, seed: u64, plan: &FlowPlan) {
-        // Lists every field by name, so that none can be forgotten.
-        let Self {
-            id,
-            key,
-            life,
-            stream,
-            request,
-            response,
-            is_open,
-            opens_at,
-            source,
-            is_stalled,
-            offers,
-            entered,
-            arrived,
-            arrived_part,
-            is_answered,
-            handed,
-            egress_is_full,
-            accepts,
-            sunk,
-            broken_by_source,
-            broken,
-            lost,
-            is_ended,
-            sink_knows,
-            target,
-            answers,
-            probed,
-        } = self;
-        *id = plan.flow;
-        *key = pattern::key(seed, plan.flow);
-        *life = Lifecycle::default();
-        *stream = None;
-        request.renew(seed, plan.flow, Direction::Request);
-        response.renew(seed, plan.flow, Direction::Response);
-        *opens_at = plan.opens_at;
-        *source = Sent::default();
-        for expected in [entered, handed, sunk] {
-            *expected = Expected::default();
+        let mut old = std::mem::replace(self, Self::new(seed, plan));
+        for buffer in [&mut old.arrived, &mut old.target.echoes] {
+            buffer.clear();
         }
-        arrived.clear();
-        *arrived_part = 0;
-        *broken = None;
-        *lost = [false; 2];
-        *probed = Probed::default();
-        for flag in [is_open, is_stalled, offers, is_answered, egress_is_full, accepts] {
-            *flag = false;
-        }
-        for flag in [broken_by_source, is_ended, sink_knows, answers] {
-            *flag = false;
-        }
-        target.renew();
+        (self.arrived, self.target.echoes) = (old.arrived, old.target.echoes);
+        self.request.reuse(old.request);
+        self.response.reuse(old.response);
     }
 
     /// It is over on all sides.

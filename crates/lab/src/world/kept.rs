@@ -44,13 +44,14 @@ impl Parts<'_> {
         if self.is_broken || !is_ready || is_under_way(self.up) || is_under_way(self.down) {
             return;
         }
-        // What a link without retransmission lost was not missed by a session yet.
+        // A session has not noticed yet that a link without retransmission lost something.
         let is_drop = |event: &Event| event.what == EventKind::Fault(FaultKind::Drop);
         let may_lose = self.up.may_lose() || self.down.may_lose();
         if may_lose && self.trace.events().iter().any(is_drop) {
             return;
         }
-        // An adapter put out an end that did not arrive: the stream is still open, correctly.
+        // The egress adapter put out an end before the response had ended: the stream is still
+        // open, correctly.
         let is_early =
             |flow: &Flow| flow.stream.is_some() && flow.broken.is_none() && !flow.is_answered;
         if self.flows.iter().any(is_early) {

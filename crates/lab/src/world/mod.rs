@@ -27,7 +27,7 @@
 //! | `probe` | bytes compared at every boundary |
 //! | `planted` | parts of the lab that are made wrong on purpose |
 //! | `number` | the numbers of flows, as adapters see them |
-//! | `sink` | the sink, which checks the output of the egress adapter |
+//! | `port` | where the output of adapters goes: to the session, and to the sink |
 //!
 //! # Invariants
 //!
@@ -45,13 +45,14 @@ mod kept;
 mod number;
 mod pipe;
 pub(crate) mod planted;
+mod port;
 mod probe;
 mod server_side;
-mod sink;
 
 use std::time::Instant;
 
 use becket_wire::{Limits, Session, StreamId};
+use strum::VariantArray;
 
 use self::ancillary::Ancillary;
 pub use self::arena::Arena;
@@ -62,17 +63,16 @@ use self::flow::{Expected, Flow};
 use self::number::Numbers;
 use self::pipe::Pipe;
 use self::planted::Planted;
+use self::port::Port;
 use crate::choice::{Choices, Random};
-use crate::config::Config;
 use crate::contract::{
     Adapter, Calls, Capability, Chunk, Context, Done, EgressAdapter, FlowEvent, FlowId,
     IngressAdapter, Outlet, Secret, Tick,
 };
-use crate::fault::{FaultPlan, Injector};
-use crate::link::{Hazard, Link};
+use crate::fault::Injector;
+use crate::link::Hazard;
 use crate::pattern::{self, Direction};
-use crate::source::FlowPlan;
-use crate::target::Behaviour;
+use crate::replay::Case;
 use crate::trace::{Call, EventKind, Stage, Trace};
 
 /// Bytes that a call may move.
@@ -82,25 +82,8 @@ const STEPS_AN_EVENT: u64 = 16;
 /// The flow number of events that concern the whole run.
 const RUN: FlowId = FlowId::new(0);
 
-/// The inputs of a run, without the adapters.
-#[derive(Debug)]
-pub struct Setup<'a> {
-    /// Limits.
-    pub config: &'a Config,
-    /// Plans of the sources.
-    pub plans: Vec<FlowPlan>,
-    /// Behaviour of the target.
-    pub behaviour: Behaviour,
-    /// Bytes of each flow that may be in flight in each direction.
-    pub window_bytes: u64,
-    /// The link between the sessions.
-    pub link: Link,
-    /// Faults that are injected.
-    pub faults: FaultPlan,
-}
-
 /// A step of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 enum Task {
     /// A source opens a flow, or offers what is due.
     Offer,
@@ -125,26 +108,8 @@ enum Task {
 }
 
 impl Task {
-    /// Number of tasks.
-    const ALL: usize = 10;
-
-    /// The task with this number, which is its index in this list.
-    #[inline]
-    const fn from_number(number: u8) -> Option<Self> {
-        Some(match number {
-            0 => Self::Offer,
-            1 => Self::Ingress,
-            2 => Self::ClientSends,
-            3 => Self::Up,
-            4 => Self::Answer,
-            5 => Self::ServerSends,
-            6 => Self::Down,
-            7 => Self::Accept,
-            8 => Self::Egress,
-            9 => Self::Ancillary,
-            _ => return None,
-        })
-    }
+    /// Number of tasks. A task's number is its index among them.
+    const ALL: usize = Self::VARIANTS.len();
 }
 
 /// The numbers of the tasks of a set, ascending.
@@ -188,20 +153,20 @@ impl Enabled {
     }
 }
 
-/// Runs one setup, reusing the memory of this thread's earlier runs. The events are in the trace.
+/// Runs one case, reusing the memory of this thread's earlier runs. The events are in the trace.
 pub fn run(
-    setup: &Setup<'_>,
+    case: &Case,
     adapters: (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
     choices: &mut Choices,
     trace: &mut Trace,
 ) {
-    arena::shared(|arena| arena.run(setup, adapters, choices, trace));
+    arena::shared(|arena| arena.run(case, adapters, choices, trace));
 }
 
-/// Runs one setup with adapters from a factory, which creates another one after a crash. Without a
+/// Runs one case with adapters from a factory, which creates another one after a crash. Without a
 /// factory there are no crashes.
-pub fn run_with(setup: &Setup<'_>, factory: Factory<'_>, choices: &mut Choices, trace: &mut Trace) {
-    arena::shared(|arena| arena.run_with(setup, factory, choices, trace));
+pub fn run_with(case: &Case, factory: Factory<'_>, choices: &mut Choices, trace: &mut Trace) {
+    arena::shared(|arena| arena.run_with(case, factory, choices, trace));
 }
 
 struct World<'a> {
@@ -215,7 +180,7 @@ struct World<'a> {
 
 /// Everything except the adapters.
 struct Parts<'a> {
-    setup: &'a Setup<'a>,
+    case: &'a Case,
     choices: &'a mut Choices,
     trace: &'a mut Trace,
     now: Tick,
@@ -260,7 +225,7 @@ struct Parts<'a> {
 
 impl World<'_> {
     fn run(&mut self) {
-        let steps_max = u64::from(self.parts.setup.config.max_events) * STEPS_AN_EVENT;
+        let steps_max = u64::from(self.parts.case.config.max_events) * STEPS_AN_EVENT;
         let mut steps = 0;
         self.parts.wake_due();
         while steps < steps_max && !self.parts.trace.is_cut() {
@@ -304,12 +269,15 @@ impl World<'_> {
                 self.parts.server.transmit(self.parts.down);
             }
             Task::Up => {
-                self.parts.deliver_up();
+                self.parts.deliver(true);
                 if self.parts.is_broken {
                     self.see_to_ended();
                 }
             }
-            Task::Down => self.deliver_down(),
+            Task::Down => {
+                self.parts.deliver(false);
+                self.see_to_ended();
+            }
             Task::Answer => self.parts.answer(),
             Task::Ancillary => self.parts.ancillary_step(),
         }
@@ -325,10 +293,10 @@ impl World<'_> {
         let Self { ingress, egress, calls, parts, .. } = self;
         match place {
             Stage::Ingress => parts.call(place, (&mut **ingress, calls), |adapter, cx, parts| {
-                adapter.poll(cx, &mut Outlet::new(&mut client_side::Boundary(parts)));
+                adapter.poll(cx, &mut Outlet::new(&mut Port { parts, place }));
             }),
             _ => parts.call(place, (&mut **egress, calls), |adapter, cx, parts| {
-                adapter.poll(cx, &mut Outlet::new(&mut sink::Sink(parts)));
+                adapter.poll(cx, &mut Outlet::new(&mut Port { parts, place }));
             }),
         }
         self.widen(place);
@@ -434,11 +402,11 @@ fn do_call<A: Adapter + ?Sized>(
 impl<'a> Parts<'a> {
     fn new(
         arena: &'a mut Arena,
-        setup: &'a Setup<'a>,
+        case: &'a Case,
         choices: &'a mut Choices,
         trace: &'a mut Trace,
     ) -> (Self, &'a mut Calls) {
-        let random = Random::new(setup.config.deterministic_seed);
+        let random = Random::new(case.config.deterministic_seed);
         let parts = Self {
             now: Tick(0),
             flows: &mut arena.flows,
@@ -460,14 +428,14 @@ impl<'a> Parts<'a> {
             client_has: true,
             server_has: false,
             is_broken: false,
-            injector: Injector::new(setup.faults),
+            injector: Injector::new(case.faults),
             lasting: Lasting::default(),
             origin: arena.origin,
-            identity: pattern::identity(setup.config.deterministic_seed),
+            identity: pattern::identity(case.config.deterministic_seed),
             ends_by: None,
-            ancillary: setup.behaviour.is_busy().then(|| Box::new(Ancillary::new())),
-            numbers: Numbers::new(setup.plans.len(), setup.config.max_flows),
-            setup,
+            ancillary: case.behaviour.is_busy().then(|| Box::new(Ancillary::new())),
+            numbers: Numbers::new(case.plans.len(), case.config.max_flows),
+            case,
             choices,
             trace,
         };
@@ -540,7 +508,7 @@ impl<'a> Parts<'a> {
         let set = (0..).zip(can).fold(0, |set, (at, can)| set | usize::from(can) << at);
         let enabled = ENABLED.get(set)?.numbers();
         let chosen = enabled.get(self.choices.schedule(enabled)).copied()?;
-        Task::from_number(chosen)
+        Task::VARIANTS.get(usize::from(chosen)).copied()
     }
 
     /// Picks a flow of a wait queue; by default the first.
@@ -608,7 +576,7 @@ impl<'a> Parts<'a> {
     /// Checks that output is the next of its flow.
     fn put_out(&mut self, place: Stage, id: FlowId, chunk: &Chunk, bytes: &[u8]) {
         let Chunk { sequence, offset, is_final, .. } = *chunk;
-        let is_echo = self.setup.behaviour.is_echo();
+        let is_echo = self.case.behaviour.is_echo();
         let count = bytes.len() as u64;
         let Some(flow) = self.flow(id) else { return };
         let (pattern, expected) = match place {
@@ -674,14 +642,14 @@ fn by_id(flows: &mut [Flow], flow: FlowId) -> Option<&mut Flow> {
 }
 
 /// The limits of both sessions: those of the run. Short ping intervals make errors visible early.
-fn limits(setup: &Setup<'_>) -> Limits {
-    let config = setup.config;
+fn limits(case: &Case) -> Limits {
+    let config = &case.config;
     let element_bytes_max = u32::try_from(config.max_chunk_bytes).unwrap_or(u32::MAX);
     Limits {
         element_bytes_max,
         session_credit_bytes: config.max_buffered_bytes,
         streams_max: config.max_flows
-            + if setup.behaviour.is_busy() { ancillary::STREAMS } else { 0 },
+            + if case.behaviour.is_busy() { ancillary::STREAMS } else { 0 },
         keep_alive_ms: 1000,
         silence_ms: 1000,
         ..Limits::default()

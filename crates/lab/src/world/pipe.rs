@@ -3,11 +3,11 @@
 
 use becket_wire::{DecodeError, Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 
-use super::Setup;
 use super::planted::{self, Planted};
 use super::probe::Frames;
 use crate::contract::Tick;
 use crate::link::{Broken, Hazard, Link, OneWay};
+use crate::replay::Case;
 
 /// Length of the bodies that a link changes if it is made wrong, which are elements.
 const SPOILED_BYTES: usize = 32;
@@ -41,15 +41,15 @@ impl Pipe {
         Self { bytes, start: 0, arrived: 0, decoder, one_way: None, held_until, frames }
     }
 
-    /// Empties it for the setup, and keeps the memory.
-    pub(super) fn renew(&mut self, setup: &Setup<'_>, frame_body_bytes_max: u32) {
+    /// Empties it for the case, and keeps the memory.
+    pub(super) fn renew(&mut self, case: &Case, frame_body_bytes_max: u32) {
         let Self { bytes, start, arrived, decoder, one_way, held_until, frames } = self;
-        frames.renew(setup.faults.breaks_network());
+        frames.renew(case.faults.breaks_network());
         bytes.clear();
         (*start, *arrived, *held_until) = (0, 0, Tick(0));
         *decoder = Decoder::new(frame_body_bytes_max);
-        let needs_envelopes = setup.link != Link::Stream || setup.faults.breaks_network();
-        *one_way = needs_envelopes.then(|| Box::new(OneWay::new(setup.link)));
+        let needs_envelopes = case.link != Link::Stream || case.faults.breaks_network();
+        *one_way = needs_envelopes.then(|| Box::new(OneWay::new(case.link)));
     }
 
     /// Whether lost bytes stay lost.

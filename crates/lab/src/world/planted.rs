@@ -4,8 +4,10 @@
 
 use std::cell::Cell;
 
+use strum::VariantArray;
+
 /// A part that is made wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 pub(crate) enum Planted {
     /// The source skips a chunk number.
     SourceSequence,
@@ -33,17 +35,7 @@ impl Planted {
     }
 
     /// All parts.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::SourceSequence,
-        Self::SourceSeed,
-        Self::SourcePlan,
-        Self::Session,
-        Self::Link,
-        Self::Boundary,
-        Self::SinkOffset,
-        Self::SinkComparison,
-        Self::Trace,
-    ];
+    pub(crate) const ALL: &[Self] = Self::VARIANTS;
 }
 
 thread_local! {
@@ -63,6 +55,11 @@ pub(crate) fn with<T>(planted: Planted, work: impl FnOnce() -> T) -> T {
     let _healed = Healed(before);
     PLANTED.set(before | planted.bit());
     work()
+}
+
+/// Whether any part is wrong.
+pub(crate) fn is_any() -> bool {
+    PLANTED.get() != 0
 }
 
 /// Whether this part is wrong.

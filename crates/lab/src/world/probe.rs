@@ -60,7 +60,7 @@ impl Parts<'_> {
 
     /// Marks a direction as wrong from here on.
     pub(super) fn is_other(&mut self, id: FlowId, way: Direction) {
-        let is_echo = self.setup.behaviour.is_echo();
+        let is_echo = self.case.behaviour.is_echo();
         let Some(flow) = self.flow(id) else { return };
         let [request, answer] = &mut flow.probed.is_other;
         match way {
@@ -76,7 +76,7 @@ impl Parts<'_> {
 
     /// Boundary 1: the source offers these bytes.
     pub(super) fn probe_source(&mut self, id: FlowId, offset: u64, bytes: &[u8]) {
-        let pattern = Pattern::new(self.setup.config.deterministic_seed, id, Direction::Request);
+        let pattern = Pattern::new(self.case.config.deterministic_seed, id, Direction::Request);
         let first = bytes.get(..bytes.len().min(ENDS_BYTES)).unwrap_or_default();
         let behind = bytes.len().saturating_sub(ENDS_BYTES);
         let last = bytes.get(behind..).unwrap_or_default();
@@ -138,7 +138,7 @@ impl Parts<'_> {
 
     /// Offset of the first wrong byte of the response.
     fn other(&mut self, id: FlowId, offset: u64, bytes: &[u8]) -> Option<u64> {
-        let is_echo = self.setup.behaviour.is_echo();
+        let is_echo = self.case.behaviour.is_echo();
         let flow = self.flow(id)?;
         let carried = if is_echo { &mut flow.request } else { &mut flow.response };
         carried.mismatch(offset, bytes)

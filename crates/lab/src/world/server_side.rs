@@ -12,23 +12,7 @@ use crate::target::{Ending, due};
 use crate::trace::{EventKind, Stage};
 
 impl Parts<'_> {
-    /// Delivers bytes to the server.
-    pub(super) fn deliver_up(&mut self) {
-        let (pipe, mut hazard) = self.way(true);
-        let is_whole = pipe.carry(&mut hazard).is_ok();
-        if !is_whole {
-            return self.session_over(false, codes::PROTOCOL);
-        }
-        self.client_has |= self.up.has_room_again();
-        let bytes = self.up.lend();
-        let taken = self.take_up(&bytes);
-        self.up.take_back(bytes);
-        if let Err(Broken(code)) = taken {
-            self.session_over(false, code);
-        }
-    }
-
-    fn take_up(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+    pub(super) fn take_up(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         while let Some(frame) = self.up.next(bytes)? {
             self.server_has = true;
             if let Some(event) = self.server.receive(frame)? {
@@ -45,21 +29,21 @@ impl Parts<'_> {
         match event {
             Event::Opened { stream, name, .. } => {
                 let number = name.first_chunk().map(|number| u32::from_le_bytes(*number));
-                let credit = Credit::new(MESSAGES, self.setup.window_bytes);
+                let credit = Credit::new(MESSAGES, self.case.window_bytes);
                 let Some(id) = number.map(FlowId::new) else { return };
                 let Some(flow) = self.flow(id) else { return };
                 flow.target.stream = Some(stream);
                 self.set_owner(stream, id, false);
                 // Refused: it was reset meanwhile.
                 let _over = self.server.accept(stream, credit, Bytes::new());
-                if self.setup.behaviour.is_unprompted() {
+                if self.case.behaviour.is_unprompted() {
                     self.begin_answer(id);
                 }
             }
             Event::Element { stream, body, .. } => self.request_came(stream, &body),
             Event::Ended { stream, .. } => {
                 let Some(id) = self.of_target(stream) else { return };
-                if !self.setup.behaviour.is_unprompted() {
+                if !self.case.behaviour.is_unprompted() {
                     self.begin_answer(id);
                 }
             }
@@ -84,7 +68,7 @@ impl Parts<'_> {
 
     #[inline(never)]
     fn begin_answer(&mut self, id: FlowId) {
-        let (now, behaviour) = (self.now, self.setup.behaviour);
+        let (now, behaviour) = (self.now, self.case.behaviour);
         let Some(taken) = self.flow(id).map(|flow| flow.target.taken) else { return };
         let answer = behaviour.answer(taken, self.choices);
         if let Some(flow) = self.flow(id) {
@@ -102,7 +86,7 @@ impl Parts<'_> {
 
     fn request_came(&mut self, stream: StreamId, bytes: &[u8]) {
         let Some(id) = self.of_target(stream) else { return };
-        let is_echo = self.setup.behaviour.is_echo();
+        let is_echo = self.case.behaviour.is_echo();
         let count = bytes.len() as u64;
         let Some(flow) = self.flow(id) else { return };
         let other = flow.request.mismatch(flow.target.taken, bytes);
@@ -200,7 +184,7 @@ impl Parts<'_> {
     #[inline(never)]
     fn send_chunk(&mut self, id: FlowId, stream: StreamId, bytes: u64) {
         let credit = self.server.credit(stream).filter(|credit| credit.messages > 0);
-        let most = self.setup.config.max_chunk_bytes;
+        let most = self.case.config.max_chunk_bytes;
         let Some(flow) = self.flow(id) else { return };
         let offset = flow.target.sent;
         let left = bytes - flow.target.part;

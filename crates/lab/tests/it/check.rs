@@ -103,7 +103,7 @@ pass! {
 #[test]
 fn in_full_mode_a_healthy_pair_breaks_nothing_and_every_mutant_is_found() {
     let make = &pair("memory").make;
-    let count = or_long(8, 20);
+    let count = or_long(4, 20);
     let options = Options { profiles: Some(count), ..Options::quick("memory", make) };
     let report = check::run(&Options { mode: Mode::Full, ..options });
     assert!(failed(&report).is_empty(), "{}", shown(&report));
@@ -190,7 +190,7 @@ fn an_adapter_that_differs_from_run_to_run_is_nondeterministic() {
         let flow_buffered_bytes_max = limits.flow_buffered_bytes_max - less;
         (pair("memory").make)(becket_lab::contract::Limits { flow_buffered_bytes_max, ..limits })
     };
-    let report = quick(&make, 1);
+    let report = pair_alone(&make, 1);
     assert_eq!((report.verdict, report.exit_code), ("nondeterministic", 5), "{}", shown(&report));
 }
 
@@ -236,7 +236,7 @@ fn what_adapters_do_not_carry_is_not_applicable() {
     let make = |limits: becket_lab::contract::Limits| {
         (pair("memory").make)(becket_lab::contract::Limits { flows_max: 1, ..limits })
     };
-    let report = quick(&make, 1);
+    let report = pair_alone(&make, 1);
     for profile in &report.profiles {
         let verdicts: Vec<_> = profile.runs.iter().skip(1).map(|run| run.verdict).collect();
         assert_eq!(verdicts, ["not-applicable"; 2]);

@@ -8,7 +8,7 @@ use becket_lab::adapters::HEALTHY;
 use becket_lab::check::{repeat, smaller};
 use becket_lab::choice::Choices;
 use becket_lab::mutant::{MUTANTS, Mutant, Shows};
-use becket_lab::replay::{Case, Diff, Expected, Replay, as_test};
+use becket_lab::replay::{Diff, Expected, Replay, as_test};
 use becket_lab::trace::Trace;
 use becket_lab::world;
 
@@ -28,18 +28,17 @@ fn failure(of: &Mutant) -> Option<Replay> {
     }
     let found = (0..20).map(|times| of.witness.seed + times).find_map(|seed| {
         let witness = of.witness.seed(seed);
-        let config = witness.config();
-        let setup = witness.setup(&config);
+        let case = witness.case();
         let mut choices = Choices::seeded(seed).recording();
-        let mut trace = Trace::new(config.max_events);
-        world::run_with(&setup, &|| (of.make)(witness.limits), &mut choices, &mut trace);
+        let mut trace = Trace::new(case.config.max_events);
+        world::run_with(&case, &|| (of.make)(witness.limits), &mut choices, &mut trace);
         let mut replay = Replay {
             // Of some the name is a secret.
             adapter: "mutant".into(),
             limits: witness.limits,
             scenario: "witness".into(),
             profile: seed.to_string(),
-            case: Case::from(&setup),
+            case,
             recording: choices.into_recording(),
             expected: Expected { rule: None, trace: trace.hash() },
         };

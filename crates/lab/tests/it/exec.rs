@@ -18,6 +18,7 @@ use becket_lab::gate::Gate;
 use becket_lab::report::{Report, html, json, junit, markdown, plain, text};
 use parking_lot::Mutex;
 
+use crate::bridged::alone;
 use crate::long::or_long;
 
 fn example(path: &str) -> PathBuf {
@@ -59,7 +60,7 @@ const LIMITS: Limits =
 
 /// One profile of a quick check.
 fn check_with(make: &(dyn Fn(Limits) -> Pair + Sync)) -> Report {
-    check::run(&Options { profiles: Some(1), ..Options::quick("exec", make) })
+    check::run(&Options { profiles: Some(1), ..alone("exec", make) })
 }
 
 fn gates(report: &Report) -> Vec<(&'static str, &'static str)> {
@@ -73,7 +74,7 @@ fn gates(report: &Report) -> Vec<(&'static str, &'static str)> {
 fn passes(command: &str, mode: Mode, profiles: u32) {
     let exec = Exec::new(command).unwrap();
     let make = |limits| exec.pair(limits);
-    let options = Options { mode, profiles: Some(profiles), ..Options::quick("exec", &make) };
+    let options = Options { mode, profiles: Some(profiles), ..alone("exec", &make) };
     let report = check::run(&options);
     assert!(exec.mishaps().is_empty(), "{:?}", exec.mishaps());
     for (name, verdict) in gates(&report) {
@@ -97,7 +98,7 @@ fn a_process_leaves_the_trace_of_the_same_adapter_without_one() {
     let exec = Exec::new(&c("exec-c-same")).unwrap();
     let memory = HEALTHY.iter().find(|it| it.name == "memory").unwrap();
     let report = |make: &(dyn Fn(Limits) -> Pair + Sync), jobs| {
-        check::run(&Options { jobs, ..Options::quick("same", make) })
+        check::run(&Options { jobs, ..alone("same", make) })
     };
     let of_process = report(&|limits| exec.pair(limits), 1);
     let on_threads = report(&|limits| exec.pair(limits), 4);
@@ -248,7 +249,7 @@ fn what_is_kept_from_run_to_run_is_nondeterminism() {
     let make = |limits| exec.pair(limits);
     let kept = Mutex::new(Vec::new());
     let keeps = |artefact: &Artefact<'_>| kept.lock().push(artefact.replay.clone());
-    let quick = Options::quick("exec", &make);
+    let quick = alone("exec", &make);
     let options = Options { profiles: Some(1), artefacts: Some(&keeps), shrink_tries: 20, ..quick };
     let report = check::run(&options);
     assert_eq!((report.verdict, report.exit_code), ("nondeterministic", 5));
@@ -286,7 +287,7 @@ fn a_crash_is_named_as_one_and_ends_the_check() {
             let keeps = |artefact: &Artefact<'_>| {
                 kept.lock().push((artefact.name.to_owned(), artefact.shrunk.is_some()));
             };
-            let quick = Options::quick("exec", &make);
+            let quick = alone("exec", &make);
             let report = check::run(&Options { jobs, artefacts: Some(&keeps), ..quick });
             (report, kept.into_inner())
         };

@@ -35,10 +35,9 @@ fn case(ends: &[End], behaviour: Behaviour) -> Case {
 fn run(case: &Case, make: fn(Limits) -> Pair, choices: &mut Choices) -> (Trace, Vec<&'static str>) {
     let (mut ingress, mut egress) = make(LIMITS);
     let manifests = [&ingress.manifest(), &egress.manifest()];
-    let setup = case.setup();
     let mut trace = Trace::new(case.config.max_events);
-    world::run(&setup, (&mut *ingress, &mut *egress), choices, &mut trace);
-    let examination = examine(&Examined::new(&trace, &setup, manifests));
+    world::run(case, (&mut *ingress, &mut *egress), choices, &mut trace);
+    let examination = examine(&Examined::new(&trace, case, manifests));
     let broken = examination.findings().map(|finding| finding.rule).collect();
     (trace, broken)
 }

@@ -13,6 +13,8 @@ use becket_lab::generate::{
 use becket_lab::link::Link;
 use becket_lab::source::Source;
 
+use crate::long::or_long;
+
 /// A folder of this test alone.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -220,12 +222,18 @@ fn mutations(text: &str) -> Vec<Mutation> {
 #[test]
 fn a_wrong_constant_fails_the_tests_of_its_module() {
     let text = module(&PLAIN.profile().unwrap()).unwrap();
-    let mutations = mutations(&text);
+    let mut mutations = mutations(&text);
     let names: Vec<_> = mutations.iter().map(|mutation| mutation.what.as_str()).collect();
     for constant in ["NAME", "MAX_FLOWS", "FLOW_BYTES_MAX", "RESET", "PROFILE_SHA256", "ROOM"] {
         assert!(names.contains(&constant), "{constant}");
     }
     assert!(mutations.len() > 40, "{}", mutations.len());
+    // The compiler takes most of the time.
+    let mut at = 0;
+    mutations.retain(|_| {
+        at += 1;
+        at % or_long(3, 1) == 0
+    });
     let folder = folder("mutations");
     let mut root = String::from("pub mod healthy;\n");
     fs::write(folder.join("healthy.rs"), &text).unwrap();

@@ -7,10 +7,13 @@ use becket_lab::config::Config;
 use becket_lab::contract::{ErrorClass, FlowState, Limits};
 use becket_lab::fault::FaultPlan;
 use becket_lab::link::Link;
+use becket_lab::replay::Case;
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, EventKind, Stage, Trace, TraceHash};
-use becket_lab::world::{self, Setup};
+use becket_lab::world;
+
+use crate::long::or_long;
 
 fn config(seed: u64) -> Config {
     Config {
@@ -33,8 +36,8 @@ fn run(
     let limits =
         Limits { flows_max: 16, buffered_bytes_max: 4 * buffer, flow_buffered_bytes_max: buffer };
     let plans = source.plan(&config, flows);
-    let setup = Setup {
-        config: &config,
+    let case = Case {
+        config: config.clone(),
         plans,
         behaviour,
         window_bytes: 64 << 10,
@@ -43,7 +46,7 @@ fn run(
     };
     let mut trace = Trace::new(config.max_events);
     let (mut ingress, mut egress) = (pair.make)(limits);
-    world::run(&setup, (&mut *ingress, &mut *egress), &mut Choices::seeded(seed), &mut trace);
+    world::run(&case, (&mut *ingress, &mut *egress), &mut Choices::seeded(seed), &mut trace);
     trace
 }
 
@@ -108,7 +111,7 @@ fn check_refusals((source, seed): (Source, u64), events: &[Event]) {
 fn check_pair(pair: &Healthy) {
     for source in Source::ALL {
         for behaviour in Behaviour::ALL {
-            for seed in 0..10 {
+            for seed in 0..or_long(3, 10) {
                 // A small buffer and much to carry is many steps.
                 for buffer in [7, 1000, 64 << 10] {
                     let is_large = source.is_long() || behaviour == Behaviour::LargeObject;

@@ -14,11 +14,12 @@ use becket_lab::contract::{FlowId, Limits, Manifest, Secret};
 use becket_lab::hygiene::{Canary, Search};
 use becket_lab::mutant::{MUTANTS, Mutant, Shows, Witness};
 use becket_lab::pattern::{self, Direction, Pattern};
+use becket_lab::replay::Case;
 use becket_lab::rules::{CATALOGUE, Examined, Examiner, Rule, Subject};
 use becket_lab::selftest::REASONS;
 use becket_lab::source::FlowPlan;
 use becket_lab::trace::Trace;
-use becket_lab::world::{self, Setup};
+use becket_lab::world;
 
 use crate::fresh_process;
 use crate::long::or_long;
@@ -54,10 +55,10 @@ fn manifests((ingress, egress): &Pair) -> [Manifest; 2] {
     [ingress.manifest(), egress.manifest()]
 }
 
-fn trace(make: fn(Limits) -> Pair, witness: &Witness, setup: &Setup<'_>) -> Trace {
-    let mut trace = Trace::new(setup.config.max_events);
+fn trace(make: fn(Limits) -> Pair, witness: &Witness, case: &Case) -> Trace {
+    let mut trace = Trace::new(case.config.max_events);
     let mut choices = Choices::seeded(witness.seed);
-    world::run_with(setup, &|| make(witness.limits), &mut choices, &mut trace);
+    world::run_with(case, &|| make(witness.limits), &mut choices, &mut trace);
     trace
 }
 
@@ -73,19 +74,18 @@ fn found(runs: Runs<'_>, seed: u64, examiner: &mut Examiner) -> Found {
     let Runs { mutant, is_healthy } = runs;
     let make = if is_healthy { fresh_process::healthy } else { mutant.make };
     let witness = &mutant.witness.seed(seed);
-    let config = witness.config();
-    let setup = witness.setup(&config);
+    let case = witness.case();
     let pair = make(witness.limits);
     let [before, after] = [0; 2].map(|_| manifests(&pair));
-    let once = trace(make, witness, &setup);
-    let again = trace(make, witness, &setup).hash();
+    let once = trace(make, witness, &case);
+    let again = trace(make, witness, &case).hash();
     let alone = |plan: &FlowPlan| {
         let plans = vec![FlowPlan { flow: FlowId::new(1), ..plan.clone() }];
-        trace(make, witness, &Setup { plans, ..witness.setup(&config) })
+        trace(make, witness, &Case { plans, ..witness.case() })
     };
     let is_deep = seed < DEEP_SEEDS;
     let is_alone = is_deep && witness.faults.is_none();
-    let alone: Vec<_> = setup.plans.iter().filter(|_| is_alone).map(alone).collect();
+    let alone: Vec<_> = case.plans.iter().filter(|_| is_alone).map(alone).collect();
 
     // A process for each run, and a search, are slow: they are used for mutants that need them.
     let is_in_fresh_process = mutant.shows == Shows::InOtherProcess && seed == 1;
@@ -96,7 +96,7 @@ fn found(runs: Runs<'_>, seed: u64, examiner: &mut Examiner) -> Found {
     let texts = heard.texts();
     let search = Search::new(&if texts.is_empty() { Vec::new() } else { payload(witness) });
 
-    let mut examined = Examined::new(&once, &setup, before.each_ref());
+    let mut examined = Examined::new(&once, &case, before.each_ref());
     examined.solo = is_alone.then_some(&alone[..]);
     examined.again = Some(again);
     examined.fresh_process =

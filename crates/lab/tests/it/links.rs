@@ -7,10 +7,13 @@ use becket_lab::config::Config;
 use becket_lab::contract::{FlowState, Limits};
 use becket_lab::fault::FaultPlan;
 use becket_lab::link::Link;
+use becket_lab::replay::Case;
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{EventKind, Stage, Trace};
-use becket_lab::world::{self, Setup};
+use becket_lab::world;
+
+use crate::long::or_long;
 
 const LIMITS: Limits =
     Limits { flows_max: 16, buffered_bytes_max: 256 << 10, flow_buffered_bytes_max: 64 << 10 };
@@ -29,11 +32,12 @@ fn run(
     let config = config(seed);
     let plans = source.plan(&config, 4);
     let faults = FaultPlan::NONE;
-    let setup = Setup { config: &config, plans, behaviour, window_bytes: 64 << 10, link, faults };
+    let case =
+        Case { config: config.clone(), plans, behaviour, window_bytes: 64 << 10, link, faults };
     let mut trace = Trace::new(config.max_events);
     let (mut ingress, mut egress) =
         (MemoryIngressAdapter::new(LIMITS), MemoryEgressAdapter::new(LIMITS));
-    world::run(&setup, (&mut ingress, &mut egress), choices, &mut trace);
+    world::run(&case, (&mut ingress, &mut egress), choices, &mut trace);
     trace
 }
 
@@ -59,7 +63,7 @@ fn adapters_do_not_notice_the_carrier() {
     for link in Link::ALL {
         for source in Source::ALL {
             for behaviour in Behaviour::ALL {
-                let seeds = if source.is_long() { 2 } else { 20 };
+                let seeds = if source.is_long() { 2 } else { or_long(6, 20) };
                 for seed in 0..seeds {
                     let trace = run(seed, link, source, behaviour, &mut Choices::seeded(seed));
                     let name = format!("{link:?} {source:?} {behaviour:?} seed {seed}");
@@ -142,12 +146,13 @@ fn a_full_carrier_goes_on() {
             let plans = Source::LargeObject.plan(&config, 1);
             let (behaviour, faults) = (Behaviour::Echo, FaultPlan::NONE);
             let window_bytes = 4 << 20;
-            let setup = Setup { config: &config, plans, behaviour, window_bytes, link, faults };
+            let case =
+                Case { config: config.clone(), plans, behaviour, window_bytes, link, faults };
             let mut trace = Trace::new(config.max_events);
             let (mut ingress, mut egress) =
                 (MemoryIngressAdapter::new(LIMITS), MemoryEgressAdapter::new(LIMITS));
             let mut choices = Choices::seeded(seed);
-            world::run(&setup, (&mut ingress, &mut egress), &mut choices, &mut trace);
+            world::run(&case, (&mut ingress, &mut egress), &mut choices, &mut trace);
             let wrong = trace.events().iter().find(|event| is_wrong(&event.what));
             assert!(wrong.is_none() && !trace.is_cut(), "{link:?} seed {seed}: {wrong:?}");
         }

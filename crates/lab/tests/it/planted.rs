@@ -18,6 +18,8 @@ use becket_lab::replay::{Diff, Replay, as_test};
 use becket_lab::trace::{EventKind, Stage};
 use parking_lot::Mutex;
 
+use crate::bridged::alone;
+
 #[derive(Clone, Copy, PartialEq)]
 enum Bug {
     None,
@@ -203,7 +205,7 @@ fn planted(limits: Limits) -> Pair {
 #[test]
 fn rounding_up_is_found_by_limits_that_are_not_round() {
     let make = |limits| pair(limits, Bug::RoundsUp);
-    let quick = Options { gates_of_lab: false, ..Options::quick("postbox", &make) };
+    let quick = alone("postbox", &make);
     let found = |start_seed: u64| {
         let report = check::run(&Options { start_seed, ..quick });
         let broken = report.failures.iter().filter_map(|failure| failure.rule);
@@ -217,7 +219,7 @@ fn rounding_up_is_found_by_limits_that_are_not_round() {
 
 #[test]
 fn without_the_bug_nothing_is_wrong() {
-    let quick = Options::quick("postbox", &healthy);
+    let quick = alone("postbox", &healthy);
     let report = check::run(&Options { profiles: Some(10), ..quick });
     assert!(report.failures.is_empty(), "{:#?}", report.failures);
 }
@@ -230,7 +232,7 @@ fn with_it_the_way_from_the_check_to_the_mended_adapter() {
         let small = it.shrunk.is_some();
         kept.lock().push((small, it.name.to_owned(), it.replay.to_text()));
     };
-    let quick = Options::quick("postbox", &planted);
+    let quick = alone("postbox", &planted);
     let report = check::run(&Options { artefacts: Some(&keeps), profiles: Some(1), ..quick });
     assert_eq!((report.verdict, report.exit_code), ("fail", 1));
     let failure = &report.failures[0];

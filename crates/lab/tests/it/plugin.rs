@@ -17,6 +17,7 @@ use becket_lab::report::Report;
 use becket_lab::shrink::Size;
 use parking_lot::Mutex;
 
+use crate::bridged::alone;
 use crate::long::or_long;
 
 /// Compiles a plugin in C.
@@ -39,7 +40,7 @@ fn sample(entry: &str) -> Result<PluginAdapter, PluginError> {
 
 fn check_of(link: &PluginAdapter, mode: Mode, profiles: u32) -> Report {
     let make = |limits: Limits| -> Pair { link.pair(limits) };
-    check::run(&Options { mode, profiles: Some(profiles), ..Options::quick("plugin", &make) })
+    check::run(&Options { mode, profiles: Some(profiles), ..alone("plugin", &make) })
 }
 
 fn passes(link: &PluginAdapter, mode: Mode, profiles: u32) {
@@ -95,7 +96,7 @@ fn frames_in_another_order_are_found_made_small_and_repeated_from_a_file() {
         let size = it.shrunk.map(|shrunk| shrunk.size);
         kept.lock().push((it.failure.rule, it.replay.to_text(), size));
     };
-    let options = Options { artefacts: Some(&keeps), ..Options::quick("stream_order", &make) };
+    let options = Options { artefacts: Some(&keeps), ..alone("stream_order", &make) };
     let report = check::run(&options);
     assert_eq!((report.verdict, report.exit_code), ("fail", 1));
     assert_eq!(report.gate(Gate::SequenceIntegrity).unwrap().verdict, "fail");
@@ -132,8 +133,7 @@ fn found_in(name: &str) -> Vec<(&'static str, Option<Size>)> {
         let size = it.shrunk.map(|shrunk| shrunk.size);
         kept.lock().push((it.failure.rule.unwrap(), size));
     };
-    let quick = Options::quick(name, &make);
-    let options = Options { artefacts: Some(&keeps), shrink_tries: 100, ..quick };
+    let options = Options { artefacts: Some(&keeps), shrink_tries: 100, ..alone(name, &make) };
     let report = check::run(&options);
     assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{:?}", report.failures);
     kept.into_inner()

@@ -31,7 +31,7 @@ fn recorded(source: Source, seed: u64, scheduler: Scheduler, faults: FaultPlan) 
     let mut choices = Choices::scheduled(seed, scheduler).recording();
     let mut trace = Trace::new(case.config.max_events);
     let (mut ingress, mut egress) = adapters();
-    world::run(&case.setup(), (&mut *ingress, &mut *egress), &mut choices, &mut trace);
+    world::run(&case, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
     Replay {
         adapter: "memory".into(),
         limits: LIMITS,

@@ -81,12 +81,11 @@ fn holds_lif_06_seed_1() {
     };
 
     let (mut ingress, mut egress): Pair = (HEALTHY[0].make)(limits);
-    let setup = case.setup();
     let mut trace = Trace::new(case.config.max_events);
     let mut choices = Choices::replayed(recording);
-    world::run(&setup, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
+    world::run(&case, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
     let manifests = [&ingress.manifest(), &egress.manifest()];
-    let examination = examine(&Examined::new(&trace, &setup, manifests));
+    let examination = examine(&Examined::new(&trace, &case, manifests));
     let broken: Vec<_> = examination.findings()
         .filter(|finding| finding.rule == "LIF-06")
         .collect();
@@ -165,12 +164,11 @@ fn holds_replayed_seed_2() {
     };
 
     let (mut ingress, mut egress): Pair = (HEALTHY[0].make)(limits);
-    let setup = case.setup();
     let mut trace = Trace::new(case.config.max_events);
     let mut choices = Choices::replayed(recording);
-    world::run(&setup, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
+    world::run(&case, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
     let manifests = [&ingress.manifest(), &egress.manifest()];
-    let examination = examine(&Examined::new(&trace, &setup, manifests));
+    let examination = examine(&Examined::new(&trace, &case, manifests));
     let broken: Vec<_> = examination.findings().collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }

@@ -9,8 +9,8 @@ use becket_lab::adapters::HEALTHY;
 use becket_lab::check::{self, Mode, Options};
 use becket_lab::mutant;
 use becket_lab::report::{
-    Kill, Kills, Report, Sheet, Timing, Tone, Unended, compare, html, html_sheet, json, junit,
-    markdown, plain, text,
+    MutantReport, Report, Timing, Tone, Unended, compare, html, html_sheet, json, junit, markdown,
+    plain, text,
 };
 use becket_lab::rules::Verdict;
 use roxmltree::{Document, Node, ParsingOptions};
@@ -105,8 +105,8 @@ fn pages_are_kept_where_they_are_wanted() {
     let full = check::run(&Options { mode: Mode::Full, jobs: 2, ..Options::quick("memory", make) });
     keep("full.html", &html(&full));
     let healthy = HEALTHY.iter().map(|pair| checked(pair.name, &pair.make));
-    let reports: Vec<_> = healthy.chain([failed]).collect();
-    keep("all.html", &html_sheet(&Sheet { reports: &reports, kills: Some(&Kills::of(&full)) }));
+    let reports: Vec<_> = healthy.chain([failed, full]).collect();
+    keep("all.html", &html_sheet(&reports));
 }
 
 #[test]
@@ -122,9 +122,8 @@ fn each_form_of_a_check_is_well_formed_and_the_same_again() {
     }
     junit_is_valid(&junit(&once));
     junit_is_valid(&junit(&[]));
-    let kills = Kills::of(&once[0]);
-    page_is_whole(&html_sheet(&Sheet { reports: &once, kills: Some(&kills) }));
-    page_is_whole(&html_sheet(&Sheet { reports: &[], kills: None }));
+    page_is_whole(&html_sheet(&once));
+    page_is_whole(&html_sheet(&[]));
 }
 
 /// What the schema of Jenkins asks for: elements in their places, attributes that it knows, and sums
@@ -236,7 +235,10 @@ const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{0}\u{1b}[31m\n## ok\u{202
 fn hostile() -> Report {
     let mut report = red();
     report.adapter = HOSTILE.into();
-    report.set_command(&format!("becket check plugin {HOSTILE}"));
+    report.command = format!("becket check plugin {HOSTILE}");
+    for failure in &mut report.failures {
+        failure.command.clone_from(&report.command);
+    }
     report.gates[0].reason = Some(HOSTILE.into());
     report.agreements[0].error = Some(HOSTILE.into());
     report.expectations[0].reason = HOSTILE.into();
@@ -252,10 +254,9 @@ fn hostile() -> Report {
 #[test]
 fn a_hostile_name_is_text_in_each_form() {
     let report = hostile();
-    let kill = Kill { mutant: HOSTILE.into(), result: "survived", killers: Vec::new() };
-    let kills = Kills { rows: vec![kill] };
-    let reports = [report.clone(), red()];
-    let sheet = html_sheet(&Sheet { reports: &reports, kills: Some(&kills) });
+    let kill = MutantReport { name: HOSTILE, result: "survived", rules: Vec::new() };
+    let mutants = std::iter::repeat_n(kill, 1 + report.mutants.len()).collect();
+    let sheet = html_sheet(&[report.clone(), Report { mutants, ..red() }]);
     for text in [html(&report), sheet] {
         page_is_whole(&text);
         assert!(text.contains("&lt;script&gt;alert(1)"));
@@ -285,17 +286,15 @@ fn a_hostile_name_is_text_in_each_form() {
 #[test]
 fn secrets_are_hidden_in_each_form() {
     let make = &HEALTHY[0].make;
-    let mut report = checked("my-password-71af", make);
-    for command in ["becket check plugin /run/Token=71af/x.so", "x password71af:secret_trace_leak"]
-    {
-        report.set_command(command);
-        for (name, form) in FORMS {
+    for name in ["my-password-71af", "/run/Token=71af/x.so", "password71af:secret_trace_leak"] {
+        let report = checked(name, make);
+        for (form_name, form) in FORMS {
             let text = form(&report);
-            assert!(!text.contains("71af") && text.contains("(hidden)"), "{name}");
+            assert!(!text.contains("71af") && text.contains("(hidden)"), "{name} {form_name}");
         }
     }
     // The lab's own names are not secrets, whatever they contain.
-    report.set_command("becket check local-adapter --adapter mutant:secret_trace_leak");
+    let report = checked("mutant:secret_trace_leak", make);
     assert!(report.command.ends_with("secret_trace_leak"));
 }
 
@@ -352,7 +351,7 @@ fn the_time_is_there_if_it_was_asked_for() {
 #[test]
 fn a_command_repeats_the_scenario_in_its_mode() {
     let mut report = green();
-    report.set_command("becket check plugin x.so");
+    report.command = "becket check plugin x.so".into();
     let repeated = |scenario| report.repeat(7, scenario);
     assert_eq!(
         repeated("single_flow_echo"),

@@ -7,11 +7,14 @@ use becket_lab::config::Config;
 use becket_lab::contract::{FlowId, Limits, Tick};
 use becket_lab::fault::{FaultKinds, FaultPlan};
 use becket_lab::link::Link;
+use becket_lab::replay::Case;
 use becket_lab::rules::{CATALOGUE, Examined, Examiner, RuleSets};
 use becket_lab::source::{FlowPlan, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, FaultKind, Trace};
-use becket_lab::world::{self, Setup};
+use becket_lab::world;
+
+use crate::long::or_long;
 
 /// What a run is made of.
 #[derive(Debug, Clone, Copy)]
@@ -50,33 +53,33 @@ impl Made {
         Limits { flows_max: 16, buffered_bytes_max: 4 * buffer, flow_buffered_bytes_max: buffer }
     }
 
-    fn setup<'a>(&self, config: &'a Config, plans: Vec<FlowPlan>) -> Setup<'a> {
+    fn case(&self, config: &Config, plans: Vec<FlowPlan>) -> Case {
         let Self { behaviour, link, faults, .. } = *self;
-        Setup { config, plans, behaviour, window_bytes: 64 << 10, link, faults }
+        Case { config: config.clone(), plans, behaviour, window_bytes: 64 << 10, link, faults }
     }
 
-    fn trace(&self, pair: &Healthy, setup: &Setup<'_>) -> Trace {
-        let mut trace = Trace::new(setup.config.max_events);
+    fn trace(&self, pair: &Healthy, case: &Case) -> Trace {
+        let mut trace = Trace::new(case.config.max_events);
         let make = || (pair.make)(self.limits());
-        world::run_with(setup, &make, &mut Choices::seeded(self.seed), &mut trace);
+        world::run_with(case, &make, &mut Choices::seeded(self.seed), &mut trace);
         trace
     }
 
     /// Runs it, and looks for anything broken. With `solo`, each flow is run alone too.
     fn check(&self, pair: &Healthy, examiner: &mut Examiner, solo: bool) -> RuleSets {
         let config = self.config();
-        let setup = self.setup(&config, self.source.plan(&config, self.flows));
-        let trace = self.trace(pair, &setup);
+        let case = self.case(&config, self.source.plan(&config, self.flows));
+        let trace = self.trace(pair, &case);
         let alone = |plan: &FlowPlan| {
             let plan = FlowPlan { flow: FlowId::new(1), ..plan.clone() };
-            self.trace(pair, &self.setup(&config, vec![plan]))
+            self.trace(pair, &self.case(&config, vec![plan]))
         };
-        let alone: Vec<_> = setup.plans.iter().filter(|_| solo).map(alone).collect();
+        let alone: Vec<_> = case.plans.iter().filter(|_| solo).map(alone).collect();
         let (ingress, egress) = (pair.make)(self.limits());
         let manifests = [ingress.manifest(), egress.manifest()];
-        let mut examined = Examined::new(&trace, &setup, manifests.each_ref());
+        let mut examined = Examined::new(&trace, &case, manifests.each_ref());
         examined.solo = solo.then_some(&alone[..]);
-        examined.again = solo.then(|| self.trace(pair, &setup).hash());
+        examined.again = solo.then(|| self.trace(pair, &case).hash());
         examined.claimed_after = solo.then_some(manifests.each_ref());
         let rule_sets = examiner.examine(&examined);
         if rule_sets.broken != 0 {
@@ -106,7 +109,7 @@ fn no_rule_is_broken() {
     for pair in HEALTHY {
         for source in Source::ALL {
             for behaviour in Behaviour::ALL {
-                for seed in 0..3 {
+                for seed in 0..or_long(1, 3) {
                     for buffer in [7, 1000, 64 << 10] {
                         let made = Made { buffer, ..Made::of(source, behaviour, seed) };
                         if made.is_large() && (buffer == 7 || buffer == 1000 && seed > 0) {
@@ -128,7 +131,7 @@ fn no_rule_is_broken_on_any_carrier_under_faults() {
     for pair in HEALTHY {
         for link in Link::ALL {
             for kind in FaultKind::ALL.map(Some).into_iter().chain([None]) {
-                for seed in 0..6 {
+                for seed in 0..or_long(2, 6) {
                     // All sources with all targets, in turn.
                     number += 1;
                     let source = Source::ALL[number % Source::ALL.len()];

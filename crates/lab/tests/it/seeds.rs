@@ -8,6 +8,8 @@ use becket_lab::adapters::{HEALTHY, Healthy};
 use becket_lab::check::{self, Mode, Options};
 use becket_lab::scenario::SCENARIOS;
 
+use crate::bridged::alone;
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect(name))
 }
@@ -19,7 +21,7 @@ fn passes(pair: &Healthy, from: u64, count: u64) {
     let mut tried = 0;
     for start_seed in (from..from + count).step_by(PROFILES as usize) {
         let profiles = Some(PROFILES.min(from + count - start_seed) as u32);
-        let options = Options::quick(pair.name, &pair.make);
+        let options = alone(pair.name, &pair.make);
         let report = check::run(&Options { mode: Mode::Full, start_seed, profiles, ..options });
         let failures: Vec<_> = report.failures.iter().map(|failure| failure.text()).collect();
         assert!(failures.is_empty(), "{} from {start_seed}:\n{}", pair.name, failures.join("\n"));

@@ -8,9 +8,10 @@ use becket_lab::adapters::HEALTHY;
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::fault::FaultPlan;
+use becket_lab::replay::Case;
 use becket_lab::scenario::{self, Profile};
 use becket_lab::trace::{EventKind, Kept, SessionCall, Trace};
-use becket_lab::world::{self, Setup};
+use becket_lab::world;
 
 /// In every run: the trace shows what comes of it.
 const EVERY: &str = "every scenario";
@@ -111,8 +112,8 @@ fn run(name: &str, seed: u64) -> Trace {
     let scenario = scenario::of_name(name).unwrap();
     let profile = Profile::draw(seed).of(scenario);
     let config = Config { max_chunk_bytes: 4096, max_buffered_bytes: 1 << 16, ..profile.config };
-    let setup = Setup {
-        config: &config,
+    let case = Case {
+        config: config.clone(),
         plans: scenario.plans(&config),
         behaviour: scenario.behaviours[0],
         window_bytes: profile.window_bytes.max(64),
@@ -122,7 +123,7 @@ fn run(name: &str, seed: u64) -> Trace {
     let limits = scenario.limits(&Profile { config: config.clone(), ..Profile::draw(seed) });
     let mut trace = Trace::new(1 << 17);
     let mut choices = Choices::seeded(seed);
-    world::run_with(&setup, &|| (HEALTHY[0].make)(limits), &mut choices, &mut trace);
+    world::run_with(&case, &|| (HEALTHY[0].make)(limits), &mut choices, &mut trace);
     trace
 }
 

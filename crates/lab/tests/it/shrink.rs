@@ -25,7 +25,7 @@ fn run(case: &Case, mut choices: Choices) -> (Trace, u64, Vec<u32>) {
     let mut trace = Trace::new(case.config.max_events);
     let (mut ingress, mut egress) =
         (MemoryIngressAdapter::new(limits), MemoryEgressAdapter::new(limits));
-    world::run(&case.setup(), (&mut ingress, &mut egress), &mut choices, &mut trace);
+    world::run(case, (&mut ingress, &mut egress), &mut choices, &mut trace);
     (trace, choices.asked(), choices.into_recording())
 }
 

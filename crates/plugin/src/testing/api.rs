@@ -21,7 +21,7 @@ use becket_abi::{
 use super::book::{Inner, LogLine, MetricBook, TimerBook, Violation};
 use super::waits;
 
-/// Far above what a test sends; a length beyond it is a slip.
+/// Far above what a test sends; a length beyond it is a mistake.
 const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
 const KEY_BYTES_MAX: u64 = 1 << 16;
 
@@ -233,7 +233,7 @@ unsafe extern "C" fn stream_ready(ctx: *mut c_void, sid: u64) -> NrStatus {
     let host = inner(ctx);
     let mut book = host.book.lock();
     match book.calls.get_mut(&sid) {
-        // A stream that ended meanwhile has nothing to offer; that is no slip.
+        // A stream that ended meanwhile has nothing to offer; that is no violation.
         Some(call) if call.data_refused || call.ended.is_some() || call.cancelled => {
             call.data_refused = false;
             call.ready += 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the fake host writes down: calls, frames, state, metrics, timers, broken rules.
+//! The fake host's records: calls, frames, state, metrics, timers, violations.
 //!
 //! # Safety
 //!
@@ -22,7 +22,7 @@ use crate::timer::millis;
 /// A test that waits longer than this has found a plugin that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A rule of the ABI that the plugin broke.
+/// A violation of a rule of the ABI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
@@ -36,8 +36,8 @@ pub enum Violation {
         /// The call.
         sid: u64,
     },
-    /// An answer after the plugin's `cancel` returned. One that crosses the cancellation on its way
-    /// is refused, and no slip.
+    /// An answer after the plugin's `cancel` returned. One that crosses the cancellation is
+    /// refused, and is no violation.
     AfterCancel {
         /// The call.
         sid: u64,
@@ -88,7 +88,6 @@ pub struct LogLine {
 
 /// The fake host's bounds.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub struct Limits {
     /// Frames in a stream's queue.
     pub stream_frames_max: usize,
@@ -117,42 +116,6 @@ impl Limits {
         payload_bytes_max: 64 * 1024 * 1024,
         deadline_ms: None,
     };
-
-    /// Another length of the streams' queues.
-    #[must_use]
-    pub const fn stream_frames_max(self, frames: usize) -> Self {
-        Self { stream_frames_max: frames, ..self }
-    }
-
-    /// Another number of timers.
-    #[must_use]
-    pub const fn timers_max(self, timers: usize) -> Self {
-        Self { timers_max: timers, ..self }
-    }
-
-    /// Another quota for state.
-    #[must_use]
-    pub const fn state_bytes_max(self, bytes: usize) -> Self {
-        Self { state_bytes_max: bytes, ..self }
-    }
-
-    /// A deadline for every call.
-    #[must_use]
-    pub const fn deadline_ms(self, ms: u64) -> Self {
-        Self { deadline_ms: Some(ms), ..self }
-    }
-
-    /// Another largest lease.
-    #[must_use]
-    pub const fn lease_bytes_max(self, bytes: usize) -> Self {
-        Self { lease_bytes_max: bytes, ..self }
-    }
-
-    /// Another longest answer.
-    #[must_use]
-    pub const fn payload_bytes_max(self, bytes: u64) -> Self {
-        Self { payload_bytes_max: bytes, ..self }
-    }
 }
 
 impl Default for Limits {
@@ -165,7 +128,7 @@ impl Default for Limits {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// Rules that were broken.
+    /// In the order in which they happened.
     pub violations: Vec<Violation>,
     /// Calls that were neither answered, refused nor cancelled.
     pub unanswered: Vec<u64>,
@@ -176,7 +139,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing broken, nothing left.
+    /// True without violations and with nothing left.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         self.violations.is_empty()
@@ -194,7 +157,7 @@ impl Report {
     }
 }
 
-/// The one way a test tool says no.
+/// Fails the test.
 #[expect(clippy::panic, reason = "a test tool: a panic is how a test fails")]
 #[track_caller]
 pub(super) fn fail(message: fmt::Arguments<'_>) -> ! {
@@ -235,7 +198,7 @@ pub(super) struct CallBook {
     pub(super) ended: Option<NrStatus>,
     pub(super) frames: VecDeque<Frame>,
     pub(super) state: HashMap<String, Vec<u8>>,
-    /// `stream_data` said Backpressure, and `stream_ready` has not come since.
+    /// `stream_data` returned `Backpressure`, and `stream_ready` has not come since.
     pub(super) data_refused: bool,
     /// A frame was answered Backpressure since `stream_room` was last called.
     pub(super) was_full: bool,

@@ -9,7 +9,7 @@ use becket_abi::{NrHeader, NrRequest, NrStatus};
 use super::FakeHost;
 use super::book::Inner;
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
@@ -183,7 +183,7 @@ impl<'h> TestStream<'h> {
         self.tell_room(taken)
     }
 
-    /// The next frame, if it is there; otherwise as [`Self::next`].
+    /// As [`Self::next`], but never waits: `None` also if no frame is there yet.
     pub fn try_next(&self) -> Option<Frame> {
         let taken = {
             let mut book = self.host.inner.book.lock();
@@ -224,7 +224,7 @@ impl<'h> TestStream<'h> {
 
     /// Gives the plugin a message. `Backpressure`: it did not take it.
     pub fn send(&self, data: &[u8]) -> NrStatus {
-        // Set first: the plugin may say "ready" before it has returned.
+        // Set first: the plugin may call `stream_ready` before it has returned.
         self.set_data_refused(true);
         let status = self.host.stream_data(self.sid, data);
         if status != NrStatus::Backpressure {
@@ -239,13 +239,13 @@ impl<'h> TestStream<'h> {
         }
     }
 
-    /// How often the plugin said that it takes messages again.
+    /// How often the plugin called `stream_ready`.
     #[must_use]
     pub fn ready(&self) -> u64 {
         self.host.inner.book.lock().calls.get(&self.sid).map_or(0, |call| call.ready)
     }
 
-    /// Tells the plugin that no more messages come.
+    /// Notifies the plugin that no more messages come; returns what it returned.
     pub fn close(&self) -> NrStatus {
         self.host.stream_close(self.sid)
     }
@@ -255,7 +255,7 @@ impl<'h> TestStream<'h> {
         self.host.inner.cancel(self.sid);
     }
 
-    /// Notifies the plugin that no caller reads any more.
+    /// Notifies the plugin that no caller reads any more; returns what it returned.
     pub fn cancel(&self) -> NrStatus {
         self.host.cancel(self.sid)
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A host for unit tests: calls a plugin through its real vtable, in this process, without a file.
 //!
-//! Time stands still until [`FakeHost::advance`]; an answer is waited for by its own event; every
-//! rule of the ABI that the plugin breaks is written down. A handler that waits (of a `coroutine` or
-//! `dialogue` entry) goes on when the test does something, until it waits again.
+//! Time stands still until [`FakeHost::advance`] (a plugin's `send_wait` alone waits in real time);
+//! an answer is waited for by its own event; every violation of the ABI is recorded. A handler that
+//! waits (of a `coroutine` or `session` entry) goes on when the test does something, until it waits
+//! again.
 //!
 //! ```
 //! use std::time::Duration;
@@ -38,7 +39,7 @@
 //! let cancelled = host.start("nap", b"");
 //! host.wait_timers(1);
 //! cancelled.cancel();                          // drops the future, and with it its timer
-//! host.finish().assert_clean();                // no rule broken, nothing left behind
+//! host.finish().assert_clean();                // no violation, nothing left behind
 //! ```
 
 mod api;
@@ -164,7 +165,7 @@ impl Builder {
     /// Attaches and starts the plugin.
     ///
     /// # Errors
-    /// [`StartRefused`] if `attach`, `init` or the import says so.
+    /// [`StartRefused`] if `attach`, `init` or the import returns anything but `Ok`.
     pub fn build(self) -> Result<FakeHost, StartRefused> {
         // SAFETY: an info that `Slots` or a `LinkedPlugin` gave is `NULL` or valid for the process.
         let info = self.plugin.and_then(|source| unsafe { source.0.as_ref() }.copied());
@@ -254,7 +255,7 @@ impl FakeHost {
     /// A host that runs the plugin `P`.
     ///
     /// # Panics
-    /// If the plugin refuses to start; [`Self::builder`] says so instead.
+    /// If the plugin refuses to start; [`Self::builder`] returns the error instead.
     #[must_use]
     pub fn of<P: Plugin>() -> Self {
         match Self::builder().of::<P>().build() {
@@ -308,8 +309,8 @@ impl FakeHost {
         TestStream::new(self, sid, returned)
     }
 
-    /// A stream by its id, also while the handler that opens it is at work: its reader, which may react
-    /// to a frame before the plugin's send has returned.
+    /// A stream by its id, also while the handler that opens it is at work: its reader may react to
+    /// a frame before the plugin's send has returned.
     pub const fn reader(&self, sid: u64) -> TestStream<'_> {
         TestStream::new(self, sid, NrStatus::Ok)
     }
@@ -339,7 +340,7 @@ impl FakeHost {
         self.inner.metric(name)
     }
 
-    /// Waits until a metric has this value.
+    /// Waits until a metric has at least this value.
     ///
     /// # Panics
     /// If it has not after ten seconds.
@@ -355,7 +356,7 @@ impl FakeHost {
         self.inner.logs()
     }
 
-    /// The rules that the plugin has broken so far.
+    /// The violations so far.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         self.inner.book.lock().violations.clone()
@@ -375,7 +376,7 @@ impl FakeHost {
         Some(unsafe { api::take_owned(out) })
     }
 
-    /// Ends the plugin, and says what it left behind.
+    /// Ends the plugin, and reports its violations and what it left behind.
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.shutdown();

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A reader may react to a conversation's first frame before the handler that opens it has returned.
+//! A reader may react to a session's first frame before the handler that opens it has returned.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use becket_plugin::testing::{FakeHost, TestStream};
-use becket_plugin::{
-    Context, Conversation, Entry, Failure, Host, NrStatus, Plugin, StreamSink, TalkError,
-};
+use becket_plugin::{Context, Entry, Failure, Host, NrStatus, Plugin, Session, SessionError, Sink};
 use parking_lot::Mutex;
 
 /// Its handler sends, passes the id to the reader, and goes on when that one is done.
@@ -17,7 +15,7 @@ struct Greeter {
 }
 
 struct Greeting {
-    sink: StreamSink,
+    sink: Sink,
     host: Host,
 }
 
@@ -35,7 +33,7 @@ impl Plugin for Greeter {
 }
 
 impl Greeter {
-    fn greet(&self, call: Context<'_>, sink: StreamSink) -> Result<Greeting, Failure> {
+    fn greet(&self, call: Context<'_>, sink: Sink) -> Result<Greeting, Failure> {
         sink.send(b"first")?;
         self.opened.lock().as_ref().unwrap().send(sink.sid()).unwrap();
         self.done.lock().as_ref().unwrap().recv().unwrap();
@@ -46,8 +44,8 @@ impl Greeter {
     }
 }
 
-impl Conversation for Greeting {
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+impl Session for Greeting {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
         Ok(self.sink.send(data)?)
     }
 

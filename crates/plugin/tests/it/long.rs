@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use becket_plugin::testing::{FakeHost, Limits, Violation};
 use becket_plugin::{
-    Answered, Call, Context, Conversation, Dialogue, Entry, Failure, Host, Later, NrStatus,
-    OwnedCall, Plugin, Reply, SendError, StreamSink, TalkError, WaitError, define_plugin,
+    Answered, Call, Context, Entry, Failure, Host, NrStatus, OwnedCall, Plugin, Reply, Responder,
+    SendError, Session, SessionError, SessionStream, Sink, WaitError, define_plugin,
 };
 
 /// What the host takes, and something longer.
@@ -52,7 +52,7 @@ impl Plugin for Wordy {
             Ok(sink.finish_with(b"fits")?)
         }),
         Entry::bidirectional("talk", "", |plugin: &Self, _, sink| Ok(Talk(sink, plugin.0))),
-        Entry::dialogue("dialogue", "", Self::dialogue),
+        Entry::session("session", "", Self::session),
     ];
 
     fn start(host: Host) -> Result<Self, Failure> {
@@ -61,7 +61,10 @@ impl Plugin for Wordy {
 }
 
 /// Answers from a thread, where the SDK says what became of it.
-fn late(call: Call<'_>, answer: fn(Later) -> Result<(), SendError>) -> Result<Answered, Failure> {
+fn late(
+    call: Call<'_>,
+    answer: fn(Responder) -> Result<(), SendError>,
+) -> Result<Answered, Failure> {
     let (later, answered) = call.later();
     let late = std::thread::spawn(move || answer(later)).join();
     assert_eq!(late.unwrap(), Err(SendError::TooLong));
@@ -74,7 +77,7 @@ impl Wordy {
     }
 
     /// A frame that is too long is not the end of the stream.
-    fn frames(&self, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    fn frames(&self, _: Context<'_>, sink: Sink) -> Result<(), Failure> {
         assert_eq!(sink.send(LONG), Err(SendError::TooLong));
         let (refused, bytes) = sink.send_owned(LONG).unwrap_err();
         assert_eq!((refused, &*bytes), (SendError::TooLong, &b""[..]));
@@ -83,21 +86,21 @@ impl Wordy {
         Ok(sink.finish_with(b"end")?)
     }
 
-    fn dialogue(&self, _: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
-        assert_eq!(dialogue.send(LONG), Err(WaitError::TooLong));
+    fn session(&self, _: Context<'_>, session: &mut SessionStream) -> Result<(), Failure> {
+        assert_eq!(session.send(LONG), Err(WaitError::TooLong));
         let channel = self.0.channel(1)?;
         assert_eq!(channel.send(LONG), Err(WaitError::TooLong));
-        dialogue.send(b"fits")?;
-        assert_eq!(dialogue.finish_with(LONG), Err(WaitError::TooLong));
-        assert_eq!(dialogue.finish_with(b""), Err(WaitError::Cancelled));
+        session.send(b"fits")?;
+        assert_eq!(session.finish_with(LONG), Err(WaitError::TooLong));
+        assert_eq!(session.finish_with(b""), Err(WaitError::Cancelled));
         Ok(())
     }
 }
 
-struct Talk(StreamSink, Host);
+struct Talk(Sink, Host);
 
-impl Conversation for Talk {
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+impl Session for Talk {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
         Ok(self.0.send(&[data, data].concat())?)
     }
 
@@ -114,7 +117,7 @@ mod linked {
 }
 
 fn host(payload_bytes_max: u64) -> FakeHost {
-    let limits = Limits::DEFAULT.payload_bytes_max(payload_bytes_max);
+    let limits = Limits { payload_bytes_max, ..Limits::DEFAULT };
     FakeHost::builder().of::<Wordy>().limits(limits).build().unwrap()
 }
 
@@ -171,7 +174,7 @@ fn a_last_frame_that_is_too_long_ends_its_stream() {
         finish(host, 1);
     }
     let host = host(LIMIT);
-    let stream = host.stream("dialogue", b"");
+    let stream = host.stream("session", b"");
     assert_eq!(stream.collect(), [b"fits".to_vec()]);
     assert_eq!(stream.ended(), Some(NrStatus::TooLong));
     finish(host, 2);

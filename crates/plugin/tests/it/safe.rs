@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use becket_plugin::testing::{FakeHost, Limits};
 use becket_plugin::{
-    Answered, Call, Context, Conversation, Entry, Failure, Host, Later, Level, NrStatus, OwnedCall,
-    Plugin, Reply, SendError, StreamSink, TalkError, log,
+    Answered, Call, Context, Entry, Failure, Host, Level, NrStatus, OwnedCall, Plugin, Reply,
+    Responder, SendError, Session, SessionError, Sink, log,
 };
 use parking_lot::Mutex;
 
 struct Zoo {
     host: Host,
-    kept: Mutex<Vec<Later>>,
-    sinks: Mutex<Vec<StreamSink>>,
+    kept: Mutex<Vec<Responder>>,
+    sinks: Mutex<Vec<Sink>>,
     cancelled: AtomicU64,
     imported: Mutex<Vec<u8>>,
 }
@@ -159,34 +159,34 @@ impl Zoo {
         Ok("over".into())
     }
 
-    fn sink(&self, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    fn sink(&self, _: Context<'_>, sink: Sink) -> Result<(), Failure> {
         self.sinks.lock().push(sink);
         Ok(())
     }
 
-    async fn flow(self: Arc<Self>, call: OwnedCall, sink: StreamSink) -> Result<(), Failure> {
+    async fn flow(self: Arc<Self>, call: OwnedCall, sink: Sink) -> Result<(), Failure> {
         for byte in call.payload() {
             sink.send_async(&[*byte]).await?;
         }
         Ok(sink.finish_with(b"end")?)
     }
 
-    fn talk(&self, _: Context<'_>, sink: StreamSink) -> Result<Talk, Failure> {
+    fn talk(&self, _: Context<'_>, sink: Sink) -> Result<Talk, Failure> {
         Ok(Talk { sink: Some(sink), host: self.host })
     }
 }
 
 struct Talk {
-    sink: Option<StreamSink>,
+    sink: Option<Sink>,
     host: Host,
 }
 
-impl Conversation for Talk {
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+impl Session for Talk {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
         match (data, &self.sink) {
             (b"fail", _) => return Err(Failure::failed("as asked").into()),
-            (b"panic", _) => panic!("in a conversation"),
-            (b"end", _) => self.sink.take().into_iter().for_each(StreamSink::finish),
+            (b"panic", _) => panic!("in a session"),
+            (b"end", _) => self.sink.take().into_iter().for_each(Sink::finish),
             (_, Some(sink)) => sink.send(data)?,
             (_, None) => {}
         }
@@ -225,7 +225,7 @@ fn a_lease_is_written_in_place_and_never_lost() {
     assert_eq!(host.call("lease", b"abc").body, b"3 bytes");
     assert_eq!(host.call("lease-panic", b"").status, NrStatus::Panic);
     host.finish().assert_clean();
-    let limits = Limits::DEFAULT.lease_bytes_max(8);
+    let limits = Limits { lease_bytes_max: 8, ..Limits::DEFAULT };
     let small = FakeHost::builder().of::<Zoo>().limits(limits).build().unwrap();
     let refused = small.call("lease", b"");
     assert_eq!((refused.status, refused.refused), (NrStatus::Backpressure, true));
@@ -244,7 +244,7 @@ fn errors_become_answers() {
 #[test]
 fn deadlines_are_seen() {
     assert_eq!(host().call("deadline", b"").text(), "None false");
-    let limits = Limits::DEFAULT.deadline_ms(1500);
+    let limits = Limits { deadline_ms: Some(1500), ..Limits::DEFAULT };
     let host = FakeHost::builder().of::<Zoo>().limits(limits).build().unwrap();
     assert_eq!(host.call("deadline", b"").text(), "Some(1.5s) false");
 }
@@ -321,7 +321,7 @@ fn streams_are_bounded_and_end_with_the_plugin() {
 
 #[test]
 fn an_async_stream_waits_for_room() {
-    let limits = Limits::DEFAULT.stream_frames_max(1);
+    let limits = Limits { stream_frames_max: 1, ..Limits::DEFAULT };
     let host = FakeHost::builder().of::<Zoo>().limits(limits).build().unwrap();
     let stream = host.stream("flow", b"abc");
     // No clock runs: reading a frame is what wakes the sender of the next one.
@@ -331,7 +331,7 @@ fn an_async_stream_waits_for_room() {
 
 #[test]
 fn a_message_that_found_no_room_is_asked_for_when_there_is() {
-    let limits = Limits::DEFAULT.stream_frames_max(1);
+    let limits = Limits { stream_frames_max: 1, ..Limits::DEFAULT };
     let host = FakeHost::builder().of::<Zoo>().limits(limits).build().unwrap();
     let talk = host.stream("talk", b"");
     assert_eq!(talk.send(b"a"), NrStatus::Ok);
@@ -347,11 +347,11 @@ fn a_message_that_found_no_room_is_asked_for_when_there_is() {
     assert_eq!(host.violations(), []);
 }
 
-/// A room of conversations whose sinks are elsewhere, under a lock that `on_cancel` takes too.
+/// A room of sessions whose sinks are elsewhere, under a lock that `on_cancel` takes too.
 #[test]
 fn a_conversation_whose_stream_the_host_forgot_goes_away() {
-    struct Club(Arc<Mutex<Vec<StreamSink>>>, Arc<AtomicU64>);
-    struct Member(Arc<Mutex<Vec<StreamSink>>>, Arc<AtomicU64>);
+    struct Club(Arc<Mutex<Vec<Sink>>>, Arc<AtomicU64>);
+    struct Member(Arc<Mutex<Vec<Sink>>>, Arc<AtomicU64>);
     impl Plugin for Club {
         const NAME: &'static str = "club";
         const VERSION: &'static str = "1";
@@ -372,8 +372,8 @@ fn a_conversation_whose_stream_the_host_forgot_goes_away() {
             Ok(Self(Arc::default(), Arc::default()))
         }
     }
-    impl Conversation for Member {
-        fn on_data(&mut self, _: &[u8]) -> Result<(), TalkError> {
+    impl Session for Member {
+        fn on_data(&mut self, _: &[u8]) -> Result<(), SessionError> {
             Ok(())
         }
         fn on_close(self: Box<Self>) {}
@@ -420,7 +420,7 @@ fn a_conversation_ends_in_every_way() {
 
 #[test]
 fn a_sink_learns_that_nobody_reads() {
-    struct Reader(Mutex<Option<StreamSink>>);
+    struct Reader(Mutex<Option<Sink>>);
     impl Plugin for Reader {
         const NAME: &'static str = "reader";
         const VERSION: &'static str = "1";

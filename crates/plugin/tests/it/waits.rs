@@ -15,7 +15,7 @@ use std::time::Duration;
 use becket_plugin::abi::{BK_ENTRY_NEVER_WAITS, BK_PLUGIN_WANTS_COROUTINE};
 use becket_plugin::testing::FakeHost;
 use becket_plugin::{
-    Answered, Call, Context, Dialogue, Entry, Failure, Host, LinkedPlugin, NrStatus, Plugin,
+    Answered, Call, Context, Entry, Failure, Host, LinkedPlugin, NrStatus, Plugin, SessionStream,
     WaitError, define_plugin,
 };
 
@@ -28,7 +28,7 @@ impl Plugin for Waits {
     const ENTRIES: &'static [Entry<Self>] = &[
         Entry::coroutine("nap", "", Self::nap),
         Entry::coroutine("relay", "", Self::relay),
-        Entry::dialogue("adds", "", Self::adds),
+        Entry::session("adds", "", Self::adds),
         Entry::unary("tries", "", Self::tries),
     ];
     fn start(host: Host) -> Result<Self, Failure> {
@@ -71,18 +71,18 @@ impl Waits {
     }
 
     /// Sums up what comes within a minute of the message before.
-    fn adds(&self, _: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
+    fn adds(&self, _: Context<'_>, session: &mut SessionStream) -> Result<(), Failure> {
         let mut sum = 0_u64;
         loop {
-            match dialogue.recv_within(Duration::from_secs(60)) {
+            match session.recv_within(Duration::from_secs(60)) {
                 Ok(Some(number)) => {
                     let number =
                         std::str::from_utf8(&number).ok().and_then(|text| text.parse::<u64>().ok());
                     sum += number.ok_or_else(|| Failure::invalid("expected a number"))?;
-                    dialogue.send(sum.to_string().as_bytes())?;
+                    session.send(sum.to_string().as_bytes())?;
                 }
                 Ok(None) => {
-                    return Ok(dialogue.finish_with(b"done")?);
+                    return Ok(session.finish_with(b"done")?);
                 }
                 Err(WaitError::Timeout) => return Ok(()),
                 Err(other) => return Err(other.into()),

@@ -79,7 +79,7 @@ pub struct Session {
     streams: Streams,
     /// Requests of this side.
     asked: Table<Asked>,
-    /// Requests of the other side.
+    /// Requests of the peer.
     asking: Table<requests::Asking>,
     regions: Regions,
 
@@ -89,7 +89,7 @@ pub struct Session {
     ping: Option<u64>,
     drain: Drain,
     control: VecDeque<Control>,
-    /// How many in `control` are bounded by `control_frames_max` alone.
+    /// How many frames in `control` are bounded by `control_frames_max` alone.
     loose: usize,
     /// Streams on which a frame is due.
     due: VecDeque<StreamId>,
@@ -117,13 +117,13 @@ enum State {
 /// Draining, by either side.
 #[derive(Debug, Default)]
 struct Drain {
-    /// `Drain` is to be sent.
+    /// A `Drain` is to be sent.
     due: bool,
     /// This side is draining.
     here: bool,
     /// The peer is draining.
     there: bool,
-    /// `Event::Drained` was given.
+    /// `Event::Drained` was returned.
     reported: bool,
 }
 
@@ -208,56 +208,26 @@ impl Session {
     /// Resets this session to the state of [`new`](Self::new) with the same role, and keeps its
     /// allocations. Nothing is sent to the peer. For runs of many short sessions.
     pub fn renew(&mut self, limits: Limits, now: Instant) {
-        // Each field by name, so that the compiler reports a new one.
-        let Self {
-            role,
-            limits: own_limits,
-            peer,
-            state,
-            clock,
-            streams,
-            asked,
-            asking,
-            regions,
-            greets,
-            pongs,
-            ping,
-            drain,
-            control,
-            loose,
-            due,
-            ready,
-            close,
-            window,
-            taking,
-            queue_bytes,
-            pool: _,
-            unsent,
-            counters,
-        } = self;
-        *own_limits = limits.settled();
-        *peer = PeerLimits::NONE;
-        *state = State::Greeting;
-        *clock = Clock::new(now);
-        streams.own.clear();
-        streams.peer.clear();
-        asked.clear();
-        asking.clear();
-        *regions = Regions::default();
-        *greets = *role == Role::Client;
-        pongs.clear();
-        *ping = None;
-        *drain = Drain::default();
-        control.clear();
-        *loose = 0;
-        due.clear();
-        ready.renew();
-        *close = None;
-        *window = 0;
-        *taking = Taking::of(own_limits);
-        *queue_bytes = 0;
-        unsent.clear();
-        *counters = Counters::default();
+        let fresh = Self::new(self.role, limits, now);
+        let mut before = std::mem::replace(self, fresh);
+        before.streams.own.clear();
+        before.streams.peer.clear();
+        before.asked.clear();
+        before.asking.clear();
+        before.pongs.clear();
+        before.control.clear();
+        before.due.clear();
+        before.ready.renew();
+        before.unsent.clear();
+        self.streams = before.streams;
+        self.asked = before.asked;
+        self.asking = before.asking;
+        self.pongs = before.pongs;
+        self.control = before.control;
+        self.due = before.due;
+        self.ready = before.ready;
+        self.unsent = before.unsent;
+        self.pool = before.pool;
     }
 
     /// Starts draining: nothing new begins, and a `Drain` is sent. Open streams and requests continue;
@@ -270,8 +240,9 @@ impl Session {
         }
     }
 
-    /// Ends the session: all queues are dropped, and `transmit` sends only a `Close`.
-    /// `why` is cut to `Limits::text_bytes_max`.
+    /// Ends the session: all queues are dropped, and `transmit` sends only a `Close`. The queued
+    /// elements are in [`take_unsent`](Self::take_unsent). `why` is cut to
+    /// `Limits::text_bytes_max`.
     pub fn close(&mut self, code: u16, why: impl Into<Bytes>) {
         if matches!(self.state, State::Closing | State::Closed) {
             return;
@@ -530,19 +501,29 @@ impl Session {
         self.ready.forget(|id| streams.get(id).is_some_and(|stream| stream.outgoing.listed));
     }
 
-    fn counted<T>(&mut self, result: Result<T, Refused>) -> Result<T, Refused> {
+    /// Runs a command, and counts it if it is refused.
+    #[inline]
+    fn command<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let result = run(self);
         if let Err(refused) = &result {
-            let counts = &mut self.counters.refused;
-            *match refused {
-                Refused::NoCredit => &mut counts.no_credit,
-                Refused::Full => &mut counts.full,
-                Refused::TooLong => &mut counts.too_long,
-                Refused::TooMany => &mut counts.too_many,
-                Refused::Draining => &mut counts.draining,
-                _ => &mut counts.gone,
-            } += 1;
+            self.count_refused(*refused);
         }
         result
+    }
+
+    fn count_refused(&mut self, refused: Refused) {
+        let counts = &mut self.counters.refused;
+        *match refused {
+            Refused::NoCredit => &mut counts.no_credit,
+            Refused::Full => &mut counts.full,
+            Refused::TooLong => &mut counts.too_long,
+            Refused::TooMany => &mut counts.too_many,
+            Refused::Draining => &mut counts.draining,
+            _ => &mut counts.gone,
+        } += 1;
     }
 
     /// The peer's frame crossed with the end of its stream, request or region.

@@ -31,52 +31,40 @@ impl Session {
         credit: Credit,
         name: Bytes,
     ) -> Result<StreamId, Refused> {
-        let result = self.try_open(service, priority, credit, name);
-        self.counted(result)
-    }
-
-    fn try_open(
-        &mut self,
-        service: u16,
-        priority: Priority,
-        credit: Credit,
-        name: Bytes,
-    ) -> Result<StreamId, Refused> {
-        self.may_begin()?;
-        self.fits(&name)?;
-        let max = self.peer.streams_max.min(self.limits.streams_max);
-        let mut id = StreamId::from_number(0);
-        let (role, pool) = (self.role, &mut self.pool);
-        let make = |index, generation| {
-            id = StreamId::new(role, index, generation);
-            Stream::new(Phase::Opening, priority, Credit::NONE, credit, pool.take())
-        };
-        self.streams.own.insert(max, make).ok_or(Refused::TooMany)?;
-        self.ready.reserve(priority, self.streams());
-        let (code, aux, sequence) = (service, credit.messages, credit.bytes);
-        let open = Head { flags: priority as u8, code, aux, sequence, ..head(Kind::Open, id) };
-        self.queue_control(open, name);
-        Ok(id)
+        self.command(|session| {
+            session.may_begin()?;
+            session.fits(&name)?;
+            let max = session.peer.streams_max.min(session.limits.streams_max);
+            let mut id = StreamId::from_number(0);
+            let (role, pool) = (session.role, &mut session.pool);
+            let make = |index, generation| {
+                id = StreamId::new(role, index, generation);
+                Stream::new(Phase::Opening, priority, Credit::NONE, credit, pool.take())
+            };
+            session.streams.own.insert(max, make).ok_or(Refused::TooMany)?;
+            session.ready.reserve(priority, session.streams());
+            let (code, aux, sequence) = (service, credit.messages, credit.bytes);
+            let open = Head { flags: priority as u8, code, aux, sequence, ..head(Kind::Open, id) };
+            session.queue_control(open, name);
+            Ok(id)
+        })
     }
 
     /// Accepts a stream of the peer and grants it `credit`.
     pub fn accept(&mut self, id: StreamId, credit: Credit, info: Bytes) -> Result<(), Refused> {
-        let result = self.try_accept(id, credit, info);
-        self.counted(result)
-    }
-
-    fn try_accept(&mut self, id: StreamId, credit: Credit, info: Bytes) -> Result<(), Refused> {
-        self.usable()?;
-        self.fits(&info)?;
-        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
-        if stream.phase != Phase::Asked {
-            return Err(Refused::State);
-        }
-        stream.phase = Phase::Live;
-        stream.incoming.granted.add(credit.messages.into(), credit.bytes);
-        let (aux, sequence) = (credit.messages, credit.bytes);
-        self.queue_control(Head { aux, sequence, ..head(Kind::Accept, id) }, info);
-        Ok(())
+        self.command(|session| {
+            session.usable()?;
+            session.fits(&info)?;
+            let stream = session.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+            if stream.phase != Phase::Asked {
+                return Err(Refused::State);
+            }
+            stream.phase = Phase::Live;
+            stream.incoming.granted.add(credit.messages.into(), credit.bytes);
+            let (aux, sequence) = (credit.messages, credit.bytes);
+            session.queue_control(Head { aux, sequence, ..head(Kind::Accept, id) }, info);
+            Ok(())
+        })
     }
 
     /// Refuses a stream of the peer: a reset.
@@ -91,13 +79,10 @@ impl Session {
 
     /// Queues an element, spends its credit and returns its number. `flags`: `DESCRIPTOR` and `TRY`.
     pub fn send(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
-        let result = self.try_send(id, flags, element);
-        self.counted(result)
-    }
-
-    fn try_send(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
-        self.sendable(id, element.len())?;
-        self.enqueue(id, flags, element)
+        self.command(|session| {
+            session.sendable(id, element.len())?;
+            session.enqueue(id, flags, element)
+        })
     }
 
     /// Sends an element directly into the outlet if no other frame precedes it and the outlet has room;
@@ -110,49 +95,39 @@ impl Session {
         flags: u8,
         element: Bytes,
     ) -> Result<u64, Refused> {
-        let result = self.try_send_through(outlet, id, flags, element);
-        if result.is_err() { self.counted(result) } else { result }
-    }
-
-    #[inline]
-    fn try_send_through<O: Outlet + ?Sized>(
-        &mut self,
-        outlet: &mut O,
-        id: StreamId,
-        flags: u8,
-        element: Bytes,
-    ) -> Result<u64, Refused> {
-        let priority = self.sendable(id, element.len())?;
-        let bytes = element.len() as u64;
-        let straight = element.len() <= self.piece_bytes_max() as usize
-            && bytes <= self.window
-            && self.ready.is_free(priority)
-            && (!self.has_control() || self.transmit_control(outlet));
-        if straight
-            && let Some(stream) = self.streams.get_mut(id)
-            && stream.outgoing.queue.is_empty()
-        {
-            let outgoing = &mut stream.outgoing;
-            let sequence = outgoing.numbered + 1;
-            let head = Head {
-                length: element.len() as u32,
-                flags: flags & ELEMENT_FLAGS,
-                sequence,
-                ..head(Kind::Data, id)
-            };
-            if outlet.put(&head, &element).is_ok() {
-                outgoing.credit.pay(bytes);
-                outgoing.numbered = sequence;
-                outgoing.sent = sequence;
-                outgoing.returnable += 1;
-                self.window -= bytes;
-                self.counters.sent.frame(element.len());
-                self.counters.sent.element_bytes += bytes;
-                self.counters.sent.elements += 1;
-                return Ok(sequence);
+        self.command(|session| {
+            let priority = session.sendable(id, element.len())?;
+            let bytes = element.len() as u64;
+            let straight = element.len() <= session.piece_bytes_max() as usize
+                && bytes <= session.window
+                && session.ready.is_free(priority)
+                && (!session.has_control() || session.transmit_control(outlet));
+            if straight
+                && let Some(stream) = session.streams.get_mut(id)
+                && stream.outgoing.queue.is_empty()
+            {
+                let outgoing = &mut stream.outgoing;
+                let sequence = outgoing.numbered + 1;
+                let head = Head {
+                    length: element.len() as u32,
+                    flags: flags & ELEMENT_FLAGS,
+                    sequence,
+                    ..head(Kind::Data, id)
+                };
+                if outlet.put(&head, &element).is_ok() {
+                    outgoing.credit.pay(bytes);
+                    outgoing.numbered = sequence;
+                    outgoing.sent = sequence;
+                    outgoing.returnable += 1;
+                    session.window -= bytes;
+                    session.counters.sent.frame(element.len());
+                    session.counters.sent.element_bytes += bytes;
+                    session.counters.sent.elements += 1;
+                    return Ok(sequence);
+                }
             }
-        }
-        self.enqueue(id, flags, element)
+            session.enqueue(id, flags, element)
+        })
     }
 
     /// Checks that an element of this length may be sent now.
@@ -240,39 +215,36 @@ impl Session {
 
     /// Withdraws an element unless it was accepted. `UnknownElement`: it was acked, or never sent.
     pub fn withdraw(&mut self, id: StreamId, sequence: u64) -> Result<Withdrawn, Refused> {
-        let result = self.try_withdraw(id, sequence);
-        self.counted(result)
-    }
-
-    fn try_withdraw(&mut self, id: StreamId, sequence: u64) -> Result<Withdrawn, Refused> {
-        self.usable()?;
-        let stream = self.live(id)?;
-        let outgoing = &mut stream.outgoing;
-        if sequence <= outgoing.acked || sequence > outgoing.numbered {
-            return Err(Refused::UnknownElement);
-        }
-        if sequence <= outgoing.sent {
-            let withdraw = Head { sequence, ..head(Kind::Withdraw, id) };
-            self.queue_unordered(withdraw, Bytes::new())?;
-            return Ok(Withdrawn::Asked);
-        }
-        let wanted =
-            |item: &Item| matches!(item, Item::Data { sequence: of, .. } if *of == sequence);
-        let place = outgoing.queue.iter().position(wanted).ok_or(Refused::UnknownElement)?;
-        if place == 0 && outgoing.begun.is_some() {
-            // The `Withdraw` follows its last piece.
-            outgoing.withdraw = true;
-            return Ok(Withdrawn::Asked);
-        }
-        let paid = if place == 0 { outgoing.paid.take() } else { None };
-        let item = outgoing.queue.remove(place).ok_or(Refused::UnknownElement)?;
-        let element = item.element().clone();
-        let bytes = element.len() as u64;
-        outgoing.credit.add(1, bytes);
-        outgoing.queue_bytes -= bytes;
-        self.queue_bytes -= bytes;
-        self.window += paid.unwrap_or(0);
-        Ok(Withdrawn::Here(element))
+        self.command(|session| {
+            session.usable()?;
+            let stream = session.live(id)?;
+            let outgoing = &mut stream.outgoing;
+            if sequence <= outgoing.acked || sequence > outgoing.numbered {
+                return Err(Refused::UnknownElement);
+            }
+            if sequence <= outgoing.sent {
+                let withdraw = Head { sequence, ..head(Kind::Withdraw, id) };
+                session.queue_unordered(withdraw, Bytes::new())?;
+                return Ok(Withdrawn::Asked);
+            }
+            let wanted =
+                |item: &Item| matches!(item, Item::Data { sequence: of, .. } if *of == sequence);
+            let place = outgoing.queue.iter().position(wanted).ok_or(Refused::UnknownElement)?;
+            if place == 0 && outgoing.begun.is_some() {
+                // The `Withdraw` follows its last piece.
+                outgoing.withdraw = true;
+                return Ok(Withdrawn::Asked);
+            }
+            let paid = if place == 0 { outgoing.paid.take() } else { None };
+            let item = outgoing.queue.remove(place).ok_or(Refused::UnknownElement)?;
+            let element = item.element().clone();
+            let bytes = element.len() as u64;
+            outgoing.credit.add(1, bytes);
+            outgoing.queue_bytes -= bytes;
+            session.queue_bytes -= bytes;
+            session.window += paid.unwrap_or(0);
+            Ok(Withdrawn::Here(element))
+        })
     }
 
     /// Returns an undelivered element to its sender. It costs no stream credit. Acks that cover it
@@ -284,38 +256,34 @@ impl Session {
         flags: u8,
         element: Bytes,
     ) -> Result<(), Refused> {
-        let result = self.try_give_back(id, sequence, flags, element);
-        self.counted(result)
-    }
-
-    fn try_give_back(
-        &mut self,
-        id: StreamId,
-        sequence: u64,
-        flags: u8,
-        element: Bytes,
-    ) -> Result<(), Refused> {
-        self.usable()?;
-        let stream = self.streams.get(id).ok_or(Refused::UnknownStream)?;
-        sending(stream)?;
-        let incoming = &stream.incoming;
-        if sequence > incoming.received || sequence <= incoming.acked || incoming.keepable == 0 {
-            return Err(Refused::UnknownElement);
-        }
-        if element.len() > self.element_bytes_max() as usize {
-            return Err(Refused::TooLong);
-        }
-        let bytes = element.len() as u64;
-        let all = room(&self.limits, self.queue_bytes, &stream.outgoing, bytes)?;
-        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
-        stream.incoming.keepable -= 1;
-        let outgoing = &mut stream.outgoing;
-        outgoing.returns_queued += 1;
-        outgoing.queue.push_back(Item::Return { sequence, flags: flags & ELEMENT_FLAGS, element });
-        outgoing.queue_bytes += bytes;
-        self.queue_bytes = all;
-        list(&mut self.ready, id, stream);
-        Ok(())
+        self.command(|session| {
+            session.usable()?;
+            let stream = session.streams.get(id).ok_or(Refused::UnknownStream)?;
+            sending(stream)?;
+            let incoming = &stream.incoming;
+            if sequence > incoming.received || sequence <= incoming.acked || incoming.keepable == 0
+            {
+                return Err(Refused::UnknownElement);
+            }
+            if element.len() > session.element_bytes_max() as usize {
+                return Err(Refused::TooLong);
+            }
+            let bytes = element.len() as u64;
+            let all = room(&session.limits, session.queue_bytes, &stream.outgoing, bytes)?;
+            let stream = session.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+            stream.incoming.keepable -= 1;
+            let outgoing = &mut stream.outgoing;
+            outgoing.returns_queued += 1;
+            outgoing.queue.push_back(Item::Return {
+                sequence,
+                flags: flags & ELEMENT_FLAGS,
+                element,
+            });
+            outgoing.queue_bytes += bytes;
+            session.queue_bytes = all;
+            list(&mut session.ready, id, stream);
+            Ok(())
+        })
     }
 
     /// Half-closes the stream after its queue. Acks, nacks and credit may follow until the peer has

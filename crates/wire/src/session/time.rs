@@ -2,8 +2,8 @@
 //! Deadlines: handshake, keep-alive, draining.
 //!
 //! The session reads no clock, and its caller need not read one for each frame: the time is passed at
-//! each deadline, and a frame only sets a flag. Draining, which begins between two deadlines, sets one
-//! at once to learn the time.
+//! each deadline, and a frame only sets a flag. `drain` makes a deadline due at once, so that its
+//! own timeout starts from a current time.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ pub(super) struct Clock {
     now: Instant,
     /// When the flag was last checked.
     looked: Instant,
-    /// A frame has arrived since.
+    /// A frame has arrived since `looked`.
     heard: bool,
-    /// When the ping was sent; `None` once a frame has arrived.
+    /// When the ping was sent; `None` once its deadline has passed and a frame had arrived.
     pinged: Option<Instant>,
     /// End of `Limits::drain_ms`.
     drain_until: Option<Instant>,

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Elements of a stream's send queue that will not be sent: the application can requeue them.
 //!
-//! The queue of a stream that is reset, or of every stream once the session is over, is kept here
-//! until the application asks for it. An element that was sent in part counts as unsent: the peer
-//! never receives it whole.
-//!
-//! Bounded by the limits of the queues: it holds those of the last stream that was reset, or of all
-//! streams once the session is over.
+//! The queue of the stream that was reset last, or of every stream once the session is over, is
+//! kept here until the application takes it: so the limits of the queues bound it. An element that
+//! was sent in part counts as unsent: the peer never receives it whole.
 
 use bytes::Bytes;
 

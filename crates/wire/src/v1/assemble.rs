@@ -9,14 +9,14 @@
 //!     └──────────────────────────────────────────┘
 //! ```
 //!
-//! Packets have boundaries, so a payload of another length than in its header does not affect the next
-//! frame: it is returned as it is, [`Frame::is_whole`] is false, the request is answered with `EPROTO`,
-//! and the next packet begins a new frame. Nothing is copied and nothing is allocated.
+//! Packets have boundaries, so a payload whose length differs from its header's does not affect the
+//! next frame: it is returned as it is, [`Frame::is_whole`] is false, the request is answered with
+//! `EPROTO`, and the next packet begins a new frame. Nothing is copied and nothing is allocated.
 
 use super::frame::{Frame, FrameError, HEADER_BYTES, Header};
 
-/// How a peer packs its frames. It is answered in kind: some peers read a header and its payload
-/// with two calls, and would lose the payload of a single packet.
+/// How a peer splits its frames into packets. Answers are split in the same way: some peers read a
+/// header and its payload with two calls, and would lose the payload of a single packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Packets {
     /// Header and payload are one packet.
@@ -26,7 +26,7 @@ pub enum Packets {
     Two,
 }
 
-/// Makes frames of packets.
+/// Assembles frames from packets.
 #[derive(Debug)]
 pub struct Assembler {
     payload_bytes_max: u32,
@@ -36,14 +36,14 @@ pub struct Assembler {
 }
 
 impl Assembler {
-    /// One that refuses longer payloads.
+    /// An assembler that refuses payloads of more than `payload_bytes_max` bytes.
     #[must_use]
     pub const fn new(payload_bytes_max: u32) -> Self {
         Self { payload_bytes_max, header: None, packets: Packets::One }
     }
 
-    /// Bytes that a buffer for packets must have. A packet that fills it and has been cut by the
-    /// system is over the limit: see [`cut`](Self::cut).
+    /// The required size of a buffer for packets, in bytes. A longer packet, which the system
+    /// truncates, exceeds the limit: see [`cut`](Self::cut).
     #[must_use]
     pub const fn packet_bytes_max(&self) -> usize {
         HEADER_BYTES + self.payload_bytes_max as usize
@@ -51,7 +51,9 @@ impl Assembler {
 
     /// Takes a packet; `None`: it was a header and its payload is still to come.
     ///
-    /// An error is the end of the connection.
+    /// # Errors
+    ///
+    /// The connection has to end: see [`FrameError`].
     pub fn packet<'a>(&mut self, packet: &'a [u8]) -> Result<Option<Frame<'a>>, FrameError> {
         if packet.len() > self.packet_bytes_max() {
             return Err(self.cut(packet.len()));
@@ -68,14 +70,14 @@ impl Assembler {
             self.header = Some(header);
             return Ok(None);
         }
-        // A frame without a payload is one packet either way: it says nothing about the others.
+        // A frame without a payload is one packet either way.
         if header.length > 0 {
             self.packets = Packets::One;
         }
         Ok(Some(Frame { header, payload }))
     }
 
-    /// What to conclude when the system had to cut a packet of so many bytes.
+    /// The error of a packet of this length, which the system has truncated.
     #[must_use]
     pub const fn cut(&self, packet_bytes: usize) -> FrameError {
         let length = packet_bytes.saturating_sub(HEADER_BYTES) as u64;

@@ -2,7 +2,7 @@
 //! The commands of protocol 1.0.
 
 /// The command of a request or of its reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::FromRepr, strum::VariantArray)]
 #[repr(u16)]
 #[non_exhaustive]
 pub enum Command {
@@ -14,23 +14,23 @@ pub enum Command {
     GetStats = 3,
     /// Settings of this connection.
     SetConfig = 4,
-    /// Counts anew from here, as this connection sees it.
+    /// Resets the counters of a channel, as this connection sees them.
     ResetStats = 5,
     /// Lists channels.
     List = 6,
-    /// Makes a channel.
+    /// Creates a channel.
     ChanMake = 10,
-    /// Sends, waiting as long as it says.
+    /// Sends, and waits up to its timeout.
     ChanSend = 11,
     /// Sends without waiting; answered as `CHAN_SEND`.
     ChanTrySend = 12,
-    /// Receives, waiting as long as it says.
+    /// Receives, and waits up to its timeout.
     ChanRecv = 13,
     /// Receives without waiting; answered as `CHAN_RECV`.
     ChanTryRecv = 14,
-    /// Closes a channel: what is in it may still be received.
+    /// Closes a channel: its elements can still be received.
     ChanClose = 15,
-    /// Forgets a channel. It has no answer.
+    /// Closes and removes a channel. It has no answer.
     ChanDestroy = 16,
     /// Reserved.
     ActorStart = 20,
@@ -42,67 +42,22 @@ pub enum Command {
     SelectRecv = 31,
     /// Starts a select.
     SelectRegister = 32,
-    /// Cancels a select, unless it is decided.
+    /// Cancels a select, unless it was decided.
     SelectCancel = 33,
-    /// From the server: a select is decided.
+    /// From the server: a select was decided.
     SelectNotify = 34,
     /// Fetches the outcome of a decided select.
     SelectClaim = 35,
 }
 
 impl Command {
-    /// Every one, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
-        Self::Hello,
-        Self::GetInfo,
-        Self::GetStats,
-        Self::SetConfig,
-        Self::ResetStats,
-        Self::List,
-        Self::ChanMake,
-        Self::ChanSend,
-        Self::ChanTrySend,
-        Self::ChanRecv,
-        Self::ChanTryRecv,
-        Self::ChanClose,
-        Self::ChanDestroy,
-        Self::ActorStart,
-        Self::ActorStop,
-        Self::SelectSend,
-        Self::SelectRecv,
-        Self::SelectRegister,
-        Self::SelectCancel,
-        Self::SelectNotify,
-        Self::SelectClaim,
-    ];
+    /// All commands, by number.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// The one of this number.
+    /// The command of this number.
     #[must_use]
     pub const fn from_number(number: u16) -> Option<Self> {
-        Some(match number {
-            1 => Self::Hello,
-            2 => Self::GetInfo,
-            3 => Self::GetStats,
-            4 => Self::SetConfig,
-            5 => Self::ResetStats,
-            6 => Self::List,
-            10 => Self::ChanMake,
-            11 => Self::ChanSend,
-            12 => Self::ChanTrySend,
-            13 => Self::ChanRecv,
-            14 => Self::ChanTryRecv,
-            15 => Self::ChanClose,
-            16 => Self::ChanDestroy,
-            20 => Self::ActorStart,
-            21 => Self::ActorStop,
-            30 => Self::SelectSend,
-            31 => Self::SelectRecv,
-            32 => Self::SelectRegister,
-            33 => Self::SelectCancel,
-            34 => Self::SelectNotify,
-            35 => Self::SelectClaim,
-            _ => return None,
-        })
+        Self::from_repr(number)
     }
 
     /// As it goes over the wire.

@@ -27,13 +27,13 @@ macro_rules! errnos {
 errnos! {
     /// There is no channel or select of this number.
     NOENT 2 "ENOENT";
-    /// It would have to wait and may not.
+    /// The operation would block.
     AGAIN 11 "EAGAIN";
-    /// The server has not got the memory.
+    /// The server is out of memory.
     NOMEM 12 "ENOMEM";
-    /// Somebody has the number already.
+    /// The number is in use.
     EXIST 17 "EEXIST";
-    /// An attribute's value makes no sense.
+    /// An attribute's value is invalid.
     INVAL 22 "EINVAL";
     /// A limit of the server is reached.
     NOSPC 28 "ENOSPC";
@@ -41,19 +41,19 @@ errnos! {
     PIPE 32 "EPIPE";
     /// The path of a socket is too long.
     NAMETOOLONG 36 "ENAMETOOLONG";
-    /// There is no such command, or it does nothing here.
+    /// The command is unknown or reserved.
     NOSYS 38 "ENOSYS";
-    /// The time is up.
+    /// The timeout has passed.
     TIME 62 "ETIME";
     /// The frame is malformed.
     PROTO 71 "EPROTO";
     /// An element is too long.
     MSGSIZE 90 "EMSGSIZE";
-    /// The channel does not go that way.
+    /// The channel does not offer this direction.
     NOTSUP 95 "ENOTSUP";
     /// The peer is gone.
     CONNRESET 104 "ECONNRESET";
-    /// It has been decided already.
+    /// The select is registered or decided already.
     ALREADY 114 "EALREADY";
     /// The operation was cancelled.
     CANCELED 125 "ECANCELED";
@@ -66,10 +66,10 @@ impl Errno {
         -self.0
     }
 
-    /// The error that a `RESULT` tells of, if it is negative.
+    /// The error in a `RESULT`; `None` if it is not negative.
     #[must_use]
     pub const fn from_result(result: i32) -> Option<Self> {
-        // The lowest number has no opposite; no error has it.
+        // `i32::MIN` has no negation, and is no error's number.
         match result.checked_neg() {
             Some(number) if number > 0 => Some(Self(number)),
             _ => None,

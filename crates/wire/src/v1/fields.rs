@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The attributes of a payload by their type, found in one pass without allocating.
+//! The attributes of a payload by type, found in one pass without allocating.
 
 use super::attribute::Attribute;
 use super::errno::Errno;
@@ -8,7 +8,7 @@ use super::tlv::{Tlvs, Truncated, Writer};
 /// One more than the highest number of an attribute.
 const SLOTS: usize = Attribute::ReqId as usize + 1;
 
-/// A client's own number of a request, of the width that it came in.
+/// A client's number of a request, in the width in which it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReqId {
     /// 4 bytes.
@@ -17,7 +17,7 @@ pub enum ReqId {
     Long(u64),
 }
 
-/// The `REQ_ID` of a payload, if one can be read, whatever else the payload is.
+/// The `REQ_ID` of a payload, if one can be read, even if the payload is malformed.
 #[must_use]
 pub fn req_id(payload: &[u8]) -> Option<ReqId> {
     Fields::scan(payload).0.req_id().ok().flatten()
@@ -39,7 +39,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// What could be read, and whether that was everything.
+    /// The attributes that could be read; an error if the payload is truncated after them.
     pub(super) fn scan(payload: &'a [u8]) -> (Self, Result<(), Truncated>) {
         let mut fields = Self { values: [None; SLOTS] };
         for tlv in Tlvs::new(payload) {
@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
         Ok(self.u32(attribute)?.map(u32::cast_signed))
     }
 
-    /// A number of 8 bytes, or of 4.
+    /// A number of 8 or of 4 bytes.
     pub(super) fn u64(&self, attribute: Attribute) -> Result<Option<u64>, Errno> {
         let Some(bytes) = self.bytes(attribute) else { return Ok(None) };
         match <[u8; 8]>::try_from(bytes) {
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What must be there, or else the payload is malformed.
+/// A required attribute: without it the payload is malformed.
 pub(super) fn need<T>(value: Option<T>) -> Result<T, Errno> {
     value.ok_or(Errno::PROTO)
 }

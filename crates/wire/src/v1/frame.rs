@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The header of a frame, and frames in a stream of bytes.
 //!
-//! The caller owns the buffer. A header that claims more than the limit is refused as soon as its
-//! eight bytes are there, so the buffer never needs more than [`HEADER_BYTES`] and the limit.
+//! The caller owns the buffer. A header whose length exceeds the limit is refused as soon as its
+//! eight bytes have arrived, so the buffer never needs more than [`HEADER_BYTES`] and the limit.
 
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 8;
@@ -12,8 +12,7 @@ pub const HEADER_BYTES: usize = 8;
 pub struct Header {
     /// The command's number, known or not.
     pub command: u16,
-    /// 0 in a frame that is well-formed; a request that has something else here is answered with
-    /// `EPROTO`.
+    /// 0. A request with another value is answered with `EPROTO`.
     pub reserved: u16,
     /// Bytes of payload.
     pub length: u32,
@@ -24,7 +23,7 @@ pub struct Header {
 pub struct Frame<'a> {
     /// Its header.
     pub header: Header,
-    /// Its payload; `header.length` bytes, unless its packet was cut or padded.
+    /// Its payload: `header.length` bytes, unless its packet had another length.
     pub payload: &'a [u8],
 }
 
@@ -32,15 +31,15 @@ pub struct Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A payload over the limit.
+    /// The payload exceeds the limit.
     #[error("payload of {length} bytes, {length_max} is the limit")]
     TooLong {
-        /// What the header claims, or the packet has.
+        /// The length in the header, or of the packet.
         length: u64,
         /// The limit.
         length_max: u32,
     },
-    /// A packet that has not even a header.
+    /// A packet shorter than a header.
     #[error("packet of {0} bytes, a header has {HEADER_BYTES}")]
     Short(usize),
 }
@@ -66,7 +65,7 @@ impl Header {
         Self { command: (word >> 48) as u16, reserved: (word >> 32) as u16, length: word as u32 }
     }
 
-    /// The same, unless it claims more than the limit.
+    /// The same header, if its length is within the limit.
     pub(super) const fn within(self, length_max: u32) -> Result<Self, FrameError> {
         if self.length > length_max {
             return Err(FrameError::TooLong { length: self.length as u64, length_max });
@@ -76,14 +75,14 @@ impl Header {
 }
 
 impl Frame<'_> {
-    /// Whether the payload is as long as its header says, and the header's reserved field is 0.
+    /// Whether the payload has its header's length, and the header's reserved field is 0.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.header.reserved == 0 && u32::try_from(self.payload.len()) == Ok(self.header.length)
     }
 }
 
-/// The first frame of a stream of bytes and how many bytes it is; `None`: more bytes are needed.
+/// The first frame of a byte stream and its length in bytes; `None`: more bytes are needed.
 pub fn decode(
     buffer: &[u8],
     payload_bytes_max: u32,

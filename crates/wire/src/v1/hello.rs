@@ -9,7 +9,7 @@ use super::tlv::{TooLong, Writer};
 
 /// Bits of [`Hello::caps`].
 pub mod caps {
-    /// Shared memory is offered, or the offer accepted.
+    /// Shared memory: the client offers it, or the server accepts the offer.
     pub const SHARED_MEMORY: u32 = 1;
 }
 

@@ -20,9 +20,9 @@
 //! Invariants:
 //! 1. A payload's length is checked against the limit before anything is allocated or awaited for it.
 //! 2. Nothing here allocates but the encoders, and those at most what they write.
-//! 3. For any bytes a request decodes to its meaning or to the errno of the answer, and to its `REQ_ID`
-//!    if one could be read.
-//! 4. What was encoded is decoded to the same value.
+//! 3. Any bytes decode to a request or to the errno of the answer, with the `REQ_ID` if one can be
+//!    read.
+//! 4. Decoding an encoded value yields the same value.
 //!
 //! | module | content |
 //! |---|---|
@@ -57,14 +57,14 @@ pub use reply::{Body, Info, Listing, Malformed, Reply, Stats, kind};
 pub use request::{Fault, Request, Timeout};
 pub use tlv::{TLV_HEAD_BYTES, Tlv, Tlvs, TooLong, Truncated, VALUE_BYTES_MAX, Writer, put};
 
-/// Most bytes of a payload, unless something else is agreed: the longest element and 1021 bytes of
-/// other attributes.
+/// The default maximum of a payload, in bytes: the longest element and 1021 bytes of other
+/// attributes.
 pub const PAYLOAD_BYTES_MAX: u32 = 65 * 1024;
 
-/// Most bytes of the payload of a `HELLO`.
+/// The maximum payload of a `HELLO`, in bytes.
 pub const HELLO_BYTES_MAX: u32 = 1024;
 
-/// Most bytes of an element.
+/// The maximum length of an element, in bytes.
 pub const ELEMENT_BYTES_MAX: u32 = 65_535;
 
 /// The version of this protocol.

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Replies.
 //!
-//! An answer begins with the request's `REQ_ID`, if it brought one, and then has:
+//! An answer begins with the request's `REQ_ID`, if it had one. Then follow:
 //!
 //! | to | on success | else |
 //! |---|---|---|
-//! | `HELLO` | `ABI_MAJOR`, `ABI_MINOR`, \[`CAPS`\] | the same: the versions that would do |
+//! | `HELLO` | `ABI_MAJOR`, `ABI_MINOR`, \[`CAPS`\] | the same: the versions that the server accepts |
 //! | `CHAN_MAKE` | `CHAN_ID` | `RESULT` |
 //! | `CHAN_RECV` | `RESULT` 0, `ELEMENT` | `RESULT` |
-//! | `GET_INFO` | `RESULT` 0, `CHAN_ID`, `KIND`, `ELEM_SIZE`, `CAPACITY`; of the server as `HELLO` | `RESULT` |
+//! | `GET_INFO` | `RESULT` 0, `CHAN_ID`, `KIND`, `ELEM_SIZE`, `CAPACITY`; for the server: as `HELLO` | `RESULT` |
 //! | `GET_STATS` | `RESULT` 0, `CHAN_ID`, `SEND_OPS` … `FIFO_MAX` | `RESULT` |
 //! | `LIST` | `RESULT` the number of channels, `CHAN_ID`, `KIND`, `ELEM_SIZE`, `CAPACITY` of each | `RESULT` |
 //! | `SELECT_SEND`, `SELECT_RECV` | `RESULT` the clause's index | `RESULT` |
 //! | `SELECT_CLAIM` | `RESULT` the index, `CHAN_ID`, \[`ELEMENT`\] | `RESULT`, \[`CHAN_ID`\] |
 //! | the others | `RESULT` 0 | `RESULT` |
 //!
-//! `SELECT_NOTIFY` comes unasked, once: `ID`, `SELECT_MASK` with the bit of the clause that was
-//! decided (none, when the time was up), `RESULT` as `SELECT_CLAIM` will have it.
+//! `SELECT_NOTIFY` is sent once, without a request: `ID`, `SELECT_MASK` with the bit of the clause
+//! that was decided (0 if the timeout passed), and the `RESULT` that `SELECT_CLAIM` will return.
 
 use super::attribute::Attribute;
 use super::command::Command;
@@ -25,16 +25,16 @@ use super::fields::{Fields, ReqId, need};
 use super::hello::Hello;
 use super::tlv::{Tlvs, TooLong, Writer};
 
-/// The values of `KIND`. Every positive number is a buffered channel; where `CAPACITY` is 0 it is
-/// the capacity too.
+/// The values of `KIND`. Every positive number is a buffered channel; if `CAPACITY` is 0, it is
+/// also the capacity.
 pub mod kind {
-    /// A sender waits for its receiver.
+    /// A sender waits for a receiver.
     pub const RENDEZVOUS: i32 = 0;
-    /// Holds as many as its capacity says.
+    /// Holds up to its capacity.
     pub const BUFFERED: i32 = 1;
-    /// Holds the last one.
+    /// Holds only the last element.
     pub const CONFLATED: i32 = -1;
-    /// Holds all that there is memory for.
+    /// Holds any number of elements.
     pub const UNLIMITED: i32 = -2;
 }
 
@@ -43,75 +43,75 @@ pub mod kind {
 pub struct Reply<'a> {
     /// The command of the request; `SELECT_NOTIFY`: no request.
     pub command: Command,
-    /// The request's own number.
+    /// The client's number of the request.
     pub req_id: Option<ReqId>,
     /// The answer itself.
     pub body: Body<'a>,
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Body<'a> {
     /// The versions: the answer to `HELLO`, and to `GET_INFO` about the server.
     Hello(Hello),
-    /// 0, a number, or an error's negative number.
+    /// 0, a count or an index, or a negated errno.
     Result(i32),
     /// The number of the channel that was made.
     Made(u32),
     /// The element that was received.
     Element(&'a [u8]),
-    /// What a channel is like.
+    /// The properties of a channel.
     Info(Info),
-    /// What a channel has counted.
+    /// The counters of a channel.
     Stats(Stats),
     /// Channels.
     Listing(Listing<'a>),
-    /// A select is decided.
+    /// A select was decided.
     Decided {
-        /// The client's number of it.
+        /// The client's number of the select.
         select: u32,
-        /// The bit of its clause.
+        /// The bit of the clause that was decided; 0 if the timeout passed.
         mask: u32,
         /// The clause's index, or an error's negative number.
         result: i32,
     },
-    /// What a decided select has brought.
+    /// The outcome of a decided select.
     Claimed {
         /// The clause's index, or an error's negative number.
         result: i32,
         /// The clause's channel.
         chan: u32,
-        /// What was received.
+        /// The received element.
         element: Option<&'a [u8]>,
     },
 }
 
-/// What a channel is like.
+/// The properties of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
-    /// Its number.
+    /// The channel's number.
     pub chan: u32,
     /// See [`kind`].
     pub kind: i32,
     /// Bytes of an element.
     pub elem_size: u32,
-    /// Elements that it holds.
+    /// The capacity in elements.
     pub capacity: u32,
 }
 
-/// What a channel has counted.
+/// The counters of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Its number.
+    /// The channel's number.
     pub chan: u32,
     /// Elements sent.
     pub send_ops: u64,
     /// Elements received.
     pub recv_ops: u64,
-    /// Senders that wait.
+    /// Waiting senders.
     pub waiters_send: u32,
-    /// Receivers that wait.
+    /// Waiting receivers.
     pub waiters_recv: u32,
     /// Elements dropped.
     pub drops: u64,
@@ -121,24 +121,25 @@ pub struct Stats {
     pub lat_max_ns: u64,
     /// Mean wait.
     pub lat_avg_ns: u64,
-    /// Most elements at once.
+    /// The highest number of elements in the channel.
     pub fifo_max: u64,
 }
 
-/// Channels, as they lie in an answer.
+/// Channels, as encoded in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listing<'a> {
     count: u32,
     tlvs: &'a [u8],
 }
 
-/// The bytes are no answer.
+/// The bytes are not an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is malformed")]
 pub struct Malformed;
 
 impl<'a> Reply<'a> {
-    /// An answer to a request with this command's number, known or not; `None`: it has none.
+    /// Appends a `RESULT` as the answer to this command's number, known or not. A command without
+    /// an answer appends nothing.
     pub fn encode_result(
         command: u16,
         req_id: Option<ReqId>,
@@ -153,12 +154,12 @@ impl<'a> Reply<'a> {
         Self::write(number, req_id, &Body::Result(result), out)
     }
 
-    /// Writes the answer's frame to the end of a buffer.
+    /// Appends the answer's frame to a buffer.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
         Self::write(self.command.number(), self.req_id, &self.body, out)
     }
 
-    /// The answer that a frame is.
+    /// Decodes the answer in a frame.
     pub fn parse(command: u16, payload: &'a [u8]) -> Result<Self, Malformed> {
         let command = Command::from_number(command).ok_or(Malformed)?;
         let (fields, whole) = Fields::scan(payload);
@@ -289,7 +290,7 @@ impl Stats {
             .u64(Attribute::FifoMax, self.fifo_max);
     }
 
-    /// What a server does not count is 0.
+    /// A missing counter is 0.
     fn read(fields: &Fields<'_>) -> Result<Self, Errno> {
         let long = |attribute| Ok::<_, Errno>(fields.u64(attribute)?.unwrap_or(0));
         let short = |attribute| Ok::<_, Errno>(fields.u32(attribute)?.unwrap_or(0));
@@ -309,10 +310,10 @@ impl Stats {
 }
 
 impl<'a> Listing<'a> {
-    /// Bytes that a channel takes in an answer.
+    /// The length of a channel in an answer, in bytes.
     pub const CHANNEL_BYTES: usize = 4 * (super::TLV_HEAD_BYTES + 4);
 
-    /// Lays channels down in a buffer of the caller's, which is emptied first.
+    /// Encodes channels into a buffer of the caller, which is emptied first.
     pub fn new(
         channels: impl IntoIterator<Item = Info>,
         buffer: &'a mut Vec<u8>,
@@ -329,13 +330,13 @@ impl<'a> Listing<'a> {
         Ok(Self { count, tlvs })
     }
 
-    /// How many channels there are, as the answer says.
+    /// The number of channels according to the answer.
     #[must_use]
     pub const fn count(&self) -> u32 {
         self.count
     }
 
-    /// The channels. The first that is malformed is the last.
+    /// The channels. The iterator ends after the first malformed one.
     pub fn channels(&self) -> impl Iterator<Item = Result<Info, Malformed>> + use<'a> {
         let mut rest = self.tlvs;
         std::iter::from_fn(move || {

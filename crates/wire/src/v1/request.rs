@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Requests, and the errno for each malformed one.
 //!
-//! | request | attributes (in brackets: may lack) |
+//! | request | attributes (in brackets: optional) |
 //! |---|---|
 //! | `HELLO` | `ABI_MAJOR`, `ABI_MINOR`, \[`CAPS`\] |
-//! | `GET_INFO` | \[`CHAN_ID` or `ID`\]; without: the server |
+//! | `GET_INFO` | \[`CHAN_ID` or `ID`\]; without one: the server |
 //! | `GET_STATS`, `RESET_STATS` | `CHAN_ID` or `ID` |
-//! | `SET_CONFIG` | `TIMEOUT_MS`: for requests of this connection that bring none |
+//! | `SET_CONFIG` | `TIMEOUT_MS`: for requests of this connection without one |
 //! | `LIST` | \[`ID`\]: only channels with greater numbers |
 //! | `CHAN_MAKE` | `KIND`, `ELEM_SIZE`, \[`CAPACITY`\] |
 //! | `CHAN_SEND` | `CHAN_ID`, \[`TIMEOUT_MS`\], `ELEMENT` |
@@ -18,12 +18,12 @@
 //! | `SELECT_REGISTER` | `ID`, \[`TIMEOUT_MS`\] |
 //! | `SELECT_CANCEL`, `SELECT_CLAIM` | `ID` |
 //!
-//! Each may bring a `REQ_ID`. A client builds a select from clauses under an `ID` of its own choice,
+//! Each may have a `REQ_ID`. A client builds a select from clauses under an `ID` of its own choice,
 //! registers it, gets a `SELECT_NOTIFY` when it is decided, and claims the outcome.
 //!
-//! Faults, the first that applies: an unknown command or one that does nothing is `ENOSYS`; a
-//! truncated TLV, a number of another width, an attribute that lacks are `EPROTO`; an element or a
-//! size over 65535 is `EMSGSIZE`; a size of 0, an unknown kind, a setting that there is not are
+//! Faults, the first that applies: an unknown or reserved command is `ENOSYS`; a truncated TLV, a
+//! number of another width, a missing attribute are `EPROTO`; an `ELEM_SIZE` over 65535 is
+//! `EMSGSIZE`; an `ELEM_SIZE` of 0, an unknown kind, a `SET_CONFIG` without a known setting are
 //! `EINVAL`.
 
 use std::time::Duration;
@@ -40,9 +40,9 @@ use super::{ELEMENT_BYTES_MAX, kind};
 /// How long an operation may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
-    /// Until it is done. Any negative number of milliseconds.
+    /// No timeout: any negative number of milliseconds.
     Forever,
-    /// So many milliseconds; 0: not at all.
+    /// This many milliseconds; 0: the operation does not wait.
     Ms(u32),
 }
 
@@ -82,13 +82,13 @@ pub struct Fault {
 }
 
 impl Timeout {
-    /// That of an attribute.
+    /// The timeout in an attribute.
     #[must_use]
     pub const fn from_attribute(ms: i32) -> Self {
         if ms < 0 { Self::Forever } else { Self::Ms(ms.cast_unsigned()) }
     }
 
-    /// As an attribute; more than 2^31 - 1 ms, some 25 days, are cut to that.
+    /// The attribute. More than 2^31 - 1 ms, some 25 days, are cut to that.
     #[must_use]
     pub const fn attribute(self) -> i32 {
         match self {
@@ -98,7 +98,7 @@ impl Timeout {
         }
     }
 
-    /// The time; `None`: for ever.
+    /// The duration; `None`: no timeout.
     #[must_use]
     pub const fn duration(self) -> Option<Duration> {
         match self {
@@ -109,7 +109,7 @@ impl Timeout {
 }
 
 impl<'a> Request<'a> {
-    /// What a frame asks, with the client's number of it.
+    /// The request in a frame, and the client's number of it.
     pub fn of(frame: &Frame<'a>) -> Result<(Self, Option<ReqId>), Fault> {
         let (fields, whole) = Fields::scan(frame.payload);
         let req_id = fields.req_id().ok().flatten();
@@ -127,14 +127,14 @@ impl<'a> Request<'a> {
             .map_or_else(|errno| Err(fault(errno)), |request| Ok((request, req_id)))
     }
 
-    /// What a payload asks under a command's number.
+    /// The request with this command's number and payload.
     pub fn parse(command: u16, payload: &'a [u8]) -> Result<(Self, Option<ReqId>), Fault> {
-        // A payload too long for a header comes out as a frame that is not whole.
+        // A payload too long for a header becomes a frame that is not whole.
         let length = u32::try_from(payload.len()).unwrap_or(0);
         Self::of(&Frame { header: super::Header::new(command, length), payload })
     }
 
-    /// The command that asks this.
+    /// The request's command.
     #[must_use]
     pub const fn command(&self) -> Command {
         match self {
@@ -159,7 +159,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Writes the request's frame to the end of a buffer.
+    /// Appends the request's frame to a buffer.
     pub fn encode(&self, req_id: Option<ReqId>, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let mut writer = Writer::new(out, self.command().number());
         if let Some(req_id) = req_id {
@@ -266,7 +266,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether a client may ask it at all.
+/// Whether a client may send the command.
 const fn has_meaning(command: Command) -> bool {
     !matches!(command, Command::ActorStart | Command::ActorStop | Command::SelectNotify)
 }

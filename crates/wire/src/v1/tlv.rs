@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Attributes one by one: an iterator that believes no length, and a writer of frames.
+//! Attributes one by one: an iterator that checks every length, and a writer of frames.
 
 use super::attribute::Attribute;
 use super::frame::{HEADER_BYTES, Header};
 
-/// Bytes before a value.
+/// Bytes of a TLV before its value.
 pub const TLV_HEAD_BYTES: usize = 4;
 
-/// Most bytes of a value.
+/// The maximum length of a value, in bytes.
 pub const VALUE_BYTES_MAX: usize = u16::MAX as usize;
 
 /// An attribute: its type, known or not, and its value.
@@ -19,17 +19,17 @@ pub struct Tlv<'a> {
     pub value: &'a [u8],
 }
 
-/// A TLV claims more bytes than the payload has left.
+/// The length of a TLV exceeds the rest of the payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an attribute is cut off")]
 pub struct Truncated;
 
-/// What is to be written has no room: in a TLV, in a frame, in the buffer.
+/// A value does not fit into a TLV, a payload into a frame, or a TLV into the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no room for an attribute of this length")]
 pub struct TooLong;
 
-/// The attributes of a payload, known and unknown. After an error it ends.
+/// The attributes of a payload, known and unknown. The iterator ends after an error.
 #[derive(Debug, Clone)]
 pub struct Tlvs<'a> {
     rest: &'a [u8],
@@ -65,7 +65,7 @@ impl<'a> Iterator for Tlvs<'a> {
     }
 }
 
-/// Writes an attribute to the start of a buffer; how many bytes it took.
+/// Writes an attribute to the start of a buffer; returns its length in bytes.
 pub fn put(buffer: &mut [u8], kind: u16, value: &[u8]) -> Result<usize, TooLong> {
     let head = head(kind, value)?;
     let bytes = TLV_HEAD_BYTES + value.len();
@@ -76,7 +76,7 @@ pub fn put(buffer: &mut [u8], kind: u16, value: &[u8]) -> Result<usize, TooLong>
     Ok(bytes)
 }
 
-/// Writes a frame to the end of a buffer: nothing of it, if it turns out too long.
+/// Appends a frame to a buffer. A frame that is too long leaves the buffer as it was.
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut Vec<u8>,
@@ -120,7 +120,7 @@ impl<'a> Writer<'a> {
         self
     }
 
-    /// Bytes of payload until now.
+    /// The length of the payload so far, in bytes.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         self.out.len().saturating_sub(self.start + HEADER_BYTES)

@@ -2,7 +2,7 @@
 //! From bytes to frames: however a stream of bytes is split, the same frames and the same events
 //! come of it; what was encoded is decoded; no bytes are worth a panic.
 
-use crate::support::{Pair, Wire, described, feed};
+use crate::support::{Pair, Wire, described, feed, or_long};
 use becket_wire::{
     Credit, DecodeError, Decoder, HEAD_BYTES, Head, HeadError, Kind, Limits, Priority, StreamId,
 };
@@ -47,6 +47,8 @@ fn in_parts(bytes: &[u8], cuts: &[Index], body_bytes_max: u32) -> Vec<(Head, Vec
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(or_long(64, 256)))]
+
     #[test]
     fn any_split_gives_the_same_frames(
         frames in vec((heads(), vec(any::<u8>(), 0..300)), 0..20),

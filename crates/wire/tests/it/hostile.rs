@@ -2,7 +2,7 @@
 //! Whatever the other side sends: no panic, nothing kept beyond the limits, and a typed end where a
 //! rule is broken.
 
-use crate::support::{Pair, Wire, frame};
+use crate::support::{Pair, Wire, frame, or_long};
 use becket_wire::{
     Credit, Event, Head, Kind, Limits, Priority, Refused, Role, Session, SessionError, StreamId,
     codes, flags,
@@ -113,7 +113,7 @@ fn pair() -> Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(or_long(100, 400)))]
 
     #[test]
     fn any_frames_end_the_session_at_worst(

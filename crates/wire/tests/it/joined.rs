@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::support::{Pair, Wire, feed};
+use crate::support::{Pair, Wire, feed, or_long};
 use becket_wire::{
     Credit, Event, Limits, Priority, Refused, Session, SessionError, StreamId, Withdrawn,
 };
@@ -485,7 +485,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(or_long(48, 192)))]
 
     #[test]
     fn every_element_arrives_once_and_in_order(steps in steps()) {
@@ -498,7 +498,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(or_long(16, 64)))]
 
     #[test]
     fn a_session_that_begins_anew_is_as_a_new_one(before in steps(), steps in steps()) {

@@ -32,7 +32,7 @@ pub struct Block {
     pool: Arc<Shared>,
     number: u32,
     at: NonNull<u8>,
-    /// In the region, in bytes.
+    /// The offset in the region, in bytes.
     offset: u64,
     len: usize,
 }
@@ -43,7 +43,7 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Takes over one reference.
+    /// A handle of a block that takes over one reference from the caller.
     pub(super) fn new(
         pool: Arc<Shared>,
         number: u32,
@@ -96,8 +96,8 @@ impl Block {
         Ok(part)
     }
 
-    /// A descriptor without a reference, for a caller that keeps the block for as long as the
-    /// descriptor is used, as with another process.
+    /// A descriptor without a reference. The caller keeps the block for as long as the descriptor
+    /// is used, for example by another process.
     #[must_use]
     pub fn desc(&self) -> Desc {
         let (addr, region_id, offset) = (self.at.as_ptr(), self.pool.region_id, self.offset);
@@ -132,7 +132,8 @@ impl Block {
     /// # Errors
     ///
     /// [`Error::NotLent`]; [`Error::Revoked`], after which the reference can still be released by
-    /// [`give_back`](Self::give_back); [`Error::Stale`], [`Error::Unknown`], [`Error::Empty`].
+    /// [`give_back`](Self::give_back); [`Error::Stale`], [`Error::Unknown`], [`Error::Empty`],
+    /// [`Error::Busy`].
     pub fn claim(desc: &Desc) -> Result<Self, Error> {
         if table::is_revoked(desc.region_id) {
             return Err(Error::Revoked { region_id: desc.region_id });

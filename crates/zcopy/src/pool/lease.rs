@@ -20,7 +20,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// `number` was taken off the free list.
+    /// A lease of block `number`, which the caller has taken off the free list.
     pub(super) fn new(pool: Arc<Shared>, number: u32, len: usize) -> Self {
         if let Some(refs) = pool.refs(number) {
             refs.begin();
@@ -30,8 +30,7 @@ impl Lease {
         Self { pool, number, len: len.min(block_bytes), start, block_bytes }
     }
 
-    /// The length of the block, in bytes. A lease may use less of it or all of it
-    /// ([`resize`](Self::resize)).
+    /// The length of the block, in bytes. A lease may use a part of it ([`resize`](Self::resize)).
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.block_bytes

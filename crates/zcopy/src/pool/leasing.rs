@@ -16,7 +16,7 @@ use super::{Lease, Shared};
 pub type Leasing<'a, L = NoLimits> =
     Operation<Mapped<Transfer<'a, u32, Receiving>, LeaseOf<'a>>, L>;
 
-/// Makes a lease of the number of a free block.
+/// Converts the number of a free block into a lease.
 pub struct LeaseOf<'a> {
     pool: &'a Arc<Shared>,
     len: usize,

@@ -84,6 +84,7 @@ pub(crate) struct Shared {
     /// By length, shortest first.
     classes: Box<[SizeClass]>,
     blocks: Box<[RefCount]>,
+    /// See [`Pool::tampered`].
     tampered: AtomicU64,
     /// Before the region: pins are dropped before handles.
     _pin: Pin,
@@ -108,6 +109,7 @@ struct SizeClass {
     /// The first block's number.
     first: u32,
     count: u32,
+    /// The two ends of the free list, of block numbers.
     back: Sender<u32>,
     free: Receiver<u32>,
 }
@@ -137,7 +139,7 @@ impl Pool {
     ///
     /// [`Error::BadClasses`]: none or more than [`CLASSES_MAX`], an empty one, two of one length,
     /// or more than the region holds; [`Error::NotPoolable`]; [`Error::Leaving`],
-    /// [`Error::Revoked`].
+    /// [`Error::Revoked`], [`Error::Busy`].
     pub fn new(region: &Region, classes: &[Class]) -> Result<Self, Error> {
         let classes = lay_out(region, classes)?;
         let pin = Pin::take(region.id())?;
@@ -201,7 +203,7 @@ impl Pool {
         self.0.classes.iter().map(SizeClass::snapshot).collect()
     }
 
-    /// How many leases found a block that was written while it was free. Always 0 in a release
+    /// The number of leases whose block had been written while it was free. Always 0 in a release
     /// build.
     #[must_use]
     pub fn tampered(&self) -> u64 {
@@ -257,8 +259,8 @@ impl Shared {
         if last && let Some(class) = self.class_of(number) {
             // That was the last reference: until the number is in the list, the block is unused.
             self.poison(number);
-            // The list has room for every block, once each thread that has claimed a place there to
-            // take a block has left it: a few instructions, unless it is preempted.
+            // The list has room for every block. But a thread that is taking a number out of it has
+            // its slot for a few instructions more, or until it runs again if it is preempted.
             while class.back.try_send(number).is_err() {
                 thread::yield_now();
             }

@@ -17,7 +17,7 @@ use becket_chan::{Map, Mapped, NoLimits, Operation, Receiving, Recv, RecvError, 
 pub type Deregister<'a, L = NoLimits> =
     Operation<Mapped<Transfer<'a, Infallible, Receiving>, Released>, L>;
 
-/// Makes the result of a deregistration.
+/// Converts the close of the region's channel into the result of a deregistration.
 pub struct Released;
 
 /// The region is not released yet. It accepts no more descriptors.

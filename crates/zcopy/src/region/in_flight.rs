@@ -49,9 +49,9 @@ unsafe impl Send for InFlight {}
 unsafe impl Sync for InFlight {}
 
 impl InFlight {
-    /// Set in every mark.
+    /// A bit of the mark that is set in every descriptor in flight.
     pub const DESCRIPTOR: u32 = 1;
-    /// Set in the mark if it holds a pin of its region.
+    /// A bit of the mark: the descriptor holds a pin of its region.
     pub const COUNTED: u32 = 2;
     /// The offset of the mark, in bytes.
     pub const MARK_OFFSET: usize = 36;
@@ -60,8 +60,9 @@ impl InFlight {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`]; of the region that it names, [`Error::Stale`], [`Error::Unknown`],
-    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::OutOfRange`], [`Error::Misaligned`].
+    /// [`Error::Empty`]; if it names a region: [`Error::Stale`], [`Error::Unknown`],
+    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`], [`Error::OutOfRange`],
+    /// [`Error::Misaligned`].
     #[inline]
     pub fn launch(desc: Desc) -> Result<Self, Error> {
         let desc = desc.checked()?;
@@ -73,7 +74,7 @@ impl InFlight {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`], [`Error::Stale`], [`Error::Leaving`], [`Error::Revoked`].
+    /// [`Error::Empty`], [`Error::Stale`], [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`].
     #[inline]
     pub fn launch_any(desc: Desc) -> Result<Self, Error> {
         let desc = desc.checked()?;

@@ -37,7 +37,7 @@ pub(crate) struct Mapping {
 pub(crate) enum Access {
     Write,
     Read,
-    /// Of a file that is sealed against writes: a private mapping, which then shows the same bytes.
+    /// For a file that is sealed against writes: a private mapping, which shows the same bytes.
     /// Linux before 6.7 refuses a shared one.
     ReadFrozen,
 }
@@ -123,7 +123,7 @@ pub(crate) fn memfd(bytes: usize) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
-/// Seals the file's length, and adds the seals `writes`.
+/// Seals the file's length, adds the seals `writes`, and allows no further seals.
 pub(crate) fn seal(fd: &OwnedFd, writes: SealFlags) -> Result<(), Error> {
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL | writes;
     fcntl_add_seals(fd, seals).map_err(system("fcntl(F_ADD_SEALS)"))

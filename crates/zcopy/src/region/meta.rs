@@ -6,7 +6,7 @@ use crate::error::Error;
 /// The maximum number of dimensions of a shape.
 pub const DIMENSIONS_MAX: usize = 4;
 
-/// How a descriptor or a user that does not fit the region is treated.
+/// What happens to a descriptor, or to a user's expectation, that does not match the region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Check {
     /// The mismatch is reported and the operation continues: [`Meta::expect`] returns the

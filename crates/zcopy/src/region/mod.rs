@@ -297,8 +297,8 @@ impl Region {
         Ok(Export { fd: fd.as_fd(), bytes: inner.bytes as u64, id: inner.id, generation })
     }
 
-    /// Refuses its descriptors from here on, everywhere in this process. Descriptors in flight
-    /// arrive; pinned ranges stay pinned.
+    /// Makes every later use of its descriptors fail, everywhere in this process. Descriptors in
+    /// flight still arrive; pinned ranges stay pinned.
     pub fn revoke(&self) {
         table::revoke(self.id());
     }
@@ -344,7 +344,8 @@ impl RegionInner {
         self.frozen
     }
 
-    /// True once: the caller's pool then has the region exclusively.
+    /// Claims the region for the caller's pool, which then has it exclusively. True once, for bytes
+    /// that may change.
     pub(crate) fn claim_for_pool(&self) -> bool {
         !self.frozen && !self.pooled.swap(true, Ordering::AcqRel)
     }

@@ -29,7 +29,8 @@ impl Pinned {
     /// # Errors
     ///
     /// [`Error::Stale`], [`Error::Unknown`] (also for a local pointer), [`Error::Leaving`],
-    /// [`Error::Revoked`], [`Error::Empty`], [`Error::OutOfRange`], [`Error::Misaligned`].
+    /// [`Error::Revoked`], [`Error::Busy`], [`Error::Empty`], [`Error::OutOfRange`],
+    /// [`Error::Misaligned`].
     pub fn of(desc: &Desc) -> Result<Self, Error> {
         let pin = Pin::take(desc.region_id)?;
         let region = pin.region().ok_or(Error::Unknown { region_id: desc.region_id })?;

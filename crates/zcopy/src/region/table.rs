@@ -7,8 +7,8 @@
 //! ```text
 //!   id      ┌─ generation:32 ─┬─ index:32 ────────────────────┐      0 is never a region's id
 //!           └─────────────────┴───────────────────────────────┘
-//!   state   ┌─ generation:32 ─┬─ L:1 ─┬─ R:1 ─┬─ pins:30 ─────┐
-//!           └─────────────────┴───────┴───────┴───────────────┘
+//!   state   ┌─ generation:32 ─┬─ L:1 ─┬─ R:1 ─┬─ pins:30 ─────┐      L: leaving, or free
+//!           └─────────────────┴───────┴───────┴───────────────┘      R: revoked
 //!
 //!     free (L, 0 pins) ──insert──► live ──leave──► leaving (L, n pins) ──last unpin──► finished
 //!          ▲                                                                             │
@@ -66,14 +66,15 @@ unsafe impl Sync for RegionSlot {}
 #[derive(Default)]
 struct FreeSlots {
     free: Vec<u32>,
-    /// Slots from this index on have never been used.
+    /// The number of slots that were ever used: those below this index.
     used: u32,
 }
 
 #[derive(Default)]
 struct Addresses {
+    /// The length of a region in bytes, by its address and id.
     by_start: BTreeMap<(usize, u64), usize>,
-    /// The length of the longest region, or more, in bytes.
+    /// At least the length of the longest region, in bytes.
     len_max: usize,
 }
 
@@ -132,7 +133,7 @@ pub(super) fn insert(
     Ok(region)
 }
 
-/// The id of the region that `address` lies in, and the offset.
+/// The id of the region that `address` lies in, and the offset in it, in bytes.
 pub(crate) fn at(address: usize) -> Option<(u64, u64)> {
     let addresses = ADDRESSES.read();
     addresses
@@ -178,7 +179,10 @@ pub(super) fn revoke(id: u64) {
 
 /// Whether the region was revoked.
 pub(crate) fn is_revoked(id: u64) -> bool {
-    slot(id).is_ok_and(|slot| slot.state.load(Ordering::Acquire) & REVOKED != 0)
+    slot(id).is_ok_and(|slot| {
+        let state = slot.state.load(Ordering::Acquire);
+        state >> GENERATION_SHIFT == id >> GENERATION_SHIFT && state & REVOKED != 0
+    })
 }
 
 /// The number of pins of a region.
@@ -190,7 +194,7 @@ pub(super) fn pins(id: u64) -> usize {
     })
 }
 
-/// The reason why a region cannot be pinned.
+/// Whether a region can be pinned.
 pub(super) fn check(id: u64) -> Result<(), Error> {
     let slot = slot(id)?;
     allows(slot.state.load(Ordering::Acquire), id)

@@ -93,6 +93,23 @@ fn a_receive_that_was_handed_one_and_dropped_gives_it_back() {
 }
 
 #[test]
+fn an_operation_that_was_polled_is_waited_for_not_begun_again() {
+    let channel = ZChannel::rendezvous();
+    let context = &mut Context::from_waker(Waker::noop());
+    let (mut sent, mut other) = (desc(1), desc(2));
+    let mut sends = channel.send(&mut sent);
+    assert!(pin!(&mut sends).poll(context).is_pending());
+    assert_eq!(channel.try_recv(), Ok(desc(1)));
+    assert_eq!(sends.wait(), Ok(()));
+    let mut receives = channel.recv();
+    assert!(pin!(&mut receives).poll(context).is_pending());
+    assert_eq!(channel.try_send(&mut other), Ok(()));
+    assert_eq!(receives.wait(), Ok(desc(2)));
+    let counters = channel.counters();
+    assert_eq!((counters.sent, counters.received, counters.undelivered), (2, 2, 0));
+}
+
+#[test]
 fn a_region_waits_for_what_a_channel_holds() {
     let region = Region::heap(64, Meta::default()).unwrap();
     let channel = ZChannel::bounded(2);

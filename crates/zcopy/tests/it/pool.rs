@@ -191,6 +191,20 @@ fn a_revoked_pool_refuses_claims_and_takes_blocks_back() {
 }
 
 #[test]
+fn a_descriptor_of_a_region_that_is_gone_is_stale_whatever_became_of_the_next_one() {
+    let region = Region::heap(256, Meta::default()).unwrap();
+    let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 1 }]).unwrap();
+    let stale = pool.try_lease(8).unwrap().freeze().into_desc().unwrap();
+    assert!(Block::give_back(&stale));
+    drop(pool);
+    region.deregister().wait().unwrap();
+    // It has the same slot of the table.
+    let next = Region::heap(256, Meta::default()).unwrap();
+    next.revoke();
+    assert!(matches!(Block::claim(&stale), Err(Error::Stale { .. })));
+}
+
+#[test]
 fn references_in_descriptors_keep_pool_and_region() {
     let region = Region::heap(256, Meta::default()).unwrap();
     let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 1 }]).unwrap();

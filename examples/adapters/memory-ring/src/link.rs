@@ -150,7 +150,7 @@ impl Event {
         let _is_set = self.sets.try_send(());
     }
 
-    /// Waits until it is set or closed; the ring's state says which.
+    /// Waits until it is set or closed; the caller's next attempt shows which.
     async fn wait(&self, limits: Limits<'_>) -> Result<(), Failure> {
         match limits.drive(self.waits.recv()).await {
             Ok(()) | Err(RecvError::Closed) => Ok(()),

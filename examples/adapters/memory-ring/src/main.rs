@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let printer = scope.spawn(|| {
             let (mut printed, mut wrong) = (0, 0);
             while let Ok(desc) = channel.recv().wait() {
-                // The descriptor carries a share of the block; dropped, it goes back to the pool.
+                // The descriptor carries a reference to the block, which returns to the pool when
+                // the claimed block is dropped.
                 let Ok(picture) = Block::claim(&desc) else { break };
                 let colour = printed as u8;
                 wrong += usize::from(picture.iter().any(|byte| *byte != colour));

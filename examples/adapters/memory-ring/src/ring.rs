@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 
-/// A ring of so many slots.
+/// A ring of a fixed number of slots.
 #[derive(Debug)]
 pub(crate) struct Ring<T> {
     slots: VecDeque<T>,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The adapter by the suite that every backend passes, and what is its own: its limits, its window, its
-//! program.
+//! The adapter in the conformance suite of all backends; and its own limits, window and program.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

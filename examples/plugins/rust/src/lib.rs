@@ -6,7 +6,7 @@
 //! | `unary` | request metadata, a metric, a log line, the configuration |
 //! | `echo` | a payload answered as it came |
 //! | `stream` | frames, and what to do when the queue is full |
-//! | `chat` | a conversation in a loop, on a coroutine of the host |
+//! | `chat` | a session in a loop, on a coroutine of the host |
 //! | `state` | the host's state of a call |
 //! | `slow` | a future on a host timer, and its cancellation |
 //! | `fail` | every way to fail |
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use becket_plugin::{
-    Answered, Call, Context, Counter, Dialogue, Entry, Failure, Host, Level, NrStatus, OwnedCall,
-    Plugin, Reply, SendError, Sleep, StateError, StreamSink, TimerError, define_plugin, log,
+    Answered, Call, Context, Counter, Entry, Failure, Host, Level, NrStatus, OwnedCall, Plugin,
+    Reply, SendError, SessionStream, Sink, Sleep, StateError, TimerError, define_plugin, log,
 };
 use serde::Deserialize;
 
@@ -52,7 +52,7 @@ impl Plugin for Sample {
         Entry::unary("unary", "greets, and says what it saw of the request", Self::unary),
         Entry::unary("echo", "gives the payload back", Self::echo),
         Entry::stream("stream", "sends five frames", Self::stream),
-        Entry::dialogue("chat", "echoes each message until the stream is closed", Self::chat),
+        Entry::session("chat", "echoes each message until the stream is closed", Self::chat),
         Entry::unary("state", "sets KEY=VALUE in the call's state and reads it back", Self::state),
         Entry::future("slow", "answers after the milliseconds in the payload", Self::slow),
         Entry::unary("fail", "answers with the status in the payload", Self::fail),
@@ -102,7 +102,7 @@ impl Sample {
         Ok(call.answer(payload))
     }
 
-    fn stream(&self, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    fn stream(&self, _: Context<'_>, sink: Sink) -> Result<(), Failure> {
         for number in 1..=STREAM_FRAMES {
             let frame = format!("frame {number} of {STREAM_FRAMES}");
             sink.send(frame.as_bytes()).map_err(|error| match error {
@@ -117,14 +117,14 @@ impl Sample {
 
     /// Waits for the next message, and for room while the caller reads slowly. An error, when the
     /// caller has left, ends it.
-    fn chat(&self, _: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
-        dialogue.send(b"welcome")?;
+    fn chat(&self, _: Context<'_>, session: &mut SessionStream) -> Result<(), Failure> {
+        session.send(b"welcome")?;
         let mut messages = 0;
-        while let Some(message) = dialogue.recv()? {
-            dialogue.send(&[b"echo: ", &*message].concat())?;
+        while let Some(message) = session.recv()? {
+            session.send(&[b"echo: ", &*message].concat())?;
             messages += 1;
         }
-        Ok(dialogue.finish_with(format!("bye after {messages} messages").as_bytes())?)
+        Ok(session.finish_with(format!("bye after {messages} messages").as_bytes())?)
     }
 
     fn state(&self, call: Call<'_>) -> Result<Answered, Failure> {

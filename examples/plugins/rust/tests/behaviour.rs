@@ -71,7 +71,7 @@ fn stream_sends_five_frames() {
 
 #[test]
 fn stream_says_when_the_queue_is_too_short() {
-    let limits = Limits::DEFAULT.stream_frames_max(3);
+    let limits = Limits { stream_frames_max: 3, ..Limits::DEFAULT };
     let host = FakeHost::builder().of::<Sample>().limits(limits).build().unwrap();
     let stream = host.stream("stream", b"");
     assert_eq!(stream.collect().last().unwrap(), b"stream queue full");
@@ -100,7 +100,7 @@ fn chat_echoes_and_counts() {
 
 #[test]
 fn chat_loses_nothing_to_backpressure() {
-    let limits = Limits::DEFAULT.stream_frames_max(2);
+    let limits = Limits { stream_frames_max: 2, ..Limits::DEFAULT };
     let host = FakeHost::builder().of::<Sample>().limits(limits).build().unwrap();
     let chat = host.stream("chat", b"");
     // The answer to the second waits for room, and so do what comes behind it.
@@ -177,7 +177,7 @@ fn slow_is_cancelled_at_once() {
 
 #[test]
 fn slow_says_when_there_is_no_timer() {
-    let limits = Limits::DEFAULT.timers_max(1);
+    let limits = Limits { timers_max: 1, ..Limits::DEFAULT };
     let host = FakeHost::builder().of::<Sample>().limits(limits).build().unwrap();
     let _first = host.start("slow", b"");
     assert_eq!(seen(&host.call("slow", b"1")), (NrStatus::Backpressure, "no timer free"));

@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The bugs, each with the check that has to see it.
+//! The bugs, each with the check that must find it.
 
 /// A bug.
 pub(super) struct Bug {
     pub(super) name: &'static str,
-    /// What is wrong, in a few words.
+    /// A short description.
     pub(super) what: &'static str,
-    /// Where.
+    /// The file that it is planted in.
     pub(super) file: &'static str,
-    /// What stands there, once.
+    /// The text that it replaces, which occurs once in the file.
     pub(super) healthy: &'static str,
-    /// What is put there.
+    /// The text that replaces it.
     pub(super) planted: &'static str,
-    /// The check that has to find it.
+    /// The arguments of the `becket check` that must find it.
     pub(super) check: &'static [&'static str],
     pub(super) sees: Sees,
 }
 
 impl Bug {
-    /// The check is of a plugin: the sample in C.
+    /// Whether the check is one of a plugin: the sample in C.
     pub(super) fn is_of_plugins(&self) -> bool {
         self.check.first() == Some(&"plugin")
     }
 }
 
-/// What the check has to come to.
+/// How the check must end.
 #[derive(Clone, Copy)]
 pub(super) enum Sees {
-    /// A failure that is kept in a file and shrunk: flows, chunks, ends, faults and choices are
-    /// together no more than this. The build with the bug repeats it, and the other does not.
+    /// With a failure that is written to a file and shrunk: flows, chunks, ends, faults and choices
+    /// together are at most this. The build with the bug repeats it, and the other does not.
     Small(u64),
-    /// It ends with this code, and these words stand in its report.
+    /// With this exit code, and these words in its report.
     Ends { code: i32, says: &'static str },
 }
 
-/// A lab that is wrong itself says so.
+/// The exit code when a mutant survives: the lab itself is wrong.
 const BLIND: i32 = 4;
-/// The session is, or the lab's network: no adapter is judged.
+/// The exit code of an error in the session or in the lab's network: no adapter is judged.
 const BROKEN: i32 = 70;
 
-/// A session's credit is missing when every flow is over.
+/// In the report when a session's credit is missing after the end of every flow.
 const CHARGED: &str = "bytes that came and are charged for is";
-/// A plugin's flow is not whole.
+/// In the report when a plugin's flow is incomplete.
 const MISSING: &str = "did not come back behind the one before it";
 
 pub(super) const BUGS: &[Bug] = &[
@@ -138,8 +138,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "source-seed",
         what: "the lab's source carries the same bytes whatever the seed",
         file: "crates/lab/src/world/flow.rs",
-        healthy: "        self.pattern = Pattern::new(seed, flow, direction);",
-        planted: "        self.pattern = Pattern::new(seed.min(0), flow, direction);",
+        healthy: "pattern: Pattern::new(seed, flow, direction), known",
+        planted: "pattern: Pattern::new(seed.min(0), flow, direction), known",
         check: &["local-adapter"],
         sees: Sees::Ends { code: BLIND, says: "the part that changed a byte is the lab's source" },
     },
@@ -219,8 +219,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "sent-through",
         what: "an element that goes straight into the network is not paid for by the session",
         file: "crates/wire/src/session/streams.rs",
-        healthy: "                self.window -= bytes;\n                self.counters.sent.frame",
-        planted: "                self.counters.sent.frame",
+        healthy: "                    session.window -= bytes;\n                    session.counters.sent.frame",
+        planted: "                    session.counters.sent.frame",
         check: &["local-adapter", "--full", "--profiles", "4"],
         sees: Sees::Ends { code: BROKEN, says: "bytes of credit that neither side has is" },
     },
@@ -298,7 +298,7 @@ pub(super) const BUGS: &[Bug] = &[
 mod tests {
     use super::*;
 
-    /// Building them takes long; that each can be planted is known at once.
+    /// Building the bugs takes long; this test only checks that each can be planted.
     #[test]
     fn what_each_bug_replaces_stands_there_once() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

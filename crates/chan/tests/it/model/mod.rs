@@ -17,6 +17,7 @@
 mod reference;
 mod system;
 
+use crate::common::or_long;
 use becket_chan::{Kind, Overflow};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -87,9 +88,14 @@ fn agree(kind: Kind, capacity: usize, overflow: Overflow, steps: &[Step]) {
 }
 
 fn config() -> ProptestConfig {
-    // `PROPTEST_CASES` makes it more.
     let usual = ProptestConfig::default();
-    if cfg!(miri) { ProptestConfig { cases: 4, failure_persistence: None, ..usual } } else { usual }
+    if cfg!(miri) {
+        return ProptestConfig { cases: 4, failure_persistence: None, ..usual };
+    }
+    // `PROPTEST_CASES` makes it more.
+    let is_asked_for = std::env::var_os("PROPTEST_CASES").is_some();
+    let cases = if is_asked_for { usual.cases } else { or_long(usual.cases / 4, usual.cases) };
+    ProptestConfig { cases, ..usual }
 }
 
 proptest! {

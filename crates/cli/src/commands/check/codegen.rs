@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use becket_lab::generate::{PROFILE_BYTES_MAX, Profile};
-use becket_lab::parity::{self, ParityReport};
+use becket_lab::parity;
 use becket_lab::rules::Exit as LabExit;
 
 use super::common::{Effort, exit_of_code};
-use crate::commands::lab::files::Output;
+use crate::commands::lab::files::{self, Output, as_json};
 use crate::commands::lab::load;
 use crate::commands::lab::watch::{Board, watch};
 use crate::commands::program;
@@ -55,23 +55,9 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let Some(report) = watch(ui, &board, move || parity::run(&options))? else {
         return Ok(Exit::Interrupted);
     };
-    let takes_stdout = output.as_ref().is_some_and(Output::is_stdout);
-    if let Some(output) = output {
-        output.write(&as_json(&report)?, ui)?;
-    }
-    match ui.json() {
-        true if !takes_stdout => ui.bytes(as_json(&report)?.as_bytes())?,
-        false if !takes_stdout => ui.text(&report.to_string())?,
-        _ => {}
-    }
+    let json = as_json(parity::json(&report))?;
+    files::report(output, &json, || report.to_string(), ui)?;
     Ok(Exit::Lab(exit_of_code(report.exit_code)))
-}
-
-fn as_json(report: &ParityReport) -> Result<String, Failure> {
-    parity::json(report).map_err(|error| {
-        Failure::new(Exit::Lab(LabExit::Internal), "the report cannot be written as JSON")
-            .cause(error.to_string())
-    })
 }
 
 /// Compares a module with the profile beside it, line by line.

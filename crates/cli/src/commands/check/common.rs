@@ -8,11 +8,11 @@ use std::thread;
 
 use becket_lab::check::{EXPECT_BYTES_MAX, Expectations, JOBS_MAX, Mode, Options, PROFILES_MAX};
 use becket_lab::contract::Capability;
-use becket_lab::report::{Report, Sheet, html_sheet, json, junit, markdown};
+use becket_lab::report::{Report, html_sheet, json, junit, markdown};
 use becket_lab::rules::Exit as LabExit;
 
 use crate::commands::lab::adapter::Adapter;
-use crate::commands::lab::files::{Output, cannot};
+use crate::commands::lab::files::{self, Output, cannot};
 use crate::commands::lab::load;
 use crate::commands::pick;
 use crate::exit::{self, Exit};
@@ -285,7 +285,7 @@ impl Form {
         Ok(match self {
             Self::Json => as_json(reports)?,
             Self::Junit => junit(reports),
-            Self::Html => html_sheet(&Sheet { reports, kills: None }),
+            Self::Html => html_sheet(reports),
             Self::Markdown => reports.iter().map(markdown).collect::<Vec<_>>().join("\n"),
         })
     }
@@ -294,19 +294,13 @@ impl Form {
 /// One report, or a list of several.
 fn as_json(reports: &[Report]) -> Result<String, Failure> {
     let [report] = reports else {
-        let texts: Result<Vec<String>, Failure> = reports.iter().map(one_as_json).collect();
+        let texts: Result<Vec<String>, Failure> =
+            reports.iter().map(|report| files::as_json(json(report))).collect();
         let texts = texts?;
         let lists: Vec<&str> = texts.iter().map(|text| text.trim_end()).collect();
         return Ok(format!("[\n{}\n]\n", lists.join(",\n")));
     };
-    one_as_json(report)
-}
-
-fn one_as_json(report: &Report) -> Result<String, Failure> {
-    json(report).map_err(|error| {
-        Failure::new(Exit::Lab(LabExit::Internal), "the report cannot be written as JSON")
-            .cause(error.to_string())
-    })
+    files::as_json(json(report))
 }
 
 /// The exit of a command with these reports.

@@ -10,7 +10,7 @@
 //! | [`checked`] | checks, one adapter after the other: progress, kept failures, a fresh process |
 //! | `plugin` | a plugin, by the rules of the ABI |
 //! | `text` | a report for people |
-//! | `unended` | the reports of a check that a plugin ended |
+//! | `unended` | the reports of a check that ended early |
 
 mod channel;
 pub(super) mod checked;

@@ -21,7 +21,7 @@ use crate::ui::Ui;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
-    /// The plugin's file, such as target/plugins/libsample_c.so
+    /// The plugin's file, such as target/plugins/libsample_c.so, or its program, such as plugin.py
     #[arg(required_unless_present = "rules")]
     path: Option<PathBuf>,
     #[command(flatten)]

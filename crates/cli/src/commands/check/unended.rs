@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A check that a plugin ended, or that hangs: the progress reported until then, and the final
-//! reports made of it.
+//! A check that ends early, because a plugin ended the process or hangs: the progress reported
+//! until then, and the final reports made of it.
 //!
 //! ```text
 //!   at 0            the first adapter is loaded, then checked

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! This command again as a child process, in which a plugin is called, and the pipe by which it reports
-//! to its parent.
+//! This command again as a child process, in which a plugin is called, and the pipe by which it
+//! reports to its parent.
 //!
 //! ```text
 //!   becket … ──spawns──▶ becket … --in-process
@@ -8,8 +8,8 @@
 //!      └─── a line each ─────┘ the report pipe: a plugin cannot write to it
 //! ```
 //!
-//! A child that has reported its last line and does not end is killed, and so is one that reports nothing
-//! for too long, if it has a limit for that, and one that gets a second signal.
+//! A child is killed if it has reported its last line and does not end, if it reports nothing for
+//! longer than its limit (where it has one), and at a second signal.
 
 mod pipe;
 

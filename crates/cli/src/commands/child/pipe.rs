@@ -23,7 +23,8 @@ use rustix::net::{
 
 /// Room for one descriptor.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(1));
-/// Bytes of lines that are kept. Above that only the last line is kept, which has the exit code.
+/// Bytes of lines that are kept. Beyond that each line replaces the one before, so that the last
+/// line, which has the exit code, is always kept.
 const REPORT_BYTES_MAX: usize = 1 << 20;
 
 /// The parent's end, and what becomes the stdin of the child.
@@ -154,7 +155,6 @@ impl Lines {
             let line = String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned();
             self.bytes += line.len();
             if self.bytes > REPORT_BYTES_MAX {
-                // Only the last line matters then.
                 self.complete.pop();
             }
             self.complete.push(line);

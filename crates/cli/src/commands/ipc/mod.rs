@@ -17,7 +17,6 @@
 //! | `framing` | where an element ends in a stream of bytes |
 //! | `input`, `output` | stdin as elements; stdout, with notification when its reader is gone |
 //! | `opening` | connecting, opening channels, and why it failed |
-//! | `stop` | signals |
 //! | `tally` | counts, and the line that shows them |
 
 mod framing;
@@ -31,7 +30,6 @@ mod send;
 mod serve;
 mod shape;
 mod stat;
-mod stop;
 mod tally;
 
 use crate::exit::Exit;

@@ -8,6 +8,7 @@ use becket_ipc::transport::listen;
 use becket_ipc::{Client, ConnectError, Info, OpenError, ServeError};
 
 use super::place;
+use crate::commands::pick::nearest;
 use crate::commands::program;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -51,7 +52,8 @@ pub(super) async fn not_opened(
     match error {
         OpenError::NotFound(_) => {
             let failure = failed(Exit::Call, format!("the server has no channel {channel:?}"));
-            match nearest(client, channel).await {
+            let names = names(client, NAMES_MAX).await;
+            match nearest(channel, names.iter().map(String::as_str)) {
                 Some(name) => failure.hint(format!("did you mean `{name}`?")),
                 None if can_be_made(channel) => {
                     let name = text::shell_word(channel);
@@ -90,16 +92,6 @@ fn can_be_made(channel: &str) -> bool {
 
 /// Names that are looked at for the nearest.
 const NAMES_MAX: usize = 1024;
-
-async fn nearest(client: &Client, channel: &str) -> Option<String> {
-    names(client, NAMES_MAX)
-        .await
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(channel, &name), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
-}
 
 /// The names of the first channels that have one.
 async fn names(client: &Client, max: usize) -> Vec<String> {

@@ -69,11 +69,16 @@ impl Output {
             let mut guard = waited.writable().await?;
             let mut asked = [PollFd::new(waited.get_ref(), PollFlags::OUT)];
             // Any event, also an error: the write that follows reports it.
-            if poll(&mut asked, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
-                guard.retain_ready();
-                return Ok(());
+            match poll(&mut asked, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })) {
+                Ok(0) => guard.clear_ready(),
+                Ok(_) => {
+                    guard.retain_ready();
+                    return Ok(());
+                }
+                // The signal is handled where signals are: what is in hand is written first.
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
             }
-            guard.clear_ready();
         }
     }
 

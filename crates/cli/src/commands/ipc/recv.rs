@@ -23,9 +23,9 @@ use super::framing::{self, Framing};
 use super::opening::{connect, not_opened};
 use super::output::Output;
 use super::place::At;
-use super::stop::Signals;
 use super::tally::Tally;
 use crate::commands::mon::units::parse_duration;
+use crate::commands::signals::Signals;
 use crate::commands::{program, runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -127,7 +127,7 @@ fn phases(args: &Args) -> (Option<Phase>, Phase) {
     match args.count {
         None => (None, (window, None)),
         Some(count) => {
-            // The window, and one element that a look at the prefetched ones requests.
+            // The window, and the one element that `want` requests beside the prefetched ones.
             let ahead = count.saturating_sub(u64::from(window) + 1);
             let is_worth_it = window > 0 && ahead > 0;
             (is_worth_it.then_some((window, Some(ahead))), (0, Some(count)))
@@ -272,7 +272,7 @@ pub(super) async fn give_back(
     in_hand: Option<Element>,
 ) -> Back {
     let mut held = 0;
-    // A look requests one more element: only with a reason.
+    // `want` requests one more element, so it is called only with a reason.
     if window > 0 || in_hand.is_some() {
         let inbox = receiver.want();
         if let Some(element) = in_hand {

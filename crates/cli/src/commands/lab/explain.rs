@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `becket lab explain RULE…`: the purpose of a rule, the adapters that break it, and the scenarios
-//! that try it.
+//! `becket lab explain RULE…`: the purpose of a rule, the mutants that violate it, and the
+//! scenarios that try it.
 
 use becket_lab::adapters::{HEALTHY, Pair};
 use becket_lab::choice::Choices;
@@ -141,7 +141,7 @@ fn is_exercised(
         let seed = profile.config.deterministic_seed;
         let mut choices = Choices::scheduled(seed, profile.scheduler);
         let mut trace = Trace::new(case.config.max_events);
-        world::run_with(&case.setup(), &|| make(limits), &mut choices, &mut trace);
+        world::run_with(case, &|| make(limits), &mut choices, &mut trace);
         trace
     };
     let trace = run(&case);
@@ -156,8 +156,8 @@ fn is_exercised(
             run(&Case { plans: vec![plan], ..case.clone() })
         })
         .collect();
-    let (setup, after) = (case.setup(), manifests());
-    let mut examined = Examined::new(&trace, &setup, claimed.each_ref());
+    let after = manifests();
+    let mut examined = Examined::new(&trace, &case, claimed.each_ref());
     examined.solo = (case.faults.is_none() && alone.len() > 1).then_some(alone.as_slice());
     examined.claimed_after = Some(after.each_ref());
     let outcomes = examine(&examined).outcomes;

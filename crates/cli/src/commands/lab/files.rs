@@ -12,6 +12,7 @@
 //! a report. A path that exists and is not a plain file, such as `/dev/null` or a pipe, is written
 //! directly: it must not be replaced.
 
+use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,33 @@ use becket_lab::rules::Exit as LabExit;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
+
+/// Writes a report: as JSON to a destination, and in the requested form to stdout, unless the
+/// destination is stdout.
+pub(in crate::commands) fn report(
+    output: Option<Output>,
+    json: &str,
+    text: impl FnOnce() -> String,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let takes_stdout = output.as_ref().is_some_and(Output::is_stdout);
+    if let Some(output) = output {
+        output.write(json, ui)?;
+    }
+    match ui.json() {
+        _ if takes_stdout => Ok(()),
+        true => ui.bytes(json.as_bytes()),
+        false => ui.text(&text()),
+    }
+}
+
+/// A report as JSON, or the failure of the lab that it cannot be.
+pub(in crate::commands) fn as_json(json: Result<String, impl Display>) -> Result<String, Failure> {
+    json.map_err(|error| {
+        Failure::new(Exit::Lab(LabExit::Internal), "the report cannot be written as JSON")
+            .cause(error.to_string())
+    })
+}
 
 /// The destination of a text that is written later.
 #[derive(Debug)]
@@ -125,7 +153,7 @@ pub(in crate::commands) fn sweep(path: &Path, process: u32) {
     let begins = part_begins(&target, process);
     let entries = fs::read_dir(dir.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&begins)) {
-        // Somebody has removed it already: that is what was wanted.
+        // An error means that it has been removed already.
         let _gone = fs::remove_file(entry.path());
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
-    // What a plugin writes to stdout is no hash.
+    // A plugin that writes to stdout must not mix its output with the hashes.
     let mut stdout = out::take()?;
     // When the check is interrupted, this process ends with it, and the processes of its adapters
     // end with this one.

@@ -27,7 +27,7 @@ pub(super) fn record(
     let mut choices = Choices::scheduled(seed, scheduler).recording();
     let mut trace = Trace::new(case.config.max_events);
     let make = adapter.make();
-    world::run_with(&case.setup(), &|| make(limits), &mut choices, &mut trace);
+    world::run_with(&case, &|| make(limits), &mut choices, &mut trace);
     Replay {
         adapter: adapter.name.clone(),
         limits,

@@ -5,7 +5,7 @@
 //!            0    5    10
 //!   flow 1   →→←·←✓            → to the target   ← to the sink   ↔ both
 //!   flow 2   →=··→→←✗          = the source is stalled   · waits
-//!   flow 3      →←✓            ✓ ended in order   ✗ failed   r reset
+//!   flow 3      →←✓            ✓ ended in order   ✗ failed   r reset   ! a fault
 //! ```
 //!
 //! Ticks without an event are left out; `┊` replaces two or more of them. A plot that is too wide

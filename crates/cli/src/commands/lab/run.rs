@@ -29,8 +29,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, Ui, WARN, paint, text};
 
-/// The number of injections of faults named on the command line, and the ticks in which they may be
-/// injected.
+/// For faults named on the command line: how many are injected at most, and until which tick.
 const STRIKES: (u32, Tick) = (8, Tick(50));
 /// Flows of a run.
 const FLOWS_MAX: u32 = 64;
@@ -211,8 +210,7 @@ fn witness(args: &Args) -> Result<Drawn, Failure> {
     if let Some(flows) = args.flows {
         witness = witness.flows(flows);
     }
-    let config = witness.config();
-    let case = Case::from(&witness.setup(&config));
+    let case = witness.case();
     let (limits, scheduler) = (witness.limits, Scheduler::Random);
     Ok(Drawn { scenario: None, name: "witness".into(), case, limits, scheduler })
 }
@@ -308,7 +306,6 @@ fn exhaustive(
             .cause(format!("there may be {} at most", Bounds::FLOWS_MAX))
             .hint("`--flows 2` makes it smaller"));
     };
-    let setup = drawn.case.setup();
     let (limits, make) = (drawn.limits, adapter.make());
     let mut trace = Trace::new(drawn.case.config.max_events);
     let mut runs = 0;
@@ -316,10 +313,10 @@ fn exhaustive(
         runs += 1;
         board.step(runs, 0, "");
         trace.clear();
-        world::run_with(&setup, &|| make(limits), choices, &mut trace);
+        world::run_with(&drawn.case, &|| make(limits), choices, &mut trace);
         let (ingress, egress) = make(limits);
         let manifests = [&ingress.manifest(), &egress.manifest()];
-        match examine(&Examined::new(&trace, &setup, manifests)).findings().next() {
+        match examine(&Examined::new(&trace, &drawn.case, manifests)).findings().next() {
             None => ControlFlow::Continue(()),
             Some(_) => ControlFlow::Break((choices.recorded().to_vec(), trace.hash())),
         }

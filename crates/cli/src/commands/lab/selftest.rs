@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use becket_lab::check::{Mode, Progress};
-use becket_lab::rules::Exit as LabExit;
 use becket_lab::selftest::{self, Options, SelfTest};
 
-use super::files::Output;
+use super::files::{self, Output, as_json};
 use super::watch::{Board, watch};
 use crate::commands::check::checked::ask_fresh_process;
 use crate::commands::check::common::{Effort, exit_of_code};
@@ -58,25 +57,9 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         selftest::run(&Options { mode, jobs, progress, fresh_process })
     };
     let Some(report) = watch(ui, &board, work)? else { return Ok(Exit::Interrupted) };
-    let takes_stdout = output.as_ref().is_some_and(Output::is_stdout);
-    if let Some(output) = output {
-        output.write(&as_json(&report)?, ui)?;
-    }
-    match ui.json() {
-        true if !takes_stdout => ui.bytes(as_json(&report)?.as_bytes())?,
-        false if !takes_stdout => ui.text(&coloured(&report))?,
-        _ => {}
-    }
+    let json = as_json(serde_json::to_string_pretty(&report))? + "\n";
+    files::report(output, &json, || coloured(&report), ui)?;
     Ok(Exit::Lab(exit_of_code(report.exit_code)))
-}
-
-fn as_json(report: &SelfTest) -> Result<String, Failure> {
-    let mut text = serde_json::to_string_pretty(report).map_err(|error| {
-        Failure::new(Exit::Lab(LabExit::Internal), "the report cannot be written as JSON")
-            .cause(error.to_string())
-    })?;
-    text.push('\n');
-    Ok(text)
 }
 
 /// Its text, verdicts in their colours.

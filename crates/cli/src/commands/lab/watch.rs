@@ -105,8 +105,10 @@ impl Board {
     }
 }
 
-/// Does the work. `None` if Ctrl-C or SIGTERM came first; then the progress is printed. Fails if
-/// the board has not changed within its limit.
+/// Does the work. `None` if Ctrl-C or SIGTERM came first; then the progress is printed.
+///
+/// # Errors
+/// The board has not changed within its limit, or the work panicked.
 pub(in crate::commands) fn watch<T: Send + 'static>(
     ui: &Ui,
     board: &Arc<Board>,

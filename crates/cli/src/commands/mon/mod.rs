@@ -36,7 +36,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use becket_ipc::monitor::{Feed, FeedError, RATE_INTERVAL_MIN};
+use becket_ipc::monitor::{Feed, FeedError};
 
 use self::app::App;
 use self::driver::Plan;
@@ -69,7 +69,7 @@ pub(crate) struct Args {
     #[arg(value_name = "OUTPUT", default_value = "-")]
     output: PathBuf,
     /// The interval of reports, such as 1s or 250ms; at least 100ms
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = units::parse_interval)]
     interval: Duration,
     /// End after this time, such as 30s or 2m
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
@@ -148,15 +148,6 @@ fn output(path: &Path) -> Result<Box<dyn Write>, Failure> {
     }
     let file = File::create(path).map_err(|error| Failure::file("written", path, &error))?;
     Ok(Box::new(BufWriter::new(file)))
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = units::parse_duration(text)?;
-    if interval < RATE_INTERVAL_MIN {
-        let min = RATE_INTERVAL_MIN.as_millis();
-        return Err(format!("less than {min}ms is too short to carry a rate"));
-    }
-    Ok(interval)
 }
 
 /// The failure of the feed, as a message for people.

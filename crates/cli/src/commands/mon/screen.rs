@@ -46,7 +46,7 @@ impl Screen {
         let screen = Terminal::new(CrosstermBackend::new(io::stdout()))
             .map(|terminal| Self { terminal })
             .map_err(|error| no_terminal(&error));
-        // From here on the drop gives it back.
+        // Without a `Screen` no drop would restore the terminal.
         let screen = screen.inspect_err(|_| give_back())?;
         execute!(io::stdout(), EnterAlternateScreen, Hide).map_err(|error| no_terminal(&error))?;
         read_keys(news.clone()).map_err(|error| no_terminal(&error))?;
@@ -81,8 +81,8 @@ fn give_back() {
     }
 }
 
-/// Gives the terminal back before the message of a panic is printed, in any thread, and ends the
-/// monitor then.
+/// Installs a panic hook that restores the terminal before the message is printed, in any thread,
+/// and then ends the monitor.
 fn on_panic(news: Sender<News>) {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {

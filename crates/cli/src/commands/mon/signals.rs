@@ -6,33 +6,25 @@ use std::thread;
 
 use becket_chan::Sender;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::driver::News;
+use crate::commands::signals::Signals;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Sends news of the first signal.
 pub(super) fn listen(news: Sender<News>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(Exit::Failure, "signals cannot be heard").cause(error.to_string())
+        Failure::new(Exit::Failure, "signals cannot be received").cause(error.to_string())
     };
     let runtime = Builder::new_current_thread().enable_io().build().map_err(failed)?;
     let entered = runtime.enter();
-    let mut ends = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangs_up = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut signals = Signals::new()?;
     drop(entered);
     thread::Builder::new()
         .name("becket-mon-signals".to_owned())
         .spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = ends.recv() => {}
-                    _ = interrupts.recv() => {}
-                    _ = hangs_up.recv() => {}
-                }
-            });
+            runtime.block_on(signals.next());
             // Closed: the monitor is already ending.
             let _ = news.send(News::Signal).wait();
         })

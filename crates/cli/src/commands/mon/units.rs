@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use becket_ipc::monitor::RATE_INTERVAL_MIN;
+
 /// A figure in at most five characters: `0`, `12`, `12.3k`, `4.56M`. Figures below one have one
 /// digit behind the point, figures beyond all prefixes are `>999P`.
 pub(super) fn short(value: f64) -> String {
@@ -88,6 +90,16 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err("it must be above nothing and at most a year".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Reads the interval between two reports, which is long enough to carry a rate.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < RATE_INTERVAL_MIN {
+        let min = RATE_INTERVAL_MIN.as_millis();
+        return Err(format!("less than {min}ms is too short to carry a rate"));
+    }
+    Ok(interval)
 }
 
 #[cfg(test)]

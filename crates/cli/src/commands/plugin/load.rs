@@ -8,13 +8,14 @@ use becket_host::{Host, Layout, Limits, Plugin, PluginSpec};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use crate::commands::program;
 use crate::failure::Failure;
 use crate::ui::out;
 
 /// Which plugin, and how it is loaded.
 #[derive(Debug, clap::Args)]
 pub(super) struct Load {
-    /// The plugin's file, such as target/release/libhello.so
+    /// The plugin's file, such as target/release/libhello.so, or its program, such as plugin.py
     pub(super) path: PathBuf,
     #[command(flatten)]
     loading: Loading,
@@ -53,15 +54,20 @@ impl From<LayoutArg> for Layout {
 }
 
 impl Loading {
-    /// The plugin, loaded in this way.
-    pub(super) fn apply(&self, mut spec: PluginSpec) -> PluginSpec {
+    /// The plugin in this file, loaded in this way.
+    pub(super) fn spec(&self, name: &str, path: &Path) -> Result<PluginSpec, Failure> {
+        let mut spec = program::spec(name, path)?;
         if let Some(layout) = self.layout {
+            if program::command(path).is_some() {
+                let cause = "it has no function table, and so no layout of one";
+                return Err(program::refused(path, cause, "leave `--layout` out".to_owned()));
+            }
             spec = spec.layout(layout.into());
         }
         if let Some(config) = &self.config {
             spec = spec.config(config.clone());
         }
-        spec
+        Ok(spec)
     }
 }
 
@@ -69,7 +75,7 @@ impl Load {
     /// Loads it into a new host, under the name of its file, within `timeout` or the default limit.
     /// The plugin's output goes to stderr.
     pub(super) fn load(&self, timeout: Option<Duration>) -> Result<(Host, Plugin), Failure> {
-        let mut spec = self.loading.apply(PluginSpec::path(name_of(&self.path), &self.path));
+        let mut spec = self.loading.spec(&name_of(&self.path), &self.path)?;
         if let Some(timeout) = timeout {
             let load_timeout_ms = timeout.as_millis() as u64;
             spec = spec.limits(Limits { load_timeout_ms, ..Limits::default() });

@@ -7,15 +7,15 @@
 //! | [`call`] | one call, stream or bidirectional stream |
 //! | [`mod@bench`] | calls per second and latencies |
 //! | [`check`] | the obligations of every plugin |
+//! | [`crashes`] | how the processes of a served plugin ended |
 //! | [`new`] | a project that builds |
 //! | `load` | the options that load a plugin |
-//! | `latency` | a histogram of latencies |
 
 mod bench;
 mod call;
 pub(super) mod check;
+mod crashes;
 mod inspect;
-mod latency;
 mod load;
 mod new;
 
@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Call(call::Args),
     Bench(bench::Args),
     Check(check::Args),
+    Crashes(crashes::Args),
     New(new::Args),
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Call(args) => call::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
         Command::Check(args) => check::run(&args, ui),
+        Command::Crashes(args) => crashes::run(&args, ui),
         Command::New(args) => new::run(args, ui),
     }
 }

@@ -44,6 +44,18 @@ pub(super) enum Lang {
     Cpp,
     Go,
     Zig,
+    Python,
+}
+
+/// How a project of a language is built, tested and loaded. Empty: there is no such step.
+struct Steps {
+    word: &'static str,
+    build: &'static str,
+    /// A note on the first build.
+    first_build: &'static str,
+    test: &'static str,
+    /// What is loaded: `{}` is the project's name as an identifier.
+    plugin: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,13 +96,14 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     for (path, content) in &files {
         write(&dir.join(path), content)?;
     }
+    let steps = args.lang.steps();
     let made = Made {
-        lang: args.lang.word(),
+        lang: steps.word,
         files: files.into_iter().map(|(path, _)| path).collect(),
-        build: args.lang.build().to_owned(),
-        first_build: args.lang.first_build(),
-        test: args.lang.test().to_owned(),
-        library: args.lang.library(&ident),
+        build: sdk::build(args.lang, &becket).unwrap_or_else(|| steps.build.to_owned()),
+        first_build: steps.first_build,
+        test: steps.test.to_owned(),
+        library: steps.plugin.replace("{}", &ident),
         name: args.name,
         dir,
     };
@@ -103,46 +116,26 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 }
 
 impl Lang {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::C => "c",
-            Self::Cpp => "cpp",
-            Self::Go => "go",
-            Self::Zig => "zig",
-        }
-    }
-
-    const fn build(self) -> &'static str {
-        match self {
-            Self::Rust => "cargo build --release",
-            Self::C | Self::Cpp | Self::Go => "make",
-            Self::Zig => "zig build",
-        }
-    }
-
-    /// A note on the first build.
-    const fn first_build(self) -> &'static str {
-        match self {
+    const fn steps(self) -> Steps {
+        let (word, build, test, plugin) = match self {
+            Self::Rust => {
+                ("rust", "cargo build --release", "cargo test", "target/release/lib{}.so")
+            }
+            Self::C => ("c", "make", "make test", "lib{}.so"),
+            Self::Cpp => ("cpp", "make", "make test", "lib{}.so"),
+            Self::Go => ("go", "make", "make test", "lib{}.so"),
+            Self::Zig => ("zig", "zig build", "zig build test", "zig-out/lib/lib{}.so"),
+            Self::Python => ("python", "", "python3 -m unittest", "plugin.py"),
+        };
+        let first_build = match self {
             Self::Zig => "  # the first takes a minute: Zig compiles its build system and library",
-            Self::Rust | Self::C | Self::Cpp | Self::Go => "",
-        }
+            _ => "",
+        };
+        Steps { word, build, first_build, test, plugin }
     }
 
-    const fn test(self) -> &'static str {
-        match self {
-            Self::Rust => "cargo test",
-            Self::C | Self::Cpp | Self::Go => "make test",
-            Self::Zig => "zig build test",
-        }
-    }
-
-    fn library(self, ident: &str) -> String {
-        match self {
-            Self::Rust => format!("target/release/lib{ident}.so"),
-            Self::C | Self::Cpp | Self::Go => format!("lib{ident}.so"),
-            Self::Zig => format!("zig-out/lib/lib{ident}.so"),
-        }
+    const fn word(self) -> &'static str {
+        self.steps().word
     }
 }
 
@@ -150,16 +143,18 @@ fn next_steps(made: &Made) -> String {
     let becket = crate::commands::program();
     let library = &made.library;
     let name = &made.name;
+    let build = match made.build.as_str() {
+        "" => String::new(),
+        build => format!("  {build}{}\n", paint(DIM, made.first_build)),
+    };
     format!(
-        "{} {} ({})\n\n  cd {}\n  {}{}\n  {}\n  {becket} plugin check {library}\n  \
+        "{} {} ({})\n\n  cd {}\n{build}  {}\n  {becket} plugin check {library}\n  \
          {becket} plugin call {library} hello --data you\n  \
          {becket} serve --plugin {name}={library}\n\n{}\n",
         paint(HEAD, "Made"),
         made.dir.display(),
         text::plural(made.files.len() as u64, "file"),
         text::shell_word(&made.dir.display().to_string()),
-        made.build,
-        paint(DIM, made.first_build),
         made.test,
         paint(DIM, "README.md in it says more."),
     )

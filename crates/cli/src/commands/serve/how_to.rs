@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is served, and commands that call it, which work as they are printed: on one screen, or with
-//! `--verbose` for each entry.
+//! What is served, and commands that call it, which work as they are printed: on one screen, or
+//! with `--verbose` for each entry.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -183,7 +183,7 @@ fn unary(route: &RouteInfo, url: &str, is_sample: bool) -> String {
     }
 }
 
-/// What a plugin says that it is.
+/// The name and version that a plugin reports.
 fn what(plugin: &Plugin) -> String {
     let info = plugin.info();
     format!("{} {}", info.reported_name, info.version)

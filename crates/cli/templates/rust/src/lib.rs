@@ -4,7 +4,7 @@
 //! `call.later()` and answer later, from any thread; or be a future.
 
 use becket_plugin::{
-    Answered, Call, Context, Entry, Failure, Host, Plugin, StreamSink, define_plugin,
+    Answered, Call, Context, Entry, Failure, Host, Plugin, Sink, define_plugin,
 };
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ impl Greeter {
     }
 
     /// A stream: as many frames as it likes, then the end.
-    fn countdown(&self, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    fn countdown(&self, _: Context<'_>, sink: Sink) -> Result<(), Failure> {
         for frame in ["3", "2", "1"] {
             sink.send(frame.as_bytes())?;
         }

@@ -21,7 +21,7 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
     explore(0, run);
 }
 
-/// With one preemption less, for more threads.
+/// As [`model`], with one preemption less, for more threads.
 fn large_model(run: impl Fn() + Send + Sync + 'static) {
     explore(1, run);
 }

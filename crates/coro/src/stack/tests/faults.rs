@@ -32,7 +32,7 @@ fn other_faults_go_where_they_went_before() {
         unsafe { libc::_exit(42) };
     }
     extern "C" fn exit_43(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the kernel's siginfo, handed on; `_exit` as above.
+        // SAFETY: the kernel's siginfo, passed on; `_exit` as above.
         unsafe { libc::_exit(if (*info).si_addr() as usize == 8 { 43 } else { 1 }) };
     }
     fn before(signal: libc::c_int, handler: usize, flags: libc::c_int) {
@@ -88,7 +88,7 @@ fn other_faults_go_where_they_went_before() {
 fn a_thread_ends_with_its_signal_stack() {
     fn enabled() -> bool {
         let mut stack = std::mem::MaybeUninit::<libc::stack_t>::zeroed();
-        // SAFETY: asks only.
+        // SAFETY: a query.
         let stack = unsafe {
             assert_eq!(libc::sigaltstack(std::ptr::null(), stack.as_mut_ptr()), 0);
             stack.assume_init()

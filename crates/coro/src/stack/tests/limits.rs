@@ -72,7 +72,7 @@ fn addresses_run_out_as_an_error() {
     assert_eq!(refused, expected);
     assert!(slots * class.stride_bytes() <= limit_bytes);
     assert!((slots + 1) * class.stride_bytes() > limit_bytes);
-    // Others have what is left of theirs.
+    // A later request is refused as well.
     assert_eq!(pool.reserve(class, false).err(), Some(expected));
 }
 

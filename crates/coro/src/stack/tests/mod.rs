@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Tests of stacks as a whole.
 //!
-//! - [`pools`]: what goes out and comes back, and whose memory it is.
+//! - [`pools`]: allocation and free, and the owner of the memory.
 //! - [`limits`]: what happens at the bounds.
 //! - [`overflows`]: a coroutine that outgrows its stack.
 //! - [`faults`]: other faults.
@@ -54,11 +54,11 @@ fn poke(address: usize) {
     unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
 }
 
-/// Would reading at `address` fault? The kernel tries, and answers instead of faulting.
+/// Whether a read at `address` would fault. The kernel tries, and returns an error instead.
 fn faults(address: usize) -> bool {
     let mut ends = [0; 2];
     // SAFETY: fills an array of two, of which both are closed below; `write` reads one byte, and
-    // tells if it cannot.
+    // fails if it cannot.
     unsafe {
         assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
         let written = libc::write(ends[1], std::ptr::with_exposed_provenance(address), 1);
@@ -71,7 +71,7 @@ fn faults(address: usize) -> bool {
     }
 }
 
-/// Is the page at `address` in memory?
+/// Whether the page at `address` is in memory.
 fn resident(address: usize) -> bool {
     let page = std::ptr::with_exposed_provenance_mut(address & !(page_bytes() - 1));
     let mut answer = 0_u8;

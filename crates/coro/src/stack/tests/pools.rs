@@ -74,7 +74,7 @@ fn of_warm_stacks_beyond_the_limit_the_oldest_lose_their_memory() {
         assert_eq!(resident(base - 1), index >= beyond);
         assert_eq!(resident(base - deep), index >= beyond);
     }
-    // The warm go out first. Those without memory come after, and are as good.
+    // Warm stacks are taken first, then those without memory, which work as well.
     let again = take(&pool, class, slots.len());
     assert_eq!(again.len(), slots.len());
     let cold = &again[..beyond];
@@ -130,7 +130,7 @@ fn a_hundred_thousand_stacks_are_few_mappings() {
     let before = mappings();
     let cache = Cache::new(64 * 1024);
     let stacks: Vec<_> = (0..100_000).map(|_| cache.get().unwrap()).collect();
-    // Other tests map too, meanwhile.
+    // Other tests map memory meanwhile.
     assert!(mappings() < before + 500, "{before} grew to {}", mappings());
     let bases: HashSet<_> = stacks.iter().map(|stack| stack.base()).collect();
     assert_eq!(bases.len(), stacks.len());
@@ -144,7 +144,7 @@ fn a_cache_gives_back_the_one_it_was_given_last() {
     cache.put(one);
     cache.put(two);
     assert_eq!(cache.get().unwrap().base(), second);
-    // That one was dropped: it is in the pool.
+    // The stack was dropped: it is in the pool.
     let next = cache.get().unwrap();
     assert_eq!(next.base(), first);
 }
@@ -159,13 +159,13 @@ fn stacks_go_from_cache_to_cache_through_the_pool() {
     for stack in stacks {
         giver.put(stack);
     }
-    // Full, it has given the pool what lay longest; dropped, it gives the rest.
+    // When it was full, it gave its oldest stacks to the pool; dropped, it gives the rest.
     let taker = Cache::new(size);
     assert!(bases.contains(&taker.get().unwrap().base()));
     drop(giver);
     let again: Vec<_> = (0..100).map(|_| taker.get().unwrap()).collect();
     let known = again.iter().filter(|stack| bases.contains(&stack.base())).count();
-    // What the first cache held beyond those, less than a batch, may come in place of some.
+    // Up to a batch of other stacks that the first cache held may be taken in place of some.
     assert!(known > 100 - 32, "{known}");
 }
 

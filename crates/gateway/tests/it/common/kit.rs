@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Weak};
 
 use becket_plugin::{
-    Answered, Call, Context, Conversation, Entry, Failure, Host, NrStatus, OwnedCall, Plugin,
-    Reply, SendError, StreamSink, TalkError, define_plugin,
+    Answered, Call, Context, Entry, Failure, Host, NrStatus, OwnedCall, Plugin, Reply, SendError,
+    Session, SessionError, Sink, define_plugin,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -21,7 +21,7 @@ pub struct Probe {
     pub left: Semaphore,
     pub gate: Semaphore,
     /// Streams that refuse messages until the gate opens.
-    refusing: Mutex<Vec<Weak<StreamSink>>>,
+    refusing: Mutex<Vec<Weak<Sink>>>,
 }
 
 impl Probe {
@@ -127,7 +127,7 @@ async fn gated(_: Arc<Kit>, call: OwnedCall) -> Result<Reply, Failure> {
     Ok(Reply::new("through".to_owned()))
 }
 
-fn count(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+fn count(_: &Kit, call: Context<'_>, sink: Sink) -> Result<(), Failure> {
     let frames: u32 = std::str::from_utf8(call.payload())?.parse()?;
     for frame in 0..frames {
         sink.send(format!("frame {frame}\n").as_bytes())?;
@@ -135,19 +135,19 @@ fn count(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
     Ok(sink.finish_with(call.request().query().as_bytes())?)
 }
 
-fn binary(_: &Kit, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+fn binary(_: &Kit, _: Context<'_>, sink: Sink) -> Result<(), Failure> {
     sink.send(b"\xff\x00")?;
     sink.finish();
     Ok(())
 }
 
-fn fail_late(_: &Kit, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+fn fail_late(_: &Kit, _: Context<'_>, sink: Sink) -> Result<(), Failure> {
     sink.send(b"one")?;
     sink.fail(&Failure::failed("secret insides"));
     Ok(())
 }
 
-async fn trickle(_: Arc<Kit>, call: OwnedCall, sink: StreamSink) -> Result<(), Failure> {
+async fn trickle(_: Arc<Kit>, call: OwnedCall, sink: Sink) -> Result<(), Failure> {
     let (probe, _leaving) = probe_of(&call);
     sink.send(b"first")?;
     probe.entered.add_permits(1);
@@ -157,7 +157,7 @@ async fn trickle(_: Arc<Kit>, call: OwnedCall, sink: StreamSink) -> Result<(), F
     Ok(())
 }
 
-async fn flood(_: Arc<Kit>, call: OwnedCall, sink: StreamSink) -> Result<(), Failure> {
+async fn flood(_: Arc<Kit>, call: OwnedCall, sink: Sink) -> Result<(), Failure> {
     let (probe, _leaving) = probe_of(&call);
     let frame = vec![b'x'; 256 << 10];
     loop {
@@ -176,23 +176,23 @@ async fn flood(_: Arc<Kit>, call: OwnedCall, sink: StreamSink) -> Result<(), Fai
 }
 
 struct Chat {
-    sink: StreamSink,
+    sink: Sink,
     _leaving: Leaving,
 }
 
-fn chat(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Chat, Failure> {
+fn chat(_: &Kit, call: Context<'_>, sink: Sink) -> Result<Chat, Failure> {
     let probe = probe(call.request().header("x-test").unwrap_or_default());
     Ok(Chat { sink, _leaving: Leaving(probe) })
 }
 
-impl Conversation for Chat {
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+impl Session for Chat {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
         match data {
             b"fail" => Err(Failure::failed("secret insides").into()),
             b"busy" => Err(Failure::new(NrStatus::Backpressure, "busy").into()),
             b"bye" => {
                 self.sink.send(b"so long")?;
-                Err(TalkError::Failed(Failure::new(NrStatus::StreamEnd, "")))
+                Err(SessionError::Failed(Failure::new(NrStatus::StreamEnd, "")))
             }
             data => Ok(self.sink.send(data)?),
         }
@@ -204,22 +204,22 @@ impl Conversation for Chat {
 }
 
 struct Refuser {
-    sink: Arc<StreamSink>,
+    sink: Arc<Sink>,
     probe: Arc<Probe>,
 }
 
-fn refuser(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Refuser, Failure> {
+fn refuser(_: &Kit, call: Context<'_>, sink: Sink) -> Result<Refuser, Failure> {
     let probe = probe(call.request().header("x-test").unwrap_or_default());
     let sink = Arc::new(sink);
     probe.refusing.lock().push(Arc::downgrade(&sink));
     Ok(Refuser { sink, probe })
 }
 
-impl Conversation for Refuser {
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+impl Session for Refuser {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
         if self.probe.gate.available_permits() == 0 {
             self.probe.entered.add_permits(1);
-            return Err(TalkError::NotTaken);
+            return Err(SessionError::NotTaken);
         }
         Ok(self.sink.send(&data.len().to_le_bytes())?)
     }

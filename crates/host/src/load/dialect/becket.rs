@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Our layout: the documented one, grown at its end. It says its size, so it is never guessed.
+//! Our layout: the documented one, grown at its end. It has its size, so it is never guessed.
 
 use super::{Dialect, Evidence, Opinion};
-use crate::load::LayoutChoice;
+use crate::load::Layout;
 use crate::load::entry_points::Slot;
 
 pub(super) struct Becket;
@@ -24,8 +24,8 @@ const SLOTS: [Slot; 13] = [
 ];
 
 impl Dialect for Becket {
-    fn choice(&self) -> LayoutChoice {
-        LayoutChoice::Becket
+    fn layout(&self) -> Option<Layout> {
+        None
     }
 
     fn slots(&self) -> &'static [Slot] {

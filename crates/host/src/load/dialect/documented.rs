@@ -2,7 +2,7 @@
 //! The documented layout: init, handle, shutdown, stream_data, stream_close.
 
 use super::{Dialect, Evidence, GROWN_WORDS, Opinion, Word};
-use crate::load::LayoutChoice;
+use crate::load::Layout;
 use crate::load::entry_points::Slot;
 
 pub(super) struct Documented;
@@ -11,8 +11,8 @@ const SLOTS: [Slot; 5] =
     [Slot::Init, Slot::Handle, Slot::Shutdown, Slot::StreamData, Slot::StreamClose];
 
 impl Dialect for Documented {
-    fn choice(&self) -> LayoutChoice {
-        LayoutChoice::Documented
+    fn layout(&self) -> Option<Layout> {
+        Some(Layout::Documented)
     }
 
     fn slots(&self) -> &'static [Slot] {

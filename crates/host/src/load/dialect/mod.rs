@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Which functions a plugin's vtable has, in which order.
 //!
-//! One ABI version, four orders. A grown plugin ([`becket`]) says which it has. One with the
-//! documented 56 bytes of info says nothing, so its vtable is looked at:
+//! One ABI version, four orders. A grown plugin ([`becket`]) is recognised by its `vtable_size`.
+//! One with the documented 56 bytes of info has none, so the words of its vtable decide:
 //!
 //! ```text
 //!   word          0     1       2           3            4             5
@@ -44,7 +44,7 @@ use super::entry_points::Slot;
 use super::error::LoadError;
 use super::info::Info;
 use super::memory::{self, MappedImage};
-use super::{Layout, LayoutChoice};
+use super::{Layout, layout_name};
 
 /// Words looked at: the longest unmarked layout and what a neighbour needs to show itself.
 const WORDS_MAX: usize = 12;
@@ -54,7 +54,12 @@ const WORD_BYTES: u64 = size_of::<usize>() as u64;
 
 /// One order of functions.
 pub(super) trait Dialect: Sync {
-    fn choice(&self) -> LayoutChoice;
+    /// `None`: the grown one.
+    fn layout(&self) -> Option<Layout>;
+
+    fn name(&self) -> &'static str {
+        layout_name(self.layout())
+    }
 
     /// What each word is for.
     fn slots(&self) -> &'static [Slot];
@@ -63,7 +68,7 @@ pub(super) trait Dialect: Sync {
     fn judge(&self, evidence: &Evidence) -> Opinion;
 }
 
-/// What a layout says to the evidence.
+/// A layout's judgement of the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Opinion {
     /// It is in this order, for this reason.
@@ -130,7 +135,7 @@ fn recognise(
         match dialect.judge(evidence) {
             Opinion::Yes(why) => agreed.push((dialect, why)),
             Opinion::Doubtful(why) => {
-                doubts.push(format!("it may be {}, but {why}", dialect.choice().name()));
+                doubts.push(format!("it may be {}, but {why}", dialect.name()));
             }
             Opinion::No => {}
         }
@@ -141,9 +146,7 @@ fn recognise(
     match agreed.as_slice() {
         [(dialect, why)] if doubts.is_empty() => Ok((*dialect, (*why).to_owned())),
         _ => {
-            doubts.extend(
-                agreed.iter().map(|(dialect, why)| format!("{}: {why}", dialect.choice().name())),
-            );
+            doubts.extend(agreed.iter().map(|(dialect, why)| format!("{}: {why}", dialect.name())));
             if doubts.is_empty() {
                 doubts.push("it looks like none of the layouts".to_owned());
             }

@@ -2,7 +2,7 @@
 //! The layout with raw calls: init, handle, handle_raw, shutdown, stream_data, stream_close.
 
 use super::{Dialect, Evidence, Opinion, Word};
-use crate::load::LayoutChoice;
+use crate::load::Layout;
 use crate::load::entry_points::Slot;
 
 pub(super) struct Raw;
@@ -17,8 +17,8 @@ const SLOTS: [Slot; 6] = [
 ];
 
 impl Dialect for Raw {
-    fn choice(&self) -> LayoutChoice {
-        LayoutChoice::Raw
+    fn layout(&self) -> Option<Layout> {
+        Some(Layout::Raw)
     }
 
     fn slots(&self) -> &'static [Slot] {

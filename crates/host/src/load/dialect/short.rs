@@ -2,7 +2,7 @@
 //! The short layout: init, handle, shutdown.
 
 use super::{Dialect, Evidence, Opinion};
-use crate::load::LayoutChoice;
+use crate::load::Layout;
 use crate::load::entry_points::Slot;
 
 pub(super) struct Short;
@@ -13,8 +13,8 @@ const SLOTS: [Slot; 3] = [Slot::Init, Slot::Handle, Slot::Shutdown];
 const LONGER: usize = 5;
 
 impl Dialect for Short {
-    fn choice(&self) -> LayoutChoice {
-        LayoutChoice::Short
+    fn layout(&self) -> Option<Layout> {
+        Some(Layout::Short)
     }
 
     fn slots(&self) -> &'static [Slot] {

@@ -7,7 +7,7 @@ const SIX: &str = "init, handle, handle_raw, shutdown, stream_data, stream_close
 const THREE: &str = "init, handle, shutdown";
 
 fn layout_of(path: &Path) -> Result<&'static str, LoadError> {
-    load_path(path).map(|loaded| loaded.layout.name())
+    load_path(path).map(|loaded| layout_name(loaded.mapped.layout))
 }
 
 #[track_caller]
@@ -77,7 +77,10 @@ fn a_vtable_on_the_heap_is_read() {
              return (const NrPluginInfo *)info;"
         );
         let loaded = load_path(&bench.entry(layout, &items, &body, &[])).unwrap();
-        assert_eq!((loaded.layout.name(), loaded.reported_name.as_str()), (layout, "heap"));
+        assert_eq!(
+            (layout_name(loaded.mapped.layout), loaded.reported_name.as_str()),
+            (layout, "heap")
+        );
     }
 }
 
@@ -149,10 +152,10 @@ fn the_layout_asked_for_is_taken_if_it_can_be() {
     let so = bench.table("o", "init, handle, handle_raw, shutdown, 0, 0, (void *)1", &["-s"]);
     let ask = |layout| load(&Source::Path(so.clone()), &options(Some(layout)));
     let raw = ask(Layout::Raw).unwrap();
-    assert_eq!(raw.layout.name(), "raw");
-    assert!(raw.entry_points.handle_raw.is_some() && raw.entry_points.shutdown.is_some());
-    assert!(raw.entry_points.stream_data.is_none());
-    assert_eq!(ask(Layout::Short).unwrap().layout.name(), "short");
+    assert_eq!(layout_name(raw.mapped.layout), "raw");
+    assert!(raw.mapped.points.handle_raw.is_some() && raw.mapped.points.shutdown.is_some());
+    assert!(raw.mapped.points.stream_data.is_none());
+    assert_eq!(layout_name(ask(Layout::Short).unwrap().mapped.layout), "short");
 
     let short = bench.table("p", &format!("{THREE}, (void *)24"), &["-s"]);
     let error = load(&Source::Path(short), &options(Some(Layout::Documented))).unwrap_err();
@@ -182,10 +185,10 @@ fn a_grown_plugin_says_what_it_has() {
                 info.config_default = NR_STR(\"{\\\"a\\\": 1}\"); return &info;";
     let so = bench.entry("grown", items, body, &[]);
     let loaded = load_path(&so).unwrap();
-    assert_eq!(loaded.layout.name(), "becket");
+    assert_eq!(layout_name(loaded.mapped.layout), "becket");
     assert_eq!(loaded.config_default, "{\"a\": 1}");
-    assert!(loaded.entry_points.attach.is_some() && loaded.entry_points.cancel.is_none());
-    assert_eq!(loaded.entry_points.plugin_ctx as usize, 0x77);
+    assert!(loaded.mapped.points.attach.is_some() && loaded.mapped.points.cancel.is_none());
+    assert_eq!(loaded.mapped.points.plugin_ctx as usize, 0x77);
 
     let json = serde_json::to_value(inspect(&so, None).unwrap()).unwrap();
     assert_eq!(json["layout"], "becket");
@@ -205,8 +208,8 @@ fn a_grown_plugin_says_what_it_has() {
 
     // As a plugin of the seed: what is grown is not read.
     let plain = load(&Source::Path(so), &options(Some(Layout::Short))).unwrap();
-    assert!(plain.entry_points.attach.is_none() && plain.entry_points.describe.is_none());
-    assert_eq!((plain.flags, plain.config_default.as_str()), (0, ""));
+    assert!(plain.mapped.points.attach.is_none() && plain.mapped.points.describe.is_none());
+    assert_eq!((plain.mapped.flags, plain.config_default.as_str()), (0, ""));
 }
 
 #[test]
@@ -218,8 +221,8 @@ fn a_grown_info_with_an_unsized_vtable_is_documented() {
          .vtable = (const void *)table, .attach = (void *)24 }};"
     );
     let loaded = load_path(&bench.entry("u", &items, "return &info;", &[])).unwrap();
-    assert_eq!((loaded.layout.name(), loaded.flags), ("documented", 1));
-    assert!(loaded.entry_points.attach.is_none(), "struct_size does not cover it");
+    assert_eq!((layout_name(loaded.mapped.layout), loaded.mapped.flags), ("documented", 1));
+    assert!(loaded.mapped.points.attach.is_none(), "struct_size does not cover it");
 }
 
 #[test]
@@ -267,8 +270,11 @@ fn a_linked_plugin_needs_no_file() {
     // SAFETY: a static info.
     let linked = unsafe { LinkedPlugin::new(get) };
     let loaded = load(&Source::Linked(linked), &options(None)).unwrap();
-    assert_eq!((loaded.reported_name.as_str(), loaded.layout.name()), ("linked", "becket"));
-    assert!(loaded.path.is_none() && loaded.entry_points.shutdown.is_none());
+    assert_eq!(
+        (loaded.reported_name.as_str(), layout_name(loaded.mapped.layout)),
+        ("linked", "becket")
+    );
+    assert!(loaded.path.is_none() && loaded.mapped.points.shutdown.is_none());
 
     unsafe extern "C" fn none() -> *const NrPluginInfo {
         std::ptr::null()

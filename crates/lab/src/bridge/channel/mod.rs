@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Each kind of channel of `becket-chan`, under the same rules.
 //!
-//! A flow has its own channel, whose items are bytes. What a kind may lose by design it also loses
-//! here, and that is part of the check:
+//! A flow has its own channel, whose items are bytes. A kind that loses items by design loses them
+//! here too, and that is part of the check:
 //!
 //! | kinds | what an item is | what is lost |
 //! |---|---|---|

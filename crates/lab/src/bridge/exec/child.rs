@@ -7,13 +7,14 @@
 //!         ◄── words ───── socket ═══ stderr
 //! ```
 //!
-//! Both are socket pairs: their waits can have a timeout, those of pipes cannot.
+//! Both are socket pairs: waits on sockets can have a timeout, those on pipes cannot.
 //!
 //! # Invariants
 //!
 //! 1. A child is killed and reaped when its `Child` is dropped, in whatever state it is, together
 //!    with all processes that it started: each child leads a process group.
-//! 2. No call waits for longer than the idle timeout. This is the only clock in here, and decides
+//! 2. No wait is longer than the idle timeout, and a request has at most two: for the answer, and
+//!    for the exit of a child that closed its side. This is the only clock in here, and decides
 //!    only whether a child hangs.
 //! 3. The first [`WORDS_BYTES_MAX`] bytes of its stderr are kept until they are taken; the rest is
 //!    read and dropped.

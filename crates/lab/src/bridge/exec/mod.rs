@@ -25,9 +25,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Whatever the process does, a call returns within the idle timeout, and the process ends, with
-//!    everything that it started, with the last adapter that it serves, or with the [`Exec`] that
-//!    keeps it.
+//! 1. Whatever the process does, a request takes at most two idle timeouts: one for the answer, and
+//!    one for the end of a process that closed its side. The process ends, with everything that it
+//!    started, with the last adapter that it serves, or with the [`Exec`] that keeps it.
 //! 2. The idle timeout is the only clock: a process that does not answer in time hangs. No verdict
 //!    depends on how long an answer took.
 //! 3. When a process fails, the flows of its pair are reset, as by a failing adapter: the verdict

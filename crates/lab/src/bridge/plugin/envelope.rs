@@ -3,7 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -135,35 +135,28 @@ pub(super) fn send_all<'a>(
     idle_timeout: Duration,
     mut came: impl FnMut(&Frame) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let waker = Waker::from(Arc::new(Parked(thread::current())));
-    let cx = &mut Context::from_waker(&waker);
     let sender = stream.sender();
     for message in messages {
         let mut sending = pin!(sender.send(message));
-        let until = Instant::now() + idle_timeout;
-        loop {
-            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-                sent.map_err(unsent)?;
-                break;
-            }
-            match stream.poll_next(cx) {
-                Poll::Ready(Ok(Some(frame))) if frame.status == NrStatus::Ok => came(&frame)?,
-                Poll::Ready(Ok(_)) => return Err(Failure::new(ENDED)),
-                Poll::Ready(Err(error)) => return Err(failed(error)),
-                Poll::Pending => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(Failure::new(NO_ANSWER));
-                    }
-                    thread::park_timeout(left);
+        let sent = within(idle_timeout, |cx| {
+            loop {
+                if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                    return Poll::Ready(sent.map_err(unsent));
                 }
+                let came = match ready!(stream.poll_next(cx)) {
+                    Ok(Some(frame)) if frame.status == NrStatus::Ok => came(&frame),
+                    Ok(_) => Err(Failure::new(ENDED)),
+                    Err(error) => Err(failed(error)),
+                };
+                came?;
             }
-        }
+        });
+        sent.unwrap_or_else(|| Err(Failure::new(NO_ANSWER)))?;
     }
     Ok(())
 }
 
-fn unsent(error: SendError) -> Failure {
+pub(super) fn unsent(error: SendError) -> Failure {
     Failure::new(match error {
         SendError::Closed => "the plugin's stream is over".to_owned(),
         other => other.to_string(),
@@ -178,11 +171,19 @@ pub(super) fn next_within(
     stream: &mut Stream,
     idle_timeout: Duration,
 ) -> Option<Result<Option<Frame>, Failure>> {
+    within(idle_timeout, |cx| stream.poll_next(cx)).map(|next| next.map_err(failed))
+}
+
+/// Polls until it is ready, or for this long.
+fn within<T>(
+    idle_timeout: Duration,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Option<T> {
     let waker = Waker::from(Arc::new(Parked(thread::current())));
     let until = Instant::now() + idle_timeout;
     loop {
-        if let Poll::Ready(next) = stream.poll_next(&mut Context::from_waker(&waker)) {
-            return Some(next.map_err(failed));
+        if let Poll::Ready(done) = poll(&mut Context::from_waker(&waker)) {
+            return Some(done);
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use becket_host::{NrStatus, SendError, Stream};
+use becket_host::{NrStatus, Stream};
 use futures_lite::future::block_on;
 
 use super::Inner;
-use super::envelope::{ENDED, NO_ANSWER, call, next, next_within, open, send_all};
+use super::envelope::{ENDED, NO_ANSWER, call, next, next_within, open, send_all, unsent};
 use crate::bridge::{Conduit, Failure};
 use crate::contract::Limits;
 
@@ -162,10 +162,7 @@ impl Line {
             self.owed = 0;
             return Ok(());
         };
-        block_on(stream.send(message)).map_err(|error| match error {
-            SendError::Closed => Failure::new("the plugin's stream is over"),
-            other => Failure::new(other.to_string()),
-        })
+        block_on(stream.send(message)).map_err(unsent)
     }
 
     /// Receives the next frame; if none comes, the outstanding bytes are lost.

@@ -33,7 +33,7 @@ pub(super) fn verdict(part: &Part<'_>) -> Markup {
     }
 }
 
-/// What was never tried, if a check is inconclusive for that.
+/// The rules that had no occasion, if the check is inconclusive for that reason.
 fn idle(report: &Report) -> Markup {
     let is_why = report.verdict == Verdict::NotExercised.name() && report.mode == Mode::Full.name();
     html! {

@@ -7,7 +7,7 @@ use super::rules::{OUTCOMES, outcome};
 use super::{class, legend, region};
 use crate::mutant::{self, Mutant};
 use crate::report::words::{plural, shown};
-use crate::report::{Kill, Kills, Report};
+use crate::report::{MutantReport, Report};
 use crate::rules::{CATALOGUE, Family, Rule, Subject, rule};
 
 /// The columns: rules, each with whether a family begins with it, which has a border.
@@ -87,16 +87,16 @@ pub(super) fn of_adapters(reports: &[Report]) -> Markup {
 const GROUPS_MIN: usize = 12;
 
 /// A row for each mutant, grouped by family.
-pub(super) fn of_mutants(kills: &Kills) -> Markup {
+pub(super) fn of_mutants(kills: &[MutantReport]) -> Markup {
     let judged: Vec<_> = CATALOGUE.iter().filter(|rule| rule.of == Subject::Adapter).collect();
     let count =
-        |is_one: &dyn Fn(&Kill) -> bool| kills.rows.iter().filter(|row| is_one(row)).count();
+        |is_one: &dyn Fn(&MutantReport) -> bool| kills.iter().filter(|row| is_one(row)).count();
     let tried = count(&|row| row.result != "not-tried");
     let killed = count(&|row| row.result == "killed");
-    let killed_by = |rule: &Rule| count(&|row| row.killers.contains(&rule.id));
+    let killed_by = |rule: &Rule| count(&|row| row.rules.contains(&rule.id));
     let idle = judged.iter().filter(|rule| killed_by(rule) == 0).count();
-    let rows = kills.rows.iter().map(|row| {
-        let mutant = mutant::of_name(&row.mutant);
+    let rows = kills.iter().map(|row| {
+        let mutant = mutant::of_name(row.name);
         (mutant.and_then(family), mutant, row)
     });
     let mut rows: Vec<_> = rows.collect();
@@ -156,8 +156,8 @@ fn family(mutant: &Mutant) -> Option<Family> {
     mutant.expected_rules.first().and_then(|id| rule(id)).map(|rule| rule.family)
 }
 
-fn line(row: &Kill, mutant: Option<&Mutant>, columns: &[(&Rule, bool)]) -> Markup {
-    let name = shown(&row.mutant);
+fn line(row: &MutantReport, mutant: Option<&Mutant>, columns: &[(&Rule, bool)]) -> Markup {
+    let name = shown(row.name);
     let (class, sign) = match row.result {
         "killed" => (None, None),
         "not-tried" => (None, Some("(not tried)")),
@@ -165,7 +165,7 @@ fn line(row: &Kill, mutant: Option<&Mutant>, columns: &[(&Rule, bool)]) -> Marku
     };
     let kill = |rule: &Rule| {
         let is_expected = mutant.is_some_and(|it| it.expected_rules.contains(&rule.id));
-        row.killers.contains(&rule.id).then_some(if is_expected {
+        row.rules.contains(&rule.id).then_some(if is_expected {
             ("kill", "●")
         } else {
             ("also", "•")

@@ -32,41 +32,31 @@ use maud::{Markup, PreEscaped, html as markup};
 
 use super::view::{self, Tone, face};
 use super::words::{plural, shown};
-use super::{Kills, Report, RunReport};
+use super::{Report, RunReport};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// SHA-256 of the script, in base64: the policy of the page names it.
 const SCRIPT_HASH: &str = "Ra7aKVCYDmqz3b3WFo16c4wudxwapMfFi/Avu6X5bOg=";
 
-/// The mark, here and in the tab.
+/// The logo: its path, and an icon for the tab.
 const MARK: &str = "M8 15V9a4 4 0 1 0-4-4";
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' \
 viewBox='0 0 16 16'%3E%3Cpath d='M8 15V9a4 4 0 1 0-4-4' fill='none' stroke='%232c7a6b' \
 stroke-width='2.4' stroke-linecap='round'/%3E%3C/svg%3E";
 
-/// The content of a page.
-#[derive(Debug, Clone, Copy)]
-pub struct Sheet<'a> {
-    /// Reports, in display order. With more than one the page begins with a matrix of adapters and
-    /// rules.
-    pub reports: &'a [Report],
-    /// The kill matrix. `None`: that of the report with the most mutants.
-    pub kills: Option<&'a Kills>,
-}
-
 /// The report as a page. The same report gives the same bytes.
 #[must_use]
 pub fn html(report: &Report) -> String {
-    html_sheet(&Sheet { reports: std::slice::from_ref(report), kills: None })
+    html_sheet(std::slice::from_ref(report))
 }
 
-/// Several reports as one page, with the kill matrix if it is given.
+/// Several reports as one page, in this order, with the kill matrix of the one with the most mutants.
+/// With more than one the page begins with a matrix of adapters and rules.
 #[must_use]
-pub fn html_sheet(sheet: &Sheet<'_>) -> String {
-    let Sheet { reports, kills } = *sheet;
-    let most = reports.iter().max_by_key(|report| report.mutants.len()).map(Kills::of);
-    let kills = kills.or(most.as_ref()).filter(|kills| !kills.rows.is_empty());
+pub fn html_sheet(reports: &[Report]) -> String {
+    let kills = reports.iter().map(|report| &report.mutants).max_by_key(|kills| kills.len());
+    let kills = kills.filter(|kills| !kills.is_empty());
     let is_alone = reports.len() == 1;
     let parts = reports.iter().enumerate();
     let parts = parts.map(|(at, report)| Part { report, id: format!("r{at}"), is_alone });
@@ -110,7 +100,7 @@ struct Part<'a> {
     is_alone: bool,
 }
 
-/// The head of the page. Its elements without content end as XML wants them to.
+/// The head of the page. Empty elements are closed, as XML requires.
 fn begin(reports: &[Report]) -> Markup {
     let title = match reports {
         [report] => format!("{}: {}", view::name(report), report.verdict),
@@ -215,12 +205,12 @@ fn command(command: &str) -> Markup {
     }
 }
 
-/// What scrolls when it is wider than the page: a region that the keyboard reaches.
+/// A region that scrolls if it is wider than the page, and that the keyboard can reach.
 fn region(class: &str, label: &str, content: &Markup) -> Markup {
     markup! { div class=(class) tabindex="0" role="region" aria-label=(label) { (content) } }
 }
 
-/// A table with these heads. A head with a `#` before its name is that of a column of numbers.
+/// A table with these headings. A leading `#` marks a column of numbers.
 fn table(heads: &[&str], rows: &Markup) -> Markup {
     let heads = heads.iter().map(|head| match head.strip_prefix('#') {
         Some(name) => (Some("n"), name),
@@ -278,7 +268,7 @@ mod tests {
     #[test]
     fn the_policy_names_the_script_that_the_page_has() {
         assert_eq!(base64(b"ma"), "bWE=");
-        // What stands between the tags is hashed, with the line feed behind the first.
+        // The hash covers the text between the tags, with the line feed after the first tag.
         let hash = Sha256::digest(format!("\n{SCRIPT}"));
         assert_eq!(base64(&hash), SCRIPT_HASH);
     }

@@ -44,7 +44,7 @@ fn figure(title: &str, note: &str, svg: Svg) -> Markup {
     framed(title, note, &svg.finish(&format!("{title}: {note}")))
 }
 
-/// The same for one that is alone in its row, and may be wider than the page.
+/// A drawing in a row of its own, which may be wider than the page.
 fn wide(title: &str, note: &str, svg: Svg) -> Markup {
     framed(title, note, &region("wide", title, &svg.finish(&format!("{title}: {note}"))))
 }
@@ -55,7 +55,7 @@ fn framed(title: &str, note: &str, drawing: &Markup) -> Markup {
     }
 }
 
-/// Scenario × profile: a tile a run.
+/// Scenario × profile: a tile for each run.
 fn verdicts(report: &Report) -> Markup {
     const LEFT: u32 = 186;
     const TILE: u32 = 20;

@@ -25,7 +25,7 @@ pub(super) struct Box {
     pub(super) height: u32,
 }
 
-/// Where a text stands at its place.
+/// Alignment of a text at its position.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Anchor {
     Start,

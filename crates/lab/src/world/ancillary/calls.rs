@@ -12,7 +12,7 @@ use super::{
 
 /// Requests and regions of each side that may be open at once.
 const AT_ONCE_MAX: usize = 4;
-/// The numbers of operations, notices, and of their bodies.
+/// Base number of operations, and the number of notices.
 const OPERATION: u16 = 0x4000;
 const BODY_BYTES_MAX: u32 = 64;
 const REGION_BYTES: u64 = 4096;

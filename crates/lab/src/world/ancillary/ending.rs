@@ -9,9 +9,9 @@ use super::ledger::{Fate, Line};
 use super::{Ancillary, Parts, SessionCall, Side};
 use crate::contract::Tick;
 
-/// Checks by the sessions: two until a ping, one for its answer, and one more.
+/// Maximum number of deadlines that pass: enough for both sessions to ping and to be answered.
 const LOOKS: usize = 5;
-/// Turns of the network until nothing is in flight.
+/// Maximum number of rounds until nothing is in flight.
 const TURNS_MAX: usize = 4096;
 
 impl Ancillary {
@@ -107,10 +107,10 @@ impl Parts<'_> {
             self.server.transmit(self.down);
             let (up, down) = (self.up.is_due(self.now), self.down.is_due(self.now));
             if up {
-                self.deliver_up();
+                self.deliver(true);
             }
             if down {
-                self.deliver_down();
+                self.deliver(false);
             }
             if self.is_broken {
                 return;

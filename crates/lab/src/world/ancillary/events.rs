@@ -217,7 +217,7 @@ impl Ancillary {
         }
     }
 
-    /// The sender withdraws an element: it is returned, unless it was decided before.
+    /// The sender withdraws an element: it is refused, unless it was decided before.
     fn withdraw_came(
         &mut self,
         parts: &mut Parts<'_>,

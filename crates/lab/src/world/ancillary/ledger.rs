@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What was sent and has not arrived, and what is owed for what arrived: for both sides, each thing
-//! once.
+//! What is in flight between both sides, and what is owed for what has arrived.
 
 use std::collections::{BTreeMap, VecDeque};
 

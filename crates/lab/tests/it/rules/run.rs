@@ -8,11 +8,12 @@ use becket_lab::contract::{Capability, ErrorClass, FlowId, FlowState, Limits, Ma
 use becket_lab::fault::FaultPlan;
 use becket_lab::hygiene::{Canary, Search, Text, TextKind};
 use becket_lab::link::Link;
+use becket_lab::replay::Case;
 use becket_lab::rules::{Examination, Examined, examine};
 use becket_lab::source::{FlowPlan, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Call, Event, EventKind, FaultKind, OutletEvent, Stage, Trace};
-use becket_lab::world::{self, Setup};
+use becket_lab::world;
 
 pub(crate) const IN: Stage = Stage::Ingress;
 pub(crate) const OUT: Stage = Stage::Egress;
@@ -44,7 +45,7 @@ impl Run {
             buffered_bytes_max: 4 * buffer,
             flow_buffered_bytes_max: buffer,
         };
-        let trace = trace(&setup(&config, behaviour, source.plan(&config, 4)), limits);
+        let trace = trace(&case(&config, behaviour, source.plan(&config, 4)), limits);
         let (ingress, egress) = (healthy().make)(limits);
         let manifests = [ingress.manifest(), egress.manifest()];
         let texts = [
@@ -62,7 +63,7 @@ impl Run {
         let plans = self.source.plan(&self.config, 4);
         let alone = |plan: &FlowPlan| {
             let plan = FlowPlan { flow: FlowId::new(1), ..plan.clone() };
-            trace(&setup(&self.config, self.behaviour, vec![plan]), self.limits)
+            trace(&case(&self.config, self.behaviour, vec![plan]), self.limits)
         };
         let alone: Vec<_> = plans.iter().map(alone).collect();
         let mut trace = Trace::new(1 << 16);
@@ -78,8 +79,8 @@ impl Run {
             text: text.clone().leak(),
         };
         let texts: Vec<_> = self.texts.iter().map(text).collect();
-        let setup = setup(&self.config, self.behaviour, plans);
-        let mut examined = Examined::new(&trace, &setup, self.manifests.each_ref());
+        let case = case(&self.config, self.behaviour, plans);
+        let mut examined = Examined::new(&trace, &case, self.manifests.each_ref());
         examined.solo = Some(&alone);
         (examined.again, examined.fresh_process) = (Some(again), Some(fresh_process));
         examined.claimed_after = Some(self.after.each_ref());
@@ -149,20 +150,16 @@ pub(crate) fn blocks(run: &mut Run, ms: u64) -> usize {
     at
 }
 
-pub(crate) fn setup<'a>(
-    config: &'a Config,
-    behaviour: Behaviour,
-    plans: Vec<FlowPlan>,
-) -> Setup<'a> {
+pub(crate) fn case(config: &Config, behaviour: Behaviour, plans: Vec<FlowPlan>) -> Case {
     let (link, faults) = (Link::Stream, FaultPlan::NONE);
-    Setup { config, plans, behaviour, window_bytes: 64 << 10, link, faults }
+    Case { config: config.clone(), plans, behaviour, window_bytes: 64 << 10, link, faults }
 }
 
-pub(crate) fn trace(setup: &Setup<'_>, limits: Limits) -> Trace {
+pub(crate) fn trace(case: &Case, limits: Limits) -> Trace {
     let mut trace = Trace::new(1 << 16);
     let (mut ingress, mut egress) = (healthy().make)(limits);
-    let mut choices = Choices::seeded(setup.config.deterministic_seed);
-    world::run(setup, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
+    let mut choices = Choices::seeded(case.config.deterministic_seed);
+    world::run(case, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
     trace
 }
 

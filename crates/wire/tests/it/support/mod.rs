@@ -9,6 +9,11 @@ use becket_wire::{
     Decoder, Event, Frame, Full, HEAD_BYTES, Head, Limits, Outlet, Role, Session, SessionError,
 };
 
+/// The value for the form of a test that is asked for: `BECKET_TEST_LONG` asks for the long one.
+pub(crate) fn or_long<T>(short: T, long: T) -> T {
+    if std::env::var_os("BECKET_TEST_LONG").is_some() { long } else { short }
+}
+
 /// Bytes on their way. `room` is how many more are taken.
 #[derive(Default)]
 pub(crate) struct Wire {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::row::{Figure, Row};
+use crate::commands::pick::nearest;
 
 /// A condition that must not hold.
 #[derive(Debug, Clone)]
@@ -102,12 +103,8 @@ impl FromStr for Gate {
 }
 
 fn unknown(name: &str) -> String {
-    let nearest = Figure::names()
-        .map(|other| (strsim::jaro_winkler(name, other), other))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, nearest)) => format!("there is no figure {name:?}; did you mean {nearest}?"),
+    match nearest(name, Figure::names()) {
+        Some(near) => format!("there is no figure {name:?}; did you mean {near}?"),
         None => {
             let names: Vec<_> = Figure::names().collect();
             format!("there is no figure {name:?}, only {}", names.join(", "))

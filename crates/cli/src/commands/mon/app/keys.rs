@@ -3,7 +3,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{App, Tab, View};
+use super::{App, Row, Tab, View};
 
 /// The action of a key, for the loop that owns the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl App {
     }
 
     fn list_key(&mut self, key: KeyCode) -> Do {
-        let selected = self.selected_id();
+        let selected = self.selected_row().map(Row::id);
         let tab = self.tab;
         let list = self.list_mut(tab);
         match key {

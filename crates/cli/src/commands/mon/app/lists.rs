@@ -105,7 +105,7 @@ impl Sorts {
     }
 }
 
-/// See the module.
+/// The sorting, filter and selected row of one list. Rows are counted among those that match.
 #[derive(Debug, Clone)]
 pub(crate) struct List {
     sorts: &'static [Sorts],

@@ -12,11 +12,13 @@
 
 mod keys;
 mod lists;
+mod rows;
 
 use becket_ipc::monitor::{FeedError, Query, Report, Select};
 
 pub(crate) use self::keys::{Do, KEYS};
 pub(crate) use self::lists::{List, Sorts};
+pub(crate) use self::rows::{Row, Rows, with_id};
 use super::driver::Ending;
 use super::store::{Store, Unit};
 
@@ -159,15 +161,20 @@ impl App {
         self.typing.is_some()
     }
 
+    /// The page of a tab's list in the latest report.
+    fn page(&self, tab: Tab) -> Option<&dyn Rows> {
+        let report = self.report.as_ref()?;
+        Some(match tab {
+            Tab::Channels => &report.channels,
+            Tab::Coroutines => &report.coroutines.rows,
+            Tab::Plugins => &report.plugins,
+            Tab::Sessions => &report.sessions,
+        })
+    }
+
     /// How many rows the tab's filter lets through.
     pub(crate) fn matched(&self, tab: Tab) -> u64 {
-        let Some(report) = &self.report else { return 0 };
-        match tab {
-            Tab::Channels => report.channels.matched,
-            Tab::Coroutines => report.coroutines.rows.matched,
-            Tab::Plugins => report.plugins.matched,
-            Tab::Sessions => report.sessions.matched,
-        }
+        self.page(tab).map_or(0, Rows::matched)
     }
 
     /// The number of rows without the filter.
@@ -181,28 +188,10 @@ impl App {
         }
     }
 
-    /// The row under the cursor, by its index in the latest report.
-    pub(crate) fn selected_row(&self) -> Option<usize> {
-        let report = self.report.as_ref()?;
-        let first = match self.tab {
-            Tab::Channels => report.channels.first,
-            Tab::Coroutines => report.coroutines.rows.first,
-            Tab::Plugins => report.plugins.first,
-            Tab::Sessions => report.sessions.first,
-        };
-        self.list().selected().checked_sub(first).map(|row| row as usize)
-    }
-
-    /// The id of the row under the cursor, if the report has it.
-    pub(crate) fn selected_id(&self) -> Option<u64> {
-        let report = self.report.as_ref()?;
-        let row = self.selected_row()?;
-        match self.tab {
-            Tab::Channels => report.channels.rows.get(row).map(|row| row.id),
-            Tab::Coroutines => report.coroutines.rows.rows.get(row).map(|row| row.id),
-            Tab::Plugins => report.plugins.rows.get(row).map(PluginId::id),
-            Tab::Sessions => report.sessions.rows.get(row).map(|row| row.id),
-        }
+    /// The row under the cursor, if the latest report has it.
+    pub(crate) fn selected_row(&self) -> Option<&dyn Row> {
+        let page = self.page(self.tab)?;
+        page.row(self.list().selected().checked_sub(page.first())? as usize)
     }
 
     /// The query for the screen: the visible rows of the current list and a page on either side,
@@ -238,17 +227,6 @@ impl App {
         // Alerts are found in rows, so a page of channels is always included.
         query.channels.rows = query.channels.rows.max(100);
         query
-    }
-}
-
-/// A plugin's id in a query.
-pub(crate) trait PluginId {
-    fn id(&self) -> u64;
-}
-
-impl PluginId for becket_ipc::monitor::PluginReport {
-    fn id(&self) -> u64 {
-        becket_ipc::monitor::plugin_id(&self.name)
     }
 }
 

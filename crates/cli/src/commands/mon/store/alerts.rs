@@ -3,9 +3,9 @@
 //!
 //! | what | when |
 //! |---|---|
-//! | a channel is full | in all reports of half a second |
+//! | a channel is full | in every report for at least half a second |
 //! | channels are full that are not on the page | in this report and the one before |
-//! | operations fail | more deadlines and ends than in the report before |
+//! | operations fail | more timed out or found the channel closed than in the report before |
 //! | values are dropped | more than in the report before |
 //! | a worker is held | a coroutine has run on it for 100 ms without a pause |
 //! | a plugin fails, a session is refused | more than in the report before |
@@ -49,19 +49,12 @@ pub(crate) struct Alert {
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     list: Vec<Alert>,
-    channels: HashMap<u64, Before>,
+    /// For each channel that was full in the previous report: the first report in which it was.
+    full_since_ns: HashMap<u64, u64>,
     /// Channels that were full and not on the page.
     full_elsewhere: u64,
-    plugins: HashMap<String, u64>,
-    sessions: HashMap<u64, u64>,
-}
-
-/// A channel in the previous report.
-#[derive(Debug, Clone, Copy)]
-struct Before {
-    grave: u64,
-    dropped: u64,
-    full_since_ns: Option<u64>,
+    /// The counts of the previous report, by the key of the alert that a rise causes.
+    counted: HashMap<String, u64>,
 }
 
 impl Alerts {
@@ -72,13 +65,25 @@ impl Alerts {
 
     pub(super) fn take(&mut self, report: &Report) {
         let now = report.at_ns;
+        let before = std::mem::take(&mut self.counted);
+        let full_before = std::mem::take(&mut self.full_since_ns);
         let channels = &report.channels;
-        let mut seen = HashMap::new();
         for channel in channels.rows.iter().chain(&channels.pinned) {
-            let before = self.channels.get(&channel.id).copied();
-            seen.insert(channel.id, self.channel(channel, before, now));
+            let (id, name) = (channel.id, &channel.name);
+            if channel.is_full() {
+                let since = full_before.get(&id).copied().unwrap_or(now);
+                self.full_since_ns.insert(id, since);
+                self.full(channel, since, now);
+            }
+            let grave = (format!("grave {id}"), channel.failed.grave());
+            self.rises(&before, Grade::Bad, grave, now, |more| {
+                format!("{name}: {more} more timed out or found it closed")
+            });
+            let dropped = (format!("dropped {id}"), channel.dropped);
+            self.rises(&before, Grade::Bad, dropped, now, |more| {
+                format!("{name}: {more} more values dropped")
+            });
         }
-        self.channels = seen;
         self.elsewhere(report);
         for held in &report.coroutines.held {
             let text = format!(
@@ -89,28 +94,18 @@ impl Alerts {
             );
             self.raise(Grade::Bad, format!("held {}", held.worker), text, now);
         }
-        let mut plugins = HashMap::new();
         for plugin in report.plugins.rows.iter().chain(&report.plugins.pinned) {
-            let errors = plugin.errors();
-            let before = self.plugins.get(&plugin.name).copied().unwrap_or(errors);
-            if let Some(more @ 1..) = errors.checked_sub(before) {
-                let text = format!("plugin {}: {} more failed", plugin.name, units::count(more));
-                self.raise(Grade::Bad, format!("plugin {}", plugin.name), text, now);
-            }
-            plugins.insert(plugin.name.clone(), errors);
+            let of = format!("plugin {}", plugin.name);
+            self.rises(&before, Grade::Bad, (of.clone(), plugin.errors()), now, |more| {
+                format!("{of}: {more} more failed")
+            });
         }
-        self.plugins = plugins;
-        let mut sessions = HashMap::new();
         for session in report.sessions.rows.iter().chain(&report.sessions.pinned) {
-            let refused = session.refused();
-            let before = self.sessions.get(&session.id).copied().unwrap_or(refused);
-            if let Some(more @ 1..) = refused.checked_sub(before) {
-                let text = format!("session {}: {} more refused", session.id, units::count(more));
-                self.raise(Grade::Warn, format!("session {}", session.id), text, now);
-            }
-            sessions.insert(session.id, refused);
+            let of = format!("session {}", session.id);
+            self.rises(&before, Grade::Warn, (of.clone(), session.refused()), now, |more| {
+                format!("{of}: {more} more refused")
+            });
         }
-        self.sessions = sessions;
         self.list.retain(|alert| now.saturating_sub(alert.at_ns) <= STAYS_NS);
         self.list.sort_by(|a, b| b.grade.cmp(&a.grade).then(b.at_ns.cmp(&a.at_ns)));
         self.list.truncate(ALERTS_MAX);
@@ -133,35 +128,36 @@ impl Alerts {
         }
     }
 
-    fn channel(&mut self, channel: &ChannelReport, before: Option<Before>, now: u64) -> Before {
-        let name = &channel.name;
-        let grave = channel.failed.grave();
-        let full_since_ns = channel
-            .is_full()
-            .then(|| before.and_then(|before| before.full_since_ns).unwrap_or(now));
-        if let Some(before) = before {
-            if let Some(since) = full_since_ns.filter(|since| now.saturating_sub(*since) >= FULL_NS)
-            {
-                let text = format!(
-                    "{name} is full ({}) for {}, {} wait{}",
-                    units::count(channel.len),
-                    units::age((now - since) / 1_000_000),
-                    units::many(channel.senders_waiting, "send"),
-                    if channel.senders_waiting == 1 { "s" } else { "" },
-                );
-                self.raise(Grade::Warn, format!("full {}", channel.id), text, now);
-            }
-            if let Some(more @ 1..) = grave.checked_sub(before.grave) {
-                let text =
-                    format!("{name}: {} more timed out or found it closed", units::count(more));
-                self.raise(Grade::Bad, format!("grave {}", channel.id), text, now);
-            }
-            if let Some(more @ 1..) = channel.dropped.checked_sub(before.dropped) {
-                let text = format!("{name}: {} more values dropped", units::count(more));
-                self.raise(Grade::Bad, format!("dropped {}", channel.id), text, now);
-            }
+    /// Adds an alert if a channel has been full since `since`, at least [`FULL_NS`].
+    fn full(&mut self, channel: &ChannelReport, since: u64, now: u64) {
+        if now.saturating_sub(since) < FULL_NS {
+            return;
         }
-        Before { grave, dropped: channel.dropped, full_since_ns }
+        let text = format!(
+            "{} is full ({}) for {}, {} wait{}",
+            channel.name,
+            units::count(channel.len),
+            units::age((now - since) / 1_000_000),
+            units::many(channel.senders_waiting, "send"),
+            if channel.senders_waiting == 1 { "s" } else { "" },
+        );
+        self.raise(Grade::Warn, format!("full {}", channel.id), text, now);
+    }
+
+    /// Keeps a count, and adds an alert if it is above `before`. A first count adds none.
+    fn rises(
+        &mut self,
+        before: &HashMap<String, u64>,
+        grade: Grade,
+        (key, count): (String, u64),
+        now: u64,
+        text: impl FnOnce(String) -> String,
+    ) {
+        let last = before.get(&key).copied().unwrap_or(count);
+        if let Some(more @ 1..) = count.checked_sub(last) {
+            self.raise(grade, key.clone(), text(units::count(more)), now);
+        }
+        self.counted.insert(key, count);
     }
 
     /// Adds an alert, or renews an older one with the same key.

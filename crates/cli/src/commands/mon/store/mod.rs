@@ -43,7 +43,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Takes a report in.
+    /// Processes a report.
     pub(crate) fn take(&mut self, report: &Report) {
         let process = (report.process.pid, report.process.instance);
         if self.reports > 0 && process != self.process {
@@ -144,7 +144,8 @@ pub(crate) fn session_counts(session: &SessionReport) -> Counts {
     }
 }
 
-/// A worker's counts: dispatches, steals, wakes from elsewhere.
+/// A worker's counts: `messages` are dispatches, `bytes` steals, `failures` wakes from other
+/// threads.
 pub(crate) fn worker_counts(worker: &WorkerReport) -> Counts {
     Counts {
         at_ns: worker.at_ns,

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 
 use super::frame::rate_text;
 use super::graph;
-use super::table::{Cell, Column, Table, left, plain, right, styled};
+use super::table::{Cell, Column, left, list, plain, right, styled};
 use super::theme::Theme;
 use crate::commands::mon::app::{App, Sorts};
 use crate::commands::mon::store::{Of, Unit};
@@ -33,17 +33,8 @@ const PAST_FROM: u16 = 140;
 
 pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(report) = &app.report else { return };
-    let page = &report.channels;
-    let list = app.list();
-    let skip = list.offset().saturating_sub(page.first) as usize;
-    let table = Table {
-        theme,
-        columns: &COLUMNS,
-        list: Some(list),
-        selected: (page.matched > 0).then(|| (list.selected() - list.offset()) as usize),
-    };
-    let rows = page.rows.iter().skip(skip);
-    let x = table.draw(rows.clone().map(|row| cells(app, theme, row)), area, buffer);
+    let columns = (COLUMNS.as_slice(), |row: &_| cells(app, theme, row));
+    let (x, rows) = list(app, theme, &report.channels, columns, area, buffer);
     if area.width >= PAST_FROM {
         for (line, row) in (1..area.height).zip(rows) {
             let place = Rect::new(x, area.y + line, PAST, 1);
@@ -52,7 +43,6 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
             }
         }
     }
-    super::frame::nothing(app, theme, area, buffer);
 }
 
 fn cells(app: &App, theme: Theme, row: &ChannelReport) -> Vec<Cell> {

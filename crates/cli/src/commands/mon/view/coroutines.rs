@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::table::{Cell, Column, Table, left, pieces, plain, right, styled};
+use super::table::{Cell, Column, Table, left, list, pieces, plain, right, styled};
 use super::theme::Theme;
 use crate::commands::mon::app::{App, Sorts};
 use crate::commands::mon::store::{Unit, of_worker};
@@ -73,17 +73,8 @@ pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     );
     let above = rows_above(app, area.height);
     let place = Rect { y: area.y + above, height: area.height.saturating_sub(above), ..area };
-    let page = &report.coroutines.rows;
-    let list = app.list();
-    let skip = list.offset().saturating_sub(page.first) as usize;
-    Table {
-        theme,
-        columns: &COLUMNS,
-        list: Some(list),
-        selected: (page.matched > 0).then(|| (list.selected() - list.offset()) as usize),
-    }
-    .draw(page.rows.iter().skip(skip).map(|row| cells(theme, row)), place, buffer);
-    super::frame::nothing(app, theme, place, buffer);
+    let columns = (COLUMNS.as_slice(), |row: &_| cells(theme, row));
+    list(app, theme, &report.coroutines.rows, columns, place, buffer);
 }
 
 fn states(report: &Report, theme: Theme, area: Rect, buffer: &mut Buffer) {

@@ -10,7 +10,7 @@ use super::frame::{nanos, rate_text};
 use super::graph;
 use super::table::{pieces, put};
 use super::theme::Theme;
-use crate::commands::mon::app::{App, PluginId, Tab};
+use crate::commands::mon::app::{App, Row, Tab, with_id};
 use crate::commands::mon::store::{Of, Track, Unit};
 use crate::commands::mon::units;
 
@@ -19,35 +19,10 @@ pub(super) fn draw(app: &App, id: u64, theme: Theme, area: Rect, buffer: &mut Bu
     let mut page = Page { app, theme, area, line: 0, buffer };
     let Some(report) = &app.report else { return };
     let found = match app.tab {
-        Tab::Channels => report
-            .channels
-            .pinned
-            .as_ref()
-            .or_else(|| report.channels.rows.iter().find(|row| row.id == id))
-            .filter(|row| row.id == id)
-            .map(|row| page.channel(row)),
-        Tab::Coroutines => report
-            .coroutines
-            .rows
-            .pinned
-            .as_ref()
-            .or_else(|| report.coroutines.rows.rows.iter().find(|row| row.id == id))
-            .filter(|row| row.id == id)
-            .map(|row| page.coroutine(row)),
-        Tab::Plugins => report
-            .plugins
-            .pinned
-            .as_ref()
-            .or_else(|| report.plugins.rows.iter().find(|row| row.id() == id))
-            .filter(|row| row.id() == id)
-            .map(|row| page.plugin(row)),
-        Tab::Sessions => report
-            .sessions
-            .pinned
-            .as_ref()
-            .or_else(|| report.sessions.rows.iter().find(|row| row.id == id))
-            .filter(|row| row.id == id)
-            .map(|row| page.session(row)),
+        Tab::Channels => with_id(&report.channels, id).map(|row| page.channel(row)),
+        Tab::Coroutines => with_id(&report.coroutines.rows, id).map(|row| page.coroutine(row)),
+        Tab::Plugins => with_id(&report.plugins, id).map(|row| page.plugin(row)),
+        Tab::Sessions => with_id(&report.sessions, id).map(|row| page.session(row)),
     };
     if found.is_none() {
         page.text(&[("it is gone", theme.warn()), ("   Esc goes back", theme.dim())]);
@@ -56,22 +31,7 @@ pub(super) fn draw(app: &App, id: u64, theme: Theme, area: Rect, buffer: &mut Bu
 
 /// The graph of the row under the cursor.
 pub(super) fn graph_of_selected(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let (Some(report), Some(row)) = (&app.report, app.selected_row()) else { return };
-    let found = match app.tab {
-        Tab::Channels => {
-            report.channels.rows.get(row).map(|row| (row.name.clone(), Of::Channel(row.id)))
-        }
-        Tab::Coroutines => None,
-        Tab::Plugins => {
-            report.plugins.rows.get(row).map(|row| (row.name.clone(), Of::Plugin(row.name.clone())))
-        }
-        Tab::Sessions => report
-            .sessions
-            .rows
-            .get(row)
-            .map(|row| (format!("session {}", row.id), Of::Session(row.id))),
-    };
-    let Some((name, of)) = found else { return };
+    let Some((name, of)) = app.selected_row().and_then(Row::graph) else { return };
     let mut page = Page { app, theme, area, line: 0, buffer };
     if let Some(track) = app.store.track(&of) {
         page.graph(&name, track);

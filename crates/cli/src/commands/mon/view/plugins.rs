@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::frame::rate_text;
-use super::table::{Cell, Column, Table, left, plain, right, styled};
+use super::table::{Cell, Column, left, list, plain, right, styled};
 use super::theme::Theme;
 use crate::commands::mon::app::{App, Sorts};
 use crate::commands::mon::store::Of;
@@ -27,17 +27,8 @@ const COLUMNS: [Column; 10] = [
 
 pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(report) = &app.report else { return };
-    let page = &report.plugins;
-    let list = app.list();
-    let skip = list.offset().saturating_sub(page.first) as usize;
-    Table {
-        theme,
-        columns: &COLUMNS,
-        list: Some(list),
-        selected: (page.matched > 0).then(|| (list.selected() - list.offset()) as usize),
-    }
-    .draw(page.rows.iter().skip(skip).map(|row| cells(app, theme, row)), area, buffer);
-    super::frame::nothing(app, theme, area, buffer);
+    let columns = (COLUMNS.as_slice(), |row: &_| cells(app, theme, row));
+    list(app, theme, &report.plugins, columns, area, buffer);
 }
 
 fn cells(app: &App, theme: Theme, row: &PluginReport) -> Vec<Cell> {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A table: headings, rows, the row under the cursor.
 
+use becket_ipc::monitor::Page;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::theme::Theme;
-use crate::commands::mon::app::{List, Sorts};
+use crate::commands::mon::app::{App, List, Sorts};
 
 /// Characters of the flexible column, at most: in a wider table rows are hard to follow.
 const FLEX_MAX: u16 = 60;
@@ -134,6 +135,26 @@ impl Table<'_> {
     fn cell(&self, cell: &Cell, right: bool, place: Rect, buffer: &mut Buffer) {
         put(buffer, self.theme, place, &cell.text, cell.style, right);
     }
+}
+
+/// Draws the list of the current tab: the rows of its page from the first that is on the screen.
+/// Returns where the last visible column begins, and these rows.
+pub(super) fn list<'a, T>(
+    app: &App,
+    theme: Theme,
+    page: &'a Page<T>,
+    (columns, cells): (&[Column], impl Fn(&T) -> Vec<Cell>),
+    area: Rect,
+    buffer: &mut Buffer,
+) -> (u16, &'a [T]) {
+    let list = app.list();
+    let skip = list.offset().saturating_sub(page.first) as usize;
+    let selected = (page.matched > 0).then(|| (list.selected() - list.offset()) as usize);
+    let table = Table { theme, columns, list: Some(list), selected };
+    let rows = page.rows.get(skip..).unwrap_or_default();
+    let x = table.draw(rows.iter().map(cells), area, buffer);
+    super::frame::nothing(app, theme, area, buffer);
+    (x, rows)
 }
 
 /// Writes text into a part of a line; text that is cut ends with a mark.

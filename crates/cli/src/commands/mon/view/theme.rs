@@ -72,17 +72,17 @@ impl Theme {
         if self.ascii { ">" } else { "▸" }
     }
 
-    /// Falls, as an order does.
+    /// The mark of a heading whose list is sorted in the usual order.
     pub(super) fn falling(self) -> &'static str {
         if self.ascii { "v" } else { "▾" }
     }
 
-    /// Rises.
+    /// The mark of a heading whose list is sorted the other way round.
     pub(super) fn rising(self) -> &'static str {
         if self.ascii { "^" } else { "▴" }
     }
 
-    /// At the end of what was cut.
+    /// The end of a text that was cut.
     pub(super) fn cut(self) -> &'static str {
         if self.ascii { "~" } else { "…" }
     }

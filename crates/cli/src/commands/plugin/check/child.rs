@@ -46,7 +46,7 @@ pub(super) fn work(trial: &Trial<'_>, rules: &[&Rule], from: &str) -> Result<(),
     // It ends with its parent: no process would read its reports.
     let _refused = set_parent_process_death_signal(Some(Signal::KILL));
     let pipe = ReportPipe::claim();
-    // What a plugin writes to stdout is no part of the command's output.
+    // Output of a plugin must not be mixed with the output of the command.
     let _stdout = out::take()?;
     let limit = getrlimit(Resource::Data);
     let bound = |of: Option<u64>| Some(of.map_or(DATA_BYTES_MAX, |it| it.min(DATA_BYTES_MAX)));

@@ -143,16 +143,16 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
     }
 }
 
-/// What has come back, in order.
+/// How far the messages have come back, in order.
 #[derive(Default)]
 struct Back {
     messages: usize,
-    /// Behind the last one of them.
+    /// The offset after the last one of them.
     at: usize,
 }
 
 impl Back {
-    /// Of these bytes, to which others were added since.
+    /// Continues in `came`, which has grown since; returns the number of messages.
     fn count(&mut self, came: &[u8]) -> usize {
         while self.messages < MESSAGES
             && let Some(behind) = find(came, self.at, &message(self.messages))
@@ -168,7 +168,7 @@ impl Back {
     }
 }
 
-/// Behind these bytes, if they are there at or behind a place.
+/// The offset after the first `wanted` at or after `from`.
 fn find(bytes: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let at = rest.windows(wanted.len()).position(|part| part == wanted)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The obligations of every plugin to its host, rule by rule: `becket plugin check PATH` tries those
-//! that take no longer than a few calls, `becket check plugin PATH` all of them.
+//! The obligations of every plugin to its host, rule by rule: `becket plugin check PATH` tries
+//! those that take no longer than a few calls, `becket check plugin PATH` all of them.
 //!
 //! The check needs no knowledge of the entries. It loads the plugin like a host, calls every entry,
 //! leaves calls in the middle, refuses the plugin's requests, and reads the host's counters of
@@ -49,7 +49,7 @@ const PAYLOAD: &str = "becket check plugin";
 /// rule.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The plugin's file, such as target/release/libhello.so
+    /// The plugin's file, such as target/release/libhello.so, or its program, such as plugin.py
     path: PathBuf,
     #[command(flatten)]
     settings: Settings,
@@ -161,8 +161,7 @@ impl Finding {
 
 /// The plugin and the settings that the rules are tried with.
 struct Trial<'a> {
-    path: &'a Path,
-    loading: &'a Loading,
+    spec: PluginSpec,
     timeout: Duration,
     skip: &'a [String],
 }
@@ -174,8 +173,7 @@ impl Trial<'_> {
         configure: impl FnOnce(PluginSpec) -> PluginSpec,
     ) -> Result<(Host, Plugin), LoadError> {
         let host = Host::new();
-        let spec = PluginSpec::path("checked", self.path).limits(limits(self.timeout));
-        let plugin = host.load(configure(self.loading.apply(spec)))?;
+        let plugin = host.load(configure(self.spec.clone()))?;
         Ok((host, plugin))
     }
 
@@ -201,8 +199,8 @@ impl Trial<'_> {
     }
 }
 
-/// Calls, streams and unloads take no longer than this. A load may take longer: the system has to find
-/// and map the library.
+/// Limits for which calls, streams and unloads end within `timeout`. A load may take longer: the
+/// system has to find and map the library.
 fn limits(timeout: Duration) -> Limits {
     let ms = timeout.as_millis() as u64;
     let default = Limits::default();
@@ -225,8 +223,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(report.exit)
 }
 
-/// In the child process: tries these rules, and is true. A command calls it before it opens a file: the
-/// plugin may end that process at any time.
+/// In the child process: tries these rules and returns true. A command calls it before it opens a
+/// file, because the plugin may end that process at any time.
 pub(in crate::commands) fn was_child(
     path: &Path,
     settings: &Settings,
@@ -234,7 +232,9 @@ pub(in crate::commands) fn was_child(
 ) -> Result<bool, Failure> {
     let Some(from) = &settings.in_process else { return Ok(false) };
     let Settings { loading, timeout_ms, skip, .. } = settings;
-    let trial = Trial { path, loading, timeout: Duration::from_millis(*timeout_ms), skip };
+    let timeout = Duration::from_millis(*timeout_ms);
+    let spec = loading.spec("checked", path)?.limits(limits(timeout));
+    let trial = Trial { spec, timeout, skip };
     child::work(&trial, rules, from).map(|()| true)
 }
 
@@ -247,8 +247,10 @@ pub(in crate::commands) fn check(
 ) -> Result<Report, Failure> {
     if !path.is_file() {
         return Err(Failure::new(exits.absent, format!("there is no plugin {}", path.display()))
-            .hint("name the shared library that the build made"));
+            .hint("name the shared library that the build made, or the program"));
     }
+    // What the options do not fit is said once, not by each child.
+    settings.loading.spec("checked", path)?;
     let findings = child::findings(rules, settings.timeout_ms)?;
     let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
     let (verdict, exit) = match () {

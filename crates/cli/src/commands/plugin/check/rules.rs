@@ -109,8 +109,8 @@ rules! {
     "What a bidirectional entry gives back of a flow that is longer than every queue is whole, in order.";
 }
 
-/// Rules that call each entry a hundred times, wait for what must not happen, or take resources away
-/// from the plugin.
+/// Rules that call each entry a hundred times, wait to see that nothing happens, or take resources
+/// away from the plugin.
 const LONG: [&str; 10] = [
     "PLG-07", "PLG-15", "PLG-20", "PLG-21", "PLG-22", "PLG-23", "PLG-24", "PLG-25", "PLG-26",
     "PLG-28",
@@ -121,8 +121,8 @@ pub(super) fn quick() -> Vec<&'static Rule> {
     RULES.iter().filter(|rule| !LONG.contains(&rule.id)).collect()
 }
 
-/// The rules of these ids, with those that every check has: the plugin loads, and ends no process.
-/// Any rule may show that it does, so that one alone is tried by all of them.
+/// The rules of these ids, and those of every check: the plugin loads, starts and ends no process.
+/// The last has no trial of its own, so asking for it alone tries every rule.
 pub(super) fn only(asked: &[String]) -> Vec<&'static Rule> {
     let is_asked = |id: &str| asked.iter().any(|asked| asked.eq_ignore_ascii_case(id));
     let is_always = |id| [LOADS, STARTS, ENDS_NO_PROCESS].contains(&id);

@@ -11,12 +11,19 @@ use super::Lang;
 use crate::embedded;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ui::text;
+
+/// Where a project has its own copy of the SDK.
+const COPY: &str = "./becket";
 
 /// Path in the project, content.
 pub(super) type NewFile = (String, Vec<u8>);
 
 /// The files of the SDK for `lang`, as they lie in the project.
 pub(super) fn files(lang: Lang) -> Result<Vec<NewFile>, Failure> {
+    if let Some(package) = package(lang) {
+        return Ok(package_files(package));
+    }
     let mut files =
         vec![("becket/LICENSE".to_owned(), embedded::text("LICENSE").as_bytes().to_vec())];
     for folder in folders(lang) {
@@ -32,7 +39,7 @@ pub(super) fn files(lang: Lang) -> Result<Vec<NewFile>, Failure> {
 
 /// The path of the SDK for the project: its own copy, or the checkout named on the command line.
 pub(super) fn place(checkout: Option<&Path>) -> Result<String, Failure> {
-    let Some(checkout) = checkout else { return Ok("./becket".to_owned()) };
+    let Some(checkout) = checkout else { return Ok(COPY.to_owned()) };
     let path = checkout
         .canonicalize()
         .map_err(|error| Failure::file("used as the SDK", checkout, &error))?;
@@ -47,6 +54,35 @@ pub(super) fn place(checkout: Option<&Path>) -> Result<String, Failure> {
     Ok(path.display().to_string())
 }
 
+/// The build step of a project that does not copy the SDK, where that differs.
+pub(super) fn build(lang: Lang, becket: &str) -> Option<String> {
+    match lang {
+        Lang::Python if becket != COPY => {
+            let folder = format!("{becket}/sdk/python");
+            Some(format!("pip install {}", text::shell_word(&folder)))
+        }
+        _ => None,
+    }
+}
+
+/// A package that a program imports: its folder in this repository. In the project it is `becket/`, where
+/// the interpreter finds it.
+const fn package(lang: Lang) -> Option<&'static str> {
+    match lang {
+        Lang::Python => Some("sdk/python/becket"),
+        _ => None,
+    }
+}
+
+fn package_files(package: &str) -> Vec<NewFile> {
+    let files = embedded::folder(package);
+    let license = ("LICENSE", embedded::text("LICENSE").as_bytes());
+    files
+        .chain([license])
+        .map(|(path, content)| (format!("becket/{path}"), content.to_vec()))
+        .collect()
+}
+
 fn folders(lang: Lang) -> &'static [&'static str] {
     match lang {
         Lang::Rust => &RUST,
@@ -55,6 +91,7 @@ fn folders(lang: Lang) -> &'static [&'static str] {
         // Its fake host is that of C.
         Lang::Go => &["crates/abi/include", "sdk/c", "sdk/go"],
         Lang::Zig => &["sdk/zig"],
+        Lang::Python => &[],
     }
 }
 

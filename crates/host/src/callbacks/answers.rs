@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a placement in another crate calls: the functions of this folder, in Rust.
+
+use std::ffi::c_void;
+
+use becket_abi::{BK_NO_DEADLINE, NrBytes, NrStatus};
+
+use super::{
+    answer::{self, WhenFull},
+    observe,
+};
+use crate::{
+    counters::Count,
+    instance::Instance,
+    observer::MetricChange,
+    stream::End,
+    table::{self, Outcome, Target},
+    thread,
+};
+
+/// Where a plugin that runs elsewhere answers.
+///
+/// Thread safety: any function may be called from any thread, at any time, also after the plugin was
+/// unloaded: then nothing happens. None waits, and a task that is woken may be woken under a
+/// [deferral](becket_chan::wakes) of the caller's.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    instance: &'static Instance,
+}
+
+/// What a call's id leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// No caller awaits an answer.
+    Nothing,
+    /// An answer before `handle` returns.
+    Now,
+    /// An answer, or frames.
+    Later { is_stream: bool, remaining_ms: Option<u64> },
+}
+
+impl Answers {
+    /// The answers of the instance behind `host_ctx`.
+    ///
+    /// # Safety
+    /// `host_ctx` is an address that can be read.
+    pub(crate) unsafe fn of(host_ctx: *mut c_void) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Instance::from_host_ctx(host_ctx) }.map(|instance| Self { instance })
+    }
+
+    /// What is awaited under an id with which `handle` is called on this thread.
+    pub(crate) fn expected(&self, sid: u64) -> Expected {
+        let (slot, is_stream) = match table::find(sid, self.instance) {
+            Ok(Target::Call(slot)) => (slot, false),
+            Ok(Target::Stream(slot)) => (slot, true),
+            Err(_) => {
+                // SAFETY: null, or the frame that this thread is inside of: it stands further up this
+                // stack.
+                let frame = unsafe { thread::current().frame().as_ref() };
+                let is_now = frame.is_some_and(|frame| frame.sid == sid);
+                return if is_now { Expected::Now } else { Expected::Nothing };
+            }
+        };
+        let remaining_ms = observe::remaining(slot.deadline_ms());
+        let remaining_ms = (remaining_ms != BK_NO_DEADLINE).then_some(remaining_ms);
+        Expected::Later { is_stream, remaining_ms }
+    }
+
+    /// An answer to a call, or a frame of a stream, which `status` may end.
+    ///
+    /// `Ok`: taken. `Backpressure`: not taken; [`Remote::stream_room`](crate::Remote::stream_room)
+    /// is called when the stream is writable again. `Invalid`: the call is over, or was never this
+    /// plugin's. `TooLong`: longer than the plugin's `payload_bytes_max`, and nothing was taken; a
+    /// call, and a stream by its last frame, ended with that status.
+    pub fn send(&self, sid: u64, status: NrStatus, body: &[u8]) -> NrStatus {
+        let view = NrBytes::from_slice(body);
+        let send = || answer::copied(self.instance, sid, status, view, WhenFull::Refuse);
+        thread::current().deferring_wakes(send)
+    }
+
+    /// `handle` refused call or stream `sid` with this status.
+    pub fn refused(&self, sid: u64, status: NrStatus) {
+        self.end(sid, || Outcome::Refused(status), End::Refused(status));
+    }
+
+    /// The deadline of call or stream `sid` has passed where the plugin runs, a moment before it
+    /// does here.
+    pub fn late(&self, sid: u64) {
+        self.end(sid, || Outcome::DeadlineExceeded, End::DeadlineExceeded);
+    }
+
+    /// What ran call or stream `sid` has ended. True if it was still open.
+    pub fn crashed(&self, sid: u64) -> bool {
+        self.end(sid, || Outcome::Crashed, End::Crashed)
+    }
+
+    /// Call or stream `sid` was not passed on: what would run it has ended too often, and is not
+    /// started for now.
+    pub fn plugin_failed(&self, sid: u64) {
+        self.end(sid, || Outcome::PluginFailed, End::PluginFailed);
+    }
+
+    /// Stream `sid` takes data again.
+    pub fn writable(&self, sid: u64) {
+        if let Ok(Target::Stream(slot)) = table::find(sid, self.instance)
+            && let Some(cell) = slot.stream()
+        {
+            cell.set_ready(sid);
+        }
+    }
+
+    /// `handle` of stream `sid` has returned.
+    pub fn opened(&self, sid: u64) {
+        if let Ok(Target::Stream(slot)) = table::find(sid, self.instance)
+            && let Some(cell) = slot.stream()
+        {
+            cell.set_opened(sid);
+        }
+    }
+
+    /// So many messages of the plugin's log were dropped.
+    pub fn log_dropped(&self, messages: u64) {
+        self.instance.plugin.counters.add(Count::LogDropped, messages);
+    }
+
+    /// A metric of the plugin has changed. One that cannot be had is refused, and counted.
+    pub fn metric(&self, name: &str, help: &str, change: MetricChange<'_>) {
+        if !self.instance.plugin.metrics.merge(name, help, change) {
+            self.instance.plugin.counters.one(Count::ResourceRefused);
+        }
+    }
+
+    fn end(&self, sid: u64, call: impl FnOnce() -> Outcome, stream: End) -> bool {
+        let end = || match table::find(sid, self.instance) {
+            Ok(Target::Call(slot)) => slot.complete(sid, call).is_ok(),
+            Ok(Target::Stream(slot)) => slot.stream().is_some_and(|cell| cell.end(sid, stream)),
+            Err(_) => false,
+        };
+        thread::current().deferring_wakes(end)
+    }
+}

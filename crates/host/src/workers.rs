@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The processes in which a plugin runs elsewhere: those that run, and how earlier ones ended.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// Deaths that are kept of each plugin.
+const DEATHS_MAX: usize = 16;
+
+/// Whether a plugin that runs elsewhere takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemoteState {
+    /// It has a worker.
+    Running,
+    /// It has none, and one is being started: calls wait.
+    Restarting,
+    /// Its workers have ended too often, and none is started for now: calls fail.
+    Failed,
+}
+
+/// The state of one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum WorkerState {
+    /// It takes calls.
+    Running,
+    /// Its process is being started.
+    Restarting,
+    /// It has ended too often, and is not started for now.
+    Failed,
+}
+
+/// One worker of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerInfo {
+    /// Its number, from 0. It stays the same when its process is started again.
+    pub worker: u32,
+    /// Its state.
+    pub state: WorkerState,
+    /// Its process, if there is one.
+    pub pid: Option<u32>,
+    /// How long its process has been ready.
+    pub ready_ms: u64,
+    /// Calls and streams that it has in hand.
+    pub in_hand: u32,
+    /// How often it was started again since the plugin was loaded.
+    pub restarts: u64,
+    /// Its resident memory, if the system tells it.
+    pub resident_bytes: Option<u64>,
+    /// Processor time that it used, if the system tells it.
+    pub cpu_seconds: Option<f64>,
+}
+
+/// Why a worker's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DeathReason {
+    /// By a signal of its own: it aborted, or touched a wrong address.
+    Signal,
+    /// It exited.
+    Exit,
+    /// By a signal from outside: a user's, or the kernel's when memory ran out.
+    Killed,
+    /// It did not answer the ping of its session in time, and was killed.
+    Silent,
+    /// It violated the protocol of its session, and was killed.
+    Protocol,
+    /// It closed its session, and was killed.
+    Closed,
+    /// It did not start.
+    Start,
+}
+
+impl DeathReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Signal,
+        Self::Exit,
+        Self::Killed,
+        Self::Silent,
+        Self::Protocol,
+        Self::Closed,
+        Self::Start,
+    ];
+
+    /// The name that metrics and JSON use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Exit => "exit",
+            Self::Killed => "killed",
+            Self::Silent => "silent",
+            Self::Protocol => "protocol",
+            Self::Closed => "closed",
+            Self::Start => "start",
+        }
+    }
+}
+
+/// The end of a worker that was not asked to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Death {
+    /// The worker's number.
+    pub worker: u32,
+    /// Its process; 0 if none was started.
+    pub pid: u32,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// Why.
+    pub reason: DeathReason,
+    /// The exit status or the signal, or why it did not start.
+    pub status: String,
+    /// How long it took calls.
+    pub ran_ms: u64,
+    /// Calls and streams that it had in hand.
+    pub calls_failed: u64,
+    /// What it wrote last to stderr; to stdout, if nothing to stderr.
+    pub last_lines: Vec<String>,
+}
+
+/// Deaths and restarts of one plugin's workers, over all its loads.
+///
+/// Cloning it is cheap: clones share it. Thread safety: all functions from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct WorkerHistory(Arc<History>);
+
+#[derive(Debug, Default)]
+struct History {
+    deaths: Mutex<VecDeque<Death>>,
+    restarts: [AtomicU64; DeathReason::ALL.len()],
+    lines_dropped: AtomicU64,
+}
+
+impl WorkerHistory {
+    /// A worker has ended.
+    pub fn died(&self, death: Death) {
+        let mut deaths = self.0.deaths.lock();
+        if deaths.len() >= DEATHS_MAX {
+            deaths.pop_front();
+        }
+        deaths.push_back(death);
+    }
+
+    /// A worker is started again after it ended for this reason.
+    pub fn restarted(&self, reason: DeathReason) {
+        if let Some(count) = self.0.restarts.get(reason as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lines that workers wrote and that were not logged.
+    pub fn lines_dropped(&self, lines: u64) {
+        self.0.lines_dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+}
+
+/// The workers of a plugin, to look at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Workers {
+    /// Those of the load that takes calls.
+    pub workers: Vec<WorkerInfo>,
+    /// How often one was started again, by the reason of the end before.
+    pub restarts: Vec<Restarts>,
+    /// Lines that they wrote to stdout and stderr and that were not logged.
+    pub lines_dropped: u64,
+    /// The last deaths, the oldest first.
+    pub deaths: Vec<Death>,
+}
+
+/// How often workers were started again after an end of one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Restarts {
+    /// The reason.
+    pub reason: DeathReason,
+    /// How often.
+    pub count: u64,
+}
+
+impl Workers {
+    pub(crate) fn of(workers: Vec<WorkerInfo>, history: &WorkerHistory) -> Self {
+        let History { deaths, restarts, lines_dropped } = &*history.0;
+        let counts = DeathReason::ALL.into_iter().zip(restarts);
+        Self {
+            workers,
+            restarts: counts
+                .map(|(reason, count)| Restarts { reason, count: count.load(Ordering::Relaxed) })
+                .collect(),
+            lines_dropped: lines_dropped.load(Ordering::Relaxed),
+            deaths: deaths.lock().iter().cloned().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_deaths_are_kept_and_restarts_are_counted_by_reason() {
+        let history = WorkerHistory::default();
+        for pid in 0..100 {
+            history.died(Death {
+                worker: 0,
+                pid,
+                at_unix_ms: 0,
+                reason: DeathReason::Signal,
+                status: String::new(),
+                ran_ms: 0,
+                calls_failed: 0,
+                last_lines: Vec::new(),
+            });
+        }
+        DeathReason::ALL.into_iter().for_each(|reason| history.restarted(reason));
+        let seen = Workers::of(Vec::new(), &history);
+        assert_eq!(seen.deaths.len(), DEATHS_MAX);
+        assert_eq!(seen.deaths.last().map(|death| death.pid), Some(99));
+        assert!(seen.restarts.iter().all(|restarts| restarts.count == 1));
+        assert_eq!(seen.restarts.len(), DeathReason::ALL.len());
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A session for an application protocol other than channels, over a connected socket.
+//!
+//! [`Client`](crate::Client) and [`Server`](crate::Server) carry channels. Another protocol (calls
+//! of a plugin, for example) implements [`Handler`]. It is driven as they are: by any thread that
+//! has work for it, and by the process's one I/O thread.
+//!
+//! ```text
+//!   any thread ─ with ─┐          ┌─ Handler::event    what the peer sent
+//!                      ├─ locked ─┤
+//!   I/O thread ────────┘          └─ Handler::ended    once, at the end
+//! ```
+//!
+//! Shared memory: both sides have to set [`Options::shared_memory`] to the same value, because
+//! there is no handshake. The session's client sends its offer first.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::Waker;
+
+use becket_wire::{Event, Role, Session, StreamId};
+
+use crate::blocks::Blocks;
+use crate::client::Options;
+use crate::client::connect::{ShareError, plain, share};
+use crate::connection::{At, Connection, Ended, Owned, Side, Status};
+use crate::handshake::{HandshakeError, HelloExchange};
+use crate::reactor;
+use crate::shm;
+use crate::sync::thread_number;
+use crate::transport::{Ancillary, LinkError, Socket};
+
+/// The behaviour of one side of a session. It is called under the session's lock, so it must not
+/// wait; tasks that it wakes run after the lock is released.
+pub trait Handler: Send + Sized + 'static {
+    /// An event, which the session has checked.
+    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>);
+
+    /// A waker of [`Turn::waker`] was woken, or the send queue that [`Turn::wait_for_room`] waited
+    /// for is empty.
+    fn woken(&mut self, turn: &mut Turn<'_>, number: u32);
+
+    /// The session is over: nothing can be sent any more.
+    fn ended(&mut self, ended: &Ended);
+
+    /// Whether an answer is awaited that another thread than this one ([`Turn::thread`]) asked for:
+    /// then the session goes back to the I/O thread when this thread has stopped waiting.
+    fn awaits_for_others(&self, _thread: u64) -> bool {
+        true
+    }
+}
+
+/// Access to the session, while the handler holds its lock.
+pub struct Turn<'a> {
+    /// The session.
+    pub session: &'a mut Session,
+    full: &'a mut Vec<u32>,
+    waker: &'a dyn Fn(u32) -> Waker,
+}
+
+impl Turn<'_> {
+    /// [`Handler::woken`] is called with the stream's number when the session's send queue is
+    /// empty.
+    pub fn wait_for_room(&mut self, stream: StreamId) {
+        self.full.push(stream.number());
+    }
+
+    /// The number of the calling thread, which no other thread of this process has.
+    #[must_use]
+    pub fn thread(&self) -> u64 {
+        thread_number()
+    }
+
+    /// A waker: [`Handler::woken`] is called with `number`. The handler chooses the numbers, which
+    /// share their range with those of streams; `u32::MAX` is the connection's own and not
+    /// reported.
+    #[must_use]
+    pub fn waker(&self, number: u32) -> Waker {
+        (self.waker)(number)
+    }
+}
+
+/// Why a session did not begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The socket cannot be used.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The exchange of shared memory took too long.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The exchange of shared memory failed.
+    #[error(transparent)]
+    SharedMemory(#[from] shm::ShmError),
+    /// The system cannot watch another descriptor.
+    #[error("the connection cannot be watched: {0}")]
+    Watch(#[from] std::io::Error),
+}
+
+impl From<ShareError> for StartError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Handshake(source) => Self::Handshake(source),
+            ShareError::Memory(source) => Self::SharedMemory(source),
+        }
+    }
+}
+
+/// A session and its handler. It is closed when the last clone is dropped.
+///
+/// Thread safety: any thread may use it.
+pub struct Conversation<H: Handler>(Arc<Owned<Adapter<H>>>);
+
+impl<H: Handler> Clone for Conversation<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<H: Handler> Conversation<H> {
+    /// Begins a session over a connected Unix stream socket, as its client or its server.
+    ///
+    /// Cancel safety: dropping the future closes the socket.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        socket: OwnedFd,
+        role: Role,
+        options: &Options,
+        handler: H,
+    ) -> Result<Self, StartError> {
+        reactor::start()?;
+        let socket = Socket::adopt(socket)?;
+        let exchange = HelloExchange::new(socket, options.handshake_timeout)?;
+        let link = if options.shared_memory {
+            let side = match role {
+                Role::Client => shm::Side::Connected,
+                Role::Server => shm::Side::Accepted,
+            };
+            share(exchange, side, options).await?
+        } else {
+            plain(exchange, &[], options)?
+        };
+        let session = options.session(role, link.body_bytes_max());
+        let connection =
+            Connection::start(link, session, Adapter { handler, blocks: Blocks::default() })?;
+        Ok(Self(Owned::new(connection)))
+    }
+
+    /// Runs `act` with the handler and the session, and sends the resulting frames.
+    pub fn with<R>(&self, act: impl FnOnce(&mut H, &mut Turn<'_>) -> R) -> R {
+        self.0.with(|side, at| turn(at, |turn| act(&mut side.handler, turn)))
+    }
+
+    /// After something was sent that the peer answers: polls for the answer for some microseconds,
+    /// if that has paid off lately and the calling thread's executor does not poll the session
+    /// while it waits. `is_alone`: no other answer is awaited.
+    pub fn poll_for_answer(&self, is_alone: bool) {
+        self.0.poll_for_answer(is_alone);
+    }
+
+    /// Drives the session on the calling thread until it has ended, in place of the I/O thread:
+    /// what the peer sends needs no second thread to be woken. It spins while frames follow each
+    /// other quickly, and sleeps otherwise. False, at once: another thread drives the session, or
+    /// it has no shared memory; then the I/O thread goes on as without this.
+    pub fn drive(&self) -> bool {
+        self.0.drive_until_ended()
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.0.ended()
+    }
+
+    /// Closes it from this side.
+    pub fn close(&self, code: u16, why: &str) {
+        self.0.close(code, why);
+    }
+
+    /// Its status, for a monitor.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.0.status()
+    }
+}
+
+/// A handler as a side of a connection.
+struct Adapter<H> {
+    handler: H,
+    /// This side lends no blocks. The peer's regions are mapped within the budget, but not used.
+    blocks: Blocks,
+}
+
+fn turn<R>(at: &mut At<'_>, act: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+    let At { session, full, connection, .. } = at;
+    let waker = |number| At::waker_of(connection, number);
+    act(&mut Turn { session, full, waker: &waker })
+}
+
+impl<H: Handler> Side for Adapter<H> {
+    const IS_SHARED: bool = true;
+
+    fn awaits_for_others(&self, thread: u64) -> bool {
+        self.handler.awaits_for_others(thread)
+    }
+
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>) {
+        match event {
+            Event::Region { .. } | Event::Unregion { .. } | Event::Release { .. } => {
+                self.blocks.event(at, &event, ancillary);
+            }
+            event => turn(at, |turn| self.handler.event(turn, event)),
+        }
+    }
+
+    fn blocks(&mut self) -> &mut Blocks {
+        &mut self.blocks
+    }
+
+    fn woken(&mut self, at: &mut At<'_>, stream: u32) {
+        turn(at, |turn| self.handler.woken(turn, stream));
+    }
+
+    fn ended(&mut self, _at: &mut At<'_>, ended: &Ended) {
+        self.handler.ended(ended);
+    }
+}

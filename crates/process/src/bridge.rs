@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The host's side of a session: calls go out, answers come in.
+//!
+//! ```text
+//!   handle ──▶ request, or stream ──▶ worker          sid ──▶ request or stream   for a caller that leaves
+//!   answer ◀── reply, or element ◀─── worker          request or stream ──▶ sid   for an answer
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A call that was passed on is in `calls` or `streams` until its end came, or the session ended: then it
+//!    has crashed.
+//! 2. A frame that the host does not take stays at the head of `held`, and its credit is not given back: at
+//!    most a stream's credit is held.
+
+use std::collections::{HashMap, VecDeque};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use becket_host::{Answers, NrStatus, RemoteCall};
+use becket_ipc::Ended;
+use becket_ipc::session::{Handler, Turn};
+use becket_wire::{Body, Credit, Event, Priority, Refused, StreamId};
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::child::Killer;
+use crate::control::{CONTROL, Waiter};
+use crate::ids::IdMap;
+use crate::protocol::{
+    self, Encoded, decode_answer, encode_answer, encode_call, notice, operation, reply, service,
+};
+use crate::reported::Reported;
+use crate::start::Loading;
+
+/// Frames that a worker may have sent of one stream and the host has not taken. Their bytes: as many as a
+/// frame may have, so that each fits.
+const STREAM_FRAMES: u32 = 64;
+
+/// See the module's documentation.
+pub(crate) struct Bridge {
+    answers: Option<Answers>,
+    loading: Loading,
+    killer: Killer,
+    /// Sids by request.
+    calls: IdMap<u64, u64>,
+    /// Requests of the host's own.
+    controls: HashMap<u64, Arc<Waiter>>,
+    next_control: u64,
+    /// What each open sid was passed on as.
+    passed: IdMap<u64, Passed>,
+    /// The thread whose calls these all are; 0: several have some.
+    issuer: u64,
+    streams: HashMap<u32, Outgoing>,
+    watch: Arc<Watch>,
+    reported: Reported,
+    is_over: bool,
+    /// The worker was asked to end.
+    is_stopping: bool,
+}
+
+/// What the supervisor sees of a worker's session without its lock.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// It takes calls.
+    pub(crate) is_live: AtomicBool,
+    /// Calls and streams that it has.
+    pub(crate) in_hand: AtomicU32,
+    /// How the session ended, and how many calls and streams it had then.
+    pub(crate) end: Mutex<Option<(Ended, u64)>>,
+    /// It has just been set.
+    pub(crate) ended: Condvar,
+}
+
+/// A call on its way to a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) sid: u64,
+    pub(crate) is_stream: bool,
+    /// Its caller sends no data.
+    pub(crate) is_closed: bool,
+    pub(crate) encoded: Encoded,
+}
+
+impl From<RemoteCall<'_>> for Message {
+    fn from(call: RemoteCall<'_>) -> Self {
+        let RemoteCall { sid, entry, is_stream, remaining_ms, metadata, payload } = call;
+        Self {
+            sid,
+            is_stream,
+            is_closed: false,
+            encoded: encode_call(entry, remaining_ms, metadata, payload),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Passed {
+    Request(u64),
+    Stream(StreamId),
+}
+
+/// A stream to the worker.
+struct Outgoing {
+    sid: u64,
+    kind: Kind,
+    /// The payload, until the worker has accepted it.
+    first: Option<Bytes>,
+    /// The worker has accepted the stream, perhaps for its payload alone.
+    is_accepted: bool,
+    /// `handle` has returned there.
+    is_opened: bool,
+    /// Its payload was sent: the next credit says that it is open.
+    awaits_credit: bool,
+    /// Frames that the host has not taken.
+    held: VecDeque<Bytes>,
+    /// No more data: passed on when the worker has accepted.
+    is_closed: bool,
+    /// The caller's data was refused: it is notified when there is room.
+    is_starved: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Stream,
+    LongCall,
+    LongAnswer,
+    LongNotification,
+    LongImport,
+}
+
+impl Kind {
+    /// Nothing follows the payload.
+    fn ends_with_payload(self) -> bool {
+        matches!(self, Self::LongCall | Self::LongNotification | Self::LongImport)
+    }
+}
+
+impl Bridge {
+    /// Of a worker for the plugin of this name.
+    pub(crate) fn new(
+        plugin: &str,
+        answers: Option<Answers>,
+        loading: Loading,
+        killer: Killer,
+        watch: Arc<Watch>,
+    ) -> Self {
+        let mut reported = Reported::new(plugin.to_owned());
+        if let Some(answers) = answers {
+            reported.attach(answers);
+        }
+        Self {
+            answers,
+            loading,
+            killer,
+            calls: IdMap::default(),
+            controls: HashMap::new(),
+            next_control: CONTROL,
+            passed: IdMap::default(),
+            issuer: 0,
+            streams: HashMap::new(),
+            watch,
+            reported,
+            is_over: false,
+            is_stopping: false,
+        }
+    }
+
+    pub(crate) fn attach(&mut self, answers: Answers) {
+        if self.answers.is_none() {
+            self.answers = Some(answers);
+            self.reported.attach(answers);
+        }
+    }
+
+    /// Asks the worker to end.
+    pub(crate) fn stop(&mut self, turn: &mut Turn<'_>) {
+        self.is_stopping = true;
+        // Refused: the session is over.
+        let _ = turn.session.request(operation::SHUTDOWN, Bytes::new());
+    }
+
+    /// Whether it has this call or stream.
+    pub(crate) fn has(&self, sid: u64) -> bool {
+        self.passed.contains_key(&sid)
+    }
+
+    fn count(&self) {
+        let in_hand = u32::try_from(self.passed.len()).unwrap_or(u32::MAX);
+        self.watch.in_hand.store(in_hand, Ordering::Relaxed);
+    }
+
+    /// Sends a request of the host's own; `waiter` gets its answer.
+    pub(crate) fn control(
+        &mut self,
+        turn: &mut Turn<'_>,
+        waiter: Arc<Waiter>,
+        operation: u16,
+        body: Bytes,
+    ) {
+        if self.is_over {
+            return waiter.set(Err(NrStatus::Closed));
+        }
+        // Its thread waits for the answer alone, and drives nothing.
+        self.issuer = 0;
+        let sid = self.next_control;
+        self.next_control = sid.checked_add(1).unwrap_or(CONTROL);
+        let sent = turn.session.request(operation, body.clone()).map(|request| {
+            self.calls.insert(request, sid);
+            self.passed.insert(sid, Passed::Request(request));
+        });
+        let sent = match sent {
+            Err(Refused::TooLong) if operation == operation::IMPORT => {
+                self.open(turn, sid, Kind::LongImport, Bytes::new(), Some(body))
+            }
+            sent => sent,
+        };
+        match sent {
+            Ok(()) => _ = self.controls.insert(sid, waiter),
+            Err(Refused::TooLong) => waiter.set(Err(NrStatus::TooLong)),
+            Err(_) => waiter.set(Err(NrStatus::Closed)),
+        }
+    }
+
+    /// Whether the session has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Passes a call on; gives it back if the session is over.
+    pub(crate) fn handle(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: Message,
+    ) -> Result<NrStatus, Message> {
+        if self.is_over {
+            return Err(call);
+        }
+        if self.passed.is_empty() {
+            self.issuer = turn.thread();
+        } else if self.issuer != turn.thread() {
+            self.issuer = 0;
+        }
+        let Message { sid, is_stream, is_closed, ref encoded } = call;
+        let whole = encoded.whole.clone();
+        let sent = if sid == 0 {
+            turn.session.notice(notice::NOTIFICATION, 0, whole)
+        } else if is_stream {
+            self.open(turn, sid, Kind::Stream, whole, None)
+        } else {
+            turn.session.request(operation::CALL, whole).map(|request| {
+                self.calls.insert(request, sid);
+                self.passed.insert(sid, Passed::Request(request));
+            })
+        };
+        let sent = match sent {
+            Err(Refused::TooLong) => {
+                let (name, payload) = encoded.clone().into_parts();
+                let kind = match is_stream {
+                    true => Kind::Stream,
+                    false if sid == 0 => Kind::LongNotification,
+                    false => Kind::LongCall,
+                };
+                self.open(turn, sid, kind, name, Some(payload))
+            }
+            sent => sent,
+        };
+        if is_closed {
+            self.stream_close(turn, sid);
+        }
+        self.count();
+        match sent {
+            Ok(()) => Ok(NrStatus::Ok),
+            Err(Refused::TooLong) => Ok(NrStatus::TooLong),
+            Err(Refused::Closed | Refused::NotReady | Refused::Draining) => Err(call),
+            Err(_) => Ok(NrStatus::Backpressure),
+        }
+    }
+
+    fn open(
+        &mut self,
+        turn: &mut Turn<'_>,
+        sid: u64,
+        kind: Kind,
+        name: Bytes,
+        first: Option<Bytes>,
+    ) -> Result<(), Refused> {
+        let bytes = turn.session.element_bytes_max().into();
+        let (number, messages) = match kind {
+            Kind::Stream => (service::STREAM, STREAM_FRAMES),
+            Kind::LongNotification => (service::LONG_NOTIFICATION, 1),
+            Kind::LongImport => (service::LONG_IMPORT, 1),
+            _ => (service::LONG_CALL, 1),
+        };
+        let credit = Credit { messages, bytes };
+        let stream = turn.session.open(number, Priority::Normal, credit, name)?;
+        if sid != 0 {
+            self.passed.insert(sid, Passed::Stream(stream));
+        }
+        self.streams.insert(stream.number(), Outgoing::new(sid, kind, first));
+        Ok(())
+    }
+
+    pub(crate) fn stream_data(&mut self, turn: &mut Turn<'_>, sid: u64, data: &[u8]) -> NrStatus {
+        let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
+        match turn.session.send(stream, 0, Bytes::copy_from_slice(data)) {
+            Ok(_) => NrStatus::Ok,
+            Err(Refused::NoCredit | Refused::State) => self.starve(stream),
+            Err(Refused::Full) => {
+                turn.wait_for_room(stream);
+                self.starve(stream)
+            }
+            Err(Refused::TooLong) => NrStatus::TooLong,
+            Err(_) => NrStatus::Closed,
+        }
+    }
+
+    fn starve(&mut self, stream: StreamId) -> NrStatus {
+        if let Some(outgoing) = self.streams.get_mut(&stream.number()) {
+            outgoing.is_starved = true;
+        }
+        NrStatus::Backpressure
+    }
+
+    pub(crate) fn stream_close(&mut self, turn: &mut Turn<'_>, sid: u64) -> NrStatus {
+        let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
+        if let Some(outgoing) = self.streams.get_mut(&stream.number()) {
+            outgoing.is_closed = true;
+            if outgoing.is_accepted {
+                // Refused: it has ended.
+                let _ = turn.session.end(stream, 0, Bytes::new());
+            }
+        }
+        NrStatus::Ok
+    }
+
+    /// The host takes frames of the stream again.
+    pub(crate) fn stream_room(&mut self, turn: &mut Turn<'_>, sid: u64) {
+        if let Some(&Passed::Stream(stream)) = self.passed.get(&sid) {
+            self.deliver(turn, stream);
+        }
+    }
+
+    /// The caller has left.
+    pub(crate) fn cancel(&mut self, turn: &mut Turn<'_>, sid: u64) {
+        match self.passed.remove(&sid) {
+            // Its reply still comes, and finds no call.
+            Some(Passed::Request(request)) => {
+                self.calls.remove(&request);
+                let _ = turn.session.cancel(request);
+            }
+            Some(Passed::Stream(stream)) => {
+                self.streams.remove(&stream.number());
+                let _ = turn.session.reset(stream, 0, Bytes::new());
+            }
+            None => {}
+        }
+        self.count();
+    }
+
+    fn replied(&mut self, turn: &mut Turn<'_>, request: u64, status: u16, body: &[u8]) {
+        if self.loading.replied(request, status, body) {
+            return;
+        }
+        if status == reply::IN_STREAM {
+            return;
+        }
+        let Some(sid) = self.calls.remove(&request) else { return };
+        self.passed.remove(&sid);
+        self.answer(sid, status, body);
+        let _ = turn;
+    }
+
+    /// The answer of a call, by the status of its reply.
+    fn answer(&mut self, sid: u64, status: u16, body: &[u8]) {
+        if let Some(waiter) = self.controls.remove(&sid) {
+            return waiter.replied(status, body);
+        }
+        let Some(answers) = self.answers else { return };
+        let refused = |status| answers.refused(sid, status);
+        match status {
+            reply::DONE => match decode_answer(body) {
+                Ok((status, body)) => _ = answers.send(sid, status, body),
+                Err(_) => refused(NrStatus::Invalid),
+            },
+            reply::REFUSED => {
+                refused(decode_answer(body).map_or(NrStatus::Err, |(status, _)| status))
+            }
+            reply::PANICKED => _ = answers.send(sid, NrStatus::Panic, body),
+            reply::DEADLINE => answers.late(sid),
+            reply::TOO_MUCH => refused(NrStatus::Backpressure),
+            reply::UNKNOWN_ENTRY | reply::UNKNOWN_OPERATION => refused(NrStatus::Unsupported),
+            _ => refused(NrStatus::Err),
+        }
+    }
+
+    fn element(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Body<'_>) {
+        let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
+        match outgoing.kind {
+            Kind::Stream => {
+                outgoing.held.push_back(body.into_bytes());
+                self.deliver(turn, stream);
+            }
+            _ => {
+                let sid = outgoing.sid;
+                self.streams.remove(&stream.number());
+                self.passed.remove(&sid);
+                self.answer(sid, reply::DONE, &body);
+                let _ = turn.session.end(stream, 0, Bytes::new());
+            }
+        }
+    }
+
+    /// Gives held frames to the host, as many as it takes.
+    fn deliver(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let Some(answers) = self.answers else { return };
+        let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
+        while let Some(frame) = outgoing.held.front() {
+            let Ok((status, body)) = decode_answer(frame) else {
+                let _ = turn.session.reset(
+                    stream,
+                    protocol::REFUSED,
+                    Bytes::from_static(b"a frame without a status"),
+                );
+                answers.send(outgoing.sid, NrStatus::Invalid, &[]);
+                self.forget(stream);
+                return;
+            };
+            let bytes = frame.len() as u64;
+            let taken = answers.send(outgoing.sid, status, body);
+            if taken == NrStatus::Backpressure {
+                return;
+            }
+            outgoing.held.pop_front();
+            if taken == NrStatus::TooLong {
+                // No frame is left out in silence: the stream ends with the status.
+                answers.send(outgoing.sid, NrStatus::TooLong, &[]);
+            }
+            if matches!(taken, NrStatus::Invalid | NrStatus::TooLong) {
+                // The caller has left, or gets no more.
+                let _ = turn.session.reset(stream, 0, Bytes::new());
+                return self.forget(stream);
+            }
+            if status != NrStatus::Ok {
+                let _ = turn.session.end(stream, 0, Bytes::new());
+                return self.forget(stream);
+            }
+            // Refused: the worker has ended it.
+            let _ = turn.session.grant(stream, 1, bytes);
+        }
+    }
+
+    fn forget(&mut self, stream: StreamId) {
+        if let Some(outgoing) = self.streams.remove(&stream.number()) {
+            self.passed.remove(&outgoing.sid);
+        }
+    }
+
+    fn accepted(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
+        outgoing.is_accepted = true;
+        if outgoing.first.is_some() {
+            return self.send_first(turn, stream);
+        }
+        self.set_opened(stream);
+        self.go_on(turn, stream);
+    }
+
+    /// Sends the payload, now or when there is room.
+    fn send_first(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
+        let Some(first) = outgoing.first.take() else { return };
+        match turn.session.send(stream, 0, first.clone()) {
+            Ok(_) => {
+                outgoing.awaits_credit = outgoing.kind == Kind::Stream;
+                self.go_on(turn, stream);
+            }
+            Err(Refused::Full) => {
+                outgoing.first = Some(first);
+                turn.wait_for_room(stream);
+            }
+            Err(_) => {
+                let sid = outgoing.sid;
+                let _ = turn.session.reset(stream, 0, Bytes::new());
+                self.forget(stream);
+                self.refused(sid, NrStatus::TooLong);
+            }
+        }
+    }
+
+    /// What waited for the worker to accept the stream.
+    fn go_on(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let Some(outgoing) = self.streams.get(&stream.number()) else { return };
+        if outgoing.is_closed || outgoing.kind.ends_with_payload() {
+            // Refused: it has ended.
+            let _ = turn.session.end(stream, 0, Bytes::new());
+        }
+        self.writable(stream);
+    }
+
+    fn credited(&mut self, stream: StreamId) {
+        let outgoing = self.streams.get_mut(&stream.number());
+        if outgoing.is_some_and(|outgoing| std::mem::take(&mut outgoing.awaits_credit)) {
+            self.set_opened(stream);
+        }
+        self.writable(stream);
+    }
+
+    fn set_opened(&mut self, stream: StreamId) {
+        if let (Some(outgoing), Some(answers)) =
+            (self.streams.get_mut(&stream.number()), self.answers)
+        {
+            outgoing.is_opened = true;
+            answers.opened(outgoing.sid);
+        }
+    }
+
+    fn writable(&mut self, stream: StreamId) {
+        if let (Some(outgoing), Some(answers)) =
+            (self.streams.get_mut(&stream.number()), self.answers)
+            && std::mem::take(&mut outgoing.is_starved)
+        {
+            answers.writable(outgoing.sid);
+        }
+    }
+
+    fn refused(&mut self, sid: u64, status: NrStatus) {
+        if let Some(waiter) = self.controls.remove(&sid) {
+            return waiter.set(Err(status));
+        }
+        if let Some(answers) = self.answers {
+            answers.refused(sid, status);
+        }
+    }
+
+    fn reset(&mut self, stream: StreamId, code: u16, why: &[u8]) {
+        let Some(outgoing) = self.streams.remove(&stream.number()) else { return };
+        self.passed.remove(&outgoing.sid);
+        let number = code.checked_sub(protocol::REFUSED).filter(|number| *number != 0);
+        if outgoing.kind != Kind::Stream {
+            // The number is the status of a reply, and the text its body.
+            return self.answer(outgoing.sid, number.unwrap_or(reply::FAILED), why);
+        }
+        let status = number.map_or(NrStatus::Err, |number| NrStatus(number.into()));
+        let Some(answers) = self.answers else { return };
+        match status {
+            NrStatus::Timeout => answers.late(outgoing.sid),
+            status if outgoing.is_opened => _ = answers.send(outgoing.sid, status, &[]),
+            status => answers.refused(outgoing.sid, status),
+        }
+    }
+
+    /// The worker sends nothing more on a stream: one that still awaits something has none of it.
+    fn ended_by_worker(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let _ = turn.session.end(stream, 0, Bytes::new());
+        let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
+        if outgoing.kind == Kind::Stream && !outgoing.held.is_empty() {
+            outgoing.held.push_back(encode_answer(NrStatus::StreamEnd, &[]));
+            return;
+        }
+        let (sid, kind) = (outgoing.sid, outgoing.kind);
+        self.forget(stream);
+        match (kind, self.answers) {
+            (Kind::Stream, Some(answers)) => _ = answers.send(sid, NrStatus::StreamEnd, &[]),
+            _ => self.refused(sid, NrStatus::Err),
+        }
+    }
+
+    /// A worker's stream: a long answer.
+    fn opened(&mut self, turn: &mut Turn<'_>, stream: StreamId, number: u16, name: &[u8]) {
+        let request = name.try_into().ok().filter(|_| number == service::LONG_ANSWER);
+        let sid = request.and_then(|name| self.calls.remove(&u64::from_le_bytes(name)));
+        let Some(sid) = sid else {
+            let _ = turn.session.refuse(stream, protocol::REFUSED, Bytes::new());
+            return;
+        };
+        let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
+        let _ = turn.session.accept(stream, credit, Bytes::new());
+        self.passed.insert(sid, Passed::Stream(stream));
+        let outgoing = Outgoing { is_accepted: true, ..Outgoing::new(sid, Kind::LongAnswer, None) };
+        self.streams.insert(stream.number(), outgoing);
+    }
+}
+
+impl Outgoing {
+    fn new(sid: u64, kind: Kind, first: Option<Bytes>) -> Self {
+        Self {
+            sid,
+            kind,
+            first,
+            is_accepted: false,
+            is_opened: false,
+            awaits_credit: false,
+            held: VecDeque::new(),
+            is_closed: false,
+            is_starved: false,
+        }
+    }
+}
+
+impl Handler for Bridge {
+    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+        match event {
+            Event::Ready { .. } => self.loading.ready(turn),
+            Event::Reply { request, status, body } => self.replied(turn, request, status, body),
+            Event::Element { stream, body, .. } => self.element(turn, stream, body),
+            Event::Accepted { stream, .. } => self.accepted(turn, stream),
+            Event::Credit { stream } => self.credited(stream),
+            Event::Opened { stream, service, name, .. } => self.opened(turn, stream, service, name),
+            Event::Reset { stream, code, why } => self.reset(stream, code, why),
+            // It would take no more calls, and be no plugin.
+            Event::Draining => self.killer.kill(),
+            Event::Ended { stream, .. } => self.ended_by_worker(turn, stream),
+            Event::Notice { code, of, body } => self.reported.notice(code, of, body),
+            Event::Request { request, .. } => {
+                let _ = turn.session.reply(request, reply::UNKNOWN_OPERATION, Bytes::new());
+            }
+            _ => {}
+        }
+        self.count();
+    }
+
+    fn awaits_for_others(&self, thread: u64) -> bool {
+        !self.streams.is_empty() || !self.passed.is_empty() && self.issuer != thread
+    }
+
+    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
+        let stream = StreamId::from_number(number);
+        self.send_first(turn, stream);
+        self.writable(stream);
+    }
+
+    fn ended(&mut self, ended: &Ended) {
+        self.is_over = true;
+        if !self.is_stopping {
+            // It may hang, or go on without a session.
+            self.killer.kill();
+        }
+        self.loading.ended(ended);
+        self.calls.clear();
+        self.streams.clear();
+        for (sid, waiter) in self.controls.drain() {
+            self.passed.remove(&sid);
+            waiter.set(Err(NrStatus::Closed));
+        }
+        let passed = std::mem::take(&mut self.passed);
+        self.watch.is_live.store(false, Ordering::Release);
+        *self.watch.end.lock() = Some((ended.clone(), passed.len() as u64));
+        self.watch.ended.notify_all();
+        self.count();
+        if let Some(answers) = self.answers {
+            for sid in passed.into_keys() {
+                answers.crashed(sid);
+            }
+        }
+    }
+}

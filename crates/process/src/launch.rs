@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The first thing that a worker does: it enters its sandbox, and may then become another program.
+//!
+//! ```text
+//!   host                                    worker, one thread, nothing loaded
+//!   spawn ─────────────────────────────────▶ closes inherited descriptors
+//!   control group, then [`Setup`] ── socket ─▶ enters the sandbox
+//!   [`Progress::Entered`] ◀──────── report pipe
+//!                                            ├─ native: closes the pipe, starts the session, loads
+//!                                            └─ `command`: executes it; that closes the pipe
+//!   [`Progress::Failed`] ◀───────── report pipe, at each step that failed
+//!   end of the pipe: the session begins
+//! ```
+//!
+//! The setup and the pipe come over the socket of the session, before it: no other descriptor is inherited,
+//! and a program that is executed finds the socket as if it was its first user.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use becket_ipc::session::StartError;
+use becket_sandbox::{Measure, MeasureKind, Report, Sandbox, descriptors};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Failed;
+use crate::start::failed;
+
+/// The longest setup.
+pub(crate) const SETUP_BYTES_MAX: usize = 128 << 10;
+
+/// What a host has a worker do before the session: JSON after its length, u32.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    /// The process that is to be the worker's parent.
+    pub(crate) host: u32,
+    pub(crate) sandbox: Sandbox,
+    /// The program that the worker becomes, and its arguments.
+    pub(crate) command: Option<Vec<OsString>>,
+}
+
+/// A line of the report pipe, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Progress {
+    Entered(Report),
+    Failed(Failed),
+}
+
+/// Why a worker has ended early. Its host has the same by the report pipe.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// The host sent nothing that can be done.
+    #[error("no setup came from the host")]
+    Setup(#[source] io::Error),
+    /// The sandbox was not entered, or the program not executed.
+    #[error("{0}: {1}")]
+    NotStarted(String, String),
+    /// There is no session.
+    #[error(transparent)]
+    Session(#[from] StartError),
+}
+
+/// Enters the sandbox that the host asks for. Returns the session's socket, or does not return: the process
+/// has become another program, whose descriptor 0 is the socket.
+pub(crate) fn enter() -> Result<OwnedFd, WorkerError> {
+    let closed = descriptors::close_inherited();
+    let (setup, pipe) = receive().map_err(WorkerError::Setup)?;
+    let mut pipe = File::from(pipe);
+    let stopped = match begin(&setup, closed) {
+        Ok(report) => {
+            // Without a reader the host is gone: the socket ends too.
+            let _ = send(&mut pipe, &Progress::Entered(report));
+            match setup.command {
+                None => return session_socket().map_err(WorkerError::Setup),
+                Some(command) => execute(&command),
+            }
+        }
+        Err(failed) => failed,
+    };
+    let described = WorkerError::NotStarted(stopped.error.clone(), stopped.cause.clone());
+    let _ = send(&mut pipe, &Progress::Failed(stopped));
+    Err(described)
+}
+
+fn begin(setup: &Setup, closed: Result<(), becket_sandbox::Error>) -> Result<Report, Failed> {
+    let mut sandbox = setup.sandbox.clone();
+    // What an error's stack is read from.
+    sandbox.readable.extend(std::env::current_exe().ok().filter(|path| path.is_file()));
+    // A group of its own: a signal from a terminal is for the host.
+    let _ = rustix::process::setsid();
+    let mut report = sandbox.enter().map_err(|error| not_entered(&error))?;
+    if parent() != setup.host {
+        return Err(failed("the host has ended", "", ""));
+    }
+    report.measures.insert(
+        0,
+        match closed {
+            Ok(()) => Measure::given(MeasureKind::Descriptors),
+            Err(error) => Measure::lacking(MeasureKind::Descriptors, text(&error)),
+        },
+    );
+    if sandbox.require {
+        report.require().map_err(|error| not_entered(&error))?;
+    }
+    Ok(report)
+}
+
+/// This process's parent; 0: one that this namespace does not show.
+fn parent() -> u32 {
+    let parent = rustix::process::getppid();
+    parent.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok()).unwrap_or_default()
+}
+
+pub(crate) fn not_entered(error: &becket_sandbox::Error) -> Failed {
+    let hint = match error {
+        becket_sandbox::Error::Required { .. } => {
+            "use a newer kernel, or let the sandbox lack it: `require = false`"
+        }
+        becket_sandbox::Error::User { .. } => "run the host as root, or remove `user` and `group`",
+        becket_sandbox::Error::Path { .. } => "correct `read` and `write` of the plugin's sandbox",
+        _ => "",
+    };
+    failed("the sandbox was not entered", text(error), hint)
+}
+
+/// An error with its causes.
+pub(crate) fn text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+/// Becomes this program; returns only if that fails.
+fn execute(command: &[OsString]) -> Failed {
+    let Some((program, arguments)) = command.split_first() else {
+        return failed("no program is named", "the command is empty", "name one in `command`");
+    };
+    let error = Command::new(program).args(arguments).exec();
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "may it be executed? A sandbox that is `strict` executes system libraries, the program, and \
+             what `read` names"
+        }
+        _ => "is it there, and is the interpreter that its first line names?",
+    };
+    failed(format!("cannot start {}", program.display()), error, hint)
+}
+
+/// The socket as a descriptor of its own: what a plugin reads from its input, or starts with it, is not
+/// the session.
+fn session_socket() -> io::Result<OwnedFd> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(socket)
+}
+
+/// Takes the setup and the pipe, and no byte more: the session's begin after it.
+fn receive() -> io::Result<(Setup, OwnedFd)> {
+    let mut socket = Stdin;
+    let mut length = [0; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(
+        rustix::stdio::stdin(),
+        &mut [IoSliceMut::new(&mut length)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let pipe = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    socket.read_exact(length.get_mut(received.bytes..).unwrap_or_default())?;
+    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
+    let length = u32::from_le_bytes(length) as usize;
+    if length > SETUP_BYTES_MAX {
+        return Err(invalid("it is too long"));
+    }
+    let mut setup = vec![0; length];
+    socket.read_exact(&mut setup)?;
+    let setup = serde_json::from_slice(&setup)?;
+    Ok((setup, pipe.ok_or_else(|| invalid("it came without a pipe"))?))
+}
+
+/// Descriptor 0, read without a buffer.
+struct Stdin;
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
+    }
+}
+
+fn send(pipe: &mut File, progress: &Progress) -> io::Result<()> {
+    let mut line = serde_json::to_vec(progress)?;
+    line.push(b'\n');
+    pipe.write_all(&line)
+}

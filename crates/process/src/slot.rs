@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One worker of a plugin: started, waited for, started again.
+//!
+//! ```text
+//!   thread   start ─ session ─ load ─ wait for its end ─┬─ stopped: done
+//!              ▲                                        │
+//!              └── pause, or long rest ◀── death record ┘
+//! ```
+//!
+//! One thread for each: it starts the process, because the process is to end when the thread does that
+//! started it, and waits for its end.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use becket_host::{Death, DeathReason, WorkerInfo, WorkerState};
+use becket_ipc::Ended;
+use becket_ipc::session::{Conversation, Turn};
+use becket_wire::Role;
+use parking_lot::{Mutex, RwLock};
+use rustix::process::Signal;
+
+use crate::bridge::{Bridge, Watch};
+use crate::child::{Belongings, Killer, Spawned};
+use crate::output::Capture;
+use crate::protocol::{Failed, Loaded};
+use crate::restart::{Attempts, Next};
+use crate::start::{LoadShared, Loading, failed};
+use crate::supervisor::Supervised;
+
+/// How long the end of a session may be behind that of its process.
+const LAST_FRAMES: Duration = Duration::from_millis(50);
+/// Signals that come from outside: a process sends none of them to itself by a mistake.
+const FROM_OUTSIDE: [Signal; 4] = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP];
+
+/// See the module's documentation.
+pub(crate) struct Slot {
+    number: u32,
+    current: RwLock<Option<Conversation<Bridge>>>,
+    pub(crate) watch: Arc<Watch>,
+    process: Mutex<SlotProcess>,
+}
+
+struct SlotProcess {
+    /// The one that was started last.
+    killer: Killer,
+    pid: Option<u32>,
+    ready: Option<Instant>,
+    state: WorkerState,
+    restarts: u64,
+}
+
+/// A worker that runs.
+struct Running {
+    conversation: Conversation<Bridge>,
+    loaded: Loaded,
+    child: Child,
+    _belongings: Belongings,
+    capture: Capture,
+}
+
+/// A worker that did not start.
+struct NotRunning {
+    failed: Failed,
+    pid: u32,
+    last_lines: Vec<String>,
+}
+
+impl Slot {
+    pub(crate) fn new(number: u32) -> Self {
+        Self {
+            number,
+            current: RwLock::default(),
+            watch: Arc::default(),
+            process: Mutex::new(SlotProcess {
+                killer: Killer::default(),
+                pid: None,
+                ready: None,
+                state: WorkerState::Restarting,
+                restarts: 0,
+            }),
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.watch.is_live.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn conversation(&self) -> Option<Conversation<Bridge>> {
+        self.current.read().clone()
+    }
+
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Bridge, &mut Turn<'_>) -> R) -> Option<R> {
+        Some(self.conversation()?.with(act))
+    }
+
+    pub(crate) fn kill(&self) {
+        self.process.lock().killer.kill();
+    }
+
+    /// What there is to see of it.
+    pub(crate) fn info(&self) -> WorkerInfo {
+        let process = self.process.lock();
+        let (state, restarts, pid) = (process.state, process.restarts, process.pid);
+        let ready_ms = process.ready.map_or(0, |ready| millis(ready.elapsed()));
+        // Under the lock: the number is not another process's before this one was waited for.
+        let usage = pid.and_then(usage);
+        drop(process);
+        WorkerInfo {
+            worker: self.number,
+            state,
+            pid,
+            ready_ms,
+            in_hand: self.watch.in_hand.load(Ordering::Relaxed),
+            restarts,
+            resident_bytes: usage.map(|usage| usage.0),
+            cpu_seconds: usage.map(|usage| usage.1),
+        }
+    }
+
+    /// The slot's thread.
+    pub(crate) fn supervise(&self, plugin: &Supervised, first: &LoadShared) {
+        let mut attempts = Attempts::new(plugin.process.restart);
+        let mut is_first = true;
+        loop {
+            let death = match self.start(plugin) {
+                Ok(running) => self.serve(plugin, running, is_first.then_some(first)),
+                Err(NotRunning { failed, .. }) if is_first => {
+                    first.set(Err(failed));
+                    break;
+                }
+                Err(not_running) => self.not_started(plugin, not_running),
+            };
+            is_first = false;
+            if plugin.is_stopping() {
+                break;
+            }
+            let reason = death.reason;
+            let next = attempts.ended(Instant::now(), Duration::from_millis(death.ran_ms));
+            // The log comes second: the record is there for a reader of the log.
+            plugin.history.died(death.clone());
+            if reason != DeathReason::Start {
+                log(plugin, &death);
+            }
+            let pause = match next {
+                Next::Start(pause) => {
+                    self.process.lock().state = WorkerState::Restarting;
+                    pause
+                }
+                Next::Fail(pause) => {
+                    self.process.lock().state = WorkerState::Failed;
+                    plugin.slot_failed(self.number, pause);
+                    pause
+                }
+            };
+            if plugin.wait_for_stop(pause) {
+                break;
+            }
+            self.process.lock().restarts += 1;
+            plugin.history.restarted(reason);
+        }
+    }
+
+    /// Starts a worker and has it load the plugin.
+    fn start(&self, plugin: &Supervised) -> Result<Running, NotRunning> {
+        let no_process = |failed| NotRunning { failed, pid: 0, last_lines: Vec::new() };
+        let spawned = plugin.process.spawn(&plugin.load).map_err(no_process)?;
+        let Spawned { mut child, socket, output, entering, belongings } = spawned;
+        let capture = plugin.output.capture(output);
+        let (pid, killer) = (child.id(), Killer::of(&child));
+        {
+            let mut process = self.process.lock();
+            process.killer = killer.clone();
+            process.pid = Some(pid);
+        }
+        // After it can be found by what kills all.
+        if plugin.is_killed() {
+            killer.kill();
+        }
+        let loaded = entering.wait(plugin.load_timeout_ms).and_then(|report| {
+            plugin.enter(report);
+            self.load(plugin, socket, killer)
+        });
+        match loaded {
+            Ok((conversation, loaded)) => {
+                Ok(Running { conversation, loaded, child, _belongings: belongings, capture })
+            }
+            Err(failed) => {
+                // It may have ended already.
+                let _ = child.kill();
+                let _ = self.wait(&mut child);
+                let last_lines = plugin.output.last_lines(capture);
+                Err(NotRunning { failed: failed_with(failed, &last_lines), pid, last_lines })
+            }
+        }
+    }
+
+    fn load(
+        &self,
+        plugin: &Supervised,
+        socket: OwnedFd,
+        killer: Killer,
+    ) -> Result<(Conversation<Bridge>, Loaded), Failed> {
+        let shared: Arc<LoadShared> = Arc::default();
+        let load =
+            serde_json::to_vec(&plugin.load).map_err(|error| failed("no JSON", error, ""))?;
+        let loading = Loading::new(shared.clone(), load.into());
+        *self.watch.end.lock() = None;
+        let bridge =
+            Bridge::new(&plugin.load.name, plugin.answers(), loading, killer, self.watch.clone());
+        let start = Conversation::start(socket, Role::Client, &plugin.process.options, bridge);
+        let conversation = becket_coro::block_on(start).map_err(|error| {
+            failed("no session with the worker", error, "does it speak the protocol?")
+        })?;
+        let loaded = shared.wait(plugin.load_timeout_ms)?;
+        plugin.check_entries(&loaded)?;
+        Ok((conversation, loaded))
+    }
+
+    /// Lets calls go to the worker until it ends.
+    fn serve(&self, plugin: &Supervised, running: Running, first: Option<&LoadShared>) -> Death {
+        let Running { conversation, loaded, mut child, _belongings, capture } = running;
+        let (pid, began) = (child.id(), Instant::now());
+        *self.current.write() = Some(conversation.clone());
+        conversation.with(|bridge, _| {
+            // Under the session's lock, as its end.
+            self.watch.is_live.store(!bridge.is_over(), Ordering::Release);
+            // After it can be found: whichever of this thread and the host's comes second attaches.
+            if let Some(answers) = plugin.answers() {
+                bridge.attach(answers);
+            }
+        });
+        {
+            // After it gets calls: one that is seen to run does.
+            let mut process = self.process.lock();
+            process.ready = Some(began);
+            process.state = WorkerState::Running;
+        }
+        plugin.slot_serves(self.number);
+        if let Some(first) = first {
+            first.set(Ok(loaded));
+        }
+        if plugin.is_stopping() {
+            // The end came while it started.
+            conversation.with(|bridge, turn| bridge.stop(turn));
+        }
+        plugin.pass_waiting_on(self);
+        let status = self.wait(&mut child);
+        self.watch.is_live.store(false, Ordering::Release);
+        *self.current.write() = None;
+        // What it sent last is still to be read. A process that it has started may keep its socket open.
+        let mut end = self.watch.end.lock();
+        if end.is_none() {
+            self.watch.ended.wait_for(&mut end, LAST_FRAMES);
+        }
+        drop(end);
+        conversation.close(0, "the worker has ended");
+        let last_lines = plugin.output.last_lines(capture);
+        let (ended, calls_failed) = self.watch.end.lock().take().unzip();
+        Death {
+            worker: self.number,
+            pid,
+            at_unix_ms: unix_ms(),
+            reason: reason(ended.as_ref(), status.as_ref().ok()),
+            status: status.map_or_else(|error| error.to_string(), |status| status.to_string()),
+            ran_ms: millis(began.elapsed()),
+            calls_failed: calls_failed.unwrap_or_default(),
+            last_lines,
+        }
+    }
+
+    /// Waits for the end of the process.
+    fn wait(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+        // Its number is its own until it is waited for, which is after no reader has it any more.
+        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while waitid(WaitId::Pid(pid), options).err() == Some(rustix::io::Errno::INTR) {}
+            // What it started and has left; it leads a group of its own.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let mut process = self.process.lock();
+        (process.pid, process.ready) = (None, None);
+        // Its descriptor.
+        process.killer = Killer::default();
+        drop(process);
+        child.wait()
+    }
+
+    fn not_started(&self, plugin: &Supervised, not_running: NotRunning) -> Death {
+        let NotRunning { failed: Failed { error, cause, .. }, pid, last_lines } = not_running;
+        if !plugin.is_stopping() {
+            tracing::error!(target: "becket::process", plugin = plugin.load.name, worker = self.number, error, cause, "a worker was not started again");
+        }
+        Death {
+            worker: self.number,
+            pid,
+            at_unix_ms: unix_ms(),
+            reason: DeathReason::Start,
+            status: if cause.is_empty() { error } else { format!("{error}: {cause}") },
+            ran_ms: 0,
+            calls_failed: 0,
+            last_lines,
+        }
+    }
+}
+
+fn log(plugin: &Supervised, death: &Death) {
+    tracing::warn!(
+        target: "becket::process",
+        plugin = plugin.load.name,
+        worker = death.worker,
+        reason = death.reason.name(),
+        status = death.status,
+        calls_failed = death.calls_failed,
+        "a worker has ended"
+    );
+}
+
+/// A failure with what the worker wrote last.
+fn failed_with(mut failed: Failed, last_lines: &[String]) -> Failed {
+    if let Some(line) = last_lines.last() {
+        let gap = if failed.cause.is_empty() { "" } else { "; " };
+        failed.cause = format!("{}{gap}it wrote: {line}", failed.cause);
+    }
+    failed
+}
+
+/// Why a worker ended. A session that ends badly has its worker killed, whose status says only that.
+fn reason(ended: Option<&Ended>, status: Option<&ExitStatus>) -> DeathReason {
+    let signal = status.and_then(ExitStatus::signal).and_then(Signal::from_named_raw);
+    let is_killed = signal == Some(Signal::KILL);
+    match ended {
+        Some(Ended::Silent) if is_killed => DeathReason::Silent,
+        Some(Ended::Protocol(_)) if is_killed => DeathReason::Protocol,
+        Some(Ended::ByPeer { .. } | Ended::Transport(_)) if is_killed => DeathReason::Closed,
+        _ => match signal {
+            Some(signal) if FROM_OUTSIDE.contains(&signal) => DeathReason::Killed,
+            Some(_) => DeathReason::Signal,
+            None if status.is_some_and(|status| status.signal().is_some()) => DeathReason::Signal,
+            None => DeathReason::Exit,
+        },
+    }
+}
+
+/// Resident bytes and seconds of processor time of a process, as the system knows them.
+fn usage(pid: u32) -> Option<(u64, f64)> {
+    usage_of(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The same, from `/proc/PID/stat`: fields 14, 15 and 24, of which the second may contain anything.
+fn usage_of(stat: &str) -> Option<(u64, f64)> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+    let ticks = fields.next()?.ok()? + fields.next()?.ok()?;
+    let pages = fields.nth(8)?.ok()?;
+    let page_bytes = u64::try_from(rustix::param::page_size()).ok()?;
+    let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Some((pages * page_bytes, seconds))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processs_usage_is_read_behind_any_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4 0 0 0 0 150 50 0 0 20 0 3 0 99 1000 25 184467 1";
+        let (bytes, seconds) = usage_of(stat).unwrap();
+        assert_eq!(bytes, 25 * rustix::param::page_size() as u64);
+        assert!((seconds - 200.0 / rustix::param::clock_ticks_per_second() as f64).abs() < 1e-9);
+        assert!(usage(std::process::id()).is_some_and(|(bytes, _)| bytes > 0));
+        assert_eq!(usage_of("nothing"), None);
+    }
+
+    #[test]
+    fn the_reason_is_the_sessions_if_that_had_the_worker_killed() {
+        let killed = ExitStatus::from_raw(9);
+        let silent = Some(&Ended::Silent);
+        assert_eq!(reason(silent, Some(&killed)), DeathReason::Silent);
+        assert_eq!(reason(Some(&Ended::PeerGone), Some(&killed)), DeathReason::Killed);
+        assert_eq!(reason(silent, Some(&ExitStatus::from_raw(11))), DeathReason::Signal);
+        let left = Some(&Ended::PeerGone);
+        assert_eq!(reason(left, Some(&ExitStatus::from_raw(3 << 8))), DeathReason::Exit);
+    }
+}

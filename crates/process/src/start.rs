@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a command to a plugin that is ready.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use becket_host::{
+    Dispatch, EntryInfo, EntryKind, Layout, Limits, NotStarted, Remote, RemoteSpec, StartRemote,
+    Started,
+};
+use becket_ipc::session::Turn;
+use becket_ipc::{Ended, Options};
+use becket_sandbox::Profile;
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use tracing::{Level, enabled};
+
+use crate::balance::{Sticky, WORKERS_MAX};
+use crate::child::{self, Confinement, Launch, Spawned};
+use crate::lines;
+use crate::output::Output;
+use crate::protocol::{self, Failed, Load, Loaded, Native, operation, reply};
+use crate::restart::Restart;
+use crate::supervisor::Supervised;
+
+/// See [`Process::ping_timeout`].
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A plugin in a process of its own.
+#[derive(Debug, Clone)]
+pub struct Process {
+    worker: Vec<OsString>,
+    command: Option<Vec<OsString>>,
+    confinement: Confinement,
+    native: Option<Native>,
+    /// The program speaks JSON lines.
+    has_lines: bool,
+    pub(crate) options: Options,
+    pub(crate) restart: Restart,
+    pub(crate) workers: u32,
+    pub(crate) sticky: Option<Sticky>,
+}
+
+impl Process {
+    /// A program that speaks the session itself, by its path and its arguments. `worker`, a program that
+    /// calls [`crate::worker::run_on_stdin`], enters the sandbox and becomes it.
+    #[must_use]
+    pub fn program(worker: Vec<OsString>, command: Vec<OsString>) -> Self {
+        let mut options = options();
+        options.shared_memory = false;
+        Self::new(worker, Some(command), None, options)
+    }
+
+    /// A program that speaks JSON lines on its stdin and stdout; the rest is as for [`program`](Self::program).
+    #[must_use]
+    pub fn lines(worker: Vec<OsString>, command: Vec<OsString>) -> Self {
+        let program = Self::program(worker, command);
+        Self { has_lines: true, options: lines::session_options(), ..program }
+    }
+
+    /// A native plugin, which `worker` (a program that calls [`crate::worker::run_on_stdin`]) loads.
+    #[must_use]
+    pub fn native(worker: Vec<OsString>, path: impl Into<PathBuf>) -> Self {
+        let native = Native {
+            path: path.into(),
+            search_path: Vec::new(),
+            layout: None,
+            sha256: None,
+            dispatch: Dispatch::default(),
+            limits: Limits::default(),
+        };
+        Self::new(worker, None, Some(native), options())
+    }
+
+    fn new(
+        worker: Vec<OsString>,
+        command: Option<Vec<OsString>>,
+        native: Option<Native>,
+        options: Options,
+    ) -> Self {
+        Self {
+            worker,
+            command,
+            confinement: Confinement::default(),
+            native,
+            has_lines: false,
+            options,
+            restart: Restart::default(),
+            workers: 1,
+            sticky: None,
+        }
+        .ping_timeout(PING_TIMEOUT)
+    }
+
+    /// How often a worker that has ended is started again.
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How many workers there are, from 1 to [`WORKERS_MAX`]: 1 by default.
+    #[must_use]
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers.clamp(1, WORKERS_MAX);
+        self
+    }
+
+    /// Which calls go to the same worker.
+    #[must_use]
+    pub fn sticky(mut self, sticky: Sticky) -> Self {
+        self.sticky = Some(sticky);
+        self
+    }
+
+    /// A worker from which nothing came for this time is pinged, and killed when nothing came for this time
+    /// again: 5 s by default. A program that speaks JSON lines has no pings.
+    #[must_use]
+    pub fn ping_timeout(mut self, timeout: Duration) -> Self {
+        if self.has_lines {
+            return self;
+        }
+        let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.options.limits.keep_alive_ms = ms;
+        self.options.limits.silence_ms = ms;
+        self
+    }
+
+    /// What bounds its workers: by default a [`Sandbox`](crate::sandbox::Sandbox) of the default profile.
+    #[must_use]
+    pub fn confined(mut self, confinement: Confinement) -> Self {
+        self.confinement = confinement;
+        self
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.confinement.sandbox.profile
+    }
+
+    /// Starts a worker that is to load this.
+    pub(crate) fn spawn(&self, load: &Load) -> Result<Spawned, Failed> {
+        let spawned = child::spawn(&Launch {
+            worker: &self.worker,
+            command: self.command.as_deref(),
+            files: load.native.iter().flat_map(candidates).collect(),
+            confinement: &self.confinement,
+        })?;
+        if self.has_lines { lines::adapt(spawned, &load.name) } else { Ok(spawned) }
+    }
+
+    /// The vtable's layout, as [`PluginSpec::layout`](becket_host::PluginSpec::layout) has it.
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.native.iter_mut().for_each(|native| native.layout = Some(layout));
+        self
+    }
+
+    /// The digest that the file must have.
+    #[must_use]
+    pub fn sha256(mut self, digest: [u8; 32]) -> Self {
+        self.native.iter_mut().for_each(|native| native.sha256 = Some(digest));
+        self
+    }
+
+    /// On which threads of the worker the plugin runs.
+    #[must_use]
+    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
+        self.native.iter_mut().for_each(|native| native.dispatch = dispatch);
+        self
+    }
+}
+
+/// The files that a worker may load for a plugin.
+fn candidates(native: &Native) -> Vec<PathBuf> {
+    let path = &native.path;
+    let found = match path.components().count() {
+        1 => native.search_path.iter().map(|folder| folder.join(path)).collect(),
+        _ => vec![path.clone()],
+    };
+    found.into_iter().filter(|path| path.is_file()).collect()
+}
+
+pub(crate) fn options() -> Options {
+    let mut options = Options::default();
+    options.limits.requests_max = 65_536;
+    options.limits.regions_max = 0;
+    options
+}
+
+/// Lets elements have `payload_bytes_max` bytes beside what precedes them, if that is more than by default.
+pub(crate) fn element_bytes_max(options: &mut Options, payload_bytes_max: u64) {
+    const BESIDE: u64 = 64 << 10;
+    let limits = &mut options.limits;
+    let bytes = payload_bytes_max.saturating_add(BESIDE).min(u32::MAX.into());
+    limits.element_bytes_max =
+        limits.element_bytes_max.max(u32::try_from(bytes).unwrap_or(u32::MAX));
+    limits.session_credit_bytes = limits.session_credit_bytes.max(4 * bytes);
+    limits.session_queue_bytes_max = limits.session_queue_bytes_max.max(4 * bytes);
+}
+
+/// The first answer of a worker: what it has loaded.
+pub(crate) struct Loading {
+    shared: Arc<LoadShared>,
+    load: Option<Bytes>,
+    request: Option<u64>,
+}
+
+#[derive(Default)]
+pub(crate) struct LoadShared {
+    result: Mutex<Option<Result<Loaded, Failed>>>,
+    changed: Condvar,
+}
+
+impl LoadShared {
+    pub(crate) fn set(&self, result: Result<Loaded, Failed>) {
+        let mut place = self.result.lock();
+        if place.is_none() {
+            *place = Some(result);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for the result, for as long as a load may take; 0 ms: for ever.
+    pub(crate) fn wait(&self, timeout_ms: u64) -> Result<Loaded, Failed> {
+        let until = (timeout_ms > 0)
+            .then(|| Instant::now().checked_add(Duration::from_millis(timeout_ms)))
+            .flatten();
+        let mut result = self.result.lock();
+        loop {
+            if let Some(result) = result.take() {
+                return result;
+            }
+            match until {
+                Some(until) if self.changed.wait_until(&mut result, until).timed_out() => {
+                    let hint = "`load_timeout_ms` of the plugin waits longer";
+                    return Err(failed("the worker was not ready in time", "", hint));
+                }
+                Some(_) => {}
+                None => self.changed.wait(&mut result),
+            }
+        }
+    }
+}
+
+pub(crate) fn failed(error: impl Into<String>, cause: impl ToString, hint: &str) -> Failed {
+    Failed { error: error.into(), cause: cause.to_string(), hint: hint.into() }
+}
+
+impl Loading {
+    pub(crate) fn new(shared: Arc<LoadShared>, load: Bytes) -> Self {
+        Self { shared, load: Some(load), request: None }
+    }
+
+    /// The session is ready: asks for the load.
+    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>) {
+        let Some(load) = self.load.take() else { return };
+        match turn.session.request(operation::LOAD, load) {
+            Ok(request) => self.request = Some(request),
+            Err(refused) => {
+                self.shared.set(Err(failed("the load cannot be asked for", refused, "")))
+            }
+        }
+    }
+
+    /// True if it was the reply to the load.
+    pub(crate) fn replied(&mut self, request: u64, status: u16, body: &[u8]) -> bool {
+        if self.request != Some(request) {
+            return false;
+        }
+        self.request = None;
+        let no_json = |error: serde_json::Error| failed("the worker's answer is none", error, "");
+        self.shared.set(match status {
+            reply::DONE => serde_json::from_slice(body).map_err(no_json),
+            _ => Err(serde_json::from_slice(body).unwrap_or_else(no_json)),
+        });
+        true
+    }
+
+    pub(crate) fn ended(&mut self, ended: &Ended) {
+        self.shared.set(Err(failed("the worker ended before it was ready", ended, "")));
+    }
+}
+
+impl StartRemote for Process {
+    fn placement(&self) -> &'static str {
+        "process"
+    }
+
+    fn start(&self, spec: RemoteSpec<'_>) -> Result<Started, NotStarted> {
+        let load = Load {
+            protocol: protocol::VERSION,
+            name: spec.name.to_owned(),
+            config: spec.config.clone(),
+            log_level_max: log_level_max(),
+            native: self.native.clone().map(|native| Native {
+                search_path: spec.search_path.to_vec(),
+                limits: spec.limits.clone(),
+                ..native
+            }),
+        };
+        let output =
+            Output::start(spec.name, spec.history.clone()).map_err(|error| NotStarted {
+                what: "no thread for the output of its workers".to_owned(),
+                cause: Some(error.to_string()),
+                hint: None,
+            })?;
+        let timeout_ms = spec.limits.load_timeout_ms;
+        let history = spec.history.clone();
+        let mut process = self.clone();
+        element_bytes_max(&mut process.options, spec.limits.payload_bytes_max);
+        let supervised = Supervised::new(process, output, history, load, timeout_ms);
+        let supervised = Arc::new(supervised);
+        let started: Vec<_> = (0..self.workers as usize)
+            .map(|slot| start_slot(&supervised, spec.name, slot))
+            .collect();
+        let mut loaded = Err(failed("it has no workers", "", ""));
+        for first in started {
+            loaded = first.and_then(|first| first.wait(0));
+            if loaded.is_err() {
+                supervised.shutdown();
+                break;
+            }
+        }
+        let loaded = loaded.map_err(|failed| {
+            let some = |text: String| Some(text).filter(|text| !text.is_empty());
+            NotStarted { what: failed.error, cause: some(failed.cause), hint: some(failed.hint) }
+        })?;
+        Ok(Started {
+            name: loaded.name,
+            version: loaded.version,
+            entries: loaded.entries.into_iter().map(entry).collect(),
+            is_complete: loaded.is_complete,
+            layout: loaded.layout,
+            path: self.native.as_ref().map(|native| native.path.clone()),
+            exports_state: loaded.exports_state && self.workers == 1,
+            sandbox: supervised.sandbox(),
+            remote: supervised,
+        })
+    }
+}
+
+/// Starts the thread of a slot.
+fn start_slot(
+    supervised: &Arc<Supervised>,
+    plugin: &str,
+    slot: usize,
+) -> Result<Arc<LoadShared>, Failed> {
+    let first: Arc<LoadShared> = Arc::default();
+    let (at, started) = (supervised.clone(), first.clone());
+    let name = format!("becket-{plugin}");
+    let thread = thread::Builder::new().name(name).spawn(move || at.supervise(slot, &started));
+    thread.map_err(|error| {
+        supervised.slot_ended();
+        failed("no thread for its supervisor", error, "")
+    })?;
+    Ok(first)
+}
+
+/// The least severe level of plugins' messages that this process logs.
+fn log_level_max() -> u32 {
+    const TARGET: &str = "becket::plugin";
+    u32::from(enabled!(target: TARGET, Level::ERROR))
+        + u32::from(enabled!(target: TARGET, Level::WARN))
+        + u32::from(enabled!(target: TARGET, Level::INFO))
+        + u32::from(enabled!(target: TARGET, Level::DEBUG))
+        + u32::from(enabled!(target: TARGET, Level::TRACE))
+}
+
+fn entry(entry: protocol::Entry) -> EntryInfo {
+    let kind = match entry.kind.as_str() {
+        "unary" => EntryKind::Unary,
+        "stream" => EntryKind::Stream,
+        _ => EntryKind::Bidirectional,
+    };
+    EntryInfo { name: entry.name, kind, help: entry.help, never_waits: entry.never_waits }
+}

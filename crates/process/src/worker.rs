@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The worker's side: a host of its own, with one plugin.
+//!
+//! ```text
+//!   request, stream ──▶ future of the call ─┬─ ready at once ──▶ reply, element
+//!                                           └─ woken: polled again under the session's lock
+//! ```
+//!
+//! A call is a future of the worker's host, polled by the session itself: there is no executor. What blocks
+//! runs on the plugin's workers, as in any host.
+//!
+//! # Invariants
+//!
+//! 1. Each request has one reply, each stream that was accepted one end.
+//! 2. A frame is taken from the plugin when the session has taken the one before: what waits is bounded by
+//!    the bounds of the plugin's streams.
+
+mod open;
+mod reports;
+mod wakes;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use becket_host::{CallError, Entry, Host, Layout, NrStatus, Plugin, PluginSpec, Response, Stream};
+use becket_ipc::Ended;
+use becket_ipc::session::{Conversation, Handler, StartError, Turn};
+use becket_wire::{Credit, Event, Priority, Refused, Role, StreamId};
+use bytes::Bytes;
+
+use crate::launch::{self, WorkerError};
+use crate::protocol::{
+    self, Call, EntryRef, Failed, Load, Loaded, Native, PAYLOAD_FOLLOWS, encode_answer, notice,
+    operation, reply, service,
+};
+use crate::start::{element_bytes_max, options};
+use crate::worker::open::Open;
+use crate::worker::reports::Reports;
+
+/// How long a plugin may take to end.
+const DRAIN: Duration = Duration::from_secs(4);
+/// Data of one stream that the plugin has not taken. Its bytes: as many as an element may have, so that each
+/// fits.
+const STREAM_MESSAGES: u32 = 64;
+/// Names of entries that are not listed, and are kept.
+const NAMES_MAX: usize = 1024;
+
+/// What is done on the main thread, because it may wait.
+enum Errand {
+    Load { request: u64, load: Box<Load> },
+    Export { to: To },
+    Import { to: To, state: Bytes },
+    Shutdown { request: u64 },
+    Ended,
+}
+
+/// Serves a host over this socket until it ends the worker, or is gone.
+///
+/// # Errors
+/// No session can be had over the socket.
+pub fn run(socket: OwnedFd, shared_memory: bool) -> Result<(), StartError> {
+    let (errands, inbox) = channel();
+    let mut options = options();
+    options.shared_memory = shared_memory;
+    // The host's bounds hold.
+    element_bytes_max(&mut options, u64::MAX);
+    let worker = Worker::new(errands);
+    let conversation =
+        becket_coro::block_on(Conversation::start(socket, Role::Server, &options, worker))?;
+    if shared_memory {
+        let driven = conversation.clone();
+        // Without it the I/O thread serves the session, which takes one more wake for each call.
+        let _ = thread::Builder::new().name("becket-calls".into()).spawn(move || driven.drive());
+    }
+    let mut host = Host::new();
+    for errand in inbox {
+        match errand {
+            Errand::Load { request, load } => {
+                if let Some(native) = &load.native {
+                    host = Host::builder().search_path(native.search_path.clone()).build();
+                }
+                let reports = conversation.with(|worker, turn| worker.report(turn, &load));
+                let loaded = host_load(&host, *load, reports);
+                conversation.with(|worker, turn| worker.loaded(turn, request, loaded));
+            }
+            Errand::Export { to } => {
+                let plugin = conversation.with(|worker, _| worker.plugin.clone());
+                let state = plugin.map_or(Ok(None), |plugin| plugin.export_state());
+                let body = match state {
+                    Ok(Some(state)) => encode_answer(NrStatus::Ok, &state),
+                    Ok(None) => encode_answer(NrStatus::Unsupported, &[]),
+                    Err(status) => encode_answer(status, &[]),
+                };
+                conversation.with(|worker, turn| worker.answer(turn, to, reply::DONE, body));
+            }
+            Errand::Import { to, state } => {
+                let plugin = conversation.with(|worker, _| worker.plugin.clone());
+                let taken = plugin.map_or(Ok(()), |plugin| plugin.import_state(&state));
+                let body = encode_answer(taken.err().unwrap_or(NrStatus::Ok), &[]);
+                conversation.with(|worker, turn| worker.answer(turn, to, reply::DONE, body));
+            }
+            Errand::Shutdown { request } => {
+                becket_coro::block_on(host.shutdown(DRAIN));
+                conversation.with(|worker, turn| {
+                    worker.flush(turn);
+                    let _ = turn.session.reply(request, reply::DONE, Bytes::new());
+                });
+                break;
+            }
+            Errand::Ended => break,
+        }
+    }
+    conversation.close(becket_wire::codes::DONE, "");
+    Ok(())
+}
+
+fn host_load(host: &Host, load: Load, reports: Arc<Reports>) -> Result<Plugin, Failed> {
+    let failed = |error: &str, hint: &str| Failed {
+        error: error.to_owned(),
+        cause: String::new(),
+        hint: hint.to_owned(),
+    };
+    if load.protocol != protocol::VERSION {
+        return Err(failed(
+            "the host speaks another version of the session",
+            "use one build of both",
+        ));
+    }
+    let native =
+        load.native.ok_or_else(|| failed("no plugin is named", "the host names its file"))?;
+    let Native { path, search_path: _, layout, sha256, dispatch, limits } = native;
+    // A worker loads its file once: a reload starts another worker. The copy is what a file that is
+    // written in place meanwhile does not change.
+    let mut spec = PluginSpec::path(load.name, path);
+    spec = spec.config(load.config).limits(limits).dispatch(dispatch).observer(reports);
+    if let Some(layout) = layout {
+        spec = spec.layout(layout);
+    }
+    if let Some(sha256) = sha256 {
+        spec = spec.sha256(sha256);
+    }
+    host.load(spec).map_err(|error| Failed {
+        error: error.to_string(),
+        cause: error.cause().unwrap_or_default(),
+        hint: error.hint().unwrap_or_default(),
+    })
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response, CallError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Stream, CallError>> + Send>>;
+
+/// See the module's documentation.
+struct Worker {
+    errands: Sender<Errand>,
+    plugin: Option<Plugin>,
+    reports: Option<Arc<Reports>>,
+    /// The plugin's code runs on coroutines.
+    wants_coroutines: bool,
+    entries: Vec<Arc<Entry>>,
+    /// Entries that are not listed.
+    named: HashMap<String, Arc<Entry>>,
+    /// Calls by the number of their waker.
+    calls: HashMap<u32, Answered>,
+    streams: HashMap<u32, Served>,
+}
+
+/// A call, and where its answer goes.
+struct Answered {
+    future: Answering,
+    to: To,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    Request(u64),
+    Stream(StreamId),
+}
+
+/// What is done with a stream of the host.
+enum Served {
+    /// Its payload is still to come.
+    Expected {
+        service: u16,
+        call: Call,
+    },
+    Opening {
+        opening: Opening,
+        is_closed: bool,
+    },
+    Open(Open),
+    /// The state of another load is still to come.
+    ExpectedState,
+    /// A call whose payload has come: its answer is an element.
+    Answering,
+    /// An answer that is longer than a frame, for a stream of this side.
+    LongAnswer(Bytes),
+}
+
+/// The waker's number of a request: the odd ones, since streams of the host have even ones.
+fn number_of(request: u64) -> u32 {
+    (request as u32) << 1 | 1
+}
+
+impl Worker {
+    fn new(errands: Sender<Errand>) -> Self {
+        Self {
+            errands,
+            plugin: None,
+            reports: None,
+            wants_coroutines: false,
+            entries: Vec::new(),
+            named: HashMap::new(),
+            calls: HashMap::new(),
+            streams: HashMap::new(),
+        }
+    }
+
+    /// What the plugin is to report goes to the host.
+    fn report(&mut self, turn: &Turn<'_>, load: &Load) -> Arc<Reports> {
+        let reports = Arc::new(Reports::new(turn, load.log_level_max));
+        self.reports = Some(reports.clone());
+        reports
+    }
+
+    /// Sends what the plugin has reported.
+    fn flush(&mut self, turn: &mut Turn<'_>) {
+        if let Some(reports) = &self.reports {
+            reports.send_log(turn);
+            if let Some(plugin) = &self.plugin {
+                reports.send_metrics(turn, plugin);
+            }
+        }
+    }
+
+    fn loaded(&mut self, turn: &mut Turn<'_>, request: u64, plugin: Result<Plugin, Failed>) {
+        let loaded = plugin.map(|plugin| {
+            let entries = plugin.entries();
+            self.entries =
+                entries.iter().map(|entry| Arc::new(plugin.entry_later(&entry.name))).collect();
+            let info = plugin.info();
+            // One that says what it has knows that it does not have this one.
+            let is_complete = plugin.entry("\u{1}").is_err();
+            self.wants_coroutines = info.wants_coroutines();
+            self.plugin = Some(plugin.clone());
+            Loaded {
+                is_complete,
+                exports_state: plugin.exports_state(),
+                layout: Layout::from_name(info.layout),
+                name: info.reported_name,
+                version: info.version,
+                entries: entries
+                    .into_iter()
+                    .map(|entry| protocol::Entry {
+                        name: entry.name,
+                        kind: entry.kind.name().to_owned(),
+                        help: entry.help,
+                        never_waits: entry.never_waits,
+                    })
+                    .collect(),
+            }
+        });
+        // Before the host sees that it is loaded, or is not.
+        self.flush(turn);
+        let (status, json) = match loaded {
+            Ok(loaded) => (reply::DONE, serde_json::to_vec(&loaded)),
+            Err(failed) => (reply::FAILED, serde_json::to_vec(&failed)),
+        };
+        let replied = turn.session.reply(request, status, json.unwrap_or_default().into());
+        if replied == Err(Refused::TooLong) {
+            let most = turn.session.limits().frame_body_bytes_max;
+            let error = format!("what the plugin says of its entries has more than {most} bytes");
+            let failed = Failed { error, cause: String::new(), hint: "shorten their help".into() };
+            let json = serde_json::to_vec(&failed).unwrap_or_default();
+            let _ = turn.session.reply(request, reply::FAILED, json.into());
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryRef) -> Option<Arc<Entry>> {
+        let name = match entry {
+            EntryRef::Place(place) => return self.entries.get(*place as usize).cloned(),
+            EntryRef::Name(name) => name,
+        };
+        if let Some(known) = self.named.get(name) {
+            return Some(known.clone());
+        }
+        let entry = Arc::new(self.plugin.as_ref()?.entry_later(name));
+        if self.named.len() < NAMES_MAX {
+            self.named.insert(name.clone(), entry.clone());
+        }
+        Some(entry)
+    }
+
+    fn request(&mut self, turn: &mut Turn<'_>, request: u64, number: u16, body: &[u8]) {
+        let status = match number {
+            operation::CALL => match Call::decode(body) {
+                Ok(call) => return self.call(turn, To::Request(request), call),
+                Err(_) => reply::FAILED,
+            },
+            operation::LOAD => match serde_json::from_slice(body) {
+                Ok(load) => match self.errands.send(Errand::Load { request, load }) {
+                    Ok(()) => return,
+                    Err(_) => reply::FAILED,
+                },
+                Err(_) => reply::FAILED,
+            },
+            operation::EXPORT => {
+                let to = To::Request(request);
+                match self.errands.send(Errand::Export { to }) {
+                    Ok(()) => return,
+                    Err(_) => reply::FAILED,
+                }
+            }
+            operation::IMPORT => {
+                let (to, state) = (To::Request(request), Bytes::copy_from_slice(body));
+                match self.errands.send(Errand::Import { to, state }) {
+                    Ok(()) => return,
+                    Err(_) => reply::FAILED,
+                }
+            }
+            operation::SHUTDOWN if self.errands.send(Errand::Shutdown { request }).is_ok() => {
+                return;
+            }
+            _ => reply::UNKNOWN_OPERATION,
+        };
+        let _ = turn.session.reply(request, status, Bytes::new());
+    }
+
+    fn call(&mut self, turn: &mut Turn<'_>, to: To, call: Call) {
+        let Some(entry) = self.entry(&call.entry) else {
+            return self.answer(turn, to, reply::UNKNOWN_ENTRY, Bytes::new());
+        };
+        let Call { deadline_ms, shape, request, .. } = call;
+        let future: Answering = Box::pin(async move {
+            let timeout = Duration::from_millis(deadline_ms.into());
+            if shape & protocol::HAS_METADATA == 0 {
+                let call = entry.call_raw(&request.body);
+                return if timeout.is_zero() { call.await } else { call.timeout(timeout).await };
+            }
+            let call = entry.call(request);
+            if timeout.is_zero() { call.await } else { call.timeout(timeout).await }
+        });
+        let number = match to {
+            To::Request(request) => number_of(request),
+            To::Stream(stream) => stream.number(),
+        };
+        self.go_on(turn, number, Answered { future, to });
+    }
+
+    /// A waker for what the plugin wakes.
+    fn waker(&self, turn: &Turn<'_>, number: u32) -> Waker {
+        let waker = turn.waker(number);
+        if self.wants_coroutines { wakes::on_any_stack(waker) } else { waker }
+    }
+
+    /// Polls a call, and keeps it or answers.
+    fn go_on(&mut self, turn: &mut Turn<'_>, number: u32, mut call: Answered) {
+        let waker = self.waker(turn, number);
+        let Poll::Ready(result) = call.future.as_mut().poll(&mut Context::from_waker(&waker))
+        else {
+            self.calls.insert(number, call);
+            return;
+        };
+        let (status, body) = match &result {
+            Ok(response) => (reply::DONE, encode_answer(response.status, &response.body)),
+            Err(CallError::Refused { status }) => (reply::REFUSED, encode_answer(*status, &[])),
+            Err(CallError::DeadlineExceeded) => (reply::DEADLINE, Bytes::new()),
+            Err(CallError::UnknownEntry(_)) => (reply::UNKNOWN_ENTRY, Bytes::new()),
+            Err(CallError::Quota { .. } | CallError::Quarantined) => {
+                (reply::TOO_MUCH, Bytes::new())
+            }
+            Err(error) => (reply::FAILED, error.to_string().into()),
+        };
+        self.answer(turn, call.to, status, body);
+    }
+
+    /// Sends the answer of a call; a long one in a stream.
+    fn answer(&mut self, turn: &mut Turn<'_>, to: To, status: u16, body: Bytes) {
+        match to {
+            To::Request(request) => {
+                let replied = turn.session.reply(request, status, body.clone());
+                if replied == Err(Refused::TooLong) && !self.answer_long(turn, request, body) {
+                    let _ = turn.session.reply(request, reply::TOO_MUCH, Bytes::new());
+                }
+            }
+            To::Stream(stream) => {
+                self.streams.remove(&stream.number());
+                if status == reply::DONE {
+                    return self.send_answer(turn, stream, body);
+                }
+                let code = protocol::REFUSED.saturating_add(status);
+                let _ = turn.session.reset(stream, code, body);
+            }
+        }
+    }
+
+    /// Sends an answer on a stream, now or when there is room.
+    fn send_answer(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Bytes) {
+        match turn.session.send(stream, 0, body.clone()) {
+            Ok(_) => _ = turn.session.end(stream, 0, Bytes::new()),
+            Err(Refused::Full) => {
+                self.streams.insert(stream.number(), Served::LongAnswer(body));
+                turn.wait_for_room(stream);
+            }
+            Err(_) => {
+                let code = protocol::REFUSED.saturating_add(reply::TOO_MUCH);
+                let _ = turn.session.reset(stream, code, Bytes::new());
+            }
+        }
+    }
+
+    fn answer_long(&mut self, turn: &mut Turn<'_>, request: u64, body: Bytes) -> bool {
+        let name = Bytes::copy_from_slice(&request.to_le_bytes());
+        let opened =
+            turn.session.open(service::LONG_ANSWER, Priority::Normal, Credit::default(), name);
+        let Ok(stream) = opened else { return false };
+        self.streams.insert(stream.number(), Served::LongAnswer(body));
+        turn.session.reply(request, reply::IN_STREAM, Bytes::new()).is_ok()
+    }
+
+    /// The host has accepted a stream of this side.
+    fn accepted(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        if let Some(Served::LongAnswer(body)) = self.streams.remove(&stream.number()) {
+            self.send_answer(turn, stream, body);
+        }
+    }
+
+    fn notify(&mut self, call: &Call) {
+        if let Some(entry) = self.entry(&call.entry) {
+            // Counted there if it is refused.
+            let _ = entry.notify(&call.request.body);
+        }
+    }
+
+    fn opened(&mut self, turn: &mut Turn<'_>, stream: StreamId, number: u16, name: &[u8]) {
+        if number == service::LONG_IMPORT {
+            let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
+            let _ = turn.session.accept(stream, credit, Bytes::new());
+            self.streams.insert(stream.number(), Served::ExpectedState);
+            return;
+        }
+        const CALLS: [u16; 3] = [service::STREAM, service::LONG_CALL, service::LONG_NOTIFICATION];
+        let call = Call::decode(name).ok().filter(|_| CALLS.contains(&number));
+        let Some(call) = call else { return refuse(turn, stream, NrStatus::Unsupported) };
+        if number != service::STREAM || call.shape & PAYLOAD_FOLLOWS != 0 {
+            let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
+            let _ = turn.session.accept(stream, credit, Bytes::new());
+            self.streams.insert(stream.number(), Served::Expected { service: number, call });
+            return;
+        }
+        self.open(turn, stream, call);
+    }
+
+    fn open(&mut self, turn: &mut Turn<'_>, stream: StreamId, call: Call) {
+        let Some(entry) = self.entry(&call.entry) else {
+            return refuse(turn, stream, NrStatus::Unsupported);
+        };
+        // The host keeps the limit of a stream that is idle: it knows what the caller asked for.
+        let mut opening = entry.stream(call.request).idle(Duration::ZERO);
+        if call.deadline_ms > 0 {
+            opening = opening.timeout(Duration::from_millis(call.deadline_ms.into()));
+        }
+        let opening: Opening = Box::pin(opening);
+        self.streams.insert(stream.number(), Served::Opening { opening, is_closed: false });
+        self.serve(turn, stream);
+    }
+
+    /// Goes on with a stream as far as it goes without waiting.
+    fn serve(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        let number = stream.number();
+        let waker = self.waker(turn, number);
+        let context = &mut Context::from_waker(&waker);
+        if let Some(Served::Opening { opening, is_closed }) = self.streams.get_mut(&number) {
+            let is_closed = *is_closed;
+            match opening.as_mut().poll(context) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(opened)) => {
+                    let bytes = turn.session.element_bytes_max().into();
+                    let credit = Credit { messages: STREAM_MESSAGES, bytes };
+                    // One whose payload came in an element was accepted for that.
+                    if turn.session.accept(stream, credit, Bytes::new()) == Err(Refused::State) {
+                        let _ = turn.session.grant(stream, STREAM_MESSAGES, bytes);
+                    }
+                    self.streams.insert(number, Served::Open(Open::new(opened, is_closed)));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.streams.remove(&number);
+                    let status = match error {
+                        CallError::Refused { status } => status,
+                        CallError::DeadlineExceeded => NrStatus::Timeout,
+                        CallError::Quota { .. } | CallError::Quarantined => NrStatus::Backpressure,
+                        _ => NrStatus::Err,
+                    };
+                    return refuse(turn, stream, status);
+                }
+            }
+        }
+        if let Some(Served::Open(open)) = self.streams.get_mut(&number)
+            && open.serve(turn, stream, context)
+        {
+            self.streams.remove(&number);
+        }
+    }
+
+    fn element(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Bytes) {
+        let number = stream.number();
+        match self.streams.remove(&number) {
+            Some(Served::Expected { service, mut call }) => {
+                call.request.body = body;
+                match service {
+                    service::LONG_CALL => {
+                        self.streams.insert(number, Served::Answering);
+                        self.call(turn, To::Stream(stream), call);
+                    }
+                    service::LONG_NOTIFICATION => {
+                        self.notify(&call);
+                        let _ = turn.session.end(stream, 0, Bytes::new());
+                    }
+                    _ => self.open(turn, stream, call),
+                }
+            }
+            Some(Served::ExpectedState) => {
+                self.streams.insert(number, Served::Answering);
+                // The main thread has gone: the worker ends.
+                let _ = self.errands.send(Errand::Import { to: To::Stream(stream), state: body });
+            }
+            Some(Served::Open(mut open)) => {
+                open.put(body);
+                self.streams.insert(number, Served::Open(open));
+                self.serve(turn, stream);
+            }
+            Some(other) => _ = self.streams.insert(number, other),
+            None => {}
+        }
+    }
+
+    fn ended_by_host(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        match self.streams.get_mut(&stream.number()) {
+            Some(Served::Opening { is_closed, .. }) => *is_closed = true,
+            Some(Served::Open(open)) => open.is_closed = true,
+            _ => {}
+        }
+        self.serve(turn, stream);
+    }
+}
+
+fn refuse(turn: &mut Turn<'_>, stream: StreamId, status: NrStatus) {
+    let code = protocol::REFUSED.saturating_add(u16::try_from(status.0).unwrap_or(1));
+    let _ = turn.session.refuse(stream, code, Bytes::new());
+}
+
+impl Handler for Worker {
+    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+        match event {
+            Event::Request { request, operation, body } => {
+                self.request(turn, request, operation, body);
+            }
+            Event::Cancelled { request } if self.calls.remove(&number_of(request)).is_some() => {
+                let _ = turn.session.reply(request, reply::DEADLINE, Bytes::new());
+            }
+            Event::Notice { code: notice::NOTIFICATION, body, .. } => {
+                if let Ok(call) = Call::decode(body) {
+                    self.notify(&call);
+                }
+            }
+            Event::Opened { stream, service, name, .. } => self.opened(turn, stream, service, name),
+            Event::Element { stream, body, .. } => self.element(turn, stream, body.into_bytes()),
+            Event::Accepted { stream, .. } => self.accepted(turn, stream),
+            Event::Credit { stream } => self.serve(turn, stream),
+            Event::Ended { stream, .. } => self.ended_by_host(turn, stream),
+            Event::Reset { stream, .. } => {
+                self.streams.remove(&stream.number());
+                self.calls.remove(&stream.number());
+            }
+            _ => {}
+        }
+    }
+
+    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
+        if let Some(reports) = self.reports.clone()
+            && reports.woken(turn, self.plugin.as_ref(), number)
+        {
+            return;
+        }
+        let stream = StreamId::from_number(number);
+        if let Some(call) = self.calls.remove(&number) {
+            self.go_on(turn, number, call);
+        }
+        // A stream of this side may have the number of a call's waker.
+        if let Some(Served::LongAnswer(_)) = self.streams.get(&number) {
+            self.accepted(turn, stream);
+        } else {
+            self.serve(turn, stream);
+        }
+    }
+
+    fn ended(&mut self, _ended: &Ended) {
+        self.calls.clear();
+        self.streams.clear();
+        // The main thread may have gone already.
+        let _ = self.errands.send(Errand::Ended);
+    }
+}
+
+/// The whole of a worker's process, whose host passes the socket as descriptor 0: enters the sandbox, then
+/// [`run`]s, or becomes the program that is the plugin. To be called first, on the only thread.
+///
+/// # Errors
+/// [`WorkerError`].
+pub fn run_on_stdin() -> Result<(), WorkerError> {
+    Ok(run(launch::enter()?, true)?)
+}
