@@ -149,6 +149,15 @@ impl Job {
         }
     }
 
+    /// Cancels it if its deadline has passed: the timer may not have fired yet.
+    fn cancel_if_late(&self) {
+        let is_late =
+            self.deadline.lock().as_ref().is_some_and(|sleep| sleep.deadline() <= Instant::now());
+        if is_late {
+            let _ = self.cancel(errno::ETIME);
+        }
+    }
+
     /// Cancels it; one without a coroutine ends with its children. An error: it has ended.
     fn cancel(&self, code: c_int) -> Result<(), c_int> {
         self.stop(|job| {
@@ -311,6 +320,7 @@ pub unsafe extern "C" fn kc_job_join(job: *mut Job, out: *mut c_int) -> c_int {
         {
             return Err(EDEADLK);
         }
+        job.cancel_if_late();
         job.let_go_of_created();
         job.job.join();
         let code = job.result();

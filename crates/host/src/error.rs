@@ -52,8 +52,8 @@ pub enum CallError {
     /// The process that ran the call has ended. The call may have had effects; it is not repeated.
     #[error("the process of the plugin has ended")]
     Crashed,
-    /// The plugin's processes have ended too often, and none is started for now. The call had no
-    /// effects.
+    /// The plugin's processes have ended too often: calls fail until one is started again. The
+    /// call had no effects.
     #[error("the plugin has failed: its processes have ended too often")]
     PluginFailed,
     /// Too many calls are nested in one another on this thread.
@@ -128,7 +128,7 @@ pub enum StreamError {
     /// The process that ran the stream has ended.
     #[error("the process of the plugin has ended")]
     Crashed,
-    /// The plugin's processes have ended too often, and none is started for now.
+    /// The plugin's processes have ended too often: calls fail until one is started again.
     #[error("the plugin has failed: its processes have ended too often")]
     PluginFailed,
 }

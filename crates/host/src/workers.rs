@@ -23,7 +23,7 @@ pub enum RemoteState {
     Running,
     /// It has none, and one is being started: calls wait.
     Restarting,
-    /// Its workers have ended too often, and none is started for now: calls fail.
+    /// Its workers have ended too often: calls fail until one is started again.
     Failed,
 }
 
@@ -36,7 +36,7 @@ pub enum WorkerState {
     Running,
     /// Its process is being started.
     Restarting,
-    /// It has ended too often, and is not started for now.
+    /// It has ended too often: it is started again after a pause.
     Failed,
 }
 

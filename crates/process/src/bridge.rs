@@ -13,8 +13,7 @@
 //! 2. A frame that the host does not take stays at the head of `held`, and its credit is not given back: at
 //!    most a stream's credit is held.
 
-use std::collections::{HashMap, VecDeque};
-
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -23,11 +22,11 @@ use becket_ipc::Ended;
 use becket_ipc::session::{Handler, Turn};
 use becket_wire::{Body, Credit, Event, Priority, Refused, StreamId};
 use bytes::Bytes;
+use foldhash::HashMap;
 use parking_lot::{Condvar, Mutex};
 
 use crate::child::Killer;
 use crate::control::{CONTROL, Waiter};
-use crate::ids::IdMap;
 use crate::protocol::{
     self, Encoded, decode_answer, encode_answer, encode_call, notice, operation, reply, service,
 };
@@ -44,12 +43,12 @@ pub(crate) struct Bridge {
     loading: Loading,
     killer: Killer,
     /// Sids by request.
-    calls: IdMap<u64, u64>,
+    calls: HashMap<u64, u64>,
     /// Requests of the host's own.
     controls: HashMap<u64, Arc<Waiter>>,
     next_control: u64,
     /// What each open sid was passed on as.
-    passed: IdMap<u64, Passed>,
+    passed: HashMap<u64, Passed>,
     /// The thread whose calls these all are; 0: several have some.
     issuer: u64,
     streams: HashMap<u32, Outgoing>,
@@ -154,12 +153,12 @@ impl Bridge {
             answers,
             loading,
             killer,
-            calls: IdMap::default(),
-            controls: HashMap::new(),
+            calls: HashMap::default(),
+            controls: HashMap::default(),
             next_control: CONTROL,
-            passed: IdMap::default(),
+            passed: HashMap::default(),
             issuer: 0,
-            streams: HashMap::new(),
+            streams: HashMap::default(),
             watch,
             reported,
             is_over: false,

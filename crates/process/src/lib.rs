@@ -50,7 +50,6 @@ mod bridge;
 mod cgroup;
 mod child;
 mod control;
-mod ids;
 mod launch;
 mod lines;
 mod output;

@@ -60,7 +60,7 @@ struct Timed {
 pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bool, Error> {
     let logs = context.target().join("xtask").join("logs");
     create_folder(&logs)?;
-    let (mut failed, mut times) = (Vec::new(), Vec::new());
+    let (mut failed, mut flaky, mut times) = (Vec::new(), Vec::new(), Vec::new());
     let begun = Instant::now();
     for (number, step) in (1..).zip(steps) {
         let title = format!("[{number:>2}/{}] {:<14}", steps.len(), step.name);
@@ -77,6 +77,9 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
         let result = (step.run)(context, &mut output);
         let (took, passed) = (step_begun.elapsed(), result.is_ok());
         times.push(Timed { name: step.name, passed, took });
+        if !verbose {
+            flaky.extend(flaky_tests(&std::fs::read_to_string(&log).unwrap_or_default()));
+        }
         let verdict = if passed { "ok" } else { "FAILED" };
         let mark = if verbose { format!("{title} ") } else { " ".to_owned() };
         println!("{mark}{verdict:<7}{}", seconds(took));
@@ -92,6 +95,9 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
     write(&context.target().join("xtask/times.json"), &as_json(took, &times))?;
     println!("\n{} in {}", crate::error::count(steps.len(), "step"), seconds(took).trim_start());
     println!("slowest: {}", slowest(times));
+    for test in &flaky {
+        println!("flaky: {test}: failed, and passed at the second try: see target/xtask/logs");
+    }
     for (name, error) in &failed {
         println!("failed: {name}: {}", first_line(&error.to_string()));
         if let Error::Missing(missing) = error {
@@ -102,6 +108,22 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
     }
     println!("{} passed, {} failed", steps.len() - failed.len(), failed.len());
     Ok(failed.is_empty())
+}
+
+/// The tests that nextest ran twice, and that passed then.
+///
+/// ```text
+///    FLAKY 2/2 [   0.012s] (12/90) becket-chan::it select::two_ready
+/// ```
+fn flaky_tests(log: &str) -> Vec<String> {
+    let test = |line: &str| {
+        let (_, test) = line.trim_start().strip_prefix("FLAKY ")?.split_once("] ")?;
+        Some(test.trim().to_owned())
+    };
+    let mut tests: Vec<_> = log.lines().filter_map(test).collect();
+    tests.sort();
+    tests.dedup();
+    tests
 }
 
 fn show_tail(log: &PathBuf) {
@@ -149,6 +171,15 @@ mod tests {
 
     fn timed(name: &'static str, ms: u64) -> Timed {
         Timed { name, passed: name != "b", took: Duration::from_millis(ms) }
+    }
+
+    #[test]
+    fn a_flaky_test_is_named_once() {
+        let log = "  TRY 1 FAIL [   0.012s] (12/90) becket-chan::it select::two_ready\n\
+                   \x20 FLAKY 2/2 [   0.012s] (12/90) becket-chan::it select::two_ready\n\
+                   \x20 FLAKY 2/2 [   0.012s] (12/90) becket-chan::it select::two_ready\n\
+                   \x20    PASS [   0.003s] (13/90) becket-chan::it select::FLAKY\n";
+        assert_eq!(flaky_tests(log), ["(12/90) becket-chan::it select::two_ready"]);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
         // What a failed test printed comes last once more, where the end of the log is shown.
         command.args(["nextest", "run", "--no-fail-fast", "--failure-output=immediate-final"]);
         command.arg(format!("--test-threads={}", test_threads()));
+        // On a busy machine. The summary names each test that needed it.
+        command.arg("--retries=1");
     } else {
         command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
     }

@@ -130,6 +130,24 @@ static void a_deadline_of_the_context_cancels(void) {
     }
 }
 
+static void joins_at_its_deadline(void *arg) {
+    long long at = *(long long *)arg;
+    kc_job_t *wrapper = created(NULL, KC_JOB_F_TIMEOUT_WRP);
+    while (in_ns(0) < at) {
+    }
+    // Whether its timer has fired or not.
+    ends_with(wrapper, KC_JOB_CANCELLED, KC_ETIME);
+}
+
+static void a_deadline_that_has_passed_outranks_the_end(void) {
+    for (int i = 0; i < 50; i++) {
+        long long at = in_ns(1000000);
+        kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DEADLINE, &at, NULL);
+        EXPECT_EQ(kc_context_with(ctx, joins_at_its_deadline, &at), 0);
+        kc_context_release(ctx);
+    }
+}
+
 static void cancelling_goes_down_the_tree(void) {
     kc_job_t *root = created(NULL, 0);
     kc_job_t *middle = created(root, 0);
@@ -262,6 +280,7 @@ int main(void) {
     RUN(one_that_completes);
     RUN(wrong_arguments_are_refused);
     RUN(a_deadline_of_the_context_cancels);
+    RUN(a_deadline_that_has_passed_outranks_the_end);
     RUN(cancelling_goes_down_the_tree);
     RUN(a_failure_cancels_the_siblings);
     RUN(a_cancel_does_not_hide_a_failure);

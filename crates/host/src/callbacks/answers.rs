@@ -95,8 +95,8 @@ impl Answers {
         self.end(sid, || Outcome::Crashed, End::Crashed)
     }
 
-    /// Call or stream `sid` was not passed on: what would run it has ended too often, and is not
-    /// started for now.
+    /// Call or stream `sid` was not passed on: the processes that would run it have ended too
+    /// often.
     pub fn plugin_failed(&self, sid: u64) {
         self.end(sid, || Outcome::PluginFailed, End::PluginFailed);
     }

@@ -312,7 +312,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Sends an item; false if the job is over for now.
+/// Sends an item; false if the job ends and is started again later.
 fn send_item(core: &Arc<Core>, item: Item) -> bool {
     match item {
         Item::Kept(data) => return send_kept(core, data),

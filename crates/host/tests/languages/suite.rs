@@ -67,16 +67,29 @@ pub(crate) fn sample(language: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Makes one test of each function for each language.
+/// Makes one test of each function for each language. Programs have no flags and no layout to check,
+/// and no image that could be left.
 macro_rules! suite {
-    ($($module:ident: $($test:ident)*;)*) => {
-        suite!(@ rust $($module: $($test)*;)*);
-        suite!(@ c $($module: $($test)*;)*);
-        suite!(@ cpp $($module: $($test)*;)*);
-        suite!(@ go $($module: $($test)*;)*);
-        suite!(@ zig $($module: $($test)*;)*);
+    (natives: $($language:ident)*) => {
+        $(suite!(@ $language says_what_it_is reloads_leave_no_image);)*
     };
-    (@ $language:ident $($module:ident: $($test:ident)*;)*) => {
+    (programs: $($language:ident)*) => {
+        $(suite!(@ $language);)*
+    };
+    (@ $language:ident $($native:ident)*) => {
+        suite! { @@ $language
+            unary: greets_and_says_what_it_saw echoes_every_length state_is_read_back
+                slow_answers_in_time slow_is_cancelled_at_the_deadline fails_as_asked
+                an_unknown_entry_is_named many_threads_call_at_once;
+            streams: five_frames_in_order a_chat_of_a_thousand_messages
+                a_pipelined_chat_loses_nothing many_chats_at_once
+                a_chat_that_is_dropped_is_forgotten;
+            long: an_answer_too_long_ends_its_call a_frame_too_long_ends_its_stream;
+            lifecycle: takes_its_configuration its_logs_reach_the_host
+                reloads_while_streams_are_open is_gone_after_an_unload $($native)*;
+        }
+    };
+    (@@ $language:ident $($module:ident: $($test:ident)*;)*) => {
         mod $language {
             $($(
                 #[test]
@@ -88,13 +101,4 @@ macro_rules! suite {
     };
 }
 
-suite! {
-    unary: greets_and_says_what_it_saw echoes_every_length state_is_read_back
-        slow_answers_in_time slow_is_cancelled_at_the_deadline fails_as_asked
-        an_unknown_entry_is_named many_threads_call_at_once;
-    streams: five_frames_in_order a_chat_of_a_thousand_messages a_pipelined_chat_loses_nothing
-        many_chats_at_once a_chat_that_is_dropped_is_forgotten;
-    long: an_answer_too_long_ends_its_call a_frame_too_long_ends_its_stream;
-    lifecycle: says_what_it_is takes_its_configuration its_logs_reach_the_host
-        reloads_while_streams_are_open reloads_leave_no_image is_gone_after_an_unload;
-}
+suite!(natives: rust c cpp go zig);

@@ -73,7 +73,7 @@ fn what_outlasts_the_drain_fails_and_is_counted() {
     let host = Host::new();
     let ids = Mailbox::new();
     let limits = Limits { drain_ms: 10, ..Limits::default() };
-    let (plugin, api) = silent(&ids).load_with(&host, "stubborn", |spec| spec.limits(limits));
+    let (plugin, api) = silent(&ids).load_with(&host, "silent", |spec| spec.limits(limits));
     let calls: Vec<_> = (0..3)
         .map(|_| {
             let mut call = plugin.call_raw("x", b"");
@@ -83,7 +83,7 @@ fn what_outlasts_the_drain_fails_and_is_counted() {
         .collect();
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     let sids: Vec<_> = (0..4).map(|_| ids.take()).collect();
-    assert_eq!(wait(host.unload("stubborn")).unwrap(), 4);
+    assert_eq!(wait(host.unload("silent")).unwrap(), 4);
     for call in calls {
         assert!(matches!(wait(call), Err(CallError::Unloaded)));
     }

@@ -208,7 +208,7 @@ fn a_sender_that_waits_is_freed_when_the_stream_ends() {
     let host = Host::new();
     let ids = Mailbox::new();
     let script = driven(&ids).on_data(|_, _, _| NrStatus::Backpressure);
-    let (plugin, api) = script.load_with(&host, "stubborn", small_queue);
+    let (plugin, api) = script.load_with(&host, "silent", small_queue);
     let stream = wait(plugin.stream("x", Request::default())).unwrap();
     let mut send = Box::pin(stream.send(b"data"));
     assert!(poll_once(&mut send).is_pending());

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use becket_host::{NrStatus, Request};
 use bytes::Bytes;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::base64;
 use crate::protocol::{Entry, Load, Loaded};
 
 /// The version in the first line of either side.
@@ -71,7 +71,7 @@ impl Line<'_> {
 fn text(bytes: &[u8]) -> (Option<&str>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text), None),
-        Err(_) => (None, Some(base64::encode(bytes))),
+        Err(_) => (None, Some(BASE64.encode(bytes))),
     }
 }
 
@@ -316,7 +316,11 @@ fn bytes(value: Option<Value>, base64: Option<String>) -> Result<Vec<u8>, String
         (Some(Value::String(text)), None) => Ok(text.into_bytes()),
         (Some(other), None) => Ok(other.to_string().into_bytes()),
         (None, Some(text)) => {
-            base64::decode(&text).ok_or_else(|| "it has bytes that are no base64".to_owned())
+            // Its padding may be missing.
+            let digits = text.trim_end_matches('=').as_bytes();
+            BASE64_NOPAD
+                .decode(digits)
+                .map_err(|error| format!("it has bytes that are no base64: {error}"))
         }
         (Some(_), Some(_)) => Err("it has the same bytes as text and in base64".to_owned()),
     }

@@ -50,7 +50,6 @@
 //! 3. Both threads end with the session, whatever the program and its children do.
 
 mod adapter;
-mod base64;
 mod messages;
 mod queue;
 

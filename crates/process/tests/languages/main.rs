@@ -18,6 +18,7 @@ mod lifecycle;
 mod long;
 #[path = "../../../host/tests/languages/streams.rs"]
 mod streams;
+#[macro_use]
 #[path = "../../../host/tests/languages/suite.rs"]
 mod suite;
 #[path = "../../../host/tests/languages/unary.rs"]
@@ -45,31 +46,4 @@ fn spec(name: &str, path: PathBuf) -> PluginSpec {
     PluginSpec::remote(name, Arc::new(process))
 }
 
-/// One test of each function for a program. It has no flags and no layout, and no image that could be left.
-macro_rules! program {
-    ($($module:ident: $($test:ident)*;)*) => {
-        program!(@ node $($module: $($test)*;)*);
-        program!(@ python $($module: $($test)*;)*);
-    };
-    (@ $language:ident $($module:ident: $($test:ident)*;)*) => {
-        mod $language {
-            $($(
-                #[test]
-                fn $test() {
-                    crate::$module::$test(stringify!($language));
-                }
-            )*)*
-        }
-    };
-}
-
-program! {
-    unary: greets_and_says_what_it_saw echoes_every_length state_is_read_back
-        slow_answers_in_time slow_is_cancelled_at_the_deadline fails_as_asked
-        an_unknown_entry_is_named many_threads_call_at_once;
-    streams: five_frames_in_order a_chat_of_a_thousand_messages a_pipelined_chat_loses_nothing
-        many_chats_at_once a_chat_that_is_dropped_is_forgotten;
-    long: an_answer_too_long_ends_its_call a_frame_too_long_ends_its_stream;
-    lifecycle: takes_its_configuration its_logs_reach_the_host
-        reloads_while_streams_are_open is_gone_after_an_unload;
-}
+suite!(programs: node python);

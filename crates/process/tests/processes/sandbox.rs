@@ -338,25 +338,25 @@ fn what_the_kernel_does_not_give_is_shown_or_refused() {
     assert!(workers("lacks").is_empty());
 }
 
-const STUBBORN: &str = "BECKET_TEST_STUBBORN";
+const LINGERING: &str = "BECKET_TEST_LINGERING";
 
 /// A program that never ends by itself.
-fn stubborn() -> Process {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/processes/stubborn.py");
+fn lingering() -> Process {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/processes/lingering.py");
     Process::program(worker(), vec!["python3".into(), script.into()])
 }
 
 /// The other process of the test below; no test without it.
 #[test]
 fn a_host_that_is_killed() {
-    if env::var_os(STUBBORN).is_none() {
+    if env::var_os(LINGERING).is_none() {
         return;
     }
     let host = Host::new();
-    let spec = PluginSpec::remote("stubborn", Arc::new(stubborn()));
+    let spec = PluginSpec::remote("lingering", Arc::new(lingering()));
     host.load(spec.config(serde_json::json!({}))).unwrap();
     load(&host, attempts(), profile(Profile::Strict));
-    println!("\nworkers {} {}", workers("stubborn")[0], workers("confined")[0]);
+    println!("\nworkers {} {}", workers("lingering")[0], workers("confined")[0]);
     loop {
         thread::park();
     }
@@ -366,7 +366,7 @@ fn a_host_that_is_killed() {
 fn a_host_that_is_killed_leaves_no_worker() {
     let mut host = Command::new(env::current_exe().unwrap())
         .args(["--exact", "sandbox::a_host_that_is_killed", "--nocapture"])
-        .env(STUBBORN, "1")
+        .env(LINGERING, "1")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
