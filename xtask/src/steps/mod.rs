@@ -64,6 +64,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::full("planted", proofs::planted),
     Step::full("soak", proofs::soak),
     Step::full("ipc-death", proofs::ipc_death),
+    Step::full("process-death", proofs::process_death),
     Step::full("blocking", programs::blocking),
     Step::full("bench", programs::bench),
     Step::full("load", programs::load),

@@ -25,3 +25,7 @@ pub(super) fn soak(context: &Context, output: &mut Output) -> Result<(), Error> 
 pub(super) fn planted(context: &Context, output: &mut Output) -> Result<(), Error> {
     commands::planted::check(context, output)
 }
+
+pub(super) fn process_death(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::process_death::check(context, output)
+}
