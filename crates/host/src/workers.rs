@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use parking_lot::Mutex;
@@ -40,6 +41,21 @@ pub enum WorkerState {
     Failed,
 }
 
+impl WorkerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Running, Self::Restarting, Self::Failed];
+
+    /// The name that metrics and JSON use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One worker of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkerInfo {
@@ -70,8 +86,16 @@ pub enum DeathReason {
     Signal,
     /// It exited.
     Exit,
-    /// By a signal from outside: a user's, or the kernel's when memory ran out.
+    /// By a signal from outside: a user's, or the kernel's when the memory of the whole machine ran out.
     Killed,
+    /// It ran out of memory: the kernel ended its control group, or its runtime ended it because an
+    /// allocation failed.
+    Memory,
+    /// It used the processor time that it may (`SIGXCPU`).
+    Cpu,
+    /// It exceeded the size of files that it may write (`SIGXFSZ`), or made a system call that ends its
+    /// process (`SIGSYS`).
+    Sandbox,
     /// It did not answer the ping of its session in time, and was killed.
     Silent,
     /// It violated the protocol of its session, and was killed.
@@ -84,10 +108,13 @@ pub enum DeathReason {
 
 impl DeathReason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Signal,
         Self::Exit,
         Self::Killed,
+        Self::Memory,
+        Self::Cpu,
+        Self::Sandbox,
         Self::Silent,
         Self::Protocol,
         Self::Closed,
@@ -101,6 +128,9 @@ impl DeathReason {
             Self::Signal => "signal",
             Self::Exit => "exit",
             Self::Killed => "killed",
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Sandbox => "sandbox",
             Self::Silent => "silent",
             Self::Protocol => "protocol",
             Self::Closed => "closed",
@@ -128,6 +158,15 @@ pub struct Death {
     pub calls_failed: u64,
     /// What it wrote last to stderr; to stdout, if nothing to stderr.
     pub last_lines: Vec<String>,
+}
+
+impl Death {
+    /// How long ago it was.
+    #[must_use]
+    pub fn age_ms(&self) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(self.at_unix_ms)
+    }
 }
 
 /// Deaths and restarts of one plugin's workers, over all its loads.

@@ -634,7 +634,10 @@ impl Handler for Bridge {
         self.is_over = true;
         if !self.is_stopping {
             // It may hang, or go on without a session.
-            self.killer.kill();
+            match ended {
+                Ended::PeerGone => self.killer.kill_unless_it_ends(),
+                _ => self.killer.kill(),
+            }
         }
         self.loading.ended(ended);
         self.calls.clear();

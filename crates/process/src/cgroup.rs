@@ -59,6 +59,14 @@ impl Group {
         (Some(group), measure)
     }
 
+    /// Whether the kernel has ended a process of the group because memory ran out: that of the group, or
+    /// of the machine.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        let events = fs::read_to_string(self.0.join("memory.events")).unwrap_or_default();
+        let killed = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        killed.and_then(|killed| killed.trim().parse::<u64>().ok()).is_some_and(|killed| killed > 0)
+    }
+
     fn write(&self, file: &str, value: impl ToString) -> io::Result<()> {
         // The files are there, or the controller is not: none is made.
         let mut options = fs::OpenOptions::new();
@@ -124,6 +132,19 @@ fn sweep(parent: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_for_lack_of_memory_is_an_event_of_the_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = Group(folder.path().to_owned());
+        assert!(!group.ran_out_of_memory(), "without the controller there is no file");
+        for (kills, ran_out) in [("0", false), ("1", true), ("12", true), ("x", false)] {
+            let events =
+                format!("low 0\nhigh 7\nmax 130\noom 9\noom_kill {kills}\noom_group_kill 3\n");
+            fs::write(folder.path().join("memory.events"), events).unwrap();
+            assert_eq!(group.ran_out_of_memory(), ran_out, "{kills}");
+        }
+    }
 
     #[test]
     fn what_is_no_control_group_is_lacking() {

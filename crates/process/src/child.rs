@@ -11,9 +11,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use std::{env, process};
+use std::{env, process, thread};
 
 use becket_sandbox::{Allow, Measure, Profile, Report, Sandbox};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,6 +50,9 @@ pub const INHERITED_VARIABLES: [&str; 11] = [
     "TZ",
     "USER",
 ];
+
+/// How long a worker may take to end when it has closed its socket.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// What bounds a worker beside its plugin's limits.
 #[derive(Debug, Clone, Default)]
@@ -90,9 +94,17 @@ pub(crate) struct Spawned {
 /// What a worker has for itself, and what is removed after its end.
 pub(crate) struct Belongings {
     /// Ended and removed first.
-    _cgroup: Option<Group>,
+    cgroup: Option<Group>,
     /// Its `TMPDIR`.
     _scratch: Option<Scratch>,
+}
+
+impl Belongings {
+    /// Whether the kernel has ended the worker, or a process of its own, because memory ran out; false
+    /// without a control group, which alone would tell.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Group::ran_out_of_memory)
+    }
 }
 
 /// A worker on its way into the sandbox.
@@ -173,7 +185,7 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
         socket: here,
         output: [stdout, stderr],
         entering: Entering { pipe: report.into(), measure, requires },
-        belongings: Belongings { _cgroup: cgroup, _scratch: scratch },
+        belongings: Belongings { cgroup, _scratch: scratch },
     };
     if let Err(failed) = send(&spawned.socket, &setup, report_end) {
         // It may have ended already.
@@ -283,7 +295,13 @@ impl Entering {
 
 /// A process, to be killed when its session is over: it may hang, or not speak the protocol.
 #[derive(Clone, Default)]
-pub(crate) struct Killer(Arc<OnceLock<OwnedFd>>);
+pub(crate) struct Killer(Arc<Target>);
+
+#[derive(Default)]
+struct Target {
+    descriptor: OnceLock<OwnedFd>,
+    is_killed: AtomicBool,
+}
 
 impl Killer {
     /// Of a child that was not waited for.
@@ -292,16 +310,50 @@ impl Killer {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // Without a descriptor it ends by the end of its socket alone.
         if let Some(Ok(descriptor)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-            let _ = killer.0.set(descriptor);
+            let _ = killer.0.descriptor.set(descriptor);
         }
         killer
     }
 
     /// Kills the process, if it is still there.
     pub(crate) fn kill(&self) {
-        if let Some(descriptor) = self.0.get() {
+        if let Some(descriptor) = self.0.descriptor.get() {
+            self.0.is_killed.store(true, Ordering::Release);
             // It has ended.
             let _ = pidfd_send_signal(descriptor, Signal::KILL);
+        }
+    }
+
+    /// Kills the process, unless it ends by itself within [`LEAVING`]: its socket is closed, as it is when
+    /// an interpreter has ended its program and then ends itself.
+    pub(crate) fn kill_unless_it_ends(&self) {
+        let killer = self.clone();
+        let wait = move || {
+            if !killer.has_ended_within(LEAVING) {
+                killer.kill();
+            }
+        };
+        let thread = thread::Builder::new().name("becket-leaving".to_owned());
+        if thread.spawn(wait).is_err() {
+            self.kill();
+        }
+    }
+
+    /// Whether the process was killed by this, or was to be and had ended already.
+    pub(crate) fn has_killed(&self) -> bool {
+        self.0.is_killed.load(Ordering::Acquire)
+    }
+
+    fn has_ended_within(&self, time: Duration) -> bool {
+        let Some(descriptor) = self.0.descriptor.get() else { return false };
+        let until = Instant::now() + time;
+        loop {
+            let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
+            // It is readable once the process has ended.
+            match poll(&mut [PollFd::new(descriptor, PollFlags::IN)], left.as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                ended => return ended.is_ok_and(|ready| ready > 0),
+            }
         }
     }
 }

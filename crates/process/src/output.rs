@@ -81,6 +81,17 @@ struct Pipe {
     name: &'static str,
     partial: Vec<u8>,
     tail: Tail,
+    /// See [`Last::ran_out_of_memory`].
+    ran_out_of_memory: bool,
+}
+
+/// What a worker that has ended wrote last.
+#[derive(Debug, Default)]
+pub(crate) struct Last {
+    /// Lines of its stderr if it wrote there, else of its stdout.
+    pub(crate) lines: Vec<String>,
+    /// A runtime that ends its process because an allocation failed said so on stderr.
+    pub(crate) ran_out_of_memory: bool,
 }
 
 #[derive(Default)]
@@ -142,6 +153,21 @@ impl RateLimit {
     }
 }
 
+/// Whether a line is what a runtime writes right before it ends its process because an allocation failed:
+/// that of Rust, C++ (GNU's and LLVM's), Go, or V8.
+fn ends_for_lack_of_memory(line: &str) -> bool {
+    const BEGINNINGS: [&str; 4] = [
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+        "fatal error: runtime: out of memory",
+        "fatal error: runtime: cannot allocate memory",
+        "runtime: out of memory: ",
+    ];
+    BEGINNINGS.iter().any(|beginning| line.starts_with(beginning))
+        || line.starts_with("memory allocation of ") && line.ends_with(" bytes failed")
+        || line.starts_with("libc++abi: ") && line.ends_with("of type std::bad_alloc")
+        || line.starts_with("FATAL ERROR: ") && line.ends_with(" heap out of memory")
+}
+
 impl Output {
     /// Starts the thread that reads, which ends after [`Self::end`].
     pub(crate) fn start(plugin: &str, history: WorkerHistory) -> std::io::Result<Arc<Self>> {
@@ -176,19 +202,25 @@ impl Output {
                 continue;
             }
             let descriptor = Some(descriptor);
-            let pipe = Pipe { descriptor, name, partial: Vec::new(), tail: Tail::default() };
+            let pipe = Pipe {
+                descriptor,
+                name,
+                partial: Vec::new(),
+                tail: Tail::default(),
+                ran_out_of_memory: false,
+            };
             captured.pipes.insert(token, pipe);
         }
         capture
     }
 
-    /// The worker has ended: its last lines, of its stderr if it wrote there.
-    pub(crate) fn last_lines(&self, capture: Capture) -> Vec<String> {
+    /// The worker has ended.
+    pub(crate) fn last(&self, capture: Capture) -> Last {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut captured = self.captured.lock();
         let Captured { pipes, limit, .. } = &mut *captured;
         let [stdout, stderr] = capture.tokens().map(|token| {
-            let Some(mut pipe) = pipes.remove(&token) else { return Tail::default() };
+            let Some(mut pipe) = pipes.remove(&token) else { return (Tail::default(), false) };
             let mut left = LAST_BYTES_MAX;
             while left > 0 {
                 match pipe.read(&mut chunk, &self.plugin, limit) {
@@ -197,11 +229,16 @@ impl Output {
                 }
             }
             pipe.flush(&self.plugin, limit);
-            pipe.tail
+            (pipe.tail, pipe.ran_out_of_memory)
         });
         limit.report(&self.plugin);
-        let tail = if stderr.lines.is_empty() { stdout } else { stderr };
-        tail.lines.into()
+        let (stderr, ran_out_of_memory) = stderr;
+        let tail = if stderr.lines.is_empty() { stdout.0 } else { stderr };
+        // An exception that ended nothing may have been printed before: only as the last line does it count.
+        let is_exception =
+            |line: &String| line == "MemoryError" || line.starts_with("MemoryError: ");
+        let ran_out_of_memory = ran_out_of_memory || tail.lines.back().is_some_and(is_exception);
+        Last { lines: tail.lines.into(), ran_out_of_memory }
     }
 
     /// No more workers are started.
@@ -292,6 +329,7 @@ impl Pipe {
     fn line(&mut self, plugin: &str, limit: &mut RateLimit) {
         let text = String::from_utf8_lossy(&self.partial);
         let line = escape_controls(text.trim_end_matches('\r'));
+        self.ran_out_of_memory |= ends_for_lack_of_memory(&line);
         self.tail.push(&line);
         limit.log(plugin, self.name, &line);
         self.partial.clear();
@@ -309,7 +347,13 @@ mod tests {
     use super::*;
 
     fn pipe() -> Pipe {
-        Pipe { descriptor: None, name: NAMES[1], partial: Vec::new(), tail: Tail::default() }
+        Pipe {
+            descriptor: None,
+            name: NAMES[1],
+            partial: Vec::new(),
+            tail: Tail::default(),
+            ran_out_of_memory: false,
+        }
     }
 
     fn lines(pieces: &[&[u8]]) -> (Vec<String>, u64) {
@@ -325,6 +369,24 @@ mod tests {
         assert_eq!(found[..3], ["one", "two", ""]);
         assert!(found[3].starts_with("fo") && !found[3].contains('\x1b'), "{found:?}");
         assert_eq!(dropped, 0);
+    }
+
+    #[test]
+    fn what_runtimes_write_when_memory_runs_out_is_known() {
+        for line in [
+            "memory allocation of 1099511627776 bytes failed",
+            "terminate called after throwing an instance of 'std::bad_alloc'",
+            "libc++abi: terminating due to uncaught exception of type std::bad_alloc",
+            "fatal error: runtime: out of memory",
+            "runtime: out of memory: cannot allocate 4194304-byte block (67108864 in use)",
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+        ] {
+            assert!(ends_for_lack_of_memory(line), "{line}");
+        }
+        for line in ["out of memory", "WARN memory allocation of 7 bytes failed", "MemoryError", ""]
+        {
+            assert!(!ends_for_lack_of_memory(line), "{line}");
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ struct Running {
     conversation: Conversation<Bridge>,
     loaded: Loaded,
     child: Child,
-    _belongings: Belongings,
+    belongings: Belongings,
     capture: Capture,
 }
 
@@ -191,13 +191,13 @@ impl Slot {
         });
         match loaded {
             Ok((conversation, loaded)) => {
-                Ok(Running { conversation, loaded, child, _belongings: belongings, capture })
+                Ok(Running { conversation, loaded, child, belongings, capture })
             }
             Err(failed) => {
                 // It may have ended already.
                 let _ = child.kill();
                 let _ = self.wait(&mut child);
-                let last_lines = plugin.output.last_lines(capture);
+                let last_lines = plugin.output.last(capture).lines;
                 Err(NotRunning { failed: failed_with(failed, &last_lines), pid, last_lines })
             }
         }
@@ -227,8 +227,9 @@ impl Slot {
 
     /// Lets calls go to the worker until it ends.
     fn serve(&self, plugin: &Supervised, running: Running, first: Option<&LoadShared>) -> Death {
-        let Running { conversation, loaded, mut child, _belongings, capture } = running;
+        let Running { conversation, loaded, mut child, belongings, capture } = running;
         let (pid, began) = (child.id(), Instant::now());
+        let killer = self.process.lock().killer.clone();
         *self.current.write() = Some(conversation.clone());
         conversation.with(|bridge, _| {
             // Under the session's lock, as its end.
@@ -263,17 +264,22 @@ impl Slot {
         }
         drop(end);
         conversation.close(0, "the worker has ended");
-        let last_lines = plugin.output.last_lines(capture);
+        let last = plugin.output.last(capture);
+        let seen = Seen {
+            oom_killed: belongings.ran_out_of_memory(),
+            allocation_failed: last.ran_out_of_memory,
+            killed_by_host: killer.has_killed(),
+        };
         let (ended, calls_failed) = self.watch.end.lock().take().unzip();
         Death {
             worker: self.number,
             pid,
             at_unix_ms: unix_ms(),
-            reason: reason(ended.as_ref(), status.as_ref().ok()),
+            reason: reason(ended.as_ref(), status.as_ref().ok(), seen),
             status: status.map_or_else(|error| error.to_string(), |status| status.to_string()),
             ran_ms: millis(began.elapsed()),
             calls_failed: calls_failed.unwrap_or_default(),
-            last_lines,
+            last_lines: last.lines,
         }
     }
 
@@ -334,16 +340,34 @@ fn failed_with(mut failed: Failed, last_lines: &[String]) -> Failed {
     failed
 }
 
+/// What was seen of an end, beside the session and the status.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// The kernel counted a kill for lack of memory in the worker's control group.
+    oom_killed: bool,
+    /// Its runtime wrote that it ends because an allocation failed.
+    allocation_failed: bool,
+    /// This process killed it.
+    killed_by_host: bool,
+}
+
 /// Why a worker ended. A session that ends badly has its worker killed, whose status says only that.
-fn reason(ended: Option<&Ended>, status: Option<&ExitStatus>) -> DeathReason {
+fn reason(ended: Option<&Ended>, status: Option<&ExitStatus>, seen: Seen) -> DeathReason {
     let signal = status.and_then(ExitStatus::signal).and_then(Signal::from_named_raw);
     let is_killed = signal == Some(Signal::KILL);
     match ended {
+        _ if is_killed && seen.oom_killed => DeathReason::Memory,
         Some(Ended::Silent) if is_killed => DeathReason::Silent,
         Some(Ended::Protocol(_)) if is_killed => DeathReason::Protocol,
         Some(Ended::ByPeer { .. } | Ended::Transport(_)) if is_killed => DeathReason::Closed,
+        Some(Ended::PeerGone) if is_killed && seen.killed_by_host => DeathReason::Closed,
         _ => match signal {
             Some(signal) if FROM_OUTSIDE.contains(&signal) => DeathReason::Killed,
+            Some(Signal::XCPU) => DeathReason::Cpu,
+            Some(Signal::XFSZ | Signal::SYS) => DeathReason::Sandbox,
+            _ if seen.allocation_failed && !status.is_some_and(ExitStatus::success) => {
+                DeathReason::Memory
+            }
             Some(_) => DeathReason::Signal,
             None if status.is_some_and(|status| status.signal().is_some()) => DeathReason::Signal,
             None => DeathReason::Exit,
@@ -391,12 +415,60 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_sessions_if_that_had_the_worker_killed() {
+        let reason = |ended, status| reason(ended, Some(&status), Seen::default());
         let killed = ExitStatus::from_raw(9);
         let silent = Some(&Ended::Silent);
-        assert_eq!(reason(silent, Some(&killed)), DeathReason::Silent);
-        assert_eq!(reason(Some(&Ended::PeerGone), Some(&killed)), DeathReason::Killed);
-        assert_eq!(reason(silent, Some(&ExitStatus::from_raw(11))), DeathReason::Signal);
+        assert_eq!(reason(silent, killed), DeathReason::Silent);
+        assert_eq!(reason(Some(&Ended::PeerGone), killed), DeathReason::Killed);
+        assert_eq!(reason(silent, ExitStatus::from_raw(11)), DeathReason::Signal);
         let left = Some(&Ended::PeerGone);
-        assert_eq!(reason(left, Some(&ExitStatus::from_raw(3 << 8))), DeathReason::Exit);
+        assert_eq!(reason(left, ExitStatus::from_raw(3 << 8)), DeathReason::Exit);
+    }
+
+    #[test]
+    fn the_reason_is_memory_if_the_kernel_or_the_runtime_says_so() {
+        let none = Seen::default();
+        let by_kernel = Seen { oom_killed: true, ..none };
+        let by_runtime = Seen { allocation_failed: true, ..none };
+        let (killed, aborted, exited, done) = (9, 6, 2 << 8, 0);
+        for (status, seen, expected) in [
+            (killed, none, DeathReason::Killed),
+            (killed, by_kernel, DeathReason::Memory),
+            // A line does not explain a kill, nor an end that was wanted.
+            (killed, by_runtime, DeathReason::Killed),
+            (done, by_runtime, DeathReason::Exit),
+            (aborted, none, DeathReason::Signal),
+            (aborted, by_runtime, DeathReason::Memory),
+            // What the kernel ended was a process that the worker had started.
+            (aborted, by_kernel, DeathReason::Signal),
+            (exited, by_runtime, DeathReason::Memory),
+        ] {
+            let status = ExitStatus::from_raw(status);
+            let found = reason(Some(&Ended::PeerGone), Some(&status), seen);
+            assert_eq!(found, expected, "{status:?}, {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_kill_is_the_hosts_or_that_of_another() {
+        let killed = ExitStatus::from_raw(9);
+        let by_host = Seen { killed_by_host: true, ..Seen::default() };
+        let reason = |seen| reason(Some(&Ended::PeerGone), Some(&killed), seen);
+        assert_eq!(reason(by_host), DeathReason::Closed);
+        assert_eq!(reason(Seen::default()), DeathReason::Killed);
+    }
+
+    #[test]
+    fn limits_have_reasons_of_their_own() {
+        for (signal, expected) in [
+            (Signal::XCPU, DeathReason::Cpu),
+            (Signal::XFSZ, DeathReason::Sandbox),
+            (Signal::SYS, DeathReason::Sandbox),
+            (Signal::SEGV, DeathReason::Signal),
+        ] {
+            let status = ExitStatus::from_raw(signal.as_raw());
+            let found = reason(None, Some(&status), Seen::default());
+            assert_eq!(found, expected, "{signal:?}");
+        }
     }
 }

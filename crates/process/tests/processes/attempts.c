@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -157,6 +158,36 @@ static int file(const char *aim) {
     return result;
 }
 
+/* Writes until the limit of a file ends the process. */
+static int fill(const char *aim) {
+    static char block[1 << 20];
+    (void)aim;
+    int descriptor = open(getenv("TMPDIR"), O_TMPFILE | O_WRONLY, 0600);
+    while (descriptor >= 0 && write(descriptor, block, sizeof block) > 0) {
+    }
+    return errno;
+}
+
+/* Computes until the limit of its processor time ends the process. */
+static int compute(const char *aim) {
+    struct rlimit limit = {.rlim_cur = (rlim_t)atoi(aim), .rlim_max = RLIM_INFINITY};
+    if (setrlimit(RLIMIT_CPU, &limit) != 0) {
+        return errno;
+    }
+    for (volatile long turns = 0;; turns++) {
+    }
+}
+
+#ifdef __x86_64__
+/* A call of the 32-bit interface, which no filter for this architecture lets through: getpid. */
+static int other_interface(const char *aim) {
+    long result = 20;
+    (void)aim;
+    __asm__ volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
+    return answer(result);
+}
+#endif
+
 static int user(const char *aim) { return getuid() == (uid_t)atoi(aim) ? 0 : EPERM; }
 
 static const struct {
@@ -169,6 +200,10 @@ static const struct {
     {"variable", variable},   {"holds", holds},             {"allocate", allocate},
     {"processes", processes}, {"descriptors", descriptors}, {"file", file},
     {"user", user},           {"take-descriptor", take_descriptor},
+    {"fill", fill},           {"compute", compute},
+#ifdef __x86_64__
+    {"other-interface", other_interface},
+#endif
 };
 
 static NrStatus init(void *ctx, void *h, const NrHostVTable *t) {

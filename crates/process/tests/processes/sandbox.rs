@@ -16,13 +16,14 @@ use std::time::Duration;
 use std::{env, fs, process, thread};
 
 use becket_coro::block_on;
-use becket_host::{Host, Layout, Plugin, PluginSpec};
+use becket_host::{CallError, DeathReason, Host, Layout, Plugin, PluginSpec};
 use becket_process::sandbox::limits::ResourceLimits;
 use becket_process::sandbox::{Allow, Profile, Sandbox};
 use becket_process::{Confinement, Process};
 use rustix::io::Errno;
 
 use crate::ends::{HANGS, kill, until};
+use crate::output::program_after;
 use crate::{sample, worker, workers, zoo};
 
 fn profile(profile: Profile) -> Confinement {
@@ -278,6 +279,68 @@ fn files_are_limited() {
     let limits = |file_bytes_max| ResourceLimits { file_bytes_max, ..Default::default() };
     assert_eq!(attempt(&limited(limits(None)), "file", "8"), None);
     assert_eq!(attempt(&limited(limits(Some(4 << 20))), "file", "8"), Some(Errno::FBIG));
+}
+
+/// How the worker ended whose plugin tried this.
+fn end_of(
+    process: Process,
+    confinement: Confinement,
+    name: &str,
+    aim: &str,
+) -> (DeathReason, String) {
+    let host = Host::new();
+    let plugin = load(&host, process, confinement);
+    let ended = block_on(plugin.call_raw(name, aim.as_bytes()).timeout(HANGS));
+    assert!(matches!(ended, Err(CallError::Crashed)), "{name}: {ended:?}");
+    let deaths = || Some(plugin.workers()?.deaths).filter(|deaths| !deaths.is_empty());
+    let [death] = &until("the death is known", deaths)[..] else { panic!("one death") };
+    let restarts = || {
+        let counted = plugin.workers()?.restarts.into_iter().find(|it| it.count > 0)?;
+        Some((counted.reason, counted.count))
+    };
+    assert_eq!(until("it is counted", restarts), (death.reason, 1));
+    let ended = (death.reason, death.status.clone());
+    block_on(host.shutdown(Duration::from_secs(10)));
+    ended
+}
+
+#[test]
+fn an_end_by_a_limit_has_its_reason() {
+    let limits = ResourceLimits { file_bytes_max: Some(4 << 20), ..Default::default() };
+    let (reason, status) = end_of(attempts(), limited(limits), "fill", "");
+    assert_eq!(reason, DeathReason::Sandbox);
+    assert!(status.contains("SIGXFSZ"), "{status}");
+    let (reason, status) = end_of(attempts(), profile(Profile::Strict), "compute", "1");
+    assert_eq!(reason, DeathReason::Cpu);
+    assert!(status.contains("SIGXCPU"), "{status}");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_call_that_no_filter_lets_through_ends_by_the_sandbox() {
+    let (reason, status) = end_of(attempts(), profile(Profile::Strict), "other-interface", "");
+    assert_eq!(reason, DeathReason::Sandbox);
+    assert!(status.contains("SIGSYS"), "{status}");
+}
+
+/// Its runtime ends it: the kernel only refuses.
+#[test]
+fn an_end_for_lack_of_memory_has_its_reason() {
+    let code = "
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: bytearray(1 << 40))";
+    let limits = ResourceLimits { memory_bytes_max: Some(1 << 30), ..Default::default() };
+    let mut confinement = profile(Profile::Default);
+    confinement.sandbox.limits = limits;
+    let host = Host::new();
+    let plugin = load(&host, program_after(code), confinement);
+    let pid = plugin.workers().unwrap().workers[0].pid.unwrap();
+    assert!(Command::new("kill").args(["-USR1", &pid.to_string()]).status().unwrap().success());
+    let deaths = || Some(plugin.workers()?.deaths).filter(|deaths| !deaths.is_empty());
+    let [death] = &until("the death is known", deaths)[..] else { panic!("one death") };
+    assert_eq!(death.reason, DeathReason::Memory, "{death:?}");
+    assert_eq!(death.last_lines.last().map(String::as_str), Some("MemoryError"));
+    block_on(host.shutdown(Duration::from_secs(10)));
 }
 
 fn is_root() -> bool {
