@@ -38,7 +38,7 @@ use crate::{
     frame::CallFrame,
     instance::Instance,
     placement::Placement,
-    plugin::{self, Entered, EntryNameRef, Named, Shared},
+    plugin::{self, CanaryCall, Entered, EnteringFor, EntryNameRef, Named, NotEntered, Shared},
     request::AnyRequest,
     routing::Handled,
     table::{self, Outcome, Slot},
@@ -68,6 +68,8 @@ pub struct Call<'a> {
 enum State<'a> {
     Start(Input<'a>),
     Waiting(Waiting),
+    /// A rollout dealt it; the new version got it, if there is a `CanaryCall`.
+    Dealt(Box<(Waiting, Option<CanaryCall>)>),
     Over,
 }
 
@@ -111,10 +113,9 @@ impl Future for Call<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let State::Start(input) = &mut this.state {
-            let entered = match this.entering.poll(this.shared, context) {
-                Poll::Ready(Ok(entered)) => entered,
-                Poll::Ready(Err(error)) => return this.over(Err(error)),
-                Poll::Pending => return Poll::Pending,
+            let entered = match this.shared.enter() {
+                Ok(entered) => entered,
+                Err(why) => return this.poll_away(why, context),
             };
             let tally = this.shared.counters.of(entered.record());
             let slot = match begin(&entered, tally, input.payload().len()) {
@@ -135,7 +136,7 @@ impl Future for Call<'_> {
             }
         }
         let State::Waiting(waiting) = &mut this.state else {
-            return Poll::Ready(Err(CallError::Over));
+            return this.poll_dealt(context);
         };
         let Poll::Ready(outcome) = waiting.slot.poll(waiting.sid, context.waker()) else {
             return Poll::Pending;
@@ -147,6 +148,56 @@ impl Future for Call<'_> {
 }
 
 impl Call<'_> {
+    /// The first poll, if no instance is current: a rollout deals the call, or the plugin is away.
+    #[cold]
+    fn poll_away(
+        &mut self,
+        why: NotEntered,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response, CallError>> {
+        let State::Start(input) = &mut self.state else {
+            return Poll::Ready(Err(CallError::Over));
+        };
+        let what = input.entering_for();
+        let (entered, canary) = match self.entering.poll_dealt(self.shared, why, what, context) {
+            Poll::Ready(Ok(dealt)) => dealt,
+            Poll::Ready(Err(error)) => return self.over(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        let started = start_dealt(self.shared, self.entry, input, self.entering.timeout, &entered);
+        drop(entered);
+        match started {
+            Ok(waiting) => {
+                self.state = State::Dealt(Box::new((waiting, canary)));
+                self.poll_dealt(context)
+            }
+            Err(error) => {
+                if let Some(canary) = canary {
+                    canary.ended(Err(&error));
+                }
+                self.over(Err(error))
+            }
+        }
+    }
+
+    /// A later poll of a call that a rollout dealt.
+    #[cold]
+    fn poll_dealt(&mut self, context: &mut Context<'_>) -> Poll<Result<Response, CallError>> {
+        let State::Dealt(dealt) = &mut self.state else {
+            return Poll::Ready(Err(CallError::Over));
+        };
+        let (waiting, canary) = &mut **dealt;
+        let Poll::Ready(outcome) = waiting.slot.poll(waiting.sid, context.waker()) else {
+            return Poll::Pending;
+        };
+        waiting.finished = true;
+        let result = waiting.finish(self.shared, self.entry, outcome);
+        if let Some(canary) = canary {
+            canary.ended(result.as_ref());
+        }
+        self.over(result)
+    }
+
     #[inline]
     fn over(&mut self, result: Result<Response, CallError>) -> Poll<Result<Response, CallError>> {
         self.state = State::Over;
@@ -241,6 +292,39 @@ struct OffloadedCall {
     args: HandleArgs,
     slot: &'static Slot,
     sid: u64,
+}
+
+/// Dispatches a call that a rollout dealt: as one that is offloaded, also where `handle` runs on this
+/// thread, so that the way of all others is compiled once.
+#[cold]
+fn start_dealt(
+    shared: &Arc<Shared>,
+    entry: EntryNameRef<'_>,
+    input: &mut Input<'_>,
+    timeout: Timeout,
+    entered: &Entered,
+) -> Result<Waiting, CallError> {
+    let instance = entered.instance();
+    let tally = shared.counters.of(entered.record());
+    let slot = begin(entered, tally, input.payload().len())?;
+    let sid = slot.begin_call(instance);
+    if let Some(unannounced) = &instance.unannounced {
+        unannounced.began(sid, entry.name());
+    }
+    let span = span(shared, &entry, sid);
+    let timeout = timeout.duration(instance.limits.deadline_ms);
+    let mut call = OffloadedCall { args: input.take(&entry), slot, sid };
+    let Some(_lent) = instance.lend_for(&entry) else {
+        return match start_offloaded(call, instance, timeout, span) {
+            Started::Waiting(waiting) => Ok(waiting),
+            Started::Failed(error) => Err(error),
+            // Not before it has run.
+            Started::Answered => Err(CallError::Over),
+        };
+    };
+    let waiting = Waiting::new(slot, sid, instance, timeout, span.clone());
+    span.in_scope(|| call.run(instance));
+    Ok(waiting)
 }
 
 /// Queues it, or begins it on a coroutine.
@@ -404,7 +488,35 @@ pub(crate) fn now(
     entry: &impl Named,
     payload: &[u8],
 ) -> Result<Response, CallError> {
-    let entered = shared.enter_blocking()?;
+    match shared.enter() {
+        Ok(entered) => now_in(shared, &entered, entry, payload),
+        Err(_) => now_away(shared, entry, payload),
+    }
+}
+
+/// The same if no instance is current.
+#[cold]
+fn now_away(
+    shared: &Arc<Shared>,
+    entry: &impl Named,
+    payload: &[u8],
+) -> Result<Response, CallError> {
+    let (entered, canary) = shared.enter_blocking(EnteringFor::Call(None))?;
+    let result = now_in(shared, &entered, entry, payload);
+    if let Some(canary) = canary {
+        drop(entered);
+        canary.ended(result.as_ref());
+    }
+    result
+}
+
+#[inline(always)]
+fn now_in(
+    shared: &Arc<Shared>,
+    entered: &Entered,
+    entry: &impl Named,
+    payload: &[u8],
+) -> Result<Response, CallError> {
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);

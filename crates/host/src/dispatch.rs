@@ -31,7 +31,7 @@ use crate::{
     instance::Instance,
     jobs::Job,
     placement::Placement,
-    plugin::{Entered, Entry, EntryName, Named, NotEntered, Shared},
+    plugin::{CanaryCall, Entered, EnteringFor, Entry, EntryName, Named, NotEntered, Shared},
     request::AnyRequest,
     routing::Route,
     timer::{self, Sleep},
@@ -90,17 +90,32 @@ impl Entering {
     pub(crate) fn poll(
         &mut self,
         shared: &Shared,
+        what: EnteringFor<'_>,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Entered, CallError>> {
+    ) -> Poll<Result<(Entered, Option<CanaryCall>), CallError>> {
         match shared.enter() {
-            Ok(entered) => Poll::Ready(Ok(entered)),
+            Ok(entered) => Poll::Ready(Ok((entered, None))),
+            Err(why) => self.poll_dealt(shared, why, what, context),
+        }
+    }
+
+    /// The same when a first attempt found no instance.
+    #[cold]
+    pub(crate) fn poll_dealt(
+        &mut self,
+        shared: &Shared,
+        why: NotEntered,
+        what: EnteringFor<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(Entered, Option<CanaryCall>), CallError>> {
+        match shared.enter_dealt(why, what) {
+            Ok(dealt) => Poll::Ready(Ok(dealt)),
             Err(why) => self.wait(shared, why, context).map(Err),
         }
     }
 
     /// Pending while the plugin comes back and there is time. A time that the caller set runs from
     /// the first look.
-    #[cold]
     fn wait(
         &mut self,
         shared: &Shared,
@@ -142,6 +157,14 @@ impl<P: AsRef<[u8]>> Input<'_, P> {
             Self::Request(request) => &request.get().body,
             Self::Raw(payload) => payload.as_ref(),
         }
+    }
+
+    /// What a rollout deals it by.
+    pub(crate) fn entering_for(&self) -> EnteringFor<'_> {
+        EnteringFor::Call(match self {
+            Self::Request(request) => Some(request.get()),
+            Self::Raw(_) => None,
+        })
     }
 
     /// Calls `handle` of an entry on this thread, which is inside, or a coroutine's.

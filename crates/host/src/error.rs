@@ -193,6 +193,12 @@ pub enum ReloadError {
         /// What `reload_export` or `reload_import` answered.
         status: NrStatus,
     },
+    /// It hands over state, so that it cannot run in two versions at once.
+    #[error("plugin `{name}` cannot be rolled out: it hands its state over")]
+    Stateful {
+        /// The plugin.
+        name: String,
+    },
     /// Calls were in flight for too long to ask the plugin for its state.
     #[error("plugin `{name}` still had calls in flight after {drain_ms} ms")]
     StillBusy {
@@ -224,6 +230,10 @@ impl ReloadError {
             Self::StillBusy { .. } => {
                 Some("a plugin that hands its state over is asked when its calls have ended".into())
             }
+            Self::Stateful { .. } => Some(
+                "of two versions that take calls, each would have a state that lacks the other's"
+                    .into(),
+            ),
             Self::HandOver { status: NrStatus::Backpressure, .. } => {
                 Some("it takes one call at a time, and a thread was inside all the while".into())
             }
@@ -237,6 +247,9 @@ impl ReloadError {
         match self {
             Self::Load(error) => error.hint(),
             Self::Fixed { hint, .. } => Some((*hint).to_owned()),
+            Self::Stateful { .. } => {
+                Some("reload it without a rollout: its state goes with it".to_owned())
+            }
             Self::Busy { .. } => Some("wait for it to end".to_owned()),
             Self::StillBusy { .. } => Some(
                 "raise `drain_ms` of the plugin, or lower `deadline_ms`, so that calls end in time"

@@ -104,6 +104,7 @@ pub use crate::{
     observer::{MetricChange, Observer},
     plugin::{
         Entry, FailureCounts, Plugin, PluginInfo, PluginSnapshot, PluginState, RefusedAnswers,
+        Rollout, RolloutCause, RolloutEnd, RolloutProgress, RolloutResult, RolloutSnapshot, Sticky,
     },
     request::{AnyRequest, Request},
     spec::PluginSpec,

@@ -32,7 +32,7 @@ use crate::{
     instance::Instance,
     jobs,
     placement::Placement,
-    plugin::{self, Entered, Named, NotEntered, Shared},
+    plugin::{self, CanaryCall, Entered, EnteringFor, Named, NotEntered, Shared},
     routing::Route,
     thread,
 };
@@ -55,14 +55,19 @@ pub(crate) fn notify(
 /// The same where the thread is not lent without being counted.
 #[cold]
 fn not_here(shared: &Arc<Shared>, entry: &impl Named, payload: &[u8]) -> Result<(), CallError> {
-    let entered = match shared.enter() {
+    let (entered, canary) = match shared.enter_for(EnteringFor::Call(None)) {
         Ok(entered) => entered,
         Err(why) => return later(shared, entry, payload, why),
     };
-    match entered.instance().lend() {
-        Some(_lent) => here(shared, &entered, entry, payload),
-        None => offload(&entered, entry, payload),
+    let Some(_lent) = entered.instance().lend() else {
+        return offload(&entered, entry, payload, canary);
+    };
+    let result = here(shared, &entered, entry, payload);
+    if let Some(canary) = canary {
+        drop(entered);
+        canary.taken(result.as_ref().copied());
     }
+    result
 }
 
 /// Runs `handle` on this thread.
@@ -88,7 +93,25 @@ fn here(
 }
 
 /// Queues it for a worker.
-fn offload(entered: &Entered, entry: &impl Named, payload: &[u8]) -> Result<(), CallError> {
+fn offload(
+    entered: &Entered,
+    entry: &impl Named,
+    payload: &[u8],
+    canary: Option<CanaryCall>,
+) -> Result<(), CallError> {
+    let queued = queue(entered, entry, payload, canary.clone());
+    if let (Err(error), Some(canary)) = (&queued, canary) {
+        canary.taken(Err(error));
+    }
+    queued
+}
+
+fn queue(
+    entered: &Entered,
+    entry: &impl Named,
+    payload: &[u8],
+    canary: Option<CanaryCall>,
+) -> Result<(), CallError> {
     let instance = entered.instance();
     let counters = &instance.plugin.counters;
     counters.one(Count::Notifies);
@@ -96,7 +119,7 @@ fn offload(entered: &Entered, entry: &impl Named, payload: &[u8]) -> Result<(), 
     counters.add(Count::BytesIn, payload.len() as u64);
     instance.pending.fetch_add(1, Ordering::SeqCst);
     let args = Input::Raw(payload).take(entry);
-    let notification = Notification { instance, args, seen: false };
+    let notification = Notification { instance, args, canary, seen: false };
     let offloaded = Offloaded { work: notification, instance, span: Span::none() };
     // Dropped, it counts itself as refused.
     instance.offload(Box::new(offloaded)).map_err(|_full| instance.too_much_pending())
@@ -106,6 +129,7 @@ fn offload(entered: &Entered, entry: &impl Named, payload: &[u8]) -> Result<(), 
 struct Notification {
     instance: &'static Instance,
     args: HandleArgs,
+    canary: Option<CanaryCall>,
     /// The plugin has seen it.
     seen: bool,
 }
@@ -126,6 +150,10 @@ impl Offload for Notification {
             instance.plugin.counters.one(Count::NotifiesRefused);
             let entry = self.args.entry.name();
             tracing::debug!(target: "becket::call", entry, %status, "a notification was refused");
+        }
+        if let Some(canary) = &self.canary {
+            let refused = CallError::Refused { status };
+            canary.taken(if status.is_ok() { Ok(()) } else { Err(&refused) });
         }
     }
 }
@@ -179,7 +207,7 @@ fn later(
                 false => Poll::Pending,
             };
             poll_fn(is_back).await;
-            match shared.enter() {
+            match shared.enter_for(EnteringFor::Call(None)) {
                 // It was reloaded again at once.
                 Err(NotEntered::Paused) => {}
                 entered => break entered,
@@ -187,7 +215,7 @@ fn later(
         };
         shared.kept.0.fetch_sub(1, Ordering::Relaxed);
         let given = match entered {
-            Ok(entered) => offload(&entered, &entry, &payload),
+            Ok((entered, canary)) => offload(&entered, &entry, &payload, canary),
             Err(why) => {
                 shared.counters.one(Count::Notifies);
                 shared.counters.one(Count::NotifiesRefused);

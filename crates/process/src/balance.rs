@@ -5,38 +5,17 @@
 //! hashing gives: of the workers that live the one with the highest hash of key and number, so that an end moves
 //! only the keys of the worker that ended, and moves them back when it is there again.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use becket_host::RemoteCall;
+use becket_host::{RemoteCall, Sticky};
 
 /// Workers of one plugin.
 pub const WORKERS_MAX: u32 = 64;
 
-/// What keeps calls together on one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sticky {
-    /// Calls with the same value of this header.
-    Header(String),
-    /// Calls with the same path.
-    Path,
-}
-
-impl Sticky {
-    /// The hash of a call's key; `None`: it has none.
-    pub(crate) fn key(&self, call: &RemoteCall<'_>) -> Option<u64> {
-        let metadata = call.metadata?;
-        let key = match self {
-            Self::Path => metadata.path(),
-            Self::Header(name) => {
-                let mut headers = metadata.headers();
-                headers.find(|(header, _)| header.eq_ignore_ascii_case(name))?.1
-            }
-        };
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        Some(hasher.finish())
-    }
+/// The hash of a call's sticky key; `None`: it has none.
+pub(crate) fn key(sticky: &Sticky, call: &RemoteCall<'_>) -> Option<u64> {
+    let metadata = call.metadata?;
+    sticky.key(metadata.path(), metadata.headers())
 }
 
 /// The rank of a worker for a key.

@@ -63,9 +63,10 @@ mod supervisor;
 mod users;
 pub mod worker;
 
+pub use becket_host::Sticky;
 pub use becket_sandbox as sandbox;
 
-pub use crate::balance::{Sticky, WORKERS_MAX};
+pub use crate::balance::WORKERS_MAX;
 pub use crate::child::{Confinement, INHERITED_VARIABLES, SOCKET_VARIABLE};
 pub use crate::launch::WorkerError;
 pub use crate::restart::Restart;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use becket_host::{
     Dispatch, EntryInfo, EntryKind, Layout, Limits, NotStarted, Remote, RemoteSpec, StartRemote,
-    Started,
+    Started, Sticky,
 };
 use becket_ipc::session::Turn;
 use becket_ipc::{Ended, Options};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use tracing::{Level, enabled};
 
-use crate::balance::{Sticky, WORKERS_MAX};
+use crate::balance::WORKERS_MAX;
 use crate::child::{self, Confinement, Launch, Spawned};
 use crate::lines;
 use crate::output::Output;

@@ -26,7 +26,7 @@ use becket_sandbox::{Measure, Report};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use crate::balance::{Placed, rank};
+use crate::balance::{self, Placed, rank};
 use crate::bridge::{Bridge, Message};
 use crate::control::{Answer, Waiter};
 use crate::output::Output;
@@ -365,7 +365,7 @@ impl Remote for Supervised {
 
     fn handle(&self, call: RemoteCall<'_>) -> NrStatus {
         let sticky = self.process.sticky.as_ref().filter(|_| self.slots.len() > 1);
-        let key = sticky.and_then(|sticky| sticky.key(&call));
+        let key = sticky.and_then(|sticky| balance::key(sticky, &call));
         self.pass_on(call.into(), key)
     }
 

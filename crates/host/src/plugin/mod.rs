@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`shared`] | what all handles of one plugin share, and the way into its current instance |
 //! | [`reload`] | replacing the instance, and the end |
+//! | [`rollout`] | a new version that gets a share of the calls first |
 //! | [`snapshot`] | counters and state, to look at |
 
 mod reload;
+mod rollout;
 mod shared;
 mod snapshot;
 
@@ -25,7 +27,11 @@ use becket_abi::{BK_PLUGIN_WANTS_COROUTINE, NrStatus};
 use serde::Serialize;
 
 pub(crate) use self::reload::{discard, retire};
-pub(crate) use self::shared::{Entered, NotEntered, Shared};
+pub(crate) use self::rollout::CanaryCall;
+pub use self::rollout::{
+    Rollout, RolloutCause, RolloutEnd, RolloutProgress, RolloutResult, RolloutSnapshot, Sticky,
+};
+pub(crate) use self::shared::{Entered, EnteringFor, NotEntered, Shared};
 pub use self::snapshot::{FailureCounts, PluginSnapshot, PluginState, RefusedAnswers};
 use crate::{
     call::{self, Call, Response},
@@ -119,7 +125,7 @@ impl Plugin {
     /// [`CallError::Unloaded`]; [`CallError::TooDeep`].
     pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
         let entry = self.entry_later(name);
-        let entered = self.shared.enter_blocking()?;
+        let (entered, _) = self.shared.enter_blocking(EnteringFor::Look)?;
         let instance = entered.instance();
         match instance.resolve(name) {
             Resolved::Unknown => Err(self.shared.unknown_entry(name)),
@@ -199,7 +205,7 @@ impl Plugin {
     /// # Errors
     /// [`ReloadError`]: the old one goes on unchanged.
     pub async fn reload(&self) -> Result<(), ReloadError> {
-        reload::reload(&self.shared, None).await
+        reload::reload(&self.shared, None, None).await
     }
 
     /// Moves to what `spec` names, as [`Self::reload`] does to a changed file: another file,
@@ -209,13 +215,59 @@ impl Plugin {
     /// [`ReloadError`]: the old one goes on unchanged. [`ReloadError::Fixed`] if the two cannot run
     /// at once in this process: it can only be unloaded and loaded.
     pub async fn reload_as(&self, spec: PluginSpec) -> Result<(), ReloadError> {
-        reload::reload(&self.shared, Some(spec)).await
+        reload::reload(&self.shared, Some(spec), None).await
+    }
+
+    /// Reloads by steps: the new version, of `spec` or else of the file as it is now, is started
+    /// beside the old one and gets a share of the calls, streams and notifications. When enough of
+    /// its calls have been answered it gets all of them; when too many have failed it gets none any
+    /// more. Either way the calls that it, or the old one, has are not cut off.
+    ///
+    /// This completes when the new version is started; [`Self::rollout_over`] when it is decided.
+    /// A reload, or another rollout, whose new version has started takes back the one under way.
+    ///
+    /// What failed: a call that was answered with another status than `Ok` and `Invalid`, refused
+    /// with one, not answered in time, or found the version crashed, quarantined or full. A stream
+    /// counts when it is open, and has failed if it ends so later. A call whose caller left does not
+    /// count.
+    ///
+    /// # Errors
+    /// As [`Self::reload_as`]; [`ReloadError::Stateful`] if the old version hands over state.
+    pub async fn roll_out(
+        &self,
+        spec: Option<PluginSpec>,
+        rollout: Rollout,
+    ) -> Result<(), ReloadError> {
+        match rollout.percent {
+            0 => Ok(()),
+            1..100 => reload::reload(&self.shared, spec, Some(rollout)).await,
+            _ => reload::reload(&self.shared, spec, None).await,
+        }
+    }
+
+    /// Changes the share and the bounds of the rollout under way: 100 percent promotes the new
+    /// version, 0 takes it back. False if there is none.
+    pub fn adjust_rollout(&self, rollout: &Rollout) -> bool {
+        self.shared.adjust_rollout(rollout)
+    }
+
+    /// Waits until no rollout is under way; how the last one ended, if there was one.
+    ///
+    /// Cancel safety: nothing is lost when the future is dropped.
+    pub async fn rollout_over(&self) -> Option<RolloutEnd> {
+        self.shared.rollout_over().await
+    }
+
+    /// The rollout under way, and what became of those before.
+    #[must_use]
+    pub fn rollouts(&self) -> RolloutSnapshot {
+        self.shared.rollouts()
     }
 
     /// Whether it has a state to hand over at a reload.
     #[must_use]
     pub fn exports_state(&self) -> bool {
-        let current = self.shared.current();
+        let current = self.shared.stable();
         current.is_some_and(|instance| instance.placement.capabilities().exports_state)
     }
 
@@ -254,7 +306,7 @@ impl Plugin {
     /// Its workers, if it runs elsewhere. Reads what the system knows of their processes.
     #[must_use]
     pub fn workers(&self) -> Option<Workers> {
-        let remote = self.shared.current()?.placement.remote()?;
+        let remote = self.shared.stable()?.placement.remote()?;
         Some(Workers::of(remote.workers(), &self.shared.history))
     }
 
@@ -330,7 +382,7 @@ impl Entry {
     /// answer was sent more. A reload forgets it.
     #[must_use]
     pub fn has_streamed(&self) -> bool {
-        let unannounced = self.0.shared.current().and_then(|it| it.unannounced.as_ref());
+        let unannounced = self.0.shared.stable().and_then(|it| it.unannounced.as_ref());
         unannounced.is_some_and(|unannounced| unannounced.has_streamed(&self.0.name))
     }
 

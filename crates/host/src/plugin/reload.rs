@@ -5,6 +5,7 @@
 //!   without state   load new ─▶ swap ─▶ [old: wait for its calls and streams ─▶ shut down ─▶ unmap]
 //!   with state      load new ─▶ pause ─▶ wait for calls ─▶ export ─▶ import ─▶ put new ─▶ [old …]
 //!                                  └ failure: put the old one back ◀┘
+//!   by a rollout    load new ─▶ deal the calls to both ─▶ swap, or leave it: see `rollout`
 //! ```
 //!
 //! What stands in brackets goes on in the background: a chat that has been open for an hour does
@@ -27,13 +28,13 @@ use std::{
 use async_task::{Runnable, Task};
 use futures_lite::future::{block_on, or};
 
-use super::Shared;
+use super::{Rollout, RolloutCause, RolloutResult, Shared};
 use crate::{
     counters::Count,
     error::ReloadError,
     instance::{Instance, Ready},
     jobs::{self, Jobs},
-    load::{LoadError, LoadStage, Origin, Source},
+    load::{EntryInfo, LoadError, LoadStage, Origin, Source},
     loading::{self, Loading},
     placement::Placement,
     spec::PluginSpec,
@@ -47,16 +48,20 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn reload(
     shared: &Arc<Shared>,
     spec: Option<PluginSpec>,
+    rollout: Option<Rollout>,
 ) -> Result<(), ReloadError> {
     let shared = shared.clone();
     let name = shared.name.clone();
     // On a thread of its own, which a plugin may keep: its load may take for ever if no limit is set.
     let (reload, task) = jobs::once(move || {
-        let result = replace(&shared, spec);
+        let is_rollout = rollout.is_some();
+        let result = replace(&shared, spec, rollout);
         match result {
+            // Counted if it is promoted.
+            Ok(()) if is_rollout => {}
             Ok(()) => shared.counters.one(Count::Reloads),
             // Nothing was begun.
-            Err(ReloadError::Fixed { .. }) => {}
+            Err(ReloadError::Fixed { .. } | ReloadError::Stateful { .. }) => {}
             Err(_) => shared.counters.one(Count::ReloadFailures),
         }
         result
@@ -98,7 +103,11 @@ fn fixed(
     ))
 }
 
-fn replace(shared: &Arc<Shared>, spec: Option<PluginSpec>) -> Result<(), ReloadError> {
+fn replace(
+    shared: &Arc<Shared>,
+    spec: Option<PluginSpec>,
+    rollout: Option<Rollout>,
+) -> Result<(), ReloadError> {
     let name = || shared.name.clone();
     let one_at_a_time = match &spec {
         None => shared.reloading.try_lock(),
@@ -116,6 +125,9 @@ fn replace(shared: &Arc<Shared>, spec: Option<PluginSpec>) -> Result<(), ReloadE
     if shared.is_unloaded() {
         return Err(ReloadError::Unloaded { name: name() });
     }
+    if rollout.is_some() && exports_state(shared) {
+        return Err(ReloadError::Stateful { name: name() });
+    }
     // Also asked for its entries: before callers wait.
     let Ready { instance: new, entries } =
         match Instance::load(shared, &spec, shared.next_generation()) {
@@ -127,7 +139,12 @@ fn replace(shared: &Arc<Shared>, spec: Option<PluginSpec>) -> Result<(), ReloadE
             }
             loaded => loaded?,
         };
-    let hands_over = shared.current().is_some_and(|old| {
+    // What it tries out is older than this.
+    shared.end_rollout(None, RolloutResult::TakenBack, RolloutCause::Replaced);
+    if let Some(rollout) = rollout {
+        return begin_rollout(shared, new, entries, spec, rollout);
+    }
+    let hands_over = shared.stable().is_some_and(|old| {
         let hangs = old.is_export_hanging();
         if hangs {
             tracing::warn!(
@@ -166,6 +183,38 @@ fn replace(shared: &Arc<Shared>, spec: Option<PluginSpec>) -> Result<(), ReloadE
         "reloaded",
     );
     Ok(())
+}
+
+/// Whether the version that gets the calls has a state to hand over.
+fn exports_state(shared: &Shared) -> bool {
+    shared.stable().is_some_and(|old| old.placement.capabilities().exports_state)
+}
+
+fn begin_rollout(
+    shared: &Arc<Shared>,
+    new: &'static Instance,
+    entries: Arc<[EntryInfo]>,
+    spec: Arc<PluginSpec>,
+    rollout: Rollout,
+) -> Result<(), ReloadError> {
+    // What was tried out may have been promoted since the first look.
+    let begun = match exports_state(shared) {
+        true => Err(ReloadError::Stateful { name: shared.name.clone() }),
+        false => shared
+            .begin_rollout(new, entries, spec, rollout)
+            .map_err(|_gone| ReloadError::Unloaded { name: shared.name.clone() }),
+    };
+    match begun {
+        Ok(()) => tracing::info!(
+            target: "becket::host",
+            plugin = %shared.name,
+            generation = new.generation,
+            version = new.about.version,
+            "a new version gets a share of the calls",
+        ),
+        Err(_) => discard(new),
+    }
+    begun
 }
 
 /// Moves the state from the paused instance to the new one, if its calls end in time.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What all handles of one plugin share, and the way into its current instance.
 //!
-//! `current` is the one word that a call reads. A reload replaces it; while state is handed over
-//! it is null and callers wait; after an unload it is null for good.
+//! `current` is the one word that a call reads. A reload replaces it. It is null while a rollout deals
+//! the calls to two instances ([`super::rollout`]), while state is handed over, when callers wait, and
+//! for good after an unload.
 //!
 //! # Invariants
 //!
@@ -10,8 +11,11 @@
 //!    unload reaches those that a reload replaced or paused.
 //! 2. An instance is ended once: by the thread that moves it to `ending`.
 //! 3. No waker runs while a lock is held.
+//! 4. `current` and `rollouts` change under `away`; a rollout is under way only while `current` is
+//!    null.
 
 use std::{
+    cell::OnceCell,
     future::poll_fn,
     mem,
     path::PathBuf,
@@ -27,10 +31,14 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::PluginInfo;
+use super::reload::retire;
+use super::rollout::{
+    CanaryCall, Rollout, RolloutCause, RolloutEnd, RolloutResult, RolloutSnapshot, Rollouts, Trial,
+};
 use becket_chan::fence;
 
 use crate::{
-    counters::Counters,
+    counters::{Count, Counters},
     error::{CallError, UnknownEntry},
     executor::Executor,
     instance::Instance,
@@ -39,6 +47,7 @@ use crate::{
     metrics::Metrics,
     notify::Kept,
     observer::Observer,
+    request::Request,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
     timer,
@@ -61,6 +70,7 @@ pub(crate) struct Shared {
     /// Why `current` is null, and the tasks that wait for it.
     away: Mutex<PausedState>,
     back: Condvar,
+    rollouts: RwLock<Rollouts>,
     alive: Mutex<Alive>,
     /// The time that an unload grants to calls is over.
     drain_over: AtomicBool,
@@ -117,6 +127,7 @@ impl Shared {
             current: AtomicPtr::new(ptr::null_mut()),
             away: Mutex::default(),
             back: Condvar::new(),
+            rollouts: RwLock::default(),
             alive: Mutex::default(),
             drain_over: AtomicBool::new(false),
             is_go: AtomicBool::new(false),
@@ -151,52 +162,120 @@ impl Shared {
         if thread::current().depth() >= DEPTH_MAX {
             return NotEntered::TooDeep;
         }
+        if self.rollouts.read().now.is_some() {
+            return NotEntered::RollingOut;
+        }
         if self.away.lock().unloaded { NotEntered::Unloaded } else { NotEntered::Paused }
     }
 
-    /// Enters the current instance; blocks while the plugin hands its state over, at most as long
-    /// as a call may take.
-    #[inline]
-    pub(crate) fn enter_blocking(&self) -> Result<Entered, CallError> {
+    /// Enters the current instance, or the one that a rollout deals the call to. If that
+    /// is the canary, what takes the call's outcome comes back beside it.
+    pub(crate) fn enter_for(
+        &self,
+        what: EnteringFor<'_>,
+    ) -> Result<(Entered, Option<CanaryCall>), NotEntered> {
         match self.enter() {
-            Ok(entered) => Ok(entered),
-            Err(not_entered) => self.enter_when_back(not_entered),
+            Ok(entered) => Ok((entered, None)),
+            Err(why) => self.enter_dealt(why, what),
         }
     }
 
+    /// Enters what a rollout deals the call to, if that is why it was not entered.
     #[cold]
-    fn enter_when_back(&self, mut why: NotEntered) -> Result<Entered, CallError> {
-        let spec = self.spec();
-        let limits = &spec.limits;
-        let patience = if limits.deadline_ms > 0 { limits.deadline_ms } else { limits.drain_ms };
-        let until = timer::after(Duration::from_millis(patience));
-        while why == NotEntered::Paused {
-            if !self.wait_until_back(until) {
-                return Err(CallError::DeadlineExceeded);
+    pub(crate) fn enter_dealt(
+        &self,
+        mut why: NotEntered,
+        what: EnteringFor<'_>,
+    ) -> Result<(Entered, Option<CanaryCall>), NotEntered> {
+        while why == NotEntered::RollingOut {
+            if let Some(dealt) = self.deal(what)? {
+                return Ok(dealt);
             }
+            // It has ended meanwhile.
             match self.enter() {
-                Ok(entered) => return Ok(entered),
+                Ok(entered) => return Ok((entered, None)),
                 Err(not_entered) => why = not_entered,
             }
         }
-        Err(why.into())
+        Err(why)
+    }
+
+    /// `None`: no rollout is under way.
+    fn deal(
+        &self,
+        what: EnteringFor<'_>,
+    ) -> Result<Option<(Entered, Option<CanaryCall>)>, NotEntered> {
+        let (entered, trial) = {
+            let rollouts = self.rollouts.read();
+            let Some(trial) = &rollouts.now else { return Ok(None) };
+            let is_canary = match what {
+                EnteringFor::Call(request) => trial.deal(request),
+                EnteringFor::Look => false,
+            };
+            let instance = if is_canary { trial.canary } else { trial.stable };
+            // Under the lock: the end of the rollout sees the mark, or is seen here.
+            let entered = Entered::kept(thread::current(), instance).ok_or(NotEntered::TooDeep)?;
+            if !is_canary {
+                return Ok(Some((entered, None)));
+            }
+            (entered, trial.clone())
+        };
+        if trial.is_canary_out() {
+            drop(entered);
+            self.end_rollout(Some(&trial), RolloutResult::TakenBack, RolloutCause::Failed);
+            return Ok(None);
+        }
+        Ok(Some((entered, Some(CanaryCall::new(trial)))))
+    }
+
+    /// Enters; blocks while the plugin hands its state over, at most as long as a call may take.
+    pub(crate) fn enter_blocking(
+        &self,
+        what: EnteringFor<'_>,
+    ) -> Result<(Entered, Option<CanaryCall>), CallError> {
+        let until = OnceCell::new();
+        loop {
+            match self.enter_for(what) {
+                Ok(entered) => return Ok(entered),
+                Err(NotEntered::Paused) => {}
+                Err(why) => return Err(why.into()),
+            }
+            if !self.wait_until_back(*until.get_or_init(|| self.patience())) {
+                return Err(CallError::DeadlineExceeded);
+            }
+        }
+    }
+
+    /// Until when a thread waits for the plugin.
+    fn patience(&self) -> Instant {
+        let spec = self.spec();
+        let limits = &spec.limits;
+        let patience = if limits.deadline_ms > 0 { limits.deadline_ms } else { limits.drain_ms };
+        timer::after(Duration::from_millis(patience))
     }
 
     /// Blocks this thread while the plugin hands its state over; false if it still does then.
     fn wait_until_back(&self, until: Instant) -> bool {
         let mut away = self.away.lock();
-        while !away.unloaded && self.current.load(Ordering::SeqCst).is_null() {
+        while !self.is_back(&away) {
             if self.back.wait_until(&mut away, until).timed_out() {
-                return away.unloaded || !self.current.load(Ordering::SeqCst).is_null();
+                return self.is_back(&away);
             }
         }
         true
     }
 
+    /// Callers need not wait: it takes calls, or is gone for good.
+    fn is_back(&self, away: &PausedState) -> bool {
+        away.unloaded
+            || !self.current.load(Ordering::SeqCst).is_null()
+            || self.rollouts.read().now.is_some()
+    }
+
     /// Wakes `waker` when the plugin is back, or gone for good. True if it is so already.
     pub(crate) fn wake_when_back(&self, waker: &Waker) -> bool {
         let mut away = self.away.lock();
-        if away.unloaded || !self.current.load(Ordering::SeqCst).is_null() {
+        if self.is_back(&away) {
             return true;
         }
         if !away.wakers.iter().any(|other| other.will_wake(waker)) {
@@ -217,16 +296,24 @@ impl Shared {
         if away.unloaded {
             return Err(Gone);
         }
-        *self.spec.write() = spec;
-        {
-            let mut last = self.last.write();
-            last.info = Some(info(self, instance, &entries));
-            last.entries = entries;
-        }
+        self.set_last(instance, entries, spec);
         self.list(instance);
         let old = self.swap(ptr::from_ref(instance).cast_mut());
         self.wake_all(away);
         Ok(old)
+    }
+
+    /// What was loaded last is this.
+    fn set_last(
+        &self,
+        instance: &'static Instance,
+        entries: Arc<[EntryInfo]>,
+        spec: Arc<PluginSpec>,
+    ) {
+        *self.spec.write() = spec;
+        let mut last = self.last.write();
+        last.info = Some(info(self, instance, &entries));
+        last.entries = entries;
     }
 
     /// Takes the instance out: callers wait until one is put in.
@@ -249,9 +336,119 @@ impl Shared {
     pub(super) fn take(&self) -> Vec<&'static Instance> {
         let mut away = self.away.lock();
         away.unloaded = true;
-        self.swap(ptr::null_mut());
+        let (ended, wakers) = {
+            let mut rollouts = self.rollouts.write();
+            self.swap(ptr::null_mut());
+            let ended = rollouts.end(None, RolloutResult::TakenBack, RolloutCause::Unloaded);
+            (ended, mem::take(&mut rollouts.wakers))
+        };
         self.wake_all(away);
+        wakers.into_iter().for_each(jobs::wake);
+        ended.iter().for_each(|(_, end)| self.log_end(end));
         self.alive.lock().instances.iter().map(|life| life.instance).collect()
+    }
+
+    // Rollouts.
+
+    /// From now on the calls are dealt to the current instance and to `canary`. No other reload is
+    /// under way.
+    pub(super) fn begin_rollout(
+        &self,
+        canary: &'static Instance,
+        entries: Arc<[EntryInfo]>,
+        spec: Arc<PluginSpec>,
+        rollout: Rollout,
+    ) -> Result<(), Gone> {
+        let _away = self.away.lock();
+        let mut rollouts = self.rollouts.write();
+        // Null after an unload alone.
+        let stable = self.current().ok_or(Gone)?;
+        self.list(canary);
+        rollouts.now = Some(Arc::new(Trial::new(stable, canary, entries, spec, rollout)));
+        self.swap(ptr::null_mut());
+        Ok(())
+    }
+
+    /// Ends the rollout under way, if it is `trial` or that is `None`: one of its instances is
+    /// current from now on, and the other one drains. False if it was over.
+    pub(super) fn end_rollout(
+        &self,
+        trial: Option<&Arc<Trial>>,
+        result: RolloutResult,
+        cause: RolloutCause,
+    ) -> bool {
+        let (end, loser, wakers) = {
+            let _away = self.away.lock();
+            let mut rollouts = self.rollouts.write();
+            let Some((trial, end)) = rollouts.end(trial, result, cause) else { return false };
+            let (winner, loser) = match result {
+                RolloutResult::Promoted => (trial.canary, trial.stable),
+                RolloutResult::TakenBack => (trial.stable, trial.canary),
+            };
+            if result == RolloutResult::Promoted {
+                self.set_last(winner, trial.entries.clone(), trial.spec.clone());
+                self.counters.one(Count::Reloads);
+            }
+            self.swap(ptr::from_ref(winner).cast_mut());
+            (end, loser, mem::take(&mut rollouts.wakers))
+        };
+        self.log_end(&end);
+        retire(loser);
+        wakers.into_iter().for_each(jobs::wake);
+        true
+    }
+
+    fn log_end(&self, end: &RolloutEnd) {
+        let progress = &end.progress;
+        let (plugin, version, generation) = (&self.name, &progress.version, progress.generation);
+        let (cause, calls, errors) = (end.cause.name(), progress.calls, progress.errors);
+        match end.result {
+            RolloutResult::Promoted => tracing::info!(
+                target: "becket::host",
+                %plugin, %version, generation, cause, calls, errors,
+                "the new version was promoted: it gets all calls",
+            ),
+            RolloutResult::TakenBack => tracing::warn!(
+                target: "becket::host",
+                %plugin, %version, generation, cause, calls, errors,
+                last_error = progress.last_error,
+                "the new version was taken back: the one before gets all calls",
+            ),
+        }
+    }
+
+    /// Sets the share and the bounds of the rollout under way; false if there is none.
+    pub(super) fn adjust_rollout(&self, rollout: &Rollout) -> bool {
+        let now = self.rollouts.read().now.clone();
+        let Some(trial) = now else { return false };
+        let result = match rollout.percent {
+            0 => RolloutResult::TakenBack,
+            1..100 => {
+                trial.adjust(rollout);
+                return true;
+            }
+            _ => RolloutResult::Promoted,
+        };
+        self.end_rollout(Some(&trial), result, RolloutCause::Requested)
+    }
+
+    /// Waits until no rollout is under way; how the last one ended.
+    pub(super) async fn rollout_over(&self) -> Option<RolloutEnd> {
+        poll_fn(|context| {
+            let mut rollouts = self.rollouts.write();
+            if rollouts.now.is_none() {
+                return Poll::Ready(rollouts.last());
+            }
+            if !rollouts.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                rollouts.wakers.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    pub(super) fn rollouts(&self) -> RolloutSnapshot {
+        self.rollouts.read().snapshot()
     }
 
     fn wake_all(&self, mut away: MutexGuard<'_, PausedState>) {
@@ -340,10 +537,24 @@ impl Shared {
         unsafe { old.as_ref() }
     }
 
-    /// The current instance, to look at.
-    pub(crate) fn current(&self) -> Option<&'static Instance> {
+    /// The current instance, to look at. In a rollout: [`Self::stable`] is what to look at.
+    fn current(&self) -> Option<&'static Instance> {
         // SAFETY: null, or put in by `put` from a `&'static`; instances are never freed.
         unsafe { self.current.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The instance that gets the calls, or all but a rollout's share of them, to look at.
+    pub(crate) fn stable(&self) -> Option<&'static Instance> {
+        self.serving().0
+    }
+
+    /// The same, and the one that gets the share.
+    pub(super) fn serving(&self) -> (Option<&'static Instance>, Option<&'static Instance>) {
+        let rollouts = self.rollouts.read();
+        match &rollouts.now {
+            Some(trial) => (Some(trial.stable), Some(trial.canary)),
+            None => (self.current(), None),
+        }
     }
 
     /// True once a load of it brought a Go runtime into this process.
@@ -408,11 +619,22 @@ fn info(shared: &Shared, instance: &Instance, entries: &[EntryInfo]) -> PluginIn
 #[derive(Debug)]
 pub(crate) struct Gone;
 
+/// What a thread enters for.
+#[derive(Clone, Copy)]
+pub(crate) enum EnteringFor<'a> {
+    /// A call, with its metadata: a rollout deals it.
+    Call(Option<&'a Request>),
+    /// Anything else: it goes to the version that gets most of the calls.
+    Look,
+}
+
 /// Why an instance could not be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotEntered {
     /// It hands its state over; it comes back.
     Paused,
+    /// A rollout deals its calls: [`Shared::enter_dealt`].
+    RollingOut,
     /// It is gone.
     Unloaded,
     /// Too many calls are nested on this thread.
@@ -423,7 +645,7 @@ impl From<NotEntered> for CallError {
     fn from(not_entered: NotEntered) -> Self {
         match not_entered {
             NotEntered::TooDeep => Self::TooDeep { depth_max: DEPTH_MAX },
-            NotEntered::Paused | NotEntered::Unloaded => Self::Unloaded,
+            NotEntered::Paused | NotEntered::RollingOut | NotEntered::Unloaded => Self::Unloaded,
         }
     }
 }

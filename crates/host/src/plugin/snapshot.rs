@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::Shared;
+use super::{RolloutSnapshot, Shared};
 use crate::{
     counters::{Count, Latency},
     instance::Instance,
@@ -109,6 +109,8 @@ pub struct PluginSnapshot {
     pub reloads: u64,
     /// Reloads that failed; the one before went on.
     pub reload_failures: u64,
+    /// The rollout under way, and what became of those before.
+    pub rollouts: RolloutSnapshot,
     /// How long calls took.
     pub latency: Latency,
     /// The plugin's own metrics.
@@ -192,7 +194,7 @@ impl RefusedAnswers {
 }
 
 pub(super) fn state(shared: &Shared) -> PluginState {
-    match shared.current() {
+    match shared.stable() {
         None if shared.is_unloaded() => PluginState::Unloaded,
         None => PluginState::Reloading,
         Some(instance) if instance.route() == Route::Quarantined => PluginState::Quarantined,
@@ -213,8 +215,8 @@ fn remote_state(instance: &Instance) -> Option<PluginState> {
 
 pub(super) fn take(shared: &Shared) -> PluginSnapshot {
     let get = |count| shared.counters.get(count);
-    let instance = shared.current();
-    let gauge = |of: &dyn Fn(&Instance) -> u64| instance.map_or(0, of);
+    let (stable, canary) = shared.serving();
+    let gauge = |of: &dyn Fn(&Instance) -> u64| stable.into_iter().chain(canary).map(of).sum();
     PluginSnapshot {
         name: shared.name.clone(),
         state: state(shared),
@@ -259,6 +261,7 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
         log_dropped: get(Count::LogDropped),
         reloads: get(Count::Reloads),
         reload_failures: get(Count::ReloadFailures),
+        rollouts: shared.rollouts(),
         latency: shared.counters.latencies(),
         metrics: shared.metrics.snapshot(),
     }

@@ -59,7 +59,7 @@ use crate::{
     error::{SendError, StreamError},
     instance::Instance,
     jobs,
-    plugin::Shared,
+    plugin::{CanaryCall, Shared},
     table::Slot,
     timer,
 };
@@ -77,6 +77,8 @@ struct Core {
     timers: OnceLock<[Option<timer::Key>; 2]>,
     /// Present if coroutines of the plugin serve it.
     handler: Option<Arc<Handler>>,
+    /// Present if the new version of a rollout got it.
+    canary: Option<CanaryCall>,
     /// Made for the first frame that a worker sends.
     outbox: OnceLock<Box<Outbox>>,
 }
@@ -181,7 +183,11 @@ impl Stream {
                 Poll::Ready(More::End(end)) => {
                     self.finish();
                     self.state = Receiving::Over;
-                    return Poll::Ready(ended(end));
+                    let ended = ended(end);
+                    if let (Err(error), Some(canary)) = (&ended, &self.core.canary) {
+                        canary.stream_failed(error);
+                    }
+                    return Poll::Ready(ended);
                 }
                 Poll::Pending => {
                     self.core.keep_time();

@@ -24,7 +24,7 @@ use crate::{
     error::CallError,
     instance::Instance,
     placement::Placement,
-    plugin::{self, Entered, EntryName, Named, Shared},
+    plugin::{self, CanaryCall, Entered, EntryName, Named, Shared},
     request::Request,
     routing::Handled,
     table,
@@ -41,6 +41,8 @@ pub struct OpenStream {
     input: Input<'static>,
     entering: Entering,
     idle: Option<Duration>,
+    /// The new version of a rollout got it.
+    canary: Option<CanaryCall>,
     state: State,
 }
 
@@ -54,7 +56,7 @@ enum State {
 impl OpenStream {
     pub(crate) fn new(shared: Arc<Shared>, entry: EntryName, request: Request) -> Self {
         let (input, entering) = (Input::Request(request.into()), Entering::new());
-        Self { shared, entry, input, entering, idle: None, state: State::Start }
+        Self { shared, entry, input, entering, idle: None, canary: None, state: State::Start }
     }
 
     /// Ends the whole stream after this long instead of the plugin's default. The time runs, as the
@@ -82,13 +84,28 @@ impl Future for OpenStream {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        let opened = this.poll_opened(context);
+        if let Poll::Ready(opened) = &opened
+            && let Some(canary) = this.canary.take()
+        {
+            canary.taken(opened.as_ref().map(|_| ()));
+        }
+        opened
+    }
+}
+
+impl OpenStream {
+    fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<Stream, CallError>> {
+        let this = self;
         if matches!(this.state, State::Start) {
-            let entered = match this.entering.poll(&this.shared, context) {
+            let what = this.input.entering_for();
+            let entered = match this.entering.poll(&this.shared, what, context) {
                 Poll::Ready(entered) => entered,
                 Poll::Pending => return Poll::Pending,
             };
             this.state = State::Over;
-            let entered = entered?;
+            let (entered, canary) = entered?;
+            this.canary = canary;
             match open(this, &entered)? {
                 Opened::Here(stream) => return Poll::Ready(Ok(stream)),
                 Opened::Offloaded(stream) => {
@@ -212,6 +229,7 @@ fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
             handler,
+            canary: this.canary.clone(),
             outbox: OnceLock::new(),
         }),
         inbox: Inbox::new(cell),

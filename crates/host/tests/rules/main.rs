@@ -21,6 +21,7 @@
 //! | `offloaded` | notifications and frames on workers, in order and bounded |
 //! | `ends` | unload, shutdown, dropped hosts and futures |
 //! | `reloads` | replacing a plugin under load |
+//! | `rollouts` | the same by steps |
 
 #![allow(
     clippy::unwrap_used,
@@ -49,6 +50,7 @@ mod nesting;
 mod offloaded;
 mod quick;
 mod reloads;
+mod rollouts;
 mod state;
 mod statics;
 mod timers;

@@ -2,7 +2,8 @@
 /*
  * A plugin that is replaced by another version of itself. Defined in front of
  * this text: VERSION; STATE, if it hands its count over; ONE_AT_A_TIME, if it
- * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS.
+ * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS; ANSWER,
+ * the status of `version` and `later`; ABORTS, if `version` ends its process.
  *
  *   version  answers VERSION
  *   later    answers VERSION from a timer; as a stream, with the end
@@ -21,6 +22,10 @@
 
 #include "becket.h"
 #include "nylon_ring.h"
+
+#ifndef ANSWER
+#define ANSWER NR_OK
+#endif
 
 static void *host_ctx;
 static const BkHostApi *api;
@@ -68,7 +73,7 @@ static void stop(void *ctx) {
 }
 
 static void answer_later(void *user_data) {
-    api->send(host_ctx, (uint64_t)(uintptr_t)user_data, NR_OK, view(VERSION));
+    api->send(host_ctx, (uint64_t)(uintptr_t)user_data, ANSWER, view(VERSION));
 }
 
 static int is(NrStr entry, const char *name) {
@@ -79,7 +84,10 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
                        NrBytes payload) {
     (void)ctx, (void)request;
     if (is(entry, "version")) {
-        return api->send(host_ctx, sid, NR_OK, view(VERSION));
+#ifdef ABORTS
+        abort();
+#endif
+        return api->send(host_ctx, sid, ANSWER, view(VERSION));
     }
     if (is(entry, "stuck")) {
         char path[4096];

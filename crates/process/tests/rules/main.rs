@@ -15,6 +15,8 @@ mod support;
 
 #[path = "../../../host/tests/rules/reloads.rs"]
 mod reloads;
+#[path = "../../../host/tests/rules/rollouts.rs"]
+mod rollouts;
 mod states;
 
 use std::path::Path;
