@@ -4,6 +4,8 @@
 //! Every entry is called with an empty payload and with a few bytes. The rules examine the answers,
 //! or the refusals that the host counted.
 
+use std::time::Duration;
+
 use becket_host::{
     CallError, EntryInfo, EntryKind, Limits, NrStatus, Plugin, PluginSnapshot, Request, SendError,
     Stream, StreamError,
@@ -72,7 +74,17 @@ pub(super) fn open(
     plugin: &Plugin,
     entry: &EntryInfo,
 ) -> Result<Stream, CallError> {
-    let opening = plugin.stream(&entry.name, request("")).timeout(trial.timeout);
+    open_for(trial, plugin, entry, trial.timeout)
+}
+
+/// As [`open`], with another deadline.
+pub(super) fn open_for(
+    trial: &Trial<'_>,
+    plugin: &Plugin,
+    entry: &EntryInfo,
+    timeout: Duration,
+) -> Result<Stream, CallError> {
+    let opening = plugin.stream(&entry.name, request("")).timeout(timeout);
     wait(opening.idle(trial.timeout))
 }
 

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use becket_host::{EntryInfo, EntryKind, Limits, Plugin, Stream};
 
-use super::calls::open;
+use super::calls::{open, open_for};
 use super::faults::{LOOK, within};
 use super::rules::wait;
 use super::{Outcome, Trial};
@@ -28,6 +28,8 @@ use super::{Outcome, Trial};
 const FRAMES_QUEUED: u32 = 4;
 /// Messages of a flow: several times the size of both queues and the frames in flight.
 const MESSAGES: usize = 40;
+/// How many times the time of a call a flow may take.
+const STEPS: u32 = 10;
 
 /// How an entry carried a flow.
 enum Carried {
@@ -82,13 +84,16 @@ pub(super) fn longer_than_queues(trial: &Trial<'_>) -> Outcome {
 }
 
 fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) -> Carried {
-    let Ok(mut stream) = open(trial, plugin, entry) else { return Carried::NotOne };
+    // Each step has the time of a call, and the flow that of many.
+    let Ok(mut stream) = open_for(trial, plugin, entry, trial.timeout * STEPS) else {
+        return Carried::NotOne;
+    };
     if is_short && !stream.is_on_coroutine() {
         return Carried::CannotWait;
     }
     let mut came = Vec::new();
     // The first message alone, to check whether it comes back.
-    if !matches!(send(trial, &mut stream, &message(0), &mut came, || true), Ok(true)) {
+    if send(trial, &mut stream, &message(0), &mut came, || true).is_err() {
         return Carried::NotOne;
     }
     while find(&came, 0, &message(0)).is_none() {
@@ -113,10 +118,8 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
                 }
             }
         }
-        match send(trial, &mut stream, &message(number), &mut came, is_blocked) {
-            Ok(true) => {}
-            Ok(false) => return Carried::Wrong("it ended a stream that was open".to_owned()),
-            Err(()) => return Carried::Wrong(format!("message {number} was not taken in time")),
+        if let Err(why) = send(trial, &mut stream, &message(number), &mut came, is_blocked) {
+            return Carried::Wrong(format!("message {number} of {MESSAGES} was not taken: {why}"));
         }
     }
     if let Err(error) = stream.close() {
@@ -176,14 +179,14 @@ fn find(bytes: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
 }
 
 /// Sends a message; while the plugin does not accept it and `is_blocked`, frames are read one at a
-/// time. `false` if the stream has ended; an error if it took too long.
+/// time. An error says why it was not accepted.
 fn send(
     trial: &Trial<'_>,
     stream: &mut Stream,
     message: &[u8],
     came: &mut Vec<u8>,
     is_blocked: impl Fn() -> bool,
-) -> Result<bool, ()> {
+) -> Result<(), String> {
     let waker = Waker::from(Arc::new(Parked(thread::current())));
     let cx = &mut Context::from_waker(&waker);
     let sender = stream.sender();
@@ -191,7 +194,7 @@ fn send(
     let until = Instant::now() + trial.timeout;
     loop {
         if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
-            return Ok(sent.is_ok());
+            return sent.map_err(|error| error.to_string());
         }
         if !is_blocked() {
             thread::park_timeout(LOOK);
@@ -199,11 +202,12 @@ fn send(
         }
         match stream.poll_next(cx) {
             Poll::Ready(Ok(Some(frame))) => came.extend_from_slice(&frame.body),
-            Poll::Ready(_) => return Ok(false),
+            Poll::Ready(Ok(None)) => return Err("it had ended the open stream".to_owned()),
+            Poll::Ready(Err(error)) => return Err(error.to_string()),
             Poll::Pending => {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Err(());
+                    return Err(format!("not within {} ms", trial.timeout.as_millis()));
                 }
                 thread::park_timeout(left);
             }
