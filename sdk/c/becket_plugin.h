@@ -20,21 +20,27 @@
  * Instances. A host may load one file under several names if the plugin sets
  * BK_PLUGIN_MULTI_INSTANCE. Then each load gets a slot of a fixed table:
  *
- *     FREE --- nylon_ring_get_plugin_v1 ---> OFFERED --- init ---> LIVE
- *      ^                                        |                   |
- *      +---------------- init failed, shutdown -+-------------------+
+ *     FREE -- nylon_ring_get_plugin_v1 --> OFFERED -- attach --> CLAIMED -- init --> LIVE
+ *      ^                                      |                                       ^ |
+ *      |                                      +------- init, without attach ----------+ |
+ *      +------------------------- init failed, shutdown --------------------------------+
  *
  * A host that only inspects and never calls init leaves a slot OFFERED; when no
- * slot is FREE one of those is offered again. With all of them LIVE the answer
- * is NULL, and the load is refused. A plugin without the flag has one slot.
+ * slot is FREE one of those is offered again, also to two loads at once: the
+ * first that attaches has it, and the other is refused with BACKPRESSURE. With
+ * none FREE or OFFERED the answer is NULL, and the load is refused. A plugin
+ * without the flag has one slot, which every lookup gets.
  *
- * Threads. A slot's words are written by attach and init, which a host runs one
- * after the other, and only read later. A thread that outlives shutdown may go
- * on calling the host through them, also after the slot was offered again: the
- * host refuses what is not its instance's. The slot's state is atomic.
+ * Threads. Lookups may run at once, and loads too: a slot is offered under a
+ * lock, its state is atomic, and its words are written by the attach and the
+ * init that have claimed it, and only read later. A thread that outlives
+ * shutdown may go on calling the host through them, also after the slot was
+ * offered again: the host refuses what is not its instance's.
  */
 #ifndef BECKET_PLUGIN_H
 #define BECKET_PLUGIN_H
+
+#include <pthread.h>
 
 #include "becket_call.h"
 #include "becket_wait.h"
@@ -89,17 +95,23 @@ typedef struct BkPluginDef {
 
 #define BK_SLOT_FREE 0
 #define BK_SLOT_OFFERED 1
-#define BK_SLOT_LIVE 2
+#define BK_SLOT_CLAIMED 2
+#define BK_SLOT_LIVE 3
 
 typedef struct BkSlot {
     BkPlugin plugin; /* first: plugin_ctx is both */
     NrPluginInfo info;
-    int is_attached; /* attach was called since the slot was offered */
-    int state;       /* BK_SLOT_*; through __atomic only */
+    int state; /* BK_SLOT_*; through __atomic only */
 } BkSlot;
 
 static inline void bk_slot_settle(void *plugin_ctx, int state) {
     __atomic_store_n(&((BkSlot *)plugin_ctx)->state, state, __ATOMIC_SEQ_CST);
+}
+
+/* 1: the state was `from`, and is `to` from now on. */
+static inline int bk_slot_moves(void *plugin_ctx, int from, int to) {
+    return __atomic_compare_exchange_n(&((BkSlot *)plugin_ctx)->state, &from, to, 0,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* The vtable's functions; plugin_ctx is the slot. */
@@ -150,21 +162,25 @@ static inline NrStatus bk_vt_describe(void *plugin_ctx, uint32_t index, BkEntryI
 
 static inline NrStatus bk_vt_attach(void *plugin_ctx, void *host_ctx, const BkHostApi *api) {
     BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    if (!bk_slot_moves(plugin_ctx, BK_SLOT_OFFERED, BK_SLOT_CLAIMED)) {
+        return NR_BACKPRESSURE; /* another load was faster */
+    }
     plugin->host_ctx = host_ctx;
     plugin->api = api;
-    ((BkSlot *)plugin_ctx)->is_attached = 1;
     return NR_OK;
 }
 
 static inline NrStatus bk_vt_init(void *plugin_ctx, void *host_ctx, const NrHostVTable *host) {
     BkPlugin *plugin = (BkPlugin *)plugin_ctx;
-    if (!((BkSlot *)plugin_ctx)->is_attached) {
+    if (!bk_slot_moves(plugin_ctx, BK_SLOT_CLAIMED, BK_SLOT_LIVE)) {
+        if (!bk_slot_moves(plugin_ctx, BK_SLOT_OFFERED, BK_SLOT_LIVE)) {
+            return NR_BACKPRESSURE;
+        }
         plugin->api = NULL; /* of the instance before */
     }
     plugin->host_ctx = host_ctx;
     plugin->host = host;
     plugin->user = NULL;
-    bk_slot_settle(plugin_ctx, BK_SLOT_LIVE);
     NrStatus status = plugin->def->start == NULL ? NR_OK : plugin->def->start(plugin);
     if (status != NR_OK) {
         bk_slot_settle(plugin_ctx, BK_SLOT_FREE);
@@ -222,40 +238,33 @@ static const NrPluginVTable bk_vtable = {
     bk_vt_stream_room,
 };
 
-static inline int bk_slot_is(const BkSlot *slot, int state) {
-    return __atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == state;
+/* The first slot of this state, from `first` on; NULL: there is none. */
+static inline BkSlot *bk_slot_find(BkSlot *slots, uint32_t slots_len, uint32_t first, int state) {
+    for (uint32_t i = 0; i < slots_len; i++) {
+        BkSlot *slot = &slots[(first + i) % slots_len];
+        if (__atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == state) {
+            return slot;
+        }
+    }
+    return NULL;
 }
 
-/* Takes a slot and makes its info; NULL: every slot is LIVE. A plugin without
- * several instances has one slot, which every lookup gets. */
+/* Takes a slot and makes its info; NULL: every slot is CLAIMED or LIVE. A
+ * plugin without several instances has one slot, which every lookup gets. The
+ * caller holds the lock of the slots. */
 static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_len,
                                                 uint32_t *turn, const BkPluginDef *def) {
-    BkSlot *slot = NULL;
-    if (slots_len == 1 && bk_slot_is(&slots[0], BK_SLOT_LIVE)) {
-        return &slots[0].info;
-    }
-    uint32_t first = __atomic_fetch_add(turn, 1, __ATOMIC_RELAXED) % slots_len;
-    for (uint32_t i = 0; i < slots_len && slot == NULL; i++) {
-        BkSlot *candidate = &slots[(first + i) % slots_len];
-        int expected = BK_SLOT_FREE;
-        if (__atomic_compare_exchange_n(&candidate->state, &expected, BK_SLOT_OFFERED, 0,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-            slot = candidate;
-        }
-    }
-    for (uint32_t i = 0; i < slots_len && slot == NULL; i++) {
-        BkSlot *candidate = &slots[(first + i) % slots_len];
-        if (bk_slot_is(candidate, BK_SLOT_OFFERED)) {
-            slot = candidate;
-        }
-    }
+    uint32_t first = (*turn)++ % slots_len;
+    BkSlot *slot = bk_slot_find(slots, slots_len, first, BK_SLOT_FREE);
     if (slot == NULL) {
-        return NULL;
+        /* Its info is made, and a host may be reading it. */
+        slot = slots_len == 1 ? slots
+                              : bk_slot_find(slots, slots_len, first, BK_SLOT_OFFERED);
+        return slot == NULL ? NULL : &slot->info;
     }
     /* host, host_ctx and api of the instance before stay: a late thread of it
      * may still call the host. attach and init write the new ones. */
     slot->plugin.def = def;
-    slot->is_attached = 0;
     NrPluginInfo *info = &slot->info;
     info->abi_version = NR_ABI_VERSION;
     info->struct_size = sizeof(NrPluginInfo);
@@ -268,6 +277,7 @@ static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_le
     info->config_default = bk_str(def->config_default);
     info->attach = bk_vt_attach;
     info->coroutine_stack_bytes = def->coroutine_stack_bytes;
+    bk_slot_settle(slot, BK_SLOT_OFFERED);
     return info;
 }
 
@@ -275,9 +285,13 @@ static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_le
     NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {                          \
         static BkSlot slots[BK_INSTANCES_MAX];                                              \
         static uint32_t turn;                                                               \
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;                            \
         uint32_t slots_len =                                                                \
             ((definition).flags & BK_PLUGIN_MULTI_INSTANCE) != 0 ? BK_INSTANCES_MAX : 1;    \
-        return bk_slot_offer(slots, slots_len, &turn, &(definition));                       \
+        pthread_mutex_lock(&lock);                                                          \
+        const NrPluginInfo *info = bk_slot_offer(slots, slots_len, &turn, &(definition));   \
+        pthread_mutex_unlock(&lock);                                                        \
+        return info;                                                                        \
     }
 
 #endif /* BECKET_PLUGIN_H */

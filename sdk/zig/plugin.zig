@@ -334,3 +334,29 @@ test "what is longer than the host takes ends its call, but for a frame" {
     try std.testing.expectEqual(.invalid, host.send(later, .ok, "late"));
     try std.testing.expectEqual(8, fake.refused);
 }
+
+const mixed = Plugin(.{
+    .name = "mixed",
+    .version = "1",
+    .entries = &.{
+        .{ .name = "waits", .waits = true, .handle = struct {
+            fn f(_: Call) Error!void {}
+        }.f },
+        .{ .name = "later", .handle = struct {
+            fn f(_: Call) Error!void {}
+        }.f },
+    },
+});
+
+test "a unary entry has one answer, also beside an entry that waits" {
+    var fake = testing.FakeHost.init(std.testing.allocator);
+    defer fake.deinit();
+    try fake.load(&mixed.info);
+    defer fake.unload();
+    for ([_][]const u8{ "waits", "later" }) |entry| {
+        const call = try fake.call(entry, null, "");
+        try std.testing.expectEqual(.ok, host.send(call, .ok, "one"));
+        try std.testing.expectEqual(.invalid, host.send(call, .ok, "two"));
+        try fake.expectFrame(call, .ok, "one");
+    }
+}

@@ -81,7 +81,8 @@ pub const FakeHost = struct {
         if (vtable.describe.?(self.info.plugin_ctx, id, &described) != .ok) return error.NotDescribed;
         self.hold();
         const index = self.calls.items.len;
-        const added = self.calls.append(self.arena.allocator(), .{ .stream = described.kind != .unary });
+        const kind = @backingInt(described.kind) & ~abi.entry_never_waits;
+        const added = self.calls.append(self.arena.allocator(), .{ .stream = kind != @backingInt(abi.Kind.unary) });
         self.unhold();
         try added;
         const sid = sidOf(index);
