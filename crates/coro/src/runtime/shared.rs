@@ -28,7 +28,7 @@ use super::{Counters, Stats};
 use crate::{
     clock::{Clock, VirtualClock},
     error::JoinError,
-    free_list,
+    free_list, names,
     slot::{self, Slot, State},
     unwinding::contain,
     watchdog::Watchdog,
@@ -308,6 +308,9 @@ impl Shared {
                 task.never(JoinError::Cancelled);
                 drop(task);
             });
+            if slot.is_named() {
+                names::remove(slot.index());
+            }
             slot.set_state(State::Free);
             // It has no owner, so it is in no inbox and this succeeds.
             if slot.wake.close() {

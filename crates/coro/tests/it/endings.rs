@@ -433,3 +433,46 @@ fn captures_of_one_that_never_started_are_dropped_before_its_joiner_is_woken() {
         holder.join().unwrap();
     });
 }
+
+/// A name belongs to a coroutine and not to the slot, which the next one gets.
+#[test]
+fn a_coroutine_that_never_ran_leaves_its_name_to_no_other() {
+    must_end(|| {
+        let rt = runtime(1);
+        let handle = rt.handle().clone();
+        let (holds, released) = mpsc::channel::<()>();
+        let (holding, is_held) = mpsc::channel();
+        let holder = rt.spawn(move || {
+            holding.send(()).unwrap();
+            let _ = released.recv();
+        });
+        is_held.recv().unwrap();
+        let named: Vec<_> = (0..9)
+            .map(|number| {
+                Spawn::new().name(format!("never {number}")).on(&handle).spawn(|| ()).unwrap()
+            })
+            .collect();
+        // They end while the worker is held, on the thread that ends the runtime.
+        let releases = thread::spawn(move || {
+            are_cancelled(named);
+            drop(holds);
+        });
+        drop(rt);
+        releases.join().unwrap();
+        drop(holder);
+
+        let rt = runtime(1);
+        let (holds, released) = mpsc::channel::<()>();
+        let (holding, is_held) = mpsc::channel();
+        rt.spawn(move || {
+            holding.send(()).unwrap();
+            let _ = released.recv();
+        });
+        is_held.recv().unwrap();
+        let unnamed: Vec<_> = (0..20).map(|_| rt.spawn(|| ())).collect();
+        let names: Vec<_> = rt.handle().dump().into_iter().filter_map(|row| row.name).collect();
+        assert_eq!(names, Vec::<Arc<str>>::new());
+        drop(holds);
+        unnamed.into_iter().for_each(|one| one.join().unwrap());
+    });
+}
