@@ -40,8 +40,8 @@ extern const kc_ctx_key_t KC_CTX_KEY_JOB;        /**< a kc_job_t *: set by kc_jo
 extern const kc_ctx_key_t KC_CTX_KEY_CANCEL;     /**< a const kc_cancel_t *: set by kc_job_launch */
 /**
  * A const long long *: an instant in ns of CLOCK_MONOTONIC. Then a job that kc_job_launch starts
- * under it is cancelled with KC_ETIME, the waits of kc_blocking.h end with -ETIMEDOUT, and
- * kc_delay_ms with KC_ETIME.
+ * under it is cancelled with KC_ETIME, the waits of kc_blocking.h and kcoro_ipc_posix.h end with
+ * -ETIMEDOUT, and kc_delay_ms and the calls of kcoro_ipc_chan.h with KC_ETIME.
  */
 extern const kc_ctx_key_t KC_CTX_KEY_DEADLINE;
 extern const kc_ctx_key_t KC_CTX_KEY_TRACE_ID;   /**< 16 bytes */

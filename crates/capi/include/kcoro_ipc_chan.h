@@ -12,10 +12,11 @@
  * same connection: use a connection for each direction.
  *
  * timeout_ms is as in kcoro.h: 0 tries, less than 0 waits without end, more is a bound, kept by the
- * server. If its answer is more than a second late (KC_ETIME), or the caller's context is cancelled
- * (KC_ECANCELED), only the call here ends, and the result at the server is unknown: an element that
- * was sent may still arrive. One that arrives for a receive that has ended goes to the next receive
- * of that channel on this connection; it is not lost.
+ * server. If its answer is more than a second late, or the deadline of the caller's context has
+ * passed (KC_ETIME), or that context is cancelled (KC_ECANCELED), only the call here ends, and the
+ * result at the server is unknown: an element that was sent may still arrive. One that arrives for
+ * a receive that has ended goes to the next receive of that channel on this connection; it is not
+ * lost.
  *
  * Results, beside those of kcoro.h (KC_EAGAIN, KC_ETIME, KC_EPIPE, KC_ECANCELED):
  *   -ECONNRESET   the peer is gone, or the connection was closed; so for every later call

@@ -12,12 +12,16 @@
 //! 2. Each listener is called once: by the code that changes `ended` to true, or, if it was added
 //!    after that, by the code that adds it.
 //! 3. The buffer for a message belongs to the actor's coroutine alone.
+//! 4. The handle of a scope's actor is an odd number: C may use it until the scope ends, and the
+//!    actor is not kept for that. It is in `SCOPED` until it has ended (`done`); a number that is
+//!    not there is that of an actor that has ended. A number is not used twice.
 
 use std::cell::UnsafeCell;
+use std::collections::HashMap;
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use becket_chan::Token;
 use parking_lot::Mutex;
@@ -27,7 +31,7 @@ use crate::cancel::Cancel;
 use crate::chan::operate::{self, Limits};
 use crate::chan::{self, Chan};
 use crate::core::flow;
-use crate::handle::{lend_any, share};
+use crate::handle::{lend, share, take_back};
 use crate::sched::{Body, Start, default};
 use crate::scope::Member;
 
@@ -86,8 +90,17 @@ pub struct Actor {
     coro: AtomicUsize,
     listeners: Mutex<Listeners>,
     done: Token,
-    /// Its handle is borrowed from a scope.
-    scoped: bool,
+    /// Its handle, if it is a scope's (invariant 4).
+    number: Option<usize>,
+}
+
+/// The actors of scopes that have not ended, by their handles.
+static SCOPED: LazyLock<Mutex<HashMap<usize, Arc<Actor>>>> = LazyLock::new(Mutex::default);
+
+/// A handle for a scope's actor: no address, since those are even.
+fn new_number() -> usize {
+    static LAST: AtomicUsize = AtomicUsize::new(usize::MAX);
+    LAST.fetch_add(2, Ordering::Relaxed).wrapping_add(2)
 }
 
 #[derive(Default)]
@@ -110,14 +123,15 @@ unsafe impl Sync for Actor {}
 unsafe impl Send for Listener {}
 
 impl Listener {
-    fn tell(self) {
+    fn notify(self) {
         // SAFETY: C allows it to be called, once, with this.
         unsafe { (self.call)(self.argument) };
     }
 }
 
 impl Actor {
-    /// Starts an actor. `cancel`: a token that ends it; `member`: dropped at its end.
+    /// Starts an actor, and returns its handle. `cancel`: a token that ends it; `member`: dropped at
+    /// its end, of a scope's actor.
     ///
     /// # Safety
     ///
@@ -126,7 +140,7 @@ impl Actor {
         ctx: &ActorCtx,
         cancel: Option<Arc<Cancel>>,
         member: Option<Member>,
-    ) -> Option<Arc<Self>> {
+    ) -> Option<*mut Self> {
         // SAFETY: the caller's promise.
         let chan = unsafe { chan::lent(ctx.chan) }?;
         if !chan.takes_elements() || ctx.msg_size == 0 {
@@ -144,18 +158,26 @@ impl Actor {
             coro: AtomicUsize::new(0),
             listeners: Mutex::default(),
             done: Token::new(),
-            scoped: member.is_some(),
+            number: member.as_ref().map(|_| new_number()),
         });
         let (running, ending) = (Arc::clone(&actor), Arc::clone(&actor));
         let start = Start::coroutine(Body::Rust(Box::new(move || running.run())), 0).ok()?;
         let start = start.at_end(move |_| {
             ending.end();
+            drop(ending);
             drop(member);
         });
         let coro = start.coro.as_ref().map_or(0, |coro| coro.as_ptr().addr());
         actor.coro.store(coro, Ordering::Relaxed);
+        if let Some(number) = actor.number {
+            SCOPED.lock().insert(number, Arc::clone(&actor));
+        }
+        // If it is not started, it ends at once.
         default::start(start).ok()?;
-        Some(actor)
+        Some(match actor.number {
+            Some(number) => ptr::without_provenance_mut(number),
+            None => lend(actor),
+        })
     }
 
     /// The body of its coroutine.
@@ -186,9 +208,24 @@ impl Actor {
         let waiting = std::mem::take(&mut listeners.waiting);
         drop(listeners);
         for listener in waiting {
-            listener.tell();
+            listener.notify();
         }
         self.done.cancel();
+        if let Some(number) = self.number {
+            let ended = SCOPED.lock().remove(&number);
+            drop(ended);
+        }
+    }
+
+    /// Calls a listener at its end, at once if it has ended.
+    fn listen(&self, listener: Listener) {
+        let mut listeners = self.listeners.lock();
+        if listeners.ended {
+            drop(listeners);
+            listener.notify();
+        } else {
+            listeners.waiting.push(listener);
+        }
     }
 
     /// Stops it, and waits until it has ended, unless the caller is the actor itself.
@@ -200,18 +237,33 @@ impl Actor {
     }
 }
 
-/// The actor behind a handle, with the handle's reference if it has one.
-///
-/// # Safety
-///
-/// The handle is valid; if it is not a scope's, it is given up.
-unsafe fn taken(handle: *mut Actor) -> Option<Arc<Actor>> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if handle.as_ref()?.scoped {
-            Arc::increment_strong_count(handle);
+/// The actor of a handle.
+enum Handle {
+    /// C's own.
+    Address(*mut Actor),
+    /// A scope's; `None`: it has ended.
+    Number(Option<Arc<Actor>>),
+}
+
+impl Handle {
+    fn of(handle: *mut Actor) -> Self {
+        if handle.addr() % 2 == 0 {
+            return Self::Address(handle);
         }
-        Some(Arc::from_raw(handle.cast_const()))
+        Self::Number(SCOPED.lock().get(&handle.addr()).cloned())
+    }
+
+    /// The actor; C's own reference is given up. `None`: null, or a scope's that has ended.
+    ///
+    /// # Safety
+    ///
+    /// The address is null or valid, and is not used again.
+    unsafe fn take(self) -> Option<Arc<Actor>> {
+        match self {
+            // SAFETY: the caller's promise.
+            Self::Address(address) => unsafe { take_back(address) },
+            Self::Number(actor) => actor,
+        }
     }
 }
 
@@ -224,7 +276,8 @@ unsafe fn taken(handle: *mut Actor) -> Option<Arc<Actor>> {
 pub unsafe extern "C" fn kc_actor_start(ctx: *const ActorCtx) -> *mut Actor {
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        lend_any(unsafe { ctx.as_ref().and_then(|ctx| Actor::start(ctx, None, None)) })
+        unsafe { ctx.as_ref().and_then(|ctx| Actor::start(ctx, None, None)) }
+            .unwrap_or(ptr::null_mut())
     })
 }
 
@@ -237,9 +290,8 @@ pub unsafe extern "C" fn kc_actor_start(ctx: *const ActorCtx) -> *mut Actor {
 pub unsafe extern "C" fn kc_actor_start_ex(ctx: *const ActorCtxEx) -> *mut Actor {
     call(ptr::null_mut(), || {
         // SAFETY: the caller's promise.
-        lend_any(unsafe {
-            ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, share(ctx.cancel), None))
-        })
+        unsafe { ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, share(ctx.cancel), None)) }
+            .unwrap_or(ptr::null_mut())
     })
 }
 
@@ -252,7 +304,7 @@ pub unsafe extern "C" fn kc_actor_start_ex(ctx: *const ActorCtxEx) -> *mut Actor
 pub unsafe extern "C" fn kc_actor_stop(handle: *mut Actor) {
     call((), || {
         // SAFETY: the caller's promise.
-        if let Some(actor) = unsafe { taken(handle) } {
+        if let Some(actor) = unsafe { Handle::of(handle).take() } {
             actor.stop();
         }
     });
@@ -267,8 +319,8 @@ pub unsafe extern "C" fn kc_actor_stop(handle: *mut Actor) {
 pub unsafe extern "C" fn kc_actor_cancel(handle: *mut Actor) {
     call((), || {
         // SAFETY: the caller's promise.
-        if let Some(actor) = unsafe { taken(handle) } {
-            if let Some(cancel) = actor.cancel.clone().filter(|_| !actor.scoped) {
+        if let Some(actor) = unsafe { Handle::of(handle).take() } {
+            if let Some(cancel) = actor.cancel.clone().filter(|_| actor.number.is_none()) {
                 cancel.set();
             }
             actor.stop();
@@ -288,15 +340,73 @@ pub unsafe extern "C" fn kc_actor_on_done(
     argument: *mut c_void,
 ) {
     call((), || {
-        // SAFETY: the caller's promise.
-        let (Some(actor), Some(call)) = (unsafe { handle.as_ref() }, on_done) else { return };
+        let Some(call) = on_done else { return };
         let listener = Listener { call, argument };
-        let mut listeners = actor.listeners.lock();
-        if listeners.ended {
-            drop(listeners);
-            listener.tell();
-        } else {
-            listeners.waiting.push(listener);
+        match Handle::of(handle) {
+            Handle::Address(address) => {
+                // SAFETY: the caller's promise.
+                if let Some(actor) = unsafe { address.as_ref() } {
+                    actor.listen(listener);
+                }
+            }
+            Handle::Number(Some(actor)) => actor.listen(listener),
+            Handle::Number(None) => listener.notify(),
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chan::KC_BUFFERED;
+    use crate::chan::make::{kc_chan_close, kc_chan_destroy, kc_chan_make};
+    use crate::errno;
+    use crate::scope::{Scope, kc_scope_actor, kc_scope_destroy, kc_scope_init, kc_scope_wait_all};
+
+    unsafe extern "C" fn ignores(_: *const c_void, _: *mut c_void) -> c_int {
+        0
+    }
+
+    unsafe extern "C" fn counts(argument: *mut c_void) {
+        // SAFETY: the test's counter.
+        unsafe { &*argument.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_scope_keeps_no_actor_that_has_ended_and_its_handle_is_still_one() {
+        let (mut scope, mut chan) = (ptr::null_mut::<Scope>(), ptr::null_mut::<Chan>());
+        let ended = AtomicUsize::new(0);
+        let argument = ptr::from_ref(&ended).cast_mut().cast();
+        // SAFETY: the places are valid; the handles are used while they are, and the counter
+        // outlives the actors.
+        unsafe {
+            assert_eq!(kc_scope_init(&raw mut scope, ptr::null()), errno::OK);
+            assert_eq!(kc_chan_make(&raw mut chan, KC_BUFFERED, 4, 1), errno::OK);
+            kc_chan_close(chan);
+            let own = chan::lent(chan).map(|chan| Arc::clone(&chan)).unwrap();
+            let before = Arc::strong_count(&own);
+            let ctx = ActorCtx::new(chan, 4, ignores, ptr::null_mut());
+            let actors: Vec<_> = (0..100)
+                .map(|_| {
+                    let actor = kc_scope_actor(scope, &raw const ctx);
+                    assert!(!actor.is_null());
+                    kc_actor_on_done(actor, Some(counts), argument);
+                    actor
+                })
+                .collect();
+            assert_eq!(kc_scope_wait_all(scope, -1), errno::OK);
+            assert_eq!(ended.load(Ordering::Relaxed), actors.len());
+            assert_eq!(Arc::strong_count(&own), before, "each actor holds its channel");
+            for actor in &actors {
+                kc_actor_on_done(*actor, Some(counts), argument);
+                kc_actor_stop(*actor);
+                kc_actor_cancel(*actor);
+            }
+            assert_eq!(ended.load(Ordering::Relaxed), 2 * actors.len());
+            // None of that has stopped the scope.
+            assert!(!kc_scope_actor(scope, &raw const ctx).is_null());
+            kc_scope_destroy(scope);
+            kc_chan_destroy(chan);
+        }
+    }
 }

@@ -8,8 +8,6 @@ use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::actor::{Actor, ActorCtx};
 use crate::boundary::{answer, call};
 use crate::cancel::Cancel;
@@ -29,8 +27,6 @@ pub type Producer = unsafe extern "C" fn(*mut Chan, *mut c_void) -> c_int;
 pub struct Scope {
     cancel: Arc<Cancel>,
     members: Group,
-    /// Their handles are borrowed from here.
-    actors: Mutex<Vec<Arc<Actor>>>,
 }
 
 /// A member of the scope.
@@ -48,7 +44,7 @@ impl Member {
 impl Scope {
     pub(crate) fn below(parent: Option<&Arc<Cancel>>) -> Arc<Self> {
         let cancel = Cancel::below(parent);
-        Arc::new(Self { cancel, members: Group::default(), actors: Mutex::default() })
+        Arc::new(Self { cancel, members: Group::default() })
     }
 
     /// Waits until the last member has ended. False: the limit was reached before.
@@ -157,10 +153,7 @@ pub unsafe extern "C" fn kc_scope_actor(handle: *mut Scope, ctx: *const ActorCtx
         let cancel = Arc::clone(&scope.cancel);
         // SAFETY: the caller's promise.
         let actor = unsafe { Actor::start(ctx, Some(cancel), Some(member)) };
-        let Some(actor) = actor else { return ptr::null_mut() };
-        let borrowed = Arc::as_ptr(&actor).cast_mut();
-        scope.actors.lock().push(actor);
-        borrowed
+        actor.unwrap_or(ptr::null_mut())
     })
 }
 

@@ -74,7 +74,7 @@ fn make(
     let number = |size| u32::try_from(size).map_err(|_| errno::EINVAL);
     let request =
         Request::ChanMake { kind, elem_size: number(elem_size)?, capacity: number(capacity)? };
-    match calls::ask(&conn, &request, Until::Ever)? {
+    match ask(&conn, &request, Until::Ever)? {
         Answer::Made(id) => Ok(RemoteChan { conn, id, elem_size }),
         Answer::Result(result) if result < 0 => Err(of_wire(result)),
         _ => Err(EPROTO),
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn kc_ipc_chan_send(
             Timeout::Ms(0) => Request::ChanTrySend { chan, element },
             timeout => Request::ChanSend { chan, timeout: Some(timeout), element },
         };
-        plain(calls::ask(&remote.conn, &request, until))
+        plain(ask(&remote.conn, &request, until))
     })
 }
 
@@ -186,7 +186,7 @@ pub unsafe extern "C" fn kc_ipc_chan_recv(
             Timeout::Ms(0) => Request::ChanTryRecv { chan },
             timeout => Request::ChanRecv { chan, timeout: Some(timeout) },
         };
-        match calls::ask(&remote.conn, &request, until) {
+        match ask(&remote.conn, &request, until) {
             Ok(Answer::Element(element)) if element.len() == remote.elem_size => {
                 // SAFETY: the caller's promise: room for an element.
                 unsafe { out.cast::<u8>().as_ptr().copy_from(element.as_ptr(), element.len()) };
@@ -238,7 +238,7 @@ pub unsafe extern "C" fn kc_ipc_chan_close(handle: *mut RemoteChan) -> c_int {
         // SAFETY: the caller's promise.
         let remote = unsafe { shared(handle) }?;
         let request = Request::ChanClose { chan: remote.id };
-        plain(calls::ask(&remote.conn, &request, Until::Ever))
+        plain(ask(&remote.conn, &request, Until::Ever))
     })
 }
 
@@ -262,14 +262,21 @@ pub unsafe extern "C" fn kc_ipc_chan_destroy(handle: *mut RemoteChan) {
     });
 }
 
+/// Sends a request and waits for its answer. A timeout, also that of the caller's context, has the
+/// number that it has with other channels.
+fn ask(conn: &Conn, request: &Request<'_>, until: Until) -> Result<Answer, c_int> {
+    calls::ask(conn, request, until).map_err(|code| match code {
+        code if code == -libc::ETIMEDOUT => errno::ETIME,
+        code => code,
+    })
+}
+
 /// The result of an answer without a payload.
 fn plain(answered: Result<Answer, c_int>) -> Result<(), c_int> {
     match answered {
         Ok(Answer::Result(errno::OK)) => Ok(()),
         Ok(Answer::Result(result)) => Err(of_wire(result)),
         Ok(_) => Err(EPROTO),
-        // The timeout of a wait in the form of channels.
-        Err(code) if code == -libc::ETIMEDOUT => Err(errno::ETIME),
         Err(code) => Err(code),
     }
 }

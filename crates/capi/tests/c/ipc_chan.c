@@ -449,6 +449,29 @@ static void a_token_of_the_context_ends_the_wait(void) {
     odd_end(server);
 }
 
+static void waits_past_the_deadline(void *arg) {
+    kc_ipc_conn_t *conn = (kc_ipc_conn_t *)arg;
+    kc_ipc_chan_t *chan = NULL, *made = NULL;
+    char letter = 'd';
+    EXPECT_EQ(kc_ipc_chan_make(conn, KC_BUFFERED, 1, 1, &made), KC_ETIME);
+    EXPECT(made == NULL);
+    EXPECT_EQ(kc_ipc_chan_open(conn, 2000, KC_BUFFERED, 1, &chan), 0);
+    EXPECT_EQ(kc_ipc_chan_send(chan, &letter, -1), KC_ETIME);
+    EXPECT_EQ(kc_ipc_chan_try_send(chan, &letter), KC_ETIME);
+    EXPECT_EQ(kc_ipc_chan_recv(chan, &letter, -1), KC_ETIME);
+    EXPECT_EQ(kc_ipc_chan_close(chan), KC_ETIME);
+    kc_ipc_chan_destroy(chan);
+}
+
+static void the_deadline_of_the_context_is_one_number_in_every_call(void) {
+    static long long at = 1;
+    odd_t server = odd();
+    kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DEADLINE, &at, NULL);
+    EXPECT_EQ(kc_context_with(ctx, waits_past_the_deadline, server.conn), 0);
+    kc_context_release(ctx);
+    odd_end(server);
+}
+
 static void a_server_that_answers_something_else(void) {
     static const struct {
         int command, result;
@@ -516,6 +539,7 @@ int main(void) {
     RUN(a_server_that_knows_no_numbers);
     RUN(a_server_that_is_late);
     RUN(a_token_of_the_context_ends_the_wait);
+    RUN(the_deadline_of_the_context_is_one_number_in_every_call);
     RUN(a_server_that_answers_something_else);
     RUN(a_server_that_vanishes_ends_every_wait);
     serve_end(&serving);
