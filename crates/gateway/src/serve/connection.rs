@@ -2,13 +2,14 @@
 //! One connection: its protocol, its drain, its idle limit.
 //!
 //! The first four bytes tell HTTP/2 with prior knowledge (`PRI `) from HTTP/1, which has no such
-//! method.
+//! method. They are read before the protocol is chosen, in as many pieces as they arrive, and are
+//! what the protocol reads first (`guard`).
 //!
 //! # Invariants
 //!
 //! 1. A connection without a request in progress ends after `header_read_timeout_ms`, at most half
 //!    as much later, whether it trickles headers or is silent. Two ticks without activity make
-//!    that time; a request costs no timer.
+//!    that time, counted from the opening or the last activity; a request costs no timer.
 //! 2. Draining lets the requests in progress finish and takes no other; a connection that has not
 //!    sent a byte yet ends at once.
 
@@ -30,6 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::bare::Bare;
 use super::body::Body;
+use super::first::First;
 use super::guard::{Activity, Busy, Guarded};
 use crate::TARGET;
 use crate::config::HttpLimits;
@@ -57,21 +59,25 @@ const HEADERS_MAX_ON_STACK: u32 = 100;
 
 pub(super) async fn run<S: Serve>(
     serve: S,
-    socket: TcpStream,
+    mut socket: TcpStream,
     permit: Permit,
     connections: Arc<Connections>,
 ) {
     let limits = serve.limits();
     let head_max = ms(limits.header_read_timeout_ms);
-    let is_http2 = tokio::select! {
+    let opened = Instant::now();
+    let mut first = First::default();
+    tokio::select! {
         // The bytes first: a request that has already arrived is answered, also while draining.
         biased;
-        sniffed = timeout(head_max, is_http2(&socket)) => match sniffed {
-            Ok(Ok(is_http2)) => is_http2,
-            Ok(Err(_)) | Err(_) => return,
+        read = timeout(head_max, first.read(&mut socket)) => match read {
+            Ok(Ok(())) if !first.is_empty() => {}
+            Err(_) if !first.is_empty() => return serve.stats().refuse(Refusal::HeaderTimeout),
+            Ok(_) | Err(_) => return,
         },
         () = connections.reached(Phase::Draining) => return,
-    };
+    }
+    let is_http2 = first.is_http2();
     // With Nagle's algorithm small answers would wait for the client's acknowledgement.
     let _ = socket.set_nodelay(true);
     let activity = Arc::new(Activity::default());
@@ -80,7 +86,8 @@ pub(super) async fn run<S: Serve>(
         activity.writes_no_heads();
     }
     let bare = Bare::new(&limits, serve.error_hints());
-    let io = TokioIo::new(Guarded::new(socket, Arc::clone(&activity), stall_max, bare, permit));
+    let io = Guarded::new(socket, first, Arc::clone(&activity), stall_max, bare, permit);
+    let io = TokioIo::new(io);
     // Shared by this connection's requests alone, so that counting them costs no other core.
     let serve = Arc::new(serve);
     let service = service_fn({
@@ -107,7 +114,7 @@ pub(super) async fn run<S: Serve>(
             .keep_alive_interval(head_max)
             .keep_alive_timeout(head_max);
         let connection = builder.serve_connection(io, service);
-        drive(connection, &*serve, &activity, head_max, &connections).await
+        drive(connection, &*serve, &activity, opened, head_max, &connections).await
     } else {
         let mut builder = http1::Builder::new();
         builder.header_read_timeout(None).max_header_size(limits.header_bytes_max as usize);
@@ -115,20 +122,12 @@ pub(super) async fn run<S: Serve>(
             builder.max_headers(limits.headers_max as usize);
         }
         let connection = builder.serve_connection(io, service).with_upgrades();
-        drive(connection, &*serve, &activity, head_max, &connections).await
+        drive(connection, &*serve, &activity, opened, head_max, &connections).await
     };
     match ended {
         Ended::Idle if activity.has_unfinished() => serve.stats().refuse(Refusal::HeaderTimeout),
         Ended::Idle | Ended::Cut | Ended::Done(Ok(())) => {}
         Ended::Done(Err(error)) => count(serve.stats(), &error),
-    }
-}
-
-async fn is_http2(socket: &TcpStream) -> std::io::Result<bool> {
-    let mut first = [0; 4];
-    match socket.peek(&mut first).await? {
-        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(first == *b"PRI "),
     }
 }
 
@@ -182,12 +181,13 @@ async fn drive(
     connection: impl Connection,
     serve: &impl Serve,
     activity: &Activity,
+    opened: Instant,
     idle_max: Duration,
     connections: &Connections,
 ) -> Ended {
     let mut connection = pin!(connection);
     let half = (idle_max / 2).max(Duration::from_millis(1));
-    let mut ticks = interval_at(Instant::now() + half, half);
+    let mut ticks = interval_at(opened + half, half);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut idle_ticks = 0;
     // A task's waker stays the same, so a wait for the next signal is polled once to leave it there,

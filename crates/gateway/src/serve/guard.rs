@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bare::Bare;
+use super::first::First;
 use crate::TARGET;
 use crate::connections::Permit;
 
@@ -99,6 +100,8 @@ const COPIED_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Guarded {
     socket: TcpStream,
+    /// Read before all others.
+    first: First,
     activity: Arc<Activity>,
     stall_max: Duration,
     stall: Option<Pin<Box<Sleep>>>,
@@ -117,12 +120,22 @@ struct Refusal {
 impl Guarded {
     pub(super) fn new(
         socket: TcpStream,
+        first: First,
         activity: Arc<Activity>,
         stall_max: Duration,
         bare: Bare,
         permit: Permit,
     ) -> Self {
-        Self { socket, activity, stall_max, stall: None, bare, refusal: None, _permit: permit }
+        Self {
+            socket,
+            first,
+            activity,
+            stall_max,
+            stall: None,
+            bare,
+            refusal: None,
+            _permit: permit,
+        }
     }
 
     /// Writes a refusal of hyper's parser with a body. `None`: `head` is something else.
@@ -204,11 +217,20 @@ impl AsyncRead for Guarded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if !self.first.is_empty() {
+            self.first.move_into(buf);
+        }
+        let had_first = buf.filled().len() > before;
+        // With the first bytes, so that the protocol's first read is a whole head, if that is there.
+        let read = match buf.remaining() {
+            0 if had_first => Poll::Ready(Ok(())),
+            _ => Pin::new(&mut self.socket).poll_read(cx, buf),
+        };
         if buf.filled().len() > before {
             self.activity.unfinished.store(true, Relaxed);
         }
-        read
+        // An error is returned again by the next read.
+        if had_first { Poll::Ready(Ok(())) } else { read }
     }
 }
 

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `accept` | the accept loop: its bound on connections, and its end |
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
+//! | `first` | its first bytes, which tell the protocol |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: its activity, its stall timer, hyper's refusals completed |
 //! | `asks` | what the headers ask of the gateway itself |
@@ -26,6 +27,7 @@ mod bare;
 mod body;
 mod buffer;
 mod connection;
+mod first;
 mod guard;
 mod listener;
 mod request;

@@ -5,11 +5,14 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
 use crate::common::kit::{Probe, probe};
 use crate::common::{gateway, get, metric, open, post, raw, request, rest, send, soon, with};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
 
 use crate::common;
 
@@ -203,6 +206,25 @@ async fn a_slow_loris_is_closed() {
     let mut idle = TcpStream::connect(gateway.addr()).await.unwrap();
     idle.write_all(b"GET /kit/about HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(rest(&mut idle).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// The limit counts from the opening of the connection, and not from its first byte.
+#[tokio::test]
+async fn a_first_byte_that_comes_late_buys_no_time() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let gateway = gateway("[limits]\nheader_read_timeout_ms = 2000\n").await;
+    let mut slow = TcpStream::connect(gateway.addr()).await.unwrap();
+    let opened = Instant::now();
+    sleep_until(opened + LIMIT.mul_f64(0.7)).await;
+    let mut later = TcpStream::connect(gateway.addr()).await.unwrap();
+    sleep_until(opened + LIMIT.mul_f64(0.9)).await;
+    slow.write_all(b"G").await.unwrap();
+    // It has 1.5 times the limit; a silent one that was opened after 0.7 of it has 1.7 times.
+    tokio::select! {
+        biased;
+        got = rest(&mut slow) => assert_eq!(got, ""),
+        _ = rest(&mut later) => panic!("the connection that was opened later is closed first"),
+    }
 }
 
 #[tokio::test]

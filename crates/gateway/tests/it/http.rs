@@ -5,6 +5,7 @@ use crate::common::{config, gateway, get, post, request, send, soon, start, with
 use becket_gateway::{Gateway, GatewayError};
 use http::StatusCode;
 use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common;
 
@@ -248,6 +249,42 @@ async fn http2_with_prior_knowledge_is_spoken() {
     asked.headers_mut().clear();
     let response = soon(sender.send_request(asked)).await.unwrap();
     assert_eq!(soon(response.into_body().collect()).await.unwrap().to_bytes(), "over two");
+}
+
+/// The protocol is known after as many bytes as it takes, however they arrive.
+#[tokio::test]
+async fn a_beginning_in_pieces_is_one_beginning() {
+    let gateway = gateway("").await;
+    let settings = b" * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let mut two = in_pieces(&gateway, &[b"P", b"RI", settings]).await;
+    // The server's settings, then its acknowledgement of the client's.
+    for flags in [0, 1] {
+        let mut head = [0; 9];
+        soon(two.read_exact(&mut head)).await.unwrap();
+        assert_eq!((head[3], head[4]), (4, flags), "{}", String::from_utf8_lossy(&head));
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        soon(two.read_exact(&mut payload)).await.unwrap();
+    }
+    let rest =
+        b" /kit/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
+    let mut one = in_pieces(&gateway, &[b"P", b"OS", b"T", rest]).await;
+    let answer = common::rest(&mut one).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhi"), "{answer}");
+    let mut one = in_pieces(&gateway, &[b"PR", b"OPFIND", rest]).await;
+    let answer = common::rest(&mut one).await;
+    assert!(answer.starts_with("HTTP/1.1 ") && !answer.contains(" 400 "), "{answer}");
+}
+
+/// A connection on which each piece was sent after the gateway had seen the one before: it has
+/// answered a request on another since, and all run on one thread.
+async fn in_pieces(gateway: &Gateway, pieces: &[&[u8]]) -> tokio::net::TcpStream {
+    let mut socket = tokio::net::TcpStream::connect(gateway.addr()).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    for piece in pieces {
+        socket.write_all(piece).await.unwrap();
+        get(gateway.addr(), "/kit/about").await;
+    }
+    socket
 }
 
 #[tokio::test]
