@@ -52,7 +52,7 @@ pub(crate) struct ThreadRecord {
     marks: [AtomicPtr<Instance>; DEPTH_MAX],
     turns: AtomicU64,
     waiting: AtomicBool,
-    /// It is a worker of some plugin, on which nothing else waits.
+    /// It is a worker of some plugin, or acts as one: nothing else waits on it.
     worker: AtomicBool,
     /// The system's number of the thread.
     tid: AtomicI32,
@@ -67,6 +67,19 @@ pub(crate) struct ThreadRecord {
     kept: Mutex<VecDeque<Waker>>,
     pub(crate) free_slots: FreeList,
     pub(crate) free_blocks: FreeBlocks,
+}
+
+/// See [`ThreadRecord::as_worker`]. Dropped when the thread has left the plugin.
+#[must_use]
+pub(crate) struct AsWorker {
+    record: &'static ThreadRecord,
+    was: bool,
+}
+
+impl Drop for AsWorker {
+    fn drop(&mut self) {
+        self.record.worker.store(self.was, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: the atomics may be used from anywhere; the cells are touched only through `current()`,
@@ -264,6 +277,12 @@ impl ThreadRecord {
     /// The calling thread is a worker of a plugin.
     pub(crate) fn set_worker(&self) {
         self.worker.store(true, Ordering::Relaxed);
+    }
+
+    /// Until the result is dropped, what runs inside a plugin on this thread is a worker's: it
+    /// was not lent for a call, and may take its time.
+    pub(crate) fn as_worker(&'static self) -> AsWorker {
+        AsWorker { record: self, was: self.worker.swap(true, Ordering::Relaxed) }
     }
 
     /// True on a worker of some plugin.

@@ -277,6 +277,7 @@ impl Plugin {
     /// # Errors
     /// What it answered; `Closed` if it was unloaded.
     pub fn export_state(&self) -> Result<Option<Vec<u8>>, NrStatus> {
+        let _own = crate::thread::current().as_worker();
         let entered = self.shared.enter().map_err(|_| NrStatus::Closed)?;
         entered.instance().export().transpose()
     }
@@ -286,6 +287,7 @@ impl Plugin {
     /// # Errors
     /// As [`Self::export_state`].
     pub fn import_state(&self, state: &[u8]) -> Result<(), NrStatus> {
+        let _own = crate::thread::current().as_worker();
         let entered = self.shared.enter().map_err(|_| NrStatus::Closed)?;
         entered.instance().import(state)
     }

@@ -237,6 +237,7 @@ fn hand_over(
         // it. It has left the old one before the new one runs: should that never return, the old
         // one can still be reloaded.
         move || {
+            let _own = crate::thread::current().as_worker();
             new.inside(|| {
                 let export = || (!shared.is_unloaded()).then(|| old.export());
                 let exported = old.inside(export).flatten()?;

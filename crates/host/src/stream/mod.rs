@@ -71,7 +71,7 @@ struct Core {
     cell: &'static StreamCell,
     sid: u64,
     instance: &'static Instance,
-    timeout: Option<Duration>,
+    deadline: Option<Instant>,
     idle: Duration,
     /// Set by the first wait: a stream on which nothing waits sets none.
     timers: OnceLock<[Option<timer::Key>; 2]>,
@@ -97,17 +97,15 @@ impl Core {
     fn keep_time(&self) {
         self.timers.get_or_init(|| {
             let sid = self.sid;
-            let now = Instant::now();
-            let deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
-            let deadline = deadline.and_then(|deadline| {
-                self.slot.set_deadline_ms(timer::ms_of(deadline));
-                timer::set(deadline, timer::Task::StreamDeadline { sid })
-            });
+            let deadline = self
+                .deadline
+                .and_then(|deadline| timer::set(deadline, timer::Task::StreamDeadline { sid }));
             let period = self.idle;
-            let idle = now.checked_add(period).filter(|_| !period.is_zero()).and_then(|at| {
-                // A count that no stream has: the first look only takes the count.
-                timer::set(at, timer::Task::StreamIdle { sid, activity: u64::MAX, period })
-            });
+            let idle =
+                Instant::now().checked_add(period).filter(|_| !period.is_zero()).and_then(|at| {
+                    // A count that no stream has: the first look only takes the count.
+                    timer::set(at, timer::Task::StreamIdle { sid, activity: u64::MAX, period })
+                });
             [deadline, idle]
         });
     }

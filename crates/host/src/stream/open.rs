@@ -60,7 +60,8 @@ impl OpenStream {
     }
 
     /// Ends the whole stream after this long instead of the plugin's default. The time runs, as the
-    /// default does, from the first wait for the stream.
+    /// default does, from the stream's opening; once it is over, the stream ends as soon as
+    /// something waits for it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.entering.timeout = Timeout::After(timeout);
         self
@@ -215,7 +216,8 @@ fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
     shared.counters.one(Count::StreamsOpened);
     shared.counters.add(Count::BytesIn, payload_len as u64);
     let timeout = this.entering.timeout;
-    slot.set_deadline_ms(timeout.relative(limits.stream_deadline_ms));
+    let deadline = timeout.instant(limits.stream_deadline_ms);
+    slot.set_deadline_ms(deadline.map_or(0, timer::ms_of));
     let for_coroutine = this.entry.is_for_coroutine(instance);
     let handler = for_coroutine.then(|| instance.make_handler(sid, Some(cell)));
     Ok(Stream {
@@ -225,7 +227,7 @@ fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
             cell,
             sid,
             instance,
-            timeout: timeout.duration(limits.stream_deadline_ms),
+            deadline,
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
             handler,

@@ -217,3 +217,33 @@ fn a_future_may_move_between_threads_and_executors() {
     });
     unload_clean(&host, &plugin);
 }
+
+#[test]
+fn the_deadline_of_a_stream_counts_from_its_opening() {
+    const TIMEOUT: Duration = Duration::from_secs(3600);
+    const LATER: Duration = Duration::from_millis(50);
+    let host = Host::new();
+    let (ids, notified) = (Mailbox::new(), Mailbox::new());
+    let (plugin, api) =
+        silent(&ids, &notified).load_with(&host, "silent", |spec| spec.dispatch(Dispatch::Caller));
+    let mut stream = wait(plugin.stream("x", Request::default()).timeout(TIMEOUT)).unwrap();
+    let (opened, sid) = (Instant::now(), ids.take());
+    while opened.elapsed() < LATER {
+        thread::sleep(LATER);
+    }
+    // The first wait sets the timer.
+    assert!(poll_once(&mut Box::pin(stream.next())).is_pending());
+    let remaining = Duration::from_millis(api.remaining_ms(sid));
+    assert!(remaining <= TIMEOUT - LATER, "{remaining:?}");
+    drop(stream);
+
+    let mut stream = wait(plugin.stream("x", Request::default()).timeout(LATER)).unwrap();
+    let (opened, sid) = (Instant::now(), ids.take());
+    while opened.elapsed() < LATER {
+        thread::sleep(LATER);
+    }
+    assert_eq!(api.remaining_ms(sid), 0, "before the first wait too");
+    assert!(matches!(wait(stream.next()), Err(StreamError::DeadlineExceeded)));
+    drop(stream);
+    unload_clean(&host, &plugin);
+}

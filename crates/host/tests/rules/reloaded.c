@@ -2,8 +2,9 @@
 /*
  * A plugin that is replaced by another version of itself. Defined in front of
  * this text: VERSION; STATE, if it hands its count over; ONE_AT_A_TIME, if it
- * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS; ANSWER,
- * the status of `version` and `later`; ABORTS, if `version` ends its process.
+ * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS, IMPORT_SLOW (ms);
+ * ANSWER, the status of `version` and `later`; ABORTS, if `version` ends its process;
+ * NEVER_BLOCKS, if it promises that.
  *
  *   version  answers VERSION
  *   later    answers VERSION from a timer; as a stream, with the end
@@ -163,6 +164,9 @@ static NrStatus reload_import(void *ctx, NrBytes state) {
         pause();
     }
 #endif
+#ifdef IMPORT_SLOW
+    usleep(IMPORT_SLOW * 1000);
+#endif
 #ifdef IMPORT_FAILS
     return NR_INVALID;
 #endif
@@ -198,6 +202,9 @@ NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
     info.flags = BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD;
 #ifndef ONE_AT_A_TIME
     info.flags |= BK_PLUGIN_THREAD_SAFE;
+#endif
+#ifdef NEVER_BLOCKS
+    info.flags |= BK_PLUGIN_NEVER_BLOCKS;
 #endif
     info.attach = attach;
     return &info;

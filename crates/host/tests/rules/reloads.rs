@@ -236,6 +236,23 @@ fn a_hand_over_that_fails_keeps_the_old_one_and_its_state() {
     }
 }
 
+/// No call's thread was lent for it: it proves nothing about the calls.
+#[test]
+fn a_hand_over_that_takes_long_revokes_nothing() {
+    let workshop = Workshop::new();
+    let quick = "#define STATE\n#define NEVER_BLOCKS";
+    let path = workshop.build("slow_import", &source("one", quick));
+    let host = Host::new();
+    let plugin = host.load(spec("slow_import", &path)).unwrap();
+    assert_eq!(ask(&plugin, "count"), "1");
+    // Many times as long as a lent thread may sleep.
+    workshop.build("slow_import", &source("two", &format!("{quick}\n#define IMPORT_SLOW 300")));
+    wait(plugin.reload()).unwrap();
+    assert_eq!([ask(&plugin, "version"), ask(&plugin, "count")], ["two", "2"]);
+    assert_eq!(plugin.snapshot().dispatch_revoked, 0);
+    unload_clean(&host, &plugin);
+}
+
 #[test]
 fn what_cannot_be_reloaded_says_so() {
     let host = Host::new();
