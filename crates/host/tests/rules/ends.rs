@@ -140,7 +140,11 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
         to_test.add();
         NrStatus::Ok
     });
-    let (plugin, api) = script.load_with(&host, "x", |spec| spec.dispatch(Dispatch::Caller));
+    // On a busy machine a thread may be off its processor for longer than the default: it is not
+    // taken for one that blocks.
+    let limits = Limits { block_report_ms: 60_000, ..Limits::default() };
+    let (plugin, api) =
+        script.load_with(&host, "x", |spec| spec.limits(limits.clone()).dispatch(Dispatch::Caller));
     let mut most = 0;
     for _ in 0..ROUNDS {
         // Never polled: it never reaches the plugin.
@@ -170,7 +174,8 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
     assert_eq!(notified.get(), 2 * ROUNDS as u64, "notified once each");
     // Places are shared by the tests of this binary; a leak would need one a round.
     let mut places = std::collections::HashSet::new();
-    let (plugin, _) = silent(&ids).load_with(&host, "y", |spec| spec.dispatch(Dispatch::Caller));
+    let (plugin, _) =
+        silent(&ids).load_with(&host, "y", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
     for _ in 0..ROUNDS {
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
