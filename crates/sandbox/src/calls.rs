@@ -50,6 +50,7 @@ const COMMON: &[i64] = &[
     libc::SYS_get_mempolicy,
     // Threads and what they wait for.
     libc::SYS_futex,
+    libc::SYS_futex_waitv,
     libc::SYS_set_robust_list,
     libc::SYS_get_robust_list,
     libc::SYS_set_tid_address,

@@ -107,6 +107,26 @@ fn the_samples_run_in_every_profile() {
     }
 }
 
+/// What its threads wait with is allowed: a wait that is refused would be tried again for ever.
+#[test]
+fn an_idle_worker_sleeps_in_every_profile() {
+    for confinement in [Profile::None, Profile::Default, Profile::Strict].map(profile) {
+        let host = Host::new();
+        let plugin = load(&host, Process::native(worker(), sample("c")), confinement);
+        block_on(plugin.call_raw("echo", b"1")).unwrap();
+        let pid = plugin.workers().unwrap().workers[0].pid.unwrap();
+        let sleeps = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+            stat.rsplit_once(')').unwrap().1.trim_start().starts_with('S')
+        };
+        until("each of its threads sleeps", || {
+            let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            tasks.all(|task| sleeps(task.unwrap())).then_some(())
+        });
+        block_on(host.shutdown(Duration::from_secs(10)));
+    }
+}
+
 #[test]
 fn a_file_outside_is_not_opened() {
     refused("open-read", "/etc/passwd", None, Errno::ACCESS);

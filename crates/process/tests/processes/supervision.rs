@@ -93,6 +93,23 @@ fn an_end_is_recorded_with_its_reason() {
     }
 }
 
+/// Its end would be a kill from outside, or none.
+#[test]
+fn a_worker_that_closes_its_socket_and_goes_on_is_killed() {
+    let code = "
+import signal
+def close(*_):
+    os.dup2(os.open('/dev/null', os.O_RDONLY), 0)
+    time.sleep(600)
+signal.signal(signal.SIGUSR1, close)";
+    let host = Host::new();
+    let plugin = load(&host, "closes", program_after(code));
+    signal("-USR1", running(&plugin)[0].pid.unwrap());
+    let [death] = &deaths(&plugin, 1)[..] else { panic!("one death") };
+    assert_eq!(death.reason, DeathReason::Closed, "{death:?}");
+    end(&host);
+}
+
 #[test]
 fn the_last_lines_are_in_the_record() {
     let code = "
