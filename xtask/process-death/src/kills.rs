@@ -89,7 +89,7 @@ impl Load {
 /// What is known of the kills.
 #[derive(Default)]
 struct Kills {
-    /// Before and after each.
+    /// Before each, and when its record was there: until then the host may give the worker calls.
     times: Vec<(Instant, Instant)>,
     /// As the records of the ends have it.
     calls_failed: u64,
@@ -151,8 +151,8 @@ fn kill(gateway: &Gateway, arguments: &Arguments) -> Result<Kills, Error> {
         let before = Instant::now();
         kill_process(pid, Signal::KILL)
             .map_err(|errno| Error::System { action: "kill a worker", source: errno.into() })?;
-        kills.times.push((before, Instant::now()));
         kills.calls_failed += calls_failed(gateway, chosen)?;
+        kills.times.push((before, Instant::now()));
     }
     Ok(kills)
 }
