@@ -26,6 +26,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::cgroup::Group;
+use crate::guard;
 use crate::launch::{Progress, SETUP_BYTES_MAX, Setup, not_entered};
 use crate::output::Pipes;
 use crate::protocol::Failed;
@@ -158,6 +159,10 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
             sandbox.allow.push(Allow::Processes);
         }
     }
+    // What it starts can leave its group; the other profiles do not let it start anything.
+    let is_guarded = sandbox.allow.contains(&Allow::Processes)
+        || command.is_some() && sandbox.profile == Profile::None;
+    environment.extend(guard::variable(is_guarded));
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::from(there))
@@ -239,8 +244,9 @@ fn send(socket: &OwnedFd, setup: &Setup, report: OwnedFd) -> Result<(), Failed> 
 }
 
 impl Entering {
-    /// Waits until the worker is in its sandbox, and executes its program if it has one; 0 ms: for ever.
-    pub(crate) fn wait(mut self, timeout_ms: u64) -> Result<Report, Failed> {
+    /// Waits until the worker is in its sandbox, and executes its program if it has one; 0 ms: for ever. The
+    /// number is the worker's, if the process that was started is its guard.
+    pub(crate) fn wait(mut self, timeout_ms: u64) -> Result<(Report, Option<u32>), Failed> {
         let until = (timeout_ms > 0)
             .then(|| Instant::now().checked_add(Duration::from_millis(timeout_ms)))
             .flatten();
@@ -256,9 +262,10 @@ impl Entering {
                 }
             }
         }
-        let mut report = None;
+        let (mut report, mut guarded) = (None, None);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
+                Ok(Progress::Guarded(worker)) => guarded = Some(worker),
                 Ok(Progress::Entered(entered)) => report = Some(entered),
                 Ok(Progress::Failed(failed)) => return Err(failed),
                 Err(error) => return Err(failed("the worker's report is none", error, "")),
@@ -275,7 +282,7 @@ impl Entering {
         if self.requires {
             report.require().map_err(|error| not_entered(&error))?;
         }
-        Ok(report)
+        Ok((report, guarded))
     }
 
     /// Some bytes; 0: the end.
@@ -304,10 +311,10 @@ struct Target {
 }
 
 impl Killer {
-    /// Of a child that was not waited for.
-    pub(crate) fn of(child: &Child) -> Self {
+    /// Of a child that was not waited for, or a guard's.
+    pub(crate) fn of(pid: u32) -> Self {
         let killer = Self::default();
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         // Without a descriptor it ends by the end of its socket alone.
         if let Some(Ok(descriptor)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
             let _ = killer.0.descriptor.set(descriptor);

@@ -12,6 +12,9 @@
 //!   end of the pipe: the session begins
 //! ```
 //!
+//! A worker that may start processes has a [`guard`] between the host and itself: the process that the host
+//! started, which does none of this.
+//!
 //! The setup and the pipe come over the socket of the session, before it: no other descriptor is inherited,
 //! and a program that is executed finds the socket as if it was its first user.
 
@@ -28,6 +31,7 @@ use becket_sandbox::{Measure, MeasureKind, Report, Sandbox, descriptors};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::{Deserialize, Serialize};
 
+use crate::guard;
 use crate::protocol::Failed;
 use crate::start::failed;
 
@@ -47,6 +51,8 @@ pub(crate) struct Setup {
 /// A line of the report pipe, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Progress {
+    /// The worker's number, if it has a guard.
+    Guarded(u32),
     Entered(Report),
     Failed(Failed),
 }
@@ -58,6 +64,9 @@ pub enum WorkerError {
     /// The host sent nothing that can be done.
     #[error("no setup came from the host")]
     Setup(#[source] io::Error),
+    /// It cannot be the guard of a worker.
+    #[error("a worker that may start processes cannot be guarded")]
+    Guard(#[source] io::Error),
     /// The sandbox was not entered, or the program not executed.
     #[error("{0}: {1}")]
     NotStarted(String, String),
@@ -70,8 +79,14 @@ pub enum WorkerError {
 /// has become another program, whose descriptor 0 is the socket.
 pub(crate) fn enter() -> Result<OwnedFd, WorkerError> {
     let closed = descriptors::close_inherited();
+    if let Some(host) = guard::host() {
+        return Err(WorkerError::Guard(guard::run(host)));
+    }
     let (setup, pipe) = receive().map_err(WorkerError::Setup)?;
     let mut pipe = File::from(pipe);
+    if guard::guard().is_some() {
+        let _ = send(&mut pipe, &Progress::Guarded(std::process::id()));
+    }
     let stopped = match begin(&setup, closed) {
         Ok(report) => {
             // Without a reader the host is gone: the socket ends too.
@@ -95,7 +110,7 @@ fn begin(setup: &Setup, closed: Result<(), becket_sandbox::Error>) -> Result<Rep
     // A group of its own: a signal from a terminal is for the host.
     let _ = rustix::process::setsid();
     let mut report = sandbox.enter().map_err(|error| not_entered(&error))?;
-    if parent() != setup.host {
+    if parent() != guard::guard().unwrap_or(setup.host) {
         return Err(failed("the host has ended", "", ""));
     }
     report.measures.insert(
@@ -146,7 +161,7 @@ fn execute(command: &[OsString]) -> Failed {
     let Some((program, arguments)) = command.split_first() else {
         return failed("no program is named", "the command is empty", "name one in `command`");
     };
-    let error = Command::new(program).args(arguments).exec();
+    let error = Command::new(program).args(arguments).env_remove(guard::GUARD_VARIABLE).exec();
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "may it be executed? A sandbox that is `strict` executes system libraries, the program, and \

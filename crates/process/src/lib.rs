@@ -35,6 +35,7 @@
 //! | `balance` | which of several workers gets a call |
 //! | `control` | requests of the host's own |
 //! | `child` | its process: started, killed |
+//! | `guard` | a process that ends what a worker has started |
 //! | `launch` | the worker's first steps: into its sandbox, perhaps into another program |
 //! | `lines` | programs that speak JSON lines |
 //! | `output` | its stdout and stderr: logged, the last lines kept |
@@ -50,6 +51,7 @@ mod bridge;
 mod cgroup;
 mod child;
 mod control;
+mod guard;
 mod launch;
 mod lines;
 mod output;

@@ -58,7 +58,10 @@ struct SlotProcess {
 struct Running {
     conversation: Conversation<Bridge>,
     loaded: Loaded,
+    /// The worker, or its guard.
     child: Child,
+    /// The worker's number.
+    pid: u32,
     belongings: Belongings,
     capture: Capture,
 }
@@ -175,32 +178,46 @@ impl Slot {
         let spawned = plugin.process.spawn(&plugin.load).map_err(no_process)?;
         let Spawned { mut child, socket, output, entering, belongings } = spawned;
         let capture = plugin.output.capture(output);
-        let (pid, killer) = (child.id(), Killer::of(&child));
-        {
-            let mut process = self.process.lock();
-            process.killer = killer.clone();
-            process.pid = Some(pid);
-        }
-        // After it can be found by what kills all.
-        if plugin.is_killed() {
-            killer.kill();
-        }
-        let loaded = entering.wait(plugin.load_timeout_ms).and_then(|report| {
+        let mut pid = child.id();
+        let mut killer = self.started(plugin, pid);
+        let loaded = entering.wait(plugin.load_timeout_ms).and_then(|(report, guarded)| {
+            if let Some(worker) = guarded {
+                // Its guard ends with it.
+                pid = worker;
+                killer = self.started(plugin, pid);
+            }
             plugin.enter(report);
-            self.load(plugin, socket, killer)
+            self.load(plugin, socket, killer.clone())
         });
         match loaded {
             Ok((conversation, loaded)) => {
-                Ok(Running { conversation, loaded, child, belongings, capture })
+                Ok(Running { conversation, loaded, child, pid, belongings, capture })
             }
             Err(failed) => {
                 // It may have ended already.
-                let _ = child.kill();
+                killer.kill();
+                if pid == child.id() {
+                    let _ = child.kill();
+                }
                 let _ = self.wait(&mut child);
                 let last_lines = plugin.output.last(capture).lines;
                 Err(NotRunning { failed: failed_with(failed, &last_lines), pid, last_lines })
             }
         }
+    }
+
+    /// Lets a process be found by what kills all.
+    fn started(&self, plugin: &Supervised, pid: u32) -> Killer {
+        let killer = Killer::of(pid);
+        let mut process = self.process.lock();
+        process.killer = killer.clone();
+        process.pid = Some(pid);
+        drop(process);
+        // That may have come before.
+        if plugin.is_killed() {
+            killer.kill();
+        }
+        killer
     }
 
     fn load(
@@ -227,8 +244,8 @@ impl Slot {
 
     /// Lets calls go to the worker until it ends.
     fn serve(&self, plugin: &Supervised, running: Running, first: Option<&LoadShared>) -> Death {
-        let Running { conversation, loaded, mut child, belongings, capture } = running;
-        let (pid, began) = (child.id(), Instant::now());
+        let Running { conversation, loaded, mut child, pid, belongings, capture } = running;
+        let began = Instant::now();
         let killer = self.process.lock().killer.clone();
         *self.current.write() = Some(conversation.clone());
         conversation.with(|bridge, _| {

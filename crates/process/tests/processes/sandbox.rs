@@ -439,7 +439,9 @@ fn a_host_that_is_killed() {
     let spec = PluginSpec::remote("lingering", Arc::new(lingering()));
     host.load(spec.config(serde_json::json!({}))).unwrap();
     load(&host, attempts(), profile(Profile::Strict));
-    println!("\nworkers {} {}", workers("lingering")[0], workers("confined")[0]);
+    load_leaving(&host);
+    let workers = ["lingering", "confined", "leaving"].map(|name| workers(name)[0].to_string());
+    println!("\nworkers {}", workers.join(" "));
     loop {
         thread::park();
     }
@@ -458,11 +460,71 @@ fn a_host_that_is_killed_leaves_no_worker() {
         let pids = line.strip_prefix("workers ")?.split(' ');
         Some(pids.map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>())
     });
-    let pids = found.expect("a host with two workers");
-    assert!(pids.len() == 2 && pids.iter().all(|pid| lives(*pid)), "{pids:?}");
+    let mut pids = found.expect("a host with three workers");
+    let leaver = until("one has left its worker", || leaver(pids[2]));
+    pids.push(leaver);
+    assert!(pids.len() == 4 && pids.iter().all(|pid| lives(*pid)), "{pids:?}");
     kill(host.id());
     host.wait().unwrap();
     until("no worker is left", || (!pids.iter().any(|pid| lives(*pid))).then_some(()));
+}
+
+/// A program that starts a process which leaves it: it has a session of its own, and no parent that is left.
+fn load_leaving(host: &Host) -> Plugin {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/processes/program.py");
+    let shell = format!("(setsid sleep 1000 &); exec python3 {script}");
+    let process = Process::program(worker(), vec!["/bin/sh".into(), "-c".into(), shell.into()]);
+    let process = Arc::new(process.confined(profile(Profile::Default)));
+    let spec = PluginSpec::remote("leaving", process).config(serde_json::json!({}));
+    host.load(spec).unwrap_or_else(|error| panic!("{error}: {:?}", error.cause()))
+}
+
+/// The process that has left a worker, when it has: its guard, which is this one, has become its parent.
+fn leaver(guard: u32) -> Option<u32> {
+    fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(1).map(str::parse::<u32>);
+        // Its parent, its group, its session.
+        let (parent, _, session) = (fields.next()?.ok()?, fields.next()?, fields.next()?.ok()?);
+        let is_sleep = fs::read(format!("/proc/{pid}/cmdline")).ok()?.starts_with(b"sleep");
+        (parent == guard && session == pid && is_sleep).then_some(pid)
+    })
+}
+
+/// What has left its worker ends with it, and the worker's end is the record's.
+#[test]
+fn what_has_left_a_program_ends_with_it() {
+    let host = Host::new();
+    let plugin = load_leaving(&host);
+    let [guard] = workers("leaving")[..] else { panic!("one guard") };
+    let worker = plugin.workers().unwrap().workers[0].pid.unwrap();
+    assert_ne!(worker, guard);
+    let leaver = until("it has left", || leaver(guard));
+    block_on(plugin.call_raw("greet", b"you")).unwrap();
+    kill(worker);
+    let is_left = || [guard, worker, leaver].into_iter().any(lives);
+    until("no process is left", || (!is_left()).then_some(()));
+    let death = until("its end is known", || plugin.workers().unwrap().deaths.pop());
+    assert_eq!((death.pid, death.reason), (worker, DeathReason::Killed), "{death:?}");
+    block_on(plugin.call_raw("greet", b"again").timeout(HANGS)).unwrap();
+    block_on(host.shutdown(Duration::from_secs(10)));
+}
+
+/// A guard that is killed ends its worker.
+#[test]
+fn a_program_ends_with_its_guard() {
+    let host = Host::new();
+    let plugin = load_leaving(&host);
+    let [guard] = workers("leaving")[..] else { panic!("one guard") };
+    let worker = plugin.workers().unwrap().workers[0].pid.unwrap();
+    let leaver = until("it has left", || leaver(guard));
+    kill(guard);
+    until("the worker has ended", || (!lives(worker)).then_some(()));
+    // The documentation leaves it open what becomes of this one.
+    kill(leaver);
+    block_on(plugin.call_raw("greet", b"again").timeout(HANGS)).unwrap();
+    block_on(host.shutdown(Duration::from_secs(10)));
 }
 
 /// It runs, and is not one that has ended and was not waited for.
@@ -481,7 +543,7 @@ fn what_a_program_started_ends_with_it() {
     let process = Arc::new(process.confined(profile(Profile::Default)));
     let spec = PluginSpec::remote("parent", process).config(serde_json::json!({}));
     let plugin = host.load(spec).unwrap();
-    let [shell] = workers("parent")[..] else { panic!("one worker") };
+    let shell = plugin.workers().unwrap().workers[0].pid.unwrap();
     let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
     let children: Vec<u32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
     assert!(!children.is_empty() && children.iter().all(|pid| lives(*pid)), "{children:?}");
