@@ -12,6 +12,10 @@
 //!  8  unload the plugins that are gone
 //! ```
 //!
+//! A plugin with a `rollout` takes step 2 by steps of its own: the host gives the new version a share
+//! of the calls, and decides later. Until then, and after a version was taken back, the plugin is *aside*:
+//! the version that has its calls is not the one that the configuration names.
+//!
 //! Left for steps 3 to 5 are plugins that cannot run twice in this process: a part of this program,
 //! a file that is mapped in place, a Go runtime.
 //!
@@ -23,13 +27,15 @@
 //!    host drains those.
 //! 2. One reload at a time.
 //! 3. Each watched file has one task, which ends with the configuration that named it.
+//! 4. A version that was taken back is not tried again by the same configuration: another file or
+//!    configuration, or 0 percent in between, begins anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use becket_host::{Host, Plugin, ReloadError};
+use becket_host::{Host, Plugin, ReloadError, Rollout, RolloutResult};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -53,6 +59,8 @@ pub struct ReloadReport {
     pub loaded: Vec<String>,
     /// Plugins that were loaded again, because their configuration changed.
     pub replaced: Vec<String>,
+    /// Plugins whose new version gets a share of the calls first.
+    pub rolling_out: Vec<String>,
     /// Plugins that are gone.
     pub unloaded: Vec<String>,
     /// Settings that take effect only at the next start.
@@ -67,9 +75,41 @@ pub(crate) struct Control {
     host: Host,
     origins: Origins,
     shared: Arc<Shared>,
-    /// The configuration in force.
-    config: tokio::sync::Mutex<Config>,
+    in_force: tokio::sync::Mutex<InForce>,
     watching: Mutex<Watching>,
+}
+
+/// The configuration in force.
+#[derive(Debug)]
+struct InForce {
+    config: Config,
+    /// The plugins of which another version has the calls, or most of them.
+    aside: BTreeMap<String, Aside>,
+}
+
+impl InForce {
+    /// What the version of a plugin that has its calls was loaded by.
+    fn loaded_by(&self, name: &str) -> Option<&PluginConfig> {
+        let aside = self.aside.get(name).map(|aside| &aside.before);
+        aside.or_else(|| self.config.plugins.get(name))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Aside {
+    /// What the version that has the calls was loaded by.
+    before: PluginConfig,
+    next: Next,
+}
+
+/// What became of the version that the configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    RollingOut,
+    /// It was tried, and is not tried again.
+    TakenBack,
+    /// Its share is 0.
+    NotStarted,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +129,10 @@ impl Control {
             host,
             origins,
             shared,
-            config: tokio::sync::Mutex::new(config.clone()),
+            in_force: tokio::sync::Mutex::new(InForce {
+                config: config.clone(),
+                aside: BTreeMap::new(),
+            }),
             watching: Mutex::default(),
         });
         control.watch(&config)?;
@@ -117,19 +160,31 @@ impl Control {
 
     async fn try_reload(self: &Arc<Self>, config: Config) -> Result<ReloadReport, GatewayError> {
         config.check()?;
-        let mut current = self.config.lock().await;
+        let mut in_force = self.in_force.lock().await;
+        self.settle(&mut in_force);
+        let in_force = &mut *in_force;
+        let current = &in_force.config;
         let mut plugins = self.shared.plugins();
         // What could not be loaded at all is new to this configuration.
         let is_loaded = |(name, _): &(&String, _)| plugins.contains_key(*name);
         let before = current.plugins.iter().filter(is_loaded);
-        let diff = Diff::of(&before.collect(), &config.plugins);
+        let mut diff = Diff::of(&before.collect(), &config.plugins);
+        // Also those whose version waits for a share that it may get now.
+        diff.changed.extend(self.to_be_tried(in_force, &config));
         let added = load(&self.host, &self.origins, &config, &diff.new).await?;
-        if !diff.changed.is_empty()
-            && let Err(error) = self.replace(&current, &config, &diff.changed, &mut plugins).await
+        let mut aside = in_force.aside.clone();
+        aside.retain(|name, _| config.plugins.contains_key(name));
+        if let Err(error) =
+            self.replace(in_force, &config, &diff.changed, &mut plugins, &mut aside).await
         {
             unload_all(&self.host, added.keys()).await;
             return Err(error);
         }
+        self.adjust(&config, &mut aside);
+        let (rolling_out, replaced) = diff
+            .changed
+            .into_iter()
+            .partition(|name| aside.get(name).is_some_and(|aside| aside.next == Next::RollingOut));
         plugins.retain(|name, _| !diff.gone.contains(name));
         plugins.extend(added);
         let (dead, unused) = self.put_in_force(&config, plugins).await;
@@ -150,29 +205,57 @@ impl Control {
         if let Err(error) = self.watch(&config) {
             tracing::warn!(target: TARGET, %error, "changes of the plugins' files will not be noticed");
         }
-        *current = config;
+        *in_force = InForce { config, aside };
         Ok(ReloadReport {
             loaded: diff.new.into_iter().collect(),
-            replaced: diff.changed.into_iter().collect(),
+            replaced,
+            rolling_out,
             unloaded: diff.gone.into_iter().collect(),
             needs_restart,
             dead_routes: dead.iter().map(DeadRoute::to_string).collect(),
         })
     }
 
-    /// Steps 2 to 5.
+    /// Steps 2 to 5. What is aside then is noted.
     async fn replace(
-        &self,
-        current: &Config,
+        self: &Arc<Self>,
+        in_force: &InForce,
         config: &Config,
         changed: &BTreeSet<String>,
         plugins: &mut BTreeMap<String, Plugin>,
+        aside: &mut BTreeMap<String, Aside>,
     ) -> Result<(), GatewayError> {
-        let (mut moved, mut fixed) = (Vec::new(), BTreeSet::new());
+        let current = &in_force.config;
+        let (mut moved, mut begun, mut fixed) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut replaced = Ok(());
         for name in changed {
-            match self.reload_as(name, config).await {
-                Ok(Moved::Yes) => moved.push(name),
+            let (Some(before), Some(next)) = (in_force.loaded_by(name), config.plugins.get(name))
+            else {
+                continue;
+            };
+            let mut set_aside = |next| {
+                aside.insert(name.clone(), Aside { before: before.clone(), next });
+            };
+            let is_same = current.plugins.get(name).is_some_and(|was| next.loads_like(was));
+            if !is_same && next.loads_like(before) {
+                // It is what has the calls.
+                self.take_back(name);
+                aside.remove(name);
+                continue;
+            }
+            match self.reload_as(name, next).await {
+                Ok(Moved::Yes) => {
+                    aside.remove(name);
+                    moved.push((name, before));
+                }
+                Ok(Moved::RollingOut) => {
+                    set_aside(Next::RollingOut);
+                    begun.push(name);
+                }
+                Ok(Moved::NotStarted) => {
+                    self.take_back(name);
+                    set_aside(Next::NotStarted);
+                }
                 Ok(Moved::Cannot) => _ = fixed.insert(name.clone()),
                 Err(error) => {
                     replaced = Err(error);
@@ -184,26 +267,116 @@ impl Control {
             replaced = self.replace_held(current, config, &fixed, plugins).await;
         }
         if replaced.is_err() {
-            for name in moved {
-                if let Err(error) = self.reload_as(name, current).await {
+            for (name, before) in moved {
+                let before = PluginConfig { rollout: None, ..before.clone() };
+                if let Err(error) = self.reload_as(name, &before).await {
                     tracing::error!(target: TARGET, %error, "what was is not put back");
                 }
             }
+            begun.into_iter().for_each(|name| self.take_back(name));
         }
         replaced
     }
 
     /// Step 2 for one plugin.
-    async fn reload_as(&self, name: &str, config: &Config) -> Result<Moved, GatewayError> {
-        let (Some(plugin), Some(next)) = (self.host.plugin(name), config.plugins.get(name)) else {
-            return Ok(Moved::Cannot);
+    async fn reload_as(
+        self: &Arc<Self>,
+        name: &str,
+        next: &PluginConfig,
+    ) -> Result<Moved, GatewayError> {
+        let Some(plugin) = self.host.plugin(name) else { return Ok(Moved::Cannot) };
+        let spec = self.origins.spec(name, next)?;
+        let rollout = next.rollout().filter(|rollout| rollout.percent < 100);
+        let (moved, reloaded) = match rollout {
+            Some(rollout) if rollout.percent == 0 => return Ok(Moved::NotStarted),
+            Some(rollout) => (Moved::RollingOut, plugin.roll_out(Some(spec), rollout).await),
+            None => (Moved::Yes, plugin.reload_as(spec).await),
         };
-        match plugin.reload_as(self.origins.spec(name, next)?).await {
-            Ok(()) => Ok(Moved::Yes),
-            Err(ReloadError::Fixed { .. }) => Ok(Moved::Cannot),
-            Err(source) => {
+        match (moved, reloaded) {
+            (Moved::RollingOut, Ok(())) => {
+                tokio::spawn(Arc::clone(self).settle_when_over(plugin));
+                Ok(Moved::RollingOut)
+            }
+            (moved, Ok(())) => Ok(moved),
+            (Moved::Yes, Err(ReloadError::Fixed { .. })) => Ok(Moved::Cannot),
+            (_, Err(source)) => {
                 let (plugin, source) = (name.to_owned(), Box::new(source));
                 Err(GatewayError::Replace { plugin, source })
+            }
+        }
+    }
+
+    // Rollouts.
+
+    /// The plugins that are aside, whose configuration is the same but for a `rollout` by which the
+    /// version that it names is to be loaded now.
+    fn to_be_tried(&self, in_force: &InForce, config: &Config) -> Vec<String> {
+        let is_due = |name: &String, aside: &Aside| {
+            let (was, is) = (in_force.config.plugins.get(name)?, config.plugins.get(name)?);
+            let percent = is.rollout().map_or(100, |rollout| rollout.percent);
+            let is_due = match aside.next {
+                Next::RollingOut => false,
+                Next::TakenBack => percent >= 100,
+                Next::NotStarted => percent > 0,
+            };
+            Some(is_due && is.loads_like(was))
+        };
+        let due = in_force.aside.iter().filter(|(name, aside)| is_due(name, aside) == Some(true));
+        due.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Gives the rollouts under way, and those that were taken back, what their configurations say
+    /// now.
+    fn adjust(&self, config: &Config, aside: &mut BTreeMap<String, Aside>) {
+        aside.retain(|name, aside| {
+            let rollout = config.plugins.get(name).and_then(PluginConfig::rollout);
+            let rollout = rollout.unwrap_or(Rollout { percent: 100, ..Rollout::default() });
+            if rollout.percent == 0 {
+                self.take_back(name);
+                aside.next = Next::NotStarted;
+            } else if aside.next == Next::RollingOut
+                && let Some(plugin) = self.host.plugin(name)
+            {
+                plugin.adjust_rollout(&rollout);
+                return rollout.percent < 100;
+            }
+            true
+        });
+    }
+
+    fn take_back(&self, name: &str) {
+        if let Some(plugin) = self.host.plugin(name) {
+            plugin.adjust_rollout(&Rollout { percent: 0, ..Rollout::default() });
+        }
+    }
+
+    /// Notes which rollouts have ended, and how. True if one was promoted.
+    fn settle(&self, in_force: &mut InForce) -> bool {
+        let mut promoted = false;
+        in_force.aside.retain(|name, aside| {
+            let Some(plugin) = self.host.plugin(name) else { return false };
+            let rollouts = plugin.rollouts();
+            if aside.next != Next::RollingOut || rollouts.now.is_some() {
+                return true;
+            }
+            if rollouts.last.is_some_and(|last| last.result == RolloutResult::Promoted) {
+                promoted = true;
+                return false;
+            }
+            aside.next = Next::TakenBack;
+            true
+        });
+        promoted
+    }
+
+    /// What was promoted may have other entries, and another file.
+    async fn settle_when_over(self: Arc<Self>, plugin: Plugin) {
+        let _how = plugin.rollout_over().await;
+        let mut in_force = self.in_force.lock().await;
+        if self.settle(&mut in_force) {
+            drop(self.put_in_force(&in_force.config, self.shared.plugins()).await);
+            if let Err(error) = self.watch(&in_force.config) {
+                tracing::warn!(target: TARGET, %error, "changes of the plugins' files will not be noticed");
             }
         }
     }
@@ -265,8 +438,12 @@ impl Control {
                 continue;
             }
             let command = own.and_then(|own| own.command.as_deref());
-            let files =
+            let mut files =
                 command.map_or_else(|| plugin.info().path.into_iter().collect(), files_of_command);
+            // That of the version that was tried last, or is tried now, too.
+            let rollouts = plugin.rollouts();
+            let tried = rollouts.now.or(rollouts.last.map(|last| last.progress));
+            files.extend(tried.and_then(|tried| tried.path).filter(|path| !files.contains(path)));
             for file in files {
                 watched.entry(file).or_default().push(plugin.name().to_owned());
             }
@@ -305,14 +482,37 @@ impl Control {
     }
 
     /// Loads a plugin again whose file has changed.
-    async fn reload_changed(&self, name: &str) {
+    async fn reload_changed(self: &Arc<Self>, name: &str) {
         let Some(plugin) = self.host.plugin(name) else { return };
+        let mut in_force = self.in_force.lock().await;
+        self.settle(&mut in_force);
+        let own = in_force.config.plugins.get(name);
+        if let Some((before, next)) = in_force.loaded_by(name).zip(own)
+            && next.rollout().is_some_and(|rollout| rollout.percent < 100)
+        {
+            let before = before.clone();
+            let moved = self.reload_as(name, &next.clone()).await;
+            let next = match moved {
+                Ok(Moved::RollingOut) => Next::RollingOut,
+                Ok(_) => Next::NotStarted,
+                Err(error) => {
+                    tracing::error!(target: TARGET,
+                        plugin = name,
+                        %error,
+                        hint = error.hint(),
+                        "not rolled out: what was loaded goes on"
+                    );
+                    return;
+                }
+            };
+            in_force.aside.insert(name.to_owned(), Aside { before, next });
+            return;
+        }
         match plugin.reload().await {
             Ok(()) => {
                 tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
                 // It may have other entries now.
-                let config = self.config.lock().await;
-                drop(self.put_in_force(&config, self.shared.plugins()).await);
+                drop(self.put_in_force(&in_force.config, self.shared.plugins()).await);
             }
             Err(error) => tracing::error!(target: TARGET,
                 plugin = name,
@@ -327,6 +527,10 @@ impl Control {
 /// Whether a plugin is what a configuration wants.
 enum Moved {
     Yes,
+    /// A share of it.
+    RollingOut,
+    /// Its share is 0.
+    NotStarted,
     /// Not while it is loaded.
     Cannot,
 }

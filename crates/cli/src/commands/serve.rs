@@ -201,6 +201,7 @@ async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
     tracing::info!(
         loaded = ?report.loaded,
         replaced = ?report.replaced,
+        rolling_out = ?report.rolling_out,
         unloaded = ?report.unloaded,
         "configuration reloaded"
     );

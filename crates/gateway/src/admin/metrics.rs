@@ -113,6 +113,14 @@ families! {
         "Messages of a plugin in a process of its own that were dropped: it logged too many.";
     PLUGIN_RELOADS = counter "becket_plugin_reloads_total" ["plugin", "result"]
         "Reloads that succeeded (ok) and that kept the version before (failed).";
+    ROLLOUT_PERCENT = gauge "becket_plugin_rollout_percent" ["plugin"]
+        "The share of the calls that a new version of the plugin gets; 0: no rollout is under way.";
+    CANARY_CALLS = counter "becket_plugin_canary_calls_total" ["plugin"]
+        "Calls of new versions that were answered or failed while they were rolled out.";
+    CANARY_ERRORS = counter "becket_plugin_canary_errors_total" ["plugin"]
+        "Those of them that failed.";
+    ROLLOUTS = counter "becket_plugin_rollouts_total" ["plugin", "result"]
+        "Rollouts that ended, by result: promoted, taken_back.";
     WORKERS = gauge "becket_plugin_workers" ["plugin", "state"]
         "Processes of the plugin, by state: running, restarting, failed.";
     WORKER_RESTARTS = counter "becket_plugin_worker_restarts_total" ["plugin", "reason"]
@@ -237,7 +245,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
             states.sample(&[&info.name, state.name()], u8::from(state == snapshot.state));
         }
     }
-    let simple: [(&Family, ReadOne); 16] = [
+    let simple: [(&Family, ReadOne); 19] = [
         (&PLUGIN_GENERATION, |seen| seen.generation),
         (&PLUGIN_CALLS, |seen| seen.calls),
         (&PLUGIN_OK, |seen| seen.ok),
@@ -254,6 +262,9 @@ fn plugins(text: &mut Text, shared: &Shared) {
         (&PLUGIN_BLOCKED_TOTAL, |seen| seen.blocked),
         (&PLUGIN_REVOKED_TOTAL, |seen| seen.dispatch_revoked),
         (&PLUGIN_LOG_DROPPED, |seen| seen.log_dropped),
+        (&ROLLOUT_PERCENT, |seen| seen.rollouts.now.as_ref().map_or(0, |now| now.percent.into())),
+        (&CANARY_CALLS, |seen| seen.rollouts.canary_calls),
+        (&CANARY_ERRORS, |seen| seen.rollouts.canary_errors),
     ];
     for (family, value) in simple {
         let mut family = text.family(family);
@@ -294,6 +305,12 @@ fn plugins(text: &mut Text, shared: &Shared) {
         reloads
             .sample(&[&info.name, "ok"], snapshot.reloads)
             .sample(&[&info.name, "failed"], snapshot.reload_failures);
+    }
+    let mut rollouts = text.family(&ROLLOUTS);
+    for (info, snapshot) in &plugins {
+        rollouts
+            .sample(&[&info.name, "promoted"], snapshot.rollouts.promoted)
+            .sample(&[&info.name, "taken_back"], snapshot.rollouts.taken_back);
     }
     worker_families(text, shared);
     for family in [&OWN_COUNTER, &OWN_GAUGE, &OWN_HISTOGRAM] {

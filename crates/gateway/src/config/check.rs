@@ -7,7 +7,7 @@ use http::{HeaderValue, Method};
 
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
-use super::{Config, HttpLimits, Placement, PluginConfig, RouteConfig, sandbox, workers};
+use super::{Config, HttpLimits, Placement, PluginConfig, RouteConfig, rollout, sandbox, workers};
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
 const PLUGIN_NAME_BYTES_MAX: usize = 64;
@@ -170,6 +170,7 @@ fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
     }
     sandbox::check(name, plugin)?;
     workers::check(name, plugin)?;
+    rollout::check(name, plugin)?;
     if plugin.linked.is_some() && plugin.sha256.is_some() {
         return Err(Complaint::new(
             path().key("sha256"),

@@ -9,6 +9,7 @@
 //! | `check` | checks beyond the types: ranges, names, references between tables |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `locate` | from a key's path to its place in the text |
+//! | `rollout` | `[plugins.NAME.rollout]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
 //! | `value` | values that are parsed into their type: digests, methods, names of choices |
@@ -23,6 +24,7 @@
 mod check;
 mod error;
 mod locate;
+mod rollout;
 mod sandbox;
 mod value;
 mod workers;
@@ -36,6 +38,7 @@ use serde::Deserialize;
 
 pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
+pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
@@ -207,6 +210,8 @@ pub struct PluginConfig {
     pub sticky: Option<StickyConfig>,
     /// When a process that has ended is started again.
     pub restart: Option<RestartConfig>,
+    /// How a new version gets its calls; `None`: all of them at once.
+    pub rollout: Option<RolloutConfig>,
     /// Passed to the plugin as JSON.
     #[serde(deserialize_with = "value::json_object")]
     pub config: serde_json::Map<String, serde_json::Value>,
@@ -237,6 +242,7 @@ impl Default for PluginConfig {
             workers: None,
             sticky: None,
             restart: None,
+            rollout: None,
             config: serde_json::Map::new(),
             limits: becket_host::Limits::default(),
             layout: None,
@@ -251,7 +257,8 @@ impl Default for PluginConfig {
 impl PluginConfig {
     /// Whether a plugin loaded with `other` need not be loaded again for `self`.
     pub(crate) fn loads_like(&self, other: &Self) -> bool {
-        Self { watch: None, ..self.clone() } == Self { watch: None, ..other.clone() }
+        let what = |plugin: &Self| Self { watch: None, rollout: None, ..plugin.clone() };
+        what(self) == what(other)
     }
 }
 
@@ -403,6 +410,7 @@ mod tests {
             "attempts_max",
             "within_ms",
             "ping_timeout_ms",
+            "rollout",
             "profile",
             "require",
             "allow",

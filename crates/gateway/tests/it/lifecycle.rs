@@ -227,8 +227,8 @@ async fn no_request_is_lost_over_many_reloads() {
     }
 }
 
-/// A plugin in C that answers `version`.
-fn compile(folder: &Path, version: &str) -> std::path::PathBuf {
+/// A plugin in C that answers `version`, and fails if that is `bad`.
+pub(crate) fn compile(folder: &Path, version: &str) -> std::path::PathBuf {
     let include = concat!(env!("CARGO_MANIFEST_DIR"), "/../abi/include");
     let source = folder.join("plugin.c");
     std::fs::write(&source, PLUGIN_IN_C).unwrap();
@@ -255,7 +255,7 @@ static NrStatus init(void *ctx, void *h, const NrHostVTable *t) {
 static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *r, NrBytes p) {
     (void)ctx; (void)entry; (void)r; (void)p;
     NrBytes body = { (const uint8_t *)VERSION, strlen(VERSION) };
-    table->send_result(host, sid, NR_OK, body);
+    table->send_result(host, sid, strcmp(VERSION, "bad") == 0 ? NR_ERR : NR_OK, body);
     return NR_OK;
 }
 static void shutdown_(void *ctx) { (void)ctx; }

@@ -18,4 +18,5 @@ mod common;
 mod dashboard;
 mod http;
 mod lifecycle;
+mod rollout;
 mod websocket;
