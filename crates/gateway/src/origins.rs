@@ -75,7 +75,6 @@ impl Origins {
         let process = self.process.as_ref();
         let process =
             process.ok_or_else(|| GatewayError::NoProcesses { plugin: name.to_owned() })?;
-        // Its calls only pass through this process: `dispatch` applies to the worker's threads.
         Ok(PluginSpec::remote(name, process(what)))
     }
 }

@@ -521,6 +521,10 @@ fn now_in(
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);
     instance.admit_now(payload.len(), Count::QuotaRefused)?;
+    if instance.placement.capabilities().is_remote {
+        tally.one(Count::NotAnswered);
+        return Err(CallError::NotInline);
+    }
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let weight = tally.sample_weight();

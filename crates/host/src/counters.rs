@@ -7,13 +7,17 @@
 
 use std::{
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicPtr, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use serde::Serialize;
 
 use crate::buckets;
+use crate::observer::Observer;
 use crate::thread::{self, ThreadRecord};
 
 /// Threads with a shard of their own.
@@ -59,6 +63,26 @@ pub(crate) enum Count {
     Last,
 }
 
+impl Count {
+    /// Whether an observer is notified of it: those that nothing but the host that runs the plugin
+    /// can count.
+    fn is_reported(self) -> bool {
+        matches!(
+            self,
+            Self::ResourceRefused
+                | Self::NotifiesRefused
+                | Self::AnswersUnknown
+                | Self::AnswersLate
+                | Self::AnswersForeign
+                | Self::AnswersInvalid
+                | Self::Backpressure
+                | Self::FramesUnannounced
+                | Self::Blocked
+                | Self::Revoked
+        )
+    }
+}
+
 const COUNTS: usize = Count::Last as usize;
 
 /// Bounds of the buckets that metrics show: powers of two of nanoseconds, beside one without.
@@ -86,19 +110,32 @@ impl Shard {
 pub(crate) struct Counters {
     own: Box<[AtomicPtr<Shard>]>,
     shared: Shard,
+    /// Is notified of the counts in [`ReportedCounts`](crate::ReportedCounts).
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Counters {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
         Self {
             own: (0..SHARDS_MAX).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
             shared: Shard::new(),
+            observer,
         }
     }
 
     /// Adds `n`, on behalf of the calling thread.
     pub(crate) fn add(&self, count: Count, n: u64) {
         self.of(thread::current()).add(count, n);
+        if count.is_reported() {
+            self.notify();
+        }
+    }
+
+    /// Notifies the observer, if there is one.
+    pub(crate) fn notify(&self) {
+        if let Some(observer) = &self.observer {
+            observer.counts_changed();
+        }
     }
 
     /// Adds one.
@@ -259,7 +296,7 @@ mod tests {
 
     #[test]
     fn counts_of_many_threads_add_up_also_when_threads_are_reused() {
-        let counters = Counters::new();
+        let counters = Counters::new(None);
         for _ in 0..4 {
             std::thread::scope(|scope| {
                 for _ in 0..4 {
@@ -273,7 +310,7 @@ mod tests {
 
     #[test]
     fn buckets_hold_what_their_bound_says() {
-        let counters = Counters::new();
+        let counters = Counters::new(None);
         for nanos in [0, 256, 257, 1000, 1 << 40] {
             counters.of(thread::current()).latency(Duration::from_nanos(nanos), 1);
         }

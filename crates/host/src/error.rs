@@ -43,6 +43,10 @@ pub enum CallError {
     /// `call_now`: the plugin did not answer inside `handle`.
     #[error("the plugin did not answer at once")]
     NotAnswered,
+    /// `call_now`: the plugin runs in another process, whose answer would have to be waited for. It
+    /// got nothing of the call.
+    #[error("the plugin runs in another process, and answers no call at once")]
+    NotInline,
     /// Too many threads are stuck inside the plugin.
     #[error("the plugin is quarantined: too many of its calls block")]
     Quarantined,
@@ -97,6 +101,10 @@ impl CallError {
             Self::Quota { quota, .. } => format!("raise `{quota}` of the plugin, or call less"),
             Self::PayloadTooLarge { .. } => "raise `payload_bytes_max` of the plugin".to_owned(),
             Self::NotAnswered => "await `call` or `call_raw` instead".to_owned(),
+            Self::NotInline => {
+                "await `call` or `call_raw` instead, or load it with `placement = \"inline\"`"
+                    .to_owned()
+            }
             Self::Quarantined => "reload the plugin".to_owned(),
             Self::PluginFailed => "`becket plugin crashes` shows why; reload the plugin".to_owned(),
             _ => return None,

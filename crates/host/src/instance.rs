@@ -146,10 +146,13 @@ impl Instance {
             loaded.coroutine_stack_bytes,
             loaded.is_go,
             &spec.limits,
-            Pool::new(&spec.name, plugin.coroutine_workers),
+            Pool::new(&spec.name, plugin.coroutine_workers, plugin.observer.clone()),
         )
         .map_err(|defect| LoadError::Coroutine { plugin: spec.name.clone(), defect })?;
-        let route = Route::new(spec.dispatch, flags);
+        // What only passes calls on to another process does so on its callers' threads.
+        let is_remote = loaded.mapped.remote.is_some();
+        let dispatch = if is_remote { Dispatch::Auto } else { spec.dispatch };
+        let route = Route::new(dispatch, flags);
         let queued_max = spec.limits.pending_max as usize + spec.limits.streams_max as usize;
         let placement = Inline::new(&spec.name, &spec.limits, loaded.mapped)?;
         let unannounced = (!placement.capabilities().describes).then(Unannounced::new);
@@ -175,7 +178,7 @@ impl Instance {
             leases: Leases::default(),
             coroutines,
             unannounced,
-            dispatch: spec.dispatch,
+            dispatch,
             route: AtomicU8::new(route as u8),
             pace: Pace::new(),
             blocked: AtomicU32::new(0),

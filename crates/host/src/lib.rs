@@ -101,7 +101,7 @@ pub use crate::{
         SandboxMeasure, SlotInfo, StartRemote, Started, inspect,
     },
     metrics::{Metric, MetricValue},
-    observer::{MetricChange, Observer},
+    observer::{MetricChange, Observer, ReportedCounts},
     plugin::{
         Entry, FailureCounts, Plugin, PluginInfo, PluginSnapshot, PluginState, RefusedAnswers,
         Rollout, RolloutCause, RolloutEnd, RolloutProgress, RolloutResult, RolloutSnapshot, Sticky,
@@ -110,6 +110,7 @@ pub use crate::{
     spec::PluginSpec,
     stream::{Frame, OpenStream, Stream, StreamSender},
     text::escape_controls,
+    thread::defer_releases,
     workers::{
         Death, DeathReason, RemoteState, Restarts, WorkerHistory, WorkerInfo, WorkerState, Workers,
     },

@@ -292,6 +292,10 @@ mod tests {
 
         fn log(&self, _level: u32, _from: &str, _message: &str) {}
 
+        fn watchdog(&self, _: u32, _: &str) {}
+
+        fn counts_changed(&self) {}
+
         fn metrics_changed(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }

@@ -33,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-use becket_abi::BK_PLUGIN_NEVER_BLOCKS;
+use becket_abi::{BK_LOG_ERROR, BK_LOG_INFO, BK_LOG_WARN, BK_PLUGIN_NEVER_BLOCKS};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
@@ -202,12 +202,18 @@ impl Instance {
     /// A thread that was lent does not come back soon: from now on calls run on workers.
     pub(crate) fn revoke(&self, stuck_for: Duration) {
         self.pace.end();
+        let stuck_for_ms = stuck_for.as_millis() as u64;
         if self.reroute(Route::Quick, Route::Worker) {
             self.plugin.counters.one(Count::Revoked);
+            if let Some(observer) = &self.plugin.observer {
+                let text =
+                    "it was quick, and blocked: its calls run on workers until its next load";
+                return observer.watchdog(BK_LOG_INFO, text);
+            }
             tracing::info!(
                 target: "becket::watchdog",
                 plugin = %self.plugin.name,
-                stuck_for_ms = stuck_for.as_millis() as u64,
+                stuck_for_ms,
                 "it was quick, and blocked: its calls run on workers until its next load",
             );
             return;
@@ -219,10 +225,17 @@ impl Instance {
             return;
         }
         self.plugin.counters.one(Count::Revoked);
+        if let Some(observer) = &self.plugin.observer {
+            let text = format!(
+                "declared that it never blocks, and blocked for {stuck_for_ms} ms: its calls run on \
+                 workers until its next load"
+            );
+            return observer.watchdog(BK_LOG_WARN, &text);
+        }
         tracing::warn!(
             target: "becket::watchdog",
             plugin = %self.plugin.name,
-            stuck_for_ms = stuck_for.as_millis() as u64,
+            stuck_for_ms,
             hint = "remove BK_PLUGIN_NEVER_BLOCKS from its flags, or set dispatch = \"worker\"",
             "declared that it never blocks, and blocked its caller's thread: its calls run on \
              workers until its next load",
@@ -239,25 +252,42 @@ impl Instance {
         if is_worker && (self.dispatch == Dispatch::Worker || blocked <= most) {
             return;
         }
-        tracing::warn!(
-            target: "becket::watchdog",
-            plugin = %self.plugin.name,
-            stuck_for_ms = stuck_for.as_millis() as u64,
-            blocked,
-            "a thread is stuck inside the plugin",
-        );
+        let stuck_for_ms = stuck_for.as_millis() as u64;
+        match &self.plugin.observer {
+            Some(observer) => {
+                let text = format!(
+                    "a thread is stuck inside the plugin for {stuck_for_ms} ms, of {blocked} at once"
+                );
+                observer.watchdog(BK_LOG_WARN, &text);
+            }
+            None => tracing::warn!(
+                target: "becket::watchdog",
+                plugin = %self.plugin.name,
+                stuck_for_ms,
+                blocked,
+                "a thread is stuck inside the plugin",
+            ),
+        }
         if is_worker {
             return;
         }
         let callers = self.blocked_callers.fetch_add(1, Ordering::Relaxed) + 1;
         if callers >= self.limits.blocked_max {
             self.route.store(Route::Quarantined as u8, Ordering::Relaxed);
-            tracing::error!(
-                target: "becket::watchdog",
-                plugin = %self.plugin.name,
-                blocked = callers,
-                "quarantined until its next reload",
-            );
+            self.plugin.counters.notify();
+            match &self.plugin.observer {
+                Some(observer) => {
+                    let text =
+                        format!("quarantined until its next reload: {callers} callers blocked");
+                    observer.watchdog(BK_LOG_ERROR, &text);
+                }
+                None => tracing::error!(
+                    target: "becket::watchdog",
+                    plugin = %self.plugin.name,
+                    blocked = callers,
+                    "quarantined until its next reload",
+                ),
+            }
         }
     }
 
@@ -266,6 +296,17 @@ impl Instance {
         self.blocked.fetch_sub(1, Ordering::Relaxed);
         if !is_worker {
             self.blocked_callers.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.plugin.counters.notify();
+    }
+
+    /// Where the plugin runs elsewhere: it is quarantined there, or is not any more.
+    pub(crate) fn set_quarantined(&self, is_quarantined: bool) {
+        if is_quarantined {
+            return self.route.store(Route::Quarantined as u8, Ordering::Relaxed);
+        }
+        if self.reroute(Route::Quarantined, Route::Caller) {
+            self.mind_executor();
         }
     }
 
@@ -311,7 +352,8 @@ impl Instance {
     /// code, and the calling thread may be anyone's.
     pub(crate) fn release_bytes(&'static self, bytes: OwnedBytes) {
         let record = thread::current();
-        if record.is_worker() || record.is_inside(self) {
+        let may_wait = record.is_worker() || record.is_inside(self);
+        if may_wait && !record.defers_releases.get() {
             return self.release_here(bytes);
         }
         match self.lend() {

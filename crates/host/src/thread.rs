@@ -63,6 +63,8 @@ pub(crate) struct ThreadRecord {
     local_sequence: Cell<u64>,
     /// The thread is an executor's, and counted as being inside a plugin.
     pub(crate) lent: Cell<bool>,
+    /// The thread holds what others wait for: see [`defer_releases`].
+    pub(crate) defers_releases: Cell<bool>,
     /// What is woken when the thread is not lent any more.
     kept: Mutex<VecDeque<Waker>>,
     pub(crate) free_slots: FreeList,
@@ -185,6 +187,17 @@ fn follow(
     }
 }
 
+/// Runs `f`, in which no bytes of a plugin's are released on the calling thread, unless the plugin has
+/// declared that it never blocks: workers of the plugin do that. For code that holds a lock and drops
+/// responses under it, and may be woken to do so inside a plugin.
+pub fn defer_releases<R>(f: impl FnOnce() -> R) -> R {
+    let record = current();
+    let before = record.defers_releases.replace(true);
+    let result = f();
+    record.defers_releases.set(before);
+    result
+}
+
 impl ThreadRecord {
     fn new(index: u32) -> Self {
         Self {
@@ -198,6 +211,7 @@ impl ThreadRecord {
             frame: Cell::new(ptr::null()),
             local_sequence: Cell::new(0),
             lent: Cell::new(false),
+            defers_releases: Cell::new(false),
             kept: Mutex::new(VecDeque::new()),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),

@@ -22,7 +22,10 @@ use std::{
 
 use becket_host::{Dispatch, Host, Plugin, Request};
 
-use crate::support::{script::Script, unload_clean};
+use crate::support::{
+    script::{Script, linked as scripted},
+    unload_clean,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };

@@ -30,7 +30,7 @@ use crate::control::{CONTROL, Waiter};
 use crate::protocol::{
     self, Encoded, decode_answer, encode_answer, encode_call, notice, operation, reply, service,
 };
-use crate::reported::Reported;
+use crate::reported::{Reported, Stuck};
 use crate::start::Loading;
 
 /// Frames that a worker may have sent of one stream and the host has not taken. Their bytes: as many as a
@@ -70,6 +70,8 @@ pub(crate) struct Watch {
     pub(crate) end: Mutex<Option<(Ended, u64)>>,
     /// It has just been set.
     pub(crate) ended: Condvar,
+    /// Its threads that are stuck in the plugin.
+    pub(crate) stuck: Arc<Stuck>,
 }
 
 /// A call on its way to a worker.
@@ -118,6 +120,8 @@ struct Outgoing {
     is_closed: bool,
     /// The caller's data was refused: it is notified when there is room.
     is_starved: bool,
+    /// The plugin has refused data that had been passed on: the next sender gets its status.
+    refused: Option<NrStatus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,15 +141,15 @@ impl Kind {
 }
 
 impl Bridge {
-    /// Of a worker for the plugin of this name.
+    /// Of a worker for the plugin of this name, in process `pid`.
     pub(crate) fn new(
-        plugin: &str,
+        (plugin, pid): (&str, u32),
         answers: Option<Answers>,
         loading: Loading,
         killer: Killer,
         watch: Arc<Watch>,
     ) -> Self {
-        let mut reported = Reported::new(plugin.to_owned());
+        let mut reported = Reported::new(plugin.to_owned(), pid, watch.stuck.clone());
         if let Some(answers) = answers {
             reported.attach(answers);
         }
@@ -303,6 +307,10 @@ impl Bridge {
 
     pub(crate) fn stream_data(&mut self, turn: &mut Turn<'_>, sid: u64, data: &[u8]) -> NrStatus {
         let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
+        let outgoing = self.streams.get_mut(&stream.number());
+        if let Some(status) = outgoing.and_then(|outgoing| outgoing.refused.take()) {
+            return status;
+        }
         match turn.session.send(stream, 0, Bytes::copy_from_slice(data)) {
             Ok(_) => NrStatus::Ok,
             Err(Refused::NoCredit | Refused::State) => self.starve(stream),
@@ -506,6 +514,16 @@ impl Bridge {
         self.writable(stream);
     }
 
+    fn data_refused(&mut self, stream: u64, status: &[u8]) {
+        let outgoing = u32::try_from(stream).ok().and_then(|number| self.streams.get_mut(&number));
+        if let (Some(outgoing), Ok(status)) = (outgoing, status.try_into()) {
+            let status = NrStatus(u32::from_le_bytes(status));
+            // One that would say that it was taken, or is offered again, says nothing of the next.
+            let is_refusal = !matches!(status, NrStatus::Ok | NrStatus::Backpressure);
+            outgoing.refused = is_refusal.then_some(status);
+        }
+    }
+
     fn set_opened(&mut self, stream: StreamId) {
         if let (Some(outgoing), Some(answers)) =
             (self.streams.get_mut(&stream.number()), self.answers)
@@ -594,6 +612,7 @@ impl Outgoing {
             held: VecDeque::new(),
             is_closed: false,
             is_starved: false,
+            refused: None,
         }
     }
 }
@@ -611,6 +630,7 @@ impl Handler for Bridge {
             // It would take no more calls, and be no plugin.
             Event::Draining => self.killer.kill(),
             Event::Ended { stream, .. } => self.ended_by_worker(turn, stream),
+            Event::Notice { code: notice::DATA_REFUSED, of, body } => self.data_refused(of, body),
             Event::Notice { code, of, body } => self.reported.notice(code, of, body),
             Event::Request { request, .. } => {
                 let _ = turn.session.reply(request, reply::UNKNOWN_OPERATION, Bytes::new());
@@ -640,6 +660,7 @@ impl Handler for Bridge {
             }
         }
         self.loading.ended(ended);
+        self.reported.ended();
         self.calls.clear();
         self.streams.clear();
         for (sid, waiter) in self.controls.drain() {

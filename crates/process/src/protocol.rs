@@ -53,6 +53,9 @@
 //! | notification | host | 1 | a call |
 //! | log | worker | 16 | level u8, target text16, message |
 //! | metrics | worker | 17 | one or more changes of metrics, below |
+//! | watchdog | worker | 18 | level u8, 0 0, message: of the worker's own watchdog |
+//! | counts | worker | 19 | JSON [`ReportedCounts`]: what was counted since the last one, and what is so now |
+//! | data refused | worker | 20 | status u32, with which data of the stream of that number was refused |
 //!
 //! Levels are 1 error, 2 warn, 3 info, 4 debug, 5 trace. The number of a log's notice counts the messages that
 //! the worker dropped before it; the host drops messages of a worker that logs too many.
@@ -74,6 +77,8 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+#[cfg(doc)]
+use becket_host::ReportedCounts;
 use becket_host::{
     Dispatch, Layout, Limits, Metadata, MetricChange, NrStatus, RemoteEntry, Request,
 };
@@ -141,6 +146,12 @@ pub mod notice {
     pub const LOG: u16 = 16;
     /// Changes of metrics.
     pub const METRICS: u16 = 17;
+    /// A message of the worker's watchdog on the plugin.
+    pub const WATCHDOG: u16 = 18;
+    /// What the worker has counted of the plugin.
+    pub const COUNTS: u16 = 19;
+    /// The plugin has refused data of a stream.
+    pub const DATA_REFUSED: u16 = 20;
 }
 
 /// Code of a reset: a refusal with the status that is added to it.
@@ -212,6 +223,9 @@ pub struct Loaded {
     /// It has a state to hand over at a reload.
     #[serde(default)]
     pub exports_state: bool,
+    /// Its streams take data.
+    #[serde(default = "yes")]
+    pub takes_data: bool,
 }
 
 fn yes() -> bool {

@@ -28,6 +28,7 @@ use crate::bridge::{Bridge, Watch};
 use crate::child::{Belongings, Killer, Spawned};
 use crate::output::Capture;
 use crate::protocol::{Failed, Loaded};
+use crate::reported::Stuck;
 use crate::restart::{Attempts, Next};
 use crate::start::{LoadShared, Loading, failed};
 use crate::supervisor::Supervised;
@@ -74,11 +75,12 @@ struct NotRunning {
 }
 
 impl Slot {
-    pub(crate) fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32, is_only: bool) -> Self {
+        let stuck = Arc::new(Stuck { is_only, ..Stuck::default() });
         Self {
             number,
             current: RwLock::default(),
-            watch: Arc::default(),
+            watch: Arc::new(Watch { stuck, ..Watch::default() }),
             process: Mutex::new(SlotProcess {
                 killer: Killer::default(),
                 pid: None,
@@ -187,7 +189,7 @@ impl Slot {
                 killer = self.started(plugin, pid);
             }
             plugin.enter(report);
-            self.load(plugin, socket, killer.clone())
+            self.load(plugin, socket, (pid, killer.clone()))
         });
         match loaded {
             Ok((conversation, loaded)) => {
@@ -224,15 +226,20 @@ impl Slot {
         &self,
         plugin: &Supervised,
         socket: OwnedFd,
-        killer: Killer,
+        (pid, killer): (u32, Killer),
     ) -> Result<(Conversation<Bridge>, Loaded), Failed> {
         let shared: Arc<LoadShared> = Arc::default();
         let load =
             serde_json::to_vec(&plugin.load).map_err(|error| failed("no JSON", error, ""))?;
         let loading = Loading::new(shared.clone(), load.into());
         *self.watch.end.lock() = None;
-        let bridge =
-            Bridge::new(&plugin.load.name, plugin.answers(), loading, killer, self.watch.clone());
+        let bridge = Bridge::new(
+            (&plugin.load.name, pid),
+            plugin.answers(),
+            loading,
+            killer,
+            self.watch.clone(),
+        );
         let start = Conversation::start(socket, Role::Client, &plugin.process.options, bridge);
         let conversation = becket_coro::block_on(start).map_err(|error| {
             failed("no session with the worker", error, "does it speak the protocol?")

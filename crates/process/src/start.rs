@@ -164,12 +164,15 @@ impl Process {
         self.native.iter_mut().for_each(|native| native.sha256 = Some(digest));
         self
     }
+}
 
-    /// On which threads of the worker the plugin runs.
-    #[must_use]
-    pub fn dispatch(mut self, dispatch: Dispatch) -> Self {
-        self.native.iter_mut().for_each(|native| native.dispatch = dispatch);
-        self
+/// The bounds of a plugin in its worker. The host keeps those of calls and streams, of which the worker may
+/// have more: one whose caller has left is over there a moment later.
+fn in_worker(limits: &Limits) -> Limits {
+    Limits {
+        pending_max: limits.pending_max.saturating_mul(2),
+        streams_max: limits.streams_max.saturating_mul(2),
+        ..limits.clone()
     }
 }
 
@@ -297,7 +300,8 @@ impl StartRemote for Process {
             log_level_max: log_level_max(),
             native: self.native.clone().map(|native| Native {
                 search_path: spec.search_path.to_vec(),
-                limits: spec.limits.clone(),
+                limits: in_worker(spec.limits),
+                dispatch: spec.dispatch,
                 ..native
             }),
         };
@@ -336,6 +340,7 @@ impl StartRemote for Process {
             layout: loaded.layout,
             path: self.native.as_ref().map(|native| native.path.clone()),
             exports_state: loaded.exports_state && self.workers == 1,
+            takes_data: loaded.takes_data,
             sandbox: supervised.sandbox(),
             remote: supervised,
         })

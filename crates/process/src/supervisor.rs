@@ -104,7 +104,10 @@ impl Supervised {
         load: Load,
         load_timeout_ms: u64,
     ) -> Self {
-        let slots: Box<[Slot]> = (0..process.workers).map(Slot::new).collect();
+        let slots: Box<[Slot]> = {
+            let is_only = process.workers == 1;
+            (0..process.workers).map(|number| Slot::new(number, is_only)).collect()
+        };
         let state = State { running: slots.len(), ..State::default() };
         Self {
             placed: (slots.len() > 1).then(Placed::new),
@@ -428,6 +431,11 @@ impl Remote for Supervised {
             return RemoteState::Failed;
         }
         RemoteState::Restarting
+    }
+
+    fn blocked_now(&self) -> u32 {
+        let stuck = |slot: &Slot| slot.watch.stuck.now.load(Ordering::Relaxed);
+        self.slots.iter().map(stuck).sum()
     }
 
     fn workers(&self) -> Vec<WorkerInfo> {

@@ -29,7 +29,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use becket_host::{CallError, Entry, Host, Layout, NrStatus, Plugin, PluginSpec, Response, Stream};
+use becket_host::{
+    CallError, Entry, Host, Layout, NrStatus, Observer, Plugin, PluginSpec, Response, Stream,
+    defer_releases,
+};
 use becket_ipc::Ended;
 use becket_ipc::session::{Conversation, Handler, StartError, Turn};
 use becket_wire::{Credit, Event, Priority, Refused, Role, StreamId};
@@ -234,6 +237,7 @@ impl Worker {
         if let Some(reports) = &self.reports {
             reports.send_log(turn);
             if let Some(plugin) = &self.plugin {
+                reports.send_counts_at_last(turn, plugin);
                 reports.send_metrics(turn, plugin);
             }
         }
@@ -252,6 +256,7 @@ impl Worker {
             Loaded {
                 is_complete,
                 exports_state: plugin.exports_state(),
+                takes_data: plugin.takes_data(),
                 layout: Layout::from_name(info.layout),
                 name: info.reported_name,
                 version: info.version,
@@ -434,7 +439,11 @@ impl Worker {
     fn notify(&mut self, call: &Call) {
         if let Some(entry) = self.entry(&call.entry) {
             // Counted there if it is refused.
-            let _ = entry.notify(&call.request.body);
+            if entry.notify(&call.request.body).is_err()
+                && let Some(reports) = &self.reports
+            {
+                reports.counts_changed();
+            }
         }
     }
 
@@ -555,8 +564,8 @@ fn refuse(turn: &mut Turn<'_>, stream: StreamId, status: NrStatus) {
     let _ = turn.session.refuse(stream, code, Bytes::new());
 }
 
-impl Handler for Worker {
-    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+impl Worker {
+    fn take(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
         match event {
             Event::Request { request, operation, body } => {
                 self.request(turn, request, operation, body);
@@ -582,7 +591,7 @@ impl Handler for Worker {
         }
     }
 
-    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
+    fn resume(&mut self, turn: &mut Turn<'_>, number: u32) {
         if let Some(reports) = self.reports.clone()
             && reports.woken(turn, self.plugin.as_ref(), number)
         {
@@ -599,10 +608,24 @@ impl Handler for Worker {
             self.serve(turn, stream);
         }
     }
+}
+
+/// Bodies are dropped under the session's lock, by threads of the plugin too: none waits here for a plugin
+/// that blocks in its `release`.
+impl Handler for Worker {
+    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+        defer_releases(|| self.take(turn, event));
+    }
+
+    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
+        defer_releases(|| self.resume(turn, number));
+    }
 
     fn ended(&mut self, _ended: &Ended) {
-        self.calls.clear();
-        self.streams.clear();
+        defer_releases(|| {
+            self.calls.clear();
+            self.streams.clear();
+        });
         // The main thread may have gone already.
         let _ = self.errands.send(Errand::Ended);
     }

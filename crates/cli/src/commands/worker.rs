@@ -45,7 +45,7 @@ pub(crate) fn processes() -> Result<StartProcess, Failure> {
     Ok(Arc::new(move |what: InProcess<'_>| -> Arc<dyn StartRemote> {
         Arc::new(match what {
             InProcess::Native(path, plugin) => {
-                let mut process = Process::native(command.clone(), path).dispatch(plugin.dispatch);
+                let mut process = Process::native(command.clone(), path);
                 if let Some(layout) = plugin.layout {
                     process = process.layout(layout);
                 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     counters::Count,
     instance::Instance,
-    observer::MetricChange,
+    observer::{MetricChange, ReportedCounts},
     stream::End,
     table::{self, Outcome, Target},
     thread,
@@ -81,7 +81,10 @@ impl Answers {
 
     /// `handle` refused call or stream `sid` with this status.
     pub fn refused(&self, sid: u64, status: NrStatus) {
-        self.end(sid, || Outcome::Refused(status), End::Refused(status));
+        let is_stream = matches!(table::find(sid, self.instance), Ok(Target::Stream(_)));
+        if self.end(sid, || Outcome::Refused(status), End::Refused(status)) && is_stream {
+            self.instance.plugin.counters.one(Count::StreamsRefused);
+        }
     }
 
     /// The deadline of call or stream `sid` has passed where the plugin runs, a moment before it
@@ -122,6 +125,32 @@ impl Answers {
     /// So many messages of the plugin's log were dropped.
     pub fn log_dropped(&self, messages: u64) {
         self.instance.plugin.counters.add(Count::LogDropped, messages);
+    }
+
+    /// What has been counted of the plugin where it runs, since the last time.
+    pub fn counted(&self, grown: &ReportedCounts) {
+        let refused = grown.refused_answers;
+        let tally = self.instance.plugin.counters.of(thread::current());
+        for (count, n) in [
+            (Count::AnswersUnknown, refused.unknown),
+            (Count::AnswersLate, refused.late),
+            (Count::AnswersForeign, refused.foreign),
+            (Count::AnswersInvalid, refused.invalid),
+            (Count::Backpressure, refused.backpressure),
+            (Count::ResourceRefused, grown.resources_refused),
+            (Count::FramesUnannounced, grown.frames_unannounced),
+            (Count::NotifiesRefused, grown.notifies_refused),
+            (Count::Blocked, grown.blocked),
+            (Count::Revoked, grown.dispatch_revoked),
+        ] {
+            tally.add(count, n);
+        }
+    }
+
+    /// The plugin is quarantined where it runs: no call of it is passed on until that is over, or
+    /// its next load.
+    pub fn set_quarantined(&self, is_quarantined: bool) {
+        self.instance.set_quarantined(is_quarantined);
     }
 
     /// A metric of the plugin has changed. One that cannot be had is refused, and counted.

@@ -116,8 +116,8 @@ fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Ins
         return refused;
     };
     let Some(running) = Running::begin() else {
-        // Nothing is logged: what logs may be what was interrupted.
-        instance.plugin.counters.one(Count::AnswersInvalid);
+        // Nothing is logged, and no observer notified: that may be what was interrupted.
+        instance.plugin.counters.of(crate::thread::current()).one(Count::AnswersInvalid);
         return refused;
     };
     let result = catch_unwind(AssertUnwindSafe(|| body(instance)));

@@ -9,8 +9,11 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
+use becket_abi::BK_LOG_WARN;
 use becket_coro::{Handle, Runtime, Stalled};
 use parking_lot::Mutex;
+
+use crate::observer::Observer;
 
 /// A coroutine that holds its thread for longer than this is reported.
 const STALL_REPORT: Duration = Duration::from_millis(100);
@@ -20,8 +23,12 @@ pub(crate) struct Pool {
     name: String,
     /// Threads; `None`: one for each CPU.
     workers: Option<usize>,
+    observer: Option<Arc<dyn Observer>>,
     state: Mutex<State>,
 }
+
+/// The observers of pools, by the names of these: a report has nothing but the coroutine's name.
+static OBSERVERS: Mutex<Vec<(String, Arc<dyn Observer>)>> = Mutex::new(Vec::new());
 
 #[derive(Default)]
 struct State {
@@ -36,8 +43,15 @@ pub(super) struct Member {
 }
 
 impl Pool {
-    pub(crate) fn new(name: &str, workers: Option<usize>) -> Arc<Self> {
-        Arc::new(Self { name: name.to_owned(), workers, state: Mutex::default() })
+    pub(crate) fn new(
+        name: &str,
+        workers: Option<usize>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Arc<Self> {
+        if let Some(observer) = &observer {
+            OBSERVERS.lock().push((name.to_owned(), observer.clone()));
+        }
+        Arc::new(Self { name: name.to_owned(), workers, observer, state: Mutex::default() })
     }
 
     /// A share in the runtime, which is made if there is none.
@@ -102,12 +116,33 @@ impl Drop for Member {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(own) = &self.observer {
+            OBSERVERS.lock().retain(|(_, observer)| !Arc::ptr_eq(observer, own));
+        }
+    }
+}
+
 /// A handler computes, or blocks its thread, and others that run there wait for it.
 fn stalled(stalled: &Stalled) {
+    let coroutine = stalled.name.as_deref().unwrap_or("?");
+    let held_ms = stalled.held.as_millis() as u64;
+    let observer = coroutine.rsplit_once('/').and_then(|(plugin, _entry)| {
+        let observers = OBSERVERS.lock();
+        let found = observers.iter().find(|(name, _)| name == plugin);
+        found.map(|(_, observer)| observer.clone())
+    });
+    if let Some(observer) = observer {
+        let text = format!(
+            "coroutine={coroutine} held_ms={held_ms}: a coroutine does not give its thread back"
+        );
+        return observer.watchdog(BK_LOG_WARN, &text);
+    }
     tracing::warn!(
         target: "becket::watchdog",
-        coroutine = stalled.name.as_deref().unwrap_or("?"),
-        held_ms = stalled.held.as_millis() as u64,
+        coroutine,
+        held_ms,
         "a coroutine does not give its thread back",
     );
 }

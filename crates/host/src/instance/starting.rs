@@ -54,6 +54,7 @@ impl Instance {
                     name: &spec.name,
                     config: &spec.config,
                     limits: &spec.limits,
+                    dispatch: spec.dispatch,
                     search_path: &plugin.search_path,
                     history: &plugin.history,
                 };

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     callbacks::{Answers, Expected},
-    limits::Limits,
+    limits::{Dispatch, Limits},
     workers::{RemoteState, WorkerHistory, WorkerInfo},
 };
 
@@ -66,6 +66,8 @@ pub struct RemoteSpec<'a> {
     pub config: &'a Value,
     /// Its bounds.
     pub limits: &'a Limits,
+    /// On which threads it runs, where it runs.
+    pub dispatch: Dispatch,
     /// Where a file without a slash in its name is looked for.
     pub search_path: &'a [PathBuf],
     /// Where the ends of its workers are reported.
@@ -88,6 +90,8 @@ pub struct Started {
     pub path: Option<PathBuf>,
     /// Whether it can be asked for its state.
     pub exports_state: bool,
+    /// Whether its streams take data.
+    pub takes_data: bool,
     /// What its process may do, if it has one.
     pub sandbox: Option<SandboxInfo>,
     /// Where its calls go.
@@ -158,6 +162,11 @@ pub trait Remote: Send + Sync + 'static {
     /// Whether it takes calls.
     fn state(&self) -> RemoteState {
         RemoteState::Running
+    }
+
+    /// Threads that are stuck in it, where it runs.
+    fn blocked_now(&self) -> u32 {
+        0
     }
 
     /// Its workers. Reads what the system knows of their processes.
@@ -269,6 +278,7 @@ pub(crate) fn load(
         layout,
         path,
         exports_state,
+        takes_data,
         sandbox,
         remote,
     } = started;
@@ -283,7 +293,7 @@ pub(crate) fn load(
         handle: Some(handle),
         handle_raw: None,
         shutdown: Some(shutdown),
-        stream_data: Some(stream_data),
+        stream_data: takes_data.then_some(stream_data as _),
         stream_close: Some(stream_close),
         resolve_entry: is_complete.then_some(resolve_entry as _),
         handle_by_id: Some(handle_by_id),

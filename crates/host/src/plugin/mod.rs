@@ -40,6 +40,7 @@ use crate::{
     load::{EntryInfo, EntryKind, SandboxInfo},
     metrics::Metric,
     notify,
+    observer::ReportedCounts,
     placement::{EntryRef, Placement, Resolved},
     request::{AnyRequest, Request},
     spec::PluginSpec,
@@ -168,8 +169,10 @@ impl Plugin {
     ///
     /// # Errors
     /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is
-    /// refused. [`CallError::Refused`] with `Backpressure` if the plugin takes one call at a time
-    /// and was busy for `block_report_ms`.
+    /// refused. [`CallError::NotInline`] if the plugin runs in another process: an answer from there
+    /// has to be waited for, which this never does, and a plugin that blocks would make it a wait
+    /// without a bound. [`CallError::Refused`] with `Backpressure` if the plugin takes one call at a
+    /// time and was busy for `block_report_ms`.
     #[inline]
     pub fn call_now(&self, entry: &str, payload: &[u8]) -> Result<Response, CallError> {
         call::now(&self.shared, &entry, payload)
@@ -297,6 +300,20 @@ impl Plugin {
     #[must_use]
     pub fn changed_metrics(&self) -> Vec<Metric> {
         self.shared.metrics.take_changes()
+    }
+
+    /// What a host that runs the plugin on behalf of another reports to that;
+    /// [`Observer::counts_changed`](crate::Observer::counts_changed) is called for each change.
+    #[must_use]
+    pub fn reported_counts(&self) -> ReportedCounts {
+        snapshot::reported(&self.shared)
+    }
+
+    /// Whether its streams take data.
+    #[must_use]
+    pub fn takes_data(&self) -> bool {
+        let current = self.shared.current();
+        current.is_some_and(|instance| instance.placement.capabilities().takes_data)
     }
 
     /// Counters and state.

@@ -116,7 +116,7 @@ impl Shared {
         executor: Arc<Executor>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            counters: Counters::new(),
+            counters: Counters::new(spec.observer.clone()),
             metrics: Metrics::new(spec.limits.metrics_max, spec.observer.clone()),
             observer: spec.observer.clone(),
             name: spec.name.clone(),

@@ -3,13 +3,15 @@
 
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{RolloutSnapshot, Shared};
 use crate::{
     counters::{Count, Latency},
     instance::Instance,
+    load::Remote,
     metrics::Metric,
+    observer::ReportedCounts,
     routing::Route,
     workers::RemoteState,
 };
@@ -165,7 +167,8 @@ impl FailureCounts {
 }
 
 /// Answers and frames that were not taken, by cause.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RefusedAnswers {
     /// The id was never given out.
     pub unknown: u64,
@@ -199,7 +202,7 @@ pub(super) fn state(shared: &Shared) -> PluginState {
         None => PluginState::Reloading,
         Some(instance) if instance.route() == Route::Quarantined => PluginState::Quarantined,
         Some(instance) if let Some(state) = remote_state(instance) => state,
-        Some(instance) if instance.blocked_now() > 0 => PluginState::Blocked,
+        Some(instance) if blocked_now(instance) > 0 => PluginState::Blocked,
         Some(_) => PluginState::Ready,
     }
 }
@@ -210,6 +213,38 @@ fn remote_state(instance: &Instance) -> Option<PluginState> {
         RemoteState::Running => None,
         RemoteState::Restarting => Some(PluginState::Restarting),
         RemoteState::Failed => Some(PluginState::Failed),
+    }
+}
+
+/// Threads that are stuck in it, wherever it runs.
+fn blocked_now(instance: &Instance) -> u32 {
+    instance.placement.remote().map_or(0, Remote::blocked_now) + instance.blocked_now()
+}
+
+fn refused_answers(shared: &Shared) -> RefusedAnswers {
+    let get = |count| shared.counters.get(count);
+    RefusedAnswers {
+        unknown: get(Count::AnswersUnknown),
+        late: get(Count::AnswersLate),
+        foreign: get(Count::AnswersForeign),
+        invalid: get(Count::AnswersInvalid),
+        backpressure: get(Count::Backpressure),
+    }
+}
+
+/// What an observer is notified of.
+pub(super) fn reported(shared: &Shared) -> ReportedCounts {
+    let get = |count| shared.counters.get(count);
+    let instance = shared.current();
+    ReportedCounts {
+        refused_answers: refused_answers(shared),
+        resources_refused: get(Count::ResourceRefused),
+        frames_unannounced: get(Count::FramesUnannounced),
+        notifies_refused: get(Count::NotifiesRefused),
+        blocked: get(Count::Blocked),
+        dispatch_revoked: get(Count::Revoked),
+        blocked_now: instance.map_or(0, blocked_now),
+        is_quarantined: instance.is_some_and(|instance| instance.route() == Route::Quarantined),
     }
 }
 
@@ -246,17 +281,11 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
         pending: gauge(&|instance| instance.pending.load(Ordering::Relaxed)),
         queued: gauge(&|instance| instance.calls_queued()),
         streams: gauge(&|instance| instance.streams.load(Ordering::Relaxed)),
-        refused_answers: RefusedAnswers {
-            unknown: get(Count::AnswersUnknown),
-            late: get(Count::AnswersLate),
-            foreign: get(Count::AnswersForeign),
-            invalid: get(Count::AnswersInvalid),
-            backpressure: get(Count::Backpressure),
-        },
+        refused_answers: refused_answers(shared),
         frames_unannounced: get(Count::FramesUnannounced),
         resources_refused: get(Count::ResourceRefused),
         blocked: get(Count::Blocked),
-        blocked_now: gauge(&|instance| u64::from(instance.blocked_now())),
+        blocked_now: gauge(&|instance| u64::from(blocked_now(instance))),
         dispatch_revoked: get(Count::Revoked),
         log_dropped: get(Count::LogDropped),
         reloads: get(Count::Reloads),

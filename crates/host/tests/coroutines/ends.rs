@@ -4,7 +4,7 @@
 use becket_host::{CallError, Limits, Request, StreamError};
 
 use crate::{
-    Waits,
+    IS_INLINE, Waits, spec,
     support::{
         logs,
         native::images,
@@ -40,7 +40,9 @@ fn a_handler_that_does_not_listen_is_abandoned() {
     logs::reach(1, &["is deaf", "plugin=deaf "]);
     drop(call);
     assert_eq!(wait(waits.host.unload("deaf")).unwrap(), 0);
-    logs::reach(1, &["its coroutine was abandoned", "plugin=deaf "]);
+    if IS_INLINE {
+        logs::reach(1, &["its coroutine was abandoned", "plugin=deaf "]);
+    }
     logs::reach(1, &["shut down", "plugin=deaf "]);
 }
 
@@ -50,7 +52,7 @@ fn a_reload_lets_a_chat_finish_on_the_old_version() {
     let mut old = wait(waits.plugin.stream("chat", Request::default())).unwrap();
     wait(waits.plugin.reload()).unwrap();
     let mut new = wait(waits.plugin.stream("chat", Request::default())).unwrap();
-    assert!(images("reloaded") >= 2, "{}", waits.path.display());
+    assert!(images("reloaded") >= 2 || !IS_INLINE, "{}", waits.path.display());
     for stream in [&mut old, &mut new] {
         wait(stream.send(b"still there?")).unwrap();
         assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"still there?");
@@ -67,8 +69,7 @@ fn a_host_makes_its_runtime_again_when_it_is_needed_again() {
     let waits = Waits::load("again");
     assert_eq!(waits.ask("where", b""), "coroutine 0");
     wait(waits.host.unload("again")).unwrap();
-    let spec = becket_host::PluginSpec::path("again", &waits.path);
-    let plugin = waits.host.load(spec).unwrap();
+    let plugin = waits.host.load(spec("again", &waits.path)).unwrap();
     let waits = Waits { plugin, ..waits };
     assert_eq!(waits.ask("where", b""), "coroutine 0");
     waits.end();

@@ -3,7 +3,7 @@
 
 use becket_host::{CoroutineDefect, Host, LoadError, PluginSpec};
 
-use crate::{SOURCE, support::native::Workshop};
+use crate::{support::native::Workshop, waits::SOURCE};
 
 fn refused(name: &str, definitions: &str) -> LoadError {
     let workshop = Workshop::new();

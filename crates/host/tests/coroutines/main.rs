@@ -9,6 +9,7 @@
 //! | `ends` | unload and reload of plugins whose handlers wait |
 //! | `rust` | a plugin in Rust |
 //! | `loads` | what must not load |
+//! | `waits` | the plugin in C, loaded |
 //! | `overflow` | a stack that overflows, in a process of its own |
 
 #![allow(
@@ -29,53 +30,21 @@ mod loads;
 mod overflow;
 mod rust;
 mod streams;
+mod waits;
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use becket_host::{Host, Limits, Plugin, PluginSpec};
+use becket_host::PluginSpec;
 
-use crate::support::{
-    logs,
-    native::{Workshop, images},
-    unload_clean,
-    wait::wait,
-};
+use crate::support::script::linked as scripted;
+use crate::waits::Waits;
 
-/// The plugin's source.
-const SOURCE: &str = include_str!("waits.c");
+/// The plugins run in this process.
+const IS_INLINE: bool = true;
 
-/// The plugin, in a host of its own.
-struct Waits {
-    host: Host,
-    plugin: Plugin,
-    _workshop: Workshop,
-    path: PathBuf,
-}
+/// Frames of one stream that a placement may hold beside the plugin's bounds.
+const FRAMES_BETWEEN: u64 = 0;
 
-impl Waits {
-    fn load(name: &str) -> Self {
-        Self::load_with(name, Limits::default())
-    }
-
-    fn load_with(name: &str, limits: Limits) -> Self {
-        logs::capture();
-        let workshop = Workshop::new();
-        let path = workshop.build(name, SOURCE);
-        let host = Host::builder().coroutine_workers(1).build();
-        let plugin = host.load(PluginSpec::path(name, &path).limits(limits)).unwrap();
-        Self { host, plugin, _workshop: workshop, path }
-    }
-
-    fn ask(&self, entry: &str, payload: &[u8]) -> String {
-        let response = wait(self.plugin.call_raw(entry, payload)).unwrap();
-        assert!(response.status.is_ok());
-        String::from_utf8(response.body.to_vec()).unwrap()
-    }
-
-    fn end(self) {
-        unload_clean(&self.host, &self.plugin);
-        let name = self.plugin.name();
-        logs::reach(1, &["shut down", &format!("plugin={name} ")]);
-        assert_eq!(images(&format!("{name}.so")), 0, "a coroutine keeps the image");
-    }
+fn spec(name: &str, path: &Path) -> PluginSpec {
+    PluginSpec::path(name, path)
 }

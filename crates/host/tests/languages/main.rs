@@ -38,6 +38,7 @@ use std::path::PathBuf;
 use becket_host::PluginSpec;
 
 use crate::suite::{Sample, sample};
+use crate::support::script::linked as scripted;
 
 /// The plugins run in this process.
 const IS_INLINE: bool = true;

@@ -14,8 +14,9 @@ use std::{
 use becket_abi::NrStatus;
 use becket_host::{CallError, Dispatch, Host, Limits, Request, Response, StreamError};
 
+use crate::IS_INLINE;
 use crate::support::{
-    assert_adds_up,
+    assert_adds_up, counted,
     script::{Api, Incoming, Script},
     unload_clean,
     wait::{Tally, poll_once, wait},
@@ -38,12 +39,15 @@ fn the_first_answer_inside_handle_wins() {
         let response = wait(plugin.call_raw("x", b"")).unwrap();
         assert_eq!((response.status, &*response.body), (NrStatus(7), &b"first"[..]));
     }
-    assert_eq!(*plugin.call_now("x", b"").unwrap().body, *b"first");
+    let mut calls = 3;
+    if IS_INLINE {
+        assert_eq!(*plugin.call_now("x", b"").unwrap().body, *b"first");
+        calls += 1;
+    }
     // An answer to a notification has no reader; giving one is no mistake.
     plugin.notify("notified", b"").unwrap();
-    let snapshot = plugin.snapshot();
-    assert_eq!(snapshot.refused_answers.late, 4);
-    assert_eq!(snapshot.failed.answered_with_error, 4);
+    counted(&plugin, |snapshot| snapshot.refused_answers.late == calls);
+    assert_eq!(plugin.snapshot().failed.answered_with_error, calls);
     assert_adds_up(&plugin);
 }
 
@@ -82,19 +86,24 @@ fn the_first_answer_wins_over_what_handle_returns_after_it_on_every_thread() {
         };
         refused(wait(plugin.call_raw("silent", b"")));
         refused(wait(plugin.call("silent", Request::default())));
-        refused(plugin.call_now("silent", b""));
+        if IS_INLINE {
+            refused(plugin.call_now("silent", b""));
+        }
         for _ in 0..20 {
             answered(wait(plugin.call_raw("answers", b"")));
             answered(wait(plugin.call("answers", Request::default())));
-            answered(plugin.call_now("answers", b""));
+            if IS_INLINE {
+                answered(plugin.call_now("answers", b""));
+            }
             answered(wait(plugin.call_raw("on another thread", b"")));
         }
         // What a worker runs is not waited for: the counters say what became of it.
         let notified = plugin.notify("silent", b"");
-        assert_eq!(notified.is_err(), dispatch == Dispatch::Caller);
+        assert_eq!(notified.is_err(), IS_INLINE && dispatch == Dispatch::Caller);
         unload_clean(&host, &plugin);
         let snapshot = plugin.snapshot();
-        assert_eq!((snapshot.ok, snapshot.failed.refused), (80, 3), "{dispatch:?}");
+        let wanted = if IS_INLINE { (80, 3) } else { (60, 2) };
+        assert_eq!((snapshot.ok, snapshot.failed.refused), wanted, "{dispatch:?}");
         assert_eq!((snapshot.notifies, snapshot.notifies_refused), (1, 1), "{dispatch:?}");
         assert_adds_up(&plugin);
     }
@@ -144,7 +153,7 @@ fn a_payload_that_is_none_is_refused_and_the_call_goes_on() {
     let limits = Limits { payload_bytes_max: u64::MAX, ..Limits::default() };
     let (plugin, _) = script.load_with(&host, "clumsy", |spec| spec.limits(limits));
     assert_eq!(*wait(plugin.call_raw("x", b"")).unwrap().body, *b"at last");
-    assert_eq!(plugin.snapshot().refused_answers.invalid, 4);
+    counted(&plugin, |snapshot| snapshot.refused_answers.invalid == 4);
 }
 
 /// Callers that wait, give up at once, give up soon or leave; answers to each call from three
@@ -250,12 +259,21 @@ fn race(dispatch: Dispatch) {
     assert_adds_up(&plugin);
     let (taken, refused) = (taken.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
     assert_eq!(taken + refused, asked.get() * 3);
-    assert!(taken >= ok && taken <= ok + left, "{taken} answers taken for {ok} read");
+    assert!(taken >= ok, "{taken} answers taken for {ok} read");
     let late = snapshot.refused_answers;
-    assert_eq!(late.late + late.unknown, refused);
+    if IS_INLINE {
+        assert!(taken <= ok + left, "{taken} answers taken for {ok} read");
+        assert_eq!(late.late + late.unknown, refused);
+    } else {
+        // The worker may take one answer of each call that has ended here, which is then late here.
+        assert!(taken <= asked.get());
+        assert!((refused..=refused + taken).contains(&(late.late + late.unknown)), "{late:?}");
+    }
     assert_eq!(late.foreign + late.invalid + late.backpressure, 0);
     let notified = cancelled.get();
-    assert!(notified >= deadline && notified <= deadline + left, "{notified} cancellations");
+    assert!(notified <= deadline + left, "{notified} cancellations");
+    // Those of calls that have not reached a worker, and of those that it has answered, never do.
+    assert!(notified >= deadline || !IS_INLINE, "{notified} cancellations of {deadline}");
     drop(plugin);
     drop(answerers);
 }

@@ -22,6 +22,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::IS_INLINE;
 use crate::support::{script::Script, unload_clean, wait::Tally};
 
 const WORST: Duration = Duration::from_millis(100);
@@ -93,7 +94,9 @@ async fn block(plugin: Plugin, place: Place) {
         }
         Place::Data => {
             let stream = plugin.stream("data", Request::default()).await.unwrap();
-            assert!(timeout(DEADLINE, stream.send(b"x")).await.is_err());
+            let sent = timeout(DEADLINE, stream.send(b"x")).await;
+            // It is on its way to another process, or the plugin has to take it.
+            assert_eq!(sent.is_err(), IS_INLINE, "{sent:?}");
         }
         Place::Release => {
             let answer = plugin.call_raw("release", b"").timeout(DEADLINE * 10).await;
@@ -177,8 +180,13 @@ fn stops_nothing(threads: usize) {
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_time().build();
     let runtime = runtime.unwrap();
     for place in PLACES {
-        for at_once in [1, WORKERS_MAX] {
-            for quick_before in [0, 8, 1000] {
+        // A plugin whose process has to be killed takes seconds to unload, so not all of it.
+        let (at_onces, quicks): (&[_], &[_]) = match IS_INLINE {
+            true => (&[1, WORKERS_MAX], &[0, 8, 1000]),
+            false => (&[WORKERS_MAX], &[1000]),
+        };
+        for &at_once in at_onces {
+            for &quick_before in quicks {
                 let worst = (0..TRIES)
                     .map(|_| look(&runtime, place, at_once, quick_before))
                     .find(|worst| *worst < WORST);
@@ -199,7 +207,10 @@ fn the_only_thread_of_an_executor_is_not_lent_to_a_plugin_that_says_it_never_blo
     let gate: Gate = Box::leak(Box::default());
     let (plugin, _) = blocks(gate).never_blocks().load(&host, "blocks");
     let (other, _) = Script::echo().load(&host, "other");
-    for place in PLACES {
+    // In its own process a thread that it blocks against its word is the one that serves all its calls: they
+    // end at their deadlines, and the process when it has answered no ping.
+    let places = if IS_INLINE { &PLACES[..] } else { &PLACES[..1] };
+    for &place in places {
         let worst = (0..TRIES).map(|_| {
             runtime.block_on(async {
                 let blocked = block(plugin.clone(), place);

@@ -13,10 +13,12 @@ use becket_host::{Dispatch, Host, Limits, Request};
 use parking_lot::Mutex;
 
 use crate::support::{
+    counted,
     script::{Api, Script},
     unload_clean,
-    wait::{Mailbox, Tally, poll_once, wait},
+    wait::{Mailbox, Tally, poll_once, until, wait},
 };
+use crate::{FRAMES_BETWEEN, IS_INLINE};
 
 fn silent(ids: &Arc<Mailbox<u64>>) -> Script {
     let ids = ids.clone();
@@ -52,14 +54,15 @@ fn an_answer_is_written_in_place() {
     for len in [1, 64, 65, 100_000] {
         let payload = vec![len as u8; len];
         assert_eq!(*wait(plugin.call_raw("x", &payload)).unwrap().body, *payload);
-        assert_eq!(*plugin.call_now("x", &payload).unwrap().body, *payload);
+        if IS_INLINE {
+            assert_eq!(*plugin.call_now("x", &payload).unwrap().body, *payload);
+        }
     }
     // The last answer is out before its handler has tried what is refused.
-    while plugin.snapshot().refused_answers.invalid < 8 * 3 {
-        thread::yield_now();
-    }
-    assert_eq!(plugin.snapshot().refused_answers.invalid, 8 * 3);
+    let refused = if IS_INLINE { 8 * 3 } else { 4 * 3 };
+    counted(&plugin, |snapshot| snapshot.refused_answers.invalid >= refused);
     unload_clean(&host, &plugin);
+    assert_eq!(plugin.snapshot().refused_answers.invalid, refused);
 }
 
 #[test]
@@ -86,8 +89,8 @@ fn leases_are_bounded_in_number_and_bytes_and_a_released_one_makes_room() {
     assert_eq!(wait(call).unwrap().body.len(), 1);
     assert_eq!(api.commit(sid, token, 1), NrStatus::Invalid, "the call is over");
     assert_eq!(api.lease(sid, 1).token, 0, "the call is over");
-    assert_eq!(plugin.snapshot().resources_refused, 5);
     unload_clean(&host, &plugin);
+    assert_eq!(plugin.snapshot().resources_refused, 5);
 }
 
 #[test]
@@ -119,12 +122,22 @@ fn a_lease_that_meets_a_full_queue_stays_good() {
     let (plugin, api) = silent(&ids).load_with(&host, "leases", |spec| spec.limits(limits));
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     let sid = ids.take();
-    let tokens = [write(&api, sid, b"first"), write(&api, sid, b"second")];
-    assert_eq!(api.commit(sid, tokens[0], 5), NrStatus::Ok);
-    assert_eq!(api.commit(sid, tokens[1], 6), NrStatus::Backpressure);
-    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"first");
-    assert_eq!(api.commit(sid, tokens[1], 6), NrStatus::Ok);
-    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"second");
+    let mut before = 0;
+    let last = loop {
+        let token = write(&api, sid, b"before");
+        match api.commit(sid, token, 6) {
+            NrStatus::Ok => before += 1,
+            status => break (token, status),
+        }
+    };
+    assert_eq!(last.1, NrStatus::Backpressure);
+    assert!(before <= 1 + FRAMES_BETWEEN, "{before} frames are held");
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"before");
+    until(|| api.commit(sid, last.0, 4) == NrStatus::Ok);
+    for _ in 1..before {
+        assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"before");
+    }
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"befo");
     drop(stream);
     unload_clean(&host, &plugin);
 }
@@ -163,6 +176,13 @@ fn owned_bytes_are_read_in_place_and_released_with_their_last_reader() {
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
         assert_eq!(api.send_owned(ids.take(), NrStatus::Ok, payload), NrStatus::Ok);
+        if !IS_INLINE {
+            // Read by the session alone.
+            released.reach(before + 1);
+            assert_eq!(*wait(call).unwrap().body, *bytes);
+            assert_eq!(released.get(), before + 1);
+            continue;
+        }
         let body = wait(call).unwrap().body;
         assert_eq!((body.as_ptr(), &*body), (place, &*bytes), "no copy");
         let copy = body.clone();
@@ -191,7 +211,10 @@ fn a_release_that_blocks_holds_no_reader() {
     let host = Host::new();
     let ids = Mailbox::new();
     let (plugin, api) = silent(&ids).load(&host, "blocks");
-    let bodies: Vec<_> = (0..40)
+    // More than there are workers: none of the drops waits for one. In its own process they are released
+    // by workers before their callers have them.
+    const BODIES: usize = if IS_INLINE { 40 } else { 20 };
+    let bodies: Vec<_> = (0..BODIES)
         .map(|_| {
             let mut call = plugin.call_raw("x", b"");
             assert!(poll_once(&mut call).is_pending());
@@ -205,12 +228,11 @@ fn a_release_that_blocks_holds_no_reader() {
             wait(call).unwrap().body
         })
         .collect();
-    // More than there are workers: none of the drops waits for one.
     drop(bodies);
     gate.add();
     unload_clean(&host, &plugin);
     let released_on = RELEASED_ON.lock();
-    assert_eq!(released_on.len(), 40);
+    assert_eq!(released_on.len(), BODIES);
     assert!(!released_on.contains(&thread::current().id()));
 }
 
@@ -257,25 +279,36 @@ fn owned_bytes_that_nobody_reads_are_released_once() {
     let sid = ids.take();
     assert_eq!(send(sid, b"answer"), NrStatus::Ok);
     assert_eq!(send(sid, b"again"), NrStatus::Invalid);
-    assert_eq!(released.get(), 3);
+    assert!(IS_INLINE.then(|| released.get()).is_none_or(|now| now == 3));
     drop(call);
     released.reach(4);
 
     // Backpressure leaves them the plugin's; a stream that is dropped releases what is queued.
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     let sid = ids.take();
-    assert_eq!(send(sid, b"queued"), NrStatus::Ok);
-    let kept = owned(b"kept", &released);
-    assert_eq!(api.send_owned(sid, NrStatus::Ok, kept), NrStatus::Backpressure);
-    assert_eq!(released.get(), 4);
+    let fill = || {
+        let mut sent = 0;
+        loop {
+            let bytes = owned(b"queued", &released);
+            match api.send_owned(sid, NrStatus::Ok, bytes) {
+                NrStatus::Ok => sent += 1,
+                status => {
+                    assert_eq!(status, NrStatus::Backpressure);
+                    break (sent, bytes);
+                }
+            }
+        }
+    };
+    let (mut sent, kept) = fill();
+    assert!((1..=1 + FRAMES_BETWEEN).contains(&sent), "{sent} frames are held");
     drop(wait(stream.next()).unwrap());
-    released.reach(5);
-    assert_eq!(api.send_owned(sid, NrStatus::Ok, kept), NrStatus::Ok, "offered again");
-    assert_eq!(send(sid, b"x"), NrStatus::Backpressure);
+    until(|| api.send_owned(sid, NrStatus::Ok, kept) == NrStatus::Ok);
+    let (more, _kept) = fill();
+    sent += 1 + more;
     assert_eq!(api.send_owned(sid, NrStatus::StreamEnd, owned(b"end", &released)), NrStatus::Ok);
-    assert_eq!(released.get(), 5);
+    assert!(released.get() < 4 + sent + 1);
     drop(stream);
-    released.reach(7);
+    released.reach(4 + sent + 1);
 
     // A length without an address.
     let null = NrOwnedBytes { len: 8, ..NrOwnedBytes::EMPTY };
@@ -284,4 +317,5 @@ fn owned_bytes_that_nobody_reads_are_released_once() {
     assert_eq!(api.send_owned(ids.take(), NrStatus::Ok, null), NrStatus::Invalid);
     drop(call);
     unload_clean(&host, &plugin);
+    assert_eq!(released.get(), 4 + sent + 1, "each once");
 }

@@ -11,8 +11,9 @@ use std::{
 use becket_abi::{BK_NO_DEADLINE, NrStatus};
 use becket_host::{CallError, Dispatch, Host, Limits, PluginState, Request, StreamError};
 
+use crate::IS_INLINE;
 use crate::support::{
-    assert_adds_up, logs,
+    assert_adds_up, counted, logs,
     script::Script,
     unload_clean,
     wait::{Mailbox, Tally, poll_once, wait},
@@ -56,8 +57,8 @@ fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
         assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
     }
     assert!(began.elapsed() >= soon, "freed before the deadline");
-    let snapshot = plugin.snapshot();
-    assert_eq!((snapshot.failed.deadline, snapshot.refused_answers.late), (4, 4));
+    assert_eq!(plugin.snapshot().failed.deadline, 4);
+    counted(&plugin, |snapshot| snapshot.refused_answers.late == 4);
     assert_adds_up(&plugin);
     unload_clean(&host, &plugin);
     assert!(notified.take_all().is_empty(), "notified once");
@@ -79,8 +80,10 @@ fn a_plugin_can_ask_how_long_it_has() {
     wait(plugin.call_raw("x", b"").timeout(Duration::from_secs(3600))).unwrap();
     let remaining = asked.take();
     assert!((3_000_000..=3_600_000).contains(&remaining), "{remaining} ms");
-    plugin.call_now("x", b"").unwrap();
-    assert_eq!(asked.take(), BK_NO_DEADLINE);
+    if IS_INLINE {
+        plugin.call_now("x", b"").unwrap();
+        assert_eq!(asked.take(), BK_NO_DEADLINE);
+    }
 }
 
 #[test]
@@ -134,9 +137,17 @@ fn a_thread_that_is_stuck_is_reported_and_too_many_quarantine_the_plugin() {
         assert!(poll_once(&mut call).is_pending());
         calls.push(call);
         logs::reach(at, &line);
-        assert!(plugin.snapshot().blocked >= at as u64);
+        counted(&plugin, |snapshot| snapshot.blocked >= at as u64 && snapshot.blocked_now >= 1);
     }
     assert_eq!(plugin.state(), PluginState::Blocked, "workers are there for that");
+    if !IS_INLINE {
+        // No caller's thread is inside: `watchdog` has what quarantines it.
+        gate.add();
+        assert!(calls.into_iter().all(|call| wait(call).unwrap().status.is_ok()));
+        counted(&plugin, |snapshot| snapshot.blocked_now == 0);
+        assert_eq!(plugin.state(), PluginState::Ready);
+        return unload_clean(&host, &plugin);
+    }
     let callers: Vec<_> = (1..=BLOCKED_MAX as usize)
         .map(|at| {
             let plugin = plugin.clone();

@@ -374,3 +374,34 @@ fn a_stream_opens_when_the_plugin_has_the_request() {
     drop(stream);
     unload_clean(&host, &plugin);
 }
+
+#[test]
+fn the_id_of_an_immediate_call_is_good_on_its_thread_until_handle_returns() {
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let to_test = ids.clone();
+    let script = Script::new(move |api, call| {
+        let (api, sid) = (*api, call.sid);
+        let elsewhere =
+            thread::spawn(move || api.send(sid, NrStatus::Ok, b"elsewhere")).join().unwrap();
+        assert_eq!(elsewhere, NrStatus::Invalid);
+        to_test.put(sid);
+        if call.payload.is_empty() {
+            return NrStatus::Ok;
+        }
+        api.send(sid, NrStatus::Ok, call.payload)
+    });
+    let (plugin, api) = script.load(&host, "now");
+    assert_eq!(*plugin.call_now("x", b"here").unwrap().body, *b"here");
+    plugin.call_now("x", b"").unwrap_err();
+    plugin.notify("x", b"").unwrap();
+    for sid in [(); 3].map(|()| ids.take()) {
+        assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
+    }
+    let snapshot = plugin.snapshot();
+    let refused = snapshot.refused_answers;
+    assert_eq!(refused.unknown + refused.late, 6, "{refused:?}");
+    assert_eq!((snapshot.calls, snapshot.notifies), (2, 1));
+    assert_eq!((snapshot.ok, snapshot.failed.total()), (1, 1));
+    assert_eq!(snapshot.failed.not_answered, 1);
+}

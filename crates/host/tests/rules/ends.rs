@@ -17,11 +17,12 @@ use becket_host::{
     UnloadError,
 };
 
+use crate::IS_INLINE;
 use crate::support::{
     assert_adds_up,
     script::Script,
     unload_clean,
-    wait::{Mailbox, Tally, poll_once, wait},
+    wait::{Mailbox, Tally, poll_once, until, wait},
 };
 
 fn silent(ids: &Arc<Mailbox<u64>>) -> Script {
@@ -89,8 +90,8 @@ fn what_outlasts_the_drain_fails_and_is_counted() {
     }
     assert!(matches!(wait(stream.next()), Err(StreamError::Unloaded)));
     for sid in sids {
+        until(|| api.is_cancelled(sid));
         assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
-        assert!(api.is_cancelled(sid));
     }
     assert_eq!(plugin.snapshot().failed.unloaded, 3);
     assert_adds_up(&plugin);
@@ -124,8 +125,9 @@ fn a_name_is_taken_until_its_plugin_is_unloaded() {
     assert!(error.hint().is_some());
     unload_clean(&host, &first);
     let (second, _) = Script::echo().load(&host, "name");
-    assert!(second.call_now("x", b"").unwrap().status.is_ok());
-    assert!(matches!(first.call_now("x", b""), Err(CallError::Unloaded)), "the old one's handle");
+    assert!(wait(second.call_raw("x", b"")).unwrap().status.is_ok());
+    assert!(matches!(wait(first.call_raw("x", b"")), Err(CallError::Unloaded)), "its old handle");
+    assert!(matches!(first.call_now("x", b""), Err(CallError::Unloaded)), "its old handle");
     unload_clean(&host, &second);
 }
 
@@ -159,8 +161,7 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
         // After it was answered, before it saw that.
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
-        let sids = ids.take_all();
-        assert_eq!(sids.len(), 3);
+        let sids = [(); 3].map(|()| ids.take());
         assert_eq!(api.send(sids[2], NrStatus::Ok, b"unread"), NrStatus::Ok);
         drop(call);
         most = sids.iter().map(|sid| sid & 0xf_ffff).fold(most, u64::max);
@@ -169,7 +170,10 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
     }
     notified.reach(2 * ROUNDS as u64);
     assert_adds_up(&plugin);
-    assert_eq!(plugin.snapshot().failed.cancelled, 2 * ROUNDS as u64);
+    // An answer from another process may be behind its caller.
+    let cancelled = plugin.snapshot().failed.cancelled;
+    let at_most = if IS_INLINE { 2 } else { 3 } * ROUNDS as u64;
+    assert!((2 * ROUNDS as u64..=at_most).contains(&cancelled), "{cancelled}");
     unload_clean(&host, &plugin);
     assert_eq!(notified.get(), 2 * ROUNDS as u64, "notified once each");
     // Places are shared by the tests of this binary; a leak would need one a round.

@@ -2,9 +2,10 @@
 //! Plugins of the first builds of the ABI, which find the table for state through `host_ctx`.
 
 use becket_abi::NrStatus;
-use becket_host::{Host, LoadError, PluginSpec, Request};
+use becket_host::{Host, LoadError, Request};
 
 use crate::support::{native::Workshop, unload_clean, wait::wait};
+use crate::{IS_INLINE, spec};
 
 /// Loads a build that looks `offset` bytes behind `host_ctx`, calls and streams with it, and
 /// returns the answer of its entry `state`.
@@ -12,7 +13,7 @@ fn answer_of(offset: usize) -> String {
     let workshop = Workshop::new();
     let source = format!("#define EXT_AT {offset}\n{}", include_str!("host_ext.c"));
     let host = Host::new();
-    let spec = PluginSpec::path("first", workshop.build("first", &source));
+    let spec = spec("first", &workshop.build("first", &source));
     let plugin = host.load(spec).unwrap();
     assert_eq!(plugin.info().layout, "raw");
 
@@ -74,8 +75,9 @@ NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) { return (const NrP
 fn a_plugin_of_the_published_crate_is_refused_with_the_true_reason() {
     let workshop = Workshop::new();
     let path = workshop.build("published", WITHOUT_PLUGIN_CTX);
-    let error = Host::new().load(PluginSpec::path("published", path)).unwrap_err();
-    assert!(matches!(error, LoadError::InitFailed { may_lack_plugin_ctx: true, .. }), "{error:?}");
+    let error = Host::new().load(spec("published", &path)).unwrap_err();
+    let is_typed = matches!(error, LoadError::InitFailed { may_lack_plugin_ctx: true, .. });
+    assert_eq!(is_typed, IS_INLINE, "{error:?}");
     assert!(error.cause().unwrap().contains("nylon-ring 0.1.0 to 0.1.4"));
     let hint = error.hint().unwrap();
     assert!(hint.contains("build it again") && !hint.contains("configuration"), "{hint}");
@@ -146,7 +148,7 @@ fn no_view_is_null_for_plugins_of_the_first_builds() {
     let workshop = Workshop::new();
     let host = Host::new();
     let path = workshop.build("nulls", COUNTS_NULLS);
-    let plugin = host.load(PluginSpec::path("nulls", path)).unwrap();
+    let plugin = host.load(spec("nulls", &path)).unwrap();
     for request in [Request::new(""), Request::new("").header("", "")] {
         assert_eq!(*wait(plugin.call("any", request)).unwrap().body, [0]);
     }

@@ -15,8 +15,9 @@ use becket_host::{Dispatch, Host, Limits, PluginSpec, Request, SendError, Stream
 use crate::support::{
     script::Script,
     unload_clean,
-    wait::{Mailbox, Tally, poll_once, wait},
+    wait::{Mailbox, Tally, poll_once, until, wait},
 };
+use crate::{FRAMES_BETWEEN, IS_INLINE};
 
 fn small_queue(spec: PluginSpec) -> PluginSpec {
     spec.limits(Limits { stream_frames_max: 4, ..Limits::default() }).dispatch(Dispatch::Caller)
@@ -46,29 +47,36 @@ fn a_full_queue_takes_nothing_but_the_terminal() {
     let (plugin, api) = driven(&ids).load_with(&host, "driven", small_queue);
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     let sid = ids.take();
-    assert_eq!(stream.sid(), sid);
+    assert_eq!(stream.sid() == sid, IS_INLINE, "another host has ids of its own");
     for at in 0..4 {
         assert_eq!(api.send(sid, NrStatus::Ok, &[at]), NrStatus::Ok);
     }
-    for _ in 0..3 {
+    let mut between = 0;
+    while api.send(sid, NrStatus::Ok, b"between") == NrStatus::Ok {
+        between += 1;
+    }
+    assert!((0..=FRAMES_BETWEEN).contains(&between), "{between} more are held");
+    for _ in 0..2 {
         assert_eq!(api.send(sid, NrStatus::Ok, b"lost?"), NrStatus::Backpressure);
     }
     assert_eq!(&*wait(stream.next()).unwrap().unwrap().body, [0]);
-    assert_eq!(api.send(sid, NrStatus::Ok, &[4]), NrStatus::Ok, "there is room again");
+    until(|| api.send(sid, NrStatus::Ok, &[4]) == NrStatus::Ok);
     while api.send(sid, NrStatus::Ok, b"more") != NrStatus::Backpressure {}
     assert_eq!(api.send(sid, NrStatus::StreamEnd, b"end"), NrStatus::Ok);
     for status in [NrStatus::Ok, NrStatus::StreamEnd, NrStatus::Err] {
         assert_eq!(api.send(sid, status, b"after"), NrStatus::Invalid);
     }
-    let frames = read_all(&mut stream);
+    let mut frames = read_all(&mut stream);
+    frames.retain(|frame| frame != b"between");
     assert_eq!(frames[..4], [[1], [2], [3], [4]]);
     assert!(frames[4..frames.len() - 1].iter().all(|frame| frame == b"more"));
     assert_eq!(frames.last().unwrap(), b"end");
     assert_eq!(api.send(sid, NrStatus::Ok, b"after"), NrStatus::Invalid);
-    let refused = plugin.snapshot().refused_answers;
-    assert_eq!((refused.backpressure, refused.late), (4, 4));
     drop(stream);
     unload_clean(&host, &plugin);
+    let refused = plugin.snapshot().refused_answers;
+    assert!(refused.backpressure >= 4 && (!IS_INLINE || refused.backpressure == 4), "{refused:?}");
+    assert_eq!(refused.late, 4);
 }
 
 #[test]
@@ -149,7 +157,7 @@ fn a_flood_from_eight_threads_arrives_whole_and_the_queue_stays_bounded() {
         seen[thread] += 1;
         read += 1;
         let ahead = taken.load(Ordering::SeqCst).saturating_sub(read);
-        assert!(ahead <= 2 * 4, "{ahead} frames are held");
+        assert!(ahead <= 2 * 4 + FRAMES_BETWEEN, "{ahead} frames are held");
     }
     assert_eq!(seen, [FRAMES; THREADS as usize]);
     drop(stream);
@@ -189,7 +197,9 @@ fn data_that_the_plugin_does_not_take_is_offered_again_until_it_does() {
         .on_close(|api, sid| api.send(sid, NrStatus::StreamEnd, b"bye"));
     let (plugin, _) = script.load_with(&host, "slow", small_queue);
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
-    assert_eq!(stream.try_send(b"not taken"), Err(SendError::Backpressure));
+    if IS_INLINE {
+        assert_eq!(stream.try_send(b"not taken"), Err(SendError::Backpressure));
+    }
     for at in 0..MESSAGES {
         wait(stream.send(&at.to_le_bytes())).unwrap();
     }
@@ -203,6 +213,15 @@ fn data_that_the_plugin_does_not_take_is_offered_again_until_it_does() {
     unload_clean(&host, &plugin);
 }
 
+/// Sends what is held on the way to a plugin that takes nothing.
+fn fill(stream: &Stream) {
+    let mut sent = 0;
+    while !IS_INLINE && stream.try_send(b"between").is_ok() {
+        sent += 1;
+        assert!((0..=FRAMES_BETWEEN).contains(&sent), "{sent} frames are held");
+    }
+}
+
 #[test]
 fn a_sender_that_waits_is_freed_when_the_stream_ends() {
     let host = Host::new();
@@ -210,6 +229,7 @@ fn a_sender_that_waits_is_freed_when_the_stream_ends() {
     let script = driven(&ids).on_data(|_, _, _| NrStatus::Backpressure);
     let (plugin, api) = script.load_with(&host, "silent", small_queue);
     let stream = wait(plugin.stream("x", Request::default())).unwrap();
+    fill(&stream);
     let mut send = Box::pin(stream.send(b"data"));
     assert!(poll_once(&mut send).is_pending());
     assert_eq!(api.send(ids.take(), NrStatus::StreamEnd, b""), NrStatus::Ok);
@@ -217,6 +237,7 @@ fn a_sender_that_waits_is_freed_when_the_stream_ends() {
     drop(stream);
 
     let stream = wait(plugin.stream("x", Request::default())).unwrap();
+    fill(&stream);
     let sender = stream.sender();
     let mut send = Box::pin(sender.send(b"data"));
     assert!(poll_once(&mut send).is_pending());
@@ -265,7 +286,7 @@ fn a_plugin_without_stream_functions_takes_no_data() {
     let (plugin, _) = driven(&ids).load_with(&host, "deaf", small_queue);
     let stream = wait(plugin.stream("x", Request::default())).unwrap();
     assert_eq!(wait(stream.send(b"x")), Err(SendError::Unsupported));
-    assert_eq!(stream.close(), Err(SendError::Unsupported));
+    assert_eq!(stream.close().is_err(), IS_INLINE, "the process takes it, and not the plugin");
     drop(stream);
     unload_clean(&host, &plugin);
 }

@@ -59,8 +59,13 @@ use std::path::Path;
 
 use becket_host::PluginSpec;
 
+use crate::support::script::linked as scripted;
+
 /// Plugins of files run in this process.
 const IS_INLINE: bool = true;
+
+/// Frames of one stream that a placement may hold beside the plugin's bounds.
+const FRAMES_BETWEEN: u64 = 0;
 
 fn spec(name: &str, path: &Path) -> PluginSpec {
     PluginSpec::path(name, path)

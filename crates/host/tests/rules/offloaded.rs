@@ -4,14 +4,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Dispatch, Host, Limits, PluginSpec, Request, SendError};
+use becket_host::{CallError, Dispatch, Host, Limits, Request, SendError};
 
 use crate::support::{
+    counted,
     native::Workshop,
     script::Script,
     unload_clean,
     wait::{Mailbox, Tally, wait},
 };
+use crate::{FRAMES_BETWEEN, IS_INLINE, spec};
 
 #[test]
 fn notifications_that_wait_for_a_worker_are_bounded_and_given_up_at_the_end() {
@@ -30,6 +32,16 @@ fn notifications_that_wait_for_a_worker_are_bounded_and_given_up_at_the_end() {
     plugin.notify("x", b"").unwrap();
     entered.reach(1);
     (1..PENDING_MAX).for_each(|_| plugin.notify("x", b"").unwrap());
+    if !IS_INLINE {
+        // They are on their way, and the worker refuses what is too much.
+        (0..20).for_each(|_| plugin.notify("x", b"").unwrap());
+        let bound = 2 * u64::from(PENDING_MAX);
+        counted(&plugin, |snapshot| snapshot.notifies_refused == 24 - bound);
+        gate.add();
+        unload_clean(&host, &plugin);
+        assert_eq!((plugin.snapshot().notifies, entered.get()), (24, bound));
+        return;
+    }
     let full = plugin.notify("x", b"").unwrap_err();
     assert!(matches!(full, CallError::Quota { quota: "pending_max", limit: 4 }), "{full}");
     // They are bounded with the calls.
@@ -128,6 +140,20 @@ fn frames_that_wait_for_a_worker_are_bounded_as_those_from_the_plugin() {
     entered.reach(1);
     // What is being taken counts until it was.
     stream.try_send(b"1").unwrap();
+    if !IS_INLINE {
+        // As many are on the way to another process.
+        let mut sent = 2_u64;
+        while stream.try_send(b"x").is_ok() {
+            sent += 1;
+            assert!((0..=FRAMES_BETWEEN).contains(&sent), "{sent} frames are held");
+        }
+        gate.add();
+        stream.close().unwrap();
+        assert!(wait(stream.next()).unwrap().is_none());
+        assert_eq!(got.take_all().len() as u64, sent);
+        drop(stream);
+        return unload_clean(&host, &plugin);
+    }
     assert_eq!(stream.try_send(&[0; 99]), Err(SendError::Backpressure), "by its bytes");
     stream.try_send(b"2").unwrap();
     assert_eq!(stream.try_send(b"3"), Err(SendError::Backpressure), "by their number");
@@ -150,7 +176,18 @@ fn a_frame_that_was_handed_over_and_refused_is_said_to_the_next_sender() {
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     stream.try_send(b"bad").unwrap();
     // The plugin may have answered by now, or has when the first of these comes back.
-    let sent: Vec<_> = (0..3_u8).map(|at| wait(stream.send(&[at]))).collect();
+    let mut sent: Vec<_> = (0..3_u8).map(|at| wait(stream.send(&[at]))).collect();
+    if !IS_INLINE {
+        // Or when what was sent behind it has come back.
+        for (at, _) in sent.iter().enumerate().filter(|(_, sent)| sent.is_ok()) {
+            assert_eq!(*wait(stream.next()).unwrap().unwrap().body, [at as u8]);
+        }
+        sent.push(wait(stream.send(&[3])));
+        let refused = Err(SendError::Refused { status: NrStatus(99) });
+        assert_eq!(sent.iter().filter(|sent| **sent == refused).count(), 1, "said once: {sent:?}");
+        drop(stream);
+        return unload_clean(&host, &plugin);
+    }
     let refused = |sent: &Result<_, _>| *sent == Err(SendError::Refused { status: NrStatus(99) });
     assert_eq!(sent.iter().filter(|sent| refused(sent)).count(), 1, "said once: {sent:?}");
     assert!(sent.iter().take(2).any(refused), "to the next: {sent:?}");
@@ -210,7 +247,7 @@ fn a_plugin_that_cannot_say_when_it_takes_more_is_asked_by_what_is_sent_next() {
     let workshop = Workshop::new();
     let path = workshop.build("cannot_say", &format!("#include \"becket.h\"\n{CANNOT_SAY}"));
     let host = Host::new();
-    let plugin = host.load(PluginSpec::path("cannot_say", path)).unwrap();
+    let plugin = host.load(spec("cannot_say", &path)).unwrap();
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
     stream.try_send(b"first").unwrap();
     // Refused until the plugin has taken the first, which it is asked for each time.

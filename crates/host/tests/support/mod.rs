@@ -16,12 +16,23 @@ pub mod native;
 pub mod script;
 pub mod wait;
 
-use becket_host::{Host, Plugin};
+use std::time::Instant;
+
+use becket_host::{Host, Plugin, PluginSnapshot};
 
 /// Unloads `plugin` and asserts that nothing was left behind: no call, no stream, no thread.
 pub fn unload_clean(host: &Host, plugin: &Plugin) {
     let abandoned = wait::wait(host.unload(plugin.name())).expect("the plugin is loaded");
     assert_eq!(abandoned, 0, "calls and streams that outlasted the drain");
+}
+
+/// Waits until `is_so` of the plugin's counters, which come from its process a moment later.
+pub fn counted(plugin: &Plugin, is_so: impl Fn(&PluginSnapshot) -> bool) {
+    let limit = Instant::now() + wait::LIMIT;
+    while !is_so(&plugin.snapshot()) {
+        assert!(Instant::now() < limit, "{:?}", plugin.snapshot());
+        std::thread::yield_now();
+    }
 }
 
 /// Asserts that every call that was counted has one outcome, and that none waits.

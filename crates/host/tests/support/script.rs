@@ -26,6 +26,11 @@ type OnData = dyn Fn(&Api, u64, &[u8]) -> NrStatus + Send + Sync;
 type OnSid = dyn Fn(&Api, u64) -> NrStatus + Send + Sync;
 type OnEnd = dyn Fn(&Api) + Send + Sync;
 
+/// Where scripts run: in this process. A test program for another placement has its own function in its root.
+pub fn linked(name: &str, plugin: LinkedPlugin) -> PluginSpec {
+    PluginSpec::linked(name, plugin)
+}
+
 /// What `handle` was given.
 #[derive(Clone, Copy)]
 pub struct Incoming<'a> {
@@ -137,7 +142,7 @@ impl Script {
         NEXT.set(info);
         // SAFETY: `get` returns what was just leaked; its functions keep the ABI's rules.
         let linked = unsafe { LinkedPlugin::new(get) };
-        let spec = configure(PluginSpec::linked(name, linked));
+        let spec = configure(crate::scripted(name, linked));
         let plugin = host.load(spec).expect("the script loads");
         (plugin, *running.api.get().expect("attach was called"))
     }

@@ -44,6 +44,15 @@ pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// Waits until `is_so`, of what nothing can be waited for: another process, or a handler that has answered.
+pub fn until(mut is_so: impl FnMut() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < limit, "it was not so for {LIMIT:?}");
+        thread::yield_now();
+    }
+}
+
 /// A count that threads wait for.
 #[derive(Default)]
 pub struct Tally {

@@ -33,7 +33,8 @@ use std::path::PathBuf;
 use becket_abi::NrStatus;
 use becket_host::{CallError, Dispatch, Host, Limits, LoadError, Plugin, PluginSpec, Response};
 
-use crate::support::{native::workspace, script::Script, unload_clean, wait::wait};
+use crate::support::script::{Script, linked as scripted};
+use crate::support::{native::workspace, unload_clean, wait::wait};
 
 /// Names the plugins that have a test here, and makes the test of each.
 macro_rules! zoo {

@@ -268,6 +268,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Said, String> {
             entries,
             is_complete: true,
             exports_state: false,
+            takes_data: true,
             layout: None,
         }));
     }

@@ -5,16 +5,32 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use becket_host::{NrStatus, SendError, Stream, StreamError};
+use becket_chan::timer::sleep;
+use becket_host::{NrStatus, SendError, Stream, StreamError, StreamSender};
 use becket_ipc::session::Turn;
 use becket_wire::{Refused, StreamId};
 use bytes::Bytes;
 
 use super::refuse;
-use crate::protocol::encode_answer;
+use crate::protocol::{encode_answer, notice};
 
 type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
+
+/// How long a plugin that cannot say when it takes more is left alone.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Data to the plugin, however often it does not take it: a plugin without `attach` cannot say when it does,
+/// and is asked again.
+async fn send(sender: StreamSender, data: Bytes) -> Result<(), SendError> {
+    loop {
+        match sender.send(&data).await {
+            Err(SendError::Backpressure) => sleep(ASK_AGAIN).await,
+            sent => return sent,
+        }
+    }
+}
 
 /// A stream that `handle` has accepted.
 pub(super) struct Open {
@@ -101,7 +117,11 @@ impl Open {
     fn pass_data_on(&mut self, turn: &mut Turn<'_>, id: StreamId, context: &mut Context<'_>) {
         loop {
             if let Some((bytes, sending)) = &mut self.sending {
-                let Poll::Ready(_sent) = sending.as_mut().poll(context) else { return };
+                let Poll::Ready(sent) = sending.as_mut().poll(context) else { return };
+                if let Err(SendError::Refused { status }) = sent {
+                    let status = Bytes::copy_from_slice(&status.0.to_le_bytes());
+                    let _ = turn.session.notice(notice::DATA_REFUSED, id.number().into(), status);
+                }
                 // Refused: the stream has ended, or ends.
                 let _ = turn.session.grant(id, 1, *bytes as u64);
                 self.sending = None;
@@ -109,7 +129,7 @@ impl Open {
             let Some(data) = self.data.pop_front() else { break };
             let sender = self.stream.sender();
             let bytes = data.len();
-            self.sending = Some((bytes, Box::pin(async move { sender.send(&data).await })));
+            self.sending = Some((bytes, Box::pin(send(sender, data))));
         }
         if std::mem::take(&mut self.is_closed) {
             // The plugin may take no close; its frames may follow.

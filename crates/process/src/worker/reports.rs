@@ -4,10 +4,14 @@
 //! ```text
 //!   log             ──▶ queue, bounded ─ wake ──▶ a notice for each message
 //!   metrics changed ──▶ flag ─────────── wake ──▶ a notice for all, and none for the next 100 ms
+//!   counts changed  ──▶ flag ─ wake elsewhere ──▶ as metrics
+//!   watchdog        ──▶ the log's queue ─ wake elsewhere
 //! ```
 //!
 //! The plugin's thread never waits for the session: it wakes it, and sends itself if no other thread has the
-//! session's lock. So a message that was logged before a crash has mostly left the process.
+//! session's lock. So a message that was logged before a crash has mostly left the process. What the host
+//! counts and what its watchdog reports comes from under its locks and on its own threads, which must not run
+//! code of the plugin: another thread wakes the session for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -18,13 +22,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use becket_chan::timer::{Sleep, sleep};
-use becket_host::{Metric, MetricChange, MetricValue, Observer, Plugin};
+use becket_host::{Metric, MetricChange, MetricValue, Observer, Plugin, ReportedCounts};
 use becket_ipc::session::Turn;
 use becket_wire::{Refused, StreamId};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
-use super::wakes::on_any_stack;
+use super::wakes::{elsewhere, on_any_stack};
 use crate::protocol::{encode_log, notice, put_metric};
 
 /// Numbers of wakers. No stream has them: its index would be above any limit of streams.
@@ -42,14 +46,17 @@ pub(super) struct Reports {
     frame_bytes_max: usize,
     log_waker: Waker,
     metrics_waker: Waker,
+    counts_waker: Waker,
     messages: Mutex<Messages>,
     has_changed: AtomicBool,
+    have_counts_changed: AtomicBool,
     metrics: Mutex<Sent>,
 }
 
 #[derive(Default)]
 struct Messages {
-    queue: VecDeque<Bytes>,
+    /// Each with the kind of its notice.
+    queue: VecDeque<(u16, Bytes)>,
     bytes: usize,
     /// Messages that were dropped after the last one of the queue.
     dropped: u64,
@@ -59,6 +66,7 @@ struct Messages {
 #[derive(Default)]
 struct Sent {
     values: HashMap<String, MetricValue>,
+    counts: ReportedCounts,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -69,8 +77,10 @@ impl Reports {
             frame_bytes_max: turn.session.limits().frame_body_bytes_max as usize,
             log_waker: on_any_stack(turn.waker(LOG)),
             metrics_waker: on_any_stack(turn.waker(METRICS)),
+            counts_waker: turn.waker(METRICS),
             messages: Mutex::default(),
             has_changed: AtomicBool::new(false),
+            have_counts_changed: AtomicBool::new(false),
             metrics: Mutex::default(),
         }
     }
@@ -93,13 +103,13 @@ impl Reports {
     pub(super) fn send_log(&self, turn: &mut Turn<'_>) {
         loop {
             let mut messages = self.messages.lock();
-            let Some(message) = messages.queue.front().cloned() else { return };
-            match turn.session.notice(notice::LOG, messages.dropped, message) {
+            let Some((kind, message)) = messages.queue.front().cloned() else { return };
+            match turn.session.notice(kind, messages.dropped, message) {
                 Err(Refused::Full) => return turn.wait_for_room(StreamId::from_number(LOG)),
                 // Refused otherwise: the session is over.
                 _ => {
                     messages.dropped = 0;
-                    if let Some(message) = messages.queue.pop_front() {
+                    if let Some((_, message)) = messages.queue.pop_front() {
                         messages.bytes -= message.len();
                     }
                 }
@@ -117,7 +127,8 @@ impl Reports {
             return;
         }
         sent.pause = None;
-        if !self.has_changed.load(Ordering::Acquire) {
+        let has_changed = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        if !has_changed(&self.has_changed) && !has_changed(&self.have_counts_changed) {
             return;
         }
         let mut pause = Box::pin(sleep(PAUSE));
@@ -125,7 +136,31 @@ impl Reports {
         let _ = pause.as_mut().poll(context);
         sent.pause = Some(pause);
         drop(sent);
+        self.send_counts(turn, plugin);
         self.send_metrics(turn, plugin);
+    }
+
+    /// The same, also of what has notified no observer.
+    pub(super) fn send_counts_at_last(&self, turn: &mut Turn<'_>, plugin: &Plugin) {
+        if plugin.reported_counts() != self.metrics.lock().counts {
+            self.have_counts_changed.store(true, Ordering::Release);
+            self.send_counts(turn, plugin);
+        }
+    }
+
+    /// Sends what was counted since the last time.
+    pub(super) fn send_counts(&self, turn: &mut Turn<'_>, plugin: &Plugin) {
+        if !self.have_counts_changed.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let mut sent = self.metrics.lock();
+        let now = plugin.reported_counts();
+        let Ok(json) = serde_json::to_vec(&now.since(sent.counts)) else { return };
+        if turn.session.notice(notice::COUNTS, 0, json.into()) == Err(Refused::Full) {
+            self.have_counts_changed.store(true, Ordering::Release);
+            return turn.wait_for_room(StreamId::from_number(METRICS));
+        }
+        sent.counts = now;
     }
 
     /// Sends what has changed of the metrics.
@@ -217,7 +252,29 @@ impl Observer for Reports {
     }
 
     fn log(&self, level: u32, from: &str, message: &str) {
-        let message = encode_log(level, from, message, self.frame_bytes_max);
+        self.queue(notice::LOG, encode_log(level, from, message, self.frame_bytes_max));
+        self.log_waker.wake_by_ref();
+    }
+
+    fn watchdog(&self, level: u32, message: &str) {
+        self.queue(notice::WATCHDOG, encode_log(level, "", message, self.frame_bytes_max));
+        elsewhere(&self.log_waker);
+    }
+
+    fn counts_changed(&self) {
+        if !self.have_counts_changed.swap(true, Ordering::AcqRel) {
+            elsewhere(&self.counts_waker);
+        }
+    }
+
+    fn metrics_changed(&self) {
+        self.has_changed.store(true, Ordering::Release);
+        self.metrics_waker.wake_by_ref();
+    }
+}
+
+impl Reports {
+    fn queue(&self, kind: u16, message: Bytes) {
         let mut messages = self.messages.lock();
         let bytes = messages.bytes + message.len();
         if messages.queue.len() >= MESSAGES_MAX || bytes > MESSAGES_BYTES_MAX {
@@ -225,14 +282,7 @@ impl Observer for Reports {
             return;
         }
         messages.bytes = bytes;
-        messages.queue.push_back(message);
-        drop(messages);
-        self.log_waker.wake_by_ref();
-    }
-
-    fn metrics_changed(&self) {
-        self.has_changed.store(true, Ordering::Release);
-        self.metrics_waker.wake_by_ref();
+        messages.queue.push_back((kind, message));
     }
 }
 

@@ -22,6 +22,13 @@ pub(super) fn on_any_stack(waker: Waker) -> Waker {
     Arc::new(OnAnyStack(waker)).into()
 }
 
+/// Wakes on that other thread; not at all if there is none: what is to be sent goes with what is sent next.
+pub(super) fn elsewhere(waker: &Waker) {
+    if let Some(other) = &*OTHER {
+        let _ = other.send(waker.clone());
+    }
+}
+
 struct OnAnyStack(Waker);
 
 impl Wake for OnAnyStack {

@@ -31,6 +31,7 @@ use becket_host::PluginSpec;
 use becket_process::Process;
 
 use crate::suite::{Sample, sample};
+use crate::support::script::linked as scripted;
 
 /// The plugins run in this process.
 const IS_INLINE: bool = false;
