@@ -521,10 +521,6 @@ fn now_in(
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);
     instance.admit_now(payload.len(), Count::QuotaRefused)?;
-    if instance.placement.capabilities().is_remote {
-        tally.one(Count::NotAnswered);
-        return Err(CallError::NotInline);
-    }
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let weight = tally.sample_weight();
@@ -550,8 +546,16 @@ fn now_in(
             Err(CallError::NotAnswered)
         }
         Handled::Refused(status) => {
+            let error = plugin::refused(shared, entry, status);
+            // What passes calls on passes none of these, whose entry there may be.
+            if instance.placement.capabilities().is_remote
+                && matches!(error, CallError::Refused { status: NrStatus::Unsupported })
+            {
+                tally.one(Count::NotAnswered);
+                return Err(CallError::NotInline);
+            }
             tally.one(Count::RefusedByHandle);
-            Err(plugin::refused(shared, entry, status))
+            Err(error)
         }
     }
 }

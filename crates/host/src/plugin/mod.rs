@@ -312,8 +312,10 @@ impl Plugin {
     /// Whether its streams take data.
     #[must_use]
     pub fn takes_data(&self) -> bool {
-        let current = self.shared.current();
-        current.is_some_and(|instance| instance.placement.capabilities().takes_data)
+        let current = self.shared.stable();
+        // A handler on a coroutine receives it where it waits.
+        self.info().wants_coroutines()
+            || current.is_some_and(|instance| instance.placement.capabilities().takes_data)
     }
 
     /// Counters and state.

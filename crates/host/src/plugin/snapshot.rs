@@ -235,7 +235,7 @@ fn refused_answers(shared: &Shared) -> RefusedAnswers {
 /// What an observer is notified of.
 pub(super) fn reported(shared: &Shared) -> ReportedCounts {
     let get = |count| shared.counters.get(count);
-    let instance = shared.current();
+    let instance = shared.stable();
     ReportedCounts {
         refused_answers: refused_answers(shared),
         resources_refused: get(Count::ResourceRefused),

@@ -155,13 +155,15 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
         // While it waits: the plugin is notified.
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
+        let first = ids.take();
         drop(call);
         let stream = wait(plugin.stream("x", Request::default())).unwrap();
+        let second = ids.take();
         drop(stream);
         // After it was answered, before it saw that.
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
-        let sids = [(); 3].map(|()| ids.take());
+        let sids = [first, second, ids.take()];
         assert_eq!(api.send(sids[2], NrStatus::Ok, b"unread"), NrStatus::Ok);
         drop(call);
         most = sids.iter().map(|sid| sid & 0xf_ffff).fold(most, u64::max);
