@@ -7,25 +7,28 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The folders, relative to the root of the repository.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "crates/abi",
     "crates/cli/templates",
     "crates/plugin",
     "sdk/c",
     "sdk/cpp",
     "sdk/go",
+    "sdk/node",
     "sdk/python/becket",
     "sdk/zig",
 ];
 
 /// Files in them that a build leaves behind, or that a plugin does not need.
-const LEFT_OUT: [&str; 9] = [
+const LEFT_OUT: [&str; 11] = [
     "target",
     "build",
     "zig-out",
     ".zig-cache",
     "zig-cache",
     "__pycache__",
+    "node_modules",
+    "test",
     "tests",
     "benches",
     "examples",
@@ -71,7 +74,7 @@ fn add_folder(root: &Path, folder: &Path, table: &mut String) -> io::Result<()> 
 
 /// True for files that only build or test the SDK in this repository.
 fn is_own_business(name: &str) -> bool {
-    ["Makefile", "build.zig", ".gitignore"].contains(&name)
+    ["Makefile", "build.zig", ".gitignore", "tsconfig.json"].contains(&name)
         || ["_test.go", "_test.zig", ".so", ".o"].iter().any(|end| name.ends_with(end))
 }
 

@@ -437,9 +437,10 @@ impl Control {
             if !own.and_then(|own| own.watch).unwrap_or(config.watch) {
                 continue;
             }
-            let command = own.and_then(|own| own.command.as_deref());
-            let mut files =
-                command.map_or_else(|| plugin.info().path.into_iter().collect(), files_of_command);
+            let mut files = match own.and_then(|own| Some((own.command.as_deref()?, own))) {
+                Some((command, own)) => files_of_command(command, own.folder.as_deref()),
+                None => plugin.info().path.into_iter().collect(),
+            };
             // That of the version that was tried last, or is tried now, too.
             let rollouts = plugin.rollouts();
             let tried = rollouts.now.or(rollouts.last.map(|last| last.progress));

@@ -75,11 +75,12 @@ impl FileWatch {
 }
 
 /// The files of a program: those among the words of its command that are there, such as the script that an
-/// interpreter is given. A program without a `/` is found on `PATH` and is not watched.
-pub(crate) fn files_of_command(command: &[String]) -> Vec<PathBuf> {
+/// interpreter is given, relative to `folder`. A program without a `/` is found on `PATH` and is not watched.
+pub(crate) fn files_of_command(command: &[String], folder: Option<&Path>) -> Vec<PathBuf> {
+    let place = |word: &String| folder.map_or_else(|| word.into(), |folder| folder.join(word));
     let words = command.iter().enumerate();
     let named = words.filter(|(at, word)| *at > 0 || word.contains('/'));
-    named.map(|(_, word)| PathBuf::from(word)).filter(|path| path.is_file()).collect()
+    named.map(|(_, word)| place(word)).filter(|path| path.is_file()).collect()
 }
 
 /// The file's name in its folder's canonical path.
@@ -119,11 +120,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("plugin.py").display().to_string();
         fs::write(&script, "").unwrap();
-        let files = |words: &[&str]| {
-            files_of_command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        let files_in = |words: &[&str], folder| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            files_of_command(&words, folder)
         };
+        let files = |words: &[&str]| files_in(words, None);
         assert_eq!(files(&["python3", "-u", &script, "absent.py"]), [PathBuf::from(&script)]);
         assert_eq!(files(&[&script]), [PathBuf::from(&script)]);
+        let relative = files_in(&["python3", "plugin.py"], Some(folder.path()));
+        assert_eq!(relative, [PathBuf::from(&script)]);
         assert!(files(&["python3", folder.path().to_str().unwrap()]).is_empty());
     }
 

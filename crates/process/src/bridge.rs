@@ -620,7 +620,7 @@ impl Outgoing {
 impl Handler for Bridge {
     fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
         match event {
-            Event::Ready { .. } => self.loading.ready(turn),
+            Event::Ready { peer } => self.loading.ready(turn, peer.frame_body_bytes_max),
             Event::Reply { request, status, body } => self.replied(turn, request, status, body),
             Event::Element { stream, body, .. } => self.element(turn, stream, body),
             Event::Accepted { stream, .. } => self.accepted(turn, stream),

@@ -76,6 +76,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) worker: &'a [OsString],
     /// The program that it becomes, and its arguments.
     pub(crate) command: Option<&'a [OsString]>,
+    /// The folder that it runs in; `None`: that of this process.
+    pub(crate) folder: Option<&'a Path>,
     /// Files that it loads.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) confinement: &'a Confinement,
@@ -150,10 +152,12 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
     }
     sandbox.readable.extend(launch.files.iter().cloned());
     let command = launch.command.map(|command| found(command, environment.get(OsStr::new("PATH"))));
+    let folder = launch.folder.unwrap_or(Path::new(""));
     if let Some(command) = &command {
         sandbox.executes = true;
         // The program and the files that its arguments name; not its options.
-        sandbox.readable.extend(command.iter().map(PathBuf::from).filter(|path| path.is_file()));
+        let named = command.iter().map(|word| folder.join(word));
+        sandbox.readable.extend(named.filter(|path| path.is_file()));
         // An interpreter may be a script that starts others.
         if sandbox.profile == Profile::Default {
             sandbox.allow.push(Allow::Processes);
@@ -163,7 +167,17 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
     let is_guarded = sandbox.allow.contains(&Allow::Processes)
         || command.is_some() && sandbox.profile == Profile::None;
     environment.extend(guard::variable(is_guarded));
-    let child = Command::new(program)
+    let mut child = Command::new(program);
+    if let Some(folder) = launch.folder {
+        child.current_dir(folder);
+        // They are relative to the folder of this process, and are opened in that of the worker.
+        for path in sandbox.readable.iter_mut().chain(&mut sandbox.writable) {
+            *path = std::path::absolute(&path).map_err(|error| {
+                failed(format!("{} cannot be found", path.display()), error, "write it in full")
+            })?;
+        }
+    }
+    let child = child
         .args(arguments)
         .stdin(Stdio::from(there))
         .stdout(Stdio::from(stdout_end))

@@ -10,7 +10,11 @@
 //! | call | 2 | a call, below | status u32, body |
 //! | export | 3 | – | status u32, state |
 //! | import | 4 | state | status u32 |
+//! | part of a load | 5 | the next bytes of a load | – |
 //! | shutdown | 7 | – | – |
+//!
+//! A load that is longer than a frame comes in parts, of which the request `load` has the last; a worker joins parts
+//! of at most [`LOAD_BYTES_MAX`] bytes, and answers any further part with [`reply::TOO_MUCH`].
 //!
 //! The status of a reply is [`reply::DONE`] or says why there is no answer. A call's caller that leaves is a
 //! cancel of the request.
@@ -98,6 +102,8 @@ pub mod operation {
     pub const EXPORT: u16 = 3;
     /// Take the state of the load before.
     pub const IMPORT: u16 = 4;
+    /// The next bytes of a load that is longer than a frame.
+    pub const LOAD_PART: u16 = 5;
     /// End the plugin.
     pub const SHUTDOWN: u16 = 7;
 }
@@ -154,6 +160,8 @@ pub mod notice {
     pub const DATA_REFUSED: u16 = 20;
 }
 
+/// The length of a load, at most: of its JSON, which is little more than the plugin's configuration.
+pub const LOAD_BYTES_MAX: usize = 16 << 20;
 /// Code of a reset: a refusal with the status that is added to it.
 pub const REFUSED: u16 = 256;
 /// A call's shape: it has metadata.

@@ -357,7 +357,7 @@ fn log(plugin: &Supervised, death: &Death) {
 
 /// A failure with what the worker wrote last.
 fn failed_with(mut failed: Failed, last_lines: &[String]) -> Failed {
-    if let Some(line) = last_lines.last() {
+    if let Some(line) = last_lines.iter().rev().find(|line| !line.trim().is_empty()) {
         let gap = if failed.cause.is_empty() { "" } else { "; " };
         failed.cause = format!("{}{gap}it wrote: {line}", failed.cause);
     }

@@ -34,6 +34,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Process {
     worker: Vec<OsString>,
     command: Option<Vec<OsString>>,
+    folder: Option<PathBuf>,
     confinement: Confinement,
     native: Option<Native>,
     /// The program speaks JSON lines.
@@ -84,6 +85,7 @@ impl Process {
         Self {
             worker,
             command,
+            folder: None,
             confinement: Confinement::default(),
             native,
             has_lines: false,
@@ -93,6 +95,14 @@ impl Process {
             sticky: None,
         }
         .ping_timeout(PING_TIMEOUT)
+    }
+
+    /// The folder that a program runs in, and that the relative paths of its command are relative to: by default
+    /// this process's working directory.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
     }
 
     /// How often a worker that has ended is started again.
@@ -145,6 +155,7 @@ impl Process {
         let spawned = child::spawn(&Launch {
             worker: &self.worker,
             command: self.command.as_deref(),
+            folder: self.folder.as_deref(),
             files: load.native.iter().flat_map(candidates).collect(),
             confinement: &self.confinement,
         })?;
@@ -208,6 +219,8 @@ pub(crate) fn element_bytes_max(options: &mut Options, payload_bytes_max: u64) {
 pub(crate) struct Loading {
     shared: Arc<LoadShared>,
     load: Option<Bytes>,
+    /// The parts of a long load whose reply is still to come.
+    parts: Vec<u64>,
     request: Option<u64>,
 }
 
@@ -254,12 +267,23 @@ pub(crate) fn failed(error: impl Into<String>, cause: impl ToString, hint: &str)
 
 impl Loading {
     pub(crate) fn new(shared: Arc<LoadShared>, load: Bytes) -> Self {
-        Self { shared, load: Some(load), request: None }
+        Self { shared, load: Some(load), parts: Vec::new(), request: None }
     }
 
-    /// The session is ready: asks for the load.
-    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>) {
-        let Some(load) = self.load.take() else { return };
+    /// The session is ready: asks for the load, in frames of which the worker accepts `frame_bytes_max` bytes each.
+    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>, frame_bytes_max: u32) {
+        let Some(mut load) = self.load.take() else { return };
+        if load.len() > protocol::LOAD_BYTES_MAX {
+            return self.too_long(format!("it has {} bytes as JSON", load.len()));
+        }
+        let frame_bytes_max = frame_bytes_max as usize;
+        while load.len() > frame_bytes_max {
+            let part = load.split_to(frame_bytes_max);
+            match turn.session.request(operation::LOAD_PART, part) {
+                Ok(part) => self.parts.push(part),
+                Err(refused) => return self.too_long(refused.to_string()),
+            }
+        }
         match turn.session.request(operation::LOAD, load) {
             Ok(request) => self.request = Some(request),
             Err(refused) => {
@@ -268,8 +292,26 @@ impl Loading {
         }
     }
 
-    /// True if it was the reply to the load.
+    fn too_long(&self, cause: String) {
+        let error = "the configuration is longer than its process takes";
+        let hint =
+            format!("at most {} bytes fit; put the rest into a file", protocol::LOAD_BYTES_MAX);
+        self.shared.set(Err(failed(error, cause, &hint)));
+    }
+
+    /// True if it was the reply to the load, or to a part of it.
     pub(crate) fn replied(&mut self, request: u64, status: u16, body: &[u8]) -> bool {
+        if let Some(part) = self.parts.iter().position(|part| *part == request) {
+            self.parts.swap_remove(part);
+            match status {
+                reply::DONE => {}
+                reply::UNKNOWN_OPERATION => {
+                    self.too_long("its SDK takes a configuration of one frame".to_owned());
+                }
+                _ => self.too_long("it refused a part of it".to_owned()),
+            }
+            return true;
+        }
         if self.request != Some(request) {
             return false;
         }

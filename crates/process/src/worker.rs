@@ -162,6 +162,8 @@ type Opening = Pin<Box<dyn Future<Output = Result<Stream, CallError>> + Send>>;
 /// See the module's documentation.
 struct Worker {
     errands: Sender<Errand>,
+    /// What has come of a load that is longer than a frame.
+    load_parts: Vec<u8>,
     plugin: Option<Plugin>,
     reports: Option<Arc<Reports>>,
     /// The plugin's code runs on coroutines.
@@ -218,6 +220,7 @@ impl Worker {
             plugin: None,
             reports: None,
             wants_coroutines: false,
+            load_parts: Vec::new(),
             entries: Vec::new(),
             named: HashMap::new(),
             calls: HashMap::new(),
@@ -308,7 +311,15 @@ impl Worker {
                 Ok(call) => return self.call(turn, To::Request(request), call),
                 Err(_) => reply::FAILED,
             },
-            operation::LOAD => match serde_json::from_slice(body) {
+            operation::LOAD_PART => {
+                if self.load_parts.len() + body.len() > protocol::LOAD_BYTES_MAX {
+                    reply::TOO_MUCH
+                } else {
+                    self.load_parts.extend_from_slice(body);
+                    reply::DONE
+                }
+            }
+            operation::LOAD => match self.load(body) {
                 Ok(load) => match self.errands.send(Errand::Load { request, load }) {
                     Ok(()) => return,
                     Err(_) => reply::FAILED,
@@ -335,6 +346,16 @@ impl Worker {
             _ => reply::UNKNOWN_OPERATION,
         };
         let _ = turn.session.reply(request, status, Bytes::new());
+    }
+
+    /// The load whose last bytes these are.
+    fn load(&mut self, last: &[u8]) -> serde_json::Result<Box<Load>> {
+        let mut json = std::mem::take(&mut self.load_parts);
+        if json.is_empty() {
+            return serde_json::from_slice(last);
+        }
+        json.extend_from_slice(last);
+        serde_json::from_slice(&json)
     }
 
     fn call(&mut self, turn: &mut Turn<'_>, to: To, call: Call) {

@@ -20,7 +20,7 @@ use crate::{Allow, Error, Measure, MeasureKind, Profile, Sandbox};
 const VERSION: ABI = ABI::V6;
 
 /// What a program reads before and while it loads libraries.
-const LIBRARIES: [&str; 15] = [
+const LIBRARIES: [&str; 16] = [
     "/lib",
     "/lib64",
     "/usr/lib",
@@ -29,6 +29,8 @@ const LIBRARIES: [&str; 15] = [
     "/etc/ld.so.cache",
     "/etc/localtime",
     "/usr/share/zoneinfo",
+    // The configuration of a library that Node does not start without, if it is there.
+    "/etc/ssl/openssl.cnf",
     "/dev/null",
     "/dev/urandom",
     // What language runtimes ask of the machine and of themselves.

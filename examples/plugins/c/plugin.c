@@ -9,7 +9,7 @@
 #include "becket_plugin.h"
 #include "becket_text.h"
 
-#define SLOW_DEFAULT_MS 5000
+#define SLOW_DEFAULT_MS 500
 
 typedef struct Sample {
     NrStr greeting;

@@ -148,7 +148,7 @@ public:
     }
 
 private:
-    static constexpr std::optional<std::uint64_t> slow_default_ms = 5000;
+    static constexpr std::optional<std::uint64_t> slow_default_ms = 500;
 
     std::string_view greeting_;
     becket::Counter unary_total_;

@@ -146,7 +146,7 @@ func stateRefused(err error) becket.Response {
 
 // slow waits in a goroutine: no thread waits.
 func (s *sample) slow(req *becket.Request) becket.Response {
-	delay := 5 * time.Second
+	delay := 500 * time.Millisecond
 	if text := string(req.Payload()); text != "" {
 		ms, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {

@@ -19,7 +19,7 @@ import { fileURLToPath } from "node:url";
 import { Failure, Plugin, Refusal, Status } from "../../../sdk/node/src/index.js";
 
 const LANG = "node";
-const SLOW_DEFAULT_MS = 5000;
+const SLOW_DEFAULT_MS = 500;
 const STREAM_FRAMES = 5;
 
 /** A plugin of its own for each test. */

@@ -24,7 +24,7 @@ sys.path.append(str(Path(__file__).resolve().parents[3] / "sdk/python"))
 from becket import Call, Failure, Plugin, Refused, Session, Status
 
 FRAMES = 5
-SLOW_DEFAULT_MS = 5000
+SLOW_DEFAULT_MS = 500
 
 plugin = Plugin("sample-python", "0.1.0", config_default={"greeting": "Hello"})
 log = logging.getLogger("sample")

@@ -8,7 +8,7 @@ const host = becket.host;
 const wait = becket.wait;
 
 const calls_max = 65_536;
-const slow_default_ms = 5_000;
+const slow_default_ms = 500;
 
 comptime {
     becket.exportPlugin(sample);

@@ -12,7 +12,10 @@
 
 export const VERSION = 1;
 
-export const Operation = Object.freeze({ LOAD: 1, CALL: 2, SHUTDOWN: 7 });
+export const Operation = Object.freeze({ LOAD: 1, CALL: 2, LOAD_PART: 5, SHUTDOWN: 7 });
+
+/** The length of a load, at most; one that is longer than a frame comes in parts. */
+export const LOAD_BYTES_MAX = 16 << 20;
 
 export const Reply = Object.freeze({
   DONE: 0,

@@ -16,7 +16,7 @@
 
 import { Call, Session, Sink, closed } from "./call.js";
 import {
-  Malformed, Notice, Operation, REFUSED, Reply, Service, VERSION, decodeCall, encodeAnswer, encodeLog,
+  LOAD_BYTES_MAX, Malformed, Notice, Operation, REFUSED, Reply, Service, VERSION, decodeCall, encodeAnswer, encodeLog,
   payloadFollows,
 } from "./messages.js";
 import { Cancelled, Failure, Refusal, Status, toBytes } from "./status.js";
@@ -37,6 +37,8 @@ export class Server {
   #wire;
   /** Where the results of the calls go that have not ended. */
   #open = new Set();
+  /** What has come of a load that is longer than a frame. */
+  #loadParts = [];
   #isFlushDue = false;
   #isOver = false;
   #logsDropped = 0;
@@ -124,8 +126,13 @@ export class Server {
     switch (operation) {
       case Operation.CALL:
         return this.#call(decodeCall(body), new RequestPort(this.#wire, request));
-      case Operation.LOAD:
-        return void this.#load(request, body);
+      case Operation.LOAD: {
+        const load = Buffer.concat([...this.#loadParts, body]);
+        this.#loadParts = [];
+        return void this.#load(request, load);
+      }
+      case Operation.LOAD_PART:
+        return this.#loadPart(request, body);
       case Operation.SHUTDOWN:
         return void this.#shutdown(request);
       default:
@@ -185,6 +192,13 @@ export class Server {
   }
 
   // The plugin's life.
+
+  #loadPart(request, body) {
+    const joined = this.#loadParts.reduce((bytes, part) => bytes + part.length, body.length);
+    if (joined > LOAD_BYTES_MAX) return this.#wire.reply(request, Reply.TOO_MUCH);
+    this.#loadParts.push(Buffer.from(body));
+    this.#wire.reply(request, Reply.DONE);
+  }
 
   async #load(request, body) {
     let status = Reply.DONE;

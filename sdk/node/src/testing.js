@@ -189,7 +189,12 @@ export class FakeHost {
     this.#flush();
     await this.#ready.promise;
     const load = { protocol: VERSION, name, config };
-    this.loaded = JSON.parse((await this.#ask(Operation.LOAD, Buffer.from(JSON.stringify(load)))).toString());
+    let rest = Buffer.from(JSON.stringify(load));
+    const length = this.#wire.bodyBytesMax;
+    for (; rest.length > length; rest = rest.subarray(length)) {
+      await this.#ask(Operation.LOAD_PART, rest.subarray(0, length));
+    }
+    this.loaded = JSON.parse((await this.#ask(Operation.LOAD, rest)).toString());
     return this;
   }
 

@@ -262,6 +262,16 @@ test("the end of the host's connection ends every call", async () => {
   assert.match(reason.message, /host has gone/);
 });
 
+test("a configuration is longer than a frame", async () => {
+  const config = { long: "x".repeat(300_000) };
+  const plugin = new Plugin("p", "1.0.0").unary("length", (call) => String(call.config.long.length));
+  const host = await FakeHost.load(plugin, { config });
+  assert.equal((await host.call("length")).text, "300000");
+  await host.end();
+  const tooLong = { long: "x".repeat(17 << 20) };
+  await assert.rejects(FakeHost.load(new Plugin("p", "1.0.0"), { config: tooLong }));
+});
+
 test("a program that crashes is crashed for its callers", async () => {
   const program = `
     import { Plugin } from ${JSON.stringify(new URL("../src/index.js", import.meta.url).href)};

@@ -19,6 +19,7 @@ LOAD: Final = 1
 CALL: Final = 2
 EXPORT: Final = 3
 IMPORT: Final = 4
+LOAD_PART: Final = 5
 SHUTDOWN: Final = 7
 
 # Statuses of replies.
@@ -48,6 +49,9 @@ METRICS: Final = 17
 COUNTER: Final = 0
 GAUGE: Final = 1
 HISTOGRAM: Final = 2
+
+LOAD_BYTES_MAX: Final = 16 << 20
+"""The length of a load, at most; one that is longer than a frame comes in parts."""
 
 RESET_REFUSED: Final = 256
 """Code of a reset: a refusal with the status that is added to it."""

@@ -64,6 +64,7 @@ class Server(wire.Events):
         self._sinks: Dict[int, Sink] = {}
         self._payloads: Dict[int, Tuple[int, bytes]] = {}
         self._results: Deque[Tuple[int, Ending]] = deque()
+        self._load_parts = bytearray()
         self._notifications = 0
         self._is_flush_due = self._is_reading = False
         self._unwritten: Optional[memoryview] = None
@@ -172,7 +173,13 @@ class Server(wire.Events):
         if operation == protocol.CALL:
             return self._call(number, body)
         if operation == protocol.LOAD:
+            body, self._load_parts = bytes(self._load_parts) + body, bytearray()
             return self._start(number, self._load(number, body))
+        if operation == protocol.LOAD_PART:
+            if len(self._load_parts) + len(body) > protocol.LOAD_BYTES_MAX:
+                return self._reply(number, (protocol.TOO_MUCH, b""))
+            self._load_parts += body
+            return self._reply(number, (protocol.DONE, b""))
         if operation == protocol.SHUTDOWN:
             return self._start(number, self._shutdown(number))
         if operation == protocol.EXPORT:

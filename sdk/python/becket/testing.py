@@ -183,7 +183,13 @@ class Host(wire.Events):
         self._wait(lambda: self._session.peer is not None, TIMEOUT, "the handshake")
         load = {"protocol": protocol.VERSION, "name": self.plugin.name, "config": self._config}
         try:
-            status, body = self._ask(protocol.LOAD, json.dumps(load).encode())
+            whole, length = json.dumps(load).encode(), self._session.reply_bytes_max
+            while len(whole) > length:
+                status, _ = self._ask(protocol.LOAD_PART, whole[:length])
+                if status != protocol.DONE:
+                    raise CallRefused(Status.ERR, "the configuration is too long")
+                whole = whole[length:]
+            status, body = self._ask(protocol.LOAD, whole)
             loaded = json.loads(body)
             if status != protocol.DONE:
                 texts = [f"{key}: {loaded[key]}" for key in ("error", "cause", "hint") if loaded.get(key)]

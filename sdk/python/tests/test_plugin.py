@@ -23,6 +23,20 @@ from becket import (
 from becket.testing import CallRefused, Host
 
 
+class Configuration(unittest.TestCase):
+    def test_it_may_be_longer_than_a_frame(self) -> None:
+        plugin = Plugin("long")
+
+        @plugin.entry
+        def length(call: Call) -> str:
+            return str(len(plugin.config["long"]))
+
+        with Host(plugin, config={"long": "x" * 300_000}) as host:
+            self.assertEqual(host.call("length").text(), "300000")
+        with self.assertRaises(CallRefused):
+            Host(plugin, config={"long": "x" * (17 << 20)}).__enter__()
+
+
 class Calls(unittest.TestCase):
     def test_every_kind_of_handler_answers(self) -> None:
         plugin = Plugin("kinds")

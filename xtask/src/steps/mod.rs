@@ -6,7 +6,7 @@
 //! | `rust` | format, lints, licences, tests, documentation |
 //! | `native` | the C headers, the C and C++ SDKs, the C library |
 //! | `go`, `node`, `python`, `zig` | those SDKs, with their own formatter and tests |
-//! | `plugins` | the sample in each language, the zoo |
+//! | `plugins` | the sample in each language, the zoo, plugins of published crates |
 //! | `lab` | adapters, the samples and the zoo, checked |
 //! | `repository` | layers, tidiness, links, the book |
 //! | `programs` | the admin page, benches, load |
@@ -60,6 +60,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("deny", rust::deny),
     Step::always("book", repository::book),
     Step::full("serve-only", rust::serve_only),
+    Step::full("published", plugins::published),
     Step::full("miri", proofs::miri),
     Step::full("planted", proofs::planted),
     Step::full("soak", proofs::soak),

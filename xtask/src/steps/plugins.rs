@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::Output;
+use crate::process::{Output, cargo};
 use crate::samples::{self, Language};
 
 pub(super) fn rust(context: &Context, output: &mut Output) -> Result<(), Error> {
@@ -28,6 +28,35 @@ pub(super) fn zig(context: &Context, output: &mut Output) -> Result<(), Error> {
 
 pub(super) fn zoo(context: &Context, output: &mut Output) -> Result<(), Error> {
     crate::zoo::build(context, output).map(drop)
+}
+
+/// Plugins built with the published `nylon-ring`, each in two profiles and run by its own host, before this
+/// host and its command refuse them with the reason.
+pub(super) fn published(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let built = context.target().join("xtask").join("published");
+    for version in ["0_1_0", "0_1_4", "0_2_2"] {
+        let manifest = context.path("bench/published").join(format!("v{version}/Cargo.toml"));
+        for arguments in [&["build"][..], &["build", "--release"], &["test"]] {
+            let mut package = cargo();
+            package.current_dir(context.root()).args(arguments);
+            package.arg("--locked").arg("--manifest-path").arg(&manifest);
+            output.run(package.arg("--target-dir").arg(built.join(version)))?;
+        }
+    }
+    let mut tests = cargo();
+    tests
+        .current_dir(context.root())
+        .args([
+            "test",
+            "--locked",
+            "--package=becket",
+            "--test=cli",
+            "--",
+            "published",
+            "--ignored",
+        ])
+        .env("BECKET_PUBLISHED_DIR", &built);
+    output.run(&mut tests)
 }
 
 fn sample(context: &Context, language: Language, output: &mut Output) -> Result<(), Error> {

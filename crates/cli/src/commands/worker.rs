@@ -55,10 +55,13 @@ pub(crate) fn processes() -> Result<StartProcess, Failure> {
                 supervised(process, plugin)
             }
             InProcess::Program(program, plugin) => {
-                let process = match plugin.protocol.unwrap_or_default() {
+                let mut process = match plugin.protocol.unwrap_or_default() {
                     Protocol::Session => Process::program(command.clone(), program),
                     Protocol::JsonLines => Process::lines(command.clone(), program),
                 };
+                if let Some(folder) = &plugin.folder {
+                    process = process.folder(folder);
+                }
                 supervised(process, plugin)
             }
         })

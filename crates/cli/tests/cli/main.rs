@@ -7,6 +7,7 @@
 //! | `new` | a project of each language builds, passes its test and is a plugin |
 //! | `plugin` | inspect, call, bench and check, on a project of `plugin new` |
 //! | `program` | plugins that are programs |
+//! | `published` | plugins of the crates `nylon-ring` of crates.io |
 //! | `check`, `lab` | adapters under the rules of the lab, and the lab itself |
 //! | `foreign` | plugins as adapters: effects on the process that they run in |
 //! | `first_abi` | plugins that cannot declare the kinds of their entries |
@@ -32,6 +33,7 @@ mod lab;
 mod new;
 mod plugin;
 mod program;
+mod published;
 mod serve;
 mod stuck;
 mod support;

@@ -64,7 +64,9 @@ fn stands_alone(project: &Path) {
                 dirs.push(path);
             } else {
                 let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
-                for foreign in ["{{name}}", "{{ident}}", "{{becket}}", here] {
+                for foreign in
+                    ["{{name}}", "{{ident}}", "{{becket}}", "{{module}}", "{{testing}}", here]
+                {
                     assert!(!text.contains(foreign), "{} has {foreign}", path.display());
                 }
             }
@@ -185,6 +187,58 @@ fn a_python_project_without_a_copy_of_the_sdk_works() {
     let mut test = Process::new("python3");
     test.args(["-m", "unittest"]).env("PYTHONPATH", checkout.join("sdk/python"));
     run(test.current_dir(&project));
+}
+
+#[test]
+fn a_node_project_works() {
+    let mut test = Process::new(found("node"));
+    test.arg("--test");
+    works("node", "plugin.js", &mut [test]);
+}
+
+/// It imports the package `becket`, which npm links into the project when it installs a folder.
+#[test]
+fn a_node_project_without_a_copy_of_the_sdk_works() {
+    let dir = TempDir::new().unwrap();
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let made = becket()
+        .args(["plugin", "new", "--lang", "node", "my-plugin", "--sdk"])
+        .arg(checkout)
+        .current_dir(dir.path())
+        .assert()
+        .success();
+    let said = String::from_utf8(made.get_output().stdout.clone()).unwrap();
+    assert!(said.contains("  npm install /") && said.contains("/sdk/node\n"), "{said}");
+    let project = dir.path().join("my-plugin");
+    assert!(!project.join("becket").exists());
+    std::fs::create_dir(project.join("node_modules")).unwrap();
+    let sdk = checkout.join("sdk/node");
+    std::os::unix::fs::symlink(sdk, project.join("node_modules/becket")).unwrap();
+    run(Process::new(found("node")).arg("--test").current_dir(&project));
+}
+
+/// The steps of a language without a build.
+#[test]
+fn a_program_is_not_built() {
+    let dir = TempDir::new().unwrap();
+    becket()
+        .args(["plugin", "new", "--lang", "node", "greeter"])
+        .current_dir(dir.path())
+        .assert()
+        .success()
+        .stderr_eq("")
+        .stdout_eq(str![[r#"
+Made greeter ([..] files)
+
+  cd greeter
+  node --test
+  [..] plugin check plugin.js
+  [..] plugin call plugin.js hello --data you
+  [..] serve --plugin greeter=plugin.js
+
+README.md in it says more.
+
+"#]]);
 }
 
 #[test]

@@ -19,7 +19,7 @@
 //! 1. A `Config` that came out of [`Config::parse`] has passed [`Config::check`]; one that a
 //!    program put together passes it in [`crate::Gateway::start`] and [`crate::Gateway::reload`].
 //! 2. An unknown key is refused, with the nearest known one.
-//! 3. Paths in a file are relative to that file's folder.
+//! 3. Paths in a file are relative to that file's folder. A program runs in that folder.
 
 mod check;
 mod error;
@@ -196,6 +196,10 @@ pub struct PluginConfig {
     pub linked: Option<String>,
     /// A program that serves a plugin's session, and its arguments, instead of `path`.
     pub command: Option<Vec<String>>,
+    /// Where the program runs, and what the relative paths of `command` are relative to: the file's folder; `None`:
+    /// the host's working directory.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
     /// How it and the host talk; `None`: by a session. With `command`.
     pub protocol: Option<Protocol>,
     /// Where the plugin runs.
@@ -236,6 +240,7 @@ impl Default for PluginConfig {
             path: None,
             linked: None,
             command: None,
+            folder: None,
             protocol: None,
             placement: Placement::default(),
             sandbox: None,
@@ -337,6 +342,9 @@ impl Config {
         }
         for sandbox in self.plugins.values_mut().filter_map(|plugin| plugin.sandbox.as_mut()) {
             sandbox.resolve_paths(base);
+        }
+        for plugin in self.plugins.values_mut().filter(|plugin| plugin.command.is_some()) {
+            plugin.folder = Some(base.to_owned());
         }
         for path in self.plugins.values_mut().filter_map(|plugin| plugin.path.as_mut()) {
             if path.components().count() > 1 {
@@ -536,5 +544,11 @@ mod tests {
         assert_eq!(config.plugins["a"].path, Some(PathBuf::from("/etc/becket/./a.so")));
         assert_eq!(config.plugins["b"].path, Some(PathBuf::from("b.so")));
         assert_eq!(config.plugins["c"].path, Some(PathBuf::from("/c.so")));
+        assert_eq!(config.plugins["c"].folder, None);
+        let program = "[plugins.d]\ncommand = [\"./d.sh\"]\n";
+        let config = Config::parse(program, "/etc/becket/becket.toml").unwrap();
+        assert_eq!(config.plugins["d"].folder, Some(PathBuf::from("/etc/becket")));
+        let config = Config::parse(program, "becket.toml").unwrap();
+        assert_eq!(config.plugins["d"].folder, None);
     }
 }

@@ -559,9 +559,10 @@ const REBUILD: &str = "build it again with becket-plugin, or against nylon_ring.
 fn symbol_hint(exports: &[String]) -> String {
     let exports = |wanted: &str| exports.iter().any(|name| name == wanted);
     if exports("nylon_ring_get_plugin") {
-        return "it speaks version 2 of the ABI only, which this host does not run: build it \
-                against version 1"
-            .to_owned();
+        return format!(
+            "it has version 2 of the ABI only, as plugins of nylon-ring 0.2 of crates.io, which this \
+             host does not run: {REBUILD}"
+        );
     }
     if exports("_Z24nylon_ring_get_plugin_v1v") {
         return "the name is mangled: declare the function extern \"C\"".to_owned();

@@ -118,7 +118,7 @@ pub(crate) fn slow_is_cancelled_at_the_deadline(language: &'static str) {
     let Some(sample) = Sample::load(language, |spec| spec) else { return };
     let plugin = sample.plugin.clone();
     let began = std::time::Instant::now();
-    let call = plugin.call_raw("slow", b"").timeout(Duration::from_millis(100));
+    let call = plugin.call_raw("slow", b"5000").timeout(Duration::from_millis(100));
     assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
     assert!(began.elapsed() < Duration::from_secs(4), "freed only when the plugin was done");
     assert_eq!(plugin.snapshot().failed.deadline, 1);

@@ -25,7 +25,7 @@ use becket_plugin::{
 use serde::Deserialize;
 
 const LANG: &str = "rust";
-const SLOW_DEFAULT_MS: u64 = 5000;
+const SLOW_DEFAULT_MS: u64 = 500;
 const STREAM_FRAMES: u32 = 5;
 
 /// The plugin.

@@ -3,7 +3,8 @@
 //!
 //! The project is complete: it contains the SDK, so it builds on any machine with the tools of its
 //! language, and has no path of the machine that built this command. In a template `{{name}}` is
-//! the project's name, `{{ident}}` the same as an identifier, `{{becket}}` the folder of the SDK.
+//! the project's name, `{{ident}}` the same as an identifier, `{{becket}}` the folder of the SDK,
+//! `{{module}}` and `{{testing}}` its modules for Node.
 //! The ending `.in` of a file name is dropped (it keeps other tools from taking the template for a
 //! project).
 
@@ -45,6 +46,7 @@ pub(super) enum Lang {
     Go,
     Zig,
     Python,
+    Node,
 }
 
 /// How a project of a language is built, tested and loaded. Empty: there is no such step.
@@ -84,12 +86,15 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     }
     let ident = args.name.replace('-', "_");
     let becket = sdk::place(args.sdk.as_deref())?;
+    let [module, testing] = sdk::node_modules(&becket);
     let mut files = if args.sdk.is_none() { sdk::files(args.lang)? } else { Vec::new() };
     for (path, content) in embedded::folder(&format!("crates/cli/templates/{}", args.lang.word())) {
         let text = String::from_utf8_lossy(content)
             .replace("{{name}}", &args.name)
             .replace("{{ident}}", &ident)
-            .replace("{{becket}}", &becket);
+            .replace("{{becket}}", &becket)
+            .replace("{{module}}", module)
+            .replace("{{testing}}", testing);
         files.push((path.strip_suffix(".in").unwrap_or(path).to_owned(), text.into_bytes()));
     }
     files.sort();
@@ -126,6 +131,7 @@ impl Lang {
             Self::Go => ("go", "make", "make test", "lib{}.so"),
             Self::Zig => ("zig", "zig build", "zig build test", "zig-out/lib/lib{}.so"),
             Self::Python => ("python", "", "python3 -m unittest", "plugin.py"),
+            Self::Node => ("node", "", "node --test", "plugin.js"),
         };
         let first_build = match self {
             Self::Zig => "  # the first takes a minute: Zig compiles its build system and library",

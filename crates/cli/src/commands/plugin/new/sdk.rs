@@ -57,11 +57,23 @@ pub(super) fn place(checkout: Option<&Path>) -> Result<String, Failure> {
 /// The build step of a project that does not copy the SDK, where that differs.
 pub(super) fn build(lang: Lang, becket: &str) -> Option<String> {
     match lang {
-        Lang::Python if becket != COPY => {
-            let folder = format!("{becket}/sdk/python");
-            Some(format!("pip install {}", text::shell_word(&folder)))
-        }
+        _ if becket == COPY => None,
+        Lang::Python => Some(format!("pip install {}", shell_path(becket, "sdk/python"))),
+        Lang::Node => Some(format!("npm install {}", shell_path(becket, "sdk/node"))),
         _ => None,
+    }
+}
+
+fn shell_path(becket: &str, folder: &str) -> String {
+    text::shell_word(&format!("{becket}/{folder}"))
+}
+
+/// The modules of the SDK for Node, and of its fake host: files of the project's own copy, or of the package
+/// that npm installs.
+pub(super) fn node_modules(becket: &str) -> [&'static str; 2] {
+    match becket {
+        COPY => ["./becket/src/index.js", "./becket/src/testing.js"],
+        _ => ["becket", "becket/testing"],
     }
 }
 
@@ -70,6 +82,7 @@ pub(super) fn build(lang: Lang, becket: &str) -> Option<String> {
 const fn package(lang: Lang) -> Option<&'static str> {
     match lang {
         Lang::Python => Some("sdk/python/becket"),
+        Lang::Node => Some("sdk/node"),
         _ => None,
     }
 }
@@ -91,7 +104,7 @@ fn folders(lang: Lang) -> &'static [&'static str] {
         // Its fake host is that of C.
         Lang::Go => &["crates/abi/include", "sdk/c", "sdk/go"],
         Lang::Zig => &["sdk/zig"],
-        Lang::Python => &[],
+        Lang::Python | Lang::Node => &[],
     }
 }
 
