@@ -13,9 +13,12 @@
 //! | in flight | calls that wait for their answer, and open streams |
 //! | restarts | those of its workers (placement `process`), for every reason |
 //! | reloads | those that succeeded |
+//! | workers | those of the load that takes calls, each with its last death |
 
-use becket_host::{Host, Latency, Plugin, PluginSnapshot};
-use becket_ipc::monitor::{ExportError, Exporter, Histogram, PluginReport};
+use becket_host::{Death, Host, Latency, PluginSnapshot, WorkerInfo, Workers};
+use becket_ipc::monitor::{
+    ExportError, Exporter, Histogram, PluginReport, PluginWorker, WorkerEnd,
+};
 
 /// Shows the plugins of a host, and the runtimes of their coroutines while they have any.
 ///
@@ -29,18 +32,19 @@ pub fn export(exporter: &Exporter, host: &Host) -> Result<(), ExportError> {
         plugins
             .plugins()
             .iter()
-            .map(|plugin| report(plugin.snapshot(), plugin.info().placement, restarts(plugin)))
+            .map(|plugin| report(plugin.snapshot(), plugin.info().placement, plugin.workers()))
             .collect()
     })?;
     let host = host.clone();
     exporter.runtime_with(move || host.coroutines())
 }
 
-fn restarts(plugin: &Plugin) -> u64 {
-    plugin.workers().map_or(0, |seen| seen.restarts.iter().map(|restarts| restarts.count).sum())
-}
-
-fn report(seen: PluginSnapshot, placement: &str, restarts: u64) -> PluginReport {
+fn report(seen: PluginSnapshot, placement: &str, workers: Option<Workers>) -> PluginReport {
+    let (workers, restarts) = workers.map_or_else(Default::default, |seen| {
+        let last_death = |of: &WorkerInfo| seen.deaths.iter().rfind(|it| it.worker == of.worker);
+        let workers = seen.workers.iter().map(|one| worker(one, last_death(one))).collect();
+        (workers, seen.restarts.iter().map(|restarts| restarts.count).sum())
+    });
     let failed = seen.failed.by_cause().into_iter().filter(|(_, count)| *count > 0);
     PluginReport {
         name: seen.name,
@@ -54,7 +58,26 @@ fn report(seen: PluginSnapshot, placement: &str, restarts: u64) -> PluginReport 
         bytes_out: seen.bytes_out,
         restarts,
         reloads: seen.reloads,
+        workers,
         ..PluginReport::default()
+    }
+}
+
+fn worker(seen: &WorkerInfo, last_death: Option<&Death>) -> PluginWorker {
+    PluginWorker {
+        worker: seen.worker,
+        state: seen.state.name().to_owned(),
+        pid: seen.pid.unwrap_or_default(),
+        ready_ms: seen.ready_ms,
+        in_hand: seen.in_hand.into(),
+        restarts: seen.restarts,
+        resident_bytes: seen.resident_bytes.unwrap_or_default(),
+        cpu_ns: nanos(seen.cpu_seconds.unwrap_or_default()),
+        last_end: last_death.map(|death| WorkerEnd {
+            reason: death.reason.name().to_owned(),
+            status: death.status.clone(),
+            age_ms: death.age_ms(),
+        }),
     }
 }
 
@@ -80,7 +103,38 @@ fn nanos(seconds: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use becket_host::{DeathReason, WorkerState};
+
     use super::*;
+
+    #[test]
+    fn a_worker_is_shown_with_its_own_last_death() {
+        let seen = WorkerInfo {
+            worker: 2,
+            state: WorkerState::Restarting,
+            pid: None,
+            ready_ms: 0,
+            in_hand: 3,
+            restarts: 7,
+            resident_bytes: None,
+            cpu_seconds: Some(0.25),
+        };
+        let death = Death {
+            worker: 2,
+            pid: 5,
+            at_unix_ms: u64::MAX,
+            reason: DeathReason::Memory,
+            status: "signal: 9 (SIGKILL)".into(),
+            ran_ms: 10,
+            calls_failed: 1,
+            last_lines: Vec::new(),
+        };
+        let shown = worker(&seen, Some(&death));
+        assert_eq!((shown.worker, shown.pid, shown.cpu_ns), (2, 0, 250_000_000));
+        assert_eq!((shown.state.as_str(), shown.restarts), ("restarting", 7));
+        let end = shown.last_end.unwrap();
+        assert_eq!((end.reason.as_str(), end.age_ms), ("memory", 0));
+    }
 
     #[test]
     fn buckets_are_counted_each_by_itself() {

@@ -293,6 +293,61 @@ fn a_hangup_reads_the_configuration_again() {
     assert!(curl(&url("/two/unary")).starts_with("Hello"), "the one before goes on");
 }
 
+/// The plugin's own processes are those of the configuration in force, which is the one before if a new one fails.
+#[test]
+fn workers_and_their_sandbox_follow_the_configuration() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("becket.toml");
+    let write = |more: &str| {
+        let path = sample().display().to_string();
+        let plugin = format!("path = {path:?}\nplacement = \"process\"\n{more}");
+        fs::write(&file, format!("watch = false\n[plugins.own]\n{plugin}")).unwrap();
+    };
+    write("workers = 3\n");
+    let mut server = Server::start(&["--json", "--config", &file.display().to_string()]);
+    let started = server.started();
+    let (admin, listen) = (started["admin"].as_str().unwrap(), started["listen"].as_str().unwrap());
+    // The profile, and of each worker its number of descriptors and its own variable.
+    let seen = || {
+        let all: Value = serde_json::from_str(&curl(&format!("http://{admin}/plugins"))).unwrap();
+        let plugin = &all["plugins"][0];
+        let workers = plugin["workers"]["workers"].as_array().unwrap().iter().map(|worker| {
+            assert_eq!(worker["state"], "running");
+            let read = |what| fs::read(format!("/proc/{}/{what}", worker["pid"])).unwrap();
+            let limits = String::from_utf8(read("limits")).unwrap();
+            let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+            let own = read("environ").split(|byte| *byte == 0).any(|variable| variable == b"OWN=1");
+            (line.split_whitespace().next().unwrap().to_owned(), own)
+        });
+        let profile = plugin["info"]["sandbox"]["profile"].as_str().unwrap().to_owned();
+        (profile, workers.collect::<Vec<_>>())
+    };
+    let expected = |profile: &str, count, descriptors: &str, own| {
+        (profile.to_owned(), vec![(descriptors.to_owned(), own); count])
+    };
+    assert_eq!(seen(), expected("default", 3, "1024", false));
+
+    let mut reload = |more: &str, says: &str| {
+        write(more);
+        server.signal(Signal::HUP);
+        server.says(says);
+    };
+    reload("workers = 1\n", "configuration reloaded");
+    assert_eq!(seen(), expected("default", 1, "1024", false));
+    reload("workers = 2\nsandbox = \"strict\"\n", "configuration reloaded");
+    assert_eq!(seen(), expected("strict", 2, "1024", false));
+    let sandbox =
+        "workers = 2\n[plugins.own.sandbox]\nprofile = \"strict\"\ndescriptors_max = 200\n";
+    reload(&format!("{sandbox}env = {{ OWN = \"1\" }}\n"), "configuration reloaded");
+    assert_eq!(seen(), expected("strict", 2, "200", true));
+
+    reload(&format!("{sandbox}read = [\"/not/there\"]\n"), "the configuration in force stays");
+    assert_eq!(seen(), expected("strict", 2, "200", true));
+    reload("workers = 0\n", "`workers` of plugin `own` is 0");
+    assert_eq!(seen(), expected("strict", 2, "200", true));
+    assert!(curl(&format!("http://{listen}/own/unary")).starts_with("Hello"));
+}
+
 #[test]
 fn a_changed_configuration_is_read_without_a_signal() {
     let dir = TempDir::new().unwrap();

@@ -67,7 +67,7 @@ families! {
         "Messages from clients (in) and to them (out).";
     CONFIG_RELOADS = counter "becket_config_reloads_total" ["result"]
         "Configurations put in force (ok) and refused (failed).";
-    PLUGIN_INFO = gauge "becket_plugin_info" ["plugin", "version", "layout"]
+    PLUGIN_INFO = gauge "becket_plugin_info" ["plugin", "version", "layout", "placement"]
         "1, for each loaded plugin.";
     PLUGIN_SANDBOX_MISSING = gauge "becket_plugin_sandbox_missing" ["plugin", "measure"]
         "1 for a measure of the sandbox of the plugin's process that the kernel did not give wholly, else 0.";
@@ -157,12 +157,6 @@ const STATES: [PluginState; 7] = [
     PluginState::Unloaded,
 ];
 
-const WORKER_STATES: [(WorkerState, &str); 3] = [
-    (WorkerState::Running, "running"),
-    (WorkerState::Restarting, "restarting"),
-    (WorkerState::Failed, "failed"),
-];
-
 /// Reads one number of a worker.
 type ReadWorker = fn(&WorkerInfo) -> Option<f64>;
 
@@ -231,7 +225,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
         shared.plugins().into_values().map(|plugin| (plugin.info(), plugin.snapshot())).collect();
     let mut info_family = text.family(&PLUGIN_INFO);
     for (info, _) in &plugins {
-        info_family.sample(&[&info.name, &info.version, info.layout], 1);
+        info_family.sample(&[&info.name, &info.version, info.layout, info.placement], 1);
     }
     let mut missing = text.family(&PLUGIN_SANDBOX_MISSING);
     for (info, _) in &plugins {
@@ -344,9 +338,9 @@ fn worker_families(text: &mut Text, shared: &Shared) {
         .collect();
     let mut states = text.family(&WORKERS);
     for (name, seen) in &plugins {
-        for (state, label) in WORKER_STATES {
+        for state in WorkerState::ALL {
             let count = seen.workers.iter().filter(|worker| worker.state == state).count();
-            states.sample(&[name, label], count);
+            states.sample(&[name, state.name()], count);
         }
     }
     let mut restarts = text.family(&WORKER_RESTARTS);

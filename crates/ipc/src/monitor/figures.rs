@@ -8,7 +8,7 @@ use becket_wire::Counters;
 use becket_wire::v1::ABI_MAJOR;
 
 use super::report::{
-    Causes, ChannelReport, CoroutineRow, Failed, Histogram, PluginReport, SessionReport,
+    Causes, ChannelReport, CoroutineRow, Failed, Histogram, PluginReport, SessionReport, WorkerEnd,
 };
 use super::source::at_ns;
 use crate::connection::Status;
@@ -119,6 +119,27 @@ impl PluginReport {
     #[must_use]
     pub fn errors(&self) -> u64 {
         self.errors.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Workers that take calls.
+    #[must_use]
+    pub fn workers_running(&self) -> u64 {
+        self.workers.iter().filter(|worker| worker.state == "running").count() as u64
+    }
+
+    /// Resident memory of all workers.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        self.workers.iter().fold(0, |sum, worker| sum.saturating_add(worker.resident_bytes))
+    }
+
+    /// The last end of any of its workers.
+    #[must_use]
+    pub fn last_end(&self) -> Option<&WorkerEnd> {
+        self.workers
+            .iter()
+            .filter_map(|worker| worker.last_end.as_ref())
+            .min_by_key(|end| end.age_ms)
     }
 }
 

@@ -305,6 +305,52 @@ pub struct PluginReport {
     /// How often it was replaced by a newer version.
     #[serde(skip_serializing_if = "is_nothing")]
     pub reloads: u64,
+    /// The processes that it runs in, if its placement has any.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub workers: Vec<PluginWorker>,
+}
+
+/// One worker of a plugin: a process of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginWorker {
+    /// Its number, from 0. It stays the same when its process is started again.
+    pub worker: u32,
+    /// `running`, `restarting`, `failed`.
+    pub state: String,
+    /// Its process; zero: there is none.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub pid: u32,
+    /// How long its process has been ready.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub ready_ms: u64,
+    /// Calls and streams that it has in hand.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub in_hand: u64,
+    /// How often it was started again.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub restarts: u64,
+    /// The resident memory of its process.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub resident_bytes: u64,
+    /// CPU time of its process, with a resolution of 10 ms.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cpu_ns: u64,
+    /// Its last end that was not asked for.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub last_end: Option<WorkerEnd>,
+}
+
+/// How a worker of a plugin ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerEnd {
+    /// `signal`, `exit`, `killed`, `memory`…
+    pub reason: String,
+    /// The exit status or the signal, or why it did not start.
+    pub status: String,
+    /// How long ago.
+    pub age_ms: u64,
 }
 
 /// A histogram of durations.

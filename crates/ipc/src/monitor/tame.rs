@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::query::Page;
 use super::report::{
-    ChannelReport, CoroutineRow, Held, Histogram, PluginReport, Report, SCHEMA, SessionReport,
-    WorkerReport,
+    ChannelReport, CoroutineRow, Held, Histogram, PluginReport, PluginWorker, Report, SCHEMA,
+    SessionReport, WorkerReport,
 };
 
 /// The maximum number of rows per list of a report.
@@ -15,7 +15,7 @@ pub const ROWS_MAX: usize = 1024;
 pub const TEXT_BYTES_MAX: usize = 128;
 /// The maximum size of a report as JSON, in bytes.
 pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The maximum number of workers, over all runtimes.
+/// The maximum number of workers, over all runtimes, and over all plugins.
 pub(super) const WORKERS_MAX: usize = 1024;
 /// The maximum number of causes of one plugin's or session's errors.
 const CAUSES_MAX: usize = 32;
@@ -105,6 +105,11 @@ impl Report {
         self.workers.truncate(WORKERS_MAX);
         self.workers.iter_mut().for_each(Tame::tame);
         self.plugins.tame();
+        let mut workers_left = WORKERS_MAX;
+        for plugin in self.plugins.pinned.iter_mut().chain(&mut self.plugins.rows) {
+            plugin.workers.truncate(workers_left);
+            workers_left -= plugin.workers.len();
+        }
         self.sessions.tame();
     }
 }
@@ -174,6 +179,17 @@ impl Tame for PluginReport {
         text(&mut self.placement);
         causes(&mut self.errors);
         self.latency.tame();
+        self.workers.iter_mut().for_each(Tame::tame);
+    }
+}
+
+impl Tame for PluginWorker {
+    fn tame(&mut self) {
+        text(&mut self.state);
+        if let Some(end) = &mut self.last_end {
+            text(&mut end.reason);
+            text(&mut end.status);
+        }
     }
 }
 
@@ -204,6 +220,7 @@ fn causes(causes: &mut Vec<(String, u64)>) {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::report::WorkerEnd;
     use super::*;
 
     #[test]
@@ -249,7 +266,15 @@ mod tests {
         report.channels.rows = vec![row; 2 * ROWS_MAX];
         report.workers = vec![WorkerReport::default(); 2 * WORKERS_MAX];
         report.process.name = "é".repeat(TEXT_BYTES_MAX);
+        let end = WorkerEnd { status: "\u{1b}[31m".into(), ..Default::default() };
+        let worker = PluginWorker { last_end: Some(end), ..Default::default() };
+        let plugin = PluginReport { workers: vec![worker; WORKERS_MAX - 1], ..Default::default() };
+        report.plugins.rows = vec![plugin; 3];
         let read = Report::from_json(&report.to_json().unwrap()).unwrap();
+        let workers: Vec<_> = read.plugins.rows.iter().map(|plugin| plugin.workers.len()).collect();
+        assert_eq!(workers, [WORKERS_MAX - 1, 1, 0]);
+        let end = read.plugins.rows[1].workers[0].last_end.as_ref().unwrap();
+        assert_eq!(end.status, "?[31m");
         assert_eq!((read.channels.rows.len(), read.workers.len()), (ROWS_MAX, WORKERS_MAX));
         assert_eq!(read.channels.rows[0].name, "a?]0;x??b");
         assert_eq!(read.process.name, "é".repeat(TEXT_BYTES_MAX / 2));

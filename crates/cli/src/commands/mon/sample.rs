@@ -3,7 +3,7 @@
 
 use becket_ipc::monitor::{
     Causes, ChannelReport, ChannelTotals, CoroutineRow, Coroutines, Failed, Held, Histogram, Page,
-    PluginReport, Process, Report, SCHEMA, SessionReport, WorkerReport,
+    PluginReport, PluginWorker, Process, Report, SCHEMA, SessionReport, WorkerEnd, WorkerReport,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -67,7 +67,7 @@ pub(super) fn report(second: u64) -> Report {
         channels: page(channels),
         coroutines: coroutines(second),
         workers: workers(at_ns, second),
-        plugins: page(vec![plugin(at_ns, second)]),
+        plugins: page(vec![plugin(at_ns, second), in_processes(at_ns, second)]),
         sessions: page(vec![session(at_ns, second), older_session(at_ns, second)]),
     }
 }
@@ -166,8 +166,53 @@ fn plugin(at_ns: u64, second: u64) -> PluginReport {
         in_flight: 7,
         bytes_in: 1_000_000 * second,
         bytes_out: 9_000_000 * second,
-        restarts: 1,
+        restarts: 0,
         reloads: 2,
+        workers: Vec::new(),
+    }
+}
+
+/// In three processes, of which one is being started again.
+fn in_processes(at_ns: u64, second: u64) -> PluginReport {
+    let end = |reason: &str, status: &str, age_ms| {
+        Some(WorkerEnd { reason: reason.into(), status: status.into(), age_ms })
+    };
+    let running = PluginWorker {
+        state: "running".into(),
+        pid: 1_234_567,
+        ready_ms: 1_000 * second,
+        in_hand: 4,
+        resident_bytes: 48_300_000,
+        cpu_ns: 370_000_000 * second,
+        ..PluginWorker::default()
+    };
+    PluginReport {
+        name: "thumbnails".into(),
+        placement: "process".into(),
+        at_ns,
+        calls: 300 * second,
+        in_flight: 4,
+        restarts: 13,
+        workers: vec![
+            running.clone(),
+            PluginWorker {
+                worker: 1,
+                pid: 4_712,
+                in_hand: 0,
+                cpu_ns: 1_250_000_000 * second,
+                restarts: 12,
+                last_end: end("memory", "signal: 9 (SIGKILL)", 306_000),
+                ..running
+            },
+            PluginWorker {
+                worker: 2,
+                state: "restarting".into(),
+                restarts: 1,
+                last_end: end("signal", "signal: 11 (SIGSEGV) (core dumped)", 12),
+                ..PluginWorker::default()
+            },
+        ],
+        ..PluginReport::default()
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use becket_ipc::monitor::{
-    ChannelReport, ChannelTotals, PluginReport, Report, SessionReport, WorkerReport,
+    ChannelReport, ChannelTotals, PluginReport, PluginWorker, Report, SessionReport, WorkerReport,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -57,6 +57,9 @@ impl Lines {
         }
         for plugin in &report.plugins.rows {
             lines.push(self.plugin(report, plugin, store));
+            for worker in &plugin.workers {
+                lines.push(self.plugin_worker(report, plugin, worker, store));
+            }
         }
         for session in &report.sessions.rows {
             lines.push(self.session(report, session, store));
@@ -175,7 +178,9 @@ impl Lines {
             .put("in_flight", plugin.in_flight)
             .put("latency_us_p50", quantile(0.5))
             .put("latency_us_p99", quantile(0.99))
-            .put("errors", causes);
+            .put("errors", causes)
+            .put("workers", plugin.workers.len())
+            .put("workers_running", plugin.workers_running());
         self.counts(
             line,
             of,
@@ -188,6 +193,30 @@ impl Lines {
                 ("reloads", plugin.reloads),
             ],
         )
+    }
+
+    fn plugin_worker(
+        &mut self,
+        report: &Report,
+        plugin: &PluginReport,
+        worker: &PluginWorker,
+        store: &Store,
+    ) -> Line {
+        let end = worker.last_end.as_ref();
+        let line = Line::new(report.wall_ms, "plugin_worker")
+            .put("plugin", plugin.name.as_str())
+            .put("worker", worker.worker)
+            .put("state", worker.state.as_str())
+            .put("pid", (worker.pid != 0).then_some(worker.pid))
+            .put("ready_ms", worker.ready_ms)
+            .put("in_hand", worker.in_hand)
+            .put("resident_bytes", worker.resident_bytes)
+            .put("cpus", store.cpus_of(worker))
+            .put("last_end_reason", end.map(|end| end.reason.as_str()))
+            .put("last_end_status", end.map(|end| end.status.as_str()))
+            .put("last_end_ms_ago", end.map(|end| end.age_ms));
+        let of = Of::PluginWorker(plugin.name.clone(), worker.worker);
+        self.counts(line, of, &[("restarts", worker.restarts)])
     }
 
     fn session(&mut self, report: &Report, session: &SessionReport, store: &Store) -> Line {

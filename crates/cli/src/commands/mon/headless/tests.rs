@@ -112,34 +112,51 @@ fn the_schema_is_as_documented() {
  ,"refused_delta":0}
 {"schema":1
  ,"ts":1790000003.0
- ,"kind":"plugin"
- ,"name":"greeter"
- ,"placement":"inline"
- ,"interval_ms":2000.0
- ,"pps":5000.0
- ,"pps_sent":null
- ,"smoothed":5000.0
- ,"peak":5000.0
- ,"gbps":0.08
- ,"gbps_smoothed":0.08
- ,"gbps_peak":0.08
- ,"queue_depth":2
- ,"in_flight":7
- ,"latency_us_p50":10.0
- ,"latency_us_p99":1000.0
- ,"errors":{"deadline":3
- ,"refused":1}
- ,"calls_total":15000
- ,"calls_delta":10000
- ,"fail_total":4
- ,"fail_delta":0
- ,"bytes_in_total":3000000
- ,"bytes_in_delta":2000000
- ,"bytes_out_total":27000000
- ,"bytes_out_delta":18000000
+ ,"kind":"plugin_worker"
+ ,"plugin":"thumbnails"
+ ,"worker":2
+ ,"state":"restarting"
+ ,"pid":null
+ ,"ready_ms":0
+ ,"in_hand":0
+ ,"resident_bytes":0
+ ,"cpus":null
+ ,"last_end_reason":"signal"
+ ,"last_end_status":"signal: 11 (SIGSEGV) (core dumped)"
+ ,"last_end_ms_ago":12
  ,"restarts_total":1
+ ,"restarts_delta":0}
+{"schema":1
+ ,"ts":1790000003.0
+ ,"kind":"plugin"
+ ,"name":"thumbnails"
+ ,"placement":"process"
+ ,"interval_ms":2000.0
+ ,"pps":300.0
+ ,"pps_sent":null
+ ,"smoothed":300.0
+ ,"peak":300.0
+ ,"gbps":0.0
+ ,"gbps_smoothed":0.0
+ ,"gbps_peak":0.0
+ ,"queue_depth":0
+ ,"in_flight":4
+ ,"latency_us_p50":null
+ ,"latency_us_p99":null
+ ,"errors":{}
+ ,"workers":3
+ ,"workers_running":2
+ ,"calls_total":900
+ ,"calls_delta":600
+ ,"fail_total":0
+ ,"fail_delta":0
+ ,"bytes_in_total":0
+ ,"bytes_in_delta":0
+ ,"bytes_out_total":0
+ ,"bytes_out_delta":0
+ ,"restarts_total":13
  ,"restarts_delta":0
- ,"reloads_total":2
+ ,"reloads_total":0
  ,"reloads_delta":0}
 {"schema":1
  ,"ts":1790000003.0

@@ -9,7 +9,9 @@ mod track;
 
 use std::collections::HashMap;
 
-use becket_ipc::monitor::{Meter, PluginReport, Reading, Report, SessionReport, WorkerReport};
+use becket_ipc::monitor::{
+    Meter, PluginReport, PluginWorker, Reading, Report, SessionReport, WorkerReport,
+};
 
 pub(crate) use self::alerts::{Alerts, Grade};
 pub(crate) use self::track::{Counts, Track, Unit};
@@ -30,6 +32,10 @@ pub(crate) enum Of {
     Session(u64),
     /// A worker, by its runtime and index.
     Worker(String, u64),
+    /// A worker of a plugin, by the plugin's name and its number.
+    PluginWorker(String, u32),
+    /// The CPU time of a process, by its id.
+    Cpu(u32),
 }
 
 /// See the module.
@@ -77,6 +83,11 @@ impl Store {
         }
         for plugin in report.plugins.rows.iter().chain(&report.plugins.pinned) {
             self.read(Of::Plugin(plugin.name.clone()), plugin_counts(plugin));
+            for worker in plugin.workers.iter().filter(|worker| worker.pid != 0) {
+                let (at_ns, messages) = (plugin.at_ns, worker.cpu_ns);
+                let counts = Counts { at_ns, messages, bytes: 0, failures: 0, sent: 0 };
+                self.read(Of::Cpu(worker.pid), counts);
+            }
         }
         for session in report.sessions.rows.iter().chain(&report.sessions.pinned) {
             self.read(Of::Session(session.id), session_counts(session));
@@ -103,6 +114,12 @@ impl Store {
     /// How many CPUs the process keeps busy.
     pub(crate) fn cpus(&self) -> Option<f64> {
         self.cpu.rates().map(|rates| rates.now / 1e9)
+    }
+
+    /// How many CPUs a worker of a plugin keeps busy.
+    pub(crate) fn cpus_of(&self, worker: &PluginWorker) -> Option<f64> {
+        let rates = self.track(&Of::Cpu(worker.pid))?.rates(Unit::Messages)?;
+        Some(rates.now / 1e9)
     }
 
     /// The current alerts.

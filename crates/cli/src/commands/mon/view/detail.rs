@@ -8,6 +8,7 @@ use ratatui::style::Style;
 
 use super::frame::{nanos, rate_text};
 use super::graph;
+use super::plugins;
 use super::table::{pieces, put};
 use super::theme::Theme;
 use crate::commands::mon::app::{App, Row, Tab, with_id};
@@ -173,11 +174,22 @@ impl Page<'_> {
             &format!("{} restarts, {} reloads", grouped(row.restarts), grouped(row.reloads)),
         );
         self.skip();
+        self.workers(row);
         self.latency(row);
         self.rates(
             &Of::Plugin(row.name.clone()),
             &[("calls", Unit::Messages), ("bytes", Unit::Bytes), ("errors", Unit::Failures)],
         );
+    }
+
+    fn workers(&mut self, row: &PluginReport) {
+        if row.workers.is_empty() {
+            return;
+        }
+        let left = self.area.height.saturating_sub(self.line);
+        let place = Rect { y: self.area.y + self.line, height: left, ..self.area };
+        self.line += plugins::workers(self.app, self.theme, row, place, self.buffer);
+        self.skip();
     }
 
     fn session(&mut self, row: &SessionReport) {

@@ -91,7 +91,7 @@ fn same(name: &str, text: String) {
 }
 
 /// Every kind of screen, by name and keys.
-const SCREENS: [(&str, &str); 11] = [
+const SCREENS: [(&str, &str); 12] = [
     ("channels", ""),
     ("channels-bytes", "t↓"),
     ("channel", "↓\n"),
@@ -99,6 +99,7 @@ const SCREENS: [(&str, &str); 11] = [
     ("coroutine", "2\n"),
     ("plugins", "3"),
     ("plugin", "3\n"),
+    ("plugin-workers", "3↓\n"),
     ("sessions", "4"),
     ("session", "4\n"),
     ("session-older", "4↓\n"),
