@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use becket_ipc::transport::{Link as _, memory};
-use becket_ipc::{Client, Options, ReceiverOptions};
+use becket_ipc::{Client, Ended, Options, ReceiverOptions};
 use becket_wire::{Credit, Event, Limits, Role, Session, StreamId};
 use bytes::Bytes;
 
@@ -124,4 +124,15 @@ fn a_close_waits_for_returned_elements_though_the_channel_ends_meanwhile() {
     drop(client);
     raw.until(|raw| raw.returned.len() as u64 == ELEMENTS);
     assert!(raw.returned.iter().copied().eq((1..=ELEMENTS).rev()), "the newest first");
+}
+
+#[test]
+fn a_handshake_that_is_not_completed_is_named_as_such() {
+    let (one, _silent) = memory::pair(FRAMES, 1 << 16);
+    let mut options = Options::default();
+    options.limits.handshake_ms = 20;
+    let client = Client::over(Box::new(one), &options).unwrap();
+    let error = client.list(None).wait().unwrap_err().to_string();
+    assert!(error.contains("handshake within 20 ms"), "{error}");
+    assert!(matches!(client.ended(), Some(Ended::HandshakeTimeout(20))), "{:?}", client.ended());
 }

@@ -381,9 +381,11 @@ fn reason(ended: Option<&Ended>, status: Option<&ExitStatus>, seen: Seen) -> Dea
     let is_killed = signal == Some(Signal::KILL);
     match ended {
         _ if is_killed && seen.oom_killed => DeathReason::Memory,
-        Some(Ended::Silent) if is_killed => DeathReason::Silent,
+        Some(Ended::Silent | Ended::HandshakeTimeout(_)) if is_killed => DeathReason::Silent,
         Some(Ended::Protocol(_)) if is_killed => DeathReason::Protocol,
-        Some(Ended::ByPeer { .. } | Ended::Transport(_)) if is_killed => DeathReason::Closed,
+        Some(Ended::ByPeer { .. } | Ended::DrainTimeout(_) | Ended::Transport(_)) if is_killed => {
+            DeathReason::Closed
+        }
         Some(Ended::PeerGone) if is_killed && seen.killed_by_host => DeathReason::Closed,
         _ => match signal {
             Some(signal) if FROM_OUTSIDE.contains(&signal) => DeathReason::Killed,

@@ -327,9 +327,9 @@ impl<S: Side> Core<S> {
                 // For the next deadline, in another dispatch.
                 self.own_waker.wake_by_ref();
             }
-            Err(_) => {
+            Err(error) => {
                 self.send();
-                self.end(Ended::Silent);
+                self.end(Ended::at_deadline(&error));
             }
         }
     }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use becket_wire::SessionError;
+
 use crate::transport::LinkError;
 
 /// Why a connection ended. Every operation on the connection gets the same value.
@@ -23,10 +25,15 @@ pub enum Ended {
     /// The peer is gone: its process ended, or its host's socket was closed.
     #[error("the peer is gone")]
     PeerGone,
-    /// A timeout of the session passed: the peer did not complete the handshake, answer a ping or
-    /// finish draining in time.
+    /// The peer did not answer a ping in time.
     #[error("the peer has not answered within the liveness timeout")]
     Silent,
+    /// The peer did not complete the handshake within so many milliseconds.
+    #[error("the peer has not completed the handshake within {0} ms")]
+    HandshakeTimeout(u64),
+    /// Streams or requests were open so many milliseconds after draining began.
+    #[error("streams or requests were still open {0} ms after draining began")]
+    DrainTimeout(u64),
     /// The peer violated the protocol.
     #[error("the peer violated the protocol: {0}")]
     Protocol(Arc<str>),
@@ -43,11 +50,39 @@ pub enum Ended {
     Transport(LinkError),
 }
 
+impl Ended {
+    /// By the session's error at one of its deadlines.
+    pub(super) fn at_deadline(error: &SessionError) -> Self {
+        match *error {
+            SessionError::PeerSilent(_) => Self::Silent,
+            SessionError::HandshakeTimeout(ms) => Self::HandshakeTimeout(ms),
+            SessionError::DrainTimeout(ms) => Self::DrainTimeout(ms),
+            _ => Self::Protocol(error.to_string().into()),
+        }
+    }
+}
+
 impl From<LinkError> for Ended {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Closed => Self::PeerGone,
             other => Self::Transport(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_deadline_has_a_message_of_its_own() {
+        let message = |error| Ended::at_deadline(&error).to_string();
+        let handshake = message(SessionError::HandshakeTimeout(70));
+        assert!(handshake.contains("handshake") && handshake.contains("70 ms"), "{handshake}");
+        let drain = message(SessionError::DrainTimeout(80));
+        assert!(drain.contains("draining") && drain.contains("80 ms"), "{drain}");
+        let silent = message(SessionError::PeerSilent(90));
+        assert!(silent.contains("liveness timeout"), "{silent}");
     }
 }
