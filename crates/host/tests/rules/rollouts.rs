@@ -15,8 +15,8 @@ use std::{
 
 use becket_abi::NrStatus;
 use becket_host::{
-    CallError, Dispatch, Host, Limits, Plugin, ReloadError, Request, Rollout, RolloutCause,
-    RolloutEnd, RolloutResult, Sticky, StreamError,
+    CallError, Dispatch, Host, Limits, Plugin, PluginSpec, ReloadError, Request, Rollout,
+    RolloutCause, RolloutEnd, RolloutResult, Sticky, StreamError,
 };
 
 use crate::IS_INLINE;
@@ -460,6 +460,29 @@ fn whoever_sees_that_it_is_over_sees_why_and_the_version_that_won() {
                 scope.spawn(|| wait(plugin.call_raw("version", b"")).unwrap());
             }
         });
+    }
+    versions.unload_clean();
+}
+
+#[test]
+fn a_rollout_may_move_the_plugin_to_another_placement_and_back() {
+    if IS_INLINE {
+        // There is one placement here.
+        return;
+    }
+    let versions = Versions::new("moves");
+    let plugin = &versions.plugin;
+    let path = build(&versions.workshop, "two", "");
+    let inline = PluginSpec::path("moves", &path).dispatch(Dispatch::Caller);
+    let elsewhere = spec("moves", &path).dispatch(Dispatch::Caller);
+    for (spec, before, after) in [(inline, "process", "inline"), (elsewhere, "inline", "process")] {
+        let rollout = Rollout { percent: 50, calls_min: 5, ..Rollout::default() };
+        wait(plugin.roll_out(Some(spec), rollout)).unwrap();
+        assert_eq!(plugin.info().placement, before);
+        assert_eq!(plugin.rollouts().now.unwrap().placement, after);
+        (0..10).for_each(|_| _ = versions.ask("version"));
+        assert_eq!(versions.end().result, RolloutResult::Promoted);
+        assert_eq!((plugin.info().placement, versions.ask("version").as_str()), (after, "two"));
     }
     versions.unload_clean();
 }
