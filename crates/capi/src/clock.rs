@@ -2,12 +2,38 @@
 //! `CLOCK_MONOTONIC` in nanoseconds: the clock of every time that is passed to C.
 
 use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
 
+use becket_chan::timer;
 use libc::{clockid_t, timespec};
 
 /// Now.
 pub(crate) fn now_ns() -> i64 {
     read(libc::CLOCK_MONOTONIC)
+}
+
+/// The instant of a time: not later than it, and earlier by a few microseconds at most, unless the
+/// thread is taken off its processor each time that it reads both clocks. One in the past is an
+/// instant in the past.
+pub(crate) fn instant(at_ns: i64) -> Instant {
+    const TRIES: usize = 8;
+    const NEAR_NS: i64 = 2_000;
+    let both = || {
+        let before = now_ns();
+        let instant = Instant::now();
+        let now = now_ns();
+        (now - before, instant, now)
+    };
+    let mut best = both();
+    for _ in 1..TRIES {
+        if best.0 <= NEAR_NS {
+            break;
+        }
+        best = best.min(both());
+    }
+    let (_, instant, now) = best;
+    let left = Duration::from_nanos(u64::try_from(at_ns.saturating_sub(now)).unwrap_or(0));
+    instant.checked_add(left).unwrap_or_else(|| timer::after(left))
 }
 
 /// The time of the kernel's last clock tick: a few milliseconds ago at most, for a quarter of the
@@ -34,4 +60,22 @@ fn read(clock: clockid_t) -> i64 {
         time.assume_init()
     };
     i64::from(time.tv_sec) * 1_000_000_000 + i64::from(time.tv_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_not_later_than_its_time() {
+        for _ in 0..2000 {
+            let at = now_ns() + 10_000;
+            let instant = instant(at);
+            while now_ns() < at {
+                std::hint::spin_loop();
+            }
+            assert!(Instant::now() >= instant);
+        }
+        assert!(instant(i64::MIN) <= Instant::now() && instant(i64::MAX) > Instant::now());
+    }
 }

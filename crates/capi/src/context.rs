@@ -15,9 +15,7 @@
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::ptr;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
-
-use becket_chan::timer;
+use std::time::Instant;
 
 use crate::boundary::{answer, call};
 use crate::clock;
@@ -102,9 +100,7 @@ impl Drop for Value {
 impl Context {
     /// Its deadline, if it has one.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let at = self.deadline_ns()?;
-        let left = u64::try_from(at.saturating_sub(clock::now_ns())).unwrap_or(0);
-        Some(timer::after(Duration::from_nanos(left)))
+        self.deadline_ns().map(clock::instant)
     }
 
     fn deadline_ns(&self) -> Option<c_longlong> {
