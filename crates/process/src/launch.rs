@@ -149,8 +149,12 @@ pub(crate) fn text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
+        // Some errors name their source themselves.
+        let named = source.to_string();
+        if !text.ends_with(&named) {
+            text.push_str(": ");
+            text.push_str(&named);
+        }
         next = source.source();
     }
     text
@@ -221,4 +225,23 @@ fn send(pipe: &mut File, progress: &Progress) -> io::Result<()> {
     let mut line = serde_json::to_vec(progress)?;
     line.push(b'\n');
     pipe.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open: {0}")]
+    struct NamesItsSource(#[source] io::Error);
+
+    #[test]
+    fn each_source_is_named_once() {
+        let why = || io::Error::other("it is not there");
+        assert_eq!(text(&NamesItsSource(why())), "cannot open: it is not there");
+        assert_eq!(
+            text(&WorkerError::Setup(why())),
+            "no setup came from the host: it is not there"
+        );
+    }
 }

@@ -355,9 +355,11 @@ fn log(plugin: &Supervised, death: &Death) {
     );
 }
 
-/// A failure with what the worker wrote last.
+/// A failure with what the worker wrote last, unless that is the same.
 fn failed_with(mut failed: Failed, last_lines: &[String]) -> Failed {
-    if let Some(line) = last_lines.iter().rev().find(|line| !line.trim().is_empty()) {
+    let is_known = |line: &str| !failed.cause.is_empty() && line.contains(&failed.cause);
+    let last = last_lines.iter().rev().find(|line| !line.trim().is_empty());
+    if let Some(line) = last.filter(|line| !is_known(line)) {
         let gap = if failed.cause.is_empty() { "" } else { "; " };
         failed.cause = format!("{}{gap}it wrote: {line}", failed.cause);
     }
@@ -437,6 +439,17 @@ mod tests {
         assert!((seconds - 200.0 / rustix::param::clock_ticks_per_second() as f64).abs() < 1e-9);
         assert!(usage(std::process::id()).is_some_and(|(bytes, _)| bytes > 0));
         assert_eq!(usage_of("nothing"), None);
+    }
+
+    #[test]
+    fn the_last_line_is_in_the_cause_unless_it_says_the_same() {
+        let cause = |cause, line: &str| {
+            let failed = failed("no start", cause, "");
+            failed_with(failed, &["before".to_owned(), line.to_owned()]).cause
+        };
+        assert_eq!(cause("", "no module"), "it wrote: no module");
+        assert_eq!(cause("it ended", "no module"), "it ended; it wrote: no module");
+        assert_eq!(cause("it ended", "cause: no start: it ended"), "it ended");
     }
 
     #[test]
