@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use becket_abi::NrStatus;
-use becket_host::CallError;
+use becket_host::{CallError, Limits};
 
 use crate::{
     IS_INLINE, Waits,
@@ -79,7 +79,9 @@ fn a_deadline_wakes_the_handler() {
 
 #[test]
 fn a_caller_that_leaves_wakes_the_handler() {
-    let waits = Waits::load("leaves");
+    // Without a deadline, which would wake it too.
+    let limits = Limits { deadline_ms: 0, ..Limits::default() };
+    let waits = Waits::load_with("leaves", limits);
     let mut call = waits.plugin.call_raw("wait", b"");
     assert!(poll_once(&mut call).is_pending());
     logs::reach(1, &["from=waits", "waits", "plugin=leaves "]);
