@@ -10,6 +10,7 @@
 //! the word may live on the sleeper's stack.
 
 use std::cell::Cell;
+use std::task::Waker;
 use std::time::Instant;
 
 /// Parks and unparks coroutines, or whatever else runs on a thread and is not one.
@@ -27,6 +28,14 @@ pub trait Park: Sync {
     /// The current time by the scheduler's clock: timeouts count from it.
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Sets a timer for a future that the running coroutine polls: `waker` is woken at this instant
+    /// of the scheduler's clock, unless the result is dropped before. `None`, unless a scheduler
+    /// with a clock of its own implements it: the process's timers wake it, by `Instant::now`.
+    fn wake_at(&self, at: Instant, waker: &Waker) -> Option<Box<dyn Send + Sync>> {
+        let _ = (at, waker);
+        None
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Timers that wake a task, all on one thread of the process.
+//! Timers that wake a task: all on one thread of the process, but for tasks that a coroutine polls whose
+//! scheduler has a clock of its own.
 
 use std::{
     fmt,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use super::{Key, Timers, after};
+use crate::park;
 
 static WAKES: Timers<Waker> = Timers::new("becket-wake", |waker, _| waker.wake());
 
@@ -16,31 +18,40 @@ static WAKES: Timers<Waker> = Timers::new("becket-wake", |waker, _| waker.wake()
 /// clock and, if it is too early, sets the timer again: if the timer thread cannot be started, the
 /// waker is woken at once, so that the task polls repeatedly rather than waiting for ever.
 pub(crate) fn wake_at(at: Instant, waker: Waker) -> WakeTimer {
+    if let Some(timer) = park::hook().and_then(|hook| hook.wake_at(at, &waker)) {
+        return WakeTimer::Scheduler { _timer: timer };
+    }
     match WAKES.set(at, waker) {
-        Ok(key) => WakeTimer { key: Some(key) },
+        Ok(key) => WakeTimer::Process(key),
         Err(error) => {
             error.task.wake();
-            WakeTimer { key: None }
+            WakeTimer::Unset
         }
     }
 }
 
 /// See [`wake_at`].
 #[must_use = "dropping it cancels it"]
-pub(crate) struct WakeTimer {
-    key: Option<Key>,
+pub(crate) enum WakeTimer {
+    /// One of the scheduler that runs the calling coroutine.
+    Scheduler {
+        _timer: Box<dyn Send + Sync>,
+    },
+    Process(Key),
+    /// No timer could be set, and the waker was woken at once.
+    Unset,
 }
 
 impl WakeTimer {
     /// False if no timer could be set and the waker was woken at once.
     pub(crate) const fn is_set(&self) -> bool {
-        self.key.is_some()
+        !matches!(self, Self::Unset)
     }
 }
 
 impl Drop for WakeTimer {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
+        if let Self::Process(key) = *self {
             WAKES.cancel(key);
         }
     }
@@ -74,7 +85,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.at {
+        if park::now() >= self.at {
             self.timer = None;
             return Poll::Ready(());
         }

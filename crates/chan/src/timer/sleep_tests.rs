@@ -85,7 +85,10 @@ fn a_repeated_poll_sets_no_second_timer() {
     let mut keys = Vec::new();
     for _ in 0..3 {
         assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        keys.push(sleep.timer.as_ref().and_then(|(_, timer)| timer.key));
+        keys.push(sleep.timer.as_ref().and_then(|(_, timer)| match timer {
+            WakeTimer::Process(key) => Some(*key),
+            WakeTimer::Scheduler { .. } | WakeTimer::Unset => None,
+        }));
     }
     assert!(keys[0].is_some());
     assert!(keys.iter().all(|key| *key == keys[0]));

@@ -47,7 +47,7 @@ use std::{
 use becket_chan::{Reason, Token};
 use parking_lot::Mutex;
 
-use self::alarm::Alarm;
+pub(crate) use self::alarm::Alarm;
 pub use self::builder::ScopeBuilder;
 use crate::{
     job::{self, Body, BoxError, Cause, Child, Failure, Job, JobState},

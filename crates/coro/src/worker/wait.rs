@@ -5,13 +5,16 @@
 //! coroutine does not wait are recorded as one. So code that waits for a condition checks it,
 //! parks, and checks again.
 
-use std::time::Instant;
+use std::{panic::Location, task::Waker, time::Instant};
 
 use becket_chan::park::{Park, Unparker};
 
 use super::{Worker, remote::Remote};
 use crate::{
     context, fiber,
+    launch::Options,
+    runtime::Handle,
+    scope::Alarm,
     slot::{self, CoroutineKey, Slot, State},
     unwinding,
     wake_state::Notified,
@@ -35,6 +38,17 @@ impl Park for Hook {
 
     fn now(&self) -> Instant {
         crate::clock::now()
+    }
+
+    fn wake_at(&self, at: Instant, waker: &Waker) -> Option<Box<dyn Send + Sync>> {
+        let runtime = context::with_worker(|worker| {
+            let shared = &worker?.shared;
+            shared.clock.as_virtual().map(|_| Handle::of(shared))
+        })?;
+        let options = Options { runtime: Some(runtime), ..Options::at(Location::caller()) };
+        let waker = waker.clone();
+        let alarm = Alarm::set(&options, at, move || waker.wake()).ok()?;
+        Some(Box::new(alarm))
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use crate::common::{Dice, in_virtual_time, must_end, runtime, times, until_all_parked};
 use becket_chan::{RecvError, bounded, rendezvous};
 use becket_coro::{
-    Clock, JoinHandle, Runtime, VirtualClock, now, park, sleep, sleep_until, yield_now,
+    Clock, JoinHandle, Runtime, VirtualClock, block_on, now, park, sleep, sleep_until, yield_now,
 };
 
 use crate::common;
@@ -189,4 +189,36 @@ fn a_listing_says_since_when_by_the_right_clock() {
     until_all_parked(rt.handle(), 500);
     fresh.iter().for_each(|one| one.id().unpark());
     fresh.into_iter().for_each(|one| one.join().unwrap());
+}
+
+/// A future that a coroutine polls takes its time from the coroutine's runtime, as a wait does.
+#[test]
+fn an_awaited_timeout_is_one_of_the_virtual_clock() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    must_end(|| {
+        for workers in [1, 2] {
+            let rt = in_virtual_time(workers);
+            let waiting = rt.spawn(|| {
+                // The clock is ahead of the process's from here on.
+                sleep(24 * HOUR);
+                let (tx, rx) = rendezvous::<u32>();
+                let begun = now();
+                let late = block_on(async { rx.recv().timeout(HOUR).await });
+                assert_eq!((late, now() - begun), (Err(RecvError::TimedOut), HOUR));
+                block_on(becket_chan::timer::sleep(HOUR));
+                assert_eq!(now() - begun, 2 * HOUR);
+
+                let sends = becket_coro::spawn(move || {
+                    sleep(HOUR / 2);
+                    tx.send(7).wait().unwrap();
+                });
+                let in_time = block_on(async { rx.recv().timeout(HOUR).await });
+                assert_eq!((in_time, now() - begun), (Ok(7), 2 * HOUR + HOUR / 2));
+                sends.join().unwrap();
+            });
+            waiting.join().unwrap();
+            // No timer is left behind.
+            assert!(rt.handle().wait_idle(Some(Instant::now() + SECOND * 60)));
+        }
+    });
 }
