@@ -240,7 +240,7 @@ fn the_deadline_of_a_stream_counts_from_its_opening() {
     let mut stream = wait(plugin.stream("x", Request::default()).timeout(TIMEOUT)).unwrap();
     let (opened, sid) = (Instant::now(), ids.take());
     while opened.elapsed() < LATER {
-        thread::sleep(LATER);
+        thread::park_timeout(LATER);
     }
     // The first wait sets the timer.
     assert!(poll_once(&mut Box::pin(stream.next())).is_pending());
@@ -251,7 +251,7 @@ fn the_deadline_of_a_stream_counts_from_its_opening() {
     let mut stream = wait(plugin.stream("x", Request::default()).timeout(LATER)).unwrap();
     let (opened, sid) = (Instant::now(), ids.take());
     while opened.elapsed() < LATER {
-        thread::sleep(LATER);
+        thread::park_timeout(LATER);
     }
     assert_eq!(api.remaining_ms(sid), 0, "before the first wait too");
     assert!(matches!(wait(stream.next()), Err(StreamError::DeadlineExceeded)));
