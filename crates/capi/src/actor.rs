@@ -247,7 +247,7 @@ enum Handle {
 
 impl Handle {
     fn of(handle: *mut Actor) -> Self {
-        if handle.addr() % 2 == 0 {
+        if handle.addr().is_multiple_of(2) {
             return Self::Address(handle);
         }
         Self::Number(SCOPED.lock().get(&handle.addr()).cloned())
