@@ -116,7 +116,7 @@ static void a_deadline_of_the_context_cancels(void) {
     counter_t ended = COUNTER_INIT;
     for (int i = 0; i < 2; i++) {
         // The second one has passed already.
-        long long at = in_ns(i == 0 ? 20000000 : -1);
+        long long at = in_ns(i == 0 ? 500000000 : -1);
         kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DEADLINE, &at, NULL);
         if (i == 0) {
             EXPECT_EQ(kc_context_with(ctx, waits_under_a_deadline, &ended), 0);
@@ -132,7 +132,8 @@ static void a_deadline_of_the_context_cancels(void) {
 
 static void joins_at_its_deadline(void *arg) {
     long long at = *(long long *)arg;
-    kc_job_t *wrapper = created(NULL, KC_JOB_F_TIMEOUT_WRP);
+    kc_job_t *wrapper = NULL;
+    EXPECT_EQ(kc_job_create(&wrapper, NULL, KC_JOB_F_TIMEOUT_WRP), 0);
     while (in_ns(0) < at) {
     }
     // Whether its timer has fired or not.
