@@ -92,6 +92,11 @@ fn run() -> Result<(), BenchError> {
     {
         return process::serve(cpu);
     }
+    if let [serve, path] = words.as_slice()
+        && serve == process::grpc::SERVE
+    {
+        return process::grpc::serve(path);
+    }
     let arguments = Arguments::read(&words)?;
     let machine = Machine::read();
     let mut behind = 0;

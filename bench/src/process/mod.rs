@@ -5,11 +5,15 @@
 //! |---|---|
 //! | `ours` | the plugin at both placements, and how its callers wait |
 //! | `workers` | the processes that this one has started |
+//! | `server` | servers in processes of their own, over a Unix socket: asyncio's, Node's |
+//! | `grpc` | the same with gRPC, as tonic has it |
 
+pub(crate) mod grpc;
 mod ours;
+mod server;
 mod workers;
 
-use self::ours::{BYTES, Ours, Placement};
+use self::ours::{BYTES, Language, Ours, Placement};
 use crate::error::BenchError;
 use crate::harness::{Contestant, Plan, contest};
 use crate::ipc::contest::side;
@@ -27,10 +31,13 @@ pub(crate) const SERVE: &str = "--serve-plugin";
 /// Repetitions of a row, at most.
 const REPETITIONS_MAX: usize = 15;
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 9] = [
     Placement::Process.column(),
     unix_stream::Plain::COLUMN,
     unix_stream::Coalesced::COLUMN,
+    grpc::COLUMN,
+    server::ASYNCIO_COLUMN,
+    server::NODE_COLUMN,
     Placement::Inline.column(),
     word::Word::COLUMN,
     futex::Futex::COLUMN,
@@ -48,7 +55,12 @@ between them is not. *64 deep*: so many calls are under way at once, of one thre
 
 The floors: the same plugin at the placement `inline`; *spinning word* and *futex* carry no payload. The \
 Unix stream (the kernel's) carries a length before each message, to a process that sends it back; *coalesced*: messages \
-are buffered until the sender waits.
+are buffered until the sender waits. *gRPC*: unary calls over a Unix socket to a process on the second CPU, whose \
+messages are the bytes; hashicorp's go-plugin, which uses it, was published with 6 to 145 µs a call.
+
+*Python*, *Node*: the sample plugin of `examples/plugins` in the language, whose entry `echo` answers its payload; \
+beside it the language's own server over a Unix socket, without a framework: `asyncio` with a length before each \
+message, Node's `http` with keep-alive.
 ";
 
 type Sides = fn() -> Result<Vec<Contestant>, BenchError>;
@@ -63,7 +75,7 @@ struct Case {
 
 const SMALL: Work = Work::RoundTrip(BYTES[0]);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case {
         name: "64 B, a thread, awake",
         goal: Some(Goal::Figure(1200.0)),
@@ -85,6 +97,7 @@ const CASES: [Case; 5] = [
             Ok(vec![
                 Ours::by_task(Placement::Process)?,
                 side::<unix_stream::Plain>(Apart, SMALL)?,
+                grpc::calls(BYTES[0])?,
                 Ours::by_task(Placement::Inline)?,
             ])
         },
@@ -127,6 +140,20 @@ const CASES: [Case; 5] = [
                 Ours::by_thread(Placement::Inline, BYTES[1])?,
             ])
         },
+    },
+    Case {
+        name: "64 B, a thread, Python",
+        goal: None,
+        is_rate: false,
+        sides: || {
+            Ok(vec![Ours::in_language(Language::Python, BYTES[0])?, server::asyncio(BYTES[0])?])
+        },
+    },
+    Case {
+        name: "64 B, a thread, Node",
+        goal: None,
+        is_rate: false,
+        sides: || Ok(vec![Ours::in_language(Language::Node, BYTES[0])?, server::node(BYTES[0])?]),
     },
 ];
 

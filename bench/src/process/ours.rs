@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The benchmark's plugin at both placements, and the ways in which its callers wait.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,51 +47,71 @@ impl Placement {
     }
 }
 
+/// A plugin that is a program of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Language {
+    Python,
+    Node,
+}
+
+impl Language {
+    /// The program of the sample plugin.
+    fn command(self) -> Vec<OsString> {
+        const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/plugins");
+        let (interpreter, file) = match self {
+            Self::Python => ("python3", "python/plugin.py"),
+            Self::Node => ("node", "node/plugin.js"),
+        };
+        vec![interpreter.into(), format!("{SAMPLES}/{file}").into()]
+    }
+}
+
 /// A host with the plugin.
 pub(super) struct Ours {
     column: &'static str,
     echo: Entry,
-    parked: Entry,
     worker: Option<u32>,
-    _plugin: Plugin,
+    plugin: Plugin,
     _host: Host,
 }
 
 impl Ours {
     /// Loads it. A worker keeps to the second CPU.
     pub(super) fn load(placement: Placement) -> Result<Self, BenchError> {
-        let column = placement.column();
-        let failed = |error| BenchError::host(column, error);
-        let host = Host::new();
         let spec = match placement {
             Placement::Inline => PluginSpec::path("bench", PLUGIN),
-            Placement::Process => {
-                let itself = std::env::current_exe()
-                    .map_err(|source| BenchError::System { what: "find this program", source })?;
-                let worker = vec![itself.into(), SERVE.into(), SECOND_CPU.to_string().into()];
-                // `parked` reads in the folder of its host in `/proc`.
-                let mut confinement = Confinement::default();
-                confinement.sandbox.profile = Profile::None;
-                let process = Process::native(worker, PLUGIN).confined(confinement);
-                PluginSpec::remote("bench", Arc::new(process))
-            }
+            Placement::Process => remote(Process::native(worker()?, PLUGIN)),
         };
+        Self::of(placement.column(), spec)
+    }
+
+    fn of(column: &'static str, spec: PluginSpec) -> Result<Self, BenchError> {
+        let failed = |error| BenchError::host(column, error);
+        let host = Host::new();
         let before = Workers::now()?;
         let plugin = host.load(spec).map_err(failed)?;
-        let entry = |name| plugin.entry(name).map_err(|error| BenchError::host(column, error));
         Ok(Self {
             column,
-            echo: entry("echo")?,
-            parked: entry("parked")?,
+            echo: plugin.entry("echo").map_err(|error| BenchError::host(column, error))?,
             worker: Workers::now()?.since(&before),
-            _plugin: plugin,
+            plugin,
             _host: host,
         })
     }
 
     /// One call after the other of a thread, which waits for each.
     pub(super) fn by_thread(placement: Placement, bytes: usize) -> Result<Contestant, BenchError> {
-        let (ours, payload) = (Self::load(placement)?, payload(bytes));
+        Self::load(placement)?.awaited_by_thread(bytes)
+    }
+
+    /// The same of a plugin in another language.
+    pub(super) fn in_language(language: Language, bytes: usize) -> Result<Contestant, BenchError> {
+        let process = Process::program(worker()?, language.command());
+        Self::of(Placement::Process.column(), remote(process))?.awaited_by_thread(bytes)
+    }
+
+    fn awaited_by_thread(self, bytes: usize) -> Result<Contestant, BenchError> {
+        let (ours, payload) = (self, payload(bytes));
         Ok(Contestant::timed(ours.column, move |n| {
             for _ in 0..n {
                 let answer = becket_coro::block_on(ours.echo.call_raw(&payload));
@@ -141,6 +162,8 @@ impl Ours {
     /// One call after the other, each between two that sleep.
     pub(super) fn asleep(placement: Placement) -> Result<Contestant, BenchError> {
         let ours = Self::load(placement)?;
+        let parked = ours.plugin.entry("parked");
+        let parked = parked.map_err(|error| BenchError::host(ours.column, error))?;
         let worker = ours.worker.ok_or(BenchError::Worker)?;
         let mut payload = payload(SMALL);
         let process = getpid().as_raw_nonzero().get();
@@ -155,7 +178,7 @@ impl Ours {
                 for _ in 0..n {
                     threads.wait_until_asleep()?;
                     let begin_ns = now_ns();
-                    let answer = becket_coro::block_on(ours.parked.call_raw(&payload));
+                    let answer = becket_coro::block_on(parked.call_raw(&payload));
                     let end_ns = now_ns();
                     let answer = answer.map_err(|error| BenchError::host(ours.column, error))?;
                     let got = (answer.status, answer.body.len());
@@ -186,6 +209,20 @@ impl Ours {
             false => check(self.column, "an answer", payload, &answer.body),
         }
     }
+}
+
+/// This program as a worker, on the second CPU.
+fn worker() -> Result<Vec<OsString>, BenchError> {
+    let itself = std::env::current_exe()
+        .map_err(|source| BenchError::System { what: "find this program", source })?;
+    Ok(vec![itself.into(), SERVE.into(), SECOND_CPU.to_string().into()])
+}
+
+/// Without a sandbox: `parked` reads in the folder of its host in `/proc`.
+fn remote(process: Process) -> PluginSpec {
+    let mut confinement = Confinement::default();
+    confinement.sandbox.profile = Profile::None;
+    PluginSpec::remote("bench", Arc::new(process.confined(confinement)))
 }
 
 /// Bytes that are not all the same.
