@@ -162,9 +162,8 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
                     stream.state = Receiving::Refused;
                     Err(plugin::refused(shared, &this.entry, status))
                 }
-                Handled::Later if instance.placement.capabilities().is_remote => {
-                    Ok(Opened::Offloaded(stream))
-                }
+                // Also if it was answered meanwhile: the answer may be that it is refused.
+                _ if instance.placement.capabilities().is_remote => Ok(Opened::Offloaded(stream)),
                 Handled::Answered | Handled::Later => Ok(Opened::Here(stream)),
             };
         }

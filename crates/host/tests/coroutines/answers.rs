@@ -5,7 +5,7 @@ use becket_abi::NrStatus;
 use becket_host::{CallError, Request, Response, StreamError};
 
 use crate::{
-    IS_INLINE, Waits,
+    Waits,
     support::{assert_adds_up, wait::wait},
 };
 
@@ -50,18 +50,10 @@ fn a_stream_that_has_a_frame_is_open_whatever_a_coroutine_returns_after_it() {
             assert_eq!(status, REFUSED, "{place}");
             assert!(wait(stream.next()).unwrap().is_none());
         }
-        match wait(plugin.stream("both", Request::new("never"))) {
-            Err(CallError::Refused { status: REFUSED }) => {}
-            // From another process the opening may come before the refusal, which is then the end.
-            Ok(mut stream) if !IS_INLINE => {
-                let Err(StreamError::Failed { status, .. }) = wait(stream.next()) else { panic!() };
-                assert_eq!(status, REFUSED);
-            }
-            refused => panic!("{:?}", refused.map(drop)),
-        }
+        let silent = wait(plugin.stream("both", Request::new("never"))).map(drop);
+        assert!(matches!(silent, Err(CallError::Refused { status: REFUSED })), "{silent:?}");
     }
     let snapshot = plugin.snapshot();
-    assert_eq!(snapshot.streams_opened, 100);
-    assert!(snapshot.streams_refused == 20 || !IS_INLINE, "{snapshot:?}");
+    assert_eq!((snapshot.streams_opened, snapshot.streams_refused), (100, 20));
     waits.end();
 }
