@@ -280,6 +280,8 @@ impl Offload for Opening {
         let (cell, sid) = (self.cell, self.sid);
         let status = self.args.handle(instance, sid);
         match (handled(instance, cell, sid, status), &self.by) {
+            // Opened or refused by what the remote answers.
+            _ if instance.placement.capabilities().is_remote => {}
             (Handled::Later | Handled::Answered, By::Worker(_core)) => cell.set_opened(sid),
             (Handled::Later, By::Coroutine(handler)) => handler.set_opened(),
             _ => {}

@@ -175,9 +175,9 @@ const SOON: Duration = Duration::from_millis(300);
 const MEMORY_BYTES_MAX: u64 = 256 << 20;
 const DESCRIPTORS_MAX: u64 = 128;
 /// What a process keeps by itself: threads of pools, stacks of those that have ended, arenas of the allocator.
-/// One of them left by every other plugin of the zoo is more.
+/// One of them left by each plugin of the zoo is more.
 const THREADS_MAX: usize = 40;
-const MAPPINGS_MAX: usize = 40;
+const MAPPINGS_MAX: usize = 60;
 const PRIVATE_BYTES_MAX: u64 = 64 << 20;
 
 /// Runs the test of this name in a process of its own; true: this is that process.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! States, payloads and answers that are longer than a frame, and than an element is by default.
 
-use becket_host::Host;
+use becket_host::{Host, Limits};
 
 use crate::spec;
 use crate::support::{native::Workshop, unload_clean, wait::wait};
@@ -14,7 +14,9 @@ fn a_state_of_any_length_is_handed_over() {
     let workshop = Workshop::new();
     let path = workshop.build("states", SOURCE);
     let host = Host::new();
-    let plugin = host.load(spec("states", &path)).unwrap();
+    // 20 MiB take seconds on a busy machine.
+    let limits = Limits { load_timeout_ms: 120_000, ..Limits::default() };
+    let plugin = host.load(spec("states", &path).limits(limits)).unwrap();
     let ask = |payload: &[u8]| wait(plugin.call_raw("any", payload)).unwrap().body.to_vec();
     let mut before = Vec::new();
     for length in [0, 1, 60 << 10, 70 << 10, 3 << 20, 20 << 20] {
