@@ -3,16 +3,20 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::http::Connection;
 use crate::record::Record;
-use crate::{Programs, WAIT_MAX, pause};
+use crate::{Programs, WAIT_MAX};
 
 /// How long a worker may be alive after its host.
 const LEFT_MAX: Duration = Duration::from_secs(1);
@@ -99,15 +103,14 @@ impl Gateway {
 
     /// Kills it. How long a process of these lived on, and those that live after [`WAIT_MAX`].
     pub(crate) fn kill(mut self, workers: &[u32]) -> Result<(Duration, usize), Error> {
+        let pids = workers.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+        // One that has ended already has none.
+        let workers: Vec<_> =
+            pids.filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).collect();
         let begin = Instant::now();
         self.process.kill().map_err(Error::system("kill the gateway"))?;
-        loop {
-            let left = workers.iter().filter(|pid| lives(**pid)).count();
-            if left == 0 || begin.elapsed() > WAIT_MAX {
-                return Ok((begin.elapsed(), left));
-            }
-            pause(Duration::from_millis(1));
-        }
+        let left = workers.iter().filter(|worker| !ends_by(worker, begin + WAIT_MAX)).count();
+        Ok((begin.elapsed(), left))
     }
 }
 
@@ -122,10 +125,15 @@ fn absolute(path: &Path) -> Result<std::path::PathBuf, Error> {
     path.canonicalize().map_err(|source| Error::File { action: "find", path: path.into(), source })
 }
 
-/// It runs, and is not one that has ended and was not waited for.
-fn lives(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+/// Waits for the end of a process; false if it lives at the deadline.
+fn ends_by(process: &OwnedFd, deadline: Instant) -> bool {
+    loop {
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], left.as_ref()) {
+            Err(Errno::INTR) => {}
+            ended => return ended.is_ok_and(|ready| ready > 0),
+        }
+    }
 }
 
 /// Kills a gateway so often; returns what was missed.

@@ -2,8 +2,9 @@
 /*
  * A plugin that is replaced by another version of itself. Defined in front of
  * this text: VERSION; STATE, if it hands its count over; ONE_AT_A_TIME, if it
- * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS, IMPORT_SLOW (ms);
- * ANSWER, the status of `version` and `later`; ABORTS, if `version` ends its process;
+ * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS;
+ * IMPORT_STAYS, the pipe until whose end the import stays inside; ANSWER, the
+ * status of `version` and `later`; ABORTS, if `version` ends its process;
  * NEVER_BLOCKS, if it promises that.
  *
  *   version  answers VERSION
@@ -81,6 +82,19 @@ static int is(NrStr entry, const char *name) {
     return entry.len == strlen(name) && memcmp(entry.ptr, name, entry.len) == 0;
 }
 
+/* Stays inside until all that is written to a pipe has been: false if there is none. */
+static int read_to_end(const char *path) {
+    FILE *pipe = fopen(path, "r");
+    if (pipe == NULL) {
+        return 0;
+    }
+    /* What is written is read: the side that closes first breaks the pipe. */
+    while (fgetc(pipe) != EOF) {
+    }
+    fclose(pipe);
+    return 1;
+}
+
 static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *request,
                        NrBytes payload) {
     (void)ctx, (void)request;
@@ -93,15 +107,7 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
     if (is(entry, "stuck")) {
         char path[4096];
         snprintf(path, sizeof path, "%.*s", (int)payload.len, (const char *)payload.ptr);
-        FILE *pipe = fopen(path, "r");
-        if (pipe == NULL) {
-            return NR_INVALID;
-        }
-        /* What is written is read: the side that closes first breaks the pipe. */
-        while (fgetc(pipe) != EOF) {
-        }
-        fclose(pipe);
-        return api->send(host_ctx, sid, NR_OK, view(VERSION));
+        return read_to_end(path) ? api->send(host_ctx, sid, NR_OK, view(VERSION)) : NR_INVALID;
     }
     if (is(entry, "later")) {
         uint64_t timer = api->timer_start(host_ctx, 0, answer_later, (void *)(uintptr_t)sid);
@@ -164,8 +170,10 @@ static NrStatus reload_import(void *ctx, NrBytes state) {
         pause();
     }
 #endif
-#ifdef IMPORT_SLOW
-    usleep(IMPORT_SLOW * 1000);
+#ifdef IMPORT_STAYS
+    if (!read_to_end(IMPORT_STAYS)) {
+        return NR_INVALID;
+    }
 #endif
 #ifdef IMPORT_FAILS
     return NR_INVALID;

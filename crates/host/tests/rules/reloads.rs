@@ -240,14 +240,24 @@ fn a_hand_over_that_fails_keeps_the_old_one_and_its_state() {
 #[test]
 fn a_hand_over_that_takes_long_revokes_nothing() {
     let workshop = Workshop::new();
+    logs::capture();
     let quick = "#define STATE\n#define NEVER_BLOCKS";
     let path = workshop.build("slow_import", &source("one", quick));
     let host = Host::new();
-    let plugin = host.load(spec("slow_import", &path)).unwrap();
+    let limits = Limits { block_report_ms: 20, ..Limits::default() };
+    let plugin = host.load(spec("slow_import", &path).limits(limits)).unwrap();
     assert_eq!(ask(&plugin, "count"), "1");
-    // Many times as long as a lent thread may sleep.
-    workshop.build("slow_import", &source("two", &format!("{quick}\n#define IMPORT_SLOW 300")));
-    wait(plugin.reload()).unwrap();
+    let pipe = workshop.place("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let stays = format!("{quick}\n#define IMPORT_STAYS {:?}", pipe.display().to_string());
+    workshop.build("slow_import", &source("two", &stays));
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| wait(plugin.reload()));
+        // As long as it takes to find a thread stuck.
+        logs::reach(1, &["becket::watchdog", "a thread is stuck", "plugin=slow_import "]);
+        fs::write(&pipe, "go on").unwrap();
+        reload.join().unwrap().unwrap();
+    });
     assert_eq!([ask(&plugin, "version"), ask(&plugin, "count")], ["two", "2"]);
     assert_eq!(plugin.snapshot().dispatch_revoked, 0);
     unload_clean(&host, &plugin);
