@@ -34,31 +34,31 @@ use crate::transport::{Ancillary, LinkError, Socket};
 /// wait; tasks that it wakes run after the lock is released.
 pub trait Handler: Send + Sized + 'static {
     /// An event, which the session has checked.
-    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>);
+    fn event(&mut self, locked: &mut Locked<'_>, event: Event<'_>);
 
-    /// A waker of [`Turn::waker`] was woken, or the send queue that [`Turn::wait_for_room`] waited
-    /// for is empty.
-    fn woken(&mut self, turn: &mut Turn<'_>, number: u32);
+    /// A waker of [`Locked::waker`] was woken, or the send queue that [`Locked::wait_for_room`]
+    /// waited for is empty.
+    fn woken(&mut self, locked: &mut Locked<'_>, number: u32);
 
     /// The session is over: nothing can be sent any more.
     fn ended(&mut self, ended: &Ended);
 
-    /// Whether an answer is awaited that another thread than this one ([`Turn::thread`]) asked for:
-    /// then the session goes back to the I/O thread when this thread has stopped waiting.
+    /// Whether an answer is awaited that another thread than this one ([`Locked::thread`]) asked
+    /// for: then the session goes back to the I/O thread when this thread has stopped waiting.
     fn awaits_for_others(&self, _thread: u64) -> bool {
         true
     }
 }
 
-/// Access to the session, while the handler holds its lock.
-pub struct Turn<'a> {
+/// Access to the session under its lock.
+pub struct Locked<'a> {
     /// The session.
     pub session: &'a mut Session,
     full: &'a mut Vec<u32>,
     waker: &'a dyn Fn(u32) -> Waker,
 }
 
-impl Turn<'_> {
+impl Locked<'_> {
     /// [`Handler::woken`] is called with the stream's number when the session's send queue is
     /// empty.
     pub fn wait_for_room(&mut self, stream: StreamId) {
@@ -110,15 +110,15 @@ impl From<ShareError> for StartError {
 /// A session and its handler. It is closed when the last clone is dropped.
 ///
 /// Thread safety: any thread may use it.
-pub struct Conversation<H: Handler>(Arc<Owned<Adapter<H>>>);
+pub struct SessionHandle<H: Handler>(Arc<Owned<Adapter<H>>>);
 
-impl<H: Handler> Clone for Conversation<H> {
+impl<H: Handler> Clone for SessionHandle<H> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<H: Handler> Conversation<H> {
+impl<H: Handler> SessionHandle<H> {
     /// Begins a session over a connected Unix stream socket, as its client or its server.
     ///
     /// Cancel safety: dropping the future closes the socket.
@@ -150,8 +150,8 @@ impl<H: Handler> Conversation<H> {
     }
 
     /// Runs `act` with the handler and the session, and sends the resulting frames.
-    pub fn with<R>(&self, act: impl FnOnce(&mut H, &mut Turn<'_>) -> R) -> R {
-        self.0.with(|side, at| turn(at, |turn| act(&mut side.handler, turn)))
+    pub fn with<R>(&self, act: impl FnOnce(&mut H, &mut Locked<'_>) -> R) -> R {
+        self.0.with(|side, at| with_locked(at, |locked| act(&mut side.handler, locked)))
     }
 
     /// After something was sent that the peer answers: polls for the answer for some microseconds,
@@ -194,10 +194,10 @@ struct Adapter<H> {
     blocks: Blocks,
 }
 
-fn turn<R>(at: &mut At<'_>, act: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+fn with_locked<R>(at: &mut At<'_>, act: impl FnOnce(&mut Locked<'_>) -> R) -> R {
     let At { session, full, connection, .. } = at;
     let waker = |number| At::waker_of(connection, number);
-    act(&mut Turn { session, full, waker: &waker })
+    act(&mut Locked { session, full, waker: &waker })
 }
 
 impl<H: Handler> Side for Adapter<H> {
@@ -212,7 +212,7 @@ impl<H: Handler> Side for Adapter<H> {
             Event::Region { .. } | Event::Unregion { .. } | Event::Release { .. } => {
                 self.blocks.event(at, &event, ancillary);
             }
-            event => turn(at, |turn| self.handler.event(turn, event)),
+            event => with_locked(at, |locked| self.handler.event(locked, event)),
         }
     }
 
@@ -221,7 +221,7 @@ impl<H: Handler> Side for Adapter<H> {
     }
 
     fn woken(&mut self, at: &mut At<'_>, stream: u32) {
-        turn(at, |turn| self.handler.woken(turn, stream));
+        with_locked(at, |locked| self.handler.woken(locked, stream));
     }
 
     fn ended(&mut self, _at: &mut At<'_>, ended: &Ended) {

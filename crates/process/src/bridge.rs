@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use becket_host::{Answers, NrStatus, RemoteCall};
 use becket_ipc::Ended;
-use becket_ipc::session::{Handler, Turn};
+use becket_ipc::session::{Handler, Locked};
 use becket_wire::{Body, Credit, Event, Priority, Refused, StreamId};
 use bytes::Bytes;
 use foldhash::HashMap;
@@ -178,10 +178,10 @@ impl Bridge {
     }
 
     /// Asks the worker to end.
-    pub(crate) fn stop(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn stop(&mut self, locked: &mut Locked<'_>) {
         self.is_stopping = true;
         // Refused: the session is over.
-        let _ = turn.session.request(operation::SHUTDOWN, Bytes::new());
+        let _ = locked.session.request(operation::SHUTDOWN, Bytes::new());
     }
 
     /// Whether it has this call or stream.
@@ -197,7 +197,7 @@ impl Bridge {
     /// Sends a request of the host's own; `waiter` gets its answer.
     pub(crate) fn control(
         &mut self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         waiter: Arc<Waiter>,
         operation: u16,
         body: Bytes,
@@ -209,13 +209,13 @@ impl Bridge {
         self.issuer = 0;
         let sid = self.next_control;
         self.next_control = sid.checked_add(1).unwrap_or(CONTROL);
-        let sent = turn.session.request(operation, body.clone()).map(|request| {
+        let sent = locked.session.request(operation, body.clone()).map(|request| {
             self.calls.insert(request, sid);
             self.passed.insert(sid, Passed::Request(request));
         });
         let sent = match sent {
             Err(Refused::TooLong) if operation == operation::IMPORT => {
-                self.open(turn, sid, Kind::LongImport, Bytes::new(), Some(body))
+                self.open(locked, sid, Kind::LongImport, Bytes::new(), Some(body))
             }
             sent => sent,
         };
@@ -234,25 +234,25 @@ impl Bridge {
     /// Passes a call on; gives it back if the session is over.
     pub(crate) fn handle(
         &mut self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         call: Message,
     ) -> Result<NrStatus, Message> {
         if self.is_over {
             return Err(call);
         }
         if self.passed.is_empty() {
-            self.issuer = turn.thread();
-        } else if self.issuer != turn.thread() {
+            self.issuer = locked.thread();
+        } else if self.issuer != locked.thread() {
             self.issuer = 0;
         }
         let Message { sid, is_stream, is_closed, ref encoded } = call;
         let whole = encoded.whole.clone();
         let sent = if sid == 0 {
-            turn.session.notice(notice::NOTIFICATION, 0, whole)
+            locked.session.notice(notice::NOTIFICATION, 0, whole)
         } else if is_stream {
-            self.open(turn, sid, Kind::Stream, whole, None)
+            self.open(locked, sid, Kind::Stream, whole, None)
         } else {
-            turn.session.request(operation::CALL, whole).map(|request| {
+            locked.session.request(operation::CALL, whole).map(|request| {
                 self.calls.insert(request, sid);
                 self.passed.insert(sid, Passed::Request(request));
             })
@@ -265,12 +265,12 @@ impl Bridge {
                     false if sid == 0 => Kind::LongNotification,
                     false => Kind::LongCall,
                 };
-                self.open(turn, sid, kind, name, Some(payload))
+                self.open(locked, sid, kind, name, Some(payload))
             }
             sent => sent,
         };
         if is_closed {
-            self.stream_close(turn, sid);
+            self.stream_close(locked, sid);
         }
         self.count();
         match sent {
@@ -283,13 +283,13 @@ impl Bridge {
 
     fn open(
         &mut self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         sid: u64,
         kind: Kind,
         name: Bytes,
         first: Option<Bytes>,
     ) -> Result<(), Refused> {
-        let bytes = turn.session.element_bytes_max().into();
+        let bytes = locked.session.element_bytes_max().into();
         let (number, messages) = match kind {
             Kind::Stream => (service::STREAM, STREAM_FRAMES),
             Kind::LongNotification => (service::LONG_NOTIFICATION, 1),
@@ -297,7 +297,7 @@ impl Bridge {
             _ => (service::LONG_CALL, 1),
         };
         let credit = Credit { messages, bytes };
-        let stream = turn.session.open(number, Priority::Normal, credit, name)?;
+        let stream = locked.session.open(number, Priority::Normal, credit, name)?;
         if sid != 0 {
             self.passed.insert(sid, Passed::Stream(stream));
         }
@@ -305,17 +305,22 @@ impl Bridge {
         Ok(())
     }
 
-    pub(crate) fn stream_data(&mut self, turn: &mut Turn<'_>, sid: u64, data: &[u8]) -> NrStatus {
+    pub(crate) fn stream_data(
+        &mut self,
+        locked: &mut Locked<'_>,
+        sid: u64,
+        data: &[u8],
+    ) -> NrStatus {
         let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
         let outgoing = self.streams.get_mut(&stream.number());
         if let Some(status) = outgoing.and_then(|outgoing| outgoing.refused.take()) {
             return status;
         }
-        match turn.session.send(stream, 0, Bytes::copy_from_slice(data)) {
+        match locked.session.send(stream, 0, Bytes::copy_from_slice(data)) {
             Ok(_) => NrStatus::Ok,
             Err(Refused::NoCredit | Refused::State) => self.starve(stream),
             Err(Refused::Full) => {
-                turn.wait_for_room(stream);
+                locked.wait_for_room(stream);
                 self.starve(stream)
             }
             Err(Refused::TooLong) => NrStatus::TooLong,
@@ -330,43 +335,43 @@ impl Bridge {
         NrStatus::Backpressure
     }
 
-    pub(crate) fn stream_close(&mut self, turn: &mut Turn<'_>, sid: u64) -> NrStatus {
+    pub(crate) fn stream_close(&mut self, locked: &mut Locked<'_>, sid: u64) -> NrStatus {
         let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
         if let Some(outgoing) = self.streams.get_mut(&stream.number()) {
             outgoing.is_closed = true;
             if outgoing.is_accepted {
                 // Refused: it has ended.
-                let _ = turn.session.end(stream, 0, Bytes::new());
+                let _ = locked.session.end(stream, 0, Bytes::new());
             }
         }
         NrStatus::Ok
     }
 
     /// The host takes frames of the stream again.
-    pub(crate) fn stream_room(&mut self, turn: &mut Turn<'_>, sid: u64) {
+    pub(crate) fn stream_room(&mut self, locked: &mut Locked<'_>, sid: u64) {
         if let Some(&Passed::Stream(stream)) = self.passed.get(&sid) {
-            self.deliver(turn, stream);
+            self.deliver(locked, stream);
         }
     }
 
     /// The caller has left.
-    pub(crate) fn cancel(&mut self, turn: &mut Turn<'_>, sid: u64) {
+    pub(crate) fn cancel(&mut self, locked: &mut Locked<'_>, sid: u64) {
         match self.passed.remove(&sid) {
             // Its reply still comes, and finds no call.
             Some(Passed::Request(request)) => {
                 self.calls.remove(&request);
-                let _ = turn.session.cancel(request);
+                let _ = locked.session.cancel(request);
             }
             Some(Passed::Stream(stream)) => {
                 self.streams.remove(&stream.number());
-                let _ = turn.session.reset(stream, 0, Bytes::new());
+                let _ = locked.session.reset(stream, 0, Bytes::new());
             }
             None => {}
         }
         self.count();
     }
 
-    fn replied(&mut self, turn: &mut Turn<'_>, request: u64, status: u16, body: &[u8]) {
+    fn replied(&mut self, locked: &mut Locked<'_>, request: u64, status: u16, body: &[u8]) {
         if self.loading.replied(request, status, body) {
             return;
         }
@@ -376,7 +381,7 @@ impl Bridge {
         let Some(sid) = self.calls.remove(&request) else { return };
         self.passed.remove(&sid);
         self.answer(sid, status, body);
-        let _ = turn;
+        let _ = locked;
     }
 
     /// The answer of a call, by the status of its reply.
@@ -402,30 +407,30 @@ impl Bridge {
         }
     }
 
-    fn element(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Body<'_>) {
+    fn element(&mut self, locked: &mut Locked<'_>, stream: StreamId, body: Body<'_>) {
         let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
         match outgoing.kind {
             Kind::Stream => {
                 outgoing.held.push_back(body.into_bytes());
-                self.deliver(turn, stream);
+                self.deliver(locked, stream);
             }
             _ => {
                 let sid = outgoing.sid;
                 self.streams.remove(&stream.number());
                 self.passed.remove(&sid);
                 self.answer(sid, reply::DONE, &body);
-                let _ = turn.session.end(stream, 0, Bytes::new());
+                let _ = locked.session.end(stream, 0, Bytes::new());
             }
         }
     }
 
     /// Gives held frames to the host, as many as it takes.
-    fn deliver(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn deliver(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         let Some(answers) = self.answers else { return };
         let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
         while let Some(frame) = outgoing.held.front() {
             let Ok((status, body)) = decode_answer(frame) else {
-                let _ = turn.session.reset(
+                let _ = locked.session.reset(
                     stream,
                     protocol::REFUSED,
                     Bytes::from_static(b"a frame without a status"),
@@ -446,15 +451,15 @@ impl Bridge {
             }
             if matches!(taken, NrStatus::Invalid | NrStatus::TooLong) {
                 // The caller has left, or gets no more.
-                let _ = turn.session.reset(stream, 0, Bytes::new());
+                let _ = locked.session.reset(stream, 0, Bytes::new());
                 return self.forget(stream);
             }
             if status != NrStatus::Ok {
-                let _ = turn.session.end(stream, 0, Bytes::new());
+                let _ = locked.session.end(stream, 0, Bytes::new());
                 return self.forget(stream);
             }
             // Refused: the worker has ended it.
-            let _ = turn.session.grant(stream, 1, bytes);
+            let _ = locked.session.grant(stream, 1, bytes);
         }
     }
 
@@ -464,32 +469,32 @@ impl Bridge {
         }
     }
 
-    fn accepted(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn accepted(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
         outgoing.is_accepted = true;
         if outgoing.first.is_some() {
-            return self.send_first(turn, stream);
+            return self.send_first(locked, stream);
         }
         self.set_opened(stream);
-        self.go_on(turn, stream);
+        self.go_on(locked, stream);
     }
 
     /// Sends the payload, now or when there is room.
-    fn send_first(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn send_first(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
         let Some(first) = outgoing.first.take() else { return };
-        match turn.session.send(stream, 0, first.clone()) {
+        match locked.session.send(stream, 0, first.clone()) {
             Ok(_) => {
                 outgoing.awaits_credit = outgoing.kind == Kind::Stream;
-                self.go_on(turn, stream);
+                self.go_on(locked, stream);
             }
             Err(Refused::Full) => {
                 outgoing.first = Some(first);
-                turn.wait_for_room(stream);
+                locked.wait_for_room(stream);
             }
             Err(_) => {
                 let sid = outgoing.sid;
-                let _ = turn.session.reset(stream, 0, Bytes::new());
+                let _ = locked.session.reset(stream, 0, Bytes::new());
                 self.forget(stream);
                 self.refused(sid, NrStatus::TooLong);
             }
@@ -497,11 +502,11 @@ impl Bridge {
     }
 
     /// What waited for the worker to accept the stream.
-    fn go_on(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn go_on(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         let Some(outgoing) = self.streams.get(&stream.number()) else { return };
         if outgoing.is_closed || outgoing.kind.ends_with_payload() {
             // Refused: it has ended.
-            let _ = turn.session.end(stream, 0, Bytes::new());
+            let _ = locked.session.end(stream, 0, Bytes::new());
         }
         self.writable(stream);
     }
@@ -569,8 +574,8 @@ impl Bridge {
     }
 
     /// The worker sends nothing more on a stream: one that still awaits something has none of it.
-    fn ended_by_worker(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
-        let _ = turn.session.end(stream, 0, Bytes::new());
+    fn ended_by_worker(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
+        let _ = locked.session.end(stream, 0, Bytes::new());
         let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
         if outgoing.kind == Kind::Stream && !outgoing.held.is_empty() {
             outgoing.held.push_back(encode_answer(NrStatus::StreamEnd, &[]));
@@ -585,15 +590,15 @@ impl Bridge {
     }
 
     /// A worker's stream: a long answer.
-    fn opened(&mut self, turn: &mut Turn<'_>, stream: StreamId, number: u16, name: &[u8]) {
+    fn opened(&mut self, locked: &mut Locked<'_>, stream: StreamId, number: u16, name: &[u8]) {
         let request = name.try_into().ok().filter(|_| number == service::LONG_ANSWER);
         let sid = request.and_then(|name| self.calls.remove(&u64::from_le_bytes(name)));
         let Some(sid) = sid else {
-            let _ = turn.session.refuse(stream, protocol::REFUSED, Bytes::new());
+            let _ = locked.session.refuse(stream, protocol::REFUSED, Bytes::new());
             return;
         };
-        let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
-        let _ = turn.session.accept(stream, credit, Bytes::new());
+        let credit = Credit { messages: 1, bytes: locked.session.element_bytes_max().into() };
+        let _ = locked.session.accept(stream, credit, Bytes::new());
         self.passed.insert(sid, Passed::Stream(stream));
         let outgoing = Outgoing { is_accepted: true, ..Outgoing::new(sid, Kind::LongAnswer, None) };
         self.streams.insert(stream.number(), outgoing);
@@ -618,22 +623,24 @@ impl Outgoing {
 }
 
 impl Handler for Bridge {
-    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+    fn event(&mut self, locked: &mut Locked<'_>, event: Event<'_>) {
         match event {
-            Event::Ready { peer } => self.loading.ready(turn, peer.frame_body_bytes_max),
-            Event::Reply { request, status, body } => self.replied(turn, request, status, body),
-            Event::Element { stream, body, .. } => self.element(turn, stream, body),
-            Event::Accepted { stream, .. } => self.accepted(turn, stream),
+            Event::Ready { peer } => self.loading.ready(locked, peer.frame_body_bytes_max),
+            Event::Reply { request, status, body } => self.replied(locked, request, status, body),
+            Event::Element { stream, body, .. } => self.element(locked, stream, body),
+            Event::Accepted { stream, .. } => self.accepted(locked, stream),
             Event::Credit { stream } => self.credited(stream),
-            Event::Opened { stream, service, name, .. } => self.opened(turn, stream, service, name),
+            Event::Opened { stream, service, name, .. } => {
+                self.opened(locked, stream, service, name)
+            }
             Event::Reset { stream, code, why } => self.reset(stream, code, why),
             // It would take no more calls, and be no plugin.
             Event::Draining => self.killer.kill(),
-            Event::Ended { stream, .. } => self.ended_by_worker(turn, stream),
+            Event::Ended { stream, .. } => self.ended_by_worker(locked, stream),
             Event::Notice { code: notice::DATA_REFUSED, of, body } => self.data_refused(of, body),
             Event::Notice { code, of, body } => self.reported.notice(code, of, body),
             Event::Request { request, .. } => {
-                let _ = turn.session.reply(request, reply::UNKNOWN_OPERATION, Bytes::new());
+                let _ = locked.session.reply(request, reply::UNKNOWN_OPERATION, Bytes::new());
             }
             _ => {}
         }
@@ -644,9 +651,9 @@ impl Handler for Bridge {
         !self.streams.is_empty() || !self.passed.is_empty() && self.issuer != thread
     }
 
-    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
+    fn woken(&mut self, locked: &mut Locked<'_>, number: u32) {
         let stream = StreamId::from_number(number);
-        self.send_first(turn, stream);
+        self.send_first(locked, stream);
         self.writable(stream);
     }
 

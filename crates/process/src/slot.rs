@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use becket_host::{Death, DeathReason, WorkerInfo, WorkerState};
 use becket_ipc::Ended;
-use becket_ipc::session::{Conversation, Turn};
+use becket_ipc::session::{Locked, SessionHandle};
 use becket_wire::Role;
 use parking_lot::{Mutex, RwLock};
 use rustix::process::Signal;
@@ -41,7 +41,7 @@ const FROM_OUTSIDE: [Signal; 4] = [Signal::KILL, Signal::TERM, Signal::INT, Sign
 /// See the module's documentation.
 pub(crate) struct Slot {
     number: u32,
-    current: RwLock<Option<Conversation<Bridge>>>,
+    current: RwLock<Option<SessionHandle<Bridge>>>,
     pub(crate) watch: Arc<Watch>,
     process: Mutex<SlotProcess>,
 }
@@ -57,7 +57,7 @@ struct SlotProcess {
 
 /// A worker that runs.
 struct Running {
-    conversation: Conversation<Bridge>,
+    session: SessionHandle<Bridge>,
     loaded: Loaded,
     /// The worker, or its guard.
     child: Child,
@@ -99,12 +99,12 @@ impl Slot {
         self.watch.is_live.load(Ordering::Acquire)
     }
 
-    pub(crate) fn conversation(&self) -> Option<Conversation<Bridge>> {
+    pub(crate) fn session(&self) -> Option<SessionHandle<Bridge>> {
         self.current.read().clone()
     }
 
-    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Bridge, &mut Turn<'_>) -> R) -> Option<R> {
-        Some(self.conversation()?.with(act))
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Bridge, &mut Locked<'_>) -> R) -> Option<R> {
+        Some(self.session()?.with(act))
     }
 
     pub(crate) fn kill(&self) {
@@ -192,8 +192,8 @@ impl Slot {
             self.load(plugin, socket, (pid, killer.clone()))
         });
         match loaded {
-            Ok((conversation, loaded)) => {
-                Ok(Running { conversation, loaded, child, pid, belongings, capture })
+            Ok((session, loaded)) => {
+                Ok(Running { session, loaded, child, pid, belongings, capture })
             }
             Err(failed) => {
                 // It may have ended already.
@@ -227,7 +227,7 @@ impl Slot {
         plugin: &Supervised,
         socket: OwnedFd,
         (pid, killer): (u32, Killer),
-    ) -> Result<(Conversation<Bridge>, Loaded), Failed> {
+    ) -> Result<(SessionHandle<Bridge>, Loaded), Failed> {
         let shared: Arc<LoadShared> = Arc::default();
         let load =
             serde_json::to_vec(&plugin.load).map_err(|error| failed("no JSON", error, ""))?;
@@ -240,22 +240,22 @@ impl Slot {
             killer,
             self.watch.clone(),
         );
-        let start = Conversation::start(socket, Role::Client, &plugin.process.options, bridge);
-        let conversation = becket_coro::block_on(start).map_err(|error| {
+        let start = SessionHandle::start(socket, Role::Client, &plugin.process.options, bridge);
+        let session = becket_coro::block_on(start).map_err(|error| {
             failed("no session with the worker", error, "does it speak the protocol?")
         })?;
         let loaded = shared.wait(plugin.load_timeout_ms)?;
         plugin.check_entries(&loaded)?;
-        Ok((conversation, loaded))
+        Ok((session, loaded))
     }
 
     /// Lets calls go to the worker until it ends.
     fn serve(&self, plugin: &Supervised, running: Running, first: Option<&LoadShared>) -> Death {
-        let Running { conversation, loaded, mut child, pid, belongings, capture } = running;
+        let Running { session, loaded, mut child, pid, belongings, capture } = running;
         let began = Instant::now();
         let killer = self.process.lock().killer.clone();
-        *self.current.write() = Some(conversation.clone());
-        conversation.with(|bridge, _| {
+        *self.current.write() = Some(session.clone());
+        session.with(|bridge, _| {
             // Under the session's lock, as its end.
             self.watch.is_live.store(!bridge.is_over(), Ordering::Release);
             // After it can be found: whichever of this thread and the host's comes second attaches.
@@ -275,7 +275,7 @@ impl Slot {
         }
         if plugin.is_stopping() {
             // The end came while it started.
-            conversation.with(|bridge, turn| bridge.stop(turn));
+            session.with(|bridge, locked| bridge.stop(locked));
         }
         plugin.pass_waiting_on(self);
         let status = self.wait(&mut child);
@@ -287,7 +287,7 @@ impl Slot {
             self.watch.ended.wait_for(&mut end, LAST_FRAMES);
         }
         drop(end);
-        conversation.close(0, "the worker has ended");
+        session.close(0, "the worker has ended");
         let last = plugin.output.last(capture);
         let seen = Seen {
             oom_killed: belongings.ran_out_of_memory(),

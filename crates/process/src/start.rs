@@ -11,7 +11,7 @@ use becket_host::{
     Dispatch, EntryInfo, EntryKind, Layout, Limits, NotStarted, Remote, RemoteSpec, StartRemote,
     Started, Sticky,
 };
-use becket_ipc::session::Turn;
+use becket_ipc::session::Locked;
 use becket_ipc::{Ended, Options};
 use becket_sandbox::Profile;
 use bytes::Bytes;
@@ -271,7 +271,7 @@ impl Loading {
     }
 
     /// The session is ready: asks for the load, in frames of which the worker accepts `frame_bytes_max` bytes each.
-    pub(crate) fn ready(&mut self, turn: &mut Turn<'_>, frame_bytes_max: u32) {
+    pub(crate) fn ready(&mut self, locked: &mut Locked<'_>, frame_bytes_max: u32) {
         let Some(mut load) = self.load.take() else { return };
         if load.len() > protocol::LOAD_BYTES_MAX {
             return self.too_long(format!("it has {} bytes as JSON", load.len()));
@@ -279,12 +279,12 @@ impl Loading {
         let frame_bytes_max = frame_bytes_max as usize;
         while load.len() > frame_bytes_max {
             let part = load.split_to(frame_bytes_max);
-            match turn.session.request(operation::LOAD_PART, part) {
+            match locked.session.request(operation::LOAD_PART, part) {
                 Ok(part) => self.parts.push(part),
                 Err(refused) => return self.too_long(refused.to_string()),
             }
         }
-        match turn.session.request(operation::LOAD, load) {
+        match locked.session.request(operation::LOAD, load) {
             Ok(request) => self.request = Some(request),
             Err(refused) => {
                 self.shared.set(Err(failed("the load cannot be asked for", refused, "")))

@@ -21,7 +21,7 @@ use becket_host::{
     Answers, NrStatus, Remote, RemoteCall, RemoteState, SandboxInfo, SandboxMeasure, WorkerHistory,
     WorkerInfo,
 };
-use becket_ipc::session::Turn;
+use becket_ipc::session::Locked;
 use becket_sandbox::{Measure, Report};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -257,13 +257,13 @@ impl Supervised {
         let is_awaited = call.sid != 0 && !call.is_stream;
         for _ in 0..self.slots.len() {
             let Some(slot) = self.choose(key) else { break };
-            let Some(conversation) = slot.conversation() else { break };
+            let Some(session) = slot.session() else { break };
             self.place(call.sid, slot);
-            match conversation.with(|bridge, turn| bridge.handle(turn, call)) {
+            match session.with(|bridge, locked| bridge.handle(locked, call)) {
                 Ok(status) => {
                     if is_awaited && status == NrStatus::Ok {
                         let in_hand = slot.watch.in_hand.load(Ordering::Relaxed);
-                        conversation.poll_for_answer(in_hand == 1);
+                        session.poll_for_answer(in_hand == 1);
                     }
                     return status;
                 }
@@ -302,18 +302,18 @@ impl Supervised {
     /// Passes on what waits for a worker, if this one has not ended. A call is in the queue until the
     /// worker's session has it: the lock of the queue is taken within that of the session.
     pub(crate) fn pass_waiting_on(&self, slot: &Slot) {
-        let Some(conversation) = slot.conversation() else { return };
+        let Some(session) = slot.session() else { return };
         let answers = self.answers();
-        let next = |bridge: &mut Bridge, turn: &mut Turn<'_>| {
+        let next = |bridge: &mut Bridge, locked: &mut Locked<'_>| {
             if bridge.is_over() {
                 return None;
             }
             let call = self.state.lock().next_waiting()?;
             let (sid, is_stream) = (call.sid, call.is_stream);
             self.place(sid, slot);
-            Some((sid, is_stream, bridge.handle(turn, call)))
+            Some((sid, is_stream, bridge.handle(locked, call)))
         };
-        while let Some((sid, is_stream, passed)) = conversation.with(next) {
+        while let Some((sid, is_stream, passed)) = session.with(next) {
             let Some(answers) = answers else { continue };
             match passed {
                 Ok(NrStatus::Ok) if is_stream => answers.writable(sid),
@@ -330,7 +330,7 @@ impl Supervised {
     }
 
     /// Acts on the session of the worker that has this call or stream.
-    fn with<R>(&self, sid: u64, act: impl FnOnce(&mut Bridge, &mut Turn<'_>) -> R) -> Option<R> {
+    fn with<R>(&self, sid: u64, act: impl FnOnce(&mut Bridge, &mut Locked<'_>) -> R) -> Option<R> {
         let slot = match (&*self.slots, &self.placed) {
             ([only], _) => only,
             (slots, placed) => {
@@ -352,7 +352,7 @@ impl Supervised {
     fn control(&self, slot: &Slot, operation: u16, body: Bytes) -> Answer {
         let waiter = Waiter::new();
         let asked = waiter.clone();
-        slot.with(|bridge, turn| bridge.control(turn, asked, operation, body))
+        slot.with(|bridge, locked| bridge.control(locked, asked, operation, body))
             .ok_or(NrStatus::Closed)?;
         waiter.wait(self.load_timeout_ms)
     }
@@ -373,7 +373,7 @@ impl Remote for Supervised {
     }
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> NrStatus {
-        let send = || self.with(sid, |bridge, turn| bridge.stream_data(turn, sid, data));
+        let send = || self.with(sid, |bridge, locked| bridge.stream_data(locked, sid, data));
         match send() {
             Some(NrStatus::Closed) | None if self.is_waiting(sid) => NrStatus::Backpressure,
             // It may have been passed on in between.
@@ -387,16 +387,17 @@ impl Remote for Supervised {
             call.is_closed = true;
             return NrStatus::Ok;
         }
-        self.with(sid, |bridge, turn| bridge.stream_close(turn, sid)).unwrap_or(NrStatus::Closed)
+        self.with(sid, |bridge, locked| bridge.stream_close(locked, sid))
+            .unwrap_or(NrStatus::Closed)
     }
 
     fn stream_room(&self, sid: u64) {
-        self.with(sid, |bridge, turn| bridge.stream_room(turn, sid));
+        self.with(sid, |bridge, locked| bridge.stream_room(locked, sid));
     }
 
     fn cancel(&self, sid: u64) {
         self.state.lock().forget_waiting(sid);
-        self.with(sid, |bridge, turn| bridge.cancel(turn, sid));
+        self.with(sid, |bridge, locked| bridge.cancel(locked, sid));
     }
 
     fn export_state(&self) -> Result<Vec<u8>, NrStatus> {
@@ -448,7 +449,7 @@ impl Remote for Supervised {
         self.changed.notify_all();
         drop(state);
         for slot in &self.slots {
-            slot.with(|bridge, turn| bridge.stop(turn));
+            slot.with(|bridge, locked| bridge.stop(locked));
         }
         let mut state = self.state.lock();
         let until = Instant::now() + END_TIMEOUT;

@@ -34,7 +34,7 @@ use becket_host::{
     defer_releases,
 };
 use becket_ipc::Ended;
-use becket_ipc::session::{Conversation, Handler, StartError, Turn};
+use becket_ipc::session::{Handler, Locked, SessionHandle, StartError};
 use becket_wire::{Credit, Event, Priority, Refused, Role, StreamId};
 use bytes::Bytes;
 
@@ -75,10 +75,10 @@ pub fn run(socket: OwnedFd, shared_memory: bool) -> Result<(), StartError> {
     // The host's bounds hold.
     element_bytes_max(&mut options, u64::MAX);
     let worker = Worker::new(errands);
-    let conversation =
-        becket_coro::block_on(Conversation::start(socket, Role::Server, &options, worker))?;
+    let session =
+        becket_coro::block_on(SessionHandle::start(socket, Role::Server, &options, worker))?;
     if shared_memory {
-        let driven = conversation.clone();
+        let driven = session.clone();
         // Without it the I/O thread serves the session, which takes one more wake for each call.
         let _ = thread::Builder::new().name("becket-calls".into()).spawn(move || driven.drive());
     }
@@ -89,38 +89,38 @@ pub fn run(socket: OwnedFd, shared_memory: bool) -> Result<(), StartError> {
                 if let Some(native) = &load.native {
                     host = Host::builder().search_path(native.search_path.clone()).build();
                 }
-                let reports = conversation.with(|worker, turn| worker.report(turn, &load));
+                let reports = session.with(|worker, locked| worker.report(locked, &load));
                 let loaded = host_load(&host, *load, reports);
-                conversation.with(|worker, turn| worker.loaded(turn, request, loaded));
+                session.with(|worker, locked| worker.loaded(locked, request, loaded));
             }
             Errand::Export { to } => {
-                let plugin = conversation.with(|worker, _| worker.plugin.clone());
+                let plugin = session.with(|worker, _| worker.plugin.clone());
                 let state = plugin.map_or(Ok(None), |plugin| plugin.export_state());
                 let body = match state {
                     Ok(Some(state)) => encode_answer(NrStatus::Ok, &state),
                     Ok(None) => encode_answer(NrStatus::Unsupported, &[]),
                     Err(status) => encode_answer(status, &[]),
                 };
-                conversation.with(|worker, turn| worker.answer(turn, to, reply::DONE, body));
+                session.with(|worker, locked| worker.answer(locked, to, reply::DONE, body));
             }
             Errand::Import { to, state } => {
-                let plugin = conversation.with(|worker, _| worker.plugin.clone());
+                let plugin = session.with(|worker, _| worker.plugin.clone());
                 let taken = plugin.map_or(Ok(()), |plugin| plugin.import_state(&state));
                 let body = encode_answer(taken.err().unwrap_or(NrStatus::Ok), &[]);
-                conversation.with(|worker, turn| worker.answer(turn, to, reply::DONE, body));
+                session.with(|worker, locked| worker.answer(locked, to, reply::DONE, body));
             }
             Errand::Shutdown { request } => {
                 becket_coro::block_on(host.shutdown(DRAIN));
-                conversation.with(|worker, turn| {
-                    worker.flush(turn);
-                    let _ = turn.session.reply(request, reply::DONE, Bytes::new());
+                session.with(|worker, locked| {
+                    worker.flush(locked);
+                    let _ = locked.session.reply(request, reply::DONE, Bytes::new());
                 });
                 break;
             }
             Errand::Ended => break,
         }
     }
-    conversation.close(becket_wire::codes::DONE, "");
+    session.close(becket_wire::codes::DONE, "");
     Ok(())
 }
 
@@ -229,24 +229,24 @@ impl Worker {
     }
 
     /// What the plugin is to report goes to the host.
-    fn report(&mut self, turn: &Turn<'_>, load: &Load) -> Arc<Reports> {
-        let reports = Arc::new(Reports::new(turn, load.log_level_max));
+    fn report(&mut self, locked: &Locked<'_>, load: &Load) -> Arc<Reports> {
+        let reports = Arc::new(Reports::new(locked, load.log_level_max));
         self.reports = Some(reports.clone());
         reports
     }
 
     /// Sends what the plugin has reported.
-    fn flush(&mut self, turn: &mut Turn<'_>) {
+    fn flush(&mut self, locked: &mut Locked<'_>) {
         if let Some(reports) = &self.reports {
-            reports.send_log(turn);
+            reports.send_log(locked);
             if let Some(plugin) = &self.plugin {
-                reports.send_counts_at_last(turn, plugin);
-                reports.send_metrics(turn, plugin);
+                reports.send_counts_at_last(locked, plugin);
+                reports.send_metrics(locked, plugin);
             }
         }
     }
 
-    fn loaded(&mut self, turn: &mut Turn<'_>, request: u64, plugin: Result<Plugin, Failed>) {
+    fn loaded(&mut self, locked: &mut Locked<'_>, request: u64, plugin: Result<Plugin, Failed>) {
         let loaded = plugin.map(|plugin| {
             let entries = plugin.entries();
             self.entries =
@@ -275,18 +275,18 @@ impl Worker {
             }
         });
         // Before the host sees that it is loaded, or is not.
-        self.flush(turn);
+        self.flush(locked);
         let (status, json) = match loaded {
             Ok(loaded) => (reply::DONE, serde_json::to_vec(&loaded)),
             Err(failed) => (reply::FAILED, serde_json::to_vec(&failed)),
         };
-        let replied = turn.session.reply(request, status, json.unwrap_or_default().into());
+        let replied = locked.session.reply(request, status, json.unwrap_or_default().into());
         if replied == Err(Refused::TooLong) {
-            let most = turn.session.limits().frame_body_bytes_max;
+            let most = locked.session.limits().frame_body_bytes_max;
             let error = format!("what the plugin says of its entries has more than {most} bytes");
             let failed = Failed { error, cause: String::new(), hint: "shorten their help".into() };
             let json = serde_json::to_vec(&failed).unwrap_or_default();
-            let _ = turn.session.reply(request, reply::FAILED, json.into());
+            let _ = locked.session.reply(request, reply::FAILED, json.into());
         }
     }
 
@@ -305,10 +305,10 @@ impl Worker {
         Some(entry)
     }
 
-    fn request(&mut self, turn: &mut Turn<'_>, request: u64, number: u16, body: &[u8]) {
+    fn request(&mut self, locked: &mut Locked<'_>, request: u64, number: u16, body: &[u8]) {
         let status = match number {
             operation::CALL => match Call::decode(body) {
-                Ok(call) => return self.call(turn, To::Request(request), call),
+                Ok(call) => return self.call(locked, To::Request(request), call),
                 Err(_) => reply::FAILED,
             },
             operation::LOAD_PART => {
@@ -345,7 +345,7 @@ impl Worker {
             }
             _ => reply::UNKNOWN_OPERATION,
         };
-        let _ = turn.session.reply(request, status, Bytes::new());
+        let _ = locked.session.reply(request, status, Bytes::new());
     }
 
     /// The load whose last bytes these are.
@@ -358,9 +358,9 @@ impl Worker {
         serde_json::from_slice(&json)
     }
 
-    fn call(&mut self, turn: &mut Turn<'_>, to: To, call: Call) {
+    fn call(&mut self, locked: &mut Locked<'_>, to: To, call: Call) {
         let Some(entry) = self.entry(&call.entry) else {
-            return self.answer(turn, to, reply::UNKNOWN_ENTRY, Bytes::new());
+            return self.answer(locked, to, reply::UNKNOWN_ENTRY, Bytes::new());
         };
         let Call { deadline_ms, shape, request, .. } = call;
         let future: Answering = Box::pin(async move {
@@ -376,18 +376,18 @@ impl Worker {
             To::Request(request) => number_of(request),
             To::Stream(stream) => stream.number(),
         };
-        self.go_on(turn, number, Answered { future, to });
+        self.go_on(locked, number, Answered { future, to });
     }
 
     /// A waker for what the plugin wakes.
-    fn waker(&self, turn: &Turn<'_>, number: u32) -> Waker {
-        let waker = turn.waker(number);
+    fn waker(&self, locked: &Locked<'_>, number: u32) -> Waker {
+        let waker = locked.waker(number);
         if self.wants_coroutines { wakes::on_any_stack(waker) } else { waker }
     }
 
     /// Polls a call, and keeps it or answers.
-    fn go_on(&mut self, turn: &mut Turn<'_>, number: u32, mut call: Answered) {
-        let waker = self.waker(turn, number);
+    fn go_on(&mut self, locked: &mut Locked<'_>, number: u32, mut call: Answered) {
+        let waker = self.waker(locked, number);
         let Poll::Ready(result) = call.future.as_mut().poll(&mut Context::from_waker(&waker))
         else {
             self.calls.insert(number, call);
@@ -403,57 +403,57 @@ impl Worker {
             }
             Err(error) => (reply::FAILED, error.to_string().into()),
         };
-        self.answer(turn, call.to, status, body);
+        self.answer(locked, call.to, status, body);
     }
 
     /// Sends the answer of a call; a long one in a stream.
-    fn answer(&mut self, turn: &mut Turn<'_>, to: To, status: u16, body: Bytes) {
+    fn answer(&mut self, locked: &mut Locked<'_>, to: To, status: u16, body: Bytes) {
         match to {
             To::Request(request) => {
-                let replied = turn.session.reply(request, status, body.clone());
-                if replied == Err(Refused::TooLong) && !self.answer_long(turn, request, body) {
-                    let _ = turn.session.reply(request, reply::TOO_MUCH, Bytes::new());
+                let replied = locked.session.reply(request, status, body.clone());
+                if replied == Err(Refused::TooLong) && !self.answer_long(locked, request, body) {
+                    let _ = locked.session.reply(request, reply::TOO_MUCH, Bytes::new());
                 }
             }
             To::Stream(stream) => {
                 self.streams.remove(&stream.number());
                 if status == reply::DONE {
-                    return self.send_answer(turn, stream, body);
+                    return self.send_answer(locked, stream, body);
                 }
                 let code = protocol::REFUSED.saturating_add(status);
-                let _ = turn.session.reset(stream, code, body);
+                let _ = locked.session.reset(stream, code, body);
             }
         }
     }
 
     /// Sends an answer on a stream, now or when there is room.
-    fn send_answer(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Bytes) {
-        match turn.session.send(stream, 0, body.clone()) {
-            Ok(_) => _ = turn.session.end(stream, 0, Bytes::new()),
+    fn send_answer(&mut self, locked: &mut Locked<'_>, stream: StreamId, body: Bytes) {
+        match locked.session.send(stream, 0, body.clone()) {
+            Ok(_) => _ = locked.session.end(stream, 0, Bytes::new()),
             Err(Refused::Full) => {
                 self.streams.insert(stream.number(), Served::LongAnswer(body));
-                turn.wait_for_room(stream);
+                locked.wait_for_room(stream);
             }
             Err(_) => {
                 let code = protocol::REFUSED.saturating_add(reply::TOO_MUCH);
-                let _ = turn.session.reset(stream, code, Bytes::new());
+                let _ = locked.session.reset(stream, code, Bytes::new());
             }
         }
     }
 
-    fn answer_long(&mut self, turn: &mut Turn<'_>, request: u64, body: Bytes) -> bool {
+    fn answer_long(&mut self, locked: &mut Locked<'_>, request: u64, body: Bytes) -> bool {
         let name = Bytes::copy_from_slice(&request.to_le_bytes());
         let opened =
-            turn.session.open(service::LONG_ANSWER, Priority::Normal, Credit::default(), name);
+            locked.session.open(service::LONG_ANSWER, Priority::Normal, Credit::default(), name);
         let Ok(stream) = opened else { return false };
         self.streams.insert(stream.number(), Served::LongAnswer(body));
-        turn.session.reply(request, reply::IN_STREAM, Bytes::new()).is_ok()
+        locked.session.reply(request, reply::IN_STREAM, Bytes::new()).is_ok()
     }
 
     /// The host has accepted a stream of this side.
-    fn accepted(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn accepted(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         if let Some(Served::LongAnswer(body)) = self.streams.remove(&stream.number()) {
-            self.send_answer(turn, stream, body);
+            self.send_answer(locked, stream, body);
         }
     }
 
@@ -468,28 +468,28 @@ impl Worker {
         }
     }
 
-    fn opened(&mut self, turn: &mut Turn<'_>, stream: StreamId, number: u16, name: &[u8]) {
+    fn opened(&mut self, locked: &mut Locked<'_>, stream: StreamId, number: u16, name: &[u8]) {
         if number == service::LONG_IMPORT {
-            let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
-            let _ = turn.session.accept(stream, credit, Bytes::new());
+            let credit = Credit { messages: 1, bytes: locked.session.element_bytes_max().into() };
+            let _ = locked.session.accept(stream, credit, Bytes::new());
             self.streams.insert(stream.number(), Served::ExpectedState);
             return;
         }
         const CALLS: [u16; 3] = [service::STREAM, service::LONG_CALL, service::LONG_NOTIFICATION];
         let call = Call::decode(name).ok().filter(|_| CALLS.contains(&number));
-        let Some(call) = call else { return refuse(turn, stream, NrStatus::Unsupported) };
+        let Some(call) = call else { return refuse(locked, stream, NrStatus::Unsupported) };
         if number != service::STREAM || call.shape & PAYLOAD_FOLLOWS != 0 {
-            let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
-            let _ = turn.session.accept(stream, credit, Bytes::new());
+            let credit = Credit { messages: 1, bytes: locked.session.element_bytes_max().into() };
+            let _ = locked.session.accept(stream, credit, Bytes::new());
             self.streams.insert(stream.number(), Served::Expected { service: number, call });
             return;
         }
-        self.open(turn, stream, call);
+        self.open(locked, stream, call);
     }
 
-    fn open(&mut self, turn: &mut Turn<'_>, stream: StreamId, call: Call) {
+    fn open(&mut self, locked: &mut Locked<'_>, stream: StreamId, call: Call) {
         let Some(entry) = self.entry(&call.entry) else {
-            return refuse(turn, stream, NrStatus::Unsupported);
+            return refuse(locked, stream, NrStatus::Unsupported);
         };
         // The host keeps the limit of a stream that is idle: it knows what the caller asked for.
         let mut opening = entry.stream(call.request).idle(Duration::ZERO);
@@ -498,24 +498,24 @@ impl Worker {
         }
         let opening: Opening = Box::pin(opening);
         self.streams.insert(stream.number(), Served::Opening { opening, is_closed: false });
-        self.serve(turn, stream);
+        self.serve(locked, stream);
     }
 
     /// Goes on with a stream as far as it goes without waiting.
-    fn serve(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn serve(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         let number = stream.number();
-        let waker = self.waker(turn, number);
+        let waker = self.waker(locked, number);
         let context = &mut Context::from_waker(&waker);
         if let Some(Served::Opening { opening, is_closed }) = self.streams.get_mut(&number) {
             let is_closed = *is_closed;
             match opening.as_mut().poll(context) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(opened)) => {
-                    let bytes = turn.session.element_bytes_max().into();
+                    let bytes = locked.session.element_bytes_max().into();
                     let credit = Credit { messages: STREAM_MESSAGES, bytes };
                     // One whose payload came in an element was accepted for that.
-                    if turn.session.accept(stream, credit, Bytes::new()) == Err(Refused::State) {
-                        let _ = turn.session.grant(stream, STREAM_MESSAGES, bytes);
+                    if locked.session.accept(stream, credit, Bytes::new()) == Err(Refused::State) {
+                        let _ = locked.session.grant(stream, STREAM_MESSAGES, bytes);
                     }
                     self.streams.insert(number, Served::Open(Open::new(opened, is_closed)));
                 }
@@ -527,18 +527,18 @@ impl Worker {
                         CallError::Quota { .. } | CallError::Quarantined => NrStatus::Backpressure,
                         _ => NrStatus::Err,
                     };
-                    return refuse(turn, stream, status);
+                    return refuse(locked, stream, status);
                 }
             }
         }
         if let Some(Served::Open(open)) = self.streams.get_mut(&number)
-            && open.serve(turn, stream, context)
+            && open.serve(locked, stream, context)
         {
             self.streams.remove(&number);
         }
     }
 
-    fn element(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Bytes) {
+    fn element(&mut self, locked: &mut Locked<'_>, stream: StreamId, body: Bytes) {
         let number = stream.number();
         match self.streams.remove(&number) {
             Some(Served::Expected { service, mut call }) => {
@@ -546,13 +546,13 @@ impl Worker {
                 match service {
                     service::LONG_CALL => {
                         self.streams.insert(number, Served::Answering);
-                        self.call(turn, To::Stream(stream), call);
+                        self.call(locked, To::Stream(stream), call);
                     }
                     service::LONG_NOTIFICATION => {
                         self.notify(&call);
-                        let _ = turn.session.end(stream, 0, Bytes::new());
+                        let _ = locked.session.end(stream, 0, Bytes::new());
                     }
-                    _ => self.open(turn, stream, call),
+                    _ => self.open(locked, stream, call),
                 }
             }
             Some(Served::ExpectedState) => {
@@ -563,47 +563,49 @@ impl Worker {
             Some(Served::Open(mut open)) => {
                 open.put(body);
                 self.streams.insert(number, Served::Open(open));
-                self.serve(turn, stream);
+                self.serve(locked, stream);
             }
             Some(other) => _ = self.streams.insert(number, other),
             None => {}
         }
     }
 
-    fn ended_by_host(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+    fn ended_by_host(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
         match self.streams.get_mut(&stream.number()) {
             Some(Served::Opening { is_closed, .. }) => *is_closed = true,
             Some(Served::Open(open)) => open.is_closed = true,
             _ => {}
         }
-        self.serve(turn, stream);
+        self.serve(locked, stream);
     }
 }
 
-fn refuse(turn: &mut Turn<'_>, stream: StreamId, status: NrStatus) {
+fn refuse(locked: &mut Locked<'_>, stream: StreamId, status: NrStatus) {
     let code = protocol::REFUSED.saturating_add(u16::try_from(status.0).unwrap_or(1));
-    let _ = turn.session.refuse(stream, code, Bytes::new());
+    let _ = locked.session.refuse(stream, code, Bytes::new());
 }
 
 impl Worker {
-    fn take(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+    fn take(&mut self, locked: &mut Locked<'_>, event: Event<'_>) {
         match event {
             Event::Request { request, operation, body } => {
-                self.request(turn, request, operation, body);
+                self.request(locked, request, operation, body);
             }
             Event::Cancelled { request } if self.calls.remove(&number_of(request)).is_some() => {
-                let _ = turn.session.reply(request, reply::DEADLINE, Bytes::new());
+                let _ = locked.session.reply(request, reply::DEADLINE, Bytes::new());
             }
             Event::Notice { code: notice::NOTIFICATION, body, .. } => {
                 if let Ok(call) = Call::decode(body) {
                     self.notify(&call);
                 }
             }
-            Event::Opened { stream, service, name, .. } => self.opened(turn, stream, service, name),
-            Event::Element { stream, body, .. } => self.element(turn, stream, body.into_bytes()),
-            Event::Accepted { stream, .. } => self.accepted(turn, stream),
-            Event::Credit { stream } => self.serve(turn, stream),
-            Event::Ended { stream, .. } => self.ended_by_host(turn, stream),
+            Event::Opened { stream, service, name, .. } => {
+                self.opened(locked, stream, service, name)
+            }
+            Event::Element { stream, body, .. } => self.element(locked, stream, body.into_bytes()),
+            Event::Accepted { stream, .. } => self.accepted(locked, stream),
+            Event::Credit { stream } => self.serve(locked, stream),
+            Event::Ended { stream, .. } => self.ended_by_host(locked, stream),
             Event::Reset { stream, .. } => {
                 self.streams.remove(&stream.number());
                 self.calls.remove(&stream.number());
@@ -612,21 +614,21 @@ impl Worker {
         }
     }
 
-    fn resume(&mut self, turn: &mut Turn<'_>, number: u32) {
+    fn resume(&mut self, locked: &mut Locked<'_>, number: u32) {
         if let Some(reports) = self.reports.clone()
-            && reports.woken(turn, self.plugin.as_ref(), number)
+            && reports.woken(locked, self.plugin.as_ref(), number)
         {
             return;
         }
         let stream = StreamId::from_number(number);
         if let Some(call) = self.calls.remove(&number) {
-            self.go_on(turn, number, call);
+            self.go_on(locked, number, call);
         }
         // A stream of this side may have the number of a call's waker.
         if let Some(Served::LongAnswer(_)) = self.streams.get(&number) {
-            self.accepted(turn, stream);
+            self.accepted(locked, stream);
         } else {
-            self.serve(turn, stream);
+            self.serve(locked, stream);
         }
     }
 }
@@ -634,12 +636,12 @@ impl Worker {
 /// Bodies are dropped under the session's lock, by threads of the plugin too: none waits here for a plugin
 /// that blocks in its `release`.
 impl Handler for Worker {
-    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
-        defer_releases(|| self.take(turn, event));
+    fn event(&mut self, locked: &mut Locked<'_>, event: Event<'_>) {
+        defer_releases(|| self.take(locked, event));
     }
 
-    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
-        defer_releases(|| self.resume(turn, number));
+    fn woken(&mut self, locked: &mut Locked<'_>, number: u32) {
+        defer_releases(|| self.resume(locked, number));
     }
 
     fn ended(&mut self, _ended: &Ended) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use becket_host::NrStatus;
 use becket_ipc::Ended;
-use becket_ipc::session::{Handler, Turn};
+use becket_ipc::session::{Handler, Locked};
 use becket_wire::{Credit, Event, Refused, StreamId};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -98,8 +98,8 @@ impl Adapter {
     }
 
     /// The program broke a rule, or has closed its output. True: the session is to end.
-    pub(super) fn broken(&mut self, turn: &mut Turn<'_>, why: Failed) -> bool {
-        let Err(Err(Failed { error, cause, .. })) = self.load_ended(turn, Err(why)) else {
+    pub(super) fn broken(&mut self, locked: &mut Locked<'_>, why: Failed) -> bool {
+        let Err(Err(Failed { error, cause, .. })) = self.load_ended(locked, Err(why)) else {
             return false;
         };
         tracing::error!(target: "becket::process", plugin = self.plugin, error, cause, "a worker is ended");
@@ -107,21 +107,21 @@ impl Adapter {
     }
 
     /// A line of the program. True: more is held of its stream than may be; an error says what is wrong.
-    pub(super) fn said(&mut self, turn: &mut Turn<'_>, said: Said) -> Result<bool, String> {
+    pub(super) fn said(&mut self, locked: &mut Locked<'_>, said: Said) -> Result<bool, String> {
         let (id, status, body, is_last) = match said {
             Said::Nothing => return Ok(false),
             Said::Log { level, target, message } => {
-                self.log(turn, level, target.as_deref(), &message);
+                self.log(locked, level, target.as_deref(), &message);
                 return Ok(false);
             }
-            Said::Loaded(loaded) => return self.first_line(turn, Ok(loaded)),
+            Said::Loaded(loaded) => return self.first_line(locked, Ok(loaded)),
             Said::Failed(why) => {
                 let failed = failed("the program cannot be a plugin", why, "");
-                return self.first_line(turn, Err(failed));
+                return self.first_line(locked, Err(failed));
             }
             Said::Refused { id, status } => {
                 if let Some(call) = self.forget(id) {
-                    refuse(turn, call.to, reply::REFUSED, status);
+                    refuse(locked, call.to, reply::REFUSED, status);
                 }
                 return self.known(id);
             }
@@ -135,7 +135,7 @@ impl Adapter {
                 let request = *request;
                 self.forget(id);
                 let status = if status == NrStatus::StreamEnd { NrStatus::Ok } else { status };
-                answer(turn, request, status, &body);
+                answer(locked, request, status, &body);
                 false
             }
             Some(call) => {
@@ -144,7 +144,7 @@ impl Adapter {
                     call.hold(encode_answer(NrStatus::StreamEnd, &[]));
                 }
                 call.is_ending |= is_last;
-                self.send_held(turn, id)
+                self.send_held(locked, id)
             }
         };
         self.known(id).map(|_| is_full)
@@ -160,17 +160,17 @@ impl Adapter {
 
     fn first_line(
         &mut self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         result: Result<Loaded, Failed>,
     ) -> Result<bool, String> {
-        let ended = self.load_ended(turn, result);
+        let ended = self.load_ended(locked, result);
         ended.map(|()| false).map_err(|_| "a first line that is not the first".to_owned())
     }
 
     /// The load has this result; gives it back if the load is over.
     fn load_ended(
         &mut self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         result: Result<Loaded, Failed>,
     ) -> Result<(), Result<Loaded, Failed>> {
         let request = match &mut self.stage {
@@ -192,11 +192,11 @@ impl Adapter {
                 (reply::FAILED, serde_json::to_vec(&failed))
             }
         };
-        let _ = turn.session.reply(request, status, json.unwrap_or_default().into());
+        let _ = locked.session.reply(request, status, json.unwrap_or_default().into());
         Ok(())
     }
 
-    fn log(&self, turn: &mut Turn<'_>, level: u8, target: Option<&str>, message: &str) {
+    fn log(&self, locked: &mut Locked<'_>, level: u8, target: Option<&str>, message: &str) {
         let target = target.unwrap_or(&self.plugin).as_bytes();
         let target = target.get(..target.len().min(TARGET_BYTES_MAX)).unwrap_or_default();
         let mut body = BytesMut::with_capacity(3 + target.len() + message.len());
@@ -205,7 +205,7 @@ impl Adapter {
         body.put_slice(target);
         body.put_slice(message.as_bytes());
         // Refused: too many of them wait.
-        let _ = turn.session.notice(notice::LOG, 0, body.freeze());
+        let _ = locked.session.notice(notice::LOG, 0, body.freeze());
     }
 
     fn forget(&mut self, id: u64) -> Option<Open> {
@@ -221,15 +221,15 @@ impl Adapter {
     }
 
     /// Sends frames as credit allows. True: more are held than may be.
-    fn send_held(&mut self, turn: &mut Turn<'_>, id: u64) -> bool {
+    fn send_held(&mut self, locked: &mut Locked<'_>, id: u64) -> bool {
         let Some(call) = self.calls.get_mut(&id) else { return false };
         let To::Stream(stream) = call.to else { return false };
         while let Some(frame) = call.held.front() {
-            match turn.session.send(stream, 0, frame.clone()) {
+            match locked.session.send(stream, 0, frame.clone()) {
                 Ok(_) => {}
                 Err(Refused::NoCredit) => break,
                 Err(Refused::Full) => {
-                    turn.wait_for_room(stream);
+                    locked.wait_for_room(stream);
                     break;
                 }
                 Err(Refused::TooLong) => {
@@ -247,7 +247,7 @@ impl Adapter {
             call.held.pop_front();
         }
         if call.held.is_empty() && call.is_ending {
-            let _ = turn.session.end(stream, 0, Bytes::new());
+            let _ = locked.session.end(stream, 0, Bytes::new());
             self.forget(id);
             return false;
         }
@@ -261,11 +261,11 @@ impl Adapter {
 
     // From the host.
 
-    fn request(&mut self, turn: &mut Turn<'_>, request: u64, number: u16, body: &[u8]) {
+    fn request(&mut self, locked: &mut Locked<'_>, request: u64, number: u16, body: &[u8]) {
         match number {
             operation::CALL => match Call::decode(body) {
-                Ok(call) => self.call(turn, Some(To::Request(request)), &call),
-                Err(_) => _ = turn.session.reply(request, reply::FAILED, Bytes::new()),
+                Ok(call) => self.call(locked, Some(To::Request(request)), &call),
+                Err(_) => _ = locked.session.reply(request, reply::FAILED, Bytes::new()),
             },
             operation::LOAD => match serde_json::from_slice::<Load>(body) {
                 Ok(load) => {
@@ -274,21 +274,21 @@ impl Adapter {
                     let stage = std::mem::replace(&mut self.stage, asked);
                     if let LoadStage::Waiting { early: Some(result) } = stage {
                         // It is asked for: it has this result.
-                        let _ = self.load_ended(turn, result);
+                        let _ = self.load_ended(locked, result);
                     }
                 }
-                Err(_) => _ = turn.session.reply(request, reply::FAILED, Bytes::new()),
+                Err(_) => _ = locked.session.reply(request, reply::FAILED, Bytes::new()),
             },
             operation::SHUTDOWN => {
                 self.queue.finish();
-                let _ = turn.session.reply(request, reply::DONE, Bytes::new());
+                let _ = locked.session.reply(request, reply::DONE, Bytes::new());
             }
-            _ => _ = turn.session.reply(request, reply::UNKNOWN_OPERATION, Bytes::new()),
+            _ => _ = locked.session.reply(request, reply::UNKNOWN_OPERATION, Bytes::new()),
         }
     }
 
     /// Passes a call on; `to` is `None` for a notification.
-    fn call(&mut self, turn: &mut Turn<'_>, to: Option<To>, call: &Call) {
+    fn call(&mut self, locked: &mut Locked<'_>, to: Option<To>, call: &Call) {
         let entry = match &call.entry {
             EntryRef::Place(place) => self.entries.get(*place as usize).map(String::as_str),
             EntryRef::Name(name) => {
@@ -297,7 +297,7 @@ impl Adapter {
         };
         let Some(entry) = entry else {
             if let Some(to) = to {
-                refuse(turn, to, reply::UNKNOWN_ENTRY, NrStatus::Unsupported);
+                refuse(locked, to, reply::UNKNOWN_ENTRY, NrStatus::Unsupported);
             }
             return;
         };
@@ -312,7 +312,7 @@ impl Adapter {
         });
         if self.queue.is_full(line.len()) {
             if let Some(to) = to {
-                refuse(turn, to, reply::TOO_MUCH, NrStatus::Backpressure);
+                refuse(locked, to, reply::TOO_MUCH, NrStatus::Backpressure);
             }
             return;
         }
@@ -323,46 +323,47 @@ impl Adapter {
             To::Request(request) => _ = self.requests.insert(request, self.last),
             To::Stream(stream) => {
                 self.streams.insert(stream.number(), self.last);
-                let bytes = turn.session.element_bytes_max().into();
+                let bytes = locked.session.element_bytes_max().into();
                 let credit = Credit { messages: STREAM_MESSAGES, bytes };
                 // One whose payload came in an element was accepted for that.
-                if turn.session.accept(stream, credit, Bytes::new()) == Err(Refused::State) {
-                    let _ = turn.session.grant(stream, STREAM_MESSAGES, bytes);
+                if locked.session.accept(stream, credit, Bytes::new()) == Err(Refused::State) {
+                    let _ = locked.session.grant(stream, STREAM_MESSAGES, bytes);
                 }
             }
         }
         self.calls.insert(self.last, Open::new(to));
     }
 
-    fn opened(&mut self, turn: &mut Turn<'_>, stream: StreamId, number: u16, name: &[u8]) {
+    fn opened(&mut self, locked: &mut Locked<'_>, stream: StreamId, number: u16, name: &[u8]) {
         let to = To::Stream(stream);
         match (Call::decode(name), number) {
             (Ok(call), service::STREAM) if call.shape & PAYLOAD_FOLLOWS != 0 => {
-                let credit = Credit { messages: 1, bytes: turn.session.element_bytes_max().into() };
-                let _ = turn.session.accept(stream, credit, Bytes::new());
+                let credit =
+                    Credit { messages: 1, bytes: locked.session.element_bytes_max().into() };
+                let _ = locked.session.accept(stream, credit, Bytes::new());
                 self.expected.insert(stream.number(), call);
             }
-            (Ok(call), service::STREAM) => self.call(turn, Some(to), &call),
+            (Ok(call), service::STREAM) => self.call(locked, Some(to), &call),
             // A call whose payload is longer than the longest frame.
             (Ok(_), service::LONG_CALL) => {
                 let code = protocol::REFUSED + reply::REFUSED;
                 let status = encode_answer(NrStatus::TooLong, &[]);
-                let _ = turn.session.refuse(stream, code, status);
+                let _ = locked.session.refuse(stream, code, status);
             }
-            _ => refuse(turn, to, reply::UNKNOWN_OPERATION, NrStatus::Unsupported),
+            _ => refuse(locked, to, reply::UNKNOWN_OPERATION, NrStatus::Unsupported),
         }
     }
 
-    fn element(&mut self, turn: &mut Turn<'_>, stream: StreamId, body: Bytes) {
+    fn element(&mut self, locked: &mut Locked<'_>, stream: StreamId, body: Bytes) {
         if let Some(mut call) = self.expected.remove(&stream.number()) {
             call.request.body = body;
-            return self.call(turn, Some(To::Stream(stream)), &call);
+            return self.call(locked, Some(To::Stream(stream)), &call);
         }
         let Some(&id) = self.streams.get(&stream.number()) else { return };
         let line = messages::data(id, &body);
         if self.queue.is_full(line.len()) {
             self.left(id);
-            return refuse(turn, To::Stream(stream), reply::TOO_MUCH, NrStatus::Backpressure);
+            return refuse(locked, To::Stream(stream), reply::TOO_MUCH, NrStatus::Backpressure);
         }
         self.queue.push(Line { bytes: line, credit: Some((stream, body.len() as u64)) });
     }
@@ -389,50 +390,52 @@ impl Open {
     }
 }
 
-fn answer(turn: &mut Turn<'_>, request: u64, status: NrStatus, body: &[u8]) {
-    let replied = turn.session.reply(request, reply::DONE, encode_answer(status, body));
+fn answer(locked: &mut Locked<'_>, request: u64, status: NrStatus, body: &[u8]) {
+    let replied = locked.session.reply(request, reply::DONE, encode_answer(status, body));
     if replied == Err(Refused::TooLong) {
-        refuse(turn, To::Request(request), reply::REFUSED, NrStatus::TooLong);
+        refuse(locked, To::Request(request), reply::REFUSED, NrStatus::TooLong);
     }
 }
 
 /// Ends a call, or a stream, without an answer.
-fn refuse(turn: &mut Turn<'_>, to: To, status: u16, of_stream: NrStatus) {
+fn refuse(locked: &mut Locked<'_>, to: To, status: u16, of_stream: NrStatus) {
     // It has been replied to, or has ended.
     match to {
         To::Request(request) => {
-            let _ = turn.session.reply(request, status, encode_answer(of_stream, &[]));
+            let _ = locked.session.reply(request, status, encode_answer(of_stream, &[]));
         }
         To::Stream(stream) => {
             let number = u16::try_from(of_stream.0).unwrap_or(1);
             let code = protocol::REFUSED.saturating_add(number);
-            let _ = turn.session.reset(stream, code, Bytes::new());
+            let _ = locked.session.reset(stream, code, Bytes::new());
         }
     }
 }
 
 impl Handler for Adapter {
-    fn event(&mut self, turn: &mut Turn<'_>, event: Event<'_>) {
+    fn event(&mut self, locked: &mut Locked<'_>, event: Event<'_>) {
         match event {
             Event::Request { request, operation, body } => {
-                self.request(turn, request, operation, body);
+                self.request(locked, request, operation, body);
             }
             Event::Cancelled { request } => {
                 if let Some(&id) = self.requests.get(&request) {
                     self.left(id);
-                    let _ = turn.session.reply(request, reply::DEADLINE, Bytes::new());
+                    let _ = locked.session.reply(request, reply::DEADLINE, Bytes::new());
                 }
             }
             Event::Notice { code: notice::NOTIFICATION, body, .. } => {
                 if let Ok(call) = Call::decode(body) {
-                    self.call(turn, None, &call);
+                    self.call(locked, None, &call);
                 }
             }
-            Event::Opened { stream, service, name, .. } => self.opened(turn, stream, service, name),
-            Event::Element { stream, body, .. } => self.element(turn, stream, body.into_bytes()),
+            Event::Opened { stream, service, name, .. } => {
+                self.opened(locked, stream, service, name)
+            }
+            Event::Element { stream, body, .. } => self.element(locked, stream, body.into_bytes()),
             Event::Credit { stream } => {
                 if let Some(&id) = self.streams.get(&stream.number()) {
-                    self.send_held(turn, id);
+                    self.send_held(locked, id);
                 }
             }
             Event::Ended { stream, .. } => {
@@ -450,9 +453,9 @@ impl Handler for Adapter {
         }
     }
 
-    fn woken(&mut self, turn: &mut Turn<'_>, number: u32) {
+    fn woken(&mut self, locked: &mut Locked<'_>, number: u32) {
         if let Some(&id) = self.streams.get(&number) {
-            self.send_held(turn, id);
+            self.send_held(locked, id);
         }
     }
 

@@ -59,7 +59,7 @@ use std::sync::Arc;
 use std::thread;
 
 use becket_ipc::Options;
-use becket_ipc::session::Conversation;
+use becket_ipc::session::SessionHandle;
 use becket_wire::Role;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -126,19 +126,19 @@ fn begin(stdin: OwnedFd, stdout: OwnedFd, plugin: &str) -> io::Result<(OwnedFd, 
     let queue = Arc::new(Queue::new(stdin)?);
     let adapter = Adapter::new(plugin.to_owned(), queue.clone());
     let options = session_options();
-    let start = Conversation::start(there, Role::Server, &options, adapter);
-    let conversation = becket_coro::block_on(start).map_err(io::Error::other)?;
+    let start = SessionHandle::start(there, Role::Server, &options, adapter);
+    let session = becket_coro::block_on(start).map_err(io::Error::other)?;
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(format!("becket-{name}")).spawn(run)
     };
-    let (at, to) = (conversation.clone(), queue.clone());
+    let (at, to) = (session.clone(), queue.clone());
     spawn("lines-out", Box::new(move || write(&at, &to)))?;
-    spawn("lines-in", Box::new(move || Reader::new(conversation, queue, stdout).run()))?;
+    spawn("lines-in", Box::new(move || Reader::new(session, queue, stdout).run()))?;
     Ok((here, no_output))
 }
 
 /// The writer's thread.
-fn write(conversation: &Conversation<Adapter>, queue: &Queue) {
+fn write(session: &SessionHandle<Adapter>, queue: &Queue) {
     while let Some(line) = queue.next() {
         if !queue.write(&line.bytes) {
             // It reads no more, or has ended.
@@ -146,7 +146,7 @@ fn write(conversation: &Conversation<Adapter>, queue: &Queue) {
         }
         if let Some((stream, bytes)) = line.credit {
             // Refused: the stream has ended.
-            conversation.with(|_, turn| _ = turn.session.grant(stream, 1, bytes));
+            session.with(|_, locked| _ = locked.session.grant(stream, 1, bytes));
         }
     }
     queue.end();
@@ -154,7 +154,7 @@ fn write(conversation: &Conversation<Adapter>, queue: &Queue) {
 
 /// The reader's thread.
 struct Reader {
-    conversation: Conversation<Adapter>,
+    session: SessionHandle<Adapter>,
     queue: Arc<Queue>,
     stdout: OwnedFd,
     /// A line without its end.
@@ -173,8 +173,8 @@ enum Stop {
 }
 
 impl Reader {
-    fn new(conversation: Conversation<Adapter>, queue: Arc<Queue>, stdout: OwnedFd) -> Self {
-        Self { conversation, queue, stdout, partial: Vec::new(), lines: 0 }
+    fn new(session: SessionHandle<Adapter>, queue: Arc<Queue>, stdout: OwnedFd) -> Self {
+        Self { session, queue, stdout, partial: Vec::new(), lines: 0 }
     }
 
     fn run(mut self) {
@@ -187,7 +187,7 @@ impl Reader {
             Stop::Over => return,
             Stop::Closed => {
                 let what = "the program has closed its stdout";
-                let is_loaded = self.conversation.with(|adapter, _| adapter.is_loaded());
+                let is_loaded = self.session.with(|adapter, _| adapter.is_loaded());
                 // Its supervisor waits for its end, which ends the session, and has its status.
                 if is_loaded && self.queue.ended_within(&END_TIMEOUT) {
                     return;
@@ -196,9 +196,9 @@ impl Reader {
             }
             Stop::Broken { what, cause } => failed(what, cause, HINT),
         };
-        let is_over = self.conversation.with(|adapter, turn| adapter.broken(turn, ended));
+        let is_over = self.session.with(|adapter, locked| adapter.broken(locked, ended));
         if is_over {
-            self.conversation.close(becket_wire::codes::PROTOCOL, "the program broke a rule");
+            self.session.close(becket_wire::codes::PROTOCOL, "the program broke a rule");
         }
     }
 
@@ -250,7 +250,7 @@ impl Reader {
             return Ok(());
         }
         let handled = messages::parse(line)
-            .and_then(|said| self.conversation.with(|adapter, turn| adapter.said(turn, said)));
+            .and_then(|said| self.session.with(|adapter, locked| adapter.said(locked, said)));
         let is_full = handled.map_err(|cause| {
             let what = format!("line {} of the program is no message of a plugin", self.lines);
             Stop::Broken { what, cause }

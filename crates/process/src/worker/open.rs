@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use becket_chan::timer::sleep;
 use becket_host::{NrStatus, SendError, Stream, StreamError, StreamSender};
-use becket_ipc::session::Turn;
+use becket_ipc::session::Locked;
 use becket_wire::{Refused, StreamId};
 use bytes::Bytes;
 
@@ -55,16 +55,16 @@ impl Open {
     /// Both directions, as far as they go. True: the stream is over.
     pub(super) fn serve(
         &mut self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         id: StreamId,
         context: &mut Context<'_>,
     ) -> bool {
-        self.pass_data_on(turn, id, context);
+        self.pass_data_on(locked, id, context);
         loop {
             if let Some(frame) = self.held.take() {
-                match turn.session.send(id, 0, frame.clone()) {
+                match locked.session.send(id, 0, frame.clone()) {
                     Ok(_) if self.is_ending => {
-                        let _ = turn.session.end(id, 0, Bytes::new());
+                        let _ = locked.session.end(id, 0, Bytes::new());
                         return true;
                     }
                     Ok(_) => {}
@@ -74,7 +74,7 @@ impl Open {
                     }
                     Err(Refused::Full) => {
                         self.held = Some(frame);
-                        turn.wait_for_room(id);
+                        locked.wait_for_room(id);
                         return false;
                     }
                     Err(Refused::TooLong) if !self.is_ending => {
@@ -95,7 +95,7 @@ impl Open {
                     self.end_with(status, &body)
                 }
                 Poll::Ready(Err(StreamError::DeadlineExceeded | StreamError::Idle)) => {
-                    refuse(turn, id, NrStatus::Timeout);
+                    refuse(locked, id, NrStatus::Timeout);
                     return true;
                 }
                 Poll::Ready(Err(_)) => self.end_with(NrStatus::Closed, &[]),
@@ -114,16 +114,16 @@ impl Open {
     }
 
     /// Data of the host to the plugin. Its credit is given back when the plugin has it.
-    fn pass_data_on(&mut self, turn: &mut Turn<'_>, id: StreamId, context: &mut Context<'_>) {
+    fn pass_data_on(&mut self, locked: &mut Locked<'_>, id: StreamId, context: &mut Context<'_>) {
         loop {
             if let Some((bytes, sending)) = &mut self.sending {
                 let Poll::Ready(sent) = sending.as_mut().poll(context) else { return };
                 if let Err(SendError::Refused { status }) = sent {
                     let status = Bytes::copy_from_slice(&status.0.to_le_bytes());
-                    let _ = turn.session.notice(notice::DATA_REFUSED, id.number().into(), status);
+                    let _ = locked.session.notice(notice::DATA_REFUSED, id.number().into(), status);
                 }
                 // Refused: the stream has ended, or ends.
-                let _ = turn.session.grant(id, 1, *bytes as u64);
+                let _ = locked.session.grant(id, 1, *bytes as u64);
                 self.sending = None;
             }
             let Some(data) = self.data.pop_front() else { break };

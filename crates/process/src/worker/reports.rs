@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use becket_chan::timer::{Sleep, sleep};
 use becket_host::{Metric, MetricChange, MetricValue, Observer, Plugin, ReportedCounts};
-use becket_ipc::session::Turn;
+use becket_ipc::session::Locked;
 use becket_wire::{Refused, StreamId};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -71,13 +71,13 @@ struct Sent {
 }
 
 impl Reports {
-    pub(super) fn new(turn: &Turn<'_>, log_level_max: u32) -> Self {
+    pub(super) fn new(locked: &Locked<'_>, log_level_max: u32) -> Self {
         Self {
             log_level_max,
-            frame_bytes_max: turn.session.limits().frame_body_bytes_max as usize,
-            log_waker: on_any_stack(turn.waker(LOG)),
-            metrics_waker: on_any_stack(turn.waker(METRICS)),
-            counts_waker: turn.waker(METRICS),
+            frame_bytes_max: locked.session.limits().frame_body_bytes_max as usize,
+            log_waker: on_any_stack(locked.waker(LOG)),
+            metrics_waker: on_any_stack(locked.waker(METRICS)),
+            counts_waker: locked.waker(METRICS),
             messages: Mutex::default(),
             has_changed: AtomicBool::new(false),
             have_counts_changed: AtomicBool::new(false),
@@ -86,12 +86,17 @@ impl Reports {
     }
 
     /// Sends what `number` stands for; false if that is nothing of this.
-    pub(super) fn woken(&self, turn: &mut Turn<'_>, plugin: Option<&Plugin>, number: u32) -> bool {
+    pub(super) fn woken(
+        &self,
+        locked: &mut Locked<'_>,
+        plugin: Option<&Plugin>,
+        number: u32,
+    ) -> bool {
         match number {
-            LOG => self.send_log(turn),
+            LOG => self.send_log(locked),
             METRICS => {
                 if let Some(plugin) = plugin {
-                    self.send_metrics_after_pause(turn, plugin);
+                    self.send_metrics_after_pause(locked, plugin);
                 }
             }
             _ => return false,
@@ -100,12 +105,12 @@ impl Reports {
     }
 
     /// Sends the messages of the log.
-    pub(super) fn send_log(&self, turn: &mut Turn<'_>) {
+    pub(super) fn send_log(&self, locked: &mut Locked<'_>) {
         loop {
             let mut messages = self.messages.lock();
             let Some((kind, message)) = messages.queue.front().cloned() else { return };
-            match turn.session.notice(kind, messages.dropped, message) {
-                Err(Refused::Full) => return turn.wait_for_room(StreamId::from_number(LOG)),
+            match locked.session.notice(kind, messages.dropped, message) {
+                Err(Refused::Full) => return locked.wait_for_room(StreamId::from_number(LOG)),
                 // Refused otherwise: the session is over.
                 _ => {
                     messages.dropped = 0;
@@ -117,8 +122,8 @@ impl Reports {
         }
     }
 
-    fn send_metrics_after_pause(&self, turn: &mut Turn<'_>, plugin: &Plugin) {
-        let waker = turn.waker(METRICS);
+    fn send_metrics_after_pause(&self, locked: &mut Locked<'_>, plugin: &Plugin) {
+        let waker = locked.waker(METRICS);
         let context = &mut Context::from_waker(&waker);
         let mut sent = self.metrics.lock();
         if let Some(pause) = &mut sent.pause
@@ -136,35 +141,35 @@ impl Reports {
         let _ = pause.as_mut().poll(context);
         sent.pause = Some(pause);
         drop(sent);
-        self.send_counts(turn, plugin);
-        self.send_metrics(turn, plugin);
+        self.send_counts(locked, plugin);
+        self.send_metrics(locked, plugin);
     }
 
     /// The same, also of what has notified no observer.
-    pub(super) fn send_counts_at_last(&self, turn: &mut Turn<'_>, plugin: &Plugin) {
+    pub(super) fn send_counts_at_last(&self, locked: &mut Locked<'_>, plugin: &Plugin) {
         if plugin.reported_counts() != self.metrics.lock().counts {
             self.have_counts_changed.store(true, Ordering::Release);
-            self.send_counts(turn, plugin);
+            self.send_counts(locked, plugin);
         }
     }
 
     /// Sends what was counted since the last time.
-    pub(super) fn send_counts(&self, turn: &mut Turn<'_>, plugin: &Plugin) {
+    pub(super) fn send_counts(&self, locked: &mut Locked<'_>, plugin: &Plugin) {
         if !self.have_counts_changed.swap(false, Ordering::AcqRel) {
             return;
         }
         let mut sent = self.metrics.lock();
         let now = plugin.reported_counts();
         let Ok(json) = serde_json::to_vec(&now.since(sent.counts)) else { return };
-        if turn.session.notice(notice::COUNTS, 0, json.into()) == Err(Refused::Full) {
+        if locked.session.notice(notice::COUNTS, 0, json.into()) == Err(Refused::Full) {
             self.have_counts_changed.store(true, Ordering::Release);
-            return turn.wait_for_room(StreamId::from_number(METRICS));
+            return locked.wait_for_room(StreamId::from_number(METRICS));
         }
         sent.counts = now;
     }
 
     /// Sends what has changed of the metrics.
-    pub(super) fn send_metrics(&self, turn: &mut Turn<'_>, plugin: &Plugin) {
+    pub(super) fn send_metrics(&self, locked: &mut Locked<'_>, plugin: &Plugin) {
         if !self.has_changed.swap(false, Ordering::AcqRel) {
             return;
         }
@@ -178,20 +183,20 @@ impl Reports {
             let mut change = BytesMut::new();
             put_change(&mut change, &metric, sent.values.get(&metric.name));
             if body.len() + change.len() > self.frame_bytes_max
-                && !self.send_changes(turn, &mut sent, &mut body, &mut in_body)
+                && !self.send_changes(locked, &mut sent, &mut body, &mut in_body)
             {
                 return;
             }
             body.extend_from_slice(&change);
             in_body.push(metric);
         }
-        self.send_changes(turn, &mut sent, &mut body, &mut in_body);
+        self.send_changes(locked, &mut sent, &mut body, &mut in_body);
     }
 
     /// True: sent, and the host has them.
     fn send_changes(
         &self,
-        turn: &mut Turn<'_>,
+        locked: &mut Locked<'_>,
         sent: &mut Sent,
         body: &mut BytesMut,
         metrics: &mut Vec<Metric>,
@@ -199,9 +204,9 @@ impl Reports {
         if body.is_empty() {
             return true;
         }
-        if turn.session.notice(notice::METRICS, 0, body.split().freeze()) == Err(Refused::Full) {
+        if locked.session.notice(notice::METRICS, 0, body.split().freeze()) == Err(Refused::Full) {
             self.has_changed.store(true, Ordering::Release);
-            turn.wait_for_room(StreamId::from_number(METRICS));
+            locked.wait_for_room(StreamId::from_number(METRICS));
             return false;
         }
         sent.values.extend(metrics.drain(..).map(|metric| (metric.name, metric.value)));
