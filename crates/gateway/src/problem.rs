@@ -41,9 +41,12 @@ impl Problem {
         self
     }
 
-    pub(crate) fn maybe_hint(mut self, hint: Option<impl Into<Cow<'static, str>>>) -> Self {
-        self.hint = hint.map(Into::into);
-        self
+    /// A better hint, if there is one.
+    pub(crate) fn maybe_hint(self, hint: Option<impl Into<Cow<'static, str>>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
     }
 
     pub(crate) fn allow(self, methods: HeaderValue) -> Self {

@@ -32,7 +32,8 @@ pub(crate) fn problem_of_status(entry: &str, status: NrStatus) -> Problem {
             problem.hint("the plugin does not offer this; see its entries on the admin page")
         }
         NrStatus::Backpressure => problem.hint("the plugin is busy; try again").retry(),
-        NrStatus::Panic => problem.hint("the plugin's log says where it panicked"),
+        NrStatus::Panic => problem
+            .hint("its code panicked or raised an exception: the log of the gateway says where"),
         _ => problem.hint("the plugin's log may say why"),
     }
 }
@@ -152,6 +153,16 @@ mod tests {
             let (_, hint) = hint.expect("a hint");
             assert!(hint.contains(named), "{hint}");
         }
+    }
+
+    #[test]
+    fn a_refusal_has_the_hint_of_its_status_too() {
+        let refused = CallError::Refused { status: NrStatus::Panic };
+        let text = problem_of_call("e", &refused).to_text(true);
+        assert!(text.contains("hint: its code panicked"), "{text}");
+        let better = CallError::Refused { status: NrStatus::Unsupported };
+        let text = problem_of_call("e", &better).to_text(true);
+        assert!(text.contains("hint: the entry may not exist"), "{text}");
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl CallError {
                     .to_owned()
             }
             Self::Quarantined => "reload the plugin".to_owned(),
+            Self::Crashed => {
+                "`becket plugin crashes` shows how it ended; a new one starts by itself".to_owned()
+            }
             Self::PluginFailed => "`becket plugin crashes` shows why; reload the plugin".to_owned(),
             _ => return None,
         })

@@ -83,7 +83,8 @@ impl ConfigError {
         } else if message.starts_with("unknown variant") {
             (format!("unknown value `{first}`"), Some(suggestion(first, &known)))
         } else {
-            (message.lines().collect::<Vec<_>>().join("; "), None)
+            let (message, hint) = in_words_of_toml(message);
+            (message, hint.map(str::to_owned))
         };
         Self::new(origin, message).at(text, error.span()).hinted(hint)
     }
@@ -156,6 +157,32 @@ impl Place {
             width: marked.chars().count().max(1),
         }
     }
+}
+
+/// A message of serde's, which has Rust's words for what was expected, and how to write that.
+fn in_words_of_toml(message: &str) -> (String, Option<&'static str>) {
+    const ADDRESS: &str = "for example \"127.0.0.1:8080\"; names are not looked up";
+    if message == "invalid socket address syntax" {
+        return ("expected an address and a port".to_owned(), Some(ADDRESS));
+    }
+    let mismatch = message.strip_prefix("invalid type: ");
+    let Some((found, expected)) = mismatch.and_then(|it| it.split_once(", expected ")) else {
+        return (message.lines().collect::<Vec<_>>().join("; "), None);
+    };
+    let found = match found {
+        "map" => "a table",
+        "sequence" => "a list",
+        found => found,
+    };
+    let (expected, hint) = match expected {
+        "socket address" => ("an address and a port", Some(ADDRESS)),
+        "a sequence" => ("a list", Some("write it in brackets: `[\"…\", \"…\"]`")),
+        _ if expected == "a map" || expected.starts_with("struct ") => {
+            ("a table", Some("write its keys below a heading in brackets, or in braces"))
+        }
+        expected => (expected, None),
+    };
+    (format!("expected {expected}, not {found}"), hint)
 }
 
 /// `did you mean …` for a near name, else the list of known names.

@@ -486,6 +486,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_type_is_named_in_words_of_the_file() {
+        for (text, message, hint) in [
+            ("admin = \"127.0.0.1:9\"", "expected a table, not string", "hint: write its keys"),
+            ("[plugins]\np = 3", "expected a table, not integer `3`", "hint: write its keys"),
+            ("[plugins.p]\ncommand = \"python3 p.py\"", "expected a list, not string", "`[\"…\""),
+            ("[routes]\npath = \"/\"", "expected a list, not a table", "in brackets"),
+            ("listen = 8080", "expected an address and a port, not integer", "127.0.0.1:8080"),
+            ("listen = \"localhost:80\"", "expected an address and a port\n", "not looked up"),
+        ] {
+            let error = refused(text);
+            assert!(error.contains(message) && error.contains(hint), "{text}: {error}");
+            assert!(!error.contains("struct"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_wrong_value_is_shown_with_its_line() {
         let text = refused("\n\nlisten = \"localhost\"\n");
         assert!(text.starts_with("error: becket.toml:3:10: "), "{text}");

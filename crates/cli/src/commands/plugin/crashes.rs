@@ -2,7 +2,7 @@
 //! `becket plugin crashes`: how the processes of a plugin ended, read from the admin listener of a gateway.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{AddrParseError, SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime};
 
 use becket_host::escape_controls;
@@ -22,8 +22,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Args {
     /// The plugin's name in the gateway
     name: String,
-    /// Where the gateway's admin page is
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900")]
+    /// Where the gateway's admin page is, as an address or as the link that `serve` prints
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9900", value_parser = address)]
     admin: SocketAddr,
 }
 
@@ -55,6 +55,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<Exit, Failure> {
         ui.text(&describe(&args.name, plugin, unix_ms()))?;
     }
     Ok(Exit::Ok)
+}
+
+/// `HOST:PORT`, or `http://HOST:PORT/`.
+fn address(text: &str) -> Result<SocketAddr, AddrParseError> {
+    text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/').parse()
 }
 
 /// What the admin listener knows.
@@ -157,6 +162,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_link_that_serve_prints_is_an_address() {
+        for text in ["127.0.0.1:9900", "http://127.0.0.1:9900/", "http://127.0.0.1:9900"] {
+            assert_eq!(address(text).unwrap(), "127.0.0.1:9900".parse().unwrap());
+        }
+        assert!(address("http://").is_err());
+    }
 
     #[test]
     fn the_last_death_comes_first_with_its_last_lines() {
