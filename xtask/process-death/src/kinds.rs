@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use becket_process::{Confinement, Process};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::beside::Beside;
 use crate::error::Error;
 use crate::record::Record;
 use crate::{Programs, WAIT_MAX, pause};
@@ -30,14 +31,14 @@ use crate::{Programs, WAIT_MAX, pause};
 const KINDS: [&str; 5] = ["aborts", "segfaults", "exits", "memory", KILLED];
 const KILLED: &str = "killed";
 /// Half a round. Rounds are further apart than the ends after which a worker's start is delayed.
-const HALF: Duration = Duration::from_secs(1);
+pub(crate) const HALF: Duration = Duration::from_secs(1);
 /// Of the plugin that ends.
-const MEMORY_BYTES_MAX: u64 = 512 << 20;
+pub(crate) const MEMORY_BYTES_MAX: u64 = 512 << 20;
 
 /// Medians that have to be kept.
 const ERROR_MAX: Duration = Duration::from_millis(5);
 const BACK_MAX: Duration = Duration::from_millis(100);
-const SHARE_MIN: f64 = 0.95;
+pub(crate) const SHARE_MIN: f64 = 0.95;
 
 /// One kind, over its rounds.
 struct Measured {
@@ -100,7 +101,7 @@ pub(crate) fn run(programs: &Programs, rounds: u32) -> Result<Vec<String>, Error
     Ok(missed)
 }
 
-fn load(host: &Host, name: &str, process: Process) -> Result<Plugin, Error> {
+pub(crate) fn load(host: &Host, name: &str, process: Process) -> Result<Plugin, Error> {
     Ok(host.load(PluginSpec::remote(name, Arc::new(process))).map_err(Box::new)?)
 }
 
@@ -118,41 +119,6 @@ fn descriptors() -> Result<usize, Error> {
     match fs::read_dir(&folder) {
         Ok(entries) => Ok(entries.count()),
         Err(source) => Err(Error::File { action: "read", path: folder, source }),
-    }
-}
-
-/// Calls of another plugin, one after the other.
-#[derive(Default)]
-struct Beside {
-    answered: AtomicU64,
-    wrong: AtomicU64,
-    is_over: AtomicBool,
-}
-
-impl Beside {
-    fn call(&self, plugin: &Plugin) {
-        let mut number = 0u64;
-        while !self.is_over.load(Ordering::Relaxed) {
-            number += 1;
-            let payload = number.to_le_bytes();
-            match block_on(plugin.call_raw("echo", &payload).timeout(WAIT_MAX)) {
-                Ok(answer) if *answer.body == payload => &self.answered,
-                _ => &self.wrong,
-            }
-            .fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Answers a second, until then.
-    fn rate(&self, from: (Instant, u64), until: Instant) -> f64 {
-        pause(until.saturating_duration_since(Instant::now()));
-        let (begin, count) = from;
-        let answered = self.answered.load(Ordering::Relaxed) - count;
-        answered as f64 / begin.elapsed().as_secs_f64()
-    }
-
-    fn mark(&self) -> (Instant, u64) {
-        (Instant::now(), self.answered.load(Ordering::Relaxed))
     }
 }
 
@@ -236,7 +202,7 @@ fn now_ns() -> u64 {
 }
 
 /// Of a sorted list; its share from 0 to 1.
-fn at<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+pub(crate) fn at<T: Copy + Default>(sorted: &[T], share: f64) -> T {
     let last = sorted.len().saturating_sub(1) as f64;
     sorted.get((last * share).round() as usize).copied().unwrap_or_default()
 }

@@ -4,14 +4,17 @@
 //! | part | what ends | must hold |
 //! |---|---|---|
 //! | `kinds` | a worker, in each way, once in two seconds | a typed error within 5 ms of the end, an answer within 100 ms, another plugin keeps 95 % of its rate and loses nothing: each in the median |
+//! | `hostile` | nothing, or the plugin itself: it keeps processors busy, prints, allocates, starts processes | another plugin keeps 95 % of its rate, as far as there are processors: in the median |
 //! | `kills` | a worker of a gateway under load, by SIGKILL, once in `--kill-every` | exactly the calls in flight there fail, as often as the host counts them; none hangs, none is run twice |
 //! | `host` | the gateway itself, by SIGKILL | no worker is alive after a second |
 //!
 //! `cargo xtask process-death` builds what this needs and runs it.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod error;
 mod gateway;
+mod hostile;
 mod http;
 mod kills;
 mod kinds;
@@ -35,7 +38,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 struct Arguments {
     #[command(flatten)]
     programs: Programs,
-    /// Only these parts: kinds, kills, host.
+    /// Only these parts: kinds, hostile, kills, host.
     #[arg(long, num_args = 1..)]
     only: Vec<String>,
     /// How often a worker ends in each way, and how often a host is killed.
@@ -63,6 +66,9 @@ struct Programs {
     /// The plugin of `plugin.c`.
     #[arg(long)]
     plugin: PathBuf,
+    /// The plugin of `hostile.c`, of the tests of becket-process.
+    #[arg(long)]
+    hostile: PathBuf,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -78,7 +84,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut missed = Vec::new();
-    for part in ["kinds", "kills", "host"] {
+    for part in ["kinds", "hostile", "kills", "host"] {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == part) {
             continue;
         }
@@ -98,6 +104,7 @@ fn main() -> ExitCode {
 fn run(part: &str, arguments: &Arguments) -> Result<Vec<String>, Error> {
     match part {
         "kinds" => kinds::run(&arguments.programs, arguments.rounds),
+        "hostile" => hostile::run(&arguments.programs, arguments.rounds),
         "kills" => kills::run(arguments),
         _ => gateway::kill_hosts(&arguments.programs, arguments.rounds),
     }

@@ -38,14 +38,20 @@ fn start(context: &Context, arguments: &[String], output: &mut Output) -> Result
     let sample = samples::build(context, Language::C, output)?;
     let folder = context.target().join("xtask").join("process-death");
     create_folder(&folder)?;
-    let plugin = folder.join("plugin.so");
-    output.run(
-        cc().args(["-std=c11", "-shared", "-fPIC", "-O1"])
-            .arg(format!("-I{}", context.path("crates/abi/include").display()))
-            .arg(context.path("xtask/process-death/src/plugin.c"))
-            .arg("-o")
-            .arg(&plugin),
-    )?;
+    let [plugin, hostile] =
+        ["plugin", "hostile"].map(|name| folder.join(name).with_extension("so"));
+    for (source, file) in [
+        ("xtask/process-death/src/plugin.c", &plugin),
+        ("crates/process/tests/processes/hostile.c", &hostile),
+    ] {
+        output.run(
+            cc().args(["-std=c11", "-shared", "-fPIC", "-O1", "-pthread"])
+                .arg(format!("-I{}", context.path("crates/abi/include").display()))
+                .arg(context.path(source))
+                .arg("-o")
+                .arg(file),
+        )?;
+    }
     let release = context.target().join("release");
     output.run(
         Command::new(release.join("becket-process-death"))
@@ -55,6 +61,8 @@ fn start(context: &Context, arguments: &[String], output: &mut Output) -> Result
             .arg(sample)
             .arg("--plugin")
             .arg(plugin)
+            .arg("--hostile")
+            .arg(hostile)
             .args(arguments),
     )
 }
