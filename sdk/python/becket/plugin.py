@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import inspect
 import os
 import socket
@@ -172,6 +173,9 @@ class Plugin:
             # What is printed before a crash is seen.
             if hasattr(output, "reconfigure"):
                 output.reconfigure(line_buffering=True)
+        if not faulthandler.is_enabled():
+            # The host keeps the last lines: where the interpreter was when a signal ended it.
+            faulthandler.enable(all_threads=False)
         with connection:
             asyncio.run(Server(self, connection).serve())
 
