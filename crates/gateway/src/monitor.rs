@@ -13,11 +13,14 @@
 //! | in flight | calls that wait for their answer, and open streams |
 //! | restarts | those of its workers (placement `process`), for every reason |
 //! | reloads | those that succeeded |
-//! | workers | those of the load that takes calls, each with its last death |
+//! | workers | those of the load that takes calls, and of the canary, each with its last death |
+//! | rollout | the one under way, and the one that ended last |
 
-use becket_host::{Death, Host, Latency, PluginSnapshot, WorkerInfo, Workers};
+use becket_host::{
+    Death, Host, Latency, PluginSnapshot, RolloutEnd, RolloutProgress, WorkerInfo, Workers,
+};
 use becket_ipc::monitor::{
-    ExportError, Exporter, Histogram, PluginReport, PluginWorker, WorkerEnd,
+    ExportError, Exporter, Histogram, PluginReport, PluginWorker, RolloutReport, WorkerEnd,
 };
 
 /// Shows the plugins of a host, and the runtimes of their coroutines while they have any.
@@ -41,8 +44,8 @@ pub fn export(exporter: &Exporter, host: &Host) -> Result<(), ExportError> {
 
 fn report(seen: PluginSnapshot, placement: &str, workers: Option<Workers>) -> PluginReport {
     let (workers, restarts) = workers.map_or_else(Default::default, |seen| {
-        let last_death = |of: &WorkerInfo| seen.deaths.iter().rfind(|it| it.worker == of.worker);
-        let workers = seen.workers.iter().map(|one| worker(one, last_death(one))).collect();
+        let shown = |(one, is_canary)| worker(one, is_canary, seen.last_death(one));
+        let workers = seen.each().map(shown).collect();
         (workers, seen.restarts.iter().map(|restarts| restarts.count).sum())
     });
     let failed = seen.failed.by_cause().into_iter().filter(|(_, count)| *count > 0);
@@ -59,13 +62,41 @@ fn report(seen: PluginSnapshot, placement: &str, workers: Option<Workers>) -> Pl
         restarts,
         reloads: seen.reloads,
         workers,
+        rollout: seen.rollouts.now.as_ref().map(rollout),
+        last_rollout: seen.rollouts.last.as_ref().map(last_rollout),
+        promoted: seen.rollouts.promoted,
+        taken_back: seen.rollouts.taken_back,
         ..PluginReport::default()
     }
 }
 
-fn worker(seen: &WorkerInfo, last_death: Option<&Death>) -> PluginWorker {
+fn rollout(seen: &RolloutProgress) -> RolloutReport {
+    RolloutReport {
+        version: seen.version.clone(),
+        percent: seen.percent,
+        calls: seen.calls,
+        calls_min: seen.calls_min,
+        errors: seen.errors,
+        errors_max: seen.errors_max,
+        age_ms: seen.age_ms,
+        timeout_ms: seen.timeout_ms,
+        last_error: seen.last_error.clone().unwrap_or_default(),
+        ..RolloutReport::default()
+    }
+}
+
+fn last_rollout(seen: &RolloutEnd) -> RolloutReport {
+    RolloutReport {
+        result: seen.result.name().to_owned(),
+        cause: seen.cause.name().to_owned(),
+        ..rollout(&seen.progress)
+    }
+}
+
+fn worker(seen: &WorkerInfo, canary: bool, last_death: Option<&Death>) -> PluginWorker {
     PluginWorker {
         worker: seen.worker,
+        canary,
         state: seen.state.name().to_owned(),
         pid: seen.pid.unwrap_or_default(),
         ready_ms: seen.ready_ms,
@@ -111,6 +142,7 @@ mod tests {
     fn a_worker_is_shown_with_its_own_last_death() {
         let seen = WorkerInfo {
             worker: 2,
+            generation: 4,
             state: WorkerState::Restarting,
             pid: None,
             ready_ms: 0,
@@ -121,6 +153,7 @@ mod tests {
         };
         let death = Death {
             worker: 2,
+            generation: 4,
             pid: 5,
             at_unix_ms: u64::MAX,
             reason: DeathReason::Memory,
@@ -129,7 +162,18 @@ mod tests {
             calls_failed: 1,
             last_lines: Vec::new(),
         };
-        let shown = worker(&seen, Some(&death));
+        let of_another_load = Death { generation: 3, pid: 6, ..death.clone() };
+        let workers = Workers {
+            workers: Vec::new(),
+            canary: vec![seen.clone()],
+            restarts: Vec::new(),
+            lines_dropped: 0,
+            deaths: vec![death, of_another_load],
+        };
+        let death = workers.last_death(&seen);
+        assert_eq!(death.map(|death| death.pid), Some(5));
+        let shown = worker(&seen, true, death);
+        assert!(shown.canary);
         assert_eq!((shown.worker, shown.pid, shown.cpu_ns), (2, 0, 250_000_000));
         assert_eq!((shown.state.as_str(), shown.restarts), ("restarting", 7));
         let end = shown.last_end.unwrap();

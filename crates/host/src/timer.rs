@@ -8,7 +8,7 @@ use std::{
     ffi::c_void,
     future::Future,
     ptr,
-    sync::{LazyLock, Once},
+    sync::{LazyLock, Once, Weak},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use futures_lite::future::or;
 use crate::{
     instance::Instance,
     jobs,
+    plugin::Trial,
     stream::{End, Idle},
     table::{self, Outcome, Target},
     watchdog,
@@ -35,6 +36,8 @@ pub(crate) enum Task {
     StreamIdle { sid: u64, activity: u64, period: Duration },
     /// Run a plugin's function.
     Plugin(PluginTimer),
+    /// Take this rollout back, if nothing has decided it.
+    RolloutTimeout { trial: Weak<Trial> },
     /// Look for threads that are stuck inside a plugin.
     Watch,
 }
@@ -133,6 +136,11 @@ fn run(task: Task, now: Instant) {
             }
         }
         Task::Plugin(timer) => Instance::run_timer(timer),
+        Task::RolloutTimeout { trial } => {
+            if let Some(trial) = trial.upgrade() {
+                trial.time_out(now);
+            }
+        }
         Task::Watch => watchdog::tick(now),
     }
 }

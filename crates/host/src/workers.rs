@@ -61,6 +61,8 @@ impl WorkerState {
 pub struct WorkerInfo {
     /// Its number, from 0. It stays the same when its process is started again.
     pub worker: u32,
+    /// The load of its plugin that it belongs to.
+    pub generation: u64,
     /// Its state.
     pub state: WorkerState,
     /// Its process, if there is one.
@@ -144,6 +146,8 @@ impl DeathReason {
 pub struct Death {
     /// The worker's number.
     pub worker: u32,
+    /// The load of its plugin that it belonged to.
+    pub generation: u64,
     /// Its process; 0 if none was started.
     pub pid: u32,
     /// When, in milliseconds since 1970.
@@ -210,6 +214,8 @@ impl WorkerHistory {
 pub struct Workers {
     /// Those of the load that takes calls.
     pub workers: Vec<WorkerInfo>,
+    /// Those of the new version that a rollout gives a share of the calls.
+    pub canary: Vec<WorkerInfo>,
     /// How often one was started again, by the reason of the end before.
     pub restarts: Vec<Restarts>,
     /// Lines that they wrote to stdout and stderr and that were not logged.
@@ -228,11 +234,29 @@ pub struct Restarts {
 }
 
 impl Workers {
-    pub(crate) fn of(workers: Vec<WorkerInfo>, history: &WorkerHistory) -> Self {
+    /// Every worker, and whether it is one of the canary's.
+    pub fn each(&self) -> impl Iterator<Item = (&WorkerInfo, bool)> {
+        let stable = self.workers.iter().map(|worker| (worker, false));
+        stable.chain(self.canary.iter().map(|worker| (worker, true)))
+    }
+
+    /// The last death of this worker.
+    #[must_use]
+    pub fn last_death(&self, of: &WorkerInfo) -> Option<&Death> {
+        let is_its = |it: &&Death| (it.worker, it.generation) == (of.worker, of.generation);
+        self.deaths.iter().rfind(is_its)
+    }
+
+    pub(crate) fn of(
+        workers: Vec<WorkerInfo>,
+        canary: Vec<WorkerInfo>,
+        history: &WorkerHistory,
+    ) -> Self {
         let History { deaths, restarts, lines_dropped } = &*history.0;
         let counts = DeathReason::ALL.into_iter().zip(restarts);
         Self {
             workers,
+            canary,
             restarts: counts
                 .map(|(reason, count)| Restarts { reason, count: count.load(Ordering::Relaxed) })
                 .collect(),
@@ -252,6 +276,7 @@ mod tests {
         for pid in 0..100 {
             history.died(Death {
                 worker: 0,
+                generation: 1,
                 pid,
                 at_unix_ms: 0,
                 reason: DeathReason::Signal,
@@ -262,7 +287,7 @@ mod tests {
             });
         }
         DeathReason::ALL.into_iter().for_each(|reason| history.restarted(reason));
-        let seen = Workers::of(Vec::new(), &history);
+        let seen = Workers::of(Vec::new(), Vec::new(), &history);
         assert_eq!(seen.deaths.len(), DEATHS_MAX);
         assert_eq!(seen.deaths.last().map(|death| death.pid), Some(99));
         assert!(seen.restarts.iter().all(|restarts| restarts.count == 1));

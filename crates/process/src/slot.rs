@@ -111,8 +111,8 @@ impl Slot {
         self.process.lock().killer.kill();
     }
 
-    /// What there is to see of it.
-    pub(crate) fn info(&self) -> WorkerInfo {
+    /// What there is to see of it, as one of this load.
+    pub(crate) fn info(&self, generation: u64) -> WorkerInfo {
         let process = self.process.lock();
         let (state, restarts, pid) = (process.state, process.restarts, process.pid);
         let ready_ms = process.ready.map_or(0, |ready| millis(ready.elapsed()));
@@ -121,6 +121,7 @@ impl Slot {
         drop(process);
         WorkerInfo {
             worker: self.number,
+            generation,
             state,
             pid,
             ready_ms,
@@ -297,6 +298,7 @@ impl Slot {
         let (ended, calls_failed) = self.watch.end.lock().take().unzip();
         Death {
             worker: self.number,
+            generation: plugin.generation,
             pid,
             at_unix_ms: unix_ms(),
             reason: reason(ended.as_ref(), status.as_ref().ok(), seen),
@@ -332,6 +334,7 @@ impl Slot {
         }
         Death {
             worker: self.number,
+            generation: plugin.generation,
             pid,
             at_unix_ms: unix_ms(),
             reason: DeathReason::Start,

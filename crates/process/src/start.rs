@@ -354,7 +354,7 @@ impl StartRemote for Process {
                 hint: None,
             })?;
         let timeout_ms = spec.limits.load_timeout_ms;
-        let history = spec.history.clone();
+        let history = (spec.generation, spec.history.clone());
         let mut process = self.clone();
         element_bytes_max(&mut process.options, spec.limits.payload_bytes_max);
         let supervised = Supervised::new(process, output, history, load, timeout_ms);

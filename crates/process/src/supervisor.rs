@@ -45,6 +45,8 @@ pub(crate) struct Supervised {
     pub(crate) process: Process,
     pub(crate) output: Arc<Output>,
     pub(crate) history: WorkerHistory,
+    /// The load of the plugin that this is.
+    pub(crate) generation: u64,
     pub(crate) load: Load,
     pub(crate) load_timeout_ms: u64,
     /// What the kernel gave the first worker of its sandbox.
@@ -100,7 +102,7 @@ impl Supervised {
     pub(crate) fn new(
         process: Process,
         output: Arc<Output>,
-        history: WorkerHistory,
+        (generation, history): (u64, WorkerHistory),
         load: Load,
         load_timeout_ms: u64,
     ) -> Self {
@@ -114,6 +116,7 @@ impl Supervised {
             process,
             output,
             history,
+            generation,
             load,
             load_timeout_ms,
             entered: OnceLock::new(),
@@ -440,7 +443,7 @@ impl Remote for Supervised {
     }
 
     fn workers(&self) -> Vec<WorkerInfo> {
-        self.slots.iter().map(Slot::info).collect()
+        self.slots.iter().map(|slot| slot.info(self.generation)).collect()
     }
 
     fn shutdown(&self) {

@@ -348,6 +348,43 @@ fn workers_and_their_sandbox_follow_the_configuration() {
     assert!(curl(&format!("http://{listen}/own/unary")).starts_with("Hello"));
 }
 
+/// While a new version gets its share, the processes of both are shown.
+#[test]
+fn a_rollout_shows_the_workers_of_both_versions() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("becket.toml");
+    let write = |more: &str| {
+        let path = sample().display().to_string();
+        let plugin = format!("path = {path:?}\nplacement = \"process\"\nrollout = {{}}\n{more}");
+        fs::write(&file, format!("watch = false\n[plugins.own]\n{plugin}")).unwrap();
+    };
+    write("workers = 2\n");
+    let mut server = Server::start(&["--json", "--config", &file.display().to_string()]);
+    let started = server.started();
+    let admin = started["admin"].as_str().unwrap();
+    let seen = || {
+        let all: Value = serde_json::from_str(&curl(&format!("http://{admin}/plugins"))).unwrap();
+        let seen = &all["plugins"][0]["workers"];
+        ["workers", "canary"].map(|of| {
+            let workers = seen[of].as_array().unwrap().iter();
+            workers.map(|one| one["generation"].as_u64().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(seen(), [vec![1, 1], vec![]]);
+    write("workers = 1\n");
+    server.signal(Signal::HUP);
+    server.says("configuration reloaded");
+    assert_eq!(seen(), [vec![1, 1], vec![2]]);
+    let metrics = curl(&format!("http://{admin}/metrics"));
+    for (role, count) in [("stable", 2), ("canary", 1)] {
+        let labels = format!("{{plugin=\"own\",role=\"{role}\"");
+        let line = format!("becket_plugin_workers{labels},state=\"running\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+        let of_each = format!("becket_plugin_worker_calls{labels},worker=");
+        assert_eq!(metrics.matches(&of_each).count(), count, "{metrics}");
+    }
+}
+
 #[test]
 fn a_changed_configuration_is_read_without_a_signal() {
     let dir = TempDir::new().unwrap();

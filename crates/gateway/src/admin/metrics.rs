@@ -115,21 +115,23 @@ families! {
         "Reloads that succeeded (ok) and that kept the version before (failed).";
     ROLLOUT_PERCENT = gauge "becket_plugin_rollout_percent" ["plugin"]
         "The share of the calls that a new version of the plugin gets; 0: no rollout is under way.";
+    ROLLOUT_AGE = gauge "becket_plugin_rollout_age_seconds" ["plugin"]
+        "How long the rollout is under way; 0: none is.";
     CANARY_CALLS = counter "becket_plugin_canary_calls_total" ["plugin"]
         "Calls of new versions that were answered or failed while they were rolled out.";
     CANARY_ERRORS = counter "becket_plugin_canary_errors_total" ["plugin"]
         "Those of them that failed.";
     ROLLOUTS = counter "becket_plugin_rollouts_total" ["plugin", "result"]
         "Rollouts that ended, by result: promoted, taken_back.";
-    WORKERS = gauge "becket_plugin_workers" ["plugin", "state"]
-        "Processes of the plugin, by state: running, restarting, failed.";
+    WORKERS = gauge "becket_plugin_workers" ["plugin", "role", "state"]
+        "Processes of the plugin, by state: running, restarting, failed. Role: stable, canary.";
     WORKER_RESTARTS = counter "becket_plugin_worker_restarts_total" ["plugin", "reason"]
         "Processes of the plugin started again, by the reason of the end before.";
-    WORKER_CALLS = gauge "becket_plugin_worker_calls" ["plugin", "worker"]
+    WORKER_CALLS = gauge "becket_plugin_worker_calls" ["plugin", "role", "worker"]
         "Calls and streams that a process of the plugin has in hand.";
-    WORKER_RESIDENT = gauge "becket_plugin_worker_resident_bytes" ["plugin", "worker"]
+    WORKER_RESIDENT = gauge "becket_plugin_worker_resident_bytes" ["plugin", "role", "worker"]
         "Resident memory of a process of the plugin.";
-    WORKER_CPU = counter "becket_plugin_worker_cpu_seconds_total" ["plugin", "worker"]
+    WORKER_CPU = counter "becket_plugin_worker_cpu_seconds_total" ["plugin", "role", "worker"]
         "Processor time of a process of the plugin, since it was started.";
     WORKER_LINES_DROPPED = counter "becket_plugin_output_lines_dropped_total" ["plugin"]
         "Lines that processes of the plugin wrote and that were not logged.";
@@ -156,6 +158,11 @@ const STATES: [PluginState; 7] = [
     PluginState::Reloading,
     PluginState::Unloaded,
 ];
+
+/// The roles of workers: of the version that gets the calls, and of the one that a rollout gives a
+/// share.
+const STABLE: &str = "stable";
+const CANARY: &str = "canary";
 
 /// Reads one number of a worker.
 type ReadWorker = fn(&WorkerInfo) -> Option<f64>;
@@ -266,6 +273,11 @@ fn plugins(text: &mut Text, shared: &Shared) {
             family.sample(&[&info.name], value(snapshot));
         }
     }
+    let mut ages = text.family(&ROLLOUT_AGE);
+    for (info, snapshot) in &plugins {
+        let age_ms = snapshot.rollouts.now.as_ref().map_or(0, |now| now.age_ms);
+        ages.sample(&[&info.name], number(age_ms as f64 / 1e3));
+    }
     let mut failures = text.family(&PLUGIN_FAILURES);
     for (info, snapshot) in &plugins {
         for (cause, count) in snapshot.failed.by_cause() {
@@ -338,9 +350,12 @@ fn worker_families(text: &mut Text, shared: &Shared) {
         .collect();
     let mut states = text.family(&WORKERS);
     for (name, seen) in &plugins {
-        for state in WorkerState::ALL {
-            let count = seen.workers.iter().filter(|worker| worker.state == state).count();
-            states.sample(&[name, state.name()], count);
+        for (role, workers) in [(STABLE, &seen.workers), (CANARY, &seen.canary)] {
+            let states_of = WorkerState::ALL.iter().filter(|_| !workers.is_empty());
+            for state in states_of {
+                let count = workers.iter().filter(|worker| worker.state == *state).count();
+                states.sample(&[name, role, state.name()], count);
+            }
         }
     }
     let mut restarts = text.family(&WORKER_RESTARTS);
@@ -357,9 +372,10 @@ fn worker_families(text: &mut Text, shared: &Shared) {
     for (family, read) in each {
         let mut family = text.family(family);
         for (name, seen) in &plugins {
-            for worker in &seen.workers {
+            for (worker, is_canary) in seen.each() {
+                let role = if is_canary { CANARY } else { STABLE };
                 if let Some(value) = read(worker) {
-                    family.sample(&[name, &worker.worker.to_string()], number(value));
+                    family.sample(&[name, role, &worker.worker.to_string()], number(value));
                 }
             }
         }

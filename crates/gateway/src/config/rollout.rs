@@ -22,6 +22,8 @@ pub struct RolloutConfig {
     pub calls_min: u64,
     /// When more of its calls than that have failed, the version before gets all again.
     pub errors_max: u64,
+    /// After so long without either, the version before gets all again; 0: no limit.
+    pub timeout_ms: u64,
     /// Which calls go to the same version; `None`: as the plugin's `sticky` says.
     #[serde(deserialize_with = "workers::sticky")]
     pub sticky: Option<StickyConfig>,
@@ -29,8 +31,8 @@ pub struct RolloutConfig {
 
 impl Default for RolloutConfig {
     fn default() -> Self {
-        let Rollout { percent, calls_min, errors_max, .. } = Rollout::default();
-        Self { percent, calls_min, errors_max, sticky: None }
+        let Rollout { percent, calls_min, errors_max, timeout_ms, .. } = Rollout::default();
+        Self { percent, calls_min, errors_max, timeout_ms, sticky: None }
     }
 }
 
@@ -43,6 +45,7 @@ impl PluginConfig {
             percent: rollout.percent,
             calls_min: rollout.calls_min,
             errors_max: rollout.errors_max,
+            timeout_ms: rollout.timeout_ms,
             sticky: sticky.map(|sticky| match sticky {
                 StickyConfig::Header(name) => becket_host::Sticky::Header(name.clone()),
                 StickyConfig::Path => becket_host::Sticky::Path,
@@ -108,6 +111,7 @@ mod tests {
         let wanted = Rollout { percent: 25, ..Rollout::default() };
         assert_eq!(read("rollout = { percent = 25 }"), Some(wanted));
         assert_eq!(read("rollout = {}"), Some(Rollout::default()));
+        assert_eq!(read("rollout = { timeout_ms = 0 }").unwrap().timeout_ms, 0);
         let sticky = read("rollout = { sticky = \"header:x-user\" }").unwrap().sticky;
         assert_eq!(sticky, Some(becket_host::Sticky::Header("x-user".to_owned())));
     }

@@ -192,6 +192,31 @@ async fn a_changed_file_is_rolled_out_too() {
 }
 
 #[tokio::test]
+async fn a_version_that_gets_too_few_requests_is_taken_back_in_time() {
+    let served = Served::new().await;
+    let two = served.compile("two");
+    let rollout = "{ percent = 50, timeout_ms = 3600000 }";
+    served.reload(&two, rollout).await;
+    assert!(served.metric("rollout_age_seconds{plugin=\"c\"}").await > 0.0);
+    // The rollout is that old when the configuration is read.
+    served.reload(&two, "{ percent = 50, timeout_ms = 1 }").await;
+    soon(async {
+        while served.shown().await.1["now"] != Value::Null {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (info, rollouts) = served.shown().await;
+    let last = &rollouts["last"];
+    assert_eq!((&last["result"], &last["cause"]), (&"taken_back".into(), &"timeout".into()));
+    assert_eq!((&info["version"], &last["timeout_ms"]), (&"o".into(), &1.into()));
+    assert_eq!(served.metric("rollout_age_seconds{plugin=\"c\"}").await, 0.0);
+    assert_eq!(served.metric("rollouts_total{plugin=\"c\",result=\"taken_back\"}").await, 1.0);
+    assert!(served.reload(&two, rollout).await.rolling_out.is_empty(), "it is not tried again");
+    assert_eq!(served.ask_all(4).await, ["one"; 4]);
+}
+
+#[tokio::test]
 async fn a_version_that_does_not_load_changes_nothing() {
     let served = Served::new().await;
     let (two, broken) = (served.compile("two"), served.folder.path().join("broken.so"));

@@ -28,14 +28,18 @@ impl Instance {
         // What is linked into this program has nothing to map, and its entry function is asked on
         // the thread of its program.
         let linked = match spec.source {
-            Origin::Here(Source::Linked(_)) => Some(Self::map(plugin, spec, &|_| Ok(()))?),
+            Origin::Here(Source::Linked(_)) => {
+                Some(Self::map(plugin, spec, generation, &|_| Ok(()))?)
+            }
             Origin::Here(Source::Path(_)) | Origin::Elsewhere(_) => None,
         };
         let (plugin, spec_of_load) = (plugin.clone(), spec.clone());
         let load = move |loading: &Loading| {
             let loaded = match linked {
                 Some(loaded) => loaded,
-                None => Self::map(&plugin, &spec_of_load, &|stage| loading.begin(stage))?,
+                None => {
+                    Self::map(&plugin, &spec_of_load, generation, &|stage| loading.begin(stage))?
+                }
             };
             Self::start(&plugin, &spec_of_load, generation, loaded, loading)
         };
@@ -45,6 +49,7 @@ impl Instance {
     fn map(
         plugin: &Shared,
         spec: &PluginSpec,
+        generation: u64,
         stage: load::Begin<'_>,
     ) -> Result<Loaded, LoadError> {
         let source = match &spec.source {
@@ -56,6 +61,7 @@ impl Instance {
                     limits: &spec.limits,
                     dispatch: spec.dispatch,
                     search_path: &plugin.search_path,
+                    generation,
                     history: &plugin.history,
                 };
                 return load::start_remote(&**start, remote, stage);

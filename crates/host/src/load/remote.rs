@@ -70,6 +70,8 @@ pub struct RemoteSpec<'a> {
     pub dispatch: Dispatch,
     /// Where a file without a slash in its name is looked for.
     pub search_path: &'a [PathBuf],
+    /// The load that it is: the number that its workers and their ends have.
+    pub generation: u64,
     /// Where the ends of its workers are reported.
     pub history: &'a WorkerHistory,
 }

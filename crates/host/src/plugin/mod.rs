@@ -27,7 +27,7 @@ use becket_abi::{BK_PLUGIN_WANTS_COROUTINE, NrStatus};
 use serde::Serialize;
 
 pub(crate) use self::reload::{discard, retire};
-pub(crate) use self::rollout::CanaryCall;
+pub(crate) use self::rollout::{CanaryCall, Trial};
 pub use self::rollout::{
     Rollout, RolloutCause, RolloutEnd, RolloutProgress, RolloutResult, RolloutSnapshot, Sticky,
 };
@@ -37,7 +37,7 @@ use crate::{
     call::{self, Call, Response},
     error::{CallError, ReloadError},
     instance::Instance,
-    load::{EntryInfo, EntryKind, SandboxInfo},
+    load::{EntryInfo, EntryKind, Remote, SandboxInfo},
     metrics::Metric,
     notify,
     observer::ReportedCounts,
@@ -324,11 +324,16 @@ impl Plugin {
         snapshot::take(&self.shared)
     }
 
-    /// Its workers, if it runs elsewhere. Reads what the system knows of their processes.
+    /// Its workers, if it runs elsewhere, or its new version does that a rollout gives a share of the
+    /// calls. Reads what the system knows of their processes.
     #[must_use]
     pub fn workers(&self) -> Option<Workers> {
-        let remote = self.shared.stable()?.placement.remote()?;
-        Some(Workers::of(remote.workers(), &self.shared.history))
+        let (stable, canary) = self.shared.serving();
+        let remote = |of: Option<&'static Instance>| of.and_then(|of| of.placement.remote());
+        let (stable, canary) = (remote(stable), remote(canary));
+        stable.or(canary)?;
+        let workers = |of: Option<&dyn Remote>| of.map(Remote::workers).unwrap_or_default();
+        Some(Workers::of(workers(stable), workers(canary), &self.shared.history))
     }
 
     /// Coroutines inside `handle` of a stream, of all loads that have not ended. One whose receiver

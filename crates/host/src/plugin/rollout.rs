@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   load new ─▶ deal ─┬─ calls_min answered, at most errors_max failed ─▶ promoted:   [old: drain …]
-//!                     └─ more failed; a request, reload or unload ──────▶ taken back: [new: drain …]
+//!                     ├─ more failed; a request, reload or unload ──────▶ taken back: [new: drain …]
+//!                     └─ neither within timeout_ms ─────────────────────▶ taken back: [new: drain …]
 //! ```
 //!
 //! While a rollout is under way `Shared::current` is null, as while a state is handed over: a call
@@ -21,6 +22,7 @@
 //!    shows that it is over shows why, and an instance that lost is entered no more.
 //! 2. What decides is decided once: nothing is counted after it.
 //! 3. Locks are taken in this order: `away` of `Shared`, [`Rollouts`], `judged` of [`Trial`].
+//! 4. A timer is set only while nothing is decided, under `judged`, and taken back by the decision.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -30,6 +32,7 @@ use std::{
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
+    time::{Duration, Instant},
 };
 
 use becket_abi::NrStatus;
@@ -44,6 +47,7 @@ use crate::{
     request::Request,
     routing::Route,
     spec::PluginSpec,
+    timer,
     workers::RemoteState,
 };
 
@@ -64,13 +68,16 @@ pub struct Rollout {
     pub calls_min: u64,
     /// When more of its calls than that have failed, it gets none any more.
     pub errors_max: u64,
+    /// When neither has happened so long after the beginning, it gets none any more: what was not
+    /// proved is not promoted. In milliseconds; 0: no limit.
+    pub timeout_ms: u64,
     /// Calls with the same key go to the same version; `None`: each call is dealt for itself.
     pub sticky: Option<Sticky>,
 }
 
 impl Default for Rollout {
     fn default() -> Self {
-        Self { percent: 10, calls_min: 100, errors_max: 0, sticky: None }
+        Self { percent: 10, calls_min: 100, errors_max: 0, timeout_ms: 600_000, sticky: None }
     }
 }
 
@@ -138,6 +145,8 @@ pub enum RolloutCause {
     Errors,
     /// It takes no calls any more: its processes have ended too often, or it is quarantined.
     Failed,
+    /// `timeout_ms` passed before `calls_min` calls.
+    Timeout,
     /// By request: 100 or 0 percent.
     Requested,
     /// A reload or another rollout followed.
@@ -154,6 +163,7 @@ impl RolloutCause {
             Self::Passed => "passed",
             Self::Errors => "errors",
             Self::Failed => "failed",
+            Self::Timeout => "timeout",
             Self::Requested => "requested",
             Self::Replaced => "replaced",
             Self::Unloaded => "unloaded",
@@ -196,6 +206,10 @@ pub struct RolloutProgress {
     pub calls_min: u64,
     /// So many may fail.
     pub errors_max: u64,
+    /// When it is taken back, if nothing else has decided it, after its beginning; 0: never.
+    pub timeout_ms: u64,
+    /// How long it is, or was, under way.
+    pub age_ms: u64,
     /// Calls, streams and notifications since the beginning, to either version.
     pub dealt: u64,
     /// Those of them that the new version got.
@@ -220,8 +234,29 @@ pub struct RolloutEnd {
     pub progress: RolloutProgress,
 }
 
+impl RolloutEnd {
+    pub(super) fn log(&self, plugin: &str) {
+        let progress = &self.progress;
+        let (version, generation) = (&progress.version, progress.generation);
+        let (cause, calls, errors) = (self.cause.name(), progress.calls, progress.errors);
+        match self.result {
+            RolloutResult::Promoted => tracing::info!(
+                target: "becket::host",
+                %plugin, %version, generation, cause, calls, errors,
+                "the new version was promoted: it gets all calls",
+            ),
+            RolloutResult::TakenBack => tracing::warn!(
+                target: "becket::host",
+                %plugin, %version, generation, cause, calls, errors,
+                last_error = progress.last_error,
+                "the new version was taken back: the one before gets all calls",
+            ),
+        }
+    }
+}
+
 /// A rollout under way.
-pub(super) struct Trial {
+pub(crate) struct Trial {
     pub(super) stable: &'static Instance,
     pub(super) canary: &'static Instance,
     pub(super) entries: Arc<[EntryInfo]>,
@@ -232,6 +267,7 @@ pub(super) struct Trial {
     keyed: AtomicU64,
     unkeyed: AtomicU64,
     dealt_canary: AtomicU64,
+    began: Instant,
     judged: Mutex<Judged>,
 }
 
@@ -242,6 +278,8 @@ struct Judged {
     calls: u64,
     errors: u64,
     last_error: Option<String>,
+    timeout_ms: u64,
+    timer: Option<timer::Key>,
     is_decided: bool,
 }
 
@@ -271,15 +309,46 @@ impl Trial {
             keyed: AtomicU64::new(0),
             unkeyed: AtomicU64::new(0),
             dealt_canary: AtomicU64::new(0),
+            began: Instant::now(),
             judged: Mutex::new(Judged {
                 calls_min: rollout.calls_min,
                 errors_max: rollout.errors_max,
                 calls: 0,
                 errors: 0,
                 last_error: None,
+                timeout_ms: rollout.timeout_ms,
+                timer: None,
                 is_decided: false,
             }),
         }
+    }
+
+    /// Limits its time from now on; from its beginning.
+    pub(super) fn set_timer(self: &Arc<Self>) {
+        let mut judged = self.judged.lock();
+        // Has run, or runs and finds the lock taken: there is nothing to take back then.
+        let _ = judged.timer.take().and_then(timer::cancel);
+        if judged.is_decided || judged.timeout_ms == 0 {
+            return;
+        }
+        // `None`: further ahead than the clock goes.
+        let at = self.began.checked_add(Duration::from_millis(judged.timeout_ms));
+        let task = |at| timer::set(at, timer::Task::RolloutTimeout { trial: Arc::downgrade(self) });
+        judged.timer = at.and_then(task);
+    }
+
+    /// Its timer has run: takes it back, unless it was decided or has got more time meanwhile.
+    pub(crate) fn time_out(self: &Arc<Self>, now: Instant) {
+        let mut judged = self.judged.lock();
+        let limit = Duration::from_millis(judged.timeout_ms);
+        let is_over = !limit.is_zero() && now.saturating_duration_since(self.began) >= limit;
+        if judged.is_decided || !is_over {
+            return;
+        }
+        judged.is_decided = true;
+        drop(judged);
+        let (result, cause) = (RolloutResult::TakenBack, RolloutCause::Timeout);
+        self.canary.plugin.end_rollout(Some(self), result, cause);
     }
 
     /// True if the canary gets this call. Of the calls without a key it gets the ones at which its
@@ -310,15 +379,23 @@ impl Trial {
     }
 
     /// Sets what may be set while it is under way.
-    pub(super) fn adjust(&self, rollout: &Rollout) {
+    pub(super) fn adjust(self: &Arc<Self>, rollout: &Rollout) {
         self.percent.store(rollout.percent, Ordering::Relaxed);
         let mut judged = self.judged.lock();
         (judged.calls_min, judged.errors_max) = (rollout.calls_min, rollout.errors_max);
+        judged.timeout_ms = rollout.timeout_ms;
+        drop(judged);
+        self.set_timer();
     }
 
     /// Nothing is counted any more. Returns how far it was.
     pub(super) fn decide(&self) -> RolloutProgress {
-        self.judged.lock().is_decided = true;
+        let timer = {
+            let mut judged = self.judged.lock();
+            judged.is_decided = true;
+            judged.timer.take()
+        };
+        let _ = timer.and_then(timer::cancel);
         self.progress()
     }
 
@@ -334,6 +411,8 @@ impl Trial {
             percent: self.percent.load(Ordering::Relaxed),
             calls_min: judged.calls_min,
             errors_max: judged.errors_max,
+            timeout_ms: judged.timeout_ms,
+            age_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             dealt,
             dealt_canary: self.dealt_canary.load(Ordering::Relaxed),
             calls: judged.calls,

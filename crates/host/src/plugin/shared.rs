@@ -344,7 +344,7 @@ impl Shared {
         };
         self.wake_all(away);
         wakers.into_iter().for_each(jobs::wake);
-        ended.iter().for_each(|(_, end)| self.log_end(end));
+        ended.iter().for_each(|(_, end)| end.log(&self.name));
         self.alive.lock().instances.iter().map(|life| life.instance).collect()
     }
 
@@ -364,8 +364,11 @@ impl Shared {
         // Null after an unload alone.
         let stable = self.current().ok_or(Gone)?;
         self.list(canary);
-        rollouts.now = Some(Arc::new(Trial::new(stable, canary, entries, spec, rollout)));
+        let trial = Arc::new(Trial::new(stable, canary, entries, spec, rollout));
+        rollouts.now = Some(trial.clone());
         self.swap(ptr::null_mut());
+        drop(rollouts);
+        trial.set_timer();
         Ok(())
     }
 
@@ -392,29 +395,10 @@ impl Shared {
             self.swap(ptr::from_ref(winner).cast_mut());
             (end, loser, mem::take(&mut rollouts.wakers))
         };
-        self.log_end(&end);
+        end.log(&self.name);
         retire(loser);
         wakers.into_iter().for_each(jobs::wake);
         true
-    }
-
-    fn log_end(&self, end: &RolloutEnd) {
-        let progress = &end.progress;
-        let (plugin, version, generation) = (&self.name, &progress.version, progress.generation);
-        let (cause, calls, errors) = (end.cause.name(), progress.calls, progress.errors);
-        match end.result {
-            RolloutResult::Promoted => tracing::info!(
-                target: "becket::host",
-                %plugin, %version, generation, cause, calls, errors,
-                "the new version was promoted: it gets all calls",
-            ),
-            RolloutResult::TakenBack => tracing::warn!(
-                target: "becket::host",
-                %plugin, %version, generation, cause, calls, errors,
-                last_error = progress.last_error,
-                "the new version was taken back: the one before gets all calls",
-            ),
-        }
     }
 
     /// Sets the share and the bounds of the rollout under way; false if there is none.

@@ -16,7 +16,7 @@ use std::{
 use becket_abi::NrStatus;
 use becket_host::{
     CallError, Dispatch, Host, Limits, Plugin, PluginSpec, ReloadError, Request, Rollout,
-    RolloutCause, RolloutEnd, RolloutResult, Sticky, StreamError,
+    RolloutCause, RolloutEnd, RolloutResult, Sticky, StreamError, WorkerInfo,
 };
 
 use crate::IS_INLINE;
@@ -35,7 +35,7 @@ const FAILS: &str = "#define ANSWER NR_ERR";
 
 /// One that is decided by nothing but a request.
 const UNDECIDED: Rollout =
-    Rollout { percent: 50, calls_min: u64::MAX, errors_max: u64::MAX, sticky: None };
+    Rollout { percent: 50, calls_min: u64::MAX, errors_max: u64::MAX, timeout_ms: 0, sticky: None };
 
 struct Versions {
     workshop: Workshop,
@@ -353,10 +353,47 @@ fn a_crash_of_the_new_version_costs_its_own_calls_alone() {
     });
     let end = versions.end();
     assert_eq!((end.result, end.cause), (RolloutResult::TakenBack, RolloutCause::Errors));
+    let deaths = plugin.workers().unwrap().deaths;
+    assert!(deaths.iter().all(|death| death.generation == end.progress.generation), "{deaths:?}");
     let failed = failed.into_inner();
     assert!((1..=end.progress.dealt_canary).contains(&failed), "{failed} of {end:?}");
     (0..100).for_each(|_| assert_eq!(versions.ask("version"), "one"));
     unload_clean(&versions.host, plugin);
+}
+
+#[test]
+fn one_that_is_not_decided_in_time_is_taken_back() {
+    logs::capture();
+    let versions = Versions::new("in_time");
+    let plugin = &versions.plugin;
+    versions.begin("", Rollout { timeout_ms: 1, ..UNDECIDED });
+    let end = wait(plugin.rollout_over()).unwrap();
+    assert_eq!((end.result, end.cause), (RolloutResult::TakenBack, RolloutCause::Timeout));
+    assert_eq!((end.progress.timeout_ms, end.progress.last_error.as_deref()), (1, None));
+    assert!(end.progress.age_ms >= 1, "{end:?}");
+    assert_eq!([versions.ask("version"), versions.ask("version")], ["one", "one"]);
+    logs::reach(1, &["plugin=in_time ", "taken back", "cause=timeout "]);
+    logs::reach(1, &["plugin=in_time ", "shut down two"]);
+
+    // The limit counts from the beginning, whenever it is set. A call that was begun goes on.
+    versions.begin("", UNDECIDED);
+    assert_eq!([versions.ask("version"), versions.ask("version")], ["one", "two"]);
+    let mut chats = [0, 1].map(|_| wait(plugin.stream("chat", Request::default())).unwrap());
+    assert!(plugin.adjust_rollout(&Rollout { timeout_ms: u64::MAX, ..UNDECIDED }));
+    assert_eq!(plugin.rollouts().now.unwrap().timeout_ms, u64::MAX);
+    assert!(plugin.adjust_rollout(&Rollout { timeout_ms: 1, ..UNDECIDED }));
+    let end = wait(plugin.rollout_over()).unwrap();
+    assert_eq!((end.cause, end.progress.calls), (RolloutCause::Timeout, 2));
+    for (chat, version) in chats.iter_mut().zip(["one", "two"]) {
+        wait(chat.send(b"")).unwrap();
+        assert_eq!(*wait(chat.next()).unwrap().unwrap().body, *version.as_bytes());
+        chat.close().unwrap();
+        assert!(wait(chat.next()).unwrap().is_none());
+    }
+    drop(chats);
+    let snapshot = plugin.rollouts();
+    assert_eq!((snapshot.promoted, snapshot.taken_back), (0, 2));
+    versions.unload_clean();
 }
 
 #[test]
@@ -475,15 +512,26 @@ fn a_rollout_may_move_the_plugin_to_another_placement_and_back() {
     let path = build(&versions.workshop, "two", "");
     let inline = PluginSpec::path("moves", &path).dispatch(Dispatch::Caller);
     let elsewhere = spec("moves", &path).dispatch(Dispatch::Caller);
-    for (spec, before, after) in [(inline, "process", "inline"), (elsewhere, "inline", "process")] {
+    let generations = || {
+        plugin.workers().map(|seen| {
+            let each = |of: Vec<WorkerInfo>| of.iter().map(|one| one.generation).collect();
+            (each(seen.workers), each(seen.canary))
+        })
+    };
+    for (spec, before, after, workers) in [
+        (inline, "process", "inline", (vec![1], vec![])),
+        (elsewhere, "inline", "process", (vec![], vec![3])),
+    ] {
         let rollout = Rollout { percent: 50, calls_min: 5, ..Rollout::default() };
         wait(plugin.roll_out(Some(spec), rollout)).unwrap();
         assert_eq!(plugin.info().placement, before);
+        assert_eq!(generations(), Some(workers));
         assert_eq!(plugin.rollouts().now.unwrap().placement, after);
         (0..10).for_each(|_| _ = versions.ask("version"));
         assert_eq!(versions.end().result, RolloutResult::Promoted);
         assert_eq!((plugin.info().placement, versions.ask("version").as_str()), (after, "two"));
     }
+    assert_eq!(generations(), Some((vec![3], vec![])));
     versions.unload_clean();
 }
 

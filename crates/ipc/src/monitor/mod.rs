@@ -53,8 +53,8 @@ pub use self::{
     rate::{Meter, RATE_INTERVAL_MIN, Rates, Reading, SMOOTHING, rate},
     report::{
         Causes, ChannelReport, ChannelTotals, CoroutineRow, Coroutines, Failed, Held, Histogram,
-        PluginReport, PluginWorker, Process, Report, SCHEMA, SessionReport, WorkerEnd,
-        WorkerReport,
+        PluginReport, PluginWorker, Process, Report, RolloutReport, SCHEMA, SessionReport,
+        WorkerEnd, WorkerReport,
     },
     source::{ExportError, Exporter, Limits, Source, plugin_id},
     tame::{REPORT_BYTES_MAX, ROWS_MAX, ReportError, TEXT_BYTES_MAX},

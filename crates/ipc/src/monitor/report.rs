@@ -308,6 +308,52 @@ pub struct PluginReport {
     /// The processes that it runs in, if its placement has any.
     #[serde(skip_serializing_if = "is_nothing")]
     pub workers: Vec<PluginWorker>,
+    /// The rollout of a new version that is under way.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub rollout: Option<RolloutReport>,
+    /// The rollout that ended last.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub last_rollout: Option<RolloutReport>,
+    /// Rollouts whose version got all calls.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub promoted: u64,
+    /// Rollouts that were taken back.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub taken_back: u64,
+}
+
+/// The rollout of a new version of a plugin, which gets a share of the calls.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RolloutReport {
+    /// The new version.
+    pub version: String,
+    /// Its share of the calls.
+    pub percent: u32,
+    /// Its calls that were answered or failed.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub calls: u64,
+    /// After so many it gets all.
+    pub calls_min: u64,
+    /// Those of them that failed.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub errors: u64,
+    /// So many may fail.
+    pub errors_max: u64,
+    /// How long it is, or was, under way.
+    pub age_ms: u64,
+    /// How long it may be under way; zero: there is no limit.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub timeout_ms: u64,
+    /// How the last of the failed calls failed.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub last_error: String,
+    /// `promoted` or `taken_back`; empty: it is under way.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub result: String,
+    /// Why: `passed`, `errors`, `timeout`…
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cause: String,
 }
 
 /// One worker of a plugin: a process of its own.
@@ -316,6 +362,9 @@ pub struct PluginReport {
 pub struct PluginWorker {
     /// Its number, from 0. It stays the same when its process is started again.
     pub worker: u32,
+    /// Whether it runs the new version that a rollout gives a share of the calls.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub canary: bool,
     /// `running`, `restarting`, `failed`.
     pub state: String,
     /// Its process; zero: there is none.

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::query::Page;
 use super::report::{
-    ChannelReport, CoroutineRow, Held, Histogram, PluginReport, PluginWorker, Report, SCHEMA,
-    SessionReport, WorkerReport,
+    ChannelReport, CoroutineRow, Held, Histogram, PluginReport, PluginWorker, Report,
+    RolloutReport, SCHEMA, SessionReport, WorkerReport,
 };
 
 /// The maximum number of rows per list of a report.
@@ -180,6 +180,16 @@ impl Tame for PluginReport {
         causes(&mut self.errors);
         self.latency.tame();
         self.workers.iter_mut().for_each(Tame::tame);
+        self.rollout.iter_mut().chain(&mut self.last_rollout).for_each(Tame::tame);
+    }
+}
+
+impl Tame for RolloutReport {
+    fn tame(&mut self) {
+        text(&mut self.version);
+        text(&mut self.last_error);
+        text(&mut self.result);
+        text(&mut self.cause);
     }
 }
 
@@ -268,13 +278,23 @@ mod tests {
         report.process.name = "é".repeat(TEXT_BYTES_MAX);
         let end = WorkerEnd { status: "\u{1b}[31m".into(), ..Default::default() };
         let worker = PluginWorker { last_end: Some(end), ..Default::default() };
-        let plugin = PluginReport { workers: vec![worker; WORKERS_MAX - 1], ..Default::default() };
+        let rollout = RolloutReport { last_error: "\u{1b}[31m".into(), ..Default::default() };
+        let plugin = PluginReport {
+            workers: vec![worker; WORKERS_MAX - 1],
+            rollout: Some(rollout.clone()),
+            last_rollout: Some(rollout),
+            ..Default::default()
+        };
         report.plugins.rows = vec![plugin; 3];
         let read = Report::from_json(&report.to_json().unwrap()).unwrap();
         let workers: Vec<_> = read.plugins.rows.iter().map(|plugin| plugin.workers.len()).collect();
         assert_eq!(workers, [WORKERS_MAX - 1, 1, 0]);
         let end = read.plugins.rows[1].workers[0].last_end.as_ref().unwrap();
         assert_eq!(end.status, "?[31m");
+        let plugin = &read.plugins.rows[0];
+        for rollout in [&plugin.rollout, &plugin.last_rollout] {
+            assert_eq!(rollout.as_ref().unwrap().last_error, "?[31m");
+        }
         assert_eq!((read.channels.rows.len(), read.workers.len()), (ROWS_MAX, WORKERS_MAX));
         assert_eq!(read.channels.rows[0].name, "a?]0;x??b");
         assert_eq!(read.process.name, "é".repeat(TEXT_BYTES_MAX / 2));

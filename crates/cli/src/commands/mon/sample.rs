@@ -3,7 +3,8 @@
 
 use becket_ipc::monitor::{
     Causes, ChannelReport, ChannelTotals, CoroutineRow, Coroutines, Failed, Held, Histogram, Page,
-    PluginReport, PluginWorker, Process, Report, SCHEMA, SessionReport, WorkerEnd, WorkerReport,
+    PluginReport, PluginWorker, Process, Report, RolloutReport, SCHEMA, SessionReport, WorkerEnd,
+    WorkerReport,
 };
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -168,7 +169,7 @@ fn plugin(at_ns: u64, second: u64) -> PluginReport {
         bytes_out: 9_000_000 * second,
         restarts: 0,
         reloads: 2,
-        workers: Vec::new(),
+        ..PluginReport::default()
     }
 }
 
@@ -211,7 +212,38 @@ fn in_processes(at_ns: u64, second: u64) -> PluginReport {
                 last_end: end("signal", "signal: 11 (SIGSEGV) (core dumped)", 12),
                 ..PluginWorker::default()
             },
+            PluginWorker {
+                canary: true,
+                state: "running".into(),
+                pid: 4_713,
+                ready_ms: 600 * second,
+                resident_bytes: 51_200_000,
+                ..PluginWorker::default()
+            },
         ],
+        rollout: Some(RolloutReport {
+            version: "2.1.0".into(),
+            percent: 10,
+            calls: 8 * second,
+            calls_min: 100,
+            errors_max: 2,
+            age_ms: 1_000 * second,
+            timeout_ms: 600_000,
+            ..RolloutReport::default()
+        }),
+        last_rollout: Some(RolloutReport {
+            version: "2.0.9".into(),
+            percent: 10,
+            calls: 41,
+            calls_min: 100,
+            errors: 3,
+            errors_max: 2,
+            last_error: "the plugin answered Err".into(),
+            result: "taken_back".into(),
+            cause: "errors".into(),
+            ..RolloutReport::default()
+        }),
+        taken_back: 1,
         ..PluginReport::default()
     }
 }

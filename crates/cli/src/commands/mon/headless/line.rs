@@ -169,6 +169,7 @@ impl Lines {
         let of = Of::Plugin(plugin.name.clone());
         let causes: serde_json::Map<String, Value> =
             plugin.errors.iter().map(|(cause, count)| (cause.clone(), (*count).into())).collect();
+        let (rollout, last) = (plugin.rollout.as_ref(), plugin.last_rollout.as_ref());
         let quantile = |share| plugin.latency.quantile_ns(share).map(|ns| ns as f64 / 1e3);
         let line = Line::new(report.wall_ms, "plugin")
             .put("name", plugin.name.as_str())
@@ -180,7 +181,14 @@ impl Lines {
             .put("latency_us_p99", quantile(0.99))
             .put("errors", causes)
             .put("workers", plugin.workers.len())
-            .put("workers_running", plugin.workers_running());
+            .put("workers_running", plugin.workers_running())
+            .put("rollout_version", rollout.map(|now| now.version.as_str()))
+            .put("rollout_percent", rollout.map(|now| now.percent))
+            .put("rollout_calls", rollout.map(|now| now.calls))
+            .put("rollout_errors", rollout.map(|now| now.errors))
+            .put("rollout_age_ms", rollout.map(|now| now.age_ms))
+            .put("last_rollout_result", last.map(|last| last.result.as_str()))
+            .put("last_rollout_cause", last.map(|last| last.cause.as_str()));
         self.counts(
             line,
             of,
@@ -191,6 +199,8 @@ impl Lines {
                 ("bytes_out", plugin.bytes_out),
                 ("restarts", plugin.restarts),
                 ("reloads", plugin.reloads),
+                ("promoted", plugin.promoted),
+                ("taken_back", plugin.taken_back),
             ],
         )
     }
@@ -206,6 +216,7 @@ impl Lines {
         let line = Line::new(report.wall_ms, "plugin_worker")
             .put("plugin", plugin.name.as_str())
             .put("worker", worker.worker)
+            .put("canary", worker.canary)
             .put("state", worker.state.as_str())
             .put("pid", (worker.pid != 0).then_some(worker.pid))
             .put("ready_ms", worker.ready_ms)
@@ -215,7 +226,7 @@ impl Lines {
             .put("last_end_reason", end.map(|end| end.reason.as_str()))
             .put("last_end_status", end.map(|end| end.status.as_str()))
             .put("last_end_ms_ago", end.map(|end| end.age_ms));
-        let of = Of::PluginWorker(plugin.name.clone(), worker.worker);
+        let of = Of::PluginWorker(plugin.name.clone(), worker.worker, worker.canary);
         self.counts(line, of, &[("restarts", worker.restarts)])
     }
 

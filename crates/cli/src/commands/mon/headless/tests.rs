@@ -114,17 +114,18 @@ fn the_schema_is_as_documented() {
  ,"ts":1790000003.0
  ,"kind":"plugin_worker"
  ,"plugin":"thumbnails"
- ,"worker":2
- ,"state":"restarting"
- ,"pid":null
- ,"ready_ms":0
+ ,"worker":0
+ ,"canary":true
+ ,"state":"running"
+ ,"pid":4713
+ ,"ready_ms":1800
  ,"in_hand":0
- ,"resident_bytes":0
- ,"cpus":null
- ,"last_end_reason":"signal"
- ,"last_end_status":"signal: 11 (SIGSEGV) (core dumped)"
- ,"last_end_ms_ago":12
- ,"restarts_total":1
+ ,"resident_bytes":51200000
+ ,"cpus":0.0
+ ,"last_end_reason":null
+ ,"last_end_status":null
+ ,"last_end_ms_ago":null
+ ,"restarts_total":0
  ,"restarts_delta":0}
 {"schema":1
  ,"ts":1790000003.0
@@ -144,8 +145,15 @@ fn the_schema_is_as_documented() {
  ,"latency_us_p50":null
  ,"latency_us_p99":null
  ,"errors":{}
- ,"workers":3
- ,"workers_running":2
+ ,"workers":4
+ ,"workers_running":3
+ ,"rollout_version":"2.1.0"
+ ,"rollout_percent":10
+ ,"rollout_calls":24
+ ,"rollout_errors":0
+ ,"rollout_age_ms":3000
+ ,"last_rollout_result":"taken_back"
+ ,"last_rollout_cause":"errors"
  ,"calls_total":900
  ,"calls_delta":600
  ,"fail_total":0
@@ -157,7 +165,11 @@ fn the_schema_is_as_documented() {
  ,"restarts_total":13
  ,"restarts_delta":0
  ,"reloads_total":0
- ,"reloads_delta":0}
+ ,"reloads_delta":0
+ ,"promoted_total":0
+ ,"promoted_delta":0
+ ,"taken_back_total":1
+ ,"taken_back_delta":0}
 {"schema":1
  ,"ts":1790000003.0
  ,"kind":"worker"

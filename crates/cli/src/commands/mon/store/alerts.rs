@@ -9,6 +9,7 @@
 //! | values are dropped | more than in the report before |
 //! | a worker is held | a coroutine has run on it for 100 ms without a pause |
 //! | a plugin fails, a session is refused | more than in the report before |
+//! | a new version of a plugin is taken back | since the report before |
 //!
 //! An alert stays for [`STAYS_NS`] after it was seen last.
 
@@ -99,6 +100,11 @@ impl Alerts {
             self.rises(&before, Grade::Bad, (of.clone(), plugin.errors()), now, |more| {
                 format!("{of}: {more} more failed")
             });
+            let taken_back = (format!("taken back {of}"), plugin.taken_back);
+            self.rises(&before, Grade::Warn, taken_back, now, |_| match &plugin.last_rollout {
+                Some(last) => format!("{of}: {} was taken back, {}", last.version, last.cause),
+                None => format!("{of}: a new version was taken back"),
+            });
         }
         for session in report.sessions.rows.iter().chain(&report.sessions.pinned) {
             let of = format!("session {}", session.id);
@@ -171,7 +177,7 @@ impl Alerts {
 
 #[cfg(test)]
 mod tests {
-    use becket_ipc::monitor::{Held, Page};
+    use becket_ipc::monitor::{Held, Page, PluginReport, RolloutReport};
 
     use super::*;
 
@@ -253,6 +259,25 @@ mod tests {
             texts(&alerts),
             ["orders: 3 more timed out or found it closed", "orders: 1 more values dropped"]
         );
+    }
+
+    #[test]
+    fn a_version_that_is_taken_back_is_named_with_the_cause() {
+        let mut alerts = Alerts::default();
+        let mut seen = report(1, Vec::new());
+        let last = RolloutReport {
+            version: "2.1.0".into(),
+            cause: "timeout".into(),
+            ..RolloutReport::default()
+        };
+        seen.plugins.rows =
+            vec![PluginReport { name: "a".into(), taken_back: 3, ..PluginReport::default() }];
+        alerts.take(&seen);
+        assert!(texts(&alerts).is_empty(), "it was so before");
+        seen.plugins.rows[0].taken_back = 4;
+        seen.plugins.rows[0].last_rollout = Some(last);
+        alerts.take(&seen);
+        assert_eq!(texts(&alerts), ["plugin a: 2.1.0 was taken back, timeout"]);
     }
 
     #[test]

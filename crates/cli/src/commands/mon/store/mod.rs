@@ -32,8 +32,8 @@ pub(crate) enum Of {
     Session(u64),
     /// A worker, by its runtime and index.
     Worker(String, u64),
-    /// A worker of a plugin, by the plugin's name and its number.
-    PluginWorker(String, u32),
+    /// A worker of a plugin, by the plugin's name, its number, and whether it is the canary's.
+    PluginWorker(String, u32, bool),
     /// The CPU time of a process, by its id.
     Cpu(u32),
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One row of a list in detail, and graphs of its history.
 
-use becket_ipc::monitor::{ChannelReport, CoroutineRow, PluginReport, SessionReport};
+use becket_ipc::monitor::{
+    ChannelReport, CoroutineRow, PluginReport, RolloutReport, SessionReport,
+};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -173,6 +175,7 @@ impl Page<'_> {
             "started anew",
             &format!("{} restarts, {} reloads", grouped(row.restarts), grouped(row.reloads)),
         );
+        self.rollouts(row);
         self.skip();
         self.workers(row);
         self.latency(row);
@@ -180,6 +183,33 @@ impl Page<'_> {
             &Of::Plugin(row.name.clone()),
             &[("calls", Unit::Messages), ("bytes", Unit::Bytes), ("errors", Unit::Failures)],
         );
+    }
+
+    /// The rollout under way, and how the last one ended.
+    fn rollouts(&mut self, row: &PluginReport) {
+        let counts = |of: &RolloutReport| {
+            let (calls, errors) = (grouped(of.calls), grouped(of.errors));
+            format!("{calls} of {} calls, {errors} failed", grouped(of.calls_min))
+        };
+        if let Some(now) = &row.rollout {
+            let left = match now.timeout_ms.checked_sub(now.age_ms) {
+                _ if now.timeout_ms == 0 => "no limit".to_owned(),
+                left => format!("{} left", units::age(left.unwrap_or_default())),
+            };
+            let (version, percent, max) = (&now.version, now.percent, grouped(now.errors_max));
+            let counts = counts(now);
+            self.field(
+                "rollout",
+                &format!("{version} {percent}%, {counts} (at most {max}), {left}"),
+            );
+        }
+        if let Some(last) = &row.last_rollout {
+            let RolloutReport { version, result, cause, last_error, .. } = last;
+            let (result, counts) = (result.replace('_', " "), counts(last));
+            let error = if last_error.is_empty() { "" } else { "; " };
+            let text = format!("{version} {result}, {cause}: {counts}{error}{last_error}");
+            self.field("last rollout", &text);
+        }
     }
 
     fn workers(&mut self, row: &PluginReport) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The list of plugins.
 
-use becket_ipc::monitor::{PluginReport, PluginWorker, WorkerEnd};
+use becket_ipc::monitor::{PluginReport, PluginWorker, RolloutReport, WorkerEnd};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -12,7 +12,7 @@ use crate::commands::mon::app::{App, Sorts};
 use crate::commands::mon::store::Of;
 use crate::commands::mon::units;
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 15] = [
     left("NAME", 0, Some(Sorts::Name)),
     left("WHERE", 7, None),
     right("CALLS", 7, Some(Sorts::Calls)),
@@ -27,11 +27,12 @@ const COLUMNS: [Column; 14] = [
     right("CPU", 5, None).from(120),
     right("RESTARTS", 8, None).from(120),
     left("LAST END", 16, None).from(140),
+    left("ROLLOUT", 14, None).from(160),
 ];
 
 /// The workers of one plugin.
 const WORKERS: [Column; 8] = [
-    left("WORKER", 6, None),
+    left("WORKER", 9, None),
     left("STATE", 10, None),
     right("PID", 7, None),
     right("CALLS", 5, None),
@@ -77,7 +78,7 @@ fn worker_cells(app: &App, theme: Theme, worker: &PluginWorker) -> Vec<Cell> {
         .as_ref()
         .map_or_else(none, |end| format!("{}, {}", last_end(end), end.status));
     vec![
-        plain(worker.worker.to_string()),
+        plain(format!("{}{}", worker.worker, if worker.canary { " canary" } else { "" })),
         styled(worker.state.as_str(), state),
         plain(pid),
         plain(units::count(worker.in_hand)),
@@ -86,6 +87,11 @@ fn worker_cells(app: &App, theme: Theme, worker: &PluginWorker) -> Vec<Cell> {
         plain(units::count(worker.restarts)),
         plain(end),
     ]
+}
+
+/// A rollout under way: its share, and how much of what it takes has come.
+fn rollout(of: &RolloutReport) -> String {
+    format!("{}% {}/{}", of.percent, units::count(of.calls), units::count(of.calls_min))
 }
 
 fn last_end(end: &WorkerEnd) -> String {
@@ -112,6 +118,7 @@ fn cells(app: &App, theme: Theme, row: &PluginReport) -> Vec<Cell> {
     let cpus = row.workers.iter().filter_map(|worker| app.store.cpus_of(worker));
     let cpus = cpus.reduce(|sum, cpus| sum + cpus);
     let end = row.last_end().map_or_else(|| theme.none().to_owned(), last_end);
+    let rolling_out = row.rollout.as_ref().map_or_else(|| theme.none().to_owned(), rollout);
     vec![
         plain(row.name.as_str()),
         styled(row.placement.as_str(), theme.dim()),
@@ -130,5 +137,6 @@ fn cells(app: &App, theme: Theme, row: &PluginReport) -> Vec<Cell> {
         plain(percent(cpus, theme)),
         plain(units::count(row.restarts)),
         plain(end),
+        plain(rolling_out),
     ]
 }
