@@ -95,7 +95,8 @@ impl Default for Limits {
 
 /// On which threads the plugin's code runs.
 ///
-/// Whatever is set, `call_now`, which is over when `handle` returns, runs on the caller's thread.
+/// Whatever is set, `call_now`, which is over when `handle` returns, runs on the caller's thread, or,
+/// of a plugin in another process, is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dispatch {
