@@ -7,7 +7,10 @@
 //! ```
 //!
 //! A call is a future of the worker's host, polled by the session itself: there is no executor. What blocks
-//! runs on the plugin's workers, as in any host.
+//! runs on the plugin's workers, as in any host. A plugin that declares that it never blocks runs inside that
+//! poll, under the session's lock: while it blocks all the same, nothing is received or sent here, neither
+//! other calls nor the watchdog's report, and the host ends the worker when its ping is not answered. No other
+//! thread can take the session over: the lock's guard is on the stack of the thread that is stuck.
 //!
 //! # Invariants
 //!
