@@ -98,7 +98,7 @@ pub use crate::{
     load::{
         CoroutineDefect, EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError,
         LoadStage, Metadata, NotStarted, Remote, RemoteCall, RemoteEntry, RemoteSpec, SandboxInfo,
-        SandboxMeasure, SlotInfo, StartRemote, Started, inspect,
+        SandboxMeasure, SlotInfo, StartRemote, Started, inspect, read_plugin_file,
     },
     metrics::{Metric, MetricValue},
     observer::{MetricChange, Observer, ReportedCounts},

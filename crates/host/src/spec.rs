@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What to load, and how.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs::File, path::PathBuf, sync::Arc};
 
 use becket_abi::LinkedPlugin;
 use serde_json::Value;
@@ -25,6 +25,7 @@ pub struct PluginSpec {
     pub(crate) name: String,
     pub(crate) source: Origin,
     pub(crate) config: Value,
+    pub(crate) file: Option<Arc<File>>,
     pub(crate) layout: Option<Layout>,
     pub(crate) sha256: Option<[u8; 32]>,
     pub(crate) limits: Limits,
@@ -38,6 +39,13 @@ impl PluginSpec {
     #[must_use]
     pub fn path(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self::new(name.into(), Origin::Here(Source::Path(path.into())))
+    }
+
+    /// A plugin from a file that is open: what it holds when the plugin is loaded, whatever is at
+    /// `path` by then. The path is what messages name, and an absolute one.
+    #[must_use]
+    pub fn file(name: impl Into<String>, path: impl Into<PathBuf>, file: File) -> Self {
+        Self { file: Some(Arc::new(file)), ..Self::path(name, path) }
     }
 
     /// A plugin that is linked into this binary.
@@ -57,6 +65,7 @@ impl PluginSpec {
             name,
             source,
             config: Value::Null,
+            file: None,
             layout: None,
             sha256: None,
             limits: Limits::default(),

@@ -27,6 +27,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::cgroup::Group;
 use crate::guard;
+use crate::image::PluginImage;
 use crate::launch::{Progress, SETUP_BYTES_MAX, Setup, not_entered};
 use crate::output::Pipes;
 use crate::protocol::Failed;
@@ -80,6 +81,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) folder: Option<&'a Path>,
     /// Files that it loads.
     pub(crate) files: Vec<PathBuf>,
+    /// The plugin that it loads.
+    pub(crate) image: Option<&'a PluginImage>,
     pub(crate) confinement: &'a Confinement,
 }
 
@@ -206,7 +209,7 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
         entering: Entering { pipe: report.into(), measure, requires },
         belongings: Belongings { cgroup, _scratch: scratch },
     };
-    if let Err(failed) = send(&spawned.socket, &setup, report_end) {
+    if let Err(failed) = send(&spawned.socket, &setup, report_end, launch.image) {
         // It may have ended already.
         let _ = spawned.child.kill();
         let _ = spawned.child.wait();
@@ -229,7 +232,12 @@ fn found(command: &[OsString], path: Option<&OsString>) -> Vec<OsString> {
     command
 }
 
-fn send(socket: &OwnedFd, setup: &Setup, report: OwnedFd) -> Result<(), Failed> {
+fn send(
+    socket: &OwnedFd,
+    setup: &Setup,
+    report: OwnedFd,
+    image: Option<&PluginImage>,
+) -> Result<(), Failed> {
     let no_setup = |cause: &dyn ToString, hint: &str| {
         failed("the worker cannot be sent into its sandbox", cause.to_string(), hint)
     };
@@ -239,9 +247,10 @@ fn send(socket: &OwnedFd, setup: &Setup, report: OwnedFd) -> Result<(), Failed> 
         return Err(no_setup(&cause, "name folders instead of files in `read` and `write`"));
     }
     let message = [&(setup.len() as u32).to_le_bytes(), &*setup].concat();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let rights = [report.as_fd()];
+    let rights: Vec<_> =
+        [Some(report.as_fd()), image.map(AsFd::as_fd)].into_iter().flatten().collect();
     control.push(SendAncillaryMessage::ScmRights(&rights));
     let mut rest = message.as_slice();
     while !rest.is_empty() {

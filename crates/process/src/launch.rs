@@ -15,8 +15,8 @@
 //! A worker that may start processes has a [`guard`] between the host and itself: the process that the host
 //! started, which does none of this.
 //!
-//! The setup and the pipe come over the socket of the session, before it: no other descriptor is inherited,
-//! and a program that is executed finds the socket as if it was its first user.
+//! The setup, the pipe and the file of a native plugin come over the socket of the session, before it: no other
+//! descriptor is inherited, and a program that is executed finds the socket as if it was its first user.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -75,15 +75,22 @@ pub enum WorkerError {
     Session(#[from] StartError),
 }
 
-/// Enters the sandbox that the host asks for. Returns the session's socket, or does not return: the process
-/// has become another program, whose descriptor 0 is the socket.
-pub(crate) fn enter() -> Result<OwnedFd, WorkerError> {
+/// What a worker got from its host.
+pub(crate) struct Entered {
+    /// The session's.
+    pub(crate) socket: OwnedFd,
+    /// The plugin's file, if it is a native plugin.
+    pub(crate) image: Option<File>,
+}
+
+/// Enters the sandbox that the host asks for. Does not return if the process becomes another program, whose
+/// descriptor 0 is the session's socket.
+pub(crate) fn enter() -> Result<Entered, WorkerError> {
     let closed = descriptors::close_inherited();
     if let Some(host) = guard::host() {
         return Err(WorkerError::Guard(guard::run(host)));
     }
-    let (setup, pipe) = receive().map_err(WorkerError::Setup)?;
-    let mut pipe = File::from(pipe);
+    let (setup, mut pipe, image) = receive().map_err(WorkerError::Setup)?;
     if guard::guard().is_some() {
         let _ = send(&mut pipe, &Progress::Guarded(std::process::id()));
     }
@@ -92,7 +99,10 @@ pub(crate) fn enter() -> Result<OwnedFd, WorkerError> {
             // Without a reader the host is gone: the socket ends too.
             let _ = send(&mut pipe, &Progress::Entered(report));
             match setup.command {
-                None => return session_socket().map_err(WorkerError::Setup),
+                None => {
+                    let socket = session_socket().map_err(WorkerError::Setup)?;
+                    return Ok(Entered { socket, image });
+                }
                 Some(command) => execute(&command),
             }
         }
@@ -184,11 +194,11 @@ fn session_socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Takes the setup and the pipe, and no byte more: the session's begin after it.
-fn receive() -> io::Result<(Setup, OwnedFd)> {
+/// Takes the setup, the pipe and the plugin's file, and no byte more: the session's begin after it.
+fn receive() -> io::Result<(Setup, File, Option<File>)> {
     let mut socket = Stdin;
     let mut length = [0; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
         rustix::stdio::stdin(),
@@ -196,10 +206,12 @@ fn receive() -> io::Result<(Setup, OwnedFd)> {
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
-    let pipe = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
+    let (mut pipe, mut image) = (None, None);
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
+            (pipe, image) = (descriptors.next(), descriptors.next());
+        }
+    }
     socket.read_exact(length.get_mut(received.bytes..).unwrap_or_default())?;
     let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
     let length = u32::from_le_bytes(length) as usize;
@@ -209,7 +221,8 @@ fn receive() -> io::Result<(Setup, OwnedFd)> {
     let mut setup = vec![0; length];
     socket.read_exact(&mut setup)?;
     let setup = serde_json::from_slice(&setup)?;
-    Ok((setup, pipe.ok_or_else(|| invalid("it came without a pipe"))?))
+    let pipe = pipe.ok_or_else(|| invalid("it came without a pipe"))?;
+    Ok((setup, pipe.into(), image.map(File::from)))
 }
 
 /// Descriptor 0, read without a buffer.

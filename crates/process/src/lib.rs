@@ -36,6 +36,7 @@
 //! | `control` | requests of the host's own |
 //! | `child` | its process: started, killed |
 //! | `guard` | a process that ends what a worker has started |
+//! | `image` | the file that the workers of one load have |
 //! | `launch` | the worker's first steps: into its sandbox, perhaps into another program |
 //! | `lines` | programs that speak JSON lines |
 //! | `output` | its stdout and stderr: logged, the last lines kept |
@@ -52,6 +53,7 @@ mod cgroup;
 mod child;
 mod control;
 mod guard;
+mod image;
 mod launch;
 mod lines;
 mod output;

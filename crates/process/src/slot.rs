@@ -178,7 +178,8 @@ impl Slot {
     /// Starts a worker and has it load the plugin.
     fn start(&self, plugin: &Supervised) -> Result<Running, NotRunning> {
         let no_process = |failed| NotRunning { failed, pid: 0, last_lines: Vec::new() };
-        let spawned = plugin.process.spawn(&plugin.load).map_err(no_process)?;
+        let spawned =
+            plugin.process.spawn(&plugin.load, plugin.image().as_deref()).map_err(no_process)?;
         let Spawned { mut child, socket, output, entering, belongings } = spawned;
         let capture = plugin.output.capture(output);
         let mut pid = child.id();

@@ -20,6 +20,7 @@ use tracing::{Level, enabled};
 
 use crate::balance::WORKERS_MAX;
 use crate::child::{self, Confinement, Launch, Spawned};
+use crate::image::PluginImage;
 use crate::lines;
 use crate::output::Output;
 use crate::protocol::{self, Failed, Load, Loaded, Native, operation, reply};
@@ -151,12 +152,17 @@ impl Process {
     }
 
     /// Starts a worker that is to load this.
-    pub(crate) fn spawn(&self, load: &Load) -> Result<Spawned, Failed> {
+    pub(crate) fn spawn(
+        &self,
+        load: &Load,
+        image: Option<&PluginImage>,
+    ) -> Result<Spawned, Failed> {
         let spawned = child::spawn(&Launch {
             worker: &self.worker,
             command: self.command.as_deref(),
             folder: self.folder.as_deref(),
             files: load.native.iter().flat_map(candidates).collect(),
+            image,
             confinement: &self.confinement,
         })?;
         if self.has_lines { lines::adapt(spawned, &load.name) } else { Ok(spawned) }
@@ -335,16 +341,25 @@ impl StartRemote for Process {
     }
 
     fn start(&self, spec: RemoteSpec<'_>) -> Result<Started, NotStarted> {
+        let not_started = |failed: Failed| {
+            let some = |text: String| Some(text).filter(|text| !text.is_empty());
+            NotStarted { what: failed.error, cause: some(failed.cause), hint: some(failed.hint) }
+        };
+        let image =
+            self.native.as_ref().map(|native| PluginImage::read(&native.path, spec.search_path));
+        let image = image.transpose().map_err(not_started)?;
         let load = Load {
             protocol: protocol::VERSION,
             name: spec.name.to_owned(),
             config: spec.config.clone(),
             log_level_max: log_level_max(),
             native: self.native.clone().map(|native| Native {
+                path: image.as_ref().map_or(native.path, |image| image.path().to_owned()),
                 search_path: spec.search_path.to_vec(),
                 limits: in_worker(spec.limits),
                 dispatch: spec.dispatch,
-                ..native
+                layout: native.layout,
+                sha256: native.sha256,
             }),
         };
         let output =
@@ -357,7 +372,7 @@ impl StartRemote for Process {
         let history = (spec.generation, spec.history.clone());
         let mut process = self.clone();
         element_bytes_max(&mut process.options, spec.limits.payload_bytes_max);
-        let supervised = Supervised::new(process, output, history, load, timeout_ms);
+        let supervised = Supervised::new(process, output, history, (load, image), timeout_ms);
         let supervised = Arc::new(supervised);
         let started: Vec<_> = (0..self.workers as usize)
             .map(|slot| start_slot(&supervised, spec.name, slot))
@@ -370,17 +385,14 @@ impl StartRemote for Process {
                 break;
             }
         }
-        let loaded = loaded.map_err(|failed| {
-            let some = |text: String| Some(text).filter(|text| !text.is_empty());
-            NotStarted { what: failed.error, cause: some(failed.cause), hint: some(failed.hint) }
-        })?;
+        let loaded = loaded.map_err(not_started)?;
         Ok(Started {
             name: loaded.name,
             version: loaded.version,
             entries: loaded.entries.into_iter().map(entry).collect(),
             is_complete: loaded.is_complete,
             layout: loaded.layout,
-            path: self.native.as_ref().map(|native| native.path.clone()),
+            path: supervised.path(),
             exports_state: loaded.exports_state && self.workers == 1,
             takes_data: loaded.takes_data,
             sandbox: supervised.sandbox(),

@@ -13,6 +13,7 @@
 //! 2. With one worker nothing is chosen: a call takes one shared lock and the session's.
 
 use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::balance::{self, Placed, rank};
 use crate::bridge::{Bridge, Message};
 use crate::control::{Answer, Waiter};
+use crate::image::PluginImage;
 use crate::output::Output;
 use crate::protocol::{Failed, Load, Loaded, operation};
 use crate::slot::Slot;
@@ -48,6 +50,8 @@ pub(crate) struct Supervised {
     /// The load of the plugin that this is.
     pub(crate) generation: u64,
     pub(crate) load: Load,
+    /// The file that every worker of it loads, if it is a native plugin; until its shutdown.
+    image: Mutex<Option<Arc<PluginImage>>>,
     pub(crate) load_timeout_ms: u64,
     /// What the kernel gave the first worker of its sandbox.
     pub(crate) entered: OnceLock<Report>,
@@ -103,7 +107,7 @@ impl Supervised {
         process: Process,
         output: Arc<Output>,
         (generation, history): (u64, WorkerHistory),
-        load: Load,
+        (load, image): (Load, Option<PluginImage>),
         load_timeout_ms: u64,
     ) -> Self {
         let slots: Box<[Slot]> = {
@@ -118,6 +122,7 @@ impl Supervised {
             history,
             generation,
             load,
+            image: Mutex::new(image.map(Arc::new)),
             load_timeout_ms,
             entered: OnceLock::new(),
             entries: OnceLock::new(),
@@ -127,6 +132,16 @@ impl Supervised {
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
+    }
+
+    /// Where its file was found.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.load.native.as_ref().map(|native| native.path.clone())
+    }
+
+    /// The file that a worker of it loads.
+    pub(crate) fn image(&self) -> Option<Arc<PluginImage>> {
+        self.image.lock().clone()
     }
 
     /// The thread of one slot.
@@ -447,6 +462,15 @@ impl Remote for Supervised {
     }
 
     fn shutdown(&self) {
+        self.end_workers();
+        // None is started any more, and this is never freed.
+        self.image.lock().take();
+    }
+}
+
+impl Supervised {
+    /// Ends all workers; returns when none runs any more.
+    fn end_workers(&self) {
         let mut state = self.state.lock();
         state.is_stopping = true;
         self.changed.notify_all();

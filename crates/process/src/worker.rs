@@ -23,6 +23,7 @@ mod reports;
 mod wakes;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
@@ -41,7 +42,7 @@ use becket_ipc::session::{Handler, Locked, SessionHandle, StartError};
 use becket_wire::{Credit, Event, Priority, Refused, Role, StreamId};
 use bytes::Bytes;
 
-use crate::launch::{self, WorkerError};
+use crate::launch::{self, Entered, WorkerError};
 use crate::protocol::{
     self, Call, EntryRef, Failed, Load, Loaded, Native, PAYLOAD_FOLLOWS, encode_answer, notice,
     operation, reply, service,
@@ -72,6 +73,11 @@ enum Errand {
 /// # Errors
 /// No session can be had over the socket.
 pub fn run(socket: OwnedFd, shared_memory: bool) -> Result<(), StartError> {
+    serve(socket, shared_memory, None)
+}
+
+/// The same, with the file of the plugin that the host names.
+fn serve(socket: OwnedFd, shared_memory: bool, mut image: Option<File>) -> Result<(), StartError> {
     let (errands, inbox) = channel();
     let mut options = options();
     options.shared_memory = shared_memory;
@@ -93,7 +99,7 @@ pub fn run(socket: OwnedFd, shared_memory: bool) -> Result<(), StartError> {
                     host = Host::builder().search_path(native.search_path.clone()).build();
                 }
                 let reports = session.with(|worker, locked| worker.report(locked, &load));
-                let loaded = host_load(&host, *load, reports);
+                let loaded = host_load(&host, *load, image.take(), reports);
                 session.with(|worker, locked| worker.loaded(locked, request, loaded));
             }
             Errand::Export { to } => {
@@ -127,7 +133,12 @@ pub fn run(socket: OwnedFd, shared_memory: bool) -> Result<(), StartError> {
     Ok(())
 }
 
-fn host_load(host: &Host, load: Load, reports: Arc<Reports>) -> Result<Plugin, Failed> {
+fn host_load(
+    host: &Host,
+    load: Load,
+    image: Option<File>,
+    reports: Arc<Reports>,
+) -> Result<Plugin, Failed> {
     let failed = |error: &str, hint: &str| Failed {
         error: error.to_owned(),
         cause: String::new(),
@@ -142,9 +153,11 @@ fn host_load(host: &Host, load: Load, reports: Arc<Reports>) -> Result<Plugin, F
     let native =
         load.native.ok_or_else(|| failed("no plugin is named", "the host names its file"))?;
     let Native { path, search_path: _, layout, sha256, dispatch, limits } = native;
-    // A worker loads its file once: a reload starts another worker. The copy is what a file that is
-    // written in place meanwhile does not change.
-    let mut spec = PluginSpec::path(load.name, path);
+    // A worker loads once: a reload starts another worker.
+    let mut spec = match image {
+        Some(image) => PluginSpec::file(load.name, path, image),
+        None => PluginSpec::path(load.name, path),
+    };
     spec = spec.config(load.config).limits(limits).dispatch(dispatch).observer(reports);
     if let Some(layout) = layout {
         spec = spec.layout(layout);
@@ -663,5 +676,6 @@ impl Handler for Worker {
 /// # Errors
 /// [`WorkerError`].
 pub fn run_on_stdin() -> Result<(), WorkerError> {
-    Ok(run(launch::enter()?, true)?)
+    let Entered { socket, image } = launch::enter()?;
+    Ok(serve(socket, true, image)?)
 }

@@ -70,6 +70,7 @@ impl Instance {
         let options = load::LoadOptions {
             search_path: &plugin.search_path,
             layout: spec.layout,
+            file: spec.file.as_deref(),
             sha256: spec.sha256,
             private_copy: spec.private_copy,
         };

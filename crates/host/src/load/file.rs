@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From a path or a bare name to the bytes of one file, read once.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -28,8 +28,20 @@ impl PluginFile {
         search_path: &[PathBuf],
         wanted: Option<[u8; 32]>,
     ) -> Result<Self, LoadError> {
-        let path = find(name, search_path)?;
-        let bytes = read(&path)?;
+        let (path, bytes) = read_plugin_file(name, search_path)?;
+        Self::checked(path, bytes, wanted)
+    }
+
+    /// The same of a file that is open, whatever its path leads to now.
+    pub(super) fn of_open(
+        path: &Path,
+        file: &File,
+        wanted: Option<[u8; 32]>,
+    ) -> Result<Self, LoadError> {
+        Self::checked(path.to_owned(), read_to_end(path, file, FromStart { file, at: 0 })?, wanted)
+    }
+
+    fn checked(path: PathBuf, bytes: Vec<u8>, wanted: Option<[u8; 32]>) -> Result<Self, LoadError> {
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
         if let Some(wanted) = wanted
             && wanted != sha256
@@ -38,6 +50,19 @@ impl PluginFile {
         }
         Ok(Self { path, bytes, sha256 })
     }
+}
+
+/// Finds a plugin's file, as a load does, and reads it: its path, and the bytes of this moment.
+///
+/// # Errors
+/// It is not there, no file, longer than a plugin may be, or cannot be read.
+pub fn read_plugin_file(
+    name: &Path,
+    search_path: &[PathBuf],
+) -> Result<(PathBuf, Vec<u8>), LoadError> {
+    let path = find(name, search_path)?;
+    let bytes = read(&path)?;
+    Ok((path, bytes))
 }
 
 /// The first of the names that is there.
@@ -119,6 +144,12 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open(path)
         .map_err(unreadable)?;
+    read_to_end(path, &file, &file)
+}
+
+/// Reads `file` through `reader`, to at most [`FILE_BYTES_MAX`].
+fn read_to_end(path: &Path, file: &File, reader: impl Read) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let too_large = |len| {
         let (path, bytes_max) = (path.to_owned(), FILE_BYTES_MAX);
         Err(LoadError::TooLarge { path, len, bytes_max })
@@ -129,9 +160,23 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     }
     let mut bytes = Vec::with_capacity(len as usize);
     // It may have grown since.
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    reader.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return too_large(bytes.len() as u64);
     }
     Ok(bytes)
+}
+
+/// A file, read from its start: its position may be shared with other processes.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }

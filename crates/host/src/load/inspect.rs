@@ -98,7 +98,7 @@ fn inspect_here(
     let facts = ElfFacts::read(&file)?;
     // Libraries beside the file are found from its own place only.
     let private_copy = !facts.uses_origin;
-    let options = LoadOptions { search_path: &[], layout, sha256: None, private_copy };
+    let options = LoadOptions { search_path: &[], layout, file: None, sha256: None, private_copy };
     let bound = bind_file(&file, &facts, &options, stage)?;
     stage(LoadStage::Describe)?;
     let exports = facts.exports.unwrap_or_default();

@@ -49,6 +49,7 @@ mod tests;
 mod unique;
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub(crate) use self::entry_points::EntryPoints;
 use self::entry_points::Table;
 pub use self::error::{CoroutineDefect, InfoDefect, LoadError, LoadStage};
 use self::file::PluginFile;
+pub use self::file::read_plugin_file;
 pub(crate) use self::image::Image;
 use self::image::Opened;
 use self::info::Info;
@@ -98,6 +100,8 @@ pub(crate) struct LoadOptions<'a> {
     pub(crate) search_path: &'a [PathBuf],
     /// The vtable's layout, instead of recognising it.
     pub(crate) layout: Option<Layout>,
+    /// The file, already open: its path is only its name then.
+    pub(crate) file: Option<&'a File>,
     /// The digest that the file must have.
     pub(crate) sha256: Option<[u8; 32]>,
     /// Load a private copy, so that a later load of the same path gets the bytes of that time.
@@ -205,7 +209,10 @@ pub(crate) fn load(
 ) -> Result<Loaded, LoadError> {
     let (bound, path, sha256, is_go) = match source {
         Source::Path(name) => {
-            let file = PluginFile::read(name, options.search_path, options.sha256)?;
+            let file = match options.file {
+                Some(file) => PluginFile::of_open(name, file, options.sha256)?,
+                None => PluginFile::read(name, options.search_path, options.sha256)?,
+            };
             let facts = ElfFacts::read(&file)?;
             let is_go = facts.runtime == Some("go");
             (bind_file(&file, &facts, options, stage)?, Some(file.path), Some(file.sha256), is_go)

@@ -10,8 +10,12 @@ use std::thread;
 use std::time::Duration;
 
 use becket_coro::block_on;
-use becket_host::{CallError, Host, Layout, Plugin, PluginSpec, ReloadError, Request};
-use becket_process::Process;
+use becket_host::{
+    CallError, Host, Layout, Plugin, PluginSpec, ReloadError, Request, WorkerInfo, WorkerState,
+};
+use becket_process::sandbox::{Profile, Sandbox};
+use becket_process::{Confinement, Process};
+use sha2::{Digest, Sha256};
 
 use crate::ends::{HANGS, kill, until};
 use crate::{built, load, sample, workers, zoo};
@@ -38,9 +42,12 @@ fn inline(name: &str, file: &Path) -> PluginSpec {
 }
 
 fn in_process(name: &str, file: &Path) -> PluginSpec {
+    PluginSpec::remote(name, Arc::new(native(file)))
+}
+
+fn native(file: &Path) -> Process {
     let worker = vec![env!("CARGO_BIN_EXE_becket-worker").into()];
-    let process = Process::native(worker, file).layout(Layout::Documented);
-    PluginSpec::remote(name, Arc::new(process))
+    Process::native(worker, file).layout(Layout::Documented)
 }
 
 /// Calls and streams of four threads while `moves` runs: each is answered. Returns how many there were.
@@ -219,9 +226,59 @@ fn a_plugin_whose_worker_has_just_ended_is_reloaded_and_answers_all_that_comes_a
     ended(&host, "restarts");
 }
 
-/// The file is gone and the worker too, so that it is not started again: a reload with a file brings it back.
+/// Whatever is at its path by then, in every profile; what is there is loaded by a reload.
 #[test]
-fn a_plugin_that_is_down_is_reloaded() {
+fn a_worker_that_is_started_again_runs_the_bytes_of_the_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plain(folder.path(), "plugin.so", &[]);
+    let one = std::fs::read(&file).unwrap();
+    let two = std::fs::read(plain(folder.path(), "two.so", &["-DVERSION=\"two\""])).unwrap();
+    let digest: [u8; 32] = Sha256::digest(&one).into();
+    for profile in [Profile::None, Profile::Default, Profile::Strict] {
+        std::fs::write(&file, &one).unwrap();
+        let sandbox = Sandbox { profile, require: true, ..Sandbox::default() };
+        let confinement = Confinement { sandbox, ..Confinement::default() };
+        let pinned = native(&file).sha256(digest).workers(2).confined(confinement.clone());
+        let host = Host::new();
+        let plugin = host.load(PluginSpec::remote("pinned", Arc::new(pinned))).unwrap();
+        assert_eq!(plugin.info().path.as_deref(), Some(&*file));
+        let version = |plugin: &Plugin| {
+            let call = plugin.call_raw("version", b"").timeout(HANGS);
+            String::from_utf8(block_on(call).unwrap().body.to_vec()).unwrap()
+        };
+        let changes: [&dyn Fn(); 4] = [
+            &|| std::fs::write(&file, &two).unwrap(),
+            &|| std::fs::write(&file, "no library").unwrap(),
+            &|| std::fs::remove_file(&file).unwrap(),
+            &|| std::fs::create_dir(&file).unwrap(),
+        ];
+        for change in changes {
+            change();
+            let restarted = || -> u64 {
+                let seen = plugin.workers().unwrap();
+                let running = |it: &&WorkerInfo| it.state == WorkerState::Running;
+                seen.workers.iter().filter(running).map(|worker| worker.restarts).sum()
+            };
+            let before = restarted();
+            workers("pinned").into_iter().for_each(kill);
+            until("both are back", || (restarted() == before + 2).then_some(()));
+            (0..4).for_each(|_| assert_eq!(version(&plugin), "one"));
+        }
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::write(&file, &two).unwrap();
+        let error = block_on(plugin.reload()).unwrap_err();
+        assert!(error.to_string().contains("SHA-256"), "{error}");
+        assert_eq!(version(&plugin), "one");
+        let free = PluginSpec::remote("pinned", Arc::new(native(&file).confined(confinement)));
+        block_on(plugin.reload_as(free)).unwrap();
+        assert_eq!(version(&plugin), "two");
+        ended(&host, "pinned");
+    }
+}
+
+/// The file is gone, so that a reload fails, and what ran goes on; one with a file succeeds.
+#[test]
+fn a_plugin_whose_file_is_gone_is_reloaded_when_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plugin.so");
     std::fs::copy(sample("c"), &file).unwrap();
@@ -232,6 +289,9 @@ fn a_plugin_that_is_down_is_reloaded() {
     kill(pid);
     let error = block_on(plugin.reload()).unwrap_err();
     assert!(error.to_string().contains("no plugin file found"), "{error}");
+    let another = || workers("down").into_iter().find(|another| *another != pid);
+    until("it is started again", another);
+    block_on(plugin.call_raw("echo", b"x").timeout(HANGS)).unwrap();
     std::fs::copy(built("BECKET_SAMPLES_DIR", "plugins", "libsample_c.so"), &file).unwrap();
     block_on(plugin.reload()).unwrap();
     block_on(plugin.call_raw("echo", b"x").timeout(HANGS)).unwrap();

@@ -6,7 +6,7 @@ import socket
 import sys
 
 session = socket.socket(fileno=0)
-head, (pipe,), _, _ = socket.recv_fds(session, 4, 1)
+head, (pipe, *_), _, _ = socket.recv_fds(session, 4, 2)
 setup = int.from_bytes(head, "little")
 while setup > 0:
     setup -= len(session.recv(setup))

@@ -123,7 +123,7 @@ fn only_unmapping_unmaps_and_no_copy_stays() {
 fn a_file_that_is_too_large_is_refused_by_its_size() {
     let bench = Bench::new();
     let path = bench.path("sparse.so");
-    let file = fs::File::create(&path).unwrap();
+    let file = File::create(&path).unwrap();
     file.set_len(file::FILE_BYTES_MAX + 1).unwrap();
     assert_says(&failure(&path), &["has 536870913 bytes", "may have 536870912", "strip"]);
     // By its size: a file that large is never read, so it takes no time, whatever it takes to read.

@@ -95,7 +95,7 @@ fn info56(vtable: &str, head: &str) -> String {
 const ABI_INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../abi/include");
 
 fn options(layout: Option<Layout>) -> LoadOptions<'static> {
-    LoadOptions { search_path: &[], layout, sha256: None, private_copy: true }
+    LoadOptions { search_path: &[], layout, file: None, sha256: None, private_copy: true }
 }
 
 /// Loads as [`super::load`] does, for as long as it takes.
