@@ -129,7 +129,7 @@ fn a_deadline_ends_the_chat() {
 
 #[test]
 fn a_refusal_refuses_the_opening_and_later_the_stream() {
-    let waits = Waits::load("refuses");
+    let waits = Waits::load("refuses_then_ends");
     let refused = wait(waits.plugin.stream("refuse", Request::default())).map(drop);
     assert!(
         matches!(refused, Err(CallError::Refused { status: NrStatus::Invalid })),
