@@ -13,7 +13,7 @@
 //! | `output` | what workers write to stdout and stderr |
 //! | `moves` | reloads, and moves between placements |
 //! | `lines` | programs that speak JSON lines |
-//! | `program` | a program that speaks the session itself |
+//! | `program` | programs that speak the session themselves: as described, and to harm the host |
 //! | `supervision` | death records, the limit of restarts, several workers, health |
 //! | `sandbox` | what workers may do, and what becomes of what they try |
 
