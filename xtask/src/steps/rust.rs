@@ -62,12 +62,13 @@ pub(crate) fn becket(context: &Context, output: &mut Output) -> Result<PathBuf, 
     Ok(context.target().join("debug").join("becket"))
 }
 
-/// Unit and integration tests, with the samples, the zoo and the browser that they expect. Without
-/// a sample or a browser the tests still run; then the step fails and names what is missing.
+/// Unit and integration tests, with the samples, the zoo, the browser and the NATS server that they
+/// expect. Without one of them the tests still run; then the step fails and names what is missing.
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output);
     let samples = samples::build_stale(context, output);
     let node = context.tools.node(output);
+    let nats_server = context.tools.nats_server(output);
     zoo::build(context, output)?;
     let mut command = workspace(context);
     // nextest names a test that hangs; cargo's own runner is the substitute.
@@ -85,6 +86,9 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
         .env("BECKET_SAMPLES_DIR", samples::folder(context))
         .env("BECKET_ZOO_DIR", zoo::folder(context))
         .env("PATH", crate::process::path_with(node.as_ref().ok().copied()));
+    if let Ok(server) = &nats_server {
+        command.env("BECKET_NATS_SERVER", server);
+    }
     if context.is_full {
         command.env(LONG, "1");
     }
@@ -92,6 +96,7 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     browser?;
     samples?;
     node?;
+    nats_server?;
     tested
 }
 

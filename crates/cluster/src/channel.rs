@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the handles of a channel share: closing, notes, counters.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use becket_chan::{Builder, Limits, Overflow, Token, timer};
+use bytes::Bytes;
+use futures_lite::StreamExt as _;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use crate::connection::Link;
+use crate::counters::Counters;
+use crate::error::{CloseError, OpenError};
+use crate::limits::{Stop, at_most, within};
+use crate::names::Names;
+use crate::options::{Kind, Options};
+use crate::publish::{Answer, only_if_open};
+use crate::server;
+
+/// How long an attempt waits for the server's answer before it is repeated.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an operation whose limit has passed waits for the outcome of what it transmitted.
+pub(crate) const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before a request is repeated that was not answered, or that the server could not serve.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The pause before a waiting operation tries again without a note.
+pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(1);
+/// Notes that no sender waits for yet. More are dropped, the oldest first: the waiting senders have
+/// their own retry.
+const NOTES_MAX: usize = 16;
+
+pub(crate) struct Channel {
+    pub(crate) link: Arc<Link>,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) names: Arc<Names>,
+    pub(crate) ack_wait: Duration,
+    pub(crate) counters: Counters,
+    /// Cancelled once the channel is known to be closed.
+    pub(crate) closed: Token,
+    end: OnceLock<End>,
+    /// Notes for waiting senders: of room, or with the subject of a receiver that waits.
+    pub(crate) notes: becket_chan::Receiver<Bytes>,
+    noted: becket_chan::Sender<Bytes>,
+    /// A note arrived: perhaps a message was acknowledged elsewhere.
+    pub(crate) freed: Notify,
+    /// Attempts in flight.
+    pub(crate) in_flight: Semaphore,
+    /// The prefix of the ids of this handle's messages.
+    prefix: String,
+    next: AtomicU64,
+    watch: Mutex<Option<AbortHandle>>,
+}
+
+/// The message on the gate.
+#[derive(Debug, Serialize, Deserialize)]
+struct End {
+    id: String,
+    reason: Option<String>,
+}
+
+impl Channel {
+    pub(crate) async fn open(
+        link: &Arc<Link>,
+        name: &str,
+        kind: Kind,
+        options: &Options,
+    ) -> Result<Arc<Self>, OpenError> {
+        let names = Arc::new(Names::new(&options.namespace, name, kind)?);
+        let wanted = (name.to_owned(), kind, options.clone());
+        let gone = || OpenError::Thread("it has ended".into());
+        let prepared = link.run(server::prepare(link.server().clone(), names.clone(), wanted));
+        let ack_wait = prepared.await.ok_or_else(gone)??;
+        let (noted, notes) = Builder::bounded(NOTES_MAX).overflow(Overflow::DropOldest).build();
+        let inbox = link.client().new_inbox();
+        let channel = Arc::new(Self {
+            link: link.clone(),
+            name: name.to_owned(),
+            kind,
+            names,
+            ack_wait,
+            counters: Counters::default(),
+            closed: Token::new(),
+            end: OnceLock::new(),
+            notes,
+            noted,
+            freed: Notify::new(),
+            in_flight: Semaphore::new(options.in_flight_max),
+            prefix: inbox.rsplit('.').next().unwrap_or_default().to_owned(),
+            next: AtomicU64::new(0),
+            watch: Mutex::new(None),
+        });
+        // Subscribed before the gate is read: a close that the reading misses sends a note.
+        let subscribed = async {
+            let gate = link.client().subscribe(channel.names.gate.clone()).await?;
+            let room = link.client().subscribe(channel.names.room.clone()).await?;
+            Ok::<_, async_nats::SubscribeError>((gate, room))
+        };
+        let refused = |cause: String| OpenError::Server { what: "the notes of a channel", cause };
+        let (gate, room) = subscribed.await.map_err(|error| refused(error.to_string()))?;
+        let connects = link.connects();
+        let watching = watch_notes(Arc::downgrade(&channel), (gate, room), connects);
+        *channel.watch.lock() = link.spawn(watching);
+        channel.look_at_gate().await.map_err(refused)?;
+        Ok(channel)
+    }
+
+    /// An id for a message of this handle. No other message has it.
+    pub(crate) fn next_id(&self) -> String {
+        format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    pub(crate) fn reason(&self) -> Option<Arc<str>> {
+        self.end.get().and_then(|end| end.reason.as_deref().map(Arc::from))
+    }
+
+    /// Asks the server whether the channel is closed.
+    pub(crate) async fn look_at_gate(&self) -> Result<bool, String> {
+        if self.is_closed() {
+            return Ok(true);
+        }
+        let asked = server::gate(self.link.server().clone(), self.names.clone());
+        let Some(found) = self.link.run(asked).await else {
+            return Err("the thread of the connection has ended".into());
+        };
+        if let Some(record) = found? {
+            self.ended(
+                serde_json::from_slice(&record).unwrap_or(End { id: String::new(), reason: None }),
+            );
+        }
+        Ok(self.is_closed())
+    }
+
+    fn ended(&self, end: End) {
+        // A second one is the same record, read again.
+        let _same = self.end.set(end);
+        self.closed.cancel();
+    }
+
+    /// The number of messages on the server that this channel holds.
+    pub(crate) async fn count(&self) -> Result<usize, String> {
+        if self.kind == Kind::Rendezvous {
+            return Ok(0);
+        }
+        let asked = server::count(self.link.server().clone(), self.names.clone());
+        match self.link.run(asked).await {
+            Some(count) => count,
+            None => Err("the thread of the connection has ended".into()),
+        }
+    }
+
+    /// Puts a message on the gate. True: this call closed the channel.
+    pub(crate) async fn close(
+        &self,
+        reason: Option<Arc<str>>,
+        limits: Limits<'_>,
+    ) -> Result<bool, CloseError> {
+        if self.is_closed() {
+            return Ok(false);
+        }
+        let stopped = |stop| match stop {
+            Stop::Cancelled => CloseError::Cancelled,
+            Stop::TimedOut => CloseError::TimedOut,
+        };
+        let reason = reason.map(|reason| (*reason).to_owned());
+        let end = End { id: self.next_id(), reason };
+        let record = serde_json::to_vec(&end)
+            .map_err(|error| CloseError::Unsupported(error.to_string().into()))?;
+        let record = Bytes::from(record);
+        loop {
+            let headers = only_if_open(&self.names.gate, None);
+            let request = self.link.request(&self.names.gate, Some(headers), record.clone());
+            let answered = within(limits, at_most(ANSWER_TIMEOUT, request)).await;
+            let answer = answered.map_err(stopped)?.map(Answer::of_stream);
+            // A stream of unlimited channels that is full has no room for the record either.
+            let pause = if answer == Some(Answer::Full) { SLOW_RETRY } else { RETRY_PAUSE };
+            match answer {
+                Some(Answer::Accepted { .. }) => {
+                    self.ended(end);
+                    return Ok(true);
+                }
+                // Perhaps by an attempt of this call that got no answer.
+                Some(Answer::Closed) => {
+                    let looked = within(limits, self.look_at_gate()).await.map_err(stopped)?;
+                    if looked == Ok(true) {
+                        return Ok(self.end.get().is_some_and(|found| found.id == end.id));
+                    }
+                }
+                Some(Answer::Refused(cause)) => return Err(CloseError::Unsupported(cause)),
+                Some(Answer::Full | Answer::Unavailable | Answer::Lost) | None => {}
+            }
+            within(limits, timer::sleep(pause)).await.map_err(stopped)?;
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch.lock().take() {
+            watch.abort();
+        }
+    }
+}
+
+/// Passes notes on, until the channel's last handle is dropped. A message on the gate's subject is a
+/// note too: the stream may have refused it, so the gate is read.
+async fn watch_notes(
+    channel: Weak<Channel>,
+    (mut gate, mut room): (Subscriber, Subscriber),
+    mut connects: watch::Receiver<u64>,
+) {
+    loop {
+        let note = tokio::select! {
+            note = gate.next() => match note {
+                Some(_) => None,
+                None => return,
+            },
+            note = room.next() => match note {
+                Some(note) => Some(note.payload),
+                None => return,
+            },
+            connected = connects.changed() => match connected {
+                Ok(()) => None,
+                Err(_) => return,
+            },
+        };
+        if let Some(note) = note {
+            let Some(channel) = channel.upgrade() else { return };
+            // Full: the oldest note is dropped. It is not closed: the channel has both ends.
+            let _sent = channel.noted.try_send(note);
+            channel.freed.notify_one();
+            continue;
+        }
+        loop {
+            let Some(channel) = channel.upgrade() else { return };
+            let Err(error) = channel.look_at_gate().await else { break };
+            tracing::debug!(channel = channel.name, error, "whether it is closed is not known");
+            drop(channel);
+            timer::sleep(SLOW_RETRY).await;
+        }
+    }
+}

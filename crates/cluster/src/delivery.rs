@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A message until it is acknowledged.
+//!
+//! ```text
+//!   HELD ──► ACKING ──► DONE
+//!    │          └─ the request of the acknowledgement moves with the message: it is completed by
+//!    │             whichever receive gets the message next
+//!    └─ dropped: requeued
+//! ```
+//!
+//! A message that is held for longer than nine tenths of `ack_wait` is taken as the server's again: its
+//! acknowledgement might cross its next delivery, and the server accepts late ones.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_nats::{Message, RequestError};
+use becket_chan::{Token, timer};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::channel::{Channel, RETRY_PAUSE};
+use crate::error::AckError;
+use crate::limits::{at_most, within};
+use crate::operation::{Ack, Operation};
+use crate::options::Kind;
+use crate::publish::answer;
+
+/// Sequence numbers of acknowledged messages that a receiver remembers.
+const REMEMBERED_MAX: usize = 4096;
+/// How long an acknowledgement waits for its confirmation before it is repeated.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the receivers of a process share, their task and their messages.
+pub(crate) struct Home {
+    pub(crate) channel: Arc<Channel>,
+    /// Receives that wait.
+    pub(crate) wanted: AtomicUsize,
+    pub(crate) window: usize,
+    /// Messages of this process that are not acknowledged yet.
+    pub(crate) held: AtomicUsize,
+    /// One of these numbers has changed.
+    pub(crate) changed: Notify,
+    /// Cancelled when the last receiver is dropped.
+    pub(crate) gone: Token,
+    acknowledged: Mutex<Remembered>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    order: VecDeque<u64>,
+    set: HashSet<u64>,
+}
+
+impl Home {
+    pub(crate) fn new(channel: Arc<Channel>, window: usize) -> Self {
+        Self {
+            channel,
+            wanted: AtomicUsize::new(0),
+            window,
+            held: AtomicUsize::new(0),
+            changed: Notify::new(),
+            gone: Token::new(),
+            acknowledged: Mutex::default(),
+        }
+    }
+
+    /// The number of messages that may be here without a receive.
+    pub(crate) fn admitted(&self) -> usize {
+        self.wanted.load(Ordering::SeqCst) + self.window
+    }
+
+    /// Whether this process has acknowledged the message: it arrives again, because an
+    /// acknowledgement was lost.
+    pub(crate) fn is_acknowledged(&self, sequence: u64) -> bool {
+        self.acknowledged.lock().set.contains(&sequence)
+    }
+
+    fn forget(&self, sequence: u64) {
+        let mut acknowledged = self.acknowledged.lock();
+        if acknowledged.set.remove(&sequence) {
+            acknowledged.order.retain(|kept| *kept != sequence);
+        }
+    }
+
+    fn remember(&self, sequence: u64) {
+        let mut acknowledged = self.acknowledged.lock();
+        let Remembered { order, set } = &mut *acknowledged;
+        if set.insert(sequence) {
+            order.push_back(sequence);
+        }
+        if order.len() > REMEMBERED_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            set.remove(&oldest);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Held,
+    Acking,
+    Done,
+}
+
+type Acking = Pin<Box<dyn Future<Output = Result<Message, RequestError>> + Send>>;
+
+/// A message that was received and not acknowledged yet. It dereferences to its bytes.
+///
+/// Dropped, it is requeued: the server delivers it again, to any receiver, perhaps behind newer
+/// messages. The sender of a rendezvous then looks for another receiver.
+#[must_use = "dropped, it is requeued"]
+pub struct Delivery {
+    value: Bytes,
+    home: Arc<Home>,
+    reply: String,
+    sequence: u64,
+    attempt: u64,
+    expires: Instant,
+    stage: Stage,
+    acking: Option<Acking>,
+    /// A receive has returned its value: should the message arrive again, it is a duplicate.
+    is_received: bool,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        home: &Arc<Home>,
+        value: Bytes,
+        reply: String,
+        (sequence, attempt): (u64, u64),
+    ) -> Self {
+        home.held.fetch_add(1, Ordering::SeqCst);
+        if attempt > 1 {
+            home.channel.counters.redelivered();
+        }
+        Self {
+            value,
+            reply,
+            sequence,
+            attempt,
+            expires: Instant::now() + lease(home),
+            stage: Stage::Held,
+            acking: None,
+            is_received: false,
+            home: home.clone(),
+        }
+    }
+
+    /// The number of the message in its stream: the same each time it is delivered. 0 for a rendezvous.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many times it has been delivered, this one included.
+    #[must_use]
+    pub const fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
+    /// An operation that acknowledges the message, and returns its bytes once the server has confirmed
+    /// that: it is not delivered again.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`AckError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, the message may be acknowledged or not; if not, it is delivered
+    /// again after `ack_wait`. Limits end it with [`AckError::Unknown`].
+    pub fn ack(mut self) -> Ack {
+        Operation::new(move |limits| async move {
+            match within(limits, self.confirm()).await {
+                Ok(Ok(())) => Ok(self.value.clone()),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(AckError::Unknown),
+            }
+        })
+    }
+
+    /// Gives the message another `ack_wait` from now: for work that takes longer. Of no effect on a
+    /// rendezvous.
+    pub fn in_progress(&mut self) {
+        if self.home.channel.kind != Kind::Rendezvous && !self.is_expired() {
+            self.post(b"+WPI");
+            self.expires = Instant::now() + lease(&self.home);
+        }
+    }
+
+    /// Whether its acknowledgement was transmitted.
+    pub(crate) fn is_acking(&self) -> bool {
+        self.stage == Stage::Acking
+    }
+
+    /// Whether the server delivers it again.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.stage == Stage::Held && Instant::now() >= self.expires
+    }
+
+    /// The value, received also if the acknowledgement was not confirmed.
+    pub(crate) fn receive(mut self) -> Bytes {
+        if !std::mem::replace(&mut self.is_received, true) {
+            self.home.channel.counters.received(self.value.len());
+        }
+        self.value.clone()
+    }
+
+    /// Leaves it to the server, which delivers it again.
+    pub(crate) fn expire(mut self) {
+        self.stage = Stage::Done;
+        self.home.channel.counters.expired();
+    }
+
+    /// Refuses it for good: the channel is closed.
+    pub(crate) fn refuse(mut self, answer: &'static [u8]) {
+        self.stage = Stage::Done;
+        self.post(answer);
+    }
+
+    /// Acknowledges it, and waits for the confirmation. May be dropped and called again. After an
+    /// error of `Unknown` the value may be used: it would be received twice rather than not at all.
+    pub(crate) async fn confirm(&mut self) -> Result<(), AckError> {
+        if self.home.channel.kind == Kind::Rendezvous {
+            if self.stage == Stage::Held {
+                self.post(answer::TOOK);
+                self.done();
+            }
+            return Ok(());
+        }
+        while self.stage != Stage::Done {
+            if Instant::now() >= self.expires {
+                let was_acking = self.is_acking();
+                self.stage = Stage::Done;
+                self.home.channel.counters.expired();
+                return Err(if was_acking { AckError::Unknown } else { AckError::Expired });
+            }
+            if self.stage == Stage::Held {
+                self.home.remember(self.sequence);
+                self.stage = Stage::Acking;
+            }
+            let link = &self.home.channel.link;
+            let ack = || link.request(&self.reply, None, Bytes::from_static(b"+ACK"));
+            let acking = self.acking.get_or_insert_with(|| Box::pin(ack()));
+            match at_most(CONFIRM_TIMEOUT, acking).await {
+                Some(Ok(_)) => self.done(),
+                Some(Err(_)) => {
+                    self.acking = None;
+                    timer::sleep(RETRY_PAUSE).await;
+                }
+                None => self.acking = None,
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&mut self) {
+        self.stage = Stage::Done;
+        self.acking = None;
+        self.is_received = true;
+        let channel = &self.home.channel;
+        channel.counters.received(self.value.len());
+        if channel.kind.may_be_full() || channel.is_closed() {
+            channel.link.post(&channel.names.room, Bytes::new());
+        }
+    }
+
+    fn post(&self, answer: &'static [u8]) {
+        self.home.channel.link.post(&self.reply, Bytes::from_static(answer));
+    }
+}
+
+/// How long a message belongs to its receiver.
+fn lease(home: &Home) -> Duration {
+    home.channel.ack_wait.mul_f64(0.9)
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if self.stage == Stage::Held {
+            let is_rendezvous = self.home.channel.kind == Kind::Rendezvous;
+            self.post(if is_rendezvous { answer::REFUSED } else { b"-NAK" });
+            self.home.channel.counters.requeued();
+        }
+        if !self.is_received {
+            self.home.forget(self.sequence);
+        }
+        self.home.held.fetch_sub(1, Ordering::SeqCst);
+        self.home.changed.notify_one();
+    }
+}
+
+impl Deref for Delivery {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+/// A payload is never printed: only its length is.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("bytes", &self.value.len())
+            .field("sequence", &self.sequence)
+            .field("attempt", &self.attempt)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}

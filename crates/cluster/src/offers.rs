@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The task that answers the offers of a rendezvous.
+//!
+//! A sender's offer goes to one process with receivers, or to the one that a note named. It is
+//! accepted if a receive waits, and answered when that receive returns the value; otherwise it is
+//! refused at once, and the sender waits for a note. Notes are sent when a receive begins to wait, and
+//! when a sender asks for them.
+
+use std::sync::Arc;
+
+use async_nats::{Message, Subscriber};
+use bytes::Bytes;
+use futures_lite::StreamExt as _;
+use futures_lite::future::or;
+
+use crate::channel::ANSWER_TIMEOUT;
+use crate::delivery::{Delivery, Home};
+use crate::limits::at_most;
+use crate::publish::answer;
+
+/// The name of the group in which each offer has one receiver.
+const GROUP: &str = "receivers";
+
+type Ends = (becket_chan::Sender<Delivery>, becket_chan::Receiver<Delivery>);
+
+/// Fills the inbox until the channel is closed, or the receivers are dropped.
+pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
+    let channel = &home.channel;
+    let client = channel.link.client();
+    let own = client.new_inbox();
+    let subscribed = async {
+        let offers = client.queue_subscribe(channel.names.data.clone(), GROUP.into()).await?;
+        let direct = client.subscribe(own.clone()).await?;
+        let calls = client.subscribe(channel.names.call.clone()).await?;
+        Ok::<_, async_nats::SubscribeError>((offers, direct, calls))
+    };
+    let (mut offers, mut direct, mut calls) = match subscribed.await {
+        Ok(subscribed) => subscribed,
+        Err(error) => {
+            tracing::debug!(channel = channel.name, %error, "no offers can be received");
+            return;
+        }
+    };
+    let note = || channel.link.post(&channel.names.room, Bytes::from(own.clone()));
+    let mut has_changed = false;
+    loop {
+        if channel.is_closed() || home.gone.is_cancelled() {
+            break;
+        }
+        let (inbox, wanted) = (&ends.1, home.admitted());
+        if inbox.len() > wanted {
+            drop(inbox.split_off(wanted));
+        }
+        let free = wanted.saturating_sub(inbox.len());
+        // Also if the number is the same as before: another receive may wait now.
+        if std::mem::take(&mut has_changed) && free > 0 {
+            note();
+        }
+        tokio::select! {
+            offer = offers.next() => {
+                let Some(offer) = offer else { return };
+                arrived(&home, &ends, offer);
+            }
+            offer = direct.next() => {
+                let Some(offer) = offer else { return };
+                arrived(&home, &ends, offer);
+            }
+            call = calls.next() => {
+                if call.is_none() {
+                    return;
+                }
+                if free > 0 {
+                    note();
+                }
+            }
+            () = home.changed.notified() => has_changed = true,
+            _ = channel.closed.cancelled() => {}
+            _ = home.gone.cancelled() => {}
+        }
+    }
+    if !channel.is_closed() {
+        at_most(ANSWER_TIMEOUT, leave(&home, [offers, direct])).await;
+        return;
+    }
+    // Values whose receive has them already are theirs; the senders of others keep theirs.
+    for delivery in ends.1.split_off(0) {
+        delivery.refuse(answer::CLOSED);
+    }
+    ends.0.close();
+    let refusing = refuse_all(&home, [&mut offers, &mut direct], answer::CLOSED);
+    let gone = async {
+        home.gone.cancelled().await;
+    };
+    or(refusing, gone).await;
+}
+
+fn arrived(home: &Arc<Home>, (filled, inbox): &Ends, offer: Message) {
+    let Some(reply) = offer.reply else { return };
+    if inbox.len() < home.admitted() {
+        let delivery = Delivery::new(home, offer.payload, reply.to_string(), (0, 1));
+        // Its receiver is this task's own.
+        let _sent = filled.try_send(delivery);
+    } else {
+        home.channel.link.post(&reply, Bytes::from_static(answer::REFUSED));
+    }
+}
+
+/// Refuses the offers that are on their way. One without an answer would be in doubt.
+async fn leave(home: &Home, [mut offers, mut direct]: [Subscriber; 2]) {
+    if offers.drain().await.is_ok() && direct.drain().await.is_ok() {
+        refuse_all(home, [&mut offers, &mut direct], answer::REFUSED).await;
+    }
+}
+
+/// Refuses offers until both subscriptions end.
+async fn refuse_all(home: &Home, [offers, direct]: [&mut Subscriber; 2], answer: &'static [u8]) {
+    loop {
+        let offer = tokio::select! {
+            Some(offer) = offers.next() => offer,
+            Some(offer) = direct.next() => offer,
+            else => return,
+        };
+        if let Some(reply) = offer.reply {
+            home.channel.link.post(&reply, Bytes::from_static(answer));
+        }
+    }
+}

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Sending.
+//!
+//! ```text
+//!            ┌────────────────────────────────────────────────┐
+//!            ▼                                                │ a note, or the slow retry
+//!   attempt, with the id ──► full, or nothing accepts ──► wait for a note
+//!     │    ▲      │  │
+//!     │    └──────┘  └──► accepted · closed · refused
+//!     │    no answer: the same id again
+//!     ▼
+//!   a limit passed: another second for the answer, then unknown
+//! ```
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use becket_chan::{Limits, timer};
+use bytes::Bytes;
+use futures_lite::future::or;
+
+use crate::channel::{ANSWER_TIMEOUT, Channel, OUTCOME_TIMEOUT, RETRY_PAUSE, SLOW_RETRY};
+use crate::counters::Snapshot;
+use crate::error::SendError;
+use crate::limits::{Stop, at_most, within};
+use crate::operation::{Close, Operation, Send};
+use crate::options::Kind;
+use crate::publish::{Answer, only_if_open};
+use crate::server::DUPLICATE_WINDOW;
+
+/// A send that has had no answer for this long is not repeated any more: the server would not
+/// recognise its id.
+const REPEATED_AT_MOST: Duration = DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(20));
+/// After this many refusals the slow retry is slower.
+const REFUSALS_MANY: u32 = 5;
+const SLOWER_RETRY: Duration = Duration::from_secs(5);
+
+/// Sends into a channel. Clones send into the same channel and share its counters.
+///
+/// Thread safe. Dropping it does not close the channel, which others may use.
+#[derive(Clone)]
+pub struct Sender {
+    channel: Arc<Channel>,
+}
+
+impl Sender {
+    pub(crate) const fn new(channel: Arc<Channel>) -> Self {
+        Self { channel }
+    }
+
+    /// An operation that sends `value`, waiting for room or for a receiver.
+    ///
+    /// Sends that one caller drives one after the other are accepted in that order; the order of
+    /// those driven at the same time is not specified.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`SendError`]; it returns the value.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits for room, it has sent nothing. Dropped while an attempt is in flight,
+    /// its value may have been accepted, and it counts as unknown; one with a limit ends with the
+    /// outcome instead, as far as the server answers within another second.
+    pub fn send(&self, value: impl Into<Bytes>) -> Send<'_> {
+        self.sending(value.into(), None, false)
+    }
+
+    /// As [`send`](Self::send), with an id of the caller's choice: the server accepts one message of a
+    /// channel with the same id within two minutes, and answers the others as if it had accepted
+    /// them. So a receiver that passes results on, and may get its message again, sends each result
+    /// once. On a rendezvous the id has no effect.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send`](Self::send); sent again with the same id, it is accepted once.
+    pub fn send_with_id(&self, value: impl Into<Bytes>, id: &str) -> Send<'_> {
+        // The ids of a stream are those of all its channels.
+        let id = format!("{}.{id}", self.channel.name);
+        self.sending(value.into(), Some(id), false)
+    }
+
+    /// An operation that sends `value` if it is accepted at once: one attempt, one round trip. Of a
+    /// rendezvous, one process with receivers is asked.
+    ///
+    /// # Errors
+    ///
+    /// When driven: [`SendError::WouldBlock`], or as for [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send`](Self::send).
+    pub fn try_send(&self, value: impl Into<Bytes>) -> Send<'_> {
+        self.sending(value.into(), None, true)
+    }
+
+    fn sending(&self, value: Bytes, id: Option<String>, is_try: bool) -> Send<'_> {
+        Operation::new(move |limits| async move {
+            let bytes = value.len();
+            let result = self.channel.send(value, id, is_try, limits).await;
+            self.channel.counters.sent(bytes, &result);
+            result
+        })
+    }
+
+    /// An operation that closes the channel for all: later sends fail, receivers get what was
+    /// accepted before. True if this call closed it. A closed channel stays closed.
+    ///
+    /// A full stream of unlimited channels takes no record of the close: the operation then waits for
+    /// room in it.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`CloseError`](crate::CloseError).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, the channel may be closed or not.
+    pub fn close(&self) -> Close<'_> {
+        Operation::new(move |limits| self.channel.close(None, limits))
+    }
+
+    /// As [`close`](Self::close), with a reason that all sides can read.
+    pub fn close_with(&self, reason: impl Into<Arc<str>>) -> Close<'_> {
+        let reason = Some(reason.into());
+        Operation::new(move |limits| self.channel.close(reason, limits))
+    }
+
+    /// Whether the channel is known to be closed: by an operation of this process, or by a note.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.channel.is_closed()
+    }
+
+    /// The reason with which the channel was closed, if it is known to be and has one.
+    #[must_use]
+    pub fn closed_reason(&self) -> Option<Arc<str>> {
+        self.channel.reason()
+    }
+
+    /// The kind of the channel.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.channel.kind
+    }
+
+    /// The exact counts of this process.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.channel.counters.snapshot()
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("channel", &self.channel.name)
+            .field("kind", &self.channel.kind)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An attempt in flight. Dropped with its operation, it counts as unknown.
+struct InFlight<'a>(Option<&'a Channel>);
+
+impl InFlight<'_> {
+    fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(channel) = self.0 {
+            channel.counters.abandoned();
+        }
+    }
+}
+
+impl Channel {
+    async fn send(
+        &self,
+        value: Bytes,
+        id: Option<String>,
+        is_try: bool,
+        limits: Limits<'_>,
+    ) -> Result<(), SendError> {
+        if limits.is_cancelled() {
+            return Err(SendError::Cancelled(value));
+        }
+        if let Kind::Unlimited { bytes_max } = self.kind
+            && value.len() as u64 > bytes_max
+        {
+            let cause = format!("{} bytes, and the stream holds {bytes_max}", value.len());
+            return Err(SendError::Unsupported { value, cause: cause.into() });
+        }
+        let id = id.unwrap_or_else(|| self.next_id());
+        let mut receiver = None;
+        let mut refusals = 0;
+        // Since when an attempt has had no answer.
+        let mut doubtful: Option<Instant> = None;
+        loop {
+            if doubtful.is_none() && self.is_closed() {
+                return Err(self.closed(value));
+            }
+            let to = receiver.take();
+            let (answer, stop) = match self.attempt((&id, &value), to, is_try, limits).await {
+                Ok(answered) => answered,
+                Err(_) if doubtful.is_some() => return Err(SendError::Unknown(value)),
+                Err(None) => return Err(SendError::WouldBlock(value)),
+                Err(Some(stop)) => return Err(stop.of_send(value)),
+            };
+            match answer {
+                Answer::Accepted { duplicate } => {
+                    if duplicate {
+                        self.counters.duplicate();
+                    }
+                    return Ok(());
+                }
+                Answer::Lost => {
+                    let since = *doubtful.get_or_insert_with(Instant::now);
+                    let is_over = is_try
+                        || stop.is_some()
+                        || self.kind == Kind::Rendezvous
+                        || since.elapsed() >= REPEATED_AT_MOST;
+                    if is_over || within(limits, timer::sleep(RETRY_PAUSE)).await.is_err() {
+                        return Err(SendError::Unknown(value));
+                    }
+                    continue;
+                }
+                // The gate comes before the ids: an attempt without an answer may have been
+                // accepted before the close.
+                Answer::Closed | Answer::Refused(_) if doubtful.is_some() => {
+                    return Err(SendError::Unknown(value));
+                }
+                Answer::Closed => {
+                    if let Err(error) = self.look_at_gate().await {
+                        tracing::debug!(channel = self.name, error, "the reason is not known");
+                    }
+                    return Err(self.closed(value));
+                }
+                Answer::Refused(cause) => return Err(SendError::Unsupported { value, cause }),
+                // The id was not accepted by any attempt: the server compares it first.
+                Answer::Full => doubtful = None,
+                Answer::Unavailable => {}
+            }
+            let stopped = |stop: Stop, value| match doubtful {
+                Some(_) => SendError::Unknown(value),
+                None => stop.of_send(value),
+            };
+            if let Some(stop) = stop {
+                return Err(stopped(stop, value));
+            }
+            if is_try {
+                return Err(SendError::WouldBlock(value));
+            }
+            refusals += 1;
+            match self.wait(&answer, refusals, limits).await {
+                Ok(found) => receiver = found,
+                Err(stop) => return Err(stopped(stop, value)),
+            }
+        }
+    }
+
+    fn closed(&self, value: Bytes) -> SendError {
+        SendError::Closed { value, reason: self.reason() }
+    }
+
+    /// One attempt: the answer, and the limit that passed meanwhile, if one did. An error: nothing
+    /// was transmitted, for a limit, or because a send that does not wait would have had to.
+    async fn attempt(
+        &self,
+        (id, value): (&str, &Bytes),
+        receiver: Option<String>,
+        is_try: bool,
+        limits: Limits<'_>,
+    ) -> Result<(Answer, Option<Stop>), Option<Stop>> {
+        let permit = match self.in_flight.try_acquire() {
+            Ok(permit) => Ok(permit),
+            Err(_) if is_try => return Err(None),
+            Err(_) => within(limits, self.in_flight.acquire()).await.map_err(Some)?,
+        };
+        let in_flight = InFlight(Some(self));
+        let is_rendezvous = self.kind == Kind::Rendezvous;
+        let (headers, timeout) = if is_rendezvous {
+            (None, self.ack_wait)
+        } else {
+            (Some(only_if_open(&self.names.gate, Some(id))), ANSWER_TIMEOUT)
+        };
+        let to = receiver.as_deref().unwrap_or(&self.names.data);
+        let mut request = pin!(self.link.request(to, headers, value.clone()));
+        let (result, stop) = match within(limits, at_most(timeout, request.as_mut())).await {
+            Ok(result) => (result, None),
+            Err(stop) => (at_most(OUTCOME_TIMEOUT, request.as_mut()).await, Some(stop)),
+        };
+        drop(permit);
+        in_flight.answered();
+        let answer = match result {
+            None => Answer::Lost,
+            Some(result) if is_rendezvous => Answer::of_receiver(result),
+            Some(result) => Answer::of_stream(result),
+        };
+        Ok((answer, stop))
+    }
+
+    /// Waits for a note, and at most for the slow retry. Returns the subject of a receiver that
+    /// waits, if the note has one.
+    async fn wait(
+        &self,
+        answer: &Answer,
+        refusals: u32,
+        limits: Limits<'_>,
+    ) -> Result<Option<String>, Stop> {
+        let retry = match answer {
+            Answer::Full if refusals < REFUSALS_MANY => SLOW_RETRY,
+            Answer::Full => SLOWER_RETRY,
+            _ => RETRY_PAUSE * refusals.min(10),
+        };
+        // Not all processes at once.
+        let retry = retry + retry.mul_f64(fastrand::f64() / 4.0);
+        if self.kind == Kind::Rendezvous {
+            self.link.post(&self.names.call, Bytes::new());
+        }
+        let note = async {
+            match answer {
+                Answer::Full => self.notes.recv().await.ok(),
+                _ => std::future::pending().await,
+            }
+        };
+        let closed = async {
+            self.closed.cancelled().await;
+            None
+        };
+        let retried = async {
+            timer::sleep(retry).await;
+            None
+        };
+        let note = within(limits, or(or(closed, note), retried)).await?;
+        let subject = note.filter(|note| !note.is_empty());
+        Ok(subject.and_then(|subject| String::from_utf8(subject.into()).ok()))
+    }
+}

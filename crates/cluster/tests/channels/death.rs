@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Consumers that are killed at random moments: each value is worked on until it is acknowledged, and
+//! each result is sent once.
+//!
+//! The consumers are processes of this program, started with [`CONSUMER`] in the environment.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use becket_chan::timer;
+use becket_cluster::{Connection, Kind, Options, RecvError};
+use futures_lite::future::block_on;
+
+use crate::server::{LONG, Server};
+
+const CONSUMER: &str = "BECKET_CLUSTER_CONSUMER";
+const JOBS: Kind = Kind::Bounded { capacity: 500 };
+const RESULTS: Kind = Kind::Unlimited { bytes_max: 1 << 28 };
+const PRODUCERS: u32 = 4;
+const CONSUMERS: usize = 4;
+
+fn options() -> Options {
+    Options::default().ack_wait(Duration::from_secs(2)).window(16)
+}
+
+/// The values of each producer.
+fn values() -> u32 {
+    if std::env::var_os("BECKET_TEST_LONG").is_some() { 100_000 } else { 1000 }
+}
+
+#[test]
+fn four_by_four_exactly_once_while_consumers_are_killed() {
+    if let Ok(url) = std::env::var(CONSUMER) {
+        return consume(&url);
+    }
+    let (server, values) = (Server::start(), values());
+    let (closer, _) = server.open_with("jobs", JOBS, options());
+    let (_, results) = server.open_with("results", RESULTS, options());
+    let is_over = AtomicBool::new(false);
+    let (mut seen, mut kills) = (Vec::new(), 0);
+    thread::scope(|scope| {
+        let producers: Vec<_> = (0..PRODUCERS)
+            .map(|producer| {
+                let (tx, _) = server.open_with("jobs", JOBS, options());
+                scope.spawn(move || {
+                    for at in 0..values {
+                        let number = producer * values + at;
+                        tx.send(number.to_be_bytes().to_vec()).wait().unwrap();
+                    }
+                })
+            })
+            .collect();
+        let killer = scope.spawn(|| kill_consumers(&server.url(), &is_over));
+        // The close comes after the last value: then the consumers drain, and end.
+        let closing = scope.spawn(move || {
+            producers.into_iter().for_each(|producer| producer.join().unwrap());
+            assert_eq!(closer.close().wait(), Ok(true));
+        });
+        while seen.len() < (PRODUCERS * values) as usize {
+            let result = results.recv().timeout(LONG).wait().unwrap();
+            seen.push(u32::from_be_bytes(result[..].try_into().unwrap()));
+        }
+        closing.join().unwrap();
+        is_over.store(true, Ordering::SeqCst);
+        kills = killer.join().unwrap();
+    });
+    assert_eq!(results.try_recv().wait(), Err(RecvError::WouldBlock), "no result twice");
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..PRODUCERS * values));
+    assert!(kills >= CONSUMERS, "{kills} consumers were killed");
+    println!("{} values, {kills} kills", PRODUCERS * values);
+}
+
+/// Keeps four consumers running and kills one after the other, until all values are worked on.
+/// Returns how many were killed.
+fn kill_consumers(url: &str, is_over: &AtomicBool) -> usize {
+    let mut consumers: Vec<_> = (0..CONSUMERS).map(|_| Consumer::start(url)).collect();
+    let mut kills = 0;
+    while !is_over.load(Ordering::SeqCst) {
+        // Not a wait for something: the moments at which they are killed.
+        let pause = Duration::from_millis(fastrand::u64(20..400));
+        block_on(timer::sleep(pause));
+        if let Some(consumer) = consumers.get_mut(fastrand::usize(..CONSUMERS)) {
+            *consumer = Consumer::start(url);
+            kills += 1;
+        }
+    }
+    kills
+}
+
+/// A consumer's process, killed when it is dropped.
+struct Consumer(Child);
+
+impl Consumer {
+    fn start(url: &str) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "death::four_by_four_exactly_once_while_consumers_are_killed"])
+            .env(CONSUMER, url)
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Sends a result for each job, with the job as its id, and acknowledges the job only then.
+fn consume(url: &str) {
+    let connection = block_on(Connection::connect(url)).unwrap();
+    let (_, jobs) = block_on(connection.open("jobs", JOBS, options())).unwrap();
+    let (results, _) = block_on(connection.open("results", RESULTS, options())).unwrap();
+    while let Ok(job) = jobs.lease().wait() {
+        let id = u32::from_be_bytes(job[..].try_into().unwrap()).to_string();
+        results.send_with_id(job.to_vec(), &id).wait().unwrap();
+        // Expired: another consumer has it by now, and its result is the same.
+        let _acknowledged = job.ack().wait();
+    }
+}

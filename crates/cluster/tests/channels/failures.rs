@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Receivers that stall, operations that are dropped, a server that ends and comes again.
+
+use std::pin::pin;
+use std::thread;
+use std::time::Duration;
+
+use becket_cluster::{AckError, Kind, Options, RecvError};
+use futures_lite::future::{block_on, poll_once, yield_now};
+
+use crate::server::{LONG, Server};
+
+const UNLIMITED: Kind = Kind::Unlimited { bytes_max: 1 << 24 };
+
+fn short_lease() -> Options {
+    Options::default().ack_wait(Duration::from_secs(1))
+}
+
+#[test]
+fn a_message_that_is_not_acknowledged_is_delivered_again() {
+    let server = Server::start();
+    let (tx, stalled) = server.open_with("jobs", UNLIMITED, short_lease());
+    let (_, rx) = server.open("jobs", UNLIMITED);
+    tx.send("a").wait().unwrap();
+    let first = stalled.lease().timeout(LONG).wait().unwrap();
+    assert_eq!(first.attempt(), 1);
+    let second = rx.lease().timeout(LONG).wait().unwrap();
+    // More attempts than two if this machine is too busy to take one in time.
+    assert!(&second[..] == b"a" && second.attempt() >= 2);
+    assert_eq!(first.sequence(), second.sequence());
+    assert_eq!(second.ack().wait().unwrap(), "a");
+    assert_eq!(first.ack().wait(), Err(AckError::Expired), "the lease had ended");
+    assert!(rx.snapshot().redeliveries >= 1);
+    assert_eq!(stalled.snapshot().expired, 1);
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+}
+
+#[test]
+fn a_lease_is_extended_while_work_is_in_progress() {
+    let server = Server::start();
+    let lease = Options::default().ack_wait(Duration::from_secs(3));
+    let (tx, rx) = server.open_with("jobs", UNLIMITED, lease);
+    let (_, other) = server.open("jobs", UNLIMITED);
+    tx.send("a").wait().unwrap();
+    let mut leased = rx.lease().timeout(LONG).wait().unwrap();
+    let quarter = Duration::from_millis(750);
+    for _ in 0..6 {
+        // In all longer than a lease.
+        assert_eq!(other.recv().timeout(quarter).wait(), Err(RecvError::TimedOut));
+        leased.in_progress();
+    }
+    leased.ack().wait().unwrap();
+    assert_eq!(other.snapshot().redeliveries, 0);
+}
+
+#[test]
+fn a_dropped_lease_is_requeued_at_once() {
+    let server = Server::start();
+    let (tx, rx) = server.open("jobs", UNLIMITED);
+    tx.send("a").wait().unwrap();
+    for attempt in 1..=5 {
+        // Its `ack_wait` is far longer than this test.
+        let leased = rx.lease().timeout(Duration::from_secs(20)).wait().unwrap();
+        assert_eq!(leased.attempt(), attempt);
+    }
+    assert_eq!(rx.snapshot().requeued, 5);
+    assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a");
+}
+
+/// Receives that are dropped at any moment, also while their acknowledgement is in flight.
+#[test]
+fn a_dropped_receive_loses_nothing() {
+    const VALUES: u32 = 200;
+    let server = Server::start();
+    let (tx, rx) = server.open("jobs", UNLIMITED);
+    for at in 0..VALUES {
+        tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
+    }
+    let mut received = Vec::new();
+    let mut round = 0u32;
+    while received.len() < VALUES as usize {
+        round += 1;
+        let value = block_on(async {
+            let mut recv = pin!(rx.recv().timeout(LONG));
+            for _ in 0..round * 7 % 400 {
+                if let Some(value) = poll_once(recv.as_mut()).await {
+                    return Some(value.unwrap());
+                }
+                yield_now().await;
+            }
+            None
+        });
+        received.extend(value.map(|value| u32::from_be_bytes(value[..].try_into().unwrap())));
+    }
+    received.sort_unstable();
+    assert!(received.into_iter().eq(0..VALUES));
+    assert_eq!(rx.snapshot().receives, u64::from(VALUES));
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+}
+
+#[test]
+fn a_receiver_that_is_dropped_requeues_what_it_has_requested() {
+    let server = Server::start();
+    let (tx, rx) = server.open("jobs", UNLIMITED);
+    let (_, greedy) = server.open_with("jobs", UNLIMITED, Options::default().window(8));
+    for at in 0..16u8 {
+        tx.send(vec![at]).wait().unwrap();
+    }
+    greedy.recv().timeout(LONG).wait().unwrap();
+    drop(greedy);
+    let mut rest: Vec<_> = (0..15).map(|_| rx.recv().timeout(LONG).wait().unwrap()[0]).collect();
+    rest.sort_unstable();
+    rest.dedup();
+    assert_eq!(rest.len(), 15);
+}
+
+#[test]
+fn a_slow_receiver_loses_nothing() {
+    const VALUES: u32 = 2000;
+    let server = Server::start();
+    let (tx, _) = server.open("log", UNLIMITED);
+    let (_, rx) = server.open_with("log", UNLIMITED, Options::default().window(16));
+    let sender = thread::spawn(move || {
+        for at in 0..VALUES {
+            tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
+        }
+    });
+    let want = rx.want();
+    for at in 0..VALUES {
+        // It never holds more than it has asked for.
+        assert!(want.len() <= 17, "{}", want.len());
+        let value = rx.recv().timeout(LONG).wait().unwrap();
+        assert_eq!(value[..], at.to_be_bytes());
+    }
+    sender.join().unwrap();
+}
+
+#[test]
+fn values_survive_a_kill_of_the_server() {
+    const VALUES: u32 = 100;
+    let mut server = Server::start();
+    let (tx, rx) = server.open_with("jobs", UNLIMITED, short_lease());
+    for at in 0..VALUES {
+        tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
+    }
+    for at in 0..10u32 {
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap()[..], at.to_be_bytes());
+    }
+    server.kill();
+    thread::scope(|scope| {
+        // Both wait for the server.
+        let send = scope.spawn(|| tx.send(VALUES.to_be_bytes().to_vec()).timeout(LONG).wait());
+        let receive = scope.spawn(|| rx.recv().timeout(LONG).wait());
+        server.start_again();
+        send.join().unwrap().unwrap();
+        let mut seen = vec![receive.join().unwrap().unwrap()];
+        for _ in 11..=VALUES {
+            seen.push(rx.recv().timeout(LONG).wait().unwrap());
+        }
+        let mut seen: Vec<_> =
+            seen.iter().map(|value| u32::from_be_bytes(value[..].try_into().unwrap())).collect();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(10..=VALUES));
+    });
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+}
+
+/// Sends in flight while the server is killed: repeated with the same id, each is accepted once.
+#[test]
+fn sends_through_kills_of_the_server_are_exact() {
+    const VALUES: u32 = 400;
+    const KILLS: u32 = 3;
+    let mut server = Server::start();
+    let (tx, rx) = server.open_with("jobs", UNLIMITED, short_lease());
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            for at in 0..VALUES {
+                tx.send(at.to_be_bytes().to_vec()).timeout(LONG).wait().unwrap();
+            }
+        });
+        let mut seen = Vec::new();
+        for kill in 1..=KILLS {
+            while seen.len() < (kill * VALUES / (KILLS + 1)) as usize {
+                seen.push(rx.recv().timeout(LONG).wait().unwrap());
+            }
+            server.kill();
+            server.start_again();
+        }
+        while seen.len() < VALUES as usize {
+            seen.push(rx.recv().timeout(LONG).wait().unwrap());
+        }
+        sender.join().unwrap();
+        let mut seen: Vec<_> =
+            seen.iter().map(|value| u32::from_be_bytes(value[..].try_into().unwrap())).collect();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..VALUES));
+    });
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    assert_eq!(tx.snapshot().sends, u64::from(VALUES));
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Channels over a real server: started on loopback for each test, and stopped by its process id.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod closing;
+mod death;
+mod failures;
+mod kinds;
+mod rendezvous;
+mod secrets;
+mod server;
