@@ -37,7 +37,7 @@
 //! | `plugin` | [`NrPluginInfo`], [`NrPluginVTable`] |
 //! | [`layout`] | the other vtable layouts that exist under version 1 |
 //! | `api` | [`BkHostApi`], owned answers, leases |
-//! | [`v2`] | the types of version 2, which `becket-host` does not run |
+//! | [`v2`] | the types of version 2 |
 //! | `linked` | [`LinkedPlugin`], a plugin in the same binary |
 #![no_std]
 

@@ -19,12 +19,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use becket_abi::v2::{
+    HostVTable as NrV2HostVTable, NrVec, PluginInfo as NrV2PluginInfo,
+    PluginVTable as NrV2PluginVTable,
+};
 use becket_abi::{
     BkEntryInfo, BkHostApi, NrBufferLease, NrBytes, NrHeader, NrHostExt, NrHostVTable,
     NrOwnedBytes, NrPluginInfo, NrPluginVTable, NrRequest, NrStatus, NrStr,
 };
 
-const HEADERS: [&str; 2] = ["nylon_ring.h", "becket.h"];
+const HEADERS: [&str; 3] = ["nylon_ring.h", "becket.h", "nylon_ring_v2.h"];
 
 /// One line of the comparison for each type and field: `Type size align`, `Type.field offset size`.
 macro_rules! types {
@@ -87,10 +91,20 @@ types! {
         coroutine_spawn, stream_recv, stream_send, channel_make, channel_send, channel_recv,
         channel_close, channel_destroy,
     }
+    NrVec { ptr, len, cap, owned, _reserved, drop_fn }
+    NrV2HostVTable {
+        send_result, send_result_owned, acquire_result_buffer, commit_result_buffer,
+    }
+    NrV2PluginVTable {
+        init, handle, shutdown, stream_data, stream_close, resolve_entry, handle_by_id,
+    }
+    NrV2PluginInfo { abi_version, struct_size, name, version, plugin_ctx, vtable }
 }
 
 constants! {
     NR_ABI_VERSION = becket_abi::NR_ABI_VERSION,
+    NR_V2_ABI_VERSION = becket_abi::v2::ABI_VERSION,
+    NR_V2_ENTRY_UNKNOWN = becket_abi::BK_ENTRY_UNKNOWN,
     NR_PLUGIN_INFO_SIZE_DOCUMENTED = NrPluginInfo::STRUCT_SIZE_DOCUMENTED,
     NR_OK = NrStatus::Ok.0,
     NR_ERR = NrStatus::Err.0,
@@ -128,7 +142,8 @@ constants! {
 }
 
 /// What is neither a type nor a constant: guards, and macros that take or are something else.
-const NOT_CONSTANTS: [&str; 5] = ["NYLON_RING_H", "BECKET_H", "NR_EXPORT", "NR_STR", "BK_HAS"];
+const NOT_CONSTANTS: [&str; 6] =
+    ["NYLON_RING_H", "BECKET_H", "NYLON_RING_V2_H", "NR_EXPORT", "NR_STR", "BK_HAS"];
 
 #[test]
 fn layouts_and_constants_are_equal() {
@@ -164,6 +179,11 @@ fn a_moved_field_is_noticed() {
             "    uint32_t len; /* bytes */\n} NrBytes;",
         ),
         ("nylon_ring.h", "BK_PLUGIN_MAY_UNLOAD 8u", "BK_PLUGIN_MAY_UNLOAD 16u"),
+        (
+            "nylon_ring_v2.h",
+            "    uint64_t cap; /* bytes */\n    uint8_t owned;",
+            "    uint8_t owned;\n    uint64_t cap; /* bytes */",
+        ),
     ];
     let expected = rust_layout() + &rust_constants();
     for (header, from, to) in moved {
@@ -205,10 +225,10 @@ fn the_lists_are_complete() {
 #[test]
 fn headers_are_strict_c11_and_cpp17_in_any_order_and_twice() {
     let folder = scratch("strict");
-    for (i, headers) in [&HEADERS[..1], &HEADERS[1..], &[HEADERS[0], HEADERS[1]]].iter().enumerate()
+    for (i, headers) in [&HEADERS[..1], &HEADERS[1..2], &HEADERS[2..], &HEADERS].iter().enumerate()
     {
         for reversed in [false, true] {
-            let mut once: Vec<_> = headers.to_vec();
+            let mut once = headers.to_vec();
             if reversed {
                 once.reverse();
             }
@@ -234,7 +254,9 @@ fn headers_are_strict_c11_and_cpp17_in_any_order_and_twice() {
 
 /// Compiles and runs the program that prints the layout, against the headers of `include`.
 fn printed_by_c(include: &Path, folder: &Path) -> String {
-    let mut source = String::from("#include \"becket.h\"\n#include <stdio.h>\nint main(void) {\n");
+    let mut source = String::from(
+        "#include \"becket.h\"\n#include \"nylon_ring_v2.h\"\n#include <stdio.h>\nint main(void) {\n",
+    );
     for (name, fields) in TYPES {
         writeln!(source, "printf(\"{name} %zu %zu\\n\", sizeof({name}), _Alignof({name}));")
             .unwrap();
