@@ -14,6 +14,16 @@
 //!   0x80  MAGIC            tells a context from an address that a plugin made up
 //! ```
 //!
+//! Plugins of version 2 do the same, with the crate of the host of 0.2, which has the table itself in
+//! its context, and whose `get_state` returns another type. Their context has it there, and zero
+//! everywhere else, for a plugin of one version must not find the table of the other:
+//!
+//! ```text
+//!   0x18  set_state        in debug and in release builds of 0.2.2
+//!   0x20  get_state
+//!   0x80  MAGIC
+//! ```
+//!
 //! The offsets are those of x86-64, in debug and in release builds. Every other word is zero: a
 //! build that looks there finds `NULL`, which these plugins take for "no extension".
 //!
@@ -22,9 +32,7 @@
 //! 1. A context is the first field of its instance, so that its address is the instance's.
 //! 2. Its words never change.
 
-use std::{mem::offset_of, ptr};
-
-use becket_abi::NrHostExt;
+use std::{ffi::c_void, mem::offset_of, ptr};
 
 use crate::callbacks;
 
@@ -33,25 +41,34 @@ const MAGIC: u64 = 0x6265_636b_6574_3031;
 
 /// Where plugins look for the extension table, in words.
 const EXT_WORDS: [usize; 2] = [0x30 / 8, 0x50 / 8];
+/// Where those of version 2 have it.
+const V2_EXT_WORD: usize = 0x18 / 8;
 /// Words that a plugin may look at.
 const WORDS: usize = 16;
 
 /// See the module's documentation.
 #[repr(C, align(16))]
 pub(crate) struct HostContext {
-    words: [*const NrHostExt; WORDS],
+    words: [*const c_void; WORDS],
     magic: u64,
 }
 
-// SAFETY: pointers to one static table, never written.
+// SAFETY: pointers to a static table and to functions, never written.
 unsafe impl Send for HostContext {}
 // SAFETY: as above.
 unsafe impl Sync for HostContext {}
 
 impl HostContext {
-    pub(crate) fn new() -> Self {
-        let ext: *const NrHostExt = callbacks::ext();
-        let word = |index| if EXT_WORDS.contains(&index) { ext } else { ptr::null() };
+    /// Of a plugin of version 2, if `is_v2`.
+    pub(crate) fn new(is_v2: bool) -> Self {
+        let word = |index| match index {
+            V2_EXT_WORD if is_v2 => callbacks::v2::EXT.set_state as *const c_void,
+            index if is_v2 && index == V2_EXT_WORD + 1 => {
+                callbacks::v2::EXT.get_state as *const c_void
+            }
+            index if !is_v2 && EXT_WORDS.contains(&index) => callbacks::ext().cast(),
+            _ => ptr::null(),
+        };
         Self { words: std::array::from_fn(word), magic: MAGIC }
     }
 
@@ -74,12 +91,19 @@ mod tests {
 
     #[test]
     fn the_table_stands_where_builds_look_and_zero_everywhere_else() {
-        let context = HostContext::new();
-        let at = |offset: usize| context.words[offset / 8];
+        let (first, second) = (HostContext::new(false), HostContext::new(true));
         for offset in (0..0x80).step_by(8) {
-            let wanted =
-                if [0x30, 0x50].contains(&offset) { callbacks::ext() } else { ptr::null() };
-            assert_eq!(at(offset), wanted, "at {offset:#x}");
+            let at = |context: &HostContext| context.words[offset / 8];
+            let of_first = match offset {
+                0x30 | 0x50 => callbacks::ext().cast(),
+                _ => ptr::null(),
+            };
+            let of_second = match offset {
+                0x18 => callbacks::v2::EXT.set_state as *const c_void,
+                0x20 => callbacks::v2::EXT.get_state as *const c_void,
+                _ => ptr::null(),
+            };
+            assert_eq!((at(&first), at(&second)), (of_first, of_second), "at {offset:#x}");
         }
     }
 }

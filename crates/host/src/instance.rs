@@ -36,13 +36,13 @@ use becket_abi::{BK_PLUGIN_MAY_UNLOAD, NrStatus, is_user_range};
 use becket_chan::fence;
 
 use crate::{
-    callbacks::{self, Leases},
+    callbacks::{self, CallLeases, Leases},
     config::PluginConfig,
     context::HostContext,
     coroutine::{Coroutines, Pool},
     jobs::{self, Jobs},
     limits::{Dispatch, Limits},
-    load::{self, InfoDefect, LoadError, LoadStage, Loaded, SandboxInfo},
+    load::{self, InfoDefect, Layout, LoadError, LoadStage, Loaded, SandboxInfo},
     loading::Loading,
     placement::{Inline, Placement, Resolved},
     plugin::{Entered, Shared},
@@ -79,6 +79,8 @@ pub(crate) struct Instance {
     /// The ids of the entries that the plugin describes.
     pub(crate) resolved: OnceLock<HashMap<String, Resolved>>,
     pub(crate) leases: Leases,
+    /// Of a plugin of version 2: which of them is which call's.
+    pub(crate) call_leases: CallLeases,
     pub(crate) coroutines: Coroutines,
     /// Present for a plugin that does not describe its entries.
     pub(crate) unannounced: Option<Unannounced>,
@@ -134,6 +136,7 @@ impl Instance {
         loading: &Loading,
     ) -> Result<Ready, LoadError> {
         let (flags, layout) = (loaded.mapped.flags, load::layout_name(loaded.mapped.layout));
+        let is_v2 = loaded.mapped.layout == Some(Layout::V2);
         let config =
             PluginConfig::merge(&loaded.config_default, &spec.config).map_err(|error| {
                 LoadError::Info {
@@ -157,7 +160,7 @@ impl Instance {
         let placement = Inline::new(&spec.name, &spec.limits, loaded.mapped)?;
         let unannounced = (!placement.capabilities().describes).then(Unannounced::new);
         let instance: &'static Self = Box::leak(Box::new(Self {
-            context: HostContext::new(),
+            context: HostContext::new(is_v2),
             plugin: plugin.clone(),
             generation,
             placement,
@@ -176,6 +179,7 @@ impl Instance {
             config,
             resolved: OnceLock::new(),
             leases: Leases::default(),
+            call_leases: CallLeases::default(),
             coroutines,
             unannounced,
             dispatch,

@@ -225,7 +225,7 @@ pub struct Loaded {
     /// It has no others. One that has is asked for them by name.
     #[serde(default = "yes")]
     pub is_complete: bool,
-    /// The layout of its vtable, for a native plugin with one of the first version's.
+    /// The layout of its vtable, for a native plugin whose vtable has no size of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
     /// It has a state to hand over at a reload.

@@ -268,8 +268,9 @@ impl Worker {
             self.entries =
                 entries.iter().map(|entry| Arc::new(plugin.entry_later(&entry.name))).collect();
             let info = plugin.info();
-            // One that says what it has knows that it does not have this one.
-            let is_complete = plugin.entry("\u{1}").is_err();
+            // One that describes what it has, and resolves names, knows that it does not have this
+            // one. Without a description the names are known to the worker's side alone.
+            let is_complete = !entries.is_empty() && plugin.entry("\u{1}").is_err();
             self.wants_coroutines = info.wants_coroutines();
             self.plugin = Some(plugin.clone());
             Loaded {

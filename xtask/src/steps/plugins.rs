@@ -31,7 +31,7 @@ pub(super) fn zoo(context: &Context, output: &mut Output) -> Result<(), Error> {
 }
 
 /// Plugins built with the published `nylon-ring`, each in two profiles and run by its own host, before this
-/// host and its command refuse them with the reason.
+/// host and its command run those of 0.2 and refuse those of 0.1 with the reason.
 pub(super) fn published(context: &Context, output: &mut Output) -> Result<(), Error> {
     let built = context.target().join("xtask").join("published");
     for version in ["0_1_0", "0_1_4", "0_2_2"] {

@@ -46,13 +46,13 @@ impl<'de> Deserialize<'de> for Sha256Digest {
 }
 
 pub(super) fn layout<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Layout>, D::Error> {
-    match String::deserialize(d)?.as_str() {
-        "auto" => Ok(None),
-        "documented" => Ok(Some(Layout::Documented)),
-        "raw" => Ok(Some(Layout::Raw)),
-        "short" => Ok(Some(Layout::Short)),
-        other => Err(D::Error::unknown_variant(other, &["auto", "documented", "raw", "short"])),
+    let name = String::deserialize(d)?;
+    if name == "auto" {
+        return Ok(None);
     }
+    Layout::from_name(&name).map(Some).ok_or_else(|| {
+        D::Error::unknown_variant(&name, &["auto", "documented", "raw", "short", "v2"])
+    })
 }
 
 pub(super) fn kind<'de, D: Deserializer<'de>>(d: D) -> Result<Option<EntryKind>, D::Error> {

@@ -64,7 +64,12 @@ pub(super) unsafe extern "C" fn send(
 /// The fast path for an answer to the call that this thread is inside of: true if it was taken. All
 /// other answers, and all defects, take the slow path. Nothing here can panic.
 #[inline]
-fn answered_inside(host_ctx: *mut c_void, sid: u64, status: NrStatus, payload: NrBytes) -> bool {
+pub(super) fn answered_inside(
+    host_ctx: *mut c_void,
+    sid: u64,
+    status: NrStatus,
+    payload: NrBytes,
+) -> bool {
     // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
     let Some(frame) = (unsafe { thread::current().frame().as_ref() }) else { return false };
     if frame.sid != sid || frame.owner.cast() != host_ctx.cast_const() {
@@ -102,32 +107,54 @@ pub(super) unsafe extern "C" fn send_owned(
     payload: NrOwnedBytes,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        if payload.release.is_some_and(|release| !is_function(instance, release as usize)) {
-            return NrStatus::Invalid;
-        }
-        let view = NrBytes { ptr: payload.ptr, len: payload.len };
-        // SAFETY: see `callbacks`; used for its length alone.
-        let len = match unsafe { view.checked(instance.limits.payload_bytes_max) } {
-            Ok(bytes) => bytes.len(),
-            Err(error) => {
-                release(payload);
-                return refuse_view(instance, sid, status, error, WhenFull::Refuse);
-            }
-        };
-        // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
-        let body = unsafe { OwnedBody::new(len, payload, instance) };
-        let mut body = Some(body);
-        let taken = deliver(instance, sid, status, len as u64, WhenFull::Refuse, || {
-            body.take().map_or(Body::EMPTY, Body::owned)
-        });
-        match body {
-            Some(body) if taken == NrStatus::Backpressure => body.give_back(),
-            // Refused: released before this returns.
-            Some(body) => body.release_here(),
-            None => {}
-        }
-        taken
+        owned(instance, sid, status, payload, OnFull::GiveBack)
     })
+}
+
+/// Whose owned bytes are that a full stream did not take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnFull {
+    /// The plugin's again.
+    GiveBack,
+    /// The host's, which releases them.
+    Release,
+}
+
+/// Bytes in the plugin's memory as an answer or a frame.
+pub(super) fn owned(
+    instance: &'static Instance,
+    sid: u64,
+    status: NrStatus,
+    payload: NrOwnedBytes,
+    on_full: OnFull,
+) -> NrStatus {
+    if payload.release.is_some_and(|release| !is_function(instance, release as usize)) {
+        return NrStatus::Invalid;
+    }
+    let view = NrBytes { ptr: payload.ptr, len: payload.len };
+    // SAFETY: see `callbacks`; used for its length alone.
+    let len = match unsafe { view.checked(instance.limits.payload_bytes_max) } {
+        Ok(bytes) => bytes.len(),
+        Err(error) => {
+            release(payload);
+            return refuse_view(instance, sid, status, error, WhenFull::Refuse);
+        }
+    };
+    // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
+    let body = unsafe { OwnedBody::new(len, payload, instance) };
+    let mut body = Some(body);
+    let taken = deliver(instance, sid, status, len as u64, WhenFull::Refuse, || {
+        body.take().map_or(Body::EMPTY, Body::owned)
+    });
+    match body {
+        Some(body) if taken == NrStatus::Backpressure && on_full == OnFull::GiveBack => {
+            body.give_back();
+        }
+        // Refused: released before this returns.
+        Some(body) => body.release_here(),
+        None => {}
+    }
+    taken
 }
 
 pub(super) unsafe extern "C" fn stream_ready(host_ctx: *mut c_void, sid: u64) -> NrStatus {

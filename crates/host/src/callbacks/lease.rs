@@ -10,6 +10,9 @@
 //! A buffer that was not given back is freed with the plugin's image only. As long as that is mapped,
 //! a thread of the plugin may still write into it.
 //!
+//! Version 2 of the ABI has no function to give a lease back, so there it belongs to its call: see
+//! [`super::v2`].
+//!
 //! Buffers are zeroed when they are made and used again as they are: a lease may show bytes of
 //! this plugin's own earlier answers, and never anything else.
 
@@ -18,7 +21,7 @@ use std::ffi::c_void;
 use becket_abi::{NrBufferLease, NrStatus};
 
 use super::{answer, boundary};
-use crate::{counters::Count, reentry::Mutex, slab::Slab, table};
+use crate::{counters::Count, instance::Instance, reentry::Mutex, slab::Slab, table};
 
 /// The leases of one instance.
 #[derive(Default)]
@@ -30,8 +33,10 @@ pub(crate) struct Leases {
 struct Table {
     /// Without a buffer while that is being sent.
     buffers: Slab<Vec<u8>>,
-    /// Leases that count against the bound: the places with a buffer.
+    /// Leases that count against the bound: the places with a buffer, but for those abandoned.
     held: u32,
+    /// Leases whose calls are over, and that the plugin may still write into.
+    abandoned: u32,
     /// Buffers for the next leases.
     spare: Vec<Vec<u8>>,
 }
@@ -41,7 +46,7 @@ const SPARE_MAX: usize = 16;
 const SPARE_BYTES_MAX: usize = 64 << 10;
 
 impl Leases {
-    fn insert(&self, buffer: Vec<u8>, leases_max: u32) -> Option<u64> {
+    pub(super) fn insert(&self, buffer: Vec<u8>, leases_max: u32) -> Option<u64> {
         let mut table = self.table.lock();
         if table.held >= leases_max {
             return None;
@@ -51,7 +56,7 @@ impl Leases {
     }
 
     /// A buffer of at least `cap` bytes.
-    fn buffer(&self, cap: usize) -> Vec<u8> {
+    pub(super) fn buffer(&self, cap: usize) -> Vec<u8> {
         let mut table = self.table.lock();
         // Not one that is much too large: a larger lease would miss it.
         let fits = |spare: &Vec<u8>| spare.len() >= cap && spare.len() / 4 <= cap;
@@ -74,16 +79,40 @@ impl Leases {
 
     /// Takes the buffer that `token` names, if it holds `len` bytes. The place stays taken until
     /// [`Self::end`] or [`Self::put_back`].
-    fn take(&self, token: u64, len: u64) -> Option<Vec<u8>> {
+    pub(super) fn take(&self, token: u64, len: u64) -> Option<Vec<u8>> {
         let mut table = self.table.lock();
         let buffer = table.buffers.get_mut(token)?.take_if(|buffer| buffer.len() as u64 >= len)?;
         table.held -= 1;
         Some(buffer)
     }
 
+    /// A lease's call is over: it counts against a bound of its own from now on. False if as many
+    /// as that were abandoned.
+    pub(super) fn abandon(&self, abandoned_max: u32) -> bool {
+        let mut table = self.table.lock();
+        let has_room = table.abandoned < abandoned_max;
+        if has_room {
+            table.abandoned += 1;
+            table.held -= 1;
+        }
+        has_room
+    }
+
+    /// Undoes an [`Self::abandon`].
+    pub(super) fn adopt(&self) {
+        let mut table = self.table.lock();
+        table.abandoned -= 1;
+        table.held += 1;
+    }
+
     /// Frees the place of a lease whose buffer was taken.
-    fn end(&self, token: u64) {
+    pub(super) fn end(&self, token: u64) {
         self.table.lock().buffers.free(token);
+    }
+
+    /// True if no more leases may be held.
+    pub(super) fn is_full(&self, leases_max: u32) -> bool {
+        self.table.lock().held >= leases_max
     }
 
     /// Puts back what [`Self::take`] took, under the same token.
@@ -100,7 +129,7 @@ impl Leases {
     pub(crate) fn end_all(&self) -> u32 {
         let mut table = self.table.lock();
         table.spare = Vec::new();
-        table.held
+        table.held + table.abandoned
     }
 
     /// Frees every buffer: no code of the plugin is left that could write into one.
@@ -115,17 +144,8 @@ pub(super) unsafe extern "C" fn acquire(
     cap: u64,
 ) -> NrBufferLease {
     boundary(host_ctx, NrBufferLease::REFUSED, |instance| {
-        if !super::observe::is_waiting(instance, sid) {
-            let refusal = table::find(sid, instance).err().unwrap_or(table::Refusal::Late);
-            answer::refuse(instance, refusal);
-            return NrBufferLease::REFUSED;
-        }
-        let limit = instance.limits.lease_bytes_max.min(instance.limits.payload_bytes_max);
-        if cap == 0 || cap > limit {
-            instance.plugin.counters.one(Count::ResourceRefused);
-            return NrBufferLease::REFUSED;
-        }
-        let mut buffer = instance.leases.buffer(cap as usize);
+        let Some(cap) = granted(instance, sid, cap) else { return NrBufferLease::REFUSED };
+        let mut buffer = instance.leases.buffer(cap);
         let (ptr, cap) = (buffer.as_mut_ptr(), buffer.len() as u64);
         match instance.leases.insert(buffer, instance.limits.leases_max) {
             Some(token) => NrBufferLease { ptr, cap, token },
@@ -135,6 +155,21 @@ pub(super) unsafe extern "C" fn acquire(
             }
         }
     })
+}
+
+/// The bytes of a lease that the call may have; otherwise it is counted.
+pub(super) fn granted(instance: &'static Instance, sid: u64, cap: u64) -> Option<usize> {
+    if !super::observe::is_waiting(instance, sid) {
+        let refusal = table::find(sid, instance).err().unwrap_or(table::Refusal::Late);
+        answer::refuse(instance, refusal);
+        return None;
+    }
+    let limit = instance.limits.lease_bytes_max.min(instance.limits.payload_bytes_max);
+    if cap == 0 || cap > limit {
+        instance.plugin.counters.one(Count::ResourceRefused);
+        return None;
+    }
+    Some(cap as usize)
 }
 
 pub(super) unsafe extern "C" fn commit(

@@ -9,6 +9,7 @@
 //! | [`state`] | `state_*`, `set_state`, `get_state` |
 //! | [`observe`] | cancellation, deadlines, logs, metrics, configuration |
 //! | [`time`] | `timer_*` |
+//! | [`v2`] | all of version 2: `send_result`, `send_result_owned`, `*_result_buffer`, `*_state` |
 //! | [`wait`] | `coroutine_*`, `stream_recv`, `stream_send`, `channel_*` |
 //!
 //! # Safety
@@ -32,6 +33,7 @@ mod lease;
 mod observe;
 mod state;
 mod time;
+pub(crate) mod v2;
 mod wait;
 
 use std::{
@@ -43,7 +45,9 @@ use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr,
 
 pub use self::answers::Answers;
 pub use self::observe::log_message;
-pub(crate) use self::{answers::Expected, lease::Leases, observe::relative, time::TimerTable};
+pub(crate) use self::{
+    answers::Expected, lease::Leases, observe::relative, time::TimerTable, v2::CallLeases,
+};
 use crate::{coroutine, counters::Count, instance::Instance, reentry::Running};
 
 static VTABLE: NrHostVTable = NrHostVTable { send_result: answer::send_result };

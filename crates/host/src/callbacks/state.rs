@@ -83,24 +83,27 @@ pub(super) unsafe extern "C" fn ext_set(
 
 pub(super) unsafe extern "C" fn ext_get(host_ctx: *mut c_void, sid: u64, key: NrStr) -> NrBytes {
     boundary(host_ctx, nothing(), |instance| {
-        let Some(key) = name(instance, key) else { return nothing() };
         let copied = LENT.try_with(|lent| {
             let mut lent = lent.borrow_mut();
             lent.clear();
-            with_state(instance, sid, |state| {
-                match state.as_ref().and_then(|state| state.get(key)) {
-                    Some(value) => {
-                        lent.extend_from_slice(value);
-                        NrStatus::Ok
-                    }
-                    None => NrStatus::Err,
-                }
-            });
+            copy(instance, sid, key, &mut lent);
             // The vector stays this thread's until its next call into the host.
             views::bytes(NrBytes::from_slice(&lent))
         });
         copied.unwrap_or_else(|_| nothing())
     })
+}
+
+/// Appends a value to `out`, if there is one.
+pub(super) fn copy(instance: &'static Instance, sid: u64, key: NrStr, out: &mut Vec<u8>) {
+    let Some(key) = name(instance, key) else { return };
+    with_state(instance, sid, |state| match state.as_ref().and_then(|state| state.get(key)) {
+        Some(value) => {
+            out.extend_from_slice(value);
+            NrStatus::Ok
+        }
+        None => NrStatus::Err,
+    });
 }
 
 /// The empty view, as the plugins that have no other state functions want it.

@@ -3,13 +3,15 @@
 //!
 //! [`soundness`] has accepted the file before.
 
+use std::ffi::CStr;
 use std::path::Path;
 
-use becket_abi::NR_ENTRY_SYMBOL;
+use becket_abi::{NR_ABI_VERSION, NR_ENTRY_SYMBOL, v2};
 use object::Endianness;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
 
+use super::Layout;
 use super::error::LoadError;
 use super::file::PluginFile;
 use super::soundness;
@@ -26,8 +28,8 @@ pub(super) struct ElfFacts {
     pub(super) machine: &'static str,
     /// Exported names; `None` if the file has no section headers to find them by.
     pub(super) exports: Option<Vec<String>>,
-    /// The entry function is in the file, not exported.
-    pub(super) entry_hidden: bool,
+    /// The entry functions that the file's full list of symbols has.
+    in_symtab: Vec<Abi>,
     /// The libraries that it needs.
     pub(super) needed: Vec<String>,
     /// It looks for libraries relative to its own place.
@@ -40,6 +42,44 @@ pub(super) struct ElfFacts {
     objects: Vec<(u64, u64)>,
     /// Address and end of each section that is mapped.
     sections: Vec<(u64, u64)>,
+}
+
+/// A version of the ABI, which its entry function's name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Abi {
+    V1,
+    V2,
+}
+
+impl Abi {
+    /// The versions that a load takes, the first that the file has.
+    pub(super) const fn accepted(layout: Option<Layout>) -> &'static [Self] {
+        match layout {
+            None => &[Self::V1, Self::V2],
+            Some(Layout::V2) => &[Self::V2],
+            Some(Layout::Documented | Layout::Raw | Layout::Short) => &[Self::V1],
+        }
+    }
+
+    /// The entry function.
+    pub(super) const fn symbol(self) -> &'static CStr {
+        match self {
+            Self::V1 => NR_ENTRY_SYMBOL,
+            Self::V2 => v2::ENTRY_SYMBOL,
+        }
+    }
+
+    pub(super) fn symbol_name(self) -> &'static str {
+        self.symbol().to_str().unwrap_or_default()
+    }
+
+    /// What the info has to have as its version.
+    pub(super) const fn version(self) -> u32 {
+        match self {
+            Self::V1 => NR_ABI_VERSION,
+            Self::V2 => v2::ABI_VERSION,
+        }
+    }
 }
 
 /// The path of the crate's source, up to the version that [`without_plugin_ctx`] looks for.
@@ -85,23 +125,39 @@ impl ElfFacts {
         Ok(facts)
     }
 
-    /// Refuses a file whose symbols lack the entry function, before its code runs.
-    pub(super) fn require_entry_symbol(&self, path: &Path) -> Result<(), LoadError> {
-        let Some(exports) = &self.exports else { return Ok(()) };
-        if exports.iter().any(|name| name.as_bytes() == NR_ENTRY_SYMBOL.to_bytes()) {
-            return Ok(());
+    /// The entry functions that may be asked for, in order. Refuses a file whose symbols have none
+    /// of them, before its code runs.
+    pub(super) fn entry_functions(
+        &self,
+        path: &Path,
+        layout: Option<Layout>,
+    ) -> Result<Vec<Abi>, LoadError> {
+        let accepted = Abi::accepted(layout).iter().copied();
+        // Without section headers the dynamic linker alone knows.
+        let there: Vec<Abi> =
+            accepted.filter(|abi| self.exports.is_none() || self.has(*abi)).collect();
+        if there.is_empty() {
+            return Err(self.symbol_missing(path, layout));
         }
-        Err(self.symbol_missing(path))
+        Ok(there)
     }
 
-    /// The error for a file without the entry function.
-    pub(super) fn symbol_missing(&self, path: &Path) -> LoadError {
+    /// True if the file is seen to export the entry function of this version.
+    pub(super) fn has(&self, abi: Abi) -> bool {
+        let exports = self.exports.as_deref().unwrap_or_default();
+        exports.iter().any(|name| name.as_bytes() == abi.symbol().to_bytes())
+    }
+
+    /// The error for a file without an entry function that this layout is read by.
+    pub(super) fn symbol_missing(&self, path: &Path, layout: Option<Layout>) -> LoadError {
         let all = self.exports.as_deref().unwrap_or_default();
+        let accepted = Abi::accepted(layout);
         LoadError::SymbolMissing {
             path: path.to_owned(),
+            wanted: accepted.first().map_or("", |abi| abi.symbol_name()),
             exports: nearest(all),
             exports_total: all.len(),
-            hidden: self.entry_hidden,
+            hidden: accepted.iter().any(|abi| self.in_symtab.contains(abi) && !self.has(*abi)),
         }
     }
 
@@ -190,11 +246,9 @@ impl ElfFacts {
                         let name = symbol.name(endian, symbols.strings())?;
                         exports.push(String::from_utf8_lossy(name).into_owned());
                     }
-                } else if symbol
-                    .name(endian, symbols.strings())
-                    .is_ok_and(|name| name == NR_ENTRY_SYMBOL.to_bytes())
-                {
-                    self.entry_hidden = true;
+                } else if let Ok(name) = symbol.name(endian, symbols.strings()) {
+                    let named = |abi: &Abi| name == abi.symbol().to_bytes();
+                    self.in_symtab.extend([Abi::V1, Abi::V2].into_iter().filter(named));
                 }
             }
         }

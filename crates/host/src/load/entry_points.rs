@@ -166,7 +166,7 @@ impl Table<'_> {
         Ok(points)
     }
 
-    fn code(&self, slot: Slot) -> Result<Option<*const ()>, LoadError> {
+    pub(super) fn code(&self, slot: Slot) -> Result<Option<*const ()>, LoadError> {
         let index = self.slots.iter().position(|known| *known == slot);
         match index.and_then(|index| self.words.get(index)) {
             None | Some(0) => Ok(None),
@@ -181,7 +181,7 @@ impl Table<'_> {
         Err(LoadError::NotCode { plugin: self.plugin.to_owned(), function, address })
     }
 
-    fn missing(&self, function: &'static str) -> LoadError {
+    pub(super) fn missing(&self, function: &'static str) -> LoadError {
         LoadError::FunctionMissing { plugin: self.plugin.to_owned(), function }
     }
 }

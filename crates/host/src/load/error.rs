@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use becket_abi::{NR_ABI_VERSION, NrStatus};
 
+use super::elf::Abi;
+
 /// Why a plugin could not be loaded. The host is unharmed by any of them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -128,10 +130,12 @@ pub enum LoadError {
         origin_lost: bool,
     },
     /// The file does not export the entry function.
-    #[error("plugin {} does not export `nylon_ring_get_plugin_v1`", path.display())]
+    #[error("plugin {} does not export `{wanted}`", path.display())]
     SymbolMissing {
         /// The file.
         path: PathBuf,
+        /// The entry function's name.
+        wanted: &'static str,
         /// The exported names nearest to the one wanted, nearest first.
         exports: Vec<String>,
         /// How many names it exports.
@@ -140,10 +144,12 @@ pub enum LoadError {
         hidden: bool,
     },
     /// The entry function returned `NULL`.
-    #[error("nylon_ring_get_plugin_v1 of plugin {plugin} returned NULL")]
+    #[error("{entry} of plugin {plugin} returned NULL")]
     InfoNull {
         /// The plugin.
         plugin: String,
+        /// The entry function's name.
+        entry: &'static str,
     },
     /// What the entry function returned is not a usable `NrPluginInfo`.
     #[error("NrPluginInfo of plugin {plugin}: {defect}")]
@@ -154,12 +160,14 @@ pub enum LoadError {
         defect: InfoDefect,
     },
     /// Another version of the ABI.
-    #[error("plugin {plugin} has ABI version {found}; this host runs version {NR_ABI_VERSION}")]
+    #[error("plugin {plugin} has ABI version {found}; this host runs version {wanted}")]
     AbiVersion {
         /// The plugin.
         plugin: String,
         /// The plugin's version.
         found: u32,
+        /// The version that its entry function's name tells.
+        wanted: u32,
     },
     /// The order of the vtable's functions is ambiguous.
     #[error("cannot tell the vtable layout of plugin {plugin}")]
@@ -285,7 +293,7 @@ impl fmt::Display for LoadStage {
         f.write_str(match self {
             Self::Read => "reading the file",
             Self::Open => "a constructor",
-            Self::EntryFunction => "`nylon_ring_get_plugin_v1`",
+            Self::EntryFunction => "its entry function",
             Self::Attach => "`attach`",
             Self::Init => "`init`",
             Self::Describe => "`describe`",
@@ -491,8 +499,14 @@ impl LoadError {
                     .to_owned()
             }
             Self::SymbolMissing { exports, .. } => symbol_hint(exports),
-            Self::AbiVersion { .. } => {
+            Self::AbiVersion { wanted: NR_ABI_VERSION, .. } => {
                 format!("build the plugin against nylon_ring.h of ABI version {NR_ABI_VERSION}")
+            }
+            Self::AbiVersion { wanted, .. } => {
+                format!(
+                    "build the plugin against nylon_ring.h of ABI version {NR_ABI_VERSION}, or with \
+                     a header or crate of version {wanted}"
+                )
             }
             Self::LayoutUndecided { .. } => {
                 "set `layout` to the header that the plugin was built with: documented (init, \
@@ -558,13 +572,16 @@ const REBUILD: &str = "build it again with becket-plugin, or against nylon_ring.
 
 fn symbol_hint(exports: &[String]) -> String {
     let exports = |wanted: &str| exports.iter().any(|name| name == wanted);
-    if exports("nylon_ring_get_plugin") {
-        return format!(
-            "it has version 2 of the ABI only, as plugins of nylon-ring 0.2 of crates.io, which this \
-             host does not run: {REBUILD}"
-        );
+    // Then a layout of the other version was asked for.
+    for abi in [Abi::V1, Abi::V2] {
+        if exports(abi.symbol_name()) {
+            let version = abi.version();
+            return format!(
+                "it has version {version} of the ABI, and `layout` asks for the other: leave `layout` out"
+            );
+        }
     }
-    if exports("_Z24nylon_ring_get_plugin_v1v") {
+    if exports("_Z24nylon_ring_get_plugin_v1v") || exports("_Z21nylon_ring_get_pluginv") {
         return "the name is mangled: declare the function extern \"C\"".to_owned();
     }
     "is it a plugin? `becket plugin new` makes one that is".to_owned()

@@ -35,15 +35,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use becket_abi::{GetPluginFn, LinkedPlugin, NR_ENTRY_SYMBOL};
+use becket_abi::{GetPluginFn, LinkedPlugin};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-use super::Begin;
-use super::elf::ElfFacts;
+use super::elf::{Abi, ElfFacts};
 use super::error::{LoadError, LoadStage};
 use super::file::PluginFile;
 use super::memory::MappedImage;
 use super::unique;
+use super::{Begin, Layout};
 
 /// A plugin's image.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub(super) struct Opened {
     pub(super) image: Image,
     /// The address of the info; may be 0 or anything.
     pub(super) info: usize,
+    /// Which entry function returned it.
+    pub(super) abi: Abi,
     /// The segments that the plugin's code lies in.
     pub(super) mapped: Option<MappedImage>,
 }
@@ -66,9 +68,11 @@ impl Image {
     pub(super) fn open(
         file: &PluginFile,
         facts: &ElfFacts,
+        layout: Option<Layout>,
         private_copy: bool,
         stage: Begin<'_>,
     ) -> Result<Opened, LoadError> {
+        let entry_functions = facts.entry_functions(&file.path, layout)?;
         stage(LoadStage::Open)?;
         let library = if private_copy {
             let patched = unique::patched(&file.path, &file.bytes, facts);
@@ -82,17 +86,23 @@ impl Image {
                 .map_err(|source| LoadError::Unreadable { path: file.path.clone(), source })?;
             dlopen(&path, file, facts, false)?
         };
-        // SAFETY: the ABI gives the symbol this type; the function is copied out and used only
-        // while `library` is mapped.
-        let get = unsafe { library.get::<GetPluginFn>(NR_ENTRY_SYMBOL) }.map(|symbol| *symbol);
+        let found = entry_functions.into_iter().find_map(|abi| {
+            // SAFETY: both versions give their symbol this type; the function is copied out and used
+            // only while `library` is mapped.
+            let get = unsafe { library.get::<GetPluginFn>(abi.symbol()) };
+            get.ok().map(|symbol| (abi, *symbol))
+        });
         let library = ManuallyDrop::new(library);
-        let Ok(get) = get else { return Err(facts.symbol_missing(&file.path)) };
+        let Some((abi, get)) = found else {
+            return Err(facts.symbol_missing(&file.path, layout));
+        };
         stage(LoadStage::EntryFunction)?;
         // SAFETY: the image is mapped and initialised; the ABI's entry function takes nothing.
         let info = unsafe { get() };
         Ok(Opened {
             image: Self { library: Some(library) },
             info: info.expose_provenance(),
+            abi,
             mapped: MappedImage::containing(get as usize),
         })
     }
@@ -105,7 +115,8 @@ impl Image {
     /// A plugin that is in this binary.
     pub(super) fn linked(plugin: LinkedPlugin) -> Opened {
         let info = plugin.info().expose_provenance();
-        Opened { image: Self { library: None }, info, mapped: MappedImage::containing(info) }
+        let mapped = MappedImage::containing(info);
+        Opened { image: Self { library: None }, info, abi: Abi::V1, mapped }
     }
 
     /// Unmaps the image; nothing happens for a linked one.

@@ -7,13 +7,16 @@
 //!  88 coroutine_stack_bytes                                                        struct_size > 88
 //! ```
 //!
+//! Version 2 has the first line alone.
+//!
 //! A field is read only if `struct_size` covers it. The structure may lie anywhere that can be
 //! read: C has it in the image, Go and C++ plugins often on their heap.
 
 use std::mem::offset_of;
 
-use becket_abi::{NR_ABI_VERSION, NrPluginInfo};
+use becket_abi::NrPluginInfo;
 
+use super::elf::Abi;
 use super::error::{InfoDefect, LoadError};
 use super::memory;
 use crate::text::escape_controls;
@@ -46,12 +49,19 @@ pub(super) struct Info {
 }
 
 impl Info {
-    /// Reads the structure at `address`. Without `grown`, nothing behind the documented fields.
-    pub(super) fn read(plugin: &str, address: usize, grown: bool) -> Result<Self, LoadError> {
+    /// Reads the structure at `address`, of this version. Without `grown`, nothing behind the
+    /// documented fields.
+    pub(super) fn read(
+        plugin: &str,
+        address: usize,
+        abi: Abi,
+        grown: bool,
+    ) -> Result<Self, LoadError> {
         if address == 0 {
-            return Err(LoadError::InfoNull { plugin: plugin.to_owned() });
+            let entry = abi.symbol_name();
+            return Err(LoadError::InfoNull { plugin: plugin.to_owned(), entry });
         }
-        Reader { plugin, address }.read(grown)
+        Reader { plugin, address }.read(abi, grown)
     }
 }
 
@@ -61,7 +71,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&self, grown: bool) -> Result<Info, LoadError> {
+    fn read(&self, abi: Abi, grown: bool) -> Result<Info, LoadError> {
         let address = self.address;
         if !address.is_multiple_of(align_of::<NrPluginInfo>()) {
             let why = "is not aligned to 8 bytes";
@@ -70,9 +80,10 @@ impl Reader<'_> {
         // The version first: another version may have another size.
         let head = self.bytes(8)?;
         let abi_version = memory::half(&head, offset_of!(NrPluginInfo, abi_version));
-        if abi_version != NR_ABI_VERSION {
+        if abi_version != abi.version() {
             let plugin = self.plugin.to_owned();
-            return Err(LoadError::AbiVersion { plugin, found: abi_version });
+            let wanted = abi.version();
+            return Err(LoadError::AbiVersion { plugin, found: abi_version, wanted });
         }
         let struct_size = memory::half(&head, offset_of!(NrPluginInfo, struct_size));
         if !(DOCUMENTED_BYTES..=STRUCT_BYTES_MAX).contains(&struct_size) {

@@ -54,11 +54,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use becket_abi::{LinkedPlugin, NrPluginInfo};
+use becket_abi::{LinkedPlugin, NR_ABI_VERSION, NrPluginInfo};
 use serde::{Deserialize, Serialize};
 
 use self::dialect::Chosen;
-use self::elf::{ElfFacts, Extent};
+use self::elf::{Abi, ElfFacts, Extent};
 pub use self::entry::{EntryInfo, EntryKind};
 pub(crate) use self::entry_points::EntryPoints;
 use self::entry_points::Table;
@@ -144,7 +144,7 @@ pub(crate) struct Loaded {
     pub(crate) sha256: Option<[u8; 32]>,
 }
 
-/// A vtable layout that a plugin with the documented `NrPluginInfo` may have.
+/// A vtable layout that a plugin without a mark of its own may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -154,6 +154,10 @@ pub enum Layout {
     Raw,
     /// init, handle, shutdown.
     Short,
+    /// That of version 2 of the ABI: init, handle, shutdown, stream_data, stream_close,
+    /// resolve_entry, handle_by_id, none of which takes a `plugin_ctx`. A file that exports the
+    /// symbols of both versions is read so only if this is asked for.
+    V2,
 }
 
 /// The name of the layout that a plugin was found to have; `None`: by its own `vtable_size`.
@@ -165,8 +169,11 @@ impl Layout {
     /// The layout of this name; `None` for any other.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Documented, Self::Raw, Self::Short].into_iter().find(|layout| layout.name() == name)
+        Self::ALL.into_iter().find(|layout| layout.name() == name)
     }
+
+    /// Every layout.
+    pub const ALL: [Self; 4] = [Self::Documented, Self::Raw, Self::Short, Self::V2];
 
     /// The name in a configuration.
     #[must_use]
@@ -175,6 +182,7 @@ impl Layout {
             Self::Documented => "documented",
             Self::Raw => "raw",
             Self::Short => "short",
+            Self::V2 => "v2",
         }
     }
 }
@@ -187,17 +195,14 @@ impl fmt::Display for Layout {
 
 /// Not the name of a layout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no vtable layout; there are documented, raw and short")]
+#[error("`{0}` is no vtable layout; there are documented, raw, short and v2")]
 pub struct UnknownLayout(String);
 
 impl FromStr for Layout {
     type Err = UnknownLayout;
 
     fn from_str(text: &str) -> Result<Self, UnknownLayout> {
-        [Self::Documented, Self::Raw, Self::Short]
-            .into_iter()
-            .find(|layout| layout.name() == text)
-            .ok_or_else(|| UnknownLayout(text.to_owned()))
+        Self::from_name(text).ok_or_else(|| UnknownLayout(text.to_owned()))
     }
 }
 
@@ -227,13 +232,13 @@ pub(crate) fn load(
     let layout = chosen.dialect.layout();
     let place = path.as_deref().map(|path| tracing::field::display(path.display()));
     let (plugin, name, why) = (info.name.as_str(), layout_name(layout), chosen.why.as_str());
-    if info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED {
+    if is_unmarked(&info) || layout == Some(Layout::V2) {
         // Recognised or asked for: a reader of the log may know better.
         tracing::info!(plugin, path = place, layout = name, why, "plugin mapped");
     } else {
         tracing::debug!(plugin, path = place, layout = name, why, "plugin mapped");
     }
-    let unmarked = info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED;
+    let unmarked = is_unmarked(&info);
     Ok(Loaded {
         mapped: Mapped {
             image,
@@ -269,12 +274,15 @@ fn bind_file(
     options: &LoadOptions<'_>,
     stage: Begin<'_>,
 ) -> Result<Bound, LoadError> {
-    facts.require_entry_symbol(&file.path)?;
-    let opened = Image::open(file, facts, options.private_copy, stage)?;
-    let bound = bind(&display(&file.path), opened, Some(facts), options.layout)?;
+    let opened = Image::open(file, facts, options.layout, options.private_copy, stage)?;
+    let mut bound = bind(&display(&file.path), opened, Some(facts), options.layout)?;
+    if facts.has(Abi::V1) && facts.has(Abi::V2) {
+        let (plugin, version) = (bound.info.name.as_str(), bound.info.abi_version);
+        tracing::info!(plugin, version, "the plugin has both versions of the ABI; one is used");
+        bound.chosen.why.push_str(", and it exports the other version's entry function too");
+    }
     // Only what carries no mark can be one; with a layout that is asked for, the mark is overruled.
-    let unmarked = bound.info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED;
-    if unmarked
+    if is_unmarked(&bound.info)
         && options.layout.is_none()
         && let Some(version) = elf::without_plugin_ctx(&file.bytes)
     {
@@ -291,8 +299,9 @@ fn bind(
 ) -> Result<Bound, LoadError> {
     // The info grows with the documented layout; the headers of the other layouts have no such
     // field.
-    let grown = matches!(wanted, None | Some(Layout::Documented));
-    let info = Info::read(plugin, opened.info, grown)?;
+    let abi = opened.abi;
+    let grown = abi == Abi::V1 && matches!(wanted, None | Some(Layout::Documented));
+    let info = Info::read(plugin, opened.info, abi, grown)?;
     let mapped = opened.mapped.unwrap_or_default();
     let extent = match facts {
         Some(facts) if mapped.contains(info.vtable) => {
@@ -301,16 +310,20 @@ fn bind(
         // On the plugin's heap, or in this binary: no symbol leads there.
         _ => Extent::default(),
     };
-    let chosen = dialect::choose(plugin, &info, wanted, &mapped, extent)?;
-    let entry_points = Table {
+    let chosen = dialect::choose(plugin, &info, abi, wanted, &mapped, extent)?;
+    let entry_points = chosen.dialect.bind(&Table {
         plugin,
         slots: chosen.dialect.slots(),
         words: &chosen.words,
         plugin_ctx: info.plugin_ctx,
         attach: info.attach,
-    }
-    .bind()?;
+    })?;
     Ok(Bound { image: opened.image, entry_points, info, chosen })
+}
+
+/// True for the documented info of version 1, which carries no mark of what it was built with.
+fn is_unmarked(info: &Info) -> bool {
+    info.abi_version == NR_ABI_VERSION && info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED
 }
 
 fn display(path: &Path) -> String {

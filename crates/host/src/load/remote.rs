@@ -86,7 +86,7 @@ pub struct Started {
     pub entries: Vec<EntryInfo>,
     /// It has no others.
     pub is_complete: bool,
-    /// The layout of its vtable, if it has one of the first version's.
+    /// The layout of its vtable, if it has no size of its own.
     pub layout: Option<Layout>,
     /// The file that it came from, if it is one.
     pub path: Option<PathBuf>,

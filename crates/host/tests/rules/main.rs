@@ -21,6 +21,7 @@
 //! | `offloaded` | notifications and frames on workers, in order and bounded |
 //! | `ends` | unload, shutdown, dropped hosts and futures |
 //! | `reloads` | replacing a plugin under load |
+//! | `v2` | plugins of version 2: owned answers, leases, entry ids |
 //! | `rollouts` | the same by steps |
 
 #![allow(
@@ -54,6 +55,7 @@ mod rollouts;
 mod state;
 mod statics;
 mod timers;
+mod v2;
 
 use std::path::Path;
 

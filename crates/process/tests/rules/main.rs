@@ -22,6 +22,7 @@
 //! | 12 load checks | `src/load/tests` | the same code in the worker; `first` has what comes back |
 //! | coroutines and channels of `BkHostApi` | `coroutines/{answers, calls, ends, streams}` | the same |
 //! | owned answers, leases, entry ids | `rules/buffers`, `rules/reloads` | the same |
+//! | version 2 of the ABI | `rules/v2` | the same |
 //!
 //! At `inline` alone: `rules/dispatch`, `rules/quick` and `rules/nesting`, which are about callers' threads
 //! inside plugins, and `rules/statics`, about copies in one process. `call_now` is refused at `process`, typed.
@@ -75,6 +76,8 @@ mod rollouts;
 mod state;
 #[path = "../../../host/tests/rules/timers.rs"]
 mod timers;
+#[path = "../../../host/tests/rules/v2.rs"]
+mod v2;
 #[path = "../../../host/tests/coroutines/waits.rs"]
 mod waits;
 

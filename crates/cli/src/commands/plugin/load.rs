@@ -41,6 +41,8 @@ pub(super) enum LayoutArg {
     Raw,
     /// init, handle, shutdown
     Short,
+    /// Version 2 of the ABI, in a file that has version 1 too
+    V2,
 }
 
 impl From<LayoutArg> for Layout {
@@ -49,6 +51,7 @@ impl From<LayoutArg> for Layout {
             LayoutArg::Documented => Self::Documented,
             LayoutArg::Raw => Self::Raw,
             LayoutArg::Short => Self::Short,
+            LayoutArg::V2 => Self::V2,
         }
     }
 }

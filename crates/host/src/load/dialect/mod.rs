@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Which functions a plugin's vtable has, in which order.
 //!
-//! One ABI version, four orders. A grown plugin ([`becket`]) is recognised by its `vtable_size`.
+//! Version 2 of the ABI has one order, and its own symbol: [`v2`]. Version 1 has four. A grown plugin ([`becket`]) is recognised by its `vtable_size`.
 //! One with the documented 56 bytes of info has none, so the words of its vtable decide:
 //!
 //! ```text
@@ -36,11 +36,12 @@ mod becket;
 mod documented;
 mod raw;
 mod short;
+mod v2;
 
 use std::fmt::Write as _;
 
-use super::elf::Extent;
-use super::entry_points::Slot;
+use super::elf::{Abi, Extent};
+use super::entry_points::{EntryPoints, Slot, Table};
 use super::error::LoadError;
 use super::info::Info;
 use super::memory::{self, MappedImage};
@@ -66,6 +67,11 @@ pub(super) trait Dialect: Sync {
 
     /// Whether the words of an unmarked plugin are in this order.
     fn judge(&self, evidence: &Evidence) -> Opinion;
+
+    /// The functions, as the host calls them.
+    fn bind(&self, table: &Table<'_>) -> Result<EntryPoints, LoadError> {
+        table.bind()
+    }
 }
 
 /// A layout's judgement of the evidence.
@@ -91,11 +97,14 @@ pub(super) struct Chosen {
 pub(super) fn choose(
     plugin: &str,
     info: &Info,
+    abi: Abi,
     wanted: Option<Layout>,
     image: &MappedImage,
     extent: Extent,
 ) -> Result<Chosen, LoadError> {
     let (dialect, why): (&'static dyn Dialect, String) = match wanted {
+        Some(Layout::V2) => (&v2::V2, "asked for".to_owned()),
+        None if abi == Abi::V2 => (&v2::V2, format!("it exports {}", abi.symbol_name())),
         Some(Layout::Documented) => (&documented::Documented, "asked for".to_owned()),
         Some(Layout::Raw) => (&raw::Raw, "asked for".to_owned()),
         Some(Layout::Short) => (&short::Short, "asked for".to_owned()),

@@ -129,16 +129,25 @@ fn a_missing_symbol_names_what_is_there() {
     let bench = Bench::new();
     let export = |name: &str| format!("void {name}(void) {{}}\nvoid plugin_main(void) {{}}\n");
     let v2 = bench.build("v2", &export("nylon_ring_get_plugin"), &[]);
+    let asked = load(&Source::Path(v2), &options(Some(Layout::Raw))).unwrap_err();
     assert_says(
-        &failure(&v2),
+        &message(&asked),
         &[
             "does not export `nylon_ring_get_plugin_v1`",
             "it exports nylon_ring_get_plugin,",
-            "version 2",
+            "it has version 2 of the ABI, and `layout` asks for the other: leave `layout` out",
         ],
     );
-    let mangled = bench.build("cxx", &export("_Z24nylon_ring_get_plugin_v1v"), &[]);
-    assert_says(&failure(&mangled), &["_Z24nylon_ring_get_plugin_v1v", "extern \"C\""]);
+    let v1 = bench.table("v1", FIVE, &[]);
+    let asked = load(&Source::Path(v1), &options(Some(Layout::V2))).unwrap_err();
+    assert_says(
+        &message(&asked),
+        &["does not export `nylon_ring_get_plugin`", "version 1", "leave `layout` out"],
+    );
+    for name in ["_Z24nylon_ring_get_plugin_v1v", "_Z21nylon_ring_get_pluginv"] {
+        let mangled = bench.build("cxx", &export(name), &[]);
+        assert_says(&failure(&mangled), &[name, "extern \"C\""]);
+    }
     let hidden = "__attribute__((visibility(\"hidden\"))) void nylon_ring_get_plugin_v1(void) {}";
     assert_says(&failure(&bench.build("hidden", hidden, &[])), &["hidden: export it"]);
     let other = bench.build("other", "void something(void) {}", &[]);
@@ -182,12 +191,12 @@ fn the_linker_says_what_it_misses() {
 
 #[test]
 fn layouts_are_read_from_text() {
-    for layout in [Layout::Documented, Layout::Raw, Layout::Short] {
+    for layout in Layout::ALL {
         assert_eq!(layout.to_string().parse(), Ok(layout));
         assert_eq!(serde_json::to_value(layout).unwrap(), layout.name());
     }
     let error = "rwa".parse::<Layout>().unwrap_err();
-    assert_says(&error.to_string(), &["`rwa`", "documented, raw and short"]);
+    assert_says(&error.to_string(), &["`rwa`", "documented, raw, short and v2"]);
 }
 
 #[test]

@@ -284,3 +284,51 @@ fn a_linked_plugin_needs_no_file() {
     let error = load(&Source::Linked(none), &options(None)).unwrap_err();
     assert_says(&error.to_string(), &["(linked into this program) returned NULL"]);
 }
+
+/// The plugin of version 2 that `tests/rules` runs.
+fn second(bench: &Bench, name: &str, definitions: &str, flags: &[&str]) -> PathBuf {
+    let source = include_str!("../../../tests/rules/v2.c");
+    bench.build(name, &format!("{definitions}\n{source}"), flags)
+}
+
+#[test]
+fn version_2_is_told_by_its_symbol() {
+    let bench = Bench::new();
+    for (name, flags) in [("plain", &[][..]), ("stripped", &["-s"]), ("lone", &["-nostartfiles"])] {
+        let path = second(&bench, name, "", flags);
+        assert_eq!(layout_of(&path).unwrap(), "v2", "{name}");
+        let found = inspect(&path, None).unwrap();
+        assert_eq!((found.abi_version, found.struct_size, found.vtable_size), (2, 56, 0));
+        assert_eq!(found.layout_reason, "it exports nylon_ring_get_plugin");
+        let slots: Vec<_> = found.slots.iter().map(|slot| (slot.name, slot.present)).collect();
+        let names = [
+            "init",
+            "handle",
+            "shutdown",
+            "stream_data",
+            "stream_close",
+            "resolve_entry",
+            "handle_by_id",
+        ];
+        assert_eq!(slots, names.map(|name| (name, true)));
+    }
+    let both = second(&bench, "both", "#define BOTH", &[]);
+    let found = inspect(&both, None).unwrap();
+    assert_eq!((found.abi_version, found.layout), (1, "becket"));
+    assert_says(&found.layout_reason, &["it exports the other version's entry function too"]);
+    let asked = inspect(&both, Some(Layout::V2)).unwrap();
+    assert_eq!((asked.abi_version, asked.layout), (2, "v2"));
+}
+
+#[test]
+fn the_same_functions_of_version_2_are_one_plugin() {
+    let bench = Bench::new();
+    let path = second(&bench, "same", "", &[]);
+    let ctx = |private_copy| {
+        let options = LoadOptions { private_copy, ..options(None) };
+        let loaded = load(&Source::Path(path.clone()), &options).unwrap();
+        loaded.mapped.points.plugin_ctx
+    };
+    assert_eq!(ctx(false), ctx(false));
+    assert_ne!(ctx(true), ctx(true));
+}
