@@ -495,3 +495,82 @@ fn an_unload_goes_on_when_nobody_awaits_it() {
     assert!(matches!(wait(held), Err(CallError::Unloaded)), "failed at the end of the drain");
     ended.reach(1);
 }
+
+/// A plugin whose entries have the numbers of their places in NAMES.
+const NUMBERED: &str = r#"
+#include "becket.h"
+#include "nylon_ring.h"
+#include <string.h>
+static const char *const names[] = {NAMES};
+#define COUNT (sizeof names / sizeof names[0])
+static void *host_ctx;
+static const NrHostVTable *host;
+static NrStatus init(void *ctx, void *context, const NrHostVTable *table) {
+    (void)ctx;
+    host_ctx = context;
+    host = table;
+    return NR_OK;
+}
+static uint32_t resolve_entry(void *ctx, NrStr name) {
+    (void)ctx;
+    for (uint32_t at = 0; at < COUNT; at++) {
+        if (strlen(names[at]) == name.len && memcmp(names[at], name.ptr, name.len) == 0) {
+            return at;
+        }
+    }
+    return BK_ENTRY_UNKNOWN;
+}
+static NrStatus by_id(void *ctx, uint32_t id, uint64_t sid, const NrRequest *request, NrBytes payload) {
+    (void)ctx, (void)request, (void)payload;
+    if (id >= COUNT) {
+        return NR_INVALID;
+    }
+    NrBytes answer = {(const uint8_t *)names[id], strlen(names[id])};
+    host->send_result(host_ctx, sid, NR_OK, answer);
+    return NR_OK;
+}
+static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *request, NrBytes payload) {
+    return by_id(ctx, resolve_entry(ctx, entry), sid, request, payload);
+}
+static const NrPluginVTable vtable = {
+    .init = init, .handle = handle, .resolve_entry = resolve_entry, .handle_by_id = by_id};
+NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
+    static NrPluginInfo info;
+    info.abi_version = NR_ABI_VERSION;
+    info.struct_size = sizeof info;
+    info.name = NR_STR("numbered");
+    info.version = NR_STR("1");
+    info.vtable = &vtable;
+    info.vtable_size = sizeof vtable;
+    info.flags = BK_PLUGIN_THREAD_SAFE;
+    return &info;
+}
+"#;
+
+#[test]
+fn an_id_of_an_entry_is_of_one_load() {
+    let workshop = Workshop::new();
+    let build =
+        |names: &str| workshop.build("numbered", &format!("#define NAMES {names}\n{NUMBERED}"));
+    let path = build("\"one\", \"two\"");
+    let host = Host::new();
+    let plugin = host.load(spec("numbered", &path)).unwrap();
+    let entries = ["one", "two"].map(|name| plugin.entry(name).unwrap());
+    let answers = || {
+        entries.each_ref().map(|entry| {
+            let answer = wait(entry.call_raw(b""));
+            answer.map(|answer| String::from_utf8(answer.body.to_vec()).unwrap())
+        })
+    };
+    let both = |answers: [Result<String, CallError>; 2]| answers.map(Result::unwrap);
+    assert_eq!(both(answers()), ["one", "two"]);
+    build("\"two\", \"one\"");
+    wait(plugin.reload()).unwrap();
+    assert_eq!(both(answers()), ["one", "two"], "the ids have changed places");
+    build("\"two\"");
+    wait(plugin.reload()).unwrap();
+    let [one, two] = answers();
+    assert!(matches!(one, Err(CallError::Refused { .. })), "there is none: {one:?}");
+    assert_eq!(two.unwrap(), "two");
+    unload_clean(&host, &plugin);
+}

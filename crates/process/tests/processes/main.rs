@@ -7,6 +7,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `buffers` | leases and owned bytes of workers that end |
 //! | `calls` | calls and streams, in each language |
 //! | `everyone` | every plugin of the zoo |
 //! | `ends` | workers that crash, are killed, or are ended |
@@ -25,6 +26,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod buffers;
 mod calls;
 mod ends;
 mod everyone;
