@@ -9,7 +9,8 @@
 //!
 //! 1. A connection without a request in progress ends after `header_read_timeout_ms`, at most half
 //!    as much later, whether it trickles headers or is silent. Two ticks without activity make
-//!    that time, counted from the opening or the last activity; a request costs no timer.
+//!    that time, counted from the opening or the last activity; a request costs no timer. Pings of an
+//!    HTTP/2 client, and their acknowledgements, are no activity.
 //! 2. Draining lets the requests in progress finish and takes no other; a connection that has not
 //!    sent a byte yet ends at once.
 
@@ -87,7 +88,7 @@ pub(super) async fn run<S: Serve>(
     }
     let bare = Bare::new(&limits, serve.error_hints());
     let io = Guarded::new(socket, first, Arc::clone(&activity), stall_max, bare, permit);
-    let io = TokioIo::new(io);
+    let io = TokioIo::new(if is_http2 { io.http2() } else { io });
     // Shared by this connection's requests alone, so that counting them costs no other core.
     let serve = Arc::new(serve);
     let service = service_fn({

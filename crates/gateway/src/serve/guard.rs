@@ -5,7 +5,8 @@
 //!
 //! 1. A write that finds the socket full sets one timer; any progress clears it. A client that
 //!    reads nothing for that long loses its connection, whatever its protocol.
-//! 2. Nothing else sets a timer: the connection's slow tick reads [`Activity`].
+//! 2. Nothing else sets a timer: the connection's slow tick reads [`Activity`]. Acknowledgements of
+//!    HTTP/2 are not activity (`answering`).
 //! 3. hyper flushes only when everything that it has was written. So what is written while no body
 //!    has handed bytes over since the last flush is heads alone, and a refusal of hyper's parser
 //!    can be distinguished from them (`bare`).
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::answering::FrameScan;
 use super::bare::Bare;
 use super::first::First;
 use crate::TARGET;
@@ -107,6 +109,8 @@ pub(super) struct Guarded {
     stall: Option<Pin<Box<Sleep>>>,
     bare: Bare,
     refusal: Option<Refusal>,
+    /// Of HTTP/2: what is written for requests.
+    frames: Option<FrameScan>,
     _permit: Permit,
 }
 
@@ -134,7 +138,30 @@ impl Guarded {
             stall: None,
             bare,
             refusal: None,
+            frames: None,
             _permit: permit,
+        }
+    }
+
+    /// Its protocol is HTTP/2: only what is written for requests is activity.
+    pub(super) fn http2(self) -> Self {
+        Self { frames: Some(FrameScan::default()), ..self }
+    }
+
+    /// Notes these bytes of `bufs` as written.
+    fn wrote<'a>(
+        &mut self,
+        bufs: impl Iterator<Item = &'a [u8]>,
+        written: &Poll<io::Result<usize>>,
+    ) {
+        let (Some(frames), Poll::Ready(Ok(written))) = (&mut self.frames, written) else { return };
+        let mut left = *written;
+        for buf in bufs {
+            let wrote = buf.get(..left.min(buf.len())).unwrap_or_default();
+            left -= wrote.len();
+            if frames.wrote(wrote) {
+                self.activity.moved.store(true, Relaxed);
+            }
         }
     }
 
@@ -188,7 +215,9 @@ impl Guarded {
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stall = None;
-            self.activity.moved.store(true, Relaxed);
+            if self.frames.is_none() {
+                self.activity.moved.store(true, Relaxed);
+            }
             return written;
         }
         let stall_max = self.stall_max;
@@ -246,6 +275,7 @@ impl AsyncWrite for Guarded {
             return written;
         }
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.wrote(std::iter::once(buf), &written);
         self.poll_written(cx, written)
     }
 
@@ -265,6 +295,7 @@ impl AsyncWrite for Guarded {
             Some(bytes) => Pin::new(&mut self.socket).poll_write(cx, bytes),
             None => Pin::new(&mut self.socket).poll_write_vectored(cx, bufs),
         };
+        self.wrote(bufs.iter().map(|buf| &**buf), &written);
         self.poll_written(cx, written)
     }
 

@@ -14,6 +14,7 @@
 //! | `first` | its first bytes, which tell the protocol |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: its activity, its stall timer, hyper's refusals completed |
+//! | `answering` | what is written for requests, of all that is written to HTTP/2 |
 //! | `asks` | what the headers ask of the gateway itself |
 //! | `bare` | the refusals of hyper's parser, with a body |
 //! | `body` | bodies in, with their limits, and bodies out |
@@ -22,6 +23,7 @@
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 
 pub(crate) mod accept;
+mod answering;
 mod asks;
 mod bare;
 mod body;

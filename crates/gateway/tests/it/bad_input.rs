@@ -227,6 +227,39 @@ async fn a_first_byte_that_comes_late_buys_no_time() {
     }
 }
 
+/// Each ping is acknowledged, which is no request.
+#[tokio::test]
+async fn pings_of_http2_buy_no_time() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let gateway = gateway(QUICK).await;
+    let mut client = TcpStream::connect(gateway.addr()).await.unwrap();
+    client.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
+    let mut acknowledged = 0;
+    let until_closed = async {
+        loop {
+            let mut head = [0; 9];
+            client.read_exact(&mut head).await?;
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            client.read_exact(&mut payload).await?;
+            let (kind, is_ack) = (head[3], head[4] & 1 == 1);
+            acknowledged += u32::from(kind == 6 && is_ack);
+            // The server's own are answered: it would end a connection that does not.
+            if kind == 6 && !is_ack {
+                head[4] = 1;
+                client.write_all(&[&head[..], &payload].concat()).await?;
+            }
+            // At first, and whenever the one before is acknowledged.
+            if (kind == 4) != is_ack {
+                client.write_all(&PING).await?;
+            }
+        }
+    };
+    let closed: std::io::Result<()> = soon(until_closed).await;
+    assert!(closed.is_err() && acknowledged > 0, "{acknowledged} pings: {closed:?}");
+}
+
 #[tokio::test]
 async fn a_request_in_progress_outlives_the_idle_limit() {
     let gateway = gateway(QUICK).await;
