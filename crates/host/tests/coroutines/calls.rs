@@ -93,8 +93,13 @@ fn a_caller_that_leaves_wakes_the_handler() {
 #[test]
 fn a_handler_that_keeps_its_thread_is_reported_by_name() {
     let waits = Waits::load("spins");
-    assert_eq!(waits.ask("spin", b"400"), "spun");
+    let folder = tempfile::tempdir().unwrap();
+    let stop = folder.path().join("stop");
+    let mut call = waits.plugin.call_raw("spin", stop.as_os_str().as_encoded_bytes());
+    assert!(poll_once(&mut call).is_pending());
     logs::reach(1, &["becket::watchdog", "coroutine=spins/spin", "does not give"]);
+    std::fs::write(&stop, "").unwrap();
+    assert_eq!(*wait(call).unwrap().body, *b"spun");
     waits.end();
 }
 

@@ -21,7 +21,7 @@
  *             status
  *   flood     sends frames until one is not taken within 0 ns, says how many
  *   deep      overflows its stack
- *   spin      computes for as many milliseconds as the payload says
+ *   spin      keeps its thread until the file is there that the payload names
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "becket.h"
 #include "nylon_ring.h"
@@ -266,15 +267,10 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
         return NR_OK;
     }
     if (is(entry, "spin")) {
-        struct timespec now, until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        uint64_t ns = (uint64_t)until.tv_nsec + number(payload) * 1000000;
-        until.tv_sec += (time_t)(ns / 1000000000);
-        until.tv_nsec = (long)(ns % 1000000000);
-        do {
-            clock_gettime(CLOCK_MONOTONIC, &now);
-        } while (now.tv_sec < until.tv_sec
-                 || (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec));
+        char path[4096];
+        snprintf(path, sizeof path, "%.*s", (int)payload.len, (const char *)payload.ptr);
+        while (access(path, F_OK) != 0) {
+        }
         api->send(host, sid, NR_OK, view("spun"));
         return NR_OK;
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use becket_abi::NrStatus;
-use becket_host::{Dispatch, Host};
+use becket_host::{Dispatch, Host, Limits};
 
 use crate::support::{
     assert_adds_up, counted,
@@ -34,8 +34,10 @@ fn random(state: &mut u64) -> u64 {
 fn a_million_random_ids_reach_no_call() {
     let host = Host::new();
     let ids = Mailbox::new();
-    let (plugin, api) =
-        silent(&ids).load_with(&host, "silent", |spec| spec.dispatch(Dispatch::Caller));
+    // The calls are open for as long as the forging takes.
+    let limits = Limits { deadline_ms: 0, ..Limits::default() };
+    let (plugin, api) = silent(&ids)
+        .load_with(&host, "silent", |spec| spec.dispatch(Dispatch::Caller).limits(limits));
     let mut calls: Vec<_> = (0..100).map(|_| plugin.call_raw("x", b"")).collect();
     assert!(calls.iter_mut().all(|call| poll_once(call).is_pending()));
     let open = [(); 100].map(|()| ids.take());
