@@ -5,6 +5,8 @@ use std::fmt;
 use std::future::Future;
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, ServerAddr};
@@ -12,10 +14,11 @@ use becket_chan::unlimited;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::channel::Channel;
 use crate::error::OpenError;
+use crate::limits::at_most;
 use crate::options::{Kind, Options};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -41,13 +44,29 @@ pub(crate) struct Link {
     worker: Worker,
 }
 
-/// The thread of a connection. Ends when it is dropped, without waiting.
-struct Worker(Option<Runtime>);
+/// The thread of a connection. Dropped, it ends once what was posted is transmitted, or after
+/// [`END_TIMEOUT`]; the drop does not wait for that.
+struct Worker {
+    runtime: Option<Runtime>,
+    transmitting: Option<JoinHandle<()>>,
+}
+
+/// How long the thread of a dropped connection goes on.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        let Some(runtime) = self.runtime.take() else { return };
+        let Some(transmitting) = self.transmitting.take() else {
+            return runtime.shutdown_background();
+        };
+        let ending = move || {
+            runtime.block_on(at_most(END_TIMEOUT, transmitting));
             runtime.shutdown_background();
+        };
+        // Without a thread the runtime is dropped with the closure, and so are the messages.
+        if let Err(error) = thread::Builder::new().name("becket-cluster-end".into()).spawn(ending) {
+            tracing::debug!(%error, "what was posted last is not transmitted");
         }
     }
 }
@@ -80,7 +99,7 @@ impl Connection {
             .enable_all()
             .build()
             .map_err(|error| OpenError::Thread(error.to_string()))?;
-        let worker = Worker(Some(runtime));
+        let mut worker = Worker { runtime: Some(runtime), transmitting: None };
         let (connected, connects) = watch::channel(0u64);
         let connected = Arc::new(connected);
         let options = options.event_callback(move |event| {
@@ -100,8 +119,9 @@ impl Connection {
         let cause = match connected {
             Some(Ok((server, client))) => {
                 let (outgoing, messages) = unlimited();
-                let link = Link { client: client.clone(), server, connects, outgoing, worker };
-                link.spawn(transmit(client, messages));
+                worker.transmitting =
+                    worker.handle().map(|handle| handle.spawn(transmit(client.clone(), messages)));
+                let link = Link { client, server, connects, outgoing, worker };
                 return Ok(Self { link: Arc::new(link) });
             }
             Some(Err(error)) => error.kind().to_string(),
@@ -211,7 +231,7 @@ impl Link {
 
 impl Worker {
     fn handle(&self) -> Option<&Handle> {
-        self.0.as_ref().map(Runtime::handle)
+        self.runtime.as_ref().map(Runtime::handle)
     }
 
     async fn run<T: Send + 'static>(
@@ -229,6 +249,9 @@ async fn transmit(client: Client, messages: becket_chan::Receiver<(String, Bytes
         if let Err(error) = client.publish(subject, payload).await {
             tracing::debug!(%error, "a message was not published");
         }
+    }
+    if let Err(error) = client.flush().await {
+        tracing::debug!(%error, "the last messages were not transmitted");
     }
 }
 

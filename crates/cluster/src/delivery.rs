@@ -44,6 +44,8 @@ pub(crate) struct Home {
     /// Receives that wait.
     pub(crate) wanted: AtomicUsize,
     pub(crate) window: usize,
+    /// Messages that no receive has returned yet.
+    pub(crate) untaken: AtomicUsize,
     /// Messages of this process that are not acknowledged yet.
     pub(crate) held: AtomicUsize,
     /// One of these numbers has changed.
@@ -65,6 +67,7 @@ impl Home {
             channel,
             wanted: AtomicUsize::new(0),
             window,
+            untaken: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             changed: Notify::new(),
             gone: Token::new(),
@@ -129,6 +132,8 @@ pub struct Delivery {
     acking: Option<Acking>,
     /// A receive has returned its value: should the message arrive again, it is a duplicate.
     is_received: bool,
+    /// Counted in `untaken`.
+    is_untaken: bool,
 }
 
 impl Delivery {
@@ -139,6 +144,7 @@ impl Delivery {
         (sequence, attempt): (u64, u64),
     ) -> Self {
         home.held.fetch_add(1, Ordering::SeqCst);
+        home.untaken.fetch_add(1, Ordering::SeqCst);
         if attempt > 1 {
             home.channel.counters.redelivered();
         }
@@ -151,6 +157,7 @@ impl Delivery {
             stage: Stage::Held,
             acking: None,
             is_received: false,
+            is_untaken: true,
             home: home.clone(),
         }
     }
@@ -179,6 +186,7 @@ impl Delivery {
     /// Dropped before it completed, the message may be acknowledged or not; if not, it is delivered
     /// again after `ack_wait`. Limits end it with [`AckError::Unknown`].
     pub fn ack(mut self) -> Ack {
+        self.taken();
         Operation::new(move |limits| async move {
             match within(limits, self.confirm()).await {
                 Ok(Ok(())) => Ok(self.value.clone()),
@@ -194,6 +202,20 @@ impl Delivery {
         if self.home.channel.kind != Kind::Rendezvous && !self.is_expired() {
             self.post(b"+WPI");
             self.expires = Instant::now() + lease(&self.home);
+        }
+    }
+
+    /// Records that a receive has returned it.
+    pub(crate) fn taken(&mut self) {
+        if std::mem::replace(&mut self.is_untaken, false) {
+            self.home.untaken.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Records that it goes back to the inbox.
+    pub(crate) fn put_back(&mut self) {
+        if !std::mem::replace(&mut self.is_untaken, true) {
+            self.home.untaken.fetch_add(1, Ordering::SeqCst);
         }
     }
 
@@ -294,6 +316,7 @@ impl Drop for Delivery {
         if !self.is_received {
             self.home.forget(self.sequence);
         }
+        self.taken();
         self.home.held.fetch_sub(1, Ordering::SeqCst);
         self.home.changed.notify_one();
     }

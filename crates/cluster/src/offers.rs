@@ -7,6 +7,7 @@
 //! when a sender asks for them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
@@ -51,7 +52,7 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
         if inbox.len() > wanted {
             drop(inbox.split_off(wanted));
         }
-        let free = wanted.saturating_sub(inbox.len());
+        let free = wanted.saturating_sub(home.untaken.load(Ordering::SeqCst));
         // Also if the number is the same as before: another receive may wait now.
         if std::mem::take(&mut has_changed) && free > 0 {
             note();
@@ -94,9 +95,9 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
     or(refusing, gone).await;
 }
 
-fn arrived(home: &Arc<Home>, (filled, inbox): &Ends, offer: Message) {
+fn arrived(home: &Arc<Home>, (filled, _): &Ends, offer: Message) {
     let Some(reply) = offer.reply else { return };
-    if inbox.len() < home.admitted() {
+    if home.untaken.load(Ordering::SeqCst) < home.admitted() {
         let delivery = Delivery::new(home, offer.payload, reply.to_string(), (0, 1));
         // Its receiver is this task's own.
         let _sent = filled.try_send(delivery);

@@ -97,10 +97,12 @@ impl Session {
             let is_closed = channel.is_closed();
             if is_closed && std::mem::take(&mut may_be_drained) && self.is_drained().await {
                 self.ends.0.close();
+                self.end(messages).await;
                 return false;
             }
-            let missing =
-                home.admitted().saturating_sub(self.ends.1.len()).saturating_sub(outstanding);
+            // Not the inbox's length: a message may be on its way to a receive that still counts.
+            let untaken = home.untaken.load(Ordering::SeqCst);
+            let missing = home.admitted().saturating_sub(untaken + outstanding);
             if missing > 0 {
                 let request = Request {
                     batch: missing,

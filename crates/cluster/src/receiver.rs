@@ -207,7 +207,10 @@ impl Receiver {
             };
             match received {
                 Ok(delivery) if delivery.is_expired() => delivery.expire(),
-                Ok(delivery) => return Ok(delivery),
+                Ok(mut delivery) => {
+                    delivery.taken();
+                    return Ok(delivery);
+                }
                 Err(becket_chan::RecvError::TimedOut) => return Err(RecvError::TimedOut),
                 Err(becket_chan::RecvError::Cancelled) => return Err(RecvError::Cancelled),
                 Err(_) => return Err(self.closed()),
@@ -258,13 +261,19 @@ impl Receiver {
                     delivery.expire();
                     continue;
                 }
-                Ok(delivery) => delivery,
+                Ok(mut delivery) => {
+                    delivery.taken();
+                    delivery
+                }
                 Err(TryRecvError::Closed) => return Err(self.closed()),
                 Err(_) => {
                     let asked = at_most(TRY_TIMEOUT, pull::one(&self.inner.home));
                     let found = within(limits, asked).await.map_err(|stop| stop.of_recv())?;
                     match found.flatten() {
-                        Some(delivery) => delivery,
+                        Some(mut delivery) => {
+                            delivery.taken();
+                            delivery
+                        }
                         None if self.is_drained().await => return Err(self.closed()),
                         None => return Err(RecvError::WouldBlock),
                     }
@@ -313,7 +322,8 @@ impl Taken<'_> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        if let Some(delivery) = self.delivery.take() {
+        if let Some(mut delivery) = self.delivery.take() {
+            delivery.put_back();
             let Inner { home, inbox, .. } = &*self.receiver.inner;
             inbox.put_back(delivery);
             home.changed.notify_one();

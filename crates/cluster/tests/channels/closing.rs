@@ -2,8 +2,9 @@
 //! Closing: seen by all sides, drained first, and nothing accepted afterwards.
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use becket_cluster::{Kind, RecvError, SendError};
 
@@ -76,7 +77,10 @@ fn a_receiver_is_closed_when_the_last_message_is_acknowledged() {
     let held = holder.lease().timeout(LONG).wait().unwrap();
     assert_eq!(tx.close().wait(), Ok(true));
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| rx.recv().timeout(LONG).wait());
+        // Sooner than after `ack_wait`, which is 30 s.
+        let soon = Duration::from_secs(20);
+        let rx = &rx;
+        let waiting = scope.spawn(move || rx.recv().timeout(soon).wait());
         // Requeued: the other receiver gets it, and is closed only then.
         drop(held);
         assert_eq!(&waiting.join().unwrap().unwrap()[..], b"a");
@@ -92,19 +96,24 @@ fn what_was_accepted_before_the_close_is_drained_exactly() {
         let server = Server::start();
         let (closer, rx) = server.open("jobs", kind);
         let accepted = AtomicU64::new(0);
+        let is_closed = AtomicBool::new(false);
         let begun = Barrier::new(SENDERS + 1);
         let mut received = 0;
         thread::scope(|scope| {
             for _ in 0..SENDERS {
                 let (tx, _) = server.open("jobs", kind);
-                let (accepted, begun) = (&accepted, &begun);
+                let (accepted, begun, is_closed) = (&accepted, &begun, &is_closed);
                 scope.spawn(move || {
                     tx.send("first").wait().unwrap();
                     accepted.fetch_add(1, Ordering::SeqCst);
                     begun.wait();
                     loop {
+                        let is_late = is_closed.load(Ordering::SeqCst);
                         match tx.send("more").wait() {
-                            Ok(()) => accepted.fetch_add(1, Ordering::SeqCst),
+                            Ok(()) => {
+                                assert!(!is_late, "accepted after the close");
+                                accepted.fetch_add(1, Ordering::SeqCst)
+                            }
                             Err(error) => break assert!(error.is_closed(), "{error:?}"),
                         };
                     }
@@ -117,6 +126,7 @@ fn what_was_accepted_before_the_close_is_drained_exactly() {
                 received += 1;
             }
             assert_eq!(closer.close().wait(), Ok(true));
+            is_closed.store(true, Ordering::SeqCst);
             while rx.recv().timeout(LONG).wait().is_ok() {
                 received += 1;
             }

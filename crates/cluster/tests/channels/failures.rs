@@ -108,7 +108,9 @@ fn a_receiver_that_is_dropped_requeues_what_it_has_requested() {
     }
     greedy.recv().timeout(LONG).wait().unwrap();
     drop(greedy);
-    let mut rest: Vec<_> = (0..15).map(|_| rx.recv().timeout(LONG).wait().unwrap()[0]).collect();
+    // Sooner than after `ack_wait`, which is 30 s.
+    let soon = Duration::from_secs(20);
+    let mut rest: Vec<_> = (0..15).map(|_| rx.recv().timeout(soon).wait().unwrap()[0]).collect();
     rest.sort_unstable();
     rest.dedup();
     assert_eq!(rest.len(), 15);

@@ -101,7 +101,7 @@ fn of_800_racing_sends_a_capacity_of_100_accepts_100() {
 /// for each value.
 #[test]
 fn a_note_wakes_a_sender_that_waits_for_room() {
-    const ROUNDS: u32 = 40;
+    const ROUNDS: u32 = 150;
     let server = Server::start();
     let kind = Kind::Bounded { capacity: 1 };
     let (tx, _) = server.open("jobs", kind);
@@ -117,7 +117,7 @@ fn a_note_wakes_a_sender_that_waits_for_room() {
         assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), at);
     }
     sender.join().unwrap();
-    assert!(begun.elapsed().as_secs() < u64::from(ROUNDS) / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < u64::from(ROUNDS) / 8, "{:?}", begun.elapsed());
 }
 
 #[test]
