@@ -31,6 +31,11 @@
  * none FREE or OFFERED the answer is NULL, and the load is refused. A plugin
  * without the flag has one slot, which every lookup gets.
  *
+ * A load that a host gives up between attach and init (load_timeout_ms) leaves
+ * its slot CLAIMED: nothing of the plugin is called any more. Each load of
+ * Becket maps a copy with a table of its own, so that this costs the next load
+ * nothing; with private_copy = false it costs the slot.
+ *
  * Threads. Lookups may run at once, and loads too: a slot is offered under a
  * lock, its state is atomic, and its words are written by the attach and the
  * init that have claimed it, and only read later. A thread that outlives
