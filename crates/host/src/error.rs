@@ -53,12 +53,13 @@ pub enum CallError {
     /// The plugin is gone, or went while the call waited.
     #[error("the plugin was unloaded")]
     Unloaded,
-    /// The process that ran the call has ended. The call may have had effects; it is not repeated.
-    #[error("the process of the plugin has ended")]
+    /// The process that ran the call has ended, or nothing was heard of its node (placement
+    /// `cluster`). The call may have had effects; it is not repeated.
+    #[error("the process or the node that ran the call has ended")]
     Crashed,
-    /// The plugin's processes have ended too often: calls fail until one is started again. The
-    /// call had no effects.
-    #[error("the plugin has failed: its processes have ended too often")]
+    /// Nothing runs the plugin: its processes have ended too often, and calls fail until one is
+    /// started again, or no node offers it (placement `cluster`). The call had no effects.
+    #[error("nothing runs the plugin: its processes have ended too often, or no node offers it")]
     PluginFailed,
     /// Too many calls are nested in one another on this thread.
     #[error("more than {depth_max} plugin calls nested in one another")]
@@ -136,11 +137,13 @@ pub enum StreamError {
     /// The plugin went away.
     #[error("the plugin was unloaded")]
     Unloaded,
-    /// The process that ran the stream has ended.
-    #[error("the process of the plugin has ended")]
+    /// The process that ran the stream has ended, nothing was heard of its node, or a frame was lost
+    /// on the way from there or to it.
+    #[error("the process or the node that ran the stream has ended")]
     Crashed,
-    /// The plugin's processes have ended too often: calls fail until one is started again.
-    #[error("the plugin has failed: its processes have ended too often")]
+    /// Nothing runs the plugin: its processes have ended too often, and calls fail until one is
+    /// started again, or no node offers it.
+    #[error("nothing runs the plugin: its processes have ended too often, or no node offers it")]
     PluginFailed,
 }
 
