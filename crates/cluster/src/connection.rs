@@ -149,6 +149,12 @@ impl Connection {
     }
 }
 
+impl Connection {
+    pub(crate) const fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels between machines, over NATS JetStream.
+//! Channels and plugins between machines, over NATS.
+//!
+//! A plugin that one program [`offer()`]s is called by others as a [`ClusterPlugin`]: see there. The rest of this page is
+//! about channels, which are in JetStream.
 //!
 //! [`open`] gives a sender and a receiver of a channel that lives in a NATS server, with the operations
 //! of local channels: a send or a receive is a value, which takes limits and is then awaited or
@@ -83,6 +86,7 @@
 //! | `receiver`, `delivery` | receiving; a message until it is acknowledged |
 //! | `pull`, `offers` | the task that gets messages of a stream; that of a rendezvous |
 //! | `counters` | exact counts |
+//! | `plugins` | plugins on other machines |
 
 #![forbid(unsafe_code)]
 
@@ -96,6 +100,7 @@ mod names;
 mod offers;
 mod operation;
 mod options;
+mod plugins;
 mod publish;
 mod pull;
 mod receiver;
@@ -110,6 +115,7 @@ pub use crate::delivery::Delivery;
 pub use crate::error::{AckError, CloseError, OpenError, RecvError, SendError};
 pub use crate::operation::{Ack, Close, Lease, Operation, Recv, Send};
 pub use crate::options::{Kind, Options, Storage};
+pub use crate::plugins::{ClusterPlugin, Offer, OfferError, offer};
 pub use crate::receiver::{Receiver, Want};
 pub use crate::sender::Sender;
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a host sends, in order: its callers' threads put it here and never wait.
+//!
+//! Calls and data are refused while the outbox is full. What ends or bounds something (cancellations,
+//! credits, notes) always gets in: there is little of it for each call in hand.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_nats::{Client, HeaderMap, Subject};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// Messages that wait for the connection.
+const MESSAGES_MAX: usize = 8192;
+/// Their bytes.
+const BYTES_MAX: usize = 64 << 20;
+
+/// A message to be sent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) subject: Subject,
+    pub(super) reply: Option<Subject>,
+    pub(super) headers: Option<HeaderMap>,
+    pub(super) payload: Bytes,
+    /// The call that it is; 0: something else.
+    pub(super) call: u64,
+}
+
+impl Outgoing {
+    pub(super) fn new(subject: Subject, payload: Bytes) -> Self {
+        Self { subject, reply: None, headers: None, payload, call: 0 }
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    waiting: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    /// Something was refused.
+    is_starved: AtomicBool,
+}
+
+impl Outbox {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        let outbox = Self {
+            queue,
+            waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            is_starved: AtomicBool::new(false),
+        };
+        (outbox, outgoing)
+    }
+
+    /// Whether calls and data are refused. If so, [`Self::took`] says when they are not.
+    pub(super) fn is_full(&self) -> bool {
+        let is_full = || {
+            self.waiting.load(Ordering::SeqCst) >= MESSAGES_MAX
+                || self.waiting_bytes.load(Ordering::SeqCst) >= BYTES_MAX
+        };
+        if !is_full() {
+            return false;
+        }
+        self.is_starved.store(true, Ordering::SeqCst);
+        // It may have been emptied in between, and seen nothing starved.
+        is_full()
+    }
+
+    pub(super) fn push(&self, outgoing: Outgoing) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.waiting_bytes.fetch_add(outgoing.payload.len(), Ordering::SeqCst);
+        // Closed: the load has ended.
+        let _ = self.queue.send(outgoing);
+    }
+
+    /// One is out of the queue. True: what was refused is taken now.
+    pub(super) fn took(&self, outgoing: &Outgoing) -> bool {
+        let bytes = outgoing.payload.len();
+        let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst) - 1;
+        let waiting_bytes = self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        waiting <= MESSAGES_MAX / 2
+            && waiting_bytes <= BYTES_MAX / 2
+            && self.is_starved.swap(false, Ordering::SeqCst)
+    }
+}
+
+/// Gives a message to the client. True: the client has it.
+pub(super) async fn publish(client: &Client, outgoing: Outgoing) -> bool {
+    let Outgoing { subject, reply, headers, payload, call: _ } = outgoing;
+    let published = match (reply, headers) {
+        (None, None) => client.publish(subject, payload).await,
+        (None, Some(headers)) => client.publish_with_headers(subject, headers, payload).await,
+        (Some(reply), None) => client.publish_with_reply(subject, reply, payload).await,
+        (Some(reply), Some(headers)) => {
+            client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+        }
+    };
+    if let Err(error) = &published {
+        tracing::debug!(target: "becket::cluster", %error, "a message was not published");
+    }
+    published.is_ok()
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The placement: a plugin that nodes offer, loaded by its name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::service::Info;
+use async_nats::{StatusCode, Subject};
+use becket_host::{EntryInfo, EntryKind, NotStarted, RemoteSpec, StartRemote, Started};
+use bytes::Bytes;
+use futures_lite::StreamExt as _;
+
+use super::caller::Caller;
+use super::names;
+use super::offer::metadata;
+use crate::connection::{Connection, Link};
+
+/// How long a load waits for the first node, if its plugin has no `load_timeout_ms`.
+const DISCOVERY: Duration = Duration::from_secs(10);
+
+/// A plugin that runs on other machines, which [`offer`](super::offer()) it: the placement `cluster`.
+///
+/// A load takes the list of entries from the first node that answers. A reload takes it anew. Nodes come and go
+/// without one, and calls go to those that are there.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use becket_cluster::{ClusterPlugin, Connection};
+/// use becket_host::{Host, PluginSpec};
+///
+/// # futures_lite::future::block_on(async {
+/// let connection = Connection::connect("nats://127.0.0.1:4222").await?;
+/// let host = Host::new();
+/// let greeter = ClusterPlugin::new(&connection, "greeter");
+/// let greeter = host.load(PluginSpec::remote("greeter", Arc::new(greeter)))?;
+/// let answer = greeter.call_raw("hello", b"you").await?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone)]
+pub struct ClusterPlugin {
+    connection: Connection,
+    plugin: String,
+}
+
+impl ClusterPlugin {
+    /// The plugin that nodes offer by this name.
+    #[must_use]
+    pub fn new(connection: &Connection, plugin: impl Into<String>) -> Self {
+        Self { connection: connection.clone(), plugin: plugin.into() }
+    }
+}
+
+impl StartRemote for ClusterPlugin {
+    fn placement(&self) -> &'static str {
+        "cluster"
+    }
+
+    fn start(&self, spec: RemoteSpec<'_>) -> Result<Started, NotStarted> {
+        let timeout = match spec.limits.load_timeout_ms {
+            0 => DISCOVERY,
+            ms => Duration::from_millis(ms),
+        };
+        let plugin = self.plugin.clone();
+        let link = self.connection.link().clone();
+        let starting = async move {
+            let found = tokio::time::timeout(timeout, find(&link, &plugin)).await;
+            let found = found.unwrap_or_else(|_| Err(not_found(&plugin, "no answer in time")))?;
+            start(link, &plugin, found).await
+        };
+        let started = futures_lite::future::block_on(self.connection.link().run(starting));
+        started.unwrap_or_else(|| Err(failed("the connection has ended", None)))
+    }
+}
+
+fn failed(what: impl Into<String>, cause: Option<String>) -> NotStarted {
+    NotStarted { what: what.into(), cause, hint: None }
+}
+
+fn not_found(plugin: &str, cause: &str) -> NotStarted {
+    NotStarted {
+        what: format!("no node offers the plugin `{plugin}`"),
+        cause: Some(cause.to_owned()),
+        hint: Some("start a node that offers it; `nats micro ls` lists what is offered".to_owned()),
+    }
+}
+
+/// What the first node that answers says of the plugin.
+async fn find(link: &Link, plugin: &str) -> Result<Info, NotStarted> {
+    let no_answer = |error: String| failed("the server was not asked for the plugin", Some(error));
+    let client = link.client();
+    let inbox = client.new_inbox();
+    let mut answers =
+        client.subscribe(inbox.clone()).await.map_err(|error| no_answer(error.to_string()))?;
+    let subject = format!("$SRV.INFO.{}", names::label(plugin));
+    let asked = client.publish_with_reply(subject, inbox, Bytes::new()).await;
+    asked.map_err(|error| no_answer(error.to_string()))?;
+    while let Some(answer) = answers.next().await {
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(not_found(plugin, "no service has its name"));
+        }
+        // Another plugin's service may have the same name, if characters of both cannot be in it.
+        if let Ok(info) = serde_json::from_slice::<Info>(&answer.payload)
+            && info.metadata.get(metadata::PLUGIN).is_some_and(|name| name == plugin)
+        {
+            return Ok(info);
+        }
+    }
+    Err(no_answer("the connection has ended".to_owned()))
+}
+
+async fn start(link: Arc<Link>, plugin: &str, info: Info) -> Result<Started, NotStarted> {
+    let mut entries: Vec<_> = info.endpoints.iter().filter_map(entry).collect();
+    entries.sort_by_key(|(place, _)| *place);
+    let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+    let too_long = || failed("the name of the plugin is too long for a subject", None);
+    let subject = |entry: &EntryInfo| names::entry_subject(plugin, &entry.name).map(Subject::from);
+    let subjects: Option<Vec<_>> = entries.iter().map(subject).collect();
+    let subjects = subjects.ok_or_else(too_long)?;
+    let cancel = names::cancel_subject(plugin).ok_or_else(too_long)?.into();
+    let inbox = link.client().new_inbox();
+    let replies = link.client().subscribe(format!("{inbox}.*")).await;
+    let replies = replies.map_err(|error| failed("no inbox", Some(error.to_string())))?;
+    let is_set = |name| info.metadata.get(name).is_some_and(|value| value == "true");
+    Ok(Started {
+        name: info.metadata.get(metadata::NAME).cloned().unwrap_or_else(|| plugin.to_owned()),
+        version: info.metadata.get(metadata::VERSION).cloned().unwrap_or(info.version.clone()),
+        entries,
+        is_complete: is_set(metadata::IS_COMPLETE),
+        layout: None,
+        path: None,
+        exports_state: false,
+        takes_data: is_set(metadata::TAKES_DATA),
+        sandbox: None,
+        remote: Caller::start(link, plugin, (subjects, cancel), (inbox, replies)),
+    })
+}
+
+/// An endpoint's entry, and its place in the plugin's list. `None`: it is for all that are not listed.
+fn entry(endpoint: &async_nats::service::endpoint::Info) -> Option<(u32, EntryInfo)> {
+    let of = |name: &str| endpoint.metadata.get(name).map(String::as_str);
+    let kind = match of(metadata::KIND)? {
+        "unary" => EntryKind::Unary,
+        "stream" => EntryKind::Stream,
+        _ => EntryKind::Bidirectional,
+    };
+    let info = EntryInfo {
+        name: of(metadata::ENTRY)?.to_owned(),
+        kind,
+        help: of(metadata::HELP).unwrap_or_default().to_owned(),
+        never_waits: false,
+    };
+    Some((of(metadata::PLACE)?.parse().ok()?, info))
+}
