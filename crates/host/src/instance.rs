@@ -79,8 +79,6 @@ pub(crate) struct Instance {
     /// The ids of the entries that the plugin describes.
     pub(crate) resolved: OnceLock<HashMap<String, Resolved>>,
     pub(crate) leases: Leases,
-    /// Of a plugin of version 2: which of them is which call's.
-    pub(crate) call_leases: CallLeases,
     pub(crate) coroutines: Coroutines,
     /// Present for a plugin that does not describe its entries.
     pub(crate) unannounced: Option<Unannounced>,
@@ -110,6 +108,8 @@ pub(crate) struct Instance {
     pub(crate) calls: Jobs,
     /// Notifications to the plugin, and its timers, one at a time.
     notifications: Jobs,
+    /// Of a plugin of version 2: which of its leases is which call's.
+    pub(crate) call_leases: CallLeases,
 }
 
 /// What the load found.

@@ -86,6 +86,10 @@ pub(crate) fn layout_short(name: &str) {
     layout(name, "short");
 }
 
+pub(crate) fn layout_v2(name: &str) {
+    layout(name, "v2");
+}
+
 fn layout(name: &str, layout: &str) {
     for dispatch in BOTH {
         let specimen = Specimen::load(name, dispatch);

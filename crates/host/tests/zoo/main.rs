@@ -54,7 +54,7 @@ zoo! {
     loading: wrong_version info_too_small null_info null_vtable null_name no_symbol
         unresolved_symbol missing_init missing_handle coroutine_not_thread_safe
         coroutine_stack_too_large init_fails attach_fails layout_documented
-        layout_raw layout_short layout_unclear describe_never_ends describe_not_utf8
+        layout_raw layout_short layout_v2 layout_unclear describe_never_ends describe_not_utf8
         resolves_nothing version_of_each_load waits_for_config same_file_twice
         hands_nothing_over;
     answers: status_99_returned status_99_sent null_with_length length_2_44 length_2_62 not_utf8

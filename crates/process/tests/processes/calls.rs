@@ -144,7 +144,9 @@ fn long_frames_go_both_ways() {
 /// Plugins that do not say which entries they have are called by name.
 #[test]
 fn entries_that_are_not_listed_are_called_by_name() {
-    for name in ["layout_documented", "layout_raw", "layout_short", "answers_any_entry"] {
+    for name in
+        ["layout_documented", "layout_raw", "layout_short", "layout_v2", "answers_any_entry"]
+    {
         let host = Host::new();
         let plugin = load(&host, name, zoo(name));
         for _ in 0..2 {

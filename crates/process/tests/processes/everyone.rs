@@ -53,7 +53,7 @@ enum End {
 
 const ABORTS: Hit = Ends(DeathReason::Signal, "SIGABRT");
 
-const ZOO: [(&str, Hit); 80] = [
+const ZOO: [(&str, Hit); 81] = [
     ("aborts", ABORTS),
     ("allocates_without_end", ABORTS),
     ("answers_after_deadline", Late),
@@ -93,6 +93,7 @@ const ZOO: [(&str, Hit); 80] = [
     ("layout_raw", Answered("hit")),
     ("layout_short", Answered("hit")),
     ("layout_unclear", Refused("cannot tell the vtable layout")),
+    ("layout_v2", Answered("hit")),
     ("lease_2_63", Answered("refused")),
     ("lease_bad_token", Answered("leased")),
     ("lease_never_given_back", Answered("hit")),
