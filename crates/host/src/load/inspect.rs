@@ -43,7 +43,7 @@ pub struct Inspection {
     pub struct_size: u32,
     /// `NrPluginInfo::vtable_size`; 0 if it has none.
     pub vtable_size: u32,
-    /// The vtable's layout: `documented`, `raw`, `short` or `becket`.
+    /// The vtable's layout: `documented`, `raw`, `short`, `v2` or `becket`.
     pub layout: &'static str,
     /// Why it is taken for that layout.
     pub layout_reason: String,

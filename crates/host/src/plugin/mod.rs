@@ -75,7 +75,7 @@ pub struct PluginInfo {
     /// What its process may do, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxInfo>,
-    /// The vtable's layout: `becket`, `documented`, `raw`, `short`.
+    /// The vtable's layout: `becket`, `documented`, `raw`, `short`, `v2`.
     pub layout: &'static str,
     /// How often it was loaded; 1 for the first.
     pub generation: u64,
