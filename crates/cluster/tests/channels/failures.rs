@@ -5,9 +5,10 @@ use std::pin::pin;
 use std::thread;
 use std::time::Duration;
 
-use becket_cluster::{AckError, Kind, Options, RecvError};
+use becket_cluster::{AckError, Connection, Kind, Options, RecvError, SendError};
 use futures_lite::future::{block_on, poll_once, yield_now};
 
+use crate::proxy::Proxy;
 use crate::server::{LONG, Server};
 
 const UNLIMITED: Kind = Kind::Unlimited { bytes_max: 1 << 24 };
@@ -199,4 +200,40 @@ fn sends_through_kills_of_the_server_are_exact() {
     });
     assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
     assert_eq!(tx.snapshot().sends, u64::from(VALUES));
+}
+
+/// The answer is lost with the connection: the send is repeated with the same id, over another one.
+#[test]
+fn a_send_whose_answer_is_lost_is_accepted_once() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    let connection = block_on(Connection::connect(&proxy.url())).unwrap();
+    let (tx, _) = block_on(connection.open("jobs", UNLIMITED, Options::default())).unwrap();
+    let (_, rx) = server.open("jobs", UNLIMITED);
+    proxy.mute();
+    thread::scope(|scope| {
+        let send = scope.spawn(|| tx.send("a").timeout(LONG).wait());
+        // The server has it.
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a");
+        assert!(!send.is_finished());
+        proxy.cut();
+        send.join().unwrap().unwrap();
+    });
+    assert_eq!((tx.snapshot().sends, tx.snapshot().duplicates), (1, 1));
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+}
+
+/// With a limit that passes before the answer, the outcome is not known, and the value comes back.
+#[test]
+fn a_send_without_an_answer_is_unknown_at_its_deadline() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    let connection = block_on(Connection::connect(&proxy.url())).unwrap();
+    let (tx, _) = block_on(connection.open("jobs", UNLIMITED, Options::default())).unwrap();
+    let (_, rx) = server.open("jobs", UNLIMITED);
+    proxy.mute();
+    let error = tx.send("a").timeout(Duration::from_millis(50)).wait().unwrap_err();
+    assert_eq!(error, SendError::Unknown("a".into()));
+    assert_eq!(tx.snapshot().send_failures.unknown, 1);
+    assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a", "it was accepted");
 }

@@ -13,6 +13,7 @@ mod closing;
 mod death;
 mod failures;
 mod kinds;
+mod proxy;
 mod rendezvous;
 mod secrets;
 mod server;

@@ -37,6 +37,10 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Ends the process at once, without a word to its clients.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
