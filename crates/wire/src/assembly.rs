@@ -17,7 +17,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Body, Head, Kind, SessionError, flags};
+use crate::{Body, Head, Kind, SessionError, chunk::Chunk, flags};
 
 /// An element of which pieces are missing.
 #[derive(Debug)]
@@ -50,13 +50,14 @@ const fn broken(kind: Kind, rule: &'static str) -> SessionError {
     SessionError::Protocol { kind, rule }
 }
 
-/// Checks a piece and appends it if it is not the first. `keep`: its bytes are needed.
+/// Checks a piece and appends it if it is not the first. `keep`: its bytes are needed, and what has the
+/// memory for them.
 #[inline]
 pub(crate) fn sort<'a>(
     place: &mut Option<Assembly>,
     head: &Head,
     body: &'a [u8],
-    keep: bool,
+    keep: Option<&mut Chunk>,
 ) -> Result<Piece<'a>, SessionError> {
     let kind = head.kind;
     if (head.flags & flags::MORE != 0) != (head.aux > 0) {
@@ -79,7 +80,7 @@ fn later<'a>(
     place: &mut Option<Assembly>,
     head: &Head,
     body: &[u8],
-    keep: bool,
+    keep: Option<&mut Chunk>,
 ) -> Result<Option<Whole<'a>>, SessionError> {
     let kind = head.kind;
     let assembly = place.as_mut().ok_or(broken(kind, "no element"))?;
@@ -90,7 +91,7 @@ fn later<'a>(
         return Err(broken(kind, "the pieces do not make up the element's length"));
     }
     assembly.follow = head.aux;
-    if keep {
+    if keep.is_some() {
         assembly.buffer.extend_from_slice(body);
     }
     if head.aux > 0 {
@@ -98,7 +99,11 @@ fn later<'a>(
     }
     let Assembly { sequence, flags, total: bytes, buffer, .. } =
         place.take().ok_or(broken(kind, "no element"))?;
-    let body = Body::Owned(buffer.freeze());
+    let body = match keep {
+        Some(chunk) => chunk.end(buffer),
+        None => Bytes::new(),
+    };
+    let body = Body::Owned(body);
     Ok(Some(Whole { sequence, flags, bytes, body }))
 }
 
@@ -109,7 +114,7 @@ pub(crate) fn begin<'a>(
     head: &Head,
     body: &'a [u8],
     bytes: u32,
-    keep: bool,
+    keep: Option<&mut Chunk>,
 ) -> Option<Whole<'a>> {
     let flags = head.flags & !flags::MORE;
     let sequence = head.sequence;
@@ -122,10 +127,10 @@ pub(crate) fn begin<'a>(
 
 /// A partial element.
 #[inline(never)]
-fn first(head: &Head, body: &[u8], total: u32, keep: bool) -> Assembly {
+fn first(head: &Head, body: &[u8], total: u32, keep: Option<&mut Chunk>) -> Assembly {
     let mut buffer = BytesMut::new();
-    if keep {
-        buffer.reserve(total as usize);
+    if let Some(chunk) = keep {
+        buffer = chunk.take(total as usize);
         buffer.extend_from_slice(body);
     }
     let Head { kind, sequence, aux: follow, .. } = *head;

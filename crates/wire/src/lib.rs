@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod assembly;
+mod chunk;
 mod counters;
 mod decode;
 mod error;

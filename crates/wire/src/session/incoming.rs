@@ -59,7 +59,8 @@ impl Session {
         }
         let keep = !stream.is_reset();
         let incoming = &mut stream.incoming;
-        let whole = match assembly::sort(&mut incoming.assembly, head, body, keep)? {
+        let elements = keep.then_some(&mut self.elements);
+        let whole = match assembly::sort(&mut incoming.assembly, head, body, elements)? {
             Piece::First { bytes } => {
                 if bytes > element_bytes_max {
                     let limit = element_bytes_max.into();
@@ -86,7 +87,8 @@ impl Session {
                 }
                 let granted = self.taking.granted.checked_sub(bytes.into());
                 self.taking.granted = granted.ok_or(exceeded)?;
-                assembly::begin(&mut incoming.assembly, head, body, bytes, keep)
+                let elements = keep.then_some(&mut self.elements);
+                assembly::begin(&mut incoming.assembly, head, body, bytes, elements)
             }
             Piece::Later(whole) => whole,
         };

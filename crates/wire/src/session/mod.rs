@@ -53,6 +53,7 @@ use self::{regions::Regions, requests::Asked, time::Clock};
 use crate::{
     Counters, Head, Kind, Left, Limits, PeerLimits, Refused, Role, SessionError, StreamId,
     assembly::Assembly,
+    chunk::Chunk,
     ids::GENERATION_MAX,
     pool::QueuePool,
     ready::Ready,
@@ -102,6 +103,9 @@ pub struct Session {
     /// Bytes in the queues of all streams.
     queue_bytes: u64,
     pool: QueuePool,
+    /// Memory of long bodies: of frames to be sent, and of received elements.
+    bodies: Chunk,
+    elements: Chunk,
     unsent: unsent::Unsent,
     counters: Counters,
 }
@@ -157,8 +161,42 @@ impl Taking {
 /// A queued frame that carries no element.
 struct Control {
     head: Head,
-    body: Bytes,
+    body: ControlBody,
     loose: bool,
+}
+
+/// The longest body that is queued in place, without an allocation.
+const SHORT_BYTES_MAX: usize = 96;
+
+enum ControlBody {
+    Short { len: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Long(Bytes),
+}
+
+impl ControlBody {
+    /// A body of these parts. A long one is in memory of `chunk`.
+    #[inline]
+    fn join(parts: [&[u8]; 2], chunk: &mut Chunk) -> Self {
+        let [first, second] = parts;
+        let mut bytes = [0; SHORT_BYTES_MAX];
+        let len = first.len() + second.len();
+        if let Some((place, rest)) = bytes.split_at_mut_checked(first.len())
+            && let Some(rest) = rest.get_mut(..second.len())
+        {
+            place.copy_from_slice(first);
+            rest.copy_from_slice(second);
+            return Self::Short { len: len as u8, bytes };
+        }
+        Self::Long(chunk.join(parts))
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
 }
 
 /// The streams of both sides.
@@ -199,6 +237,8 @@ impl Session {
             taking: Taking::of(&limits),
             queue_bytes: 0,
             pool: QueuePool::default(),
+            bodies: Chunk::default(),
+            elements: Chunk::default(),
             unsent: unsent::Unsent::new(),
             counters: Counters::default(),
             limits,
@@ -228,6 +268,8 @@ impl Session {
         self.ready = before.ready;
         self.unsent = before.unsent;
         self.pool = before.pool;
+        self.bodies = before.bodies;
+        self.elements = before.elements;
     }
 
     /// Starts draining: nothing new begins, and a `Drain` is sent. Open streams and requests continue;
@@ -433,8 +475,8 @@ impl Session {
         if self.is_draining() { Err(Refused::Draining) } else { Ok(()) }
     }
 
-    fn fits(&self, body: &Bytes) -> Result<(), Refused> {
-        if body.len() > self.peer.frame_body_bytes_max as usize {
+    fn fits(&self, body_bytes: usize) -> Result<(), Refused> {
+        if body_bytes > self.peer.frame_body_bytes_max as usize {
             return Err(Refused::TooLong);
         }
         Ok(())
@@ -452,7 +494,7 @@ impl Session {
 
     /// Queues a frame. The caller bounds the number of such frames.
     fn queue_control(&mut self, head: Head, body: Bytes) {
-        self.control.push_back(Control { head, body, loose: false });
+        self.control.push_back(Control { head, body: ControlBody::Long(body), loose: false });
     }
 
     /// Queues a frame of which at most `control_frames_max` may wait.
@@ -461,7 +503,7 @@ impl Session {
             return Err(Refused::Full);
         }
         self.loose += 1;
-        self.control.push_back(Control { head, body, loose: true });
+        self.control.push_back(Control { head, body: ControlBody::Long(body), loose: true });
         Ok(())
     }
 

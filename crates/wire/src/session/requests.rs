@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::Session;
-use crate::{Head, Kind, Refused};
+use super::{Control, ControlBody, Session};
+use crate::{Head, Kind, Refused, chunk::Chunk};
 
 /// A request of this side.
 #[derive(Debug)]
@@ -28,12 +28,33 @@ pub(super) const fn parts(request: u64) -> (u32, u32) {
     (request as u32, (request >> 32) as u32)
 }
 
+fn bytes(parts: [&[u8]; 2]) -> usize {
+    parts.iter().map(|part| part.len()).sum()
+}
+
 impl Session {
     /// Sends a request and returns its number. `Event::Reply` has the same number, once.
     pub fn request(&mut self, operation: u16, body: Bytes) -> Result<u64, Refused> {
+        self.request_with(operation, body.len(), |_| ControlBody::Long(body))
+    }
+
+    /// As [`request`](Self::request), with a body that is copied together from two parts: without an
+    /// allocation if it is short, and into memory that the session uses again otherwise.
+    #[inline]
+    pub fn request_parts(&mut self, operation: u16, parts: [&[u8]; 2]) -> Result<u64, Refused> {
+        self.request_with(operation, bytes(parts), |chunk| ControlBody::join(parts, chunk))
+    }
+
+    #[inline]
+    fn request_with(
+        &mut self,
+        operation: u16,
+        bytes: usize,
+        body: impl FnOnce(&mut Chunk) -> ControlBody,
+    ) -> Result<u64, Refused> {
         self.command(|session| {
             session.may_begin()?;
-            session.fits(&body)?;
+            session.fits(bytes)?;
             let max = session.peer.requests_max.min(session.limits.requests_max);
             let mut number = 0;
             let make = |index, generation| {
@@ -41,19 +62,48 @@ impl Session {
                 Asked { cancelled: false }
             };
             session.asked.insert(max, make).ok_or(Refused::TooMany)?;
-            session.queue_control(
-                Head { code: operation, sequence: number, ..Head::new(Kind::Request) },
-                body,
-            );
+            let head = Head { code: operation, sequence: number, ..Head::new(Kind::Request) };
+            let body = body(&mut session.bodies);
+            session.control.push_back(Control { head, body, loose: false });
             Ok(number)
         })
     }
 
     /// Replies to a request of the peer. `TooLong`: the request is still open; reply with less.
     pub fn reply(&mut self, request: u64, status: u16, body: Bytes) -> Result<(), Refused> {
+        self.reply_with(request, status, body.len(), |_| ControlBody::Long(body))
+    }
+
+    /// As [`reply`](Self::reply), with a body that is copied together from two parts, as in
+    /// [`request_parts`](Self::request_parts).
+    #[inline]
+    pub fn reply_parts(
+        &mut self,
+        request: u64,
+        status: u16,
+        parts: [&[u8]; 2],
+    ) -> Result<(), Refused> {
+        let body = |chunk: &mut Chunk| ControlBody::join(parts, chunk);
+        self.reply_with(request, status, bytes(parts), body)
+    }
+
+    /// A body of two parts for a command that takes one, in memory that the session uses again once
+    /// the body was dropped everywhere.
+    pub fn join(&mut self, parts: [&[u8]; 2]) -> Bytes {
+        self.bodies.join(parts)
+    }
+
+    #[inline]
+    fn reply_with(
+        &mut self,
+        request: u64,
+        status: u16,
+        bytes: usize,
+        body: impl FnOnce(&mut Chunk) -> ControlBody,
+    ) -> Result<(), Refused> {
         self.command(|session| {
             session.usable()?;
-            session.fits(&body)?;
+            session.fits(bytes)?;
             let (index, generation) = parts(request);
             let asking =
                 session.asking.get_mut(index, generation).ok_or(Refused::UnknownRequest)?;
@@ -61,10 +111,9 @@ impl Session {
                 return Err(Refused::UnknownRequest);
             }
             asking.answered = true;
-            session.queue_control(
-                Head { code: status, sequence: request, ..Head::new(Kind::Reply) },
-                body,
-            );
+            let head = Head { code: status, sequence: request, ..Head::new(Kind::Reply) };
+            let body = body(&mut session.bodies);
+            session.control.push_back(Control { head, body, loose: false });
             Ok(())
         })
     }
@@ -88,7 +137,7 @@ impl Session {
     pub fn notice(&mut self, code: u16, of: u64, body: Bytes) -> Result<(), Refused> {
         self.command(|session| {
             session.usable()?;
-            session.fits(&body)?;
+            session.fits(body.len())?;
             session.queue_unordered(Head { code, sequence: of, ..Head::new(Kind::Notice) }, body)
         })
     }

@@ -33,7 +33,7 @@ impl Session {
     ) -> Result<StreamId, Refused> {
         self.command(|session| {
             session.may_begin()?;
-            session.fits(&name)?;
+            session.fits(name.len())?;
             let max = session.peer.streams_max.min(session.limits.streams_max);
             let mut id = StreamId::from_number(0);
             let (role, pool) = (session.role, &mut session.pool);
@@ -54,7 +54,7 @@ impl Session {
     pub fn accept(&mut self, id: StreamId, credit: Credit, info: Bytes) -> Result<(), Refused> {
         self.command(|session| {
             session.usable()?;
-            session.fits(&info)?;
+            session.fits(info.len())?;
             let stream = session.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
             if stream.phase != Phase::Asked {
                 return Err(Refused::State);

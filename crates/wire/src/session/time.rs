@@ -98,6 +98,8 @@ impl Session {
                 clock.looked = now;
                 if !std::mem::take(&mut clock.heard) {
                     clock.pinged = Some(now);
+                    self.bodies.free();
+                    self.elements.free();
                     self.counters.pings += 1;
                     self.ping = Some(self.counters.pings);
                 }

@@ -14,7 +14,7 @@
 
 use bytes::Bytes;
 
-use super::{Control, Session, State, VERSION, head as about, requests::parts};
+use super::{Control, ControlBody, Session, State, VERSION, head as about, requests::parts};
 use crate::{
     HEAD_BYTES, Head, Kind, Outlet, Priority, Role, StreamId,
     assembly::cut,
@@ -167,7 +167,7 @@ impl Session {
 
     fn transmit_queued<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         while let Some(control) = self.control.front() {
-            if !put(&mut self.counters.sent, outlet, control.head, &control.body) {
+            if !put(&mut self.counters.sent, outlet, control.head, control.body.as_slice()) {
                 return false;
             }
             let head = control.head;
@@ -289,7 +289,8 @@ impl Session {
                 outgoing.returnable += 1;
                 if std::mem::take(&mut outgoing.withdraw) {
                     let head = Head { sequence, ..about(Kind::Withdraw, id) };
-                    self.control.push_back(Control { head, body: Bytes::new(), loose: false });
+                    let body = ControlBody::Long(Bytes::new());
+                    self.control.push_back(Control { head, body, loose: false });
                 }
             } else {
                 outgoing.returns_queued -= 1;
