@@ -54,6 +54,14 @@ impl Body {
         })
     }
 
+    /// These bytes.
+    pub(crate) fn shared(bytes: Bytes) -> Self {
+        match bytes.len() {
+            0..=SMALL_BYTES_MAX => Self::copy_of(&bytes),
+            _ => Self(Repr::Shared(bytes)),
+        }
+    }
+
     /// The first `len` bytes of a lease that `instance` wrote into.
     pub(crate) fn leased(buffer: Vec<u8>, len: usize, instance: &'static Instance) -> Self {
         Self(Repr::Leased(LeasedBody { buffer, len, instance }))

@@ -38,7 +38,9 @@ use crate::{
     frame::CallFrame,
     instance::Instance,
     placement::Placement,
-    plugin::{self, CanaryCall, Entered, EnteringFor, EntryNameRef, Named, NotEntered, Shared},
+    plugin::{
+        self, CanaryCall, Entered, EnteringFor, Entry, EntryNameRef, Named, NotEntered, Shared,
+    },
     request::AnyRequest,
     routing::Handled,
     table::{self, Outcome, Slot},
@@ -103,6 +105,49 @@ impl<'a> Call<'a> {
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.entering.timeout = Timeout::At(deadline);
         self
+    }
+}
+
+impl Call<'_> {
+    /// Takes out the call without its payload, once it was polled and the plugin has it; `self` is then
+    /// over. `None`: it still needs the payload, because it was not polled, or the plugin is away.
+    pub fn detach(&mut self) -> Option<DetachedCall> {
+        let EntryNameRef::Resolved(entry) = self.entry else { return None };
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(waiting) => {
+                Some(DetachedCall { entry: entry.clone(), waiting: Some(waiting) })
+            }
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+}
+
+/// A call that waits for its answer, and borrows nothing: see [`Call::detach`].
+///
+/// Cancel safety: as for [`Call`].
+#[must_use = "a call is ended when it is dropped"]
+pub struct DetachedCall {
+    entry: Entry,
+    waiting: Option<Waiting>,
+}
+
+impl Future for DetachedCall {
+    type Output = Result<Response, CallError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(waiting) = &mut this.waiting else { return Poll::Ready(Err(CallError::Over)) };
+        let Poll::Ready(outcome) = waiting.slot.poll(waiting.sid, context.waker()) else {
+            return Poll::Pending;
+        };
+        waiting.finished = true;
+        let entry = EntryNameRef::Resolved(&this.entry);
+        let result = waiting.finish(this.entry.shared(), entry, outcome);
+        this.waiting = None;
+        Poll::Ready(result)
     }
 }
 
@@ -411,8 +456,8 @@ struct Waiting {
     slot: &'static Slot,
     sid: u64,
     instance: &'static Instance,
-    since: Instant,
-    timer: Option<timer::Key>,
+    /// By [`timer::now_ns`].
+    since_ns: u64,
     /// The slot was given up.
     finished: bool,
     span: Span,
@@ -428,14 +473,13 @@ impl Waiting {
         span: Span,
     ) -> Self {
         instance.pending.fetch_add(1, Ordering::SeqCst);
-        let since = Instant::now();
+        let since_ns = timer::now_ns();
         // Too far away to be represented: for ever.
-        let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
-        let timer = deadline.and_then(|deadline| {
-            slot.set_deadline_ms(timer::ms_of(deadline));
-            timer::set(deadline, timer::Task::CallDeadline { sid })
-        });
-        Self { slot, sid, instance, since, timer, finished: false, span }
+        let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
+        if let Some(due_ns) = timeout_ns.and_then(|timeout_ns| since_ns.checked_add(timeout_ns)) {
+            slot.set_due(sid, due_ns);
+        }
+        Self { slot, sid, instance, since_ns, finished: false, span }
     }
 
     /// Ends a call that the plugin never saw.
@@ -451,7 +495,8 @@ impl Waiting {
         outcome: Option<Outcome>,
     ) -> Result<Response, CallError> {
         let tally = shared.counters.of(thread::current());
-        tally.latency(self.since.elapsed(), 1);
+        let nanos = timer::now_ns().saturating_sub(self.since_ns);
+        tally.latency(Duration::from_nanos(nanos), 1);
         let result = answered(tally, outcome);
         self.span.in_scope(|| match &result {
             Ok(response) => tracing::trace!(target: "becket::call", status = %response.status),
@@ -466,9 +511,6 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            timer::cancel(timer);
-        }
         if !self.finished {
             // Also when it was answered meanwhile: that answer has no reader any more.
             self.instance.plugin.counters.one(Count::Cancelled);

@@ -52,6 +52,7 @@ mod config;
 mod context;
 mod coroutine;
 mod counters;
+mod deadline;
 mod dispatch;
 mod error;
 mod executor;
@@ -88,7 +89,7 @@ pub use becket_abi::{LinkedPlugin, NrStatus};
 
 pub use crate::{
     body::Body,
-    call::{Call, Response},
+    call::{Call, DetachedCall, Response},
     callbacks::{Answers, log_message},
     counters::Latency,
     error::{CallError, ReloadError, SendError, StreamError, UnknownEntry, UnloadError},

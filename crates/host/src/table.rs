@@ -45,12 +45,14 @@ use becket_abi::NrStatus;
 
 use crate::{
     body::Body,
+    deadline::Deadline,
     instance::Instance,
     reentry::{Mutex, MutexGuard},
     sid::{self, GENERATION_MASK, INDEX_BITS},
     state::StateMap,
     stream::StreamCell,
     thread::ThreadRecord,
+    timer,
 };
 
 const CHUNK_SLOTS: u32 = 256;
@@ -117,6 +119,7 @@ pub(crate) struct Slot {
     next_free: AtomicU32,
     /// The deadline in milliseconds of [`crate::timer::now_ms`]; 0: none.
     deadline_ms: AtomicU64,
+    deadline: Deadline,
     waker: AtomicWaker,
     answer: UnsafeCell<Option<Outcome>>,
     stream: OnceLock<Box<StreamCell>>,
@@ -199,6 +202,7 @@ impl Slot {
             index,
             next_free: AtomicU32::new(NONE),
             deadline_ms: AtomicU64::new(0),
+            deadline: Deadline::new(),
             waker: AtomicWaker::new(),
             answer: UnsafeCell::new(None),
             stream: OnceLock::new(),
@@ -387,6 +391,22 @@ impl Slot {
     #[inline]
     pub(crate) fn set_deadline_ms(&self, deadline_ms: u64) {
         self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
+    }
+
+    /// The call is over at this time of [`timer::now_ns`].
+    #[inline]
+    pub(crate) fn set_due(&self, sid: u64, due_ns: u64) {
+        self.set_deadline_ms(timer::ms_of_ns(due_ns));
+        self.deadline.set(self.index, sid, due_ns);
+    }
+
+    /// Its place in the table.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(crate) fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 
     pub(crate) fn deadline_ms(&self) -> u64 {

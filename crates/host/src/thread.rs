@@ -305,28 +305,14 @@ impl ThreadRecord {
         self.worker.load(Ordering::Relaxed)
     }
 
-    /// Wakes a task, for the owner of the record. On a thread that is lent to a plugin the wake is
-    /// kept: see [`crate::executor`].
+    /// Wakes a task, for the owner of the record, where [`becket_chan::wakes`] allows it. On a thread
+    /// that is lent to a plugin the wake is kept: see [`crate::executor`].
     #[inline]
     pub(crate) fn wake(&self, waker: Waker) {
         match self.lent.get() {
             true => self.kept.lock().push_back(waker),
-            false => waker.wake(),
+            false => becket_chan::wakes::wake(waker),
         }
-    }
-
-    /// Runs `f`, which answers a call under a lock of its own: the tasks that it wakes are woken where
-    /// [`becket_chan::wakes`] allows it.
-    pub(crate) fn deferring_wakes<R>(&self, f: impl FnOnce() -> R) -> R {
-        let was_lent = self.lent.replace(true);
-        let result = f();
-        self.lent.set(was_lent);
-        if was_lent {
-            return result;
-        }
-        let kept = std::mem::take(&mut *self.kept.lock());
-        kept.into_iter().for_each(becket_chan::wakes::wake);
-        result
     }
 
     /// Wakes the tasks whose wakes were kept.

@@ -18,18 +18,19 @@ use becket_chan::timer::{SetError, Timers};
 use futures_lite::future::or;
 
 use crate::{
+    deadline,
     instance::Instance,
     jobs,
     plugin::Trial,
     stream::{End, Idle},
-    table::{self, Outcome, Target},
+    table::{self, Target},
     watchdog,
 };
 
 /// What to do when the time comes.
 pub(crate) enum Task {
-    /// Free the caller of this call.
-    CallDeadline { sid: u64 },
+    /// Free the caller of the call in this slot, if it is due; see [`deadline`].
+    CallDeadline { slot: u32, at_ns: u64 },
     /// End this stream.
     StreamDeadline { sid: u64 },
     /// End this stream if nothing moved since, else look again one period later.
@@ -66,7 +67,26 @@ pub(crate) fn now_ms() -> u64 {
     ms_of(Instant::now())
 }
 
-/// The same for another instant.
+/// Nanoseconds since the same moment, from 1.
+pub(crate) fn now_ns() -> u64 {
+    let since = Instant::now().saturating_duration_since(*EPOCH);
+    since
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(since.subsec_nanos()) + 1)
+}
+
+/// What [`now_ms`] is when [`now_ns`] is this.
+pub(crate) const fn ms_of_ns(ns: u64) -> u64 {
+    ns.saturating_sub(1) / 1_000_000 + 1
+}
+
+/// The instant at which [`now_ns`] is this.
+pub(crate) fn instant_of_ns(ns: u64) -> Instant {
+    *EPOCH + Duration::from_nanos(ns.saturating_sub(1))
+}
+
+/// What [`now_ms`] is at this instant.
 pub(crate) fn ms_of(instant: Instant) -> u64 {
     let since = instant.saturating_duration_since(*EPOCH);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1) + 1
@@ -107,13 +127,7 @@ fn complain(error: &SetError<Task>) {
 
 fn run(task: Task, now: Instant) {
     match task {
-        Task::CallDeadline { sid } => {
-            if let Ok(Target::Call(slot)) = table::find(sid, ptr::null()) {
-                slot.owner().end_and_notify(sid, || {
-                    slot.complete(sid, || Outcome::DeadlineExceeded).is_ok()
-                });
-            }
-        }
+        Task::CallDeadline { slot, at_ns } => deadline::passed(slot, at_ns),
         Task::StreamDeadline { sid } => {
             if let Ok(Target::Stream(slot)) = table::find(sid, ptr::null())
                 && let Some(cell) = slot.stream()

@@ -4,6 +4,7 @@
 use std::{cell::Cell, ffi::c_void, mem, ptr, time::Duration};
 
 use becket_abi::{NrBytes, NrOwnedBytes, NrStatus, ViewError};
+use bytes::Bytes;
 
 use super::{boundary, is_function};
 use crate::{
@@ -196,6 +197,22 @@ pub(super) fn copied(
         }
         Err(error) => refuse_view(instance, sid, status, error, when_full),
     }
+}
+
+/// As [`copied`], for bytes that nothing else can change: they are shared.
+pub(super) fn shared(
+    instance: &'static Instance,
+    sid: u64,
+    status: NrStatus,
+    payload: Bytes,
+) -> NrStatus {
+    let view = NrBytes::from_slice(&payload);
+    // SAFETY: a view of bytes that outlive it.
+    if let Err(error) = unsafe { view.checked(instance.limits.payload_bytes_max) } {
+        return refuse_view(instance, sid, status, error, WhenFull::Refuse);
+    }
+    let len = payload.len() as u64;
+    deliver(instance, sid, status, len, WhenFull::Refuse, || Body::shared(payload))
 }
 
 /// Counts and refuses a payload.

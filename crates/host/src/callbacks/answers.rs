@@ -4,6 +4,8 @@
 use std::ffi::c_void;
 
 use becket_abi::{BK_NO_DEADLINE, NrBytes, NrStatus};
+use becket_chan::wakes;
+use bytes::Bytes;
 
 use super::{
     answer::{self, WhenFull},
@@ -75,8 +77,14 @@ impl Answers {
     /// call, and a stream by its last frame, ended with that status.
     pub fn send(&self, sid: u64, status: NrStatus, body: &[u8]) -> NrStatus {
         let view = NrBytes::from_slice(body);
-        let send = || answer::copied(self.instance, sid, status, view, WhenFull::Refuse);
-        thread::current().deferring_wakes(send)
+        let _deferral = wakes::defer();
+        answer::copied(self.instance, sid, status, view, WhenFull::Refuse)
+    }
+
+    /// As [`send`](Self::send), for bytes that nothing else can change: a long body is not copied.
+    pub fn send_shared(&self, sid: u64, status: NrStatus, body: Bytes) -> NrStatus {
+        let _deferral = wakes::defer();
+        answer::shared(self.instance, sid, status, body)
     }
 
     /// `handle` refused call or stream `sid` with this status.
@@ -161,11 +169,11 @@ impl Answers {
     }
 
     fn end(&self, sid: u64, call: impl FnOnce() -> Outcome, stream: End) -> bool {
-        let end = || match table::find(sid, self.instance) {
+        let _deferral = wakes::defer();
+        match table::find(sid, self.instance) {
             Ok(Target::Call(slot)) => slot.complete(sid, call).is_ok(),
             Ok(Target::Stream(slot)) => slot.stream().is_some_and(|cell| cell.end(sid, stream)),
             Err(_) => false,
-        };
-        thread::current().deferring_wakes(end)
+        }
     }
 }

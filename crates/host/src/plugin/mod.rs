@@ -447,6 +447,10 @@ impl Entry {
         OpenStream::new(self.0.shared.clone(), self.to_owned_name(), request)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
     /// Whether it is known to need no coroutine of `instance`.
     #[inline]
     fn is_inline_at(&self, instance: &Instance) -> bool {

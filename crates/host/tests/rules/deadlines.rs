@@ -65,6 +65,55 @@ fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
 }
 
 #[test]
+fn a_calls_deadline_is_its_own_whatever_that_of_the_call_before_was() {
+    let host = Host::new();
+    let (ids, notified) = (Mailbox::new(), Mailbox::new());
+    let (plugin, api) =
+        silent(&ids, &notified).load_with(&host, "silent", |spec| spec.dispatch(Dispatch::Caller));
+    let (soon, later) = (Duration::from_millis(20), Duration::from_millis(60));
+    let far = Duration::from_secs(3600);
+    let begin = |timeout| {
+        let mut call = plugin.call_raw("x", b"").timeout(timeout);
+        assert!(poll_once(&mut call).is_pending());
+        (call, ids.take())
+    };
+    let answered = |timeout| {
+        let (call, sid) = begin(timeout);
+        match api.send(sid, NrStatus::Ok, b"answer") {
+            NrStatus::Ok => assert_eq!(*wait(call).unwrap().body, *b"answer"),
+            // This thread was off its processor until the deadline.
+            _ => {
+                assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+                assert_eq!(notified.take(), sid);
+            }
+        }
+    };
+    let ends_after = |timeout| {
+        let began = Instant::now();
+        let (call, sid) = begin(timeout);
+        assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+        assert!(began.elapsed() >= timeout, "{:?} of {timeout:?}", began.elapsed());
+        assert_eq!(notified.take(), sid);
+    };
+    // Each call is in the place of the one before it, as all are of one thread.
+    for _ in 0..3 {
+        answered(far);
+        ends_after(soon);
+        // The time of the first of these passes while the second waits.
+        answered(soon);
+        ends_after(later);
+        answered(soon);
+        let (call, sid) = begin(far);
+        ends_after(later);
+        assert_eq!(api.send(sid, NrStatus::Ok, b"in time"), NrStatus::Ok);
+        assert_eq!(*wait(call).unwrap().body, *b"in time");
+    }
+    assert!(notified.take_all().is_empty(), "those that were answered have not ended otherwise");
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
 fn a_plugin_can_ask_how_long_it_has() {
     let host = Host::new();
     let asked = Mailbox::new();
