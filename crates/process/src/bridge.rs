@@ -13,22 +13,27 @@
 //! 2. A frame that the host does not take stays at the head of `held`, and its credit is not given back: at
 //!    most a stream's credit is held.
 
-use std::collections::VecDeque;
+mod passed;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use becket_host::{Answers, NrStatus, RemoteCall};
+use becket_host::{Answers, NrStatus, RemoteCall, RemoteEntry};
 use becket_ipc::Ended;
 use becket_ipc::session::{Handler, Locked};
 use becket_wire::{Body, Credit, Event, Priority, Refused, StreamId};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use foldhash::HashMap;
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use self::passed::Message;
+use self::passed::{Kind, Outgoing, Passed};
 use crate::child::Killer;
 use crate::control::{CONTROL, Waiter};
+use crate::ids::ByRequest;
 use crate::protocol::{
-    self, Encoded, decode_answer, encode_answer, encode_call, notice, operation, reply, service,
+    self, ANSWER_HEAD_BYTES, PAYLOAD_FOLLOWS, decode_answer, encode_answer, encode_head, notice,
+    operation, reply, service,
 };
 use crate::reported::{Reported, Stuck};
 use crate::start::Loading;
@@ -43,7 +48,7 @@ pub(crate) struct Bridge {
     loading: Loading,
     killer: Killer,
     /// Sids by request.
-    calls: HashMap<u64, u64>,
+    calls: ByRequest<u64>,
     /// Requests of the host's own.
     controls: HashMap<u64, Arc<Waiter>>,
     next_control: u64,
@@ -74,72 +79,6 @@ pub(crate) struct Watch {
     pub(crate) stuck: Arc<Stuck>,
 }
 
-/// A call on its way to a worker.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) sid: u64,
-    pub(crate) is_stream: bool,
-    /// Its caller sends no data.
-    pub(crate) is_closed: bool,
-    pub(crate) encoded: Encoded,
-}
-
-impl From<RemoteCall<'_>> for Message {
-    fn from(call: RemoteCall<'_>) -> Self {
-        let RemoteCall { sid, entry, is_stream, remaining_ms, metadata, payload } = call;
-        Self {
-            sid,
-            is_stream,
-            is_closed: false,
-            encoded: encode_call(entry, remaining_ms, metadata, payload),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Passed {
-    Request(u64),
-    Stream(StreamId),
-}
-
-/// A stream to the worker.
-struct Outgoing {
-    sid: u64,
-    kind: Kind,
-    /// The payload, until the worker has accepted it.
-    first: Option<Bytes>,
-    /// The worker has accepted the stream, perhaps for its payload alone.
-    is_accepted: bool,
-    /// `handle` has returned there.
-    is_opened: bool,
-    /// Its payload was sent: the next credit says that it is open.
-    awaits_credit: bool,
-    /// Frames that the host has not taken.
-    held: VecDeque<Bytes>,
-    /// No more data: passed on when the worker has accepted.
-    is_closed: bool,
-    /// The caller's data was refused: it is notified when there is room.
-    is_starved: bool,
-    /// The plugin has refused data that had been passed on: the next sender gets its status.
-    refused: Option<NrStatus>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Stream,
-    LongCall,
-    LongAnswer,
-    LongNotification,
-    LongImport,
-}
-
-impl Kind {
-    /// Nothing follows the payload.
-    fn ends_with_payload(self) -> bool {
-        matches!(self, Self::LongCall | Self::LongNotification | Self::LongImport)
-    }
-}
-
 impl Bridge {
     /// Of a worker for the plugin of this name, in process `pid`.
     pub(crate) fn new(
@@ -157,7 +96,7 @@ impl Bridge {
             answers,
             loading,
             killer,
-            calls: HashMap::default(),
+            calls: ByRequest::new(),
             controls: HashMap::default(),
             next_control: CONTROL,
             passed: HashMap::default(),
@@ -209,10 +148,8 @@ impl Bridge {
         self.issuer = 0;
         let sid = self.next_control;
         self.next_control = sid.checked_add(1).unwrap_or(CONTROL);
-        let sent = locked.session.request(operation, body.clone()).map(|request| {
-            self.calls.insert(request, sid);
-            self.passed.insert(sid, Passed::Request(request));
-        });
+        let sent = locked.session.request(operation, body.clone());
+        let sent = sent.map(|request| self.passed_on(sid, request));
         let sent = match sent {
             Err(Refused::TooLong) if operation == operation::IMPORT => {
                 self.open(locked, sid, Kind::LongImport, Bytes::new(), Some(body))
@@ -231,8 +168,51 @@ impl Bridge {
         self.is_over
     }
 
-    /// Passes a call on; gives it back if the session is over.
+    /// Passes a call on; `None` if the session is over.
     pub(crate) fn handle(
+        &mut self,
+        locked: &mut Locked<'_>,
+        call: &RemoteCall<'_>,
+    ) -> Option<NrStatus> {
+        let RemoteEntry::Place(place) = call.entry else {
+            return self.handle_encoded(locked, call);
+        };
+        if call.sid == 0 || call.is_stream || call.metadata.is_some() {
+            return self.handle_encoded(locked, call);
+        }
+        if self.is_over {
+            return None;
+        }
+        self.issued_by(locked.thread());
+        let (sid, payload) = (call.sid, call.payload);
+        let head = encode_head(place, call.remaining_ms, 0);
+        let sent = match locked.session.request_parts(operation::CALL, [&head, payload]) {
+            Ok(request) => {
+                self.passed_on(sid, request);
+                Ok(())
+            }
+            Err(Refused::TooLong) => {
+                let head = encode_head(place, call.remaining_ms, PAYLOAD_FOLLOWS);
+                let payload = locked.session.join([payload, &[]]);
+                self.open(locked, sid, Kind::LongCall, Bytes::copy_from_slice(&head), Some(payload))
+            }
+            Err(refused) => Err(refused),
+        };
+        self.count();
+        status_of(sent)
+    }
+
+    #[cold]
+    fn handle_encoded(
+        &mut self,
+        locked: &mut Locked<'_>,
+        call: &RemoteCall<'_>,
+    ) -> Option<NrStatus> {
+        self.handle_kept(locked, (*call).into()).ok()
+    }
+
+    /// Passes a call on that was kept; gives it back if the session is over.
+    pub(crate) fn handle_kept(
         &mut self,
         locked: &mut Locked<'_>,
         call: Message,
@@ -240,11 +220,7 @@ impl Bridge {
         if self.is_over {
             return Err(call);
         }
-        if self.passed.is_empty() {
-            self.issuer = locked.thread();
-        } else if self.issuer != locked.thread() {
-            self.issuer = 0;
-        }
+        self.issued_by(locked.thread());
         let Message { sid, is_stream, is_closed, ref encoded } = call;
         let whole = encoded.whole.clone();
         let sent = if sid == 0 {
@@ -252,10 +228,8 @@ impl Bridge {
         } else if is_stream {
             self.open(locked, sid, Kind::Stream, whole, None)
         } else {
-            locked.session.request(operation::CALL, whole).map(|request| {
-                self.calls.insert(request, sid);
-                self.passed.insert(sid, Passed::Request(request));
-            })
+            let sent = locked.session.request(operation::CALL, whole);
+            sent.map(|request| self.passed_on(sid, request))
         };
         let sent = match sent {
             Err(Refused::TooLong) => {
@@ -273,12 +247,20 @@ impl Bridge {
             self.stream_close(locked, sid);
         }
         self.count();
-        match sent {
-            Ok(()) => Ok(NrStatus::Ok),
-            Err(Refused::TooLong) => Ok(NrStatus::TooLong),
-            Err(Refused::Closed | Refused::NotReady | Refused::Draining) => Err(call),
-            Err(_) => Ok(NrStatus::Backpressure),
+        status_of(sent).ok_or(call)
+    }
+
+    fn issued_by(&mut self, thread: u64) {
+        if self.passed.is_empty() {
+            self.issuer = thread;
+        } else if self.issuer != thread {
+            self.issuer = 0;
         }
+    }
+
+    fn passed_on(&mut self, sid: u64, request: u64) {
+        self.calls.insert(request, sid);
+        self.passed.insert(sid, Passed::Request(request));
     }
 
     fn open(
@@ -359,7 +341,7 @@ impl Bridge {
         match self.passed.remove(&sid) {
             // Its reply still comes, and finds no call.
             Some(Passed::Request(request)) => {
-                self.calls.remove(&request);
+                self.calls.remove(request);
                 let _ = locked.session.cancel(request);
             }
             Some(Passed::Stream(stream)) => {
@@ -378,7 +360,7 @@ impl Bridge {
         if status == reply::IN_STREAM {
             return;
         }
-        let Some(sid) = self.calls.remove(&request) else { return };
+        let Some(sid) = self.calls.remove(request) else { return };
         self.passed.remove(&sid);
         self.answer(sid, status, body);
         let _ = locked;
@@ -407,6 +389,18 @@ impl Bridge {
         }
     }
 
+    /// The answer of a call, which came in a stream.
+    fn answer_long(&mut self, sid: u64, mut body: Bytes) {
+        if let (Some(answers), false) = (self.answers, self.controls.contains_key(&sid))
+            && let Ok(status) = decode_answer(&body).map(|(status, _)| status)
+        {
+            body.advance(ANSWER_HEAD_BYTES);
+            answers.send_shared(sid, status, body);
+            return;
+        }
+        self.answer(sid, reply::DONE, &body);
+    }
+
     fn element(&mut self, locked: &mut Locked<'_>, stream: StreamId, body: Body<'_>) {
         let Some(outgoing) = self.streams.get_mut(&stream.number()) else { return };
         match outgoing.kind {
@@ -418,7 +412,7 @@ impl Bridge {
                 let sid = outgoing.sid;
                 self.streams.remove(&stream.number());
                 self.passed.remove(&sid);
-                self.answer(sid, reply::DONE, &body);
+                self.answer_long(sid, body.into_bytes());
                 let _ = locked.session.end(stream, 0, Bytes::new());
             }
         }
@@ -592,7 +586,7 @@ impl Bridge {
     /// A worker's stream: a long answer.
     fn opened(&mut self, locked: &mut Locked<'_>, stream: StreamId, number: u16, name: &[u8]) {
         let request = name.try_into().ok().filter(|_| number == service::LONG_ANSWER);
-        let sid = request.and_then(|name| self.calls.remove(&u64::from_le_bytes(name)));
+        let sid = request.and_then(|name| self.calls.remove(u64::from_le_bytes(name)));
         let Some(sid) = sid else {
             let _ = locked.session.refuse(stream, protocol::REFUSED, Bytes::new());
             return;
@@ -605,20 +599,13 @@ impl Bridge {
     }
 }
 
-impl Outgoing {
-    fn new(sid: u64, kind: Kind, first: Option<Bytes>) -> Self {
-        Self {
-            sid,
-            kind,
-            first,
-            is_accepted: false,
-            is_opened: false,
-            awaits_credit: false,
-            held: VecDeque::new(),
-            is_closed: false,
-            is_starved: false,
-            refused: None,
-        }
+/// What the host is answered; `None`: the session is over.
+fn status_of(sent: Result<(), Refused>) -> Option<NrStatus> {
+    match sent {
+        Ok(()) => Some(NrStatus::Ok),
+        Err(Refused::TooLong) => Some(NrStatus::TooLong),
+        Err(Refused::Closed | Refused::NotReady | Refused::Draining) => None,
+        Err(_) => Some(NrStatus::Backpressure),
     }
 }
 

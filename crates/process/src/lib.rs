@@ -27,7 +27,7 @@
 //! | [`protocol`] | the messages |
 //! | `bridge` | the host's side |
 //! | `reported` | a worker's log and metrics, in the host |
-//! | `ids` | maps by the numbers of calls |
+//! | `ids` | a map by the numbers of requests |
 //! | `start` | from a command to a plugin that is ready |
 //! | `supervisor` | a plugin's workers together: where its calls go |
 //! | `slot` | one worker: started, waited for, started again |
@@ -53,6 +53,7 @@ mod cgroup;
 mod child;
 mod control;
 mod guard;
+mod ids;
 mod image;
 mod launch;
 mod lines;

@@ -174,8 +174,10 @@ pub const PAYLOAD_FOLLOWS: u8 = 0x80;
 const COUNTER: u8 = 0;
 const GAUGE: u8 = 1;
 const HISTOGRAM: u8 = 2;
+/// The length of the status before an answer.
+pub const ANSWER_HEAD_BYTES: usize = 4;
 /// The length of a call's head.
-const HEAD_BYTES: usize = 16;
+pub const HEAD_BYTES: usize = 16;
 /// Where its shape is.
 const SHAPE_AT: usize = 8;
 
@@ -295,6 +297,17 @@ pub struct Call {
     pub request: Request,
 }
 
+/// A call that is an entry, a deadline and a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawCall<'a> {
+    /// The entry's place in [`Loaded::entries`].
+    pub place: u32,
+    /// As [`Call::deadline_ms`].
+    pub deadline_ms: u32,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
 /// A call, encoded.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -325,8 +338,7 @@ pub fn encode_call(
     payload: &[u8],
 ) -> Encoded {
     let mut bytes = BytesMut::with_capacity(HEAD_BYTES + payload.len() + 64);
-    // A deadline that has come is one of a millisecond: 0 is none.
-    let deadline_ms = remaining_ms.map_or(0, |ms| u32::try_from(ms).unwrap_or(u32::MAX).max(1));
+    let deadline_ms = deadline_ms(remaining_ms);
     let mut shape = if metadata.is_some() { HAS_METADATA } else { 0 };
     let (place, name) = match entry {
         RemoteEntry::Place(place) => (place, None),
@@ -359,6 +371,39 @@ pub fn encode_call(
     let payload_at = bytes.len();
     bytes.put_slice(payload);
     Encoded { whole: bytes.freeze(), payload_at }
+}
+
+/// What precedes the payload of a call that has no metadata, for the entry at this place.
+#[inline]
+#[must_use]
+pub fn encode_head(place: u32, remaining_ms: Option<u64>, shape: u8) -> [u8; HEAD_BYTES] {
+    let words = [place, deadline_ms(remaining_ms), shape.into(), 0];
+    let mut head = [0; HEAD_BYTES];
+    for (bytes, word) in head.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    head
+}
+
+/// A deadline that has come is one of a millisecond: 0 is none.
+fn deadline_ms(remaining_ms: Option<u64>) -> u32 {
+    remaining_ms.map_or(0, |ms| u32::try_from(ms).unwrap_or(u32::MAX).max(1))
+}
+
+impl<'a> RawCall<'a> {
+    /// Decodes a call, if it is one for an entry by its place, without metadata.
+    #[inline]
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (head, payload) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+        let (words, _) = head.as_chunks();
+        let mut fields = [0; 4];
+        for (field, word) in fields.iter_mut().zip(words) {
+            *field = u32::from_le_bytes(*word);
+        }
+        let [place, deadline_ms, shape, metadata_bytes] = fields;
+        (shape == 0 && metadata_bytes == 0).then_some(Self { place, deadline_ms, payload })
+    }
 }
 
 impl Call {
@@ -411,7 +456,7 @@ pub fn encode_answer(status: NrStatus, body: &[u8]) -> Bytes {
 /// # Errors
 /// [`Malformed`].
 pub fn decode_answer(bytes: &[u8]) -> Result<(NrStatus, &[u8]), Malformed> {
-    let (status, body) = bytes.split_first_chunk::<4>().ok_or(Malformed)?;
+    let (status, body) = bytes.split_first_chunk::<ANSWER_HEAD_BYTES>().ok_or(Malformed)?;
     Ok((NrStatus(u32::from_le_bytes(*status)), body))
 }
 
@@ -530,6 +575,28 @@ fn text(bytes: &mut Bytes, length: usize) -> Result<String, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_without_metadata_is_the_same_by_either_way() {
+        for (place, remaining_ms, payload) in
+            [(7, None, &b"payload"[..]), (0, Some(0), b""), (u32::MAX, Some(u64::MAX), &[1; 99])]
+        {
+            let encoded = encode_call(RemoteEntry::Place(place), remaining_ms, None, payload);
+            let mut parts = encode_head(place, remaining_ms, 0).to_vec();
+            parts.extend_from_slice(payload);
+            assert_eq!(encoded.whole, parts);
+            let raw = RawCall::decode(&parts).unwrap();
+            let call = Call::decode(&parts).unwrap();
+            assert_eq!(
+                (EntryRef::Place(raw.place), raw.payload),
+                (call.entry, &call.request.body[..])
+            );
+            assert_eq!(raw.deadline_ms, call.deadline_ms);
+            assert!((0..HEAD_BYTES).all(|length| RawCall::decode(&parts[..length]).is_none()));
+        }
+        let named = encode_call(RemoteEntry::Name("entry"), None, None, b"payload");
+        assert_eq!(RawCall::decode(&named.whole), None);
+    }
 
     #[test]
     fn a_log_is_read_back_and_one_that_is_cut_off_is_none() {

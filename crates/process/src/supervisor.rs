@@ -271,24 +271,27 @@ impl Supervised {
     }
 
     /// Passes a call to a worker, or keeps it until there is one again.
-    fn pass_on(&self, mut call: Message, key: Option<u64>) -> NrStatus {
+    fn pass_on(&self, call: &RemoteCall<'_>, key: Option<u64>) -> NrStatus {
         let is_awaited = call.sid != 0 && !call.is_stream;
         for _ in 0..self.slots.len() {
             let Some(slot) = self.choose(key) else { break };
             let Some(session) = slot.session() else { break };
             self.place(call.sid, slot);
-            match session.with(|bridge, locked| bridge.handle(locked, call)) {
-                Ok(status) => {
-                    if is_awaited && status == NrStatus::Ok {
-                        let in_hand = slot.watch.in_hand.load(Ordering::Relaxed);
-                        session.poll_for_answer(in_hand == 1);
-                    }
-                    return status;
+            // If it has ended, it is not live any more.
+            if let Some(status) = session.with(|bridge, locked| bridge.handle(locked, call)) {
+                if is_awaited && status == NrStatus::Ok {
+                    let in_hand = slot.watch.in_hand.load(Ordering::Relaxed);
+                    session.poll_for_answer(in_hand == 1);
                 }
-                // It has ended, and is not live any more.
-                Err(returned) => call = returned,
+                return status;
             }
         }
+        self.wait(call)
+    }
+
+    /// Keeps a call until there is a worker again.
+    #[cold]
+    fn wait(&self, call: &RemoteCall<'_>) -> NrStatus {
         let (sid, mut state) = (call.sid, self.state.lock());
         if self.has_failed(&state) {
             drop(state);
@@ -298,6 +301,7 @@ impl Supervised {
             }
             return NrStatus::Backpressure;
         }
+        let call = Message::from(*call);
         let bytes = state.waiting_bytes + call.encoded.whole.len();
         let is_full = state.waiting.len() >= WAITING_MAX || bytes > WAITING_BYTES_MAX;
         if state.running == 0 || is_full {
@@ -329,7 +333,7 @@ impl Supervised {
             let call = self.state.lock().next_waiting()?;
             let (sid, is_stream) = (call.sid, call.is_stream);
             self.place(sid, slot);
-            Some((sid, is_stream, bridge.handle(locked, call)))
+            Some((sid, is_stream, bridge.handle_kept(locked, call)))
         };
         while let Some((sid, is_stream, passed)) = session.with(next) {
             let Some(answers) = answers else { continue };
@@ -387,7 +391,7 @@ impl Remote for Supervised {
     fn handle(&self, call: RemoteCall<'_>) -> NrStatus {
         let sticky = self.process.sticky.as_ref().filter(|_| self.slots.len() > 1);
         let key = sticky.and_then(|sticky| balance::key(sticky, &call));
-        self.pass_on(call.into(), key)
+        self.pass_on(&call, key)
     }
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> NrStatus {

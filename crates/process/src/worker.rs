@@ -18,6 +18,7 @@
 //! 2. A frame is taken from the plugin when the session has taken the one before: what waits is bounded by
 //!    the bounds of the plugin's streams.
 
+mod answers;
 mod open;
 mod reports;
 mod wakes;
@@ -34,18 +35,18 @@ use std::thread;
 use std::time::Duration;
 
 use becket_host::{
-    CallError, Entry, Host, Layout, NrStatus, Observer, Plugin, PluginSpec, Response, Stream,
-    defer_releases,
+    CallError, Entry, Host, Layout, NrStatus, Observer, Plugin, PluginSpec, Request, Response,
+    Stream, defer_releases,
 };
 use becket_ipc::Ended;
 use becket_ipc::session::{Handler, Locked, SessionHandle, StartError};
-use becket_wire::{Credit, Event, Priority, Refused, Role, StreamId};
+use becket_wire::{Credit, Event, Refused, Role, StreamId};
 use bytes::Bytes;
 
 use crate::launch::{self, Entered, WorkerError};
 use crate::protocol::{
-    self, Call, EntryRef, Failed, Load, Loaded, Native, PAYLOAD_FOLLOWS, encode_answer, notice,
-    operation, reply, service,
+    self, Call, EntryRef, Failed, Load, Loaded, Native, PAYLOAD_FOLLOWS, RawCall, encode_answer,
+    notice, operation, reply, service,
 };
 use crate::start::{element_bytes_max, options};
 use crate::worker::open::Open;
@@ -110,13 +111,13 @@ fn serve(socket: OwnedFd, shared_memory: bool, mut image: Option<File>) -> Resul
                     Ok(None) => encode_answer(NrStatus::Unsupported, &[]),
                     Err(status) => encode_answer(status, &[]),
                 };
-                session.with(|worker, locked| worker.answer(locked, to, reply::DONE, body));
+                session.with(|worker, locked| worker.answer(locked, to, reply::DONE, [&body, &[]]));
             }
             Errand::Import { to, state } => {
                 let plugin = session.with(|worker, _| worker.plugin.clone());
                 let taken = plugin.map_or(Ok(()), |plugin| plugin.import_state(&state));
                 let body = encode_answer(taken.err().unwrap_or(NrStatus::Ok), &[]);
-                session.with(|worker, locked| worker.answer(locked, to, reply::DONE, body));
+                session.with(|worker, locked| worker.answer(locked, to, reply::DONE, [&body, &[]]));
             }
             Errand::Shutdown { request } => {
                 becket_coro::block_on(host.shutdown(DRAIN));
@@ -184,9 +185,9 @@ struct Worker {
     reports: Option<Arc<Reports>>,
     /// The plugin's code runs on coroutines.
     wants_coroutines: bool,
-    entries: Vec<Arc<Entry>>,
+    entries: Vec<Entry>,
     /// Entries that are not listed.
-    named: HashMap<String, Arc<Entry>>,
+    named: HashMap<String, Entry>,
     /// Calls by the number of their waker.
     calls: HashMap<u32, Answered>,
     streams: HashMap<u32, Served>,
@@ -265,8 +266,7 @@ impl Worker {
     fn loaded(&mut self, locked: &mut Locked<'_>, request: u64, plugin: Result<Plugin, Failed>) {
         let loaded = plugin.map(|plugin| {
             let entries = plugin.entries();
-            self.entries =
-                entries.iter().map(|entry| Arc::new(plugin.entry_later(&entry.name))).collect();
+            self.entries = entries.iter().map(|entry| plugin.entry_later(&entry.name)).collect();
             let info = plugin.info();
             // One that describes what it has, and resolves names, knows that it does not have this
             // one. Without a description the names are known to the worker's side alone.
@@ -307,7 +307,7 @@ impl Worker {
         }
     }
 
-    fn entry(&mut self, entry: &EntryRef) -> Option<Arc<Entry>> {
+    fn entry(&mut self, entry: &EntryRef) -> Option<Entry> {
         let name = match entry {
             EntryRef::Place(place) => return self.entries.get(*place as usize).cloned(),
             EntryRef::Name(name) => name,
@@ -315,7 +315,7 @@ impl Worker {
         if let Some(known) = self.named.get(name) {
             return Some(known.clone());
         }
-        let entry = Arc::new(self.plugin.as_ref()?.entry_later(name));
+        let entry = self.plugin.as_ref()?.entry_later(name);
         if self.named.len() < NAMES_MAX {
             self.named.insert(name.clone(), entry.clone());
         }
@@ -324,10 +324,15 @@ impl Worker {
 
     fn request(&mut self, locked: &mut Locked<'_>, request: u64, number: u16, body: &[u8]) {
         let status = match number {
-            operation::CALL => match Call::decode(body) {
-                Ok(call) => return self.call(locked, To::Request(request), call),
-                Err(_) => reply::FAILED,
-            },
+            operation::CALL => {
+                if let Some(call) = RawCall::decode(body) {
+                    return self.call_raw(locked, request, call);
+                }
+                match Call::decode(body) {
+                    Ok(call) => return self.call(locked, To::Request(request), call),
+                    Err(_) => reply::FAILED,
+                }
+            }
             operation::LOAD_PART => {
                 if self.load_parts.len() + body.len() > protocol::LOAD_BYTES_MAX {
                     reply::TOO_MUCH
@@ -375,9 +380,34 @@ impl Worker {
         serde_json::from_slice(&json)
     }
 
+    /// A call whose payload lies in the frame: it is copied only if the plugin cannot have it now.
+    fn call_raw(&mut self, locked: &mut Locked<'_>, request: u64, call: RawCall<'_>) {
+        let to = To::Request(request);
+        let RawCall { place, deadline_ms, payload } = call;
+        let Some(entry) = self.entries.get(place as usize) else {
+            return self.answer(locked, to, reply::UNKNOWN_ENTRY, [&[], &[]]);
+        };
+        let mut call = entry.call_raw(payload);
+        if deadline_ms > 0 {
+            call = call.timeout(Duration::from_millis(deadline_ms.into()));
+        }
+        // The session polls it again with a waker of its own.
+        if let Poll::Ready(result) =
+            Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            return self.answer_with(locked, to, &result);
+        }
+        let Some(call) = call.detach() else {
+            let entry = EntryRef::Place(place);
+            let request = Request::new(Bytes::copy_from_slice(payload));
+            return self.call(locked, to, Call { entry, deadline_ms, shape: 0, request });
+        };
+        self.go_on(locked, number_of(request), Answered { future: Box::pin(call), to });
+    }
+
     fn call(&mut self, locked: &mut Locked<'_>, to: To, call: Call) {
         let Some(entry) = self.entry(&call.entry) else {
-            return self.answer(locked, to, reply::UNKNOWN_ENTRY, Bytes::new());
+            return self.answer(locked, to, reply::UNKNOWN_ENTRY, [&[], &[]]);
         };
         let Call { deadline_ms, shape, request, .. } = call;
         let future: Answering = Box::pin(async move {
@@ -410,68 +440,7 @@ impl Worker {
             self.calls.insert(number, call);
             return;
         };
-        let (status, body) = match &result {
-            Ok(response) => (reply::DONE, encode_answer(response.status, &response.body)),
-            Err(CallError::Refused { status }) => (reply::REFUSED, encode_answer(*status, &[])),
-            Err(CallError::DeadlineExceeded) => (reply::DEADLINE, Bytes::new()),
-            Err(CallError::UnknownEntry(_)) => (reply::UNKNOWN_ENTRY, Bytes::new()),
-            Err(CallError::Quota { .. } | CallError::Quarantined) => {
-                (reply::TOO_MUCH, Bytes::new())
-            }
-            Err(error) => (reply::FAILED, error.to_string().into()),
-        };
-        self.answer(locked, call.to, status, body);
-    }
-
-    /// Sends the answer of a call; a long one in a stream.
-    fn answer(&mut self, locked: &mut Locked<'_>, to: To, status: u16, body: Bytes) {
-        match to {
-            To::Request(request) => {
-                let replied = locked.session.reply(request, status, body.clone());
-                if replied == Err(Refused::TooLong) && !self.answer_long(locked, request, body) {
-                    let _ = locked.session.reply(request, reply::TOO_MUCH, Bytes::new());
-                }
-            }
-            To::Stream(stream) => {
-                self.streams.remove(&stream.number());
-                if status == reply::DONE {
-                    return self.send_answer(locked, stream, body);
-                }
-                let code = protocol::REFUSED.saturating_add(status);
-                let _ = locked.session.reset(stream, code, body);
-            }
-        }
-    }
-
-    /// Sends an answer on a stream, now or when there is room.
-    fn send_answer(&mut self, locked: &mut Locked<'_>, stream: StreamId, body: Bytes) {
-        match locked.session.send(stream, 0, body.clone()) {
-            Ok(_) => _ = locked.session.end(stream, 0, Bytes::new()),
-            Err(Refused::Full) => {
-                self.streams.insert(stream.number(), Served::LongAnswer(body));
-                locked.wait_for_room(stream);
-            }
-            Err(_) => {
-                let code = protocol::REFUSED.saturating_add(reply::TOO_MUCH);
-                let _ = locked.session.reset(stream, code, Bytes::new());
-            }
-        }
-    }
-
-    fn answer_long(&mut self, locked: &mut Locked<'_>, request: u64, body: Bytes) -> bool {
-        let name = Bytes::copy_from_slice(&request.to_le_bytes());
-        let opened =
-            locked.session.open(service::LONG_ANSWER, Priority::Normal, Credit::default(), name);
-        let Ok(stream) = opened else { return false };
-        self.streams.insert(stream.number(), Served::LongAnswer(body));
-        locked.session.reply(request, reply::IN_STREAM, Bytes::new()).is_ok()
-    }
-
-    /// The host has accepted a stream of this side.
-    fn accepted(&mut self, locked: &mut Locked<'_>, stream: StreamId) {
-        if let Some(Served::LongAnswer(body)) = self.streams.remove(&stream.number()) {
-            self.send_answer(locked, stream, body);
-        }
+        self.answer_with(locked, call.to, &result);
     }
 
     fn notify(&mut self, call: &Call) {
