@@ -157,7 +157,9 @@ fn a_flood_from_eight_threads_arrives_whole_and_the_queue_stays_bounded() {
         seen[thread] += 1;
         read += 1;
         let ahead = taken.load(Ordering::SeqCst).saturating_sub(read);
-        assert!(ahead <= 2 * 4 + FRAMES_BETWEEN, "{ahead} frames are held");
+        // The receiver of each host takes a batch of as many as its queue holds.
+        let batches = if IS_INLINE { 4 } else { 2 * 4 };
+        assert!(ahead <= 4 + batches + FRAMES_BETWEEN, "{ahead} frames are held");
     }
     assert_eq!(seen, [FRAMES; THREADS as usize]);
     drop(stream);
