@@ -236,10 +236,19 @@ json.loads = lambda text: {'config': {'greeting': str(os.getpid())}}";
 #[test]
 fn a_worker_that_does_not_answer_pings_is_killed() {
     let host = Host::new();
-    let process = native(sample("c")).ping_timeout(Duration::from_millis(500));
+    let process = native(sample("c")).ping_timeout(Duration::from_secs(1));
     let plugin = load(&host, "stopped", process);
     let pid = running(&plugin)[0].pid.unwrap();
     signal("-STOP", pid);
+    // One of its threads takes the signal, and then stops the others.
+    until("the worker has stopped", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat"));
+        let is_stopped = |stat: String| stat.rsplit_once(") ").unwrap().1.starts_with('T');
+        // A thread may have ended meanwhile.
+        let mut stats = tasks.filter_map(|task| stat(task.unwrap()).ok());
+        stats.all(is_stopped).then_some(())
+    });
     let ended = block_on(plugin.call_raw("echo", b"x").timeout(HANGS));
     assert!(matches!(ended, Err(CallError::Crashed)), "{ended:?}");
     let [death] = &deaths(&plugin, 1)[..] else { panic!("one death") };
