@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use becket_cluster::{Kind, RecvError, SendError};
+use becket_cluster::{Connection, Kind, Options, RecvError, SendError};
+use futures_lite::future::block_on;
 
+use crate::proxy::Proxy;
 use crate::server::{LONG, Server};
 
 const BOUNDED: Kind = Kind::Bounded { capacity: 4 };
@@ -133,4 +135,20 @@ fn what_was_accepted_before_the_close_is_drained_exactly() {
         });
         assert_eq!(received, accepted.load(Ordering::SeqCst), "{kind:?}");
     }
+}
+
+/// A sender that no note reaches does not know of the close: the server refuses its value.
+#[test]
+fn the_server_accepts_nothing_after_the_close() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    let connection = block_on(Connection::connect(&proxy.url())).unwrap();
+    let (tx, _) = block_on(connection.open("jobs", BOUNDED, Options::default())).unwrap();
+    let (closer, rx) = server.open("jobs", BOUNDED);
+    proxy.mute();
+    assert_eq!(closer.close().wait(), Ok(true));
+    assert!(!tx.is_closed());
+    let error = tx.send("late").timeout(Duration::from_millis(50)).wait().unwrap_err();
+    assert_eq!(error, SendError::Unknown("late".into()), "the answer is lost too");
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::Closed { reason: None }));
 }
