@@ -136,7 +136,7 @@ pub use self::{
     local::LocalKey,
     runtime::{Builder, Handle, Runtime, Stats, WorkerStats, cpus, spawn},
     scope::{Scope, ScopeError, current_token, scope, supervisor},
-    stack::StackError,
+    stack::{StackError, overflow::report_overflows},
     wait::{block_on, park, park_deadline, sleep, sleep_until, yield_now},
     watchdog::Stalled,
 };

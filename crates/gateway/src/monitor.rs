@@ -161,6 +161,8 @@ mod tests {
             ran_ms: 10,
             calls_failed: 1,
             last_lines: Vec::new(),
+            stack: None,
+            no_stack: None,
         };
         let of_another_load = Death { generation: 3, pid: 6, ..death.clone() };
         let workers = Workers {

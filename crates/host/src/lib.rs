@@ -52,6 +52,7 @@ mod config;
 mod context;
 mod coroutine;
 mod counters;
+mod crash_stack;
 mod deadline;
 mod dispatch;
 mod error;
@@ -92,6 +93,7 @@ pub use crate::{
     call::{Call, DetachedCall, Response},
     callbacks::{Answers, log_message},
     counters::Latency,
+    crash_stack::{CrashFrame, CrashStack},
     error::{CallError, ReloadError, SendError, StreamError, UnknownEntry, UnloadError},
     executor::Work,
     host::{Host, HostBuilder, ShutdownReport},
@@ -113,6 +115,7 @@ pub use crate::{
     text::escape_controls,
     thread::defer_releases,
     workers::{
-        Death, DeathReason, RemoteState, Restarts, WorkerHistory, WorkerInfo, WorkerState, Workers,
+        Death, DeathId, DeathReason, RemoteState, Restarts, WorkerHistory, WorkerInfo, WorkerState,
+        Workers,
     },
 };

@@ -13,6 +13,8 @@ use std::{
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::crash_stack::CrashStack;
+
 /// Deaths that are kept of each plugin.
 const DEATHS_MAX: usize = 16;
 
@@ -162,6 +164,10 @@ pub struct Death {
     pub calls_failed: u64,
     /// What it wrote last to stderr; to stdout, if nothing to stderr.
     pub last_lines: Vec<String>,
+    /// Where it was, if a signal of its own ended it. It comes after the rest of the record.
+    pub stack: Option<CrashStack>,
+    /// Why there is no stack, or none yet.
+    pub no_stack: Option<String>,
 }
 
 impl Death {
@@ -181,19 +187,45 @@ pub struct WorkerHistory(Arc<History>);
 
 #[derive(Debug, Default)]
 struct History {
-    deaths: Mutex<VecDeque<Death>>,
+    deaths: Mutex<Deaths>,
     restarts: [AtomicU64; DeathReason::ALL.len()],
     lines_dropped: AtomicU64,
 }
 
+#[derive(Debug, Default)]
+struct Deaths {
+    kept: VecDeque<Death>,
+    /// How many were there before the first that is kept.
+    before: u64,
+}
+
+/// One death in a [`WorkerHistory`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeathId(u64);
+
 impl WorkerHistory {
     /// A worker has ended.
-    pub fn died(&self, death: Death) {
+    pub fn died(&self, death: Death) -> DeathId {
         let mut deaths = self.0.deaths.lock();
-        if deaths.len() >= DEATHS_MAX {
-            deaths.pop_front();
+        if deaths.kept.len() >= DEATHS_MAX {
+            deaths.kept.pop_front();
+            deaths.before += 1;
         }
-        deaths.push_back(death);
+        deaths.kept.push_back(death);
+        DeathId(deaths.before + deaths.kept.len() as u64 - 1)
+    }
+
+    /// The stack of a death is known, or why there is none. Nothing happens for a death that is not kept any
+    /// more.
+    pub fn set_stack(&self, of: DeathId, stack: Result<CrashStack, String>) {
+        let mut deaths = self.0.deaths.lock();
+        let at = of.0.checked_sub(deaths.before).and_then(|at| usize::try_from(at).ok());
+        if let Some(death) = at.and_then(|at| deaths.kept.get_mut(at)) {
+            (death.stack, death.no_stack) = match stack {
+                Ok(stack) => (Some(stack), None),
+                Err(why) => (None, Some(why)),
+            };
+        }
     }
 
     /// A worker is started again after it ended for this reason.
@@ -261,7 +293,7 @@ impl Workers {
                 .map(|(reason, count)| Restarts { reason, count: count.load(Ordering::Relaxed) })
                 .collect(),
             lines_dropped: lines_dropped.load(Ordering::Relaxed),
-            deaths: deaths.lock().iter().cloned().collect(),
+            deaths: deaths.lock().kept.iter().cloned().collect(),
         }
     }
 }
@@ -270,27 +302,38 @@ impl Workers {
 mod tests {
     use super::*;
 
+    fn death(pid: u32) -> Death {
+        Death {
+            worker: 0,
+            generation: 1,
+            pid,
+            at_unix_ms: 0,
+            reason: DeathReason::Signal,
+            status: String::new(),
+            ran_ms: 0,
+            calls_failed: 0,
+            last_lines: Vec::new(),
+            stack: None,
+            no_stack: None,
+        }
+    }
+
     #[test]
     fn the_last_deaths_are_kept_and_restarts_are_counted_by_reason() {
         let history = WorkerHistory::default();
-        for pid in 0..100 {
-            history.died(Death {
-                worker: 0,
-                generation: 1,
-                pid,
-                at_unix_ms: 0,
-                reason: DeathReason::Signal,
-                status: String::new(),
-                ran_ms: 0,
-                calls_failed: 0,
-                last_lines: Vec::new(),
-            });
-        }
+        let ids: Vec<_> = (0..100).map(|pid| history.died(death(pid))).collect();
         DeathReason::ALL.into_iter().for_each(|reason| history.restarted(reason));
         let seen = Workers::of(Vec::new(), Vec::new(), &history);
         assert_eq!(seen.deaths.len(), DEATHS_MAX);
         assert_eq!(seen.deaths.last().map(|death| death.pid), Some(99));
         assert!(seen.restarts.iter().all(|restarts| restarts.count == 1));
         assert_eq!(seen.restarts.len(), DeathReason::ALL.len());
+        // A stack comes to the death that it is of, if that is still there.
+        for (id, pid) in ids.into_iter().zip(0..) {
+            history.set_stack(id, Err(format!("of {pid}")));
+        }
+        for Death { pid, no_stack, .. } in Workers::of(Vec::new(), Vec::new(), &history).deaths {
+            assert_eq!(no_stack, Some(format!("of {pid}")));
+        }
     }
 }

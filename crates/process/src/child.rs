@@ -32,6 +32,7 @@ use crate::launch::{Progress, SETUP_BYTES_MAX, Setup, not_entered};
 use crate::output::Pipes;
 use crate::protocol::Failed;
 use crate::scratch::Scratch;
+use crate::stack::CrashPipe;
 use crate::start::failed;
 use crate::users;
 
@@ -93,6 +94,8 @@ pub(crate) struct Spawned {
     pub(crate) socket: OwnedFd,
     /// The read ends of its stdout and stderr.
     pub(crate) output: Pipes,
+    /// Where it leaves a record if it crashes; `None`: it becomes another program.
+    pub(crate) crash: Option<CrashPipe>,
     pub(crate) entering: Entering,
     pub(crate) belongings: Belongings,
 }
@@ -134,6 +137,10 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
     let no_pipe = |error| failed("no pipe for a worker's output", error, "");
     let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
     let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC).map_err(no_pipe)?;
+    let (crash, crash_end) = match launch.command {
+        None => Some(CrashPipe::new().map_err(no_pipe)?).unzip(),
+        Some(_) => (None, None),
+    };
     let Confinement { sandbox, env, user, group, cgroup } = launch.confinement;
     let mut sandbox = sandbox.clone();
     if let Some(user) = user {
@@ -206,10 +213,12 @@ pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Spawned, Failed> {
         child,
         socket: here,
         output: [stdout, stderr],
+        crash,
         entering: Entering { pipe: report.into(), measure, requires },
         belongings: Belongings { cgroup, _scratch: scratch },
     };
-    if let Err(failed) = send(&spawned.socket, &setup, report_end, launch.image) {
+    let passed = (&report_end, launch.image, crash_end.as_ref());
+    if let Err(failed) = send(&spawned.socket, &setup, passed) {
         // It may have ended already.
         let _ = spawned.child.kill();
         let _ = spawned.child.wait();
@@ -235,8 +244,7 @@ fn found(command: &[OsString], path: Option<&OsString>) -> Vec<OsString> {
 fn send(
     socket: &OwnedFd,
     setup: &Setup,
-    report: OwnedFd,
-    image: Option<&PluginImage>,
+    (report, image, crash): (&OwnedFd, Option<&PluginImage>, Option<&OwnedFd>),
 ) -> Result<(), Failed> {
     let no_setup = |cause: &dyn ToString, hint: &str| {
         failed("the worker cannot be sent into its sandbox", cause.to_string(), hint)
@@ -247,10 +255,10 @@ fn send(
         return Err(no_setup(&cause, "name folders instead of files in `read` and `write`"));
     }
     let message = [&(setup.len() as u32).to_le_bytes(), &*setup].concat();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let rights: Vec<_> =
-        [Some(report.as_fd()), image.map(AsFd::as_fd)].into_iter().flatten().collect();
+    let rights = [Some(report.as_fd()), image.map(AsFd::as_fd), crash.map(AsFd::as_fd)];
+    let rights: Vec<_> = rights.into_iter().flatten().collect();
     control.push(SendAncillaryMessage::ScmRights(&rights));
     let mut rest = message.as_slice();
     while !rest.is_empty() {
@@ -374,7 +382,8 @@ impl Killer {
         self.0.is_killed.load(Ordering::Acquire)
     }
 
-    fn has_ended_within(&self, time: Duration) -> bool {
+    /// Waits for its end; false if that does not come within this time, or cannot be waited for.
+    pub(crate) fn has_ended_within(&self, time: Duration) -> bool {
         let Some(descriptor) = self.0.descriptor.get() else { return false };
         let until = Instant::now() + time;
         loop {

@@ -15,8 +15,9 @@
 //! A worker that may start processes has a [`guard`] between the host and itself: the process that the host
 //! started, which does none of this.
 //!
-//! The setup, the pipe and the file of a native plugin come over the socket of the session, before it: no other
-//! descriptor is inherited, and a program that is executed finds the socket as if it was its first user.
+//! The setup, the pipe, and of a native plugin its file and the pipe for a record of its crash
+//! ([`becket_sandbox::crash`]) come over the socket of the session, before it: no other descriptor is inherited,
+//! and a program that is executed finds the socket as if it was its first user.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -81,6 +82,8 @@ pub(crate) struct Entered {
     pub(crate) socket: OwnedFd,
     /// The plugin's file, if it is a native plugin.
     pub(crate) image: Option<File>,
+    /// Where a record of its crash goes, if it is one.
+    pub(crate) crash: Option<OwnedFd>,
 }
 
 /// Enters the sandbox that the host asks for. Does not return if the process becomes another program, whose
@@ -90,7 +93,8 @@ pub(crate) fn enter() -> Result<Entered, WorkerError> {
     if let Some(host) = guard::host() {
         return Err(WorkerError::Guard(guard::run(host)));
     }
-    let (setup, mut pipe, image) = receive().map_err(WorkerError::Setup)?;
+    let (setup, [pipe, image, crash]) = receive().map_err(WorkerError::Setup)?;
+    let mut pipe = File::from(pipe.ok_or_else(no_pipe).map_err(WorkerError::Setup)?);
     if guard::guard().is_some() {
         let _ = send(&mut pipe, &Progress::Guarded(std::process::id()));
     }
@@ -101,7 +105,7 @@ pub(crate) fn enter() -> Result<Entered, WorkerError> {
             match setup.command {
                 None => {
                     let socket = session_socket().map_err(WorkerError::Setup)?;
-                    return Ok(Entered { socket, image });
+                    return Ok(Entered { socket, image: image.map(File::from), crash });
                 }
                 Some(command) => execute(&command),
             }
@@ -194,11 +198,12 @@ fn session_socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Takes the setup, the pipe and the plugin's file, and no byte more: the session's begin after it.
-fn receive() -> io::Result<(Setup, File, Option<File>)> {
+/// Takes the setup, the pipe, and the plugin's file and the pipe for its crash, and no byte more: the session's
+/// begin after it.
+fn receive() -> io::Result<(Setup, [Option<OwnedFd>; 3])> {
     let mut socket = Stdin;
     let mut length = [0; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
         rustix::stdio::stdin(),
@@ -206,14 +211,13 @@ fn receive() -> io::Result<(Setup, File, Option<File>)> {
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
-    let (mut pipe, mut image) = (None, None);
+    let mut passed = [None, None, None];
     for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-            (pipe, image) = (descriptors.next(), descriptors.next());
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            passed.iter_mut().zip(descriptors).for_each(|(place, it)| *place = Some(it));
         }
     }
     socket.read_exact(length.get_mut(received.bytes..).unwrap_or_default())?;
-    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
     let length = u32::from_le_bytes(length) as usize;
     if length > SETUP_BYTES_MAX {
         return Err(invalid("it is too long"));
@@ -221,8 +225,15 @@ fn receive() -> io::Result<(Setup, File, Option<File>)> {
     let mut setup = vec![0; length];
     socket.read_exact(&mut setup)?;
     let setup = serde_json::from_slice(&setup)?;
-    let pipe = pipe.ok_or_else(|| invalid("it came without a pipe"))?;
-    Ok((setup, pipe.into(), image.map(File::from)))
+    Ok((setup, passed))
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+fn no_pipe() -> io::Error {
+    invalid("it came without a pipe")
 }
 
 /// Descriptor 0, read without a buffer.

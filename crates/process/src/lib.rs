@@ -40,6 +40,7 @@
 //! | `launch` | the worker's first steps: into its sandbox, perhaps into another program |
 //! | `lines` | programs that speak JSON lines |
 //! | `output` | its stdout and stderr: logged, the last lines kept |
+//! | `stack` | the stack of a worker that has crashed |
 //! | `cgroup` | a control group of a worker's own |
 //! | `scratch` | a worker's own folder |
 //! | `users` | names of users and groups |
@@ -63,6 +64,7 @@ mod reported;
 mod restart;
 mod scratch;
 mod slot;
+mod stack;
 mod start;
 mod supervisor;
 mod users;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use becket_host::{Death, DeathReason, WorkerInfo, WorkerState};
+use becket_host::{Death, DeathId, DeathReason, WorkerInfo, WorkerState};
 use becket_ipc::Ended;
 use becket_ipc::session::{Locked, SessionHandle};
 use becket_wire::Role;
@@ -30,6 +30,7 @@ use crate::output::Capture;
 use crate::protocol::{Failed, Loaded};
 use crate::reported::Stuck;
 use crate::restart::{Attempts, Next};
+use crate::stack::{self, CrashPipe, Job, Left};
 use crate::start::{LoadShared, Loading, failed};
 use crate::supervisor::Supervised;
 
@@ -65,6 +66,7 @@ struct Running {
     pid: u32,
     belongings: Belongings,
     capture: Capture,
+    crash: Option<CrashPipe>,
 }
 
 /// A worker that did not start.
@@ -72,6 +74,13 @@ struct NotRunning {
     failed: Failed,
     pid: u32,
     last_lines: Vec<String>,
+    left: Option<Left>,
+}
+
+/// A worker that has ended.
+struct Over {
+    death: Death,
+    left: Option<Left>,
 }
 
 impl Slot {
@@ -137,10 +146,11 @@ impl Slot {
         let mut attempts = Attempts::new(plugin.process.restart);
         let mut is_first = true;
         loop {
-            let death = match self.start(plugin) {
+            let Over { death, left } = match self.start(plugin) {
                 Ok(running) => self.serve(plugin, running, is_first.then_some(first)),
-                Err(NotRunning { failed, .. }) if is_first => {
+                Err(NotRunning { failed, pid, left, .. }) if is_first => {
                     first.set(Err(failed));
+                    self.read_later(plugin, pid, left, None);
                     break;
                 }
                 Err(not_running) => self.not_started(plugin, not_running),
@@ -149,24 +159,22 @@ impl Slot {
             if plugin.is_stopping() {
                 break;
             }
-            let reason = death.reason;
+            let (reason, pid) = (death.reason, death.pid);
             let next = attempts.ended(Instant::now(), Duration::from_millis(death.ran_ms));
             // The log comes second: the record is there for a reader of the log.
-            plugin.history.died(death.clone());
+            let id = plugin.history.died(death.clone());
             if reason != DeathReason::Start {
                 log(plugin, &death);
             }
             let pause = match next {
-                Next::Start(pause) => {
-                    self.process.lock().state = WorkerState::Restarting;
-                    pause
-                }
+                Next::Start(pause) => pause,
                 Next::Fail(pause) => {
                     self.process.lock().state = WorkerState::Failed;
                     plugin.slot_failed(self.number, pause);
                     pause
                 }
             };
+            self.read_later(plugin, pid, left, Some(id));
             if plugin.wait_for_stop(pause) {
                 break;
             }
@@ -177,10 +185,10 @@ impl Slot {
 
     /// Starts a worker and has it load the plugin.
     fn start(&self, plugin: &Supervised) -> Result<Running, NotRunning> {
-        let no_process = |failed| NotRunning { failed, pid: 0, last_lines: Vec::new() };
+        let no_process = |failed| NotRunning { failed, pid: 0, last_lines: Vec::new(), left: None };
         let spawned =
             plugin.process.spawn(&plugin.load, plugin.image().as_deref()).map_err(no_process)?;
-        let Spawned { mut child, socket, output, entering, belongings } = spawned;
+        let Spawned { mut child, socket, output, crash, entering, belongings } = spawned;
         let capture = plugin.output.capture(output);
         let mut pid = child.id();
         let mut killer = self.started(plugin, pid);
@@ -195,7 +203,7 @@ impl Slot {
         });
         match loaded {
             Ok((session, loaded)) => {
-                Ok(Running { session, loaded, child, pid, belongings, capture })
+                Ok(Running { session, loaded, child, pid, belongings, capture, crash })
             }
             Err(failed) => {
                 // It may have ended already.
@@ -205,7 +213,8 @@ impl Slot {
                 }
                 let _ = self.wait(&mut child);
                 let last_lines = plugin.output.last(capture).lines;
-                Err(NotRunning { failed: failed_with(failed, &last_lines), pid, last_lines })
+                let (failed, left) = (failed_with(failed, &last_lines), crash.map(CrashPipe::read));
+                Err(NotRunning { failed, pid, last_lines, left })
             }
         }
     }
@@ -252,8 +261,8 @@ impl Slot {
     }
 
     /// Lets calls go to the worker until it ends.
-    fn serve(&self, plugin: &Supervised, running: Running, first: Option<&LoadShared>) -> Death {
-        let Running { session, loaded, mut child, pid, belongings, capture } = running;
+    fn serve(&self, plugin: &Supervised, running: Running, first: Option<&LoadShared>) -> Over {
+        let Running { session, loaded, mut child, pid, belongings, capture, crash } = running;
         let began = Instant::now();
         let killer = self.process.lock().killer.clone();
         *self.current.write() = Some(session.clone());
@@ -297,17 +306,31 @@ impl Slot {
             killed_by_host: killer.has_killed(),
         };
         let (ended, calls_failed) = self.watch.end.lock().take().unzip();
-        Death {
+        let reason = reason(ended.as_ref(), status.as_ref().ok(), seen);
+        let left = crash.map(CrashPipe::read);
+        let death = Death {
             worker: self.number,
             generation: plugin.generation,
             pid,
             at_unix_ms: unix_ms(),
-            reason: reason(ended.as_ref(), status.as_ref().ok(), seen),
+            reason,
             status: status.map_or_else(|error| error.to_string(), |status| status.to_string()),
             ran_ms: millis(began.elapsed()),
             calls_failed: calls_failed.unwrap_or_default(),
             last_lines: last.lines,
-        }
+            stack: None,
+            no_stack: Some(stack::why_none(left.as_ref(), reason)),
+        };
+        Over { death, left }
+    }
+
+    /// Has the stack read that a worker has left, if it has.
+    fn read_later(&self, plugin: &Supervised, pid: u32, left: Option<Left>, of: Option<DeathId>) {
+        let Some(left) = left else { return };
+        let (name, worker) = (plugin.load.name.clone(), self.number);
+        let death = of.map(|id| (plugin.history.clone(), id));
+        let (program, image) = (plugin.process.worker().to_vec(), plugin.image());
+        stack::read_later(Job { program, image, name, worker, pid, left, death });
     }
 
     /// Waits for the end of the process.
@@ -322,28 +345,34 @@ impl Slot {
         }
         let mut process = self.process.lock();
         (process.pid, process.ready) = (None, None);
+        // Before its death is known: one that is seen to run after that is the next.
+        process.state = WorkerState::Restarting;
         // Its descriptor.
         process.killer = Killer::default();
         drop(process);
         child.wait()
     }
 
-    fn not_started(&self, plugin: &Supervised, not_running: NotRunning) -> Death {
-        let NotRunning { failed: Failed { error, cause, .. }, pid, last_lines } = not_running;
+    fn not_started(&self, plugin: &Supervised, not_running: NotRunning) -> Over {
+        let NotRunning { failed: Failed { error, cause, .. }, pid, last_lines, left } = not_running;
         if !plugin.is_stopping() {
             tracing::error!(target: "becket::process", plugin = plugin.load.name, worker = self.number, error, cause, "a worker was not started again");
         }
-        Death {
+        let reason = DeathReason::Start;
+        let death = Death {
             worker: self.number,
             generation: plugin.generation,
             pid,
             at_unix_ms: unix_ms(),
-            reason: DeathReason::Start,
+            reason,
             status: if cause.is_empty() { error } else { format!("{error}: {cause}") },
             ran_ms: 0,
             calls_failed: 0,
             last_lines,
-        }
+            stack: None,
+            no_stack: Some(stack::why_none(left.as_ref(), reason)),
+        };
+        Over { death, left }
     }
 }
 

@@ -147,6 +147,11 @@ impl Process {
         self
     }
 
+    /// The program that a worker begins as, and its arguments.
+    pub(crate) fn worker(&self) -> &[OsString] {
+        &self.worker
+    }
+
     pub(crate) fn profile(&self) -> Profile {
         self.confinement.sandbox.profile
     }

@@ -40,6 +40,7 @@ use becket_host::{
 };
 use becket_ipc::Ended;
 use becket_ipc::session::{Handler, Locked, SessionHandle, StartError};
+use becket_sandbox::crash;
 use becket_wire::{Credit, Event, Refused, Role, StreamId};
 use bytes::Bytes;
 
@@ -48,6 +49,7 @@ use crate::protocol::{
     self, Call, EntryRef, Failed, Load, Loaded, Native, PAYLOAD_FOLLOWS, RawCall, encode_answer,
     notice, operation, reply, service,
 };
+use crate::stack::reader;
 use crate::start::{element_bytes_max, options};
 use crate::worker::open::Open;
 use crate::worker::reports::Reports;
@@ -646,6 +648,17 @@ impl Handler for Worker {
 /// # Errors
 /// [`WorkerError`].
 pub fn run_on_stdin() -> Result<(), WorkerError> {
-    let Entered { socket, image } = launch::enter()?;
+    if reader::is_wanted() {
+        return reader::run();
+    }
+    let Entered { socket, image, crash } = launch::enter()?;
+    if let Some(pipe) = crash {
+        // First, so that the record is made before the overflow of a coroutine is reported.
+        becket_coro::report_overflows();
+        if let Err(error) = crash::install(pipe) {
+            // Its host logs it.
+            eprintln!("no record is left of a crash: {}", launch::text(&error));
+        }
+    }
     Ok(serve(socket, true, image)?)
 }

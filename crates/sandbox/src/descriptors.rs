@@ -3,7 +3,7 @@
 //!
 //! # Safety
 //!
-//! This is the only unsafe code of the crate: no crate offers closing a descriptor by its number as a safe
+//! No crate offers closing a descriptor by its number as a safe
 //! function, since it may have an owner. What is closed here has none: it stayed open when the process
 //! executed its program, and what the program opens itself is close-on-exec (the standard library and
 //! `rustix` open nothing else). A descriptor with that flag is left alone.

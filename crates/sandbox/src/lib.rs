@@ -13,6 +13,8 @@
 //! | `process` | `prctl`, ids | new privileges, the end of the parent, user and group |
 //! | [`report`] | | what the kernel gave |
 //!
+//! Beside them [`crash`]: the record that a worker leaves when a signal of its own ends it.
+//!
 //! ```text
 //!   exec ─▶ parent's end ─▶ limits ─▶ user, group ─▶ no new privileges ─▶ files ─▶ system calls ─▶ load
 //! ```
@@ -32,6 +34,7 @@
 #![deny(unsafe_code)]
 
 mod calls;
+pub mod crash;
 pub mod descriptors;
 mod error;
 mod files;

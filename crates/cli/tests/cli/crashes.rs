@@ -32,12 +32,15 @@ no worker has ended unasked
         .output()
         .unwrap();
     assert_eq!(status.stdout, b"502");
-    server.says("a worker has ended");
+    server.says("a worker has crashed");
     crashes("bad").success().stderr_eq("").stdout_eq(str![[r#"
 bad  [..], [..] of 1 worker running, [..]
 
 [..] ago  signal  signal: 6 (SIGABRT)[..]
 worker 0, pid [..], ran [..], 1 call failed
+SIGABRT in thread [..]
+...
+  zoo_h[..](aborts.so+0x[..])
 ...
 "#]]);
     crashes("sample").code(1).stdout_eq("").stderr_eq(str![[r#"

@@ -38,6 +38,16 @@ pub(crate) fn set_describe(describe: Describe) {
     DESCRIBE.store(describe as *mut (), Ordering::Release);
 }
 
+/// From now on an overflow of a coroutine's stack is reported, with the coroutine's name, before the process
+/// aborts.
+///
+/// Runtimes and fibers do this themselves. A program calls it if it installs handlers of `SIGSEGV` and `SIGBUS`
+/// that are to come first: it then installs them afterwards, and passes on to the actions that it finds. It may
+/// be called any number of times, on any thread.
+pub fn report_overflows() {
+    prepare_thread();
+}
+
 /// Enables the report of overflows on the calling thread. Cheap if it was called before.
 #[inline]
 pub(crate) fn prepare_thread() {

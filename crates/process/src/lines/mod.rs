@@ -103,10 +103,12 @@ pub(crate) fn session_options() -> Options {
 
 /// Puts an adapter between a program and its supervisor.
 pub(crate) fn adapt(spawned: Spawned, plugin: &str) -> Result<Spawned, Failed> {
-    let Spawned { mut child, socket, output: [stdout, stderr], entering, belongings } = spawned;
+    let Spawned { mut child, socket, output: [stdout, stderr], crash, entering, belongings } =
+        spawned;
     match begin(socket, stdout, plugin) {
         Ok((socket, no_output)) => {
-            Ok(Spawned { child, socket, output: [no_output, stderr], entering, belongings })
+            let output = [no_output, stderr];
+            Ok(Spawned { child, socket, output, crash, entering, belongings })
         }
         Err(error) => {
             // It may have ended already.

@@ -11,6 +11,7 @@
 //! | `calls` | calls and streams, in each language |
 //! | `everyone` | every plugin of the zoo |
 //! | `ends` | workers that crash, are killed, or are ended |
+//! | `crashes` | the stacks of workers that crash |
 //! | `output` | what workers write to stdout and stderr |
 //! | `moves` | reloads, and moves between placements |
 //! | `lines` | programs that speak JSON lines |
@@ -28,6 +29,7 @@
 
 mod buffers;
 mod calls;
+mod crashes;
 mod ends;
 mod everyone;
 mod lines;

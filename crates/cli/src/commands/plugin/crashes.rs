@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{AddrParseError, SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime};
 
-use becket_host::escape_controls;
+use becket_host::{CrashStack, escape_controls};
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -14,6 +14,9 @@ use crate::ui::{BAD, DIM, HEAD, Ui, out, paint, text};
 
 /// How long the gateway may take for each step.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Frames that are shown of what has called the plugin, and of a stack without the plugin.
+const CALLERS_MAX: usize = 2;
+const FRAMES_MAX: usize = 16;
 /// The longest answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -126,6 +129,43 @@ fn describe(name: &str, plugin: &Value, now_ms: u64) -> String {
         for line in list(death, "/last_lines") {
             text.push_str(&format!("  {}\n", shown(line, "")));
         }
+        text.push_str(&stack(death));
+    }
+    text
+}
+
+/// The stack of a death, or why there is none.
+fn stack(death: &Value) -> String {
+    let read = death.get("stack").cloned().map(serde_json::from_value::<Option<CrashStack>>);
+    let Some(Ok(Some(stack))) = read else {
+        let why = shown(death, "/no_stack");
+        return if why.is_empty() {
+            why
+        } else {
+            format!("{}\n", paint(DIM, &format!("no stack: {why}")))
+        };
+    };
+    let CrashStack { signal, address, thread, thread_id, frames, notes } = stack;
+    let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
+    let of = escape_controls(&thread).into_owned();
+    let mut text =
+        format!("{}\n", paint(BAD, &format!("{signal}{at} in thread {of} ({thread_id})")));
+    // The callers of the plugin are the worker's own code: `--json` has them.
+    let called = frames.iter().rposition(|frame| frame.is_plugin);
+    let count = called.map_or(FRAMES_MAX, |last| last + 1 + CALLERS_MAX);
+    let (shown, rest) = frames.split_at_checked(count).unwrap_or((&frames, &[]));
+    for same in shown.chunk_by(|one, next| one == next) {
+        let Some(frame) = same.first() else { continue };
+        text.push_str(&format!("  {}", escape_controls(&frame.to_string())));
+        if same.len() > 1 {
+            text.push_str(&paint(DIM, &format!(", {} times", same.len())));
+        }
+        text.push('\n');
+    }
+    let callers =
+        (!rest.is_empty()).then(|| format!("{} below", text::plural(rest.len() as u64, "frame")));
+    for note in callers.iter().chain(&notes) {
+        text.push_str(&format!("  {}\n", paint(DIM, &escape_controls(note))));
     }
     text
 }
@@ -159,6 +199,7 @@ fn unix_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use becket_host::CrashFrame;
     use serde_json::json;
 
     use super::*;
@@ -194,5 +235,38 @@ mod tests {
         assert!(text.contains("2 s ago  signal  signal: 6 (SIGABRT)\n"), "{text}");
         assert!(text.contains("worker 0, pid 8, ran 1.50 s, 1 call failed\n"), "{text}");
         assert!(text.contains("  out of") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_stack_is_shown_down_to_what_has_called_the_plugin() {
+        let frame = |function: &str, offset: &str, is_plugin: bool| CrashFrame {
+            function: Some(function.to_owned()),
+            module: Some(if is_plugin { "/lib/p.so" } else { "becket" }.to_owned()),
+            offset: offset.to_owned(),
+            is_plugin,
+            ..CrashFrame::default()
+        };
+        let mut frames = vec![frame("abort", "0x1", false)];
+        frames.extend(vec![frame("again", "0x2", true); 3]);
+        frames.extend(["0x3", "0x4", "0x5", "0x6"].map(|at| frame("of_\u{1b}worker", at, false)));
+        let stack = CrashStack {
+            signal: "SIGABRT".to_owned(),
+            address: None,
+            thread: "p\u{1b}".to_owned(),
+            thread_id: 7,
+            frames,
+            notes: vec!["its end cannot be read".to_owned()],
+        };
+        let shown = |death: Value| anstream::adapter::strip_str(&super::stack(&death)).to_string();
+        let text = shown(json!({ "stack": stack, "no_stack": null }));
+        assert!(!text.contains('\u{1b}'), "{text}");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].starts_with("SIGABRT in thread p") && lines[0].ends_with("(7)"), "{text}");
+        assert_eq!(lines[1..3], ["  abort (becket+0x1)", "  again (p.so+0x2), 3 times"]);
+        assert!(lines[3].ends_with("(becket+0x3)") && lines[4].ends_with("(becket+0x4)"), "{text}");
+        assert_eq!(lines[5..], ["  2 frames below", "  its end cannot be read"]);
+        let none = json!({ "stack": null, "no_stack": "it exited" });
+        assert_eq!(shown(none), "no stack: it exited\n");
+        assert_eq!(shown(json!({})), "");
     }
 }
