@@ -50,7 +50,8 @@ fn a_call_that_is_dropped_is_cancelled_on_its_node() {
     let node = Node::start(&server.connect(), sample_spec("sample", "rust"));
     let host = Host::new();
     let plugin = load(&host, &server.connect(), "sample");
-    let mut call = plugin.call_raw("slow", b"60000");
+    // Far longer than `until` waits: only the cancellation ends it.
+    let mut call = plugin.call_raw("slow", b"600000").timeout(Duration::from_secs(600));
     assert!(crate::support::wait::poll_once(&mut call).is_pending());
     until(|| node.offer.in_hand() == 1);
     drop(call);
