@@ -8,9 +8,10 @@
 //! | 9 late callbacks are harmless | `rules/ends`, `rules/timers`, `rules/misuse` |
 //! | coroutines and channels of `BkHostApi` | `coroutines/{ends, streams}` |
 //!
-//! Deadlines, bounds and what a node's end costs are in `plugins`. Not here: `rules/reloads`, since nodes hand over no
-//! state and its plugins abort; `rules/state` and others with a call whose caller leaves at once, which is not
-//! sent at all here; and the files whose plugins' frames or leases are looked at in one process.
+//! Deadlines, bounds and what a node's end costs are in `plugins`. The other files of the rules and of the coroutines
+//! have not been made to pass here yet: some need what a node does not have (state over a reload, counters that are
+//! sent to the host), and of others it is not known why they fail. What a node counts is read from its own host, past
+//! the server.
 
 #![allow(
     clippy::unwrap_used,
