@@ -213,7 +213,8 @@ impl Cell {
                 let buckets = bounds
                     .zip(&self.buckets)
                     .map(|(bound, bucket)| {
-                        count += bucket.load(Ordering::Relaxed);
+                        // A plugin in another process reports any numbers.
+                        count = u64::saturating_add(count, bucket.load(Ordering::Relaxed));
                         (bound, count)
                     })
                     .collect();

@@ -169,7 +169,11 @@ impl Ancillary {
             return;
         }
         let (operation, token) = (OPERATION + code, u64::from(self.number()));
-        let asked = parts.session(side).request(operation, body(token, bytes));
+        let (whole, session) = (body(token, bytes), parts.session(side));
+        let asked = match token % 2 {
+            0 => session.request(operation, whole),
+            _ => session.request_parts(operation, whole.split_at(whole.len() / 2).into()),
+        };
         let Ok(number) = asked else { return };
         let (has_come, is_answered, is_cancelled) = (false, false, false);
         let asked = Asked { number, token, operation, bytes, has_come, is_answered, is_cancelled };
@@ -182,7 +186,15 @@ impl Ancillary {
         let mut asked = self.ledger.book(side.other()).requests.iter_mut();
         let Some(asked) = asked.find(|it| it.has_come && !it.is_answered) else { return false };
         let answer = body(!asked.token, asked.bytes + 1);
-        let done = parts.session(side).reply(asked.number, !asked.operation, answer).is_ok();
+        let (status, session) = (!asked.operation, parts.session(side));
+        let done = match asked.token % 2 {
+            0 => session.reply(asked.number, status, answer),
+            _ => {
+                let parts = answer.split_at(answer.len() / 2).into();
+                session.reply_parts(asked.number, status, parts)
+            }
+        };
+        let done = done.is_ok();
         asked.is_answered = true;
         parts.call_of(side, SessionCall::Reply, done);
         true
