@@ -51,7 +51,7 @@ fn a_full_queue_takes_nothing_but_the_terminal() {
     for at in 0..4 {
         assert_eq!(api.send(sid, NrStatus::Ok, &[at]), NrStatus::Ok);
     }
-    let (mut between, mut refused) = (0, 0);
+    let (mut between, mut refused) = (0_usize, 0);
     // One that was refused makes no room: but what is on the way may still arrive.
     until(|| {
         let status = api.send(sid, NrStatus::Ok, b"between");
@@ -62,15 +62,23 @@ fn a_full_queue_takes_nothing_but_the_terminal() {
         assert!(matches!(status, NrStatus::Ok | NrStatus::Backpressure), "{status}");
         refused == 3
     });
-    assert!((0..=FRAMES_BETWEEN).contains(&between), "{between} more are held");
+    assert!(between as u64 <= FRAMES_BETWEEN, "{between} more are held");
     assert_eq!(&*wait(stream.next()).unwrap().unwrap().body, [0]);
-    until(|| api.send(sid, NrStatus::Ok, &[4]) == NrStatus::Ok);
+    // Elsewhere room for several frames is given back at once, when so many were received.
+    let mut frames = Vec::new();
+    until(|| {
+        let is_taken = api.send(sid, NrStatus::Ok, &[4]) == NrStatus::Ok;
+        if !is_taken && !IS_INLINE && frames.len() < between {
+            frames.push(wait(stream.next()).unwrap().unwrap().body.to_vec());
+        }
+        is_taken
+    });
     while api.send(sid, NrStatus::Ok, b"more") != NrStatus::Backpressure {}
     assert_eq!(api.send(sid, NrStatus::StreamEnd, b"end"), NrStatus::Ok);
     for status in [NrStatus::Ok, NrStatus::StreamEnd, NrStatus::Err] {
         assert_eq!(api.send(sid, status, b"after"), NrStatus::Invalid);
     }
-    let mut frames = read_all(&mut stream);
+    frames.extend(read_all(&mut stream));
     frames.retain(|frame| frame != b"between");
     assert_eq!(frames[..4], [[1], [2], [3], [4]]);
     assert!(frames[4..frames.len() - 1].iter().all(|frame| frame == b"more"));
