@@ -12,7 +12,7 @@ use crate::tools::Tools;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which: go, zig, cmake, cargo-deny, cargo-fuzz, mdbook or all. Without a name those that come as
+    /// Which: go, zig, cmake, cargo-deny, cargo-fuzz, mdbook, nats-server or all. Without a name those that come as
     /// binaries: Go, Zig and CMake.
     #[arg(value_name = "TOOL")]
     names: Vec<String>,

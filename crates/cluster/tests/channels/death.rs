@@ -5,11 +5,9 @@
 //! The consumers are processes of this program, started with [`CONSUMER`] in the environment.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use becket_chan::timer;
 use becket_cluster::{Connection, Kind, Options, RecvError};
 use futures_lite::future::block_on;
 
@@ -20,6 +18,8 @@ const JOBS: Kind = Kind::Bounded { capacity: 500 };
 const RESULTS: Kind = Kind::Unlimited { bytes_max: 1 << 28 };
 const PRODUCERS: u32 = 4;
 const CONSUMERS: usize = 4;
+/// Consumers that are killed, about.
+const KILLS: usize = 50;
 
 fn options() -> Options {
     Options::default().ack_wait(Duration::from_secs(2)).window(16)
@@ -38,8 +38,9 @@ fn four_by_four_exactly_once_while_consumers_are_killed() {
     let (server, values) = (Server::start(), values());
     let (closer, _) = server.open_with("jobs", JOBS, options());
     let (_, results) = server.open_with("results", RESULTS, options());
-    let is_over = AtomicBool::new(false);
-    let (mut seen, mut kills) = (Vec::new(), 0);
+    let total = (PRODUCERS * values) as usize;
+    let mut seen = Vec::new();
+    let mut consumers = Consumers::start(server.url(), total / KILLS);
     thread::scope(|scope| {
         let producers: Vec<_> = (0..PRODUCERS)
             .map(|producer| {
@@ -52,42 +53,48 @@ fn four_by_four_exactly_once_while_consumers_are_killed() {
                 })
             })
             .collect();
-        let killer = scope.spawn(|| kill_consumers(&server.url(), &is_over));
         // The close comes after the last value: then the consumers drain, and end.
-        let closing = scope.spawn(move || {
+        scope.spawn(move || {
             producers.into_iter().for_each(|producer| producer.join().unwrap());
             assert_eq!(closer.close().wait(), Ok(true));
         });
-        while seen.len() < (PRODUCERS * values) as usize {
+        while seen.len() < total {
             let result = results.recv().timeout(LONG).wait().unwrap();
             seen.push(u32::from_be_bytes(result[..].try_into().unwrap()));
+            consumers.after_a_result();
         }
-        closing.join().unwrap();
-        is_over.store(true, Ordering::SeqCst);
-        kills = killer.join().unwrap();
     });
     assert_eq!(results.try_recv().wait(), Err(RecvError::WouldBlock), "no result twice");
     seen.sort_unstable();
     assert!(seen.into_iter().eq(0..PRODUCERS * values));
-    assert!(kills >= CONSUMERS, "{kills} consumers were killed");
-    println!("{} values, {kills} kills", PRODUCERS * values);
+    assert!(consumers.kills >= CONSUMERS, "{} consumers were killed", consumers.kills);
+    println!("{total} values, {} kills", consumers.kills);
 }
 
-/// Keeps four consumers running and kills one after the other, until all values are worked on.
-/// Returns how many were killed.
-fn kill_consumers(url: &str, is_over: &AtomicBool) -> usize {
-    let mut consumers: Vec<_> = (0..CONSUMERS).map(|_| Consumer::start(url)).collect();
-    let mut kills = 0;
-    while !is_over.load(Ordering::SeqCst) {
-        // Not a wait for something: the moments at which they are killed.
-        let pause = Duration::from_millis(fastrand::u64(20..400));
-        block_on(timer::sleep(pause));
-        if let Some(consumer) = consumers.get_mut(fastrand::usize(..CONSUMERS)) {
-            *consumer = Consumer::start(url);
-            kills += 1;
+/// Four consumers, of which one is killed and replaced after a random number of results.
+struct Consumers {
+    url: String,
+    running: Vec<Consumer>,
+    results_each: usize,
+    results_left: usize,
+    kills: usize,
+}
+
+impl Consumers {
+    /// Kills one after `results_each` results, on average.
+    fn start(url: String, results_each: usize) -> Self {
+        let running = (0..CONSUMERS).map(|_| Consumer::start(&url)).collect();
+        Self { url, running, results_each, results_left: results_each, kills: 0 }
+    }
+
+    fn after_a_result(&mut self) {
+        self.results_left -= 1;
+        if self.results_left == 0 {
+            self.results_left = fastrand::usize(1..2 * self.results_each);
+            self.running[fastrand::usize(..CONSUMERS)] = Consumer::start(&self.url);
+            self.kills += 1;
         }
     }
-    kills
 }
 
 /// A consumer's process, killed when it is dropped.

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -114,8 +115,13 @@ OWN_FRAME static int fills_the_record(void) {
     return touches_nowhere();
 }
 
+static sem_t flooding;
+
 static void *flood(void *pipe) {
     static char bytes[1 << 16];
+    while (write((int)(intptr_t)pipe, bytes, sizeof bytes) < 0) {
+    }
+    sem_post(&flooding);
     for (;;) {
         if (write((int)(intptr_t)pipe, bytes, sizeof bytes) < 0) {
             continue;
@@ -130,10 +136,13 @@ OWN_FRAME static int floods_the_record(void) {
     int pipe = record();
     fcntl(pipe, F_SETPIPE_SZ, 1 << 20);
     fcntl(pipe, F_SETFL, 0);
+    sem_init(&flooding, 0, 0);
     for (int count = 0; count < 4; count++) {
         pthread_create(&made, NULL, flood, (void *)(intptr_t)pipe);
     }
-    usleep(10000);
+    for (int count = 0; count < 4; count++) {
+        sem_wait(&flooding);
+    }
     _exit(9);
 }
 
