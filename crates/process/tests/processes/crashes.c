@@ -119,8 +119,6 @@ static sem_t flooding;
 
 static void *flood(void *pipe) {
     static char bytes[1 << 16];
-    while (write((int)(intptr_t)pipe, bytes, sizeof bytes) < 0) {
-    }
     sem_post(&flooding);
     for (;;) {
         if (write((int)(intptr_t)pipe, bytes, sizeof bytes) < 0) {
@@ -130,12 +128,16 @@ static void *flood(void *pipe) {
     return NULL;
 }
 
-/* The pipe is larger, waits for its reader, and is written to by several threads when the crash comes. */
+/* The pipe is larger, its writers wait for its reader, and it holds bytes and has several writers when the crash
+   comes. No write of the threads is waited for: the pipe is full after the first. */
 OWN_FRAME static int floods_the_record(void) {
     pthread_t made;
     int pipe = record();
     fcntl(pipe, F_SETPIPE_SZ, 1 << 20);
     fcntl(pipe, F_SETFL, 0);
+    if (write(pipe, "x", 1) != 1) {
+        _exit(8);
+    }
     sem_init(&flooding, 0, 0);
     for (int count = 0; count < 4; count++) {
         pthread_create(&made, NULL, flood, (void *)(intptr_t)pipe);
