@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::channel::Channel;
 use crate::error::OpenError;
 use crate::limits::at_most;
+use crate::names::unescape;
 use crate::options::{Kind, Options};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -286,20 +287,8 @@ fn without_secrets(
     Ok((servers, options))
 }
 
-/// Percent-decoded.
 fn decoded(text: &str) -> Result<String, OpenError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| (digit as char).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(OpenError::BadUrl) };
-        bytes.push((high * 16 + low) as u8);
-    }
-    String::from_utf8(bytes).map_err(|_| OpenError::BadUrl)
+    unescape(text).ok_or(OpenError::BadUrl)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Subjects, streams and consumers.
+//! Subjects, streams and consumers; escaped text.
 
 use crate::error::OpenError;
 use crate::options::{CAPACITY_MAX, Kind};
@@ -81,6 +81,22 @@ fn shown(text: &str) -> String {
     text.chars().take(NAME_BYTES_MAX).collect()
 }
 
+/// Text with `%` and two digits for some bytes, as it was before. `None`: no such text.
+pub(crate) fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| (digit as char).to_digit(16));
+        let (high, low) = (digit()?, digit()?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -95,6 +111,13 @@ mod tests {
             assert!(matches!(of(bad), Err(OpenError::BadName(_))), "{bad:?}");
         }
         assert!(Names::new("a.b", "jobs", Kind::Conflated).is_err());
+    }
+
+    #[test]
+    fn text_that_was_not_escaped_is_none() {
+        for text in ["%", "%4", "%zz", "%FF"] {
+            assert_eq!(unescape(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -14,10 +14,14 @@
 //! 2. No message of a call is sent twice.
 //! 3. Nothing of the host is called under the lock of the calls in hand.
 //! 4. The check of silence runs only while something is in hand.
+//! 5. The end of a load sends what its callers had it send, notifications among it, if the server takes it within
+//!    [`END_MAX`].
 
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc as blocking;
+use std::time::Duration;
 
 use async_nats::{Client, StatusCode, Subject, Subscriber};
 use becket_host::{Answers, NrStatus, Remote, RemoteCall, RemoteEntry, RemoteState};
@@ -29,13 +33,17 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::SILENCE_MAX;
 use super::calling::{Calling, Opening};
 use super::frames::{self, Line, NOTES};
 use super::headers::{self, Outcome};
 use super::names;
-use super::outbox::{Outbox, Outgoing, publish};
-use super::{NOTE_PERIOD, SILENCE_MAX};
+use super::outbox::{Outbox, Outgoing, publish, round_trip};
+use super::ticks::{Tick, Ticks};
 use crate::connection::Link;
+
+/// How long the end of a load waits for the server to take what is in the outbox.
+const END_MAX: Duration = Duration::from_secs(2);
 
 /// A load of a plugin that nodes offer.
 pub(super) struct Caller {
@@ -53,6 +61,8 @@ pub(super) struct Caller {
     /// No node offered it when the last call was sent.
     is_away: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Closes when the outbox has been emptied.
+    emptied: Mutex<blocking::Receiver<()>>,
 }
 
 struct Table {
@@ -76,6 +86,7 @@ impl Caller {
         (inbox, replies): (String, Subscriber),
     ) -> Arc<Self> {
         let (outbox, outgoing) = Outbox::new();
+        let (transmits, emptied) = blocking::channel();
         let calls = HashMap::new();
         let caller = Arc::new(Self {
             link,
@@ -89,11 +100,12 @@ impl Caller {
             begun: Notify::new(),
             is_away: AtomicBool::new(false),
             tasks: Mutex::default(),
+            emptied: Mutex::new(emptied),
         });
         let link = &caller.link;
         let tasks = [
             link.spawn(caller.clone().receive(replies)),
-            link.spawn(caller.clone().transmit(outgoing)),
+            link.spawn(caller.clone().transmit(outgoing, transmits)),
             link.spawn(caller.clone().watch()),
         ];
         *caller.tasks.lock() = tasks.into_iter().flatten().collect();
@@ -126,9 +138,13 @@ impl Caller {
         }
     }
 
-    /// Sends what was put into the outbox.
-    async fn transmit(self: Arc<Self>, mut outgoing: mpsc::UnboundedReceiver<Outgoing>) {
-        while let Some(outgoing) = outgoing.recv().await {
+    /// Sends what is put into the outbox, until its end. `transmits` is dropped then.
+    async fn transmit(
+        self: Arc<Self>,
+        mut outgoing: mpsc::UnboundedReceiver<Option<Outgoing>>,
+        transmits: blocking::Sender<()>,
+    ) {
+        while let Some(Some(outgoing)) = outgoing.recv().await {
             if self.outbox.took(&outgoing) {
                 self.wake_starved();
             }
@@ -141,6 +157,9 @@ impl Caller {
                 self.tell_host(|answers| answers.plugin_failed(sid));
             }
         }
+        // Refused: the connection has ended.
+        let _ = round_trip(self.client()).await;
+        drop(transmits);
     }
 
     fn wake_starved(&self) {
@@ -315,24 +334,13 @@ impl Caller {
     async fn watch(self: Arc<Self>) {
         loop {
             self.begun.notified().await;
-            let mut ticks = tokio::time::interval(NOTE_PERIOD);
-            ticks.tick().await;
-            let mut last = Instant::now();
-            loop {
-                ticks.tick().await;
-                let now = Instant::now();
-                // This side was late itself: what came meanwhile may not have been looked at.
-                let was_late = now - last > 2 * NOTE_PERIOD;
-                last = now;
-                if !self.look(now, was_late) {
-                    break;
-                }
-            }
+            let mut ticks = Ticks::start().await;
+            while self.look(ticks.next().await) {}
         }
     }
 
     /// False: nothing is in hand.
-    fn look(&self, now: Instant, was_late: bool) -> bool {
+    fn look(&self, Tick { now, was_late }: Tick) -> bool {
         let mut table = self.in_hand.lock();
         if table.calls.is_empty() {
             table.is_watched = false;
@@ -477,6 +485,9 @@ impl Remote for Caller {
         let left: Vec<_> = table.calls.keys().copied().collect();
         drop(table);
         left.into_iter().for_each(|sid| self.lose(sid, Outcome::Crashed));
+        self.outbox.end();
+        // Not within the time: the server is away.
+        let _ = self.emptied.lock().recv_timeout(END_MAX);
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }

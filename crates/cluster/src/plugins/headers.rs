@@ -13,7 +13,7 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use becket_host::{CallError, Metadata, NrStatus, Request};
 use bytes::Bytes;
 
-use super::names::unescape;
+use crate::names::unescape;
 
 const DEADLINE: HeaderName = HeaderName::from_static("Becket-Deadline-Ms");
 const NOTES: HeaderName = HeaderName::from_static("Becket-Notes");

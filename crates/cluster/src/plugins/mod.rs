@@ -19,6 +19,7 @@
 //! | `INBOX.SID` of the host | node | the answer: the body. Of a stream: [`frames`] |
 //! | `INBOX.notes` of the host | node | what is in hand, each second |
 //! | `becket.cancel.PLUGIN` | host | the reply subject of a call whose caller has left: all nodes receive it |
+//! | `becket.offered.PLUGIN` | node | it offers the plugin now: for loads that wait for a node |
 //! | `INBOX.NUMBER` of the node | host | data, credit, the close and the end of one stream |
 //! | `INBOX.notes` of the node | host | the streams that it has, each second |
 //!
@@ -49,11 +50,14 @@
 //! 4. **Everything is bounded.** Calls and streams by the bounds of the plugin, at the host and again on the node;
 //!    frames by windows of 64 and 1 MiB, in both directions; what waits for the connection by 8192 messages and
 //!    64 MiB. A message longer than the server's `max_payload` (1 MiB by default) is refused with `TooLong`.
-//! 5. **Nothing polls.** The seconds are counted only while something is in hand.
+//! 5. **Nothing polls.** The seconds are counted only while something is in hand, or a load waits for a node.
+//! 6. **A plugin that blocks costs its own calls.** Those are polled on a thread of its offer, not on the connection's.
+//! 7. **A cancelled call does not run**, also if the cancellation comes first: a node keeps the last 4096.
 //!
 //! # Not here
 //!
-//! Logs, metrics and counters of a plugin stay on its node. A reload hands over no state: each node has its own.
+//! Logs, metrics and counters of a plugin stay on its node, which serves many hosts. A reload hands over no state: each
+//! node has its own, and hands it over when the plugin is reloaded there.
 //!
 //! # Modules
 //!
@@ -63,11 +67,13 @@
 //! | `caller`, `calling` | the host's side: calls; one stream |
 //! | `outbox` | what a host sends |
 //! | `offer` | the node's side: services and endpoints |
-//! | `serving`, `served` | calls in hand; one stream |
+//! | `serving`, `served`, `cancelled` | calls in hand; one stream; cancellations that came first |
+//! | `ticks` | the seconds in which either side has something in hand |
 //! | `headers`, `frames`, `names` | what is in a message |
 
 mod caller;
 mod calling;
+mod cancelled;
 mod frames;
 mod headers;
 mod names;
@@ -76,6 +82,7 @@ mod outbox;
 mod placement;
 mod served;
 mod serving;
+mod ticks;
 
 use std::time::Duration;
 

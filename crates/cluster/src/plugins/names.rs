@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::names::unescape;
+
 /// The longest token that a name may become: a subject has to fit into a line of the protocol.
 const TOKEN_BYTES_MAX: usize = 1024;
 
@@ -29,22 +31,6 @@ pub(super) fn name_of(token: &str) -> Option<String> {
         return Some(String::new());
     }
     unescape(token)
-}
-
-/// Text with `%` and two digits for some bytes, as it was before. `None`: no such text.
-pub(super) fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| (digit as char).to_digit(16));
-        let (high, low) = (digit()?, digit()?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// A name that a service or an endpoint may have: one that has other characters gets `-` for them.
@@ -75,6 +61,11 @@ pub(super) fn cancel_subject(plugin: &str) -> Option<String> {
     Some(format!("becket.cancel.{}", token(plugin)?))
 }
 
+/// The subject on which a node announces that it offers the plugin.
+pub(super) fn offered_subject(plugin: &str) -> Option<String> {
+    Some(format!("becket.offered.{}", token(plugin)?))
+}
+
 /// The subject of the inbox that a reply subject belongs to, and the last token.
 pub(super) fn inbox_of(reply: &str) -> Option<(&str, &str)> {
     reply.rsplit_once('.')
@@ -92,12 +83,5 @@ mod tests {
             assert_eq!(name_of(&token).as_deref(), Some(name));
         }
         assert_eq!(token(&"€".repeat(200)), None);
-    }
-
-    #[test]
-    fn text_that_was_not_escaped_is_none() {
-        for text in ["%", "%4", "%zz", "%FF"] {
-            assert_eq!(unescape(text), None, "{text}");
-        }
     }
 }

@@ -6,15 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Client;
-use async_nats::service::endpoint::Endpoint;
 use async_nats::service::{Service, ServiceExt as _};
 use becket_host::Plugin;
 use bytes::Bytes;
-use futures_lite::StreamExt as _;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::names;
+use super::outbox::round_trip;
 use super::serving::Serving;
 use crate::connection::{Connection, Link};
 
@@ -26,6 +25,8 @@ pub(super) mod metadata {
     pub(in super::super) const NAME: &str = "name";
     /// Its version, as it gives it.
     pub(in super::super) const VERSION: &str = "version";
+    /// The layout of its vtable; `becket`: it has a size of its own.
+    pub(in super::super) const LAYOUT: &str = "layout";
     /// `true`: it has no entries that are not listed.
     pub(in super::super) const IS_COMPLETE: &str = "complete";
     /// `true`: its streams take data.
@@ -70,6 +71,14 @@ pub enum OfferError {
         /// The limit.
         bytes_max: usize,
     },
+    /// There is no thread to serve it on.
+    #[error("the plugin `{plugin}` was not offered: there is no thread to serve it on: {cause}")]
+    Thread {
+        /// The plugin.
+        plugin: String,
+        /// The cause.
+        cause: String,
+    },
     /// The server or the connection refused it.
     #[error("the plugin `{plugin}` was not offered: {cause}")]
     Server {
@@ -86,6 +95,8 @@ pub struct Offer {
     link: Arc<Link>,
     service: Option<Service>,
     serving: Arc<Serving>,
+    /// The thread that polls the plugin's calls. `Some` until the drop.
+    thread: Option<Runtime>,
     tasks: Vec<AbortHandle>,
     /// Those of the endpoints, which end when the service does.
     endpoints: Vec<JoinHandle<()>>,
@@ -101,8 +112,8 @@ pub struct Offer {
 pub async fn offer(connection: &Connection, plugin: &Plugin) -> Result<Offer, OfferError> {
     let link = connection.link().clone();
     let name = plugin.name().to_owned();
-    // The plugin is asked on this thread, briefly: one that lists its entries has not this one.
-    let is_complete = plugin.entry("\u{1}").is_err();
+    // The plugin is asked on this thread, briefly: one that lists its entries and resolves names has not this one.
+    let is_complete = !plugin.entries().is_empty() && plugin.entry("\u{1}").is_err();
     let (plugin, on) = (plugin.clone(), link.clone());
     let started = link.run(async move { start(on, plugin, is_complete).await }).await;
     let ended = || Err(OfferError::Server { plugin: name, cause: "the connection ended".into() });
@@ -131,6 +142,7 @@ async fn start(link: Arc<Link>, plugin: Plugin, is_complete: bool) -> Result<Off
         (metadata::PLUGIN, name.clone()),
         (metadata::NAME, info.reported_name),
         (metadata::VERSION, info.version),
+        (metadata::LAYOUT, info.layout.to_owned()),
         (metadata::IS_COMPLETE, is_complete.to_string()),
         (metadata::TAKES_DATA, plugin.takes_data().to_string()),
     ];
@@ -139,17 +151,22 @@ async fn start(link: Arc<Link>, plugin: Plugin, is_complete: bool) -> Result<Off
     let inbox = client.new_inbox();
     let inputs = client.subscribe(format!("{inbox}.*")).await;
     let inputs = inputs.map_err(|error| refused(error.into()))?;
-    let serving = Serving::new(plugin.clone(), client.clone(), inbox);
+    let thread =
+        Builder::new_multi_thread().worker_threads(1).thread_name("becket-offer").build().map_err(
+            |error| OfferError::Thread { plugin: name.clone(), cause: error.to_string() },
+        )?;
+    let serving = Serving::new(plugin.clone(), client.clone(), inbox, thread.handle().clone());
     let tasks = vec![
         tokio::spawn(serving.clone().take_cancels(cancels)).abort_handle(),
         tokio::spawn(serving.clone().take_inputs(inputs)).abort_handle(),
         tokio::spawn(serving.clone().watch()).abort_handle(),
     ];
+    let (thread, endpoints) = (Some(thread), Vec::new());
+    let mut offer = Offer { link, service: None, serving, thread, tasks, endpoints };
 
     let service = client.service_builder().description(format!("the plugin {name} of Becket"));
     let service = service.metadata(map(metadata)).start(names::label(&name), version).await;
-    let service = service.map_err(refused)?;
-    let mut endpoints = Vec::new();
+    let service = offer.service.insert(service.map_err(refused)?);
     for (place, entry) in entries.iter().enumerate() {
         let subject = names::entry_subject(&name, &entry.name).ok_or_else(|| long(&entry.name))?;
         let label = names::label(&entry.name);
@@ -162,32 +179,22 @@ async fn start(link: Arc<Link>, plugin: Plugin, is_complete: bool) -> Result<Off
         ];
         let endpoint = service.endpoint_builder().name(label).metadata(map(metadata)).add(subject);
         let endpoint = endpoint.await.map_err(refused)?;
-        endpoints.push(take_calls(&serving, endpoint, Some(entry.name.clone())));
+        offer.endpoints.push(offer.serving.start(endpoint, Some(&entry.name)));
     }
     if !is_complete {
         // The server gives a call to one subscription of the queue group, whichever subject it has.
         let subject = names::entries_subject(&name).ok_or_else(|| long(&name))?;
         let endpoint = service.endpoint_builder().name("others").add(subject);
         let endpoint = endpoint.await.map_err(refused)?;
-        endpoints.push(take_calls(&serving, endpoint, None));
+        offer.endpoints.push(offer.serving.start(endpoint, None));
     }
     // The server has the subscriptions when this returns.
     let answered = tokio::time::timeout(ROUND_TRIP_MAX, round_trip(&client)).await;
     answered.unwrap_or_else(|_| Err("the server does not answer".into())).map_err(refused)?;
-    Ok(Offer { link, service: Some(service), serving, tasks, endpoints })
-}
-
-/// Returns when the server has done what it was sent before.
-async fn round_trip(client: &Client) -> Result<(), async_nats::Error> {
-    let inbox = client.new_inbox();
-    let mut answers = client.subscribe(inbox.clone()).await?;
-    client.publish(inbox, Bytes::new()).await?;
-    answers.next().await;
-    Ok(())
-}
-
-fn take_calls(serving: &Arc<Serving>, endpoint: Endpoint, entry: Option<String>) -> JoinHandle<()> {
-    tokio::spawn(serving.clone().take_calls(endpoint, entry))
+    // For hosts that wait for a node. If it does not reach one, that asks again by itself.
+    let offered = names::offered_subject(&name).ok_or_else(|| long(&name))?;
+    client.publish(offered, Bytes::new()).await.map_err(|error| refused(error.into()))?;
+    Ok(offer)
 }
 
 fn map<const N: usize>(pairs: [(&str, String); N]) -> HashMap<String, String> {
@@ -247,6 +254,10 @@ impl Drop for Offer {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.endpoints.iter().for_each(JoinHandle::abort);
         self.serving.cancel_all();
+        if let Some(thread) = self.thread.take() {
+            // The plugin may keep it.
+            thread.shutdown_background();
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 //!
 //! Calls and data are refused while the outbox is full. What ends or bounds something (cancellations,
 //! credits, notes) always gets in: there is little of it for each call in hand.
+//!
+//! An outbox that ends is emptied first: notifications, which no caller awaits, are at the server then.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_nats::{Client, HeaderMap, Subject};
 use bytes::Bytes;
+use futures_lite::StreamExt as _;
 use tokio::sync::mpsc;
 
 /// Messages that wait for the connection.
@@ -35,7 +38,8 @@ impl Outgoing {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: mpsc::UnboundedSender<Outgoing>,
+    /// `None`: nothing follows.
+    queue: mpsc::UnboundedSender<Option<Outgoing>>,
     waiting: AtomicUsize,
     waiting_bytes: AtomicUsize,
     /// Something was refused.
@@ -43,7 +47,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Outgoing>) {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Option<Outgoing>>) {
         let (queue, outgoing) = mpsc::unbounded_channel();
         let outbox = Self {
             queue,
@@ -72,7 +76,13 @@ impl Outbox {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.waiting_bytes.fetch_add(outgoing.payload.len(), Ordering::SeqCst);
         // Closed: the load has ended.
-        let _ = self.queue.send(outgoing);
+        let _ = self.queue.send(Some(outgoing));
+    }
+
+    /// What is put there from now on is not sent.
+    pub(super) fn end(&self) {
+        // Closed: it has ended.
+        let _ = self.queue.send(None);
     }
 
     /// One is out of the queue. True: what was refused is taken now.
@@ -101,4 +111,13 @@ pub(super) async fn publish(client: &Client, outgoing: Outgoing) -> bool {
         tracing::debug!(target: "becket::cluster", %error, "a message was not published");
     }
     published.is_ok()
+}
+
+/// Returns when the server has done what it was sent before.
+pub(super) async fn round_trip(client: &Client) -> Result<(), async_nats::Error> {
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await?;
+    client.publish(inbox, Bytes::new()).await?;
+    answers.next().await;
+    Ok(())
 }

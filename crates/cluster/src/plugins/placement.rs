@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::service::Info;
-use async_nats::{StatusCode, Subject};
-use becket_host::{EntryInfo, EntryKind, NotStarted, RemoteSpec, StartRemote, Started};
+use async_nats::{Subject, Subscriber};
+use becket_host::{EntryInfo, EntryKind, Layout, NotStarted, RemoteSpec, StartRemote, Started};
 use bytes::Bytes;
 use futures_lite::StreamExt as _;
+use futures_lite::future::or;
+use tokio::time::timeout;
 
 use super::caller::Caller;
 use super::names;
@@ -18,10 +20,14 @@ use crate::connection::{Connection, Link};
 /// How long a load waits for the first node, if its plugin has no `load_timeout_ms`.
 const DISCOVERY: Duration = Duration::from_secs(10);
 
+/// When a load that waits asks again: the announcement of a node may be lost, as any message.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// A plugin that runs on other machines, which [`offer`](super::offer()) it: the placement `cluster`.
 ///
-/// A load takes the list of entries from the first node that answers. A reload takes it anew. Nodes come and go
-/// without one, and calls go to those that are there.
+/// A load takes the list of entries from the first node that answers. If there is none yet, it waits for one, for the
+/// most of the plugin's `load_timeout_ms`. A reload takes the list anew. Nodes come and go without one, and calls go to
+/// those that are there.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -58,15 +64,16 @@ impl StartRemote for ClusterPlugin {
     }
 
     fn start(&self, spec: RemoteSpec<'_>) -> Result<Started, NotStarted> {
-        let timeout = match spec.limits.load_timeout_ms {
+        let limit = match spec.limits.load_timeout_ms {
             0 => DISCOVERY,
-            ms => Duration::from_millis(ms),
+            // The host gives the load up then, without this side's reason.
+            ms => Duration::from_millis(ms - ms / 8),
         };
         let plugin = self.plugin.clone();
         let link = self.connection.link().clone();
         let starting = async move {
-            let found = tokio::time::timeout(timeout, find(&link, &plugin)).await;
-            let found = found.unwrap_or_else(|_| Err(not_found(&plugin, "no answer in time")))?;
+            let found = timeout(limit, find(&link, &plugin)).await;
+            let found = found.unwrap_or_else(|_| Err(not_found(&plugin, limit)))?;
             start(link, &plugin, found).await
         };
         let started = futures_lite::future::block_on(self.connection.link().run(starting));
@@ -78,43 +85,62 @@ fn failed(what: impl Into<String>, cause: Option<String>) -> NotStarted {
     NotStarted { what: what.into(), cause, hint: None }
 }
 
-fn not_found(plugin: &str, cause: &str) -> NotStarted {
+fn not_found(plugin: &str, waited: Duration) -> NotStarted {
     NotStarted {
         what: format!("no node offers the plugin `{plugin}`"),
-        cause: Some(cause.to_owned()),
+        cause: Some(format!("none answered within {waited:?}")),
         hint: Some("start a node that offers it; `nats micro ls` lists what is offered".to_owned()),
     }
 }
 
-/// What the first node that answers says of the plugin.
+/// The description of the plugin by the first node that answers: one that is there, or one that comes.
 async fn find(link: &Link, plugin: &str) -> Result<Info, NotStarted> {
     let no_answer = |error: String| failed("the server was not asked for the plugin", Some(error));
     let client = link.client();
     let inbox = client.new_inbox();
     let mut answers =
         client.subscribe(inbox.clone()).await.map_err(|error| no_answer(error.to_string()))?;
+    let offered = names::offered_subject(plugin).ok_or_else(too_long)?;
+    let mut offered =
+        client.subscribe(offered).await.map_err(|error| no_answer(error.to_string()))?;
     let subject = format!("$SRV.INFO.{}", names::label(plugin));
-    let asked = client.publish_with_reply(subject, inbox, Bytes::new()).await;
-    asked.map_err(|error| no_answer(error.to_string()))?;
-    while let Some(answer) = answers.next().await {
-        if answer.status == Some(StatusCode::NO_RESPONDERS) {
-            return Err(not_found(plugin, "no service has its name"));
+    loop {
+        let asked = client.publish_with_reply(subject.clone(), inbox.clone(), Bytes::new()).await;
+        asked.map_err(|error| no_answer(error.to_string()))?;
+        let answered = async { Some(answer_of(plugin, &mut answers).await) };
+        let again = async {
+            // Closed, or not within the time.
+            let _ = timeout(ASK_AGAIN, offered.next()).await;
+            None
+        };
+        if let Some(found) = or(answered, again).await {
+            return found.ok_or_else(|| no_answer("the connection has ended".to_owned()));
         }
-        // Another plugin's service may have the same name, if characters of both cannot be in it.
+    }
+}
+
+/// `None`: there are no more answers.
+async fn answer_of(plugin: &str, answers: &mut Subscriber) -> Option<Info> {
+    loop {
+        let answer = answers.next().await?;
+        // Without a node the server answers. Another plugin's service may have the same name, if characters of both
+        // cannot be in it.
         if let Ok(info) = serde_json::from_slice::<Info>(&answer.payload)
             && info.metadata.get(metadata::PLUGIN).is_some_and(|name| name == plugin)
         {
-            return Ok(info);
+            return Some(info);
         }
     }
-    Err(no_answer("the connection has ended".to_owned()))
+}
+
+fn too_long() -> NotStarted {
+    failed("the name of the plugin is too long for a subject", None)
 }
 
 async fn start(link: Arc<Link>, plugin: &str, info: Info) -> Result<Started, NotStarted> {
     let mut entries: Vec<_> = info.endpoints.iter().filter_map(entry).collect();
     entries.sort_by_key(|(place, _)| *place);
     let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
-    let too_long = || failed("the name of the plugin is too long for a subject", None);
     let subject = |entry: &EntryInfo| names::entry_subject(plugin, &entry.name).map(Subject::from);
     let subjects: Option<Vec<_>> = entries.iter().map(subject).collect();
     let subjects = subjects.ok_or_else(too_long)?;
@@ -128,7 +154,7 @@ async fn start(link: Arc<Link>, plugin: &str, info: Info) -> Result<Started, Not
         version: info.metadata.get(metadata::VERSION).cloned().unwrap_or(info.version.clone()),
         entries,
         is_complete: is_set(metadata::IS_COMPLETE),
-        layout: None,
+        layout: info.metadata.get(metadata::LAYOUT).and_then(|name| Layout::from_name(name)),
         path: None,
         exports_state: false,
         takes_data: is_set(metadata::TAKES_DATA),

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Calls and streams that a node has in hand.
 //!
-//! A call is a task on the connection's thread: it polls a future of the node's host. What blocks runs on the
-//! plugin's workers, as in any host.
+//! A call is a task on the offer's own thread: it polls a future of the node's host. What may block runs on the
+//! plugin's workers, as in any host. What declares that it never blocks runs on that thread; if it blocks after all, it
+//! holds up its own plugin alone, and not the connection, whose thread has the cancellations, the notes and the data of
+//! streams.
 //!
 //! # Invariants
 //!
@@ -21,14 +23,17 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
 use futures_lite::StreamExt as _;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
+use super::cancelled::Cancelled;
 use super::frames::{self, Line, Message, NOTES};
 use super::headers::{self, Asked, Outcome};
 use super::served::Served;
-use super::{NOTE_PERIOD, SILENCE_MAX, names};
+use super::ticks::{Tick, Ticks};
+use super::{SILENCE_MAX, names};
 
 /// What is in hand for less than this needs no note.
 const SHORT: Duration = Duration::from_millis(500);
@@ -38,6 +43,8 @@ pub(super) struct Serving {
     plugin: Plugin,
     client: Client,
     inbox: String,
+    /// The thread of its calls.
+    thread: Handle,
     in_hand: Mutex<Table>,
     /// Something is in hand where nothing was.
     begun: Notify,
@@ -50,6 +57,7 @@ struct Table {
     calls: HashMap<String, InHand>,
     /// The reply subjects of streams, by their numbers.
     streams: HashMap<u64, String>,
+    cancelled: Cancelled,
     last_number: u64,
     is_watched: bool,
 }
@@ -62,14 +70,16 @@ struct InHand {
 }
 
 impl Serving {
-    pub(super) fn new(plugin: Plugin, client: Client, inbox: String) -> Arc<Self> {
+    pub(super) fn new(plugin: Plugin, client: Client, inbox: String, thread: Handle) -> Arc<Self> {
         Arc::new(Self {
             plugin,
             client,
             inbox,
+            thread,
             in_hand: Mutex::new(Table {
                 calls: HashMap::new(),
                 streams: HashMap::new(),
+                cancelled: Cancelled::new(),
                 last_number: 0,
                 is_watched: false,
             }),
@@ -98,9 +108,17 @@ impl Serving {
         self.emptied.notify_one();
     }
 
-    /// Takes the calls of one entry, or of all that are not listed.
-    pub(super) async fn take_calls(self: Arc<Self>, mut endpoint: Endpoint, entry: Option<String>) {
-        let listed = entry.map(|entry| self.plugin.entry_later(&entry));
+    /// Takes the calls of one entry, or of all that are not listed, until the endpoint ends.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        entry: Option<&str>,
+    ) -> JoinHandle<()> {
+        let listed = entry.map(|entry| self.plugin.entry_later(entry));
+        self.thread.spawn(self.clone().take_calls(endpoint, listed))
+    }
+
+    async fn take_calls(self: Arc<Self>, mut endpoint: Endpoint, listed: Option<Entry>) {
         while let Some(request) = endpoint.next().await {
             let named = || {
                 let (_, token) = names::inbox_of(&request.message.subject)?;
@@ -129,7 +147,8 @@ impl Serving {
             true => reply.to_string(),
             false => format!("{reply} {number}"),
         };
-        if table.calls.contains_key(&key) {
+        // The second: its caller has left already.
+        if table.calls.contains_key(&key) || table.cancelled.has(&key) {
             return;
         }
         let window = asked.as_ref().and_then(|asked| asked.stream).filter(|_| wants_notes);
@@ -141,11 +160,11 @@ impl Serving {
         let (serving, at) = (self.clone(), key.clone());
         // It ends under this lock, after it was put there.
         let task = match (stream.clone(), asked) {
-            (Some((_, stream)), Some(asked)) => tokio::spawn(async move {
+            (Some((_, stream)), Some(asked)) => self.thread.spawn(async move {
                 stream.serve(&entry, asked).await;
                 serving.remove(&at);
             }),
-            (_, asked) => tokio::spawn(async move {
+            (_, asked) => self.thread.spawn(async move {
                 serving.answer(&request, &entry, asked).await;
                 serving.remove(&at);
             }),
@@ -159,7 +178,10 @@ impl Serving {
     }
 
     fn remove(&self, reply: &str) -> Option<InHand> {
-        let mut table = self.in_hand.lock();
+        self.remove_from(&mut self.in_hand.lock(), reply)
+    }
+
+    fn remove_from(&self, table: &mut Table, reply: &str) -> Option<InHand> {
         let removed = table.calls.remove(reply)?;
         if let Some((number, _)) = &removed.stream {
             table.streams.remove(number);
@@ -205,9 +227,14 @@ impl Serving {
     /// Takes cancellations, of which each has the reply subject of a call.
     pub(super) async fn take_cancels(self: Arc<Self>, mut cancels: Subscriber) {
         while let Some(cancel) = cancels.next().await {
-            if let Ok(reply) = std::str::from_utf8(&cancel.payload) {
-                self.cancel(reply);
+            let Ok(reply) = std::str::from_utf8(&cancel.payload) else { continue };
+            let mut table = self.in_hand.lock();
+            let removed = self.remove_from(&mut table, reply);
+            if removed.is_none() {
+                table.cancelled.put(reply);
             }
+            drop(table);
+            removed.into_iter().for_each(|removed| removed.task.abort());
         }
     }
 
@@ -262,16 +289,8 @@ impl Serving {
     pub(super) async fn watch(self: Arc<Self>) {
         loop {
             self.begun.notified().await;
-            let mut ticks = tokio::time::interval(NOTE_PERIOD);
-            ticks.tick().await;
-            let mut last = Instant::now();
-            loop {
-                ticks.tick().await;
-                let now = Instant::now();
-                // This side was late itself: what came meanwhile may not have been looked at.
-                let was_late = now - last > 2 * NOTE_PERIOD;
-                last = now;
-                let Some(notes) = self.look(now, was_late) else { break };
+            let mut ticks = Ticks::start().await;
+            while let Some(notes) = self.look(ticks.next().await) {
                 for (to, note) in notes {
                     // A note that is lost is followed by another.
                     let _ = self.client.publish(to, note).await;
@@ -281,7 +300,7 @@ impl Serving {
     }
 
     /// The notes that are due; `None`: nothing is in hand.
-    fn look(&self, now: Instant, was_late: bool) -> Option<Vec<(Subject, Bytes)>> {
+    fn look(&self, Tick { now, was_late }: Tick) -> Option<Vec<(Subject, Bytes)>> {
         let mut table = self.in_hand.lock();
         if table.calls.is_empty() {
             table.is_watched = false;

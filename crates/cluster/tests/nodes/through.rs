@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use becket_cluster::{ClusterPlugin, offer};
+use becket_abi::{BK_LOG_ERROR, BK_LOG_WARN};
+use becket_cluster::{ClusterPlugin, Offer, offer};
 use becket_host::{
     Answers, Host, Limits, MetricChange, MetricValue, NotStarted, NrStatus, Observer, Plugin,
     PluginSpec, Remote, RemoteCall, RemoteSpec, RemoteState, ReportedCounts, StartRemote, Started,
@@ -19,13 +20,16 @@ use becket_host::{
 };
 use futures_lite::future::block_on;
 use parking_lot::Mutex;
+use tracing::{Level, event};
 
-use crate::nodes::{Node, shared};
+use crate::nodes::shared;
 
 /// What a node reports to the test.
 #[derive(Debug)]
 struct Reporter {
     name: String,
+    /// Its name on the node.
+    offered: String,
     plugin: OnceLock<Plugin>,
     answers: OnceLock<Answers>,
     reported: Mutex<(ReportedCounts, HashMap<String, u64>)>,
@@ -33,10 +37,11 @@ struct Reporter {
 }
 
 impl Reporter {
-    fn start(name: &str) -> Arc<Self> {
+    fn start(name: &str, offered: &str) -> Arc<Self> {
         let (wakes, woken) = mpsc::channel();
         let reporter = Arc::new(Self {
             name: name.to_owned(),
+            offered: offered.to_owned(),
             plugin: OnceLock::new(),
             answers: OnceLock::new(),
             reported: Mutex::default(),
@@ -96,7 +101,13 @@ impl Observer for Reporter {
     }
 
     fn watchdog(&self, level: u32, message: &str) {
-        log_message(&self.name, level, "watchdog", message);
+        const TARGET: &str = "becket::watchdog";
+        let (plugin, message) = (&self.name, message.replace(&self.offered, &self.name));
+        match level {
+            ..=BK_LOG_ERROR => event!(target: TARGET, Level::ERROR, plugin, "{message}"),
+            BK_LOG_WARN => event!(target: TARGET, Level::WARN, plugin, "{message}"),
+            _ => event!(target: TARGET, Level::INFO, plugin, "{message}"),
+        }
     }
 
     fn counts_changed(&self) {
@@ -137,11 +148,11 @@ impl StartRemote for Through {
             streams_max: spec.limits.streams_max.saturating_mul(2),
             ..spec.limits.clone()
         };
-        let reporter = Reporter::start(spec.name);
+        let reporter = Reporter::start(spec.name, &name);
         let made = (self.make)(&name).observer(reporter.clone());
         let made = made.config(spec.config.clone()).limits(limits).dispatch(spec.dispatch);
         let plugin = host.load(made).map_err(|error| NotStarted {
-            what: error.to_string(),
+            what: error.to_string().replace(&name, spec.name),
             cause: error.cause(),
             hint: error.hint(),
         })?;
@@ -149,15 +160,20 @@ impl StartRemote for Through {
         let started = ClusterPlugin::new(&shared().host, name).start(spec)?;
         // What it counted before this is in the first report.
         let _ = reporter.plugin.set(plugin.clone());
-        let node = Node { offer, plugin, host };
-        let remote = Arc::new(WithNode { remote: started.remote, node, reporter });
+        let remote = Arc::new(WithNode {
+            remote: started.remote,
+            offer: Mutex::new(Some(offer)),
+            host,
+            reporter,
+        });
         Ok(Started { remote, ..started })
     }
 }
 
 struct WithNode {
     remote: Arc<dyn Remote>,
-    node: Node,
+    offer: Mutex<Option<Offer>>,
+    host: Host,
     reporter: Arc<Reporter>,
 }
 
@@ -201,9 +217,17 @@ impl Remote for WithNode {
         self.remote.state()
     }
 
+    fn blocked_now(&self) -> u32 {
+        self.reporter.plugin.get().map_or(0, |plugin| plugin.reported_counts().blocked_now)
+    }
+
     fn shutdown(&self) {
+        const DRAIN: Duration = Duration::from_secs(4);
         self.remote.shutdown();
-        block_on(self.node.host.shutdown(Duration::from_secs(4)));
+        let offer = self.offer.lock().take();
+        // It is shut down once.
+        offer.map(|offer| block_on(offer.withdraw(DRAIN)));
+        block_on(self.host.shutdown(DRAIN));
         self.reporter.report();
         self.reporter.wake(false);
     }

@@ -3,18 +3,23 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use becket_cluster::ClusterPlugin;
-use becket_host::{CallError, EntryKind, Host, NrStatus, Plugin, PluginSpec, Request, StreamError};
+use becket_host::{
+    CallError, EntryKind, Host, Limits, NrStatus, Plugin, PluginSpec, PluginState, Request,
+    StreamError,
+};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 
 use crate::nodes::{Node, Server, load};
 use crate::sample_spec;
+use crate::support::native::Workshop;
 use crate::support::script::Script;
-use crate::support::wait::{until, wait};
+use crate::support::wait::{poll_once, until, wait};
 
 #[test]
 fn a_plugin_of_another_host_is_called_by_name() {
@@ -52,7 +57,7 @@ fn a_call_that_is_dropped_is_cancelled_on_its_node() {
     let plugin = load(&host, &server.connect(), "sample");
     // Far longer than `until` waits: only the cancellation ends it.
     let mut call = plugin.call_raw("slow", b"600000").timeout(Duration::from_secs(600));
-    assert!(crate::support::wait::poll_once(&mut call).is_pending());
+    assert!(poll_once(&mut call).is_pending());
     until(|| node.offer.in_hand() == 1);
     drop(call);
     until(|| node.offer.in_hand() == 0);
@@ -74,16 +79,18 @@ fn metadata_of_any_kind_reaches_the_plugin() {
 }
 
 #[test]
-fn without_a_node_a_load_and_a_call_fail_at_once() {
+fn without_a_node_a_load_fails_in_time_and_a_call_at_once() {
     let server = Server::start();
     let (host, connection) = (Host::new(), server.connect());
-    let spec =
-        |name: &str| PluginSpec::remote(name, Arc::new(ClusterPlugin::new(&connection, name)));
-    let error = host.load(spec("sample")).unwrap_err();
+    let limits = Limits { load_timeout_ms: 4000, ..Limits::default() };
+    let spec = PluginSpec::remote("sample", Arc::new(ClusterPlugin::new(&connection, "sample")));
+    let error = host.load(spec.limits(limits)).unwrap_err();
     assert!(error.to_string().contains("no node offers the plugin `sample`"), "{error}");
+    assert_eq!(error.cause().unwrap(), "none answered within 3.5s");
+    assert!(error.hint().unwrap().contains("start a node"));
 
     let node = Node::start(&server.connect(), sample_spec("sample", "rust"));
-    let plugin = host.load(spec("sample")).unwrap();
+    let plugin = load(&host, &connection, "sample");
     wait(plugin.call_raw("echo", b"")).unwrap();
     assert_eq!(block_on(node.offer.withdraw(Duration::from_secs(9))), 0);
     let began = Instant::now();
@@ -96,6 +103,108 @@ fn without_a_node_a_load_and_a_call_fail_at_once() {
     // One that joins later serves, without a reload.
     let _later = Node::start(&server.connect(), sample_spec("sample", "rust"));
     wait(plugin.call_raw("echo", b"")).unwrap();
+}
+
+#[test]
+fn a_load_waits_for_the_first_node_and_asks_whenever_one_is_announced() {
+    let server = Server::start();
+    let (host, connection) = (Host::new(), server.connect());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    thread::scope(|scope| {
+        let loading = runtime.block_on(async {
+            let client = async_nats::connect(server.url()).await.unwrap();
+            let mut asked = client.subscribe("$SRV.INFO.sample").await.unwrap();
+            client.flush().await.unwrap();
+            let loading = scope.spawn(|| load(&host, &connection, "sample"));
+            asked.next().await.unwrap();
+            // By the time alone it would not ask as often before the load is given up.
+            for _ in 0..20 {
+                client.publish("becket.offered.sample", "".into()).await.unwrap();
+                asked.next().await.unwrap();
+            }
+            loading
+        });
+        assert!(!loading.is_finished());
+        let _node = Node::start(&server.connect(), sample_spec("sample", "rust"));
+        let plugin = loading.join().unwrap();
+        assert_eq!(&wait(plugin.call_raw("echo", b"here")).unwrap().body[..], b"here");
+    });
+}
+
+/// Publishes as a host does.
+async fn call_as_host(client: &async_nats::Client, subject: &str, reply: &str) {
+    let mut headers = HeaderMap::new();
+    headers.insert("Becket-Notes", "1");
+    let (subject, reply) = (subject.to_owned(), reply.to_owned());
+    let payload = "600000".into();
+    client.publish_with_reply_and_headers(subject, reply, headers, payload).await.unwrap();
+}
+
+#[test]
+fn a_cancellation_that_overtakes_its_call_keeps_it_from_running() {
+    let server = Server::start();
+    let node = Node::start(&server.connect(), sample_spec("sample", "rust"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let inbox = client.new_inbox();
+        let reply = |at: u32| format!("{inbox}.{at}");
+        let cancel = async |at| {
+            client.publish("becket.cancel.sample", reply(at).into()).await.unwrap();
+        };
+        let slow = "becket.plugin.sample.slow";
+        call_as_host(&client, slow, &reply(1)).await;
+        client.flush().await.unwrap();
+        until(|| node.offer.in_hand() == 1);
+        // The first comes before its call. The node has it when it has the second, which ends one in hand.
+        cancel(2).await;
+        cancel(1).await;
+        client.flush().await.unwrap();
+        until(|| node.offer.in_hand() == 0);
+        call_as_host(&client, slow, &reply(2)).await;
+        call_as_host(&client, slow, &reply(3)).await;
+        client.flush().await.unwrap();
+        until(|| node.plugin.snapshot().calls == 2);
+        assert_eq!(node.offer.in_hand(), 1, "the third, which came behind it");
+        cancel(3).await;
+        client.flush().await.unwrap();
+        until(|| node.offer.in_hand() == 0);
+        assert_eq!(node.plugin.snapshot().calls, 2);
+    });
+}
+
+/// The plugin in versions, of the host's tests.
+const VERSIONED: &str = include_str!("../../../host/tests/rules/reloaded.c");
+
+#[test]
+fn a_node_that_reloads_its_plugin_hands_the_state_over_and_loses_no_call_of_other_hosts() {
+    let server = Server::start();
+    let workshop = Workshop::new();
+    let build = |version: &str| {
+        let source = format!("#define VERSION \"{version}\"\n#define STATE\n{VERSIONED}");
+        workshop.build("versioned", &source)
+    };
+    let spec = PluginSpec::path("versioned", build("one"));
+    let node = Node::start(&server.connect(), spec);
+    let host = Host::new();
+    let plugin = load(&host, &server.connect(), "versioned");
+    let ask = |entry| String::from_utf8(wait(plugin.call_raw(entry, b"")).unwrap().body.to_vec());
+    assert_eq!([ask("count").unwrap(), ask("version").unwrap()], ["1", "one"]);
+    let mut held = plugin.call_raw("hold", b"");
+    assert!(poll_once(&mut held).is_pending());
+    until(|| node.offer.in_hand() == 1);
+    build("two");
+    let mut reload = Box::pin(node.plugin.reload());
+    while node.plugin.state() != PluginState::Reloading {
+        assert!(poll_once(&mut reload).is_pending());
+        thread::yield_now();
+    }
+    let mut waits = plugin.call_raw("count", b"");
+    assert!(poll_once(&mut waits).is_pending());
+    drop(held);
+    wait(reload).unwrap();
+    assert_eq!(*wait(waits).unwrap().body, *b"2", "the count goes on");
+    assert_eq!(ask("version").unwrap(), "two");
 }
 
 #[test]

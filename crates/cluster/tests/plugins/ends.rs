@@ -105,15 +105,8 @@ fn a_killed_nodes_calls_and_streams_fail_within_five_seconds() {
     let server = Server::start();
     let mut node = NodeProcess::start(&server);
     let host = Host::new();
-    let plugin = {
-        let connection = server.connect();
-        let spec = || {
-            let cluster = becket_cluster::ClusterPlugin::new(&connection, "sample");
-            becket_host::PluginSpec::remote("sample", std::sync::Arc::new(cluster))
-        };
-        until(|| host.load(spec()).is_ok());
-        host.plugin("sample").unwrap()
-    };
+    // It waits for the node, which has just been started.
+    let plugin = load(&host, &server.connect(), "sample");
     let mut chat = wait(plugin.stream("chat", Request::default())).unwrap();
     assert_eq!(&wait(chat.next()).unwrap().unwrap().body[..], b"welcome");
     let mut slow = plugin.call_raw("slow", b"20000");
