@@ -11,13 +11,13 @@ use std::{
 use becket_abi::{BK_NO_DEADLINE, NrStatus};
 use becket_host::{CallError, Dispatch, Host, Limits, PluginState, Request, StreamError};
 
-use crate::IS_INLINE;
 use crate::support::{
     assert_adds_up, counted, logs,
     script::Script,
     unload_clean,
     wait::{Mailbox, Tally, poll_once, wait},
 };
+use crate::{IS_INLINE, WAY};
 
 /// Answers nothing; reports its ids to the test, and its notifications.
 fn silent(ids: &Arc<Mailbox<u64>>, notified: &Arc<Mailbox<u64>>) -> Script {
@@ -36,19 +36,19 @@ fn silent(ids: &Arc<Mailbox<u64>>, notified: &Arc<Mailbox<u64>>) -> Script {
 fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
     let host = Host::new();
     let (ids, notified) = (Mailbox::new(), Mailbox::new());
-    let limits = Limits { deadline_ms: 20, ..Limits::default() };
+    let soon = Duration::from_millis(20) + WAY;
+    let limits = Limits { deadline_ms: soon.as_millis() as u64, ..Limits::default() };
     // On this thread, so that each call reaches the plugin before its deadline.
     let (plugin, api) = silent(&ids, &notified)
         .load_with(&host, "silent", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
-    let soon = Duration::from_millis(20);
     let began = Instant::now();
-    let calls = [
-        plugin.call_raw("x", b""),
-        plugin.call_raw("x", b"").timeout(soon),
-        plugin.call("x", Request::default()).deadline(Instant::now() + soon),
-        plugin.call("x", Request::default()).timeout(Duration::ZERO),
-    ];
-    for call in calls {
+    for at in 0..4 {
+        let call = match at {
+            0 => plugin.call_raw("x", b""),
+            1 => plugin.call_raw("x", b"").timeout(soon),
+            2 => plugin.call("x", Request::default()).deadline(Instant::now() + soon),
+            _ => plugin.call("x", Request::default()).timeout(WAY),
+        };
         assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
         let sid = ids.take();
         assert_eq!(notified.take(), sid);
@@ -70,7 +70,7 @@ fn a_calls_deadline_is_its_own_whatever_that_of_the_call_before_was() {
     let (ids, notified) = (Mailbox::new(), Mailbox::new());
     let (plugin, api) =
         silent(&ids, &notified).load_with(&host, "silent", |spec| spec.dispatch(Dispatch::Caller));
-    let (soon, later) = (Duration::from_millis(20), Duration::from_millis(60));
+    let (soon, later) = (Duration::from_millis(20) + WAY, Duration::from_millis(60) + WAY);
     let far = Duration::from_secs(3600);
     let begin = |timeout| {
         let mut call = plugin.call_raw("x", b"").timeout(timeout);
@@ -233,7 +233,8 @@ fn a_thread_that_is_stuck_is_reported_and_too_many_quarantine_the_plugin() {
 fn a_stream_ends_at_its_deadline_or_when_nothing_moves() {
     let host = Host::new();
     let (ids, notified) = (Mailbox::new(), Mailbox::new());
-    let limits = Limits { stream_idle_ms: 20, ..Limits::default() };
+    let soon = Duration::from_millis(20) + WAY;
+    let limits = Limits { stream_idle_ms: soon.as_millis() as u64, ..Limits::default() };
     let (plugin, api) = silent(&ids, &notified)
         .load_with(&host, "silent", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
@@ -245,7 +246,7 @@ fn a_stream_ends_at_its_deadline_or_when_nothing_moves() {
     drop(stream);
 
     let open = plugin.stream("x", Request::default()).idle(Duration::ZERO);
-    let mut stream = wait(open.timeout(Duration::from_millis(20))).unwrap();
+    let mut stream = wait(open.timeout(soon)).unwrap();
     assert!(matches!(wait(stream.next()), Err(StreamError::DeadlineExceeded)));
     let sid = ids.take();
     assert_eq!(notified.take(), sid);

@@ -23,6 +23,7 @@
 //! | `reloads` | replacing a plugin under load |
 //! | `v2` | plugins of version 2: owned answers, leases, entry ids |
 //! | `rollouts` | the same by steps |
+//! | `hand_overs` | the state that a reload hands over |
 
 #![allow(
     clippy::unwrap_used,
@@ -43,6 +44,7 @@ mod dispatch;
 mod ends;
 mod first;
 mod frames;
+mod hand_overs;
 mod ids;
 mod limits;
 mod loads;
@@ -58,10 +60,20 @@ mod timers;
 mod v2;
 
 use std::path::Path;
+use std::time::Duration;
 
 use becket_host::PluginSpec;
 
 use crate::support::script::linked as scripted;
+
+/// Where the plugins of `spec` are.
+const PLACEMENT: &str = "inline";
+
+/// Whether they have processes that the host supervises.
+const HAS_WORKERS: bool = false;
+
+/// What a call may take on its way to the plugin: one whose caller has left before may never reach it.
+const WAY: Duration = Duration::ZERO;
 
 /// Plugins of files run in this process.
 const IS_INLINE: bool = true;

@@ -200,7 +200,6 @@ fn a_frame_that_was_handed_over_and_refused_is_said_to_the_next_sender() {
 
 /// Takes no frame the first three times, and cannot say when it does: it has no `attach`.
 const CANNOT_SAY: &str = r#"
-#include "nylon_ring.h"
 static void *host_ctx;
 static const NrHostVTable *host;
 static int offered;
@@ -229,23 +228,12 @@ static NrStatus stream_close(void *ctx, uint64_t sid) {
 }
 static const NrPluginVTable vtable = {
     .init = init, .handle = handle, .stream_data = stream_data, .stream_close = stream_close};
-NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
-    static NrPluginInfo info;
-    info.abi_version = NR_ABI_VERSION;
-    info.struct_size = sizeof info;
-    info.name = NR_STR("cannot say");
-    info.version = NR_STR("1");
-    info.vtable = &vtable;
-    info.vtable_size = sizeof vtable;
-    info.flags = BK_PLUGIN_THREAD_SAFE;
-    return &info;
-}
 "#;
 
 #[test]
 fn a_plugin_that_cannot_say_when_it_takes_more_is_asked_by_what_is_sent_next() {
     let workshop = Workshop::new();
-    let path = workshop.build("cannot_say", &format!("#include \"becket.h\"\n{CANNOT_SAY}"));
+    let path = workshop.build_around("cannot_say", CANNOT_SAY);
     let host = Host::new();
     let plugin = host.load(spec("cannot_say", &path)).unwrap();
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! State is of one plugin and one call, bounded, and gone when the call ends however it ends.
 
-use std::time::Duration;
-
 use becket_abi::NrStatus;
 use becket_host::{Dispatch, Host, Limits, Request};
 
-use crate::IS_INLINE;
 use crate::support::{
     counted,
     script::{Api, Script},
     unload_clean,
     wait::{Mailbox, poll_once, until, wait},
 };
+use crate::{IS_INLINE, WAY};
 
 /// Sets the payload as the call's state; `silent` leaves the call open.
 fn keeping(ids: &std::sync::Arc<Mailbox<u64>>) -> Script {
@@ -72,7 +70,7 @@ fn state_lives_until_the_call_ends_by_answer_deadline_or_departure() {
     wait(call).unwrap();
     gone(sid);
 
-    wait(plugin.call_raw("silent", b"b").timeout(Duration::ZERO)).unwrap_err();
+    wait(plugin.call_raw("silent", b"b").timeout(WAY)).unwrap_err();
     gone(ids.take());
 
     let mut call = plugin.call_raw("silent", b"c");

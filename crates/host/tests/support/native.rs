@@ -9,6 +9,21 @@ use std::{
 
 use tempfile::TempDir;
 
+/// What makes a plugin of a `vtable`.
+const AROUND: &str = r#"
+NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
+    static NrPluginInfo info;
+    info.abi_version = NR_ABI_VERSION;
+    info.struct_size = sizeof info;
+    info.name = NR_STR("test");
+    info.version = NR_STR("1");
+    info.vtable = &vtable;
+    info.vtable_size = sizeof vtable;
+    info.flags = BK_PLUGIN_THREAD_SAFE;
+    return &info;
+}
+"#;
+
 /// A folder of freshly compiled plugins.
 pub struct Workshop {
     folder: TempDir,
@@ -24,6 +39,12 @@ impl Workshop {
         let file = self.folder.path().join(name).with_extension("c");
         fs::write(&file, source).expect("the source is written");
         compile(&file, &self.place(name))
+    }
+
+    /// The same, of source that has a `vtable` and no more.
+    pub fn build_around(&self, name: &str, vtable: &str) -> PathBuf {
+        let headers = "#include \"becket.h\"\n#include \"nylon_ring.h\"\n";
+        self.build(name, &format!("{headers}{vtable}{AROUND}"))
     }
 
     /// Where the plugin of this name is.

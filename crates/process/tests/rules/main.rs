@@ -17,7 +17,7 @@
 //! | 7 state | `rules/state`, `rules/first` | the same |
 //! | 8 panics do not cross | `languages/unary` | `crates/process/tests/languages` |
 //! | 9 late callbacks are harmless | `rules/ends`, `rules/timers`, `rules/buffers`, `rules/misuse` | the same |
-//! | 10 reload | `rules/reloads`, `rules/rollouts` | the same, `states` |
+//! | 10 reload | `rules/reloads`, `rules/rollouts`, `rules/hand_overs` | the same, `states` |
 //! | 11 quotas, counted | `rules/limits`, `rules/timers`, `rules/buffers` | the same |
 //! | 12 load checks | `src/load/tests` | the same code in the worker; `first` has what comes back |
 //! | coroutines and channels of `BkHostApi` | `coroutines/{answers, calls, ends, streams}` | the same |
@@ -60,6 +60,8 @@ mod ends;
 mod first;
 #[path = "../../../host/tests/rules/frames.rs"]
 mod frames;
+#[path = "../../../host/tests/rules/hand_overs.rs"]
+mod hand_overs;
 #[path = "../../../host/tests/rules/ids.rs"]
 mod ids;
 #[path = "../../../host/tests/rules/limits.rs"]
@@ -87,12 +89,22 @@ mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use becket_host::PluginSpec;
 use becket_process::Process;
 
 use crate::inside::scripted;
 use crate::waits::Waits;
+
+/// Where the plugins of `spec` are.
+const PLACEMENT: &str = "process";
+
+/// Whether they have processes that the host supervises.
+const HAS_WORKERS: bool = true;
+
+/// What a call may take on its way to the plugin: one whose caller has left before may never reach it.
+const WAY: Duration = Duration::ZERO;
 
 /// Plugins of files run in this process.
 const IS_INLINE: bool = false;
