@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `becket plugin new`: the project works, in every language.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
 use snapbox::str;
@@ -91,7 +91,7 @@ fn make(args: &[&str]) -> Process {
 }
 
 /// A test without its tool has tried nothing: it fails.
-fn found(name: &str) -> std::path::PathBuf {
+fn found(name: &str) -> PathBuf {
     tool(name).unwrap_or_else(|| {
         panic!("no `{name}` on the path or in .tools: `cargo xtask tools {name}` fetches it")
     })
@@ -172,21 +172,10 @@ fn a_python_project_works() {
 /// It imports the SDK of the checkout, as if that were installed.
 #[test]
 fn a_python_project_without_a_copy_of_the_sdk_works() {
-    let dir = TempDir::new().unwrap();
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let made = becket()
-        .args(["plugin", "new", "--lang", "python", "my-plugin", "--sdk"])
-        .arg(checkout)
-        .current_dir(dir.path())
-        .assert()
-        .success();
-    let said = String::from_utf8(made.get_output().stdout.clone()).unwrap();
-    assert!(said.contains("  pip install /") && said.contains("/sdk/python\n"), "{said}");
-    let project = dir.path().join("my-plugin");
-    assert!(!project.join("becket").exists());
+    let (dir, sdk) = without_a_copy("python", "pip install");
     let mut test = Process::new("python3");
-    test.args(["-m", "unittest"]).env("PYTHONPATH", checkout.join("sdk/python"));
-    run(test.current_dir(&project));
+    test.args(["-m", "unittest"]).env("PYTHONPATH", sdk);
+    run(test.current_dir(dir.path().join("my-plugin")));
 }
 
 #[test]
@@ -199,22 +188,28 @@ fn a_node_project_works() {
 /// It imports the package `becket`, which npm links into the project when it installs a folder.
 #[test]
 fn a_node_project_without_a_copy_of_the_sdk_works() {
+    let (dir, sdk) = without_a_copy("node", "npm install");
+    let project = dir.path().join("my-plugin");
+    std::fs::create_dir(project.join("node_modules")).unwrap();
+    std::os::unix::fs::symlink(sdk, project.join("node_modules/becket")).unwrap();
+    run(Process::new(found("node")).arg("--test").current_dir(&project));
+}
+
+/// A project `my-plugin` in a folder, made with the SDK of the checkout, which is named in the step that installs it.
+fn without_a_copy(language: &str, installs: &str) -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let made = becket()
-        .args(["plugin", "new", "--lang", "node", "my-plugin", "--sdk"])
+        .args(["plugin", "new", "--lang", language, "my-plugin", "--sdk"])
         .arg(checkout)
         .current_dir(dir.path())
         .assert()
         .success();
     let said = String::from_utf8(made.get_output().stdout.clone()).unwrap();
-    assert!(said.contains("  npm install /") && said.contains("/sdk/node\n"), "{said}");
-    let project = dir.path().join("my-plugin");
-    assert!(!project.join("becket").exists());
-    std::fs::create_dir(project.join("node_modules")).unwrap();
-    let sdk = checkout.join("sdk/node");
-    std::os::unix::fs::symlink(sdk, project.join("node_modules/becket")).unwrap();
-    run(Process::new(found("node")).arg("--test").current_dir(&project));
+    let step = format!("  {installs} /");
+    assert!(said.contains(&step) && said.contains(&format!("/sdk/{language}\n")), "{said}");
+    assert!(!dir.path().join("my-plugin/becket").exists());
+    (dir, checkout.join("sdk").join(language))
 }
 
 /// The steps of a language without a build.

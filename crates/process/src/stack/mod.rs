@@ -60,8 +60,8 @@ const NOTES_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 512;
 /// What the process that reads a record writes.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
-/// How long it may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take: its time of a processor has a limit of its own, and it has the least priority.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The read end of the pipe for a worker's record.
 pub(crate) struct CrashPipe(OwnedFd);

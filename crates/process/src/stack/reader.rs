@@ -32,8 +32,8 @@ pub(super) const VARIABLE: &str = "BECKET_READS_STACK";
 
 /// Of its own, not of the files that it may read.
 const MEMORY_BYTES_MAX: u64 = 2 << 30;
-/// The priority of the process: a third of another's share of a processor.
-const NICE: i32 = 5;
+/// The priority of the process, the least: a stack is late rather than another plugin slow.
+const NICE: i32 = 19;
 
 /// What precedes the record.
 #[derive(Debug, Serialize, Deserialize)]
