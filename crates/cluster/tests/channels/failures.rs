@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::thread;
 use std::time::Duration;
 
-use becket_cluster::{AckError, Connection, Kind, Options, RecvError, SendError};
+use becket_cluster::{AckError, Connection, Kind, Options, Receiver, RecvError, SendError, Sender};
 use futures_lite::future::{block_on, poll_once, yield_now};
 
 use crate::proxy::Proxy;
@@ -202,15 +202,21 @@ fn sends_through_kills_of_the_server_are_exact() {
     assert_eq!(tx.snapshot().sends, u64::from(VALUES));
 }
 
-/// The answer is lost with the connection: the send is repeated with the same id, over another one.
-#[test]
-fn a_send_whose_answer_is_lost_is_accepted_once() {
-    let server = Server::start();
+/// A sender that gets no answers of the server, and a receiver that does.
+fn unanswered(server: &Server) -> (Proxy, Sender, Receiver) {
     let proxy = Proxy::start(server.port());
     let connection = block_on(Connection::connect(&proxy.url())).unwrap();
     let (tx, _) = block_on(connection.open("jobs", UNLIMITED, Options::default())).unwrap();
     let (_, rx) = server.open("jobs", UNLIMITED);
     proxy.mute();
+    (proxy, tx, rx)
+}
+
+/// The answer is lost with the connection: the send is repeated with the same id, over another one.
+#[test]
+fn a_send_whose_answer_is_lost_is_accepted_once() {
+    let server = Server::start();
+    let (proxy, tx, rx) = unanswered(&server);
     thread::scope(|scope| {
         let send = scope.spawn(|| tx.send("a").timeout(LONG).wait());
         // The server has it.
@@ -227,11 +233,7 @@ fn a_send_whose_answer_is_lost_is_accepted_once() {
 #[test]
 fn a_send_without_an_answer_is_unknown_at_its_deadline() {
     let server = Server::start();
-    let proxy = Proxy::start(server.port());
-    let connection = block_on(Connection::connect(&proxy.url())).unwrap();
-    let (tx, _) = block_on(connection.open("jobs", UNLIMITED, Options::default())).unwrap();
-    let (_, rx) = server.open("jobs", UNLIMITED);
-    proxy.mute();
+    let (_proxy, tx, rx) = unanswered(&server);
     let error = tx.send("a").timeout(Duration::from_millis(50)).wait().unwrap_err();
     assert_eq!(error, SendError::Unknown("a".into()));
     assert_eq!(tx.snapshot().send_failures.unknown, 1);

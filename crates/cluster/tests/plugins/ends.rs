@@ -4,11 +4,16 @@
 //! A node that is killed is a process of this program, started with [`NODE`] in the environment.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use becket_host::{CallError, Host, Limits, Plugin, Request, StreamError};
+use becket_cluster::ClusterPlugin;
+use becket_host::{
+    CallError, Host, Limits, Plugin, PluginSpec, Request, Rollout, RolloutCause, RolloutResult,
+    StreamError,
+};
 
 use crate::nodes::{Node, Server, load, load_with};
 use crate::sample_spec;
@@ -21,9 +26,13 @@ struct NodeProcess(Child);
 
 impl NodeProcess {
     fn start(server: &Server) -> Self {
+        Self::offering(server, "sample")
+    }
+
+    fn offering(server: &Server, name: &str) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["ends::a_killed_node_costs_its_calls_in_flight_only", "--exact"])
-            .env(NODE, server.url())
+            .env(NODE, format!("{} {name}", server.url()))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -45,9 +54,10 @@ impl Drop for NodeProcess {
 }
 
 /// Offers the sample until its stdin is closed.
-fn be_a_node(url: &str) {
+fn be_a_node(url_and_name: &str) {
+    let (url, name) = url_and_name.split_once(' ').unwrap();
     let connection = futures_lite::future::block_on(becket_cluster::Connection::connect(url));
-    let _node = Node::start(&connection.unwrap(), sample_spec("sample", "c"));
+    let _node = Node::start(&connection.unwrap(), sample_spec(name, "c"));
     let _end = std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new());
 }
 
@@ -59,8 +69,8 @@ fn answered_by(plugin: &Plugin) -> Result<String, CallError> {
 
 #[test]
 fn a_killed_node_costs_its_calls_in_flight_only() {
-    if let Ok(url) = std::env::var(NODE) {
-        return be_a_node(&url);
+    if let Ok(url_and_name) = std::env::var(NODE) {
+        return be_a_node(&url_and_name);
     }
     let server = Server::start();
     let node = Node::start(&server.connect(), sample_spec("sample", "rust"));
@@ -120,6 +130,32 @@ fn a_killed_nodes_calls_and_streams_fail_within_five_seconds() {
     let elapsed = killed.elapsed();
     assert!(elapsed < Duration::from_secs(6), "{elapsed:?}");
     assert!(matches!(answered_by(&plugin), Err(CallError::PluginFailed)));
+}
+
+#[test]
+fn a_rollout_to_a_node_that_is_killed_costs_its_own_calls_and_is_taken_back() {
+    let server = Server::start();
+    let _node = Node::start(&server.connect(), sample_spec("sample", "rust"));
+    let mut new = NodeProcess::offering(&server, "sample-2");
+    let (host, connection) = (Host::new(), server.connect());
+    let plugin = load(&host, &connection, "sample");
+    let spec = PluginSpec::remote("sample", Arc::new(ClusterPlugin::new(&connection, "sample-2")));
+    let rollout = Rollout { percent: 50, calls_min: u64::MAX, errors_max: 0, ..Rollout::default() };
+    wait(plugin.roll_out(Some(spec), rollout)).unwrap();
+    for at in 0..10 {
+        let wanted = ["from rust", "from c"][at % 2];
+        assert!(answered_by(&plugin).unwrap().contains(wanted), "call {at}");
+    }
+    assert_eq!(plugin.rollouts().last, None);
+    new.kill();
+    // Every second call is for the one that is gone.
+    assert!(answered_by(&plugin).unwrap().contains("from rust"));
+    let error = answered_by(&plugin).unwrap_err();
+    assert!(matches!(error, CallError::Crashed | CallError::PluginFailed), "{error}");
+    let end = wait(plugin.rollout_over()).unwrap();
+    assert_eq!((end.result, end.cause), (RolloutResult::TakenBack, RolloutCause::Errors));
+    assert_eq!((end.progress.calls, end.progress.errors), (6, 1));
+    (0..16).for_each(|_| assert!(answered_by(&plugin).unwrap().contains("from rust")));
 }
 
 #[test]

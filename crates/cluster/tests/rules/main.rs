@@ -23,7 +23,7 @@
 //! At other placements alone: `rules/hand_overs`, as each node has a state of its own (`plugins` has the reload on a node);
 //! `rules/dispatch`, `rules/quick` and `rules/nesting`, which are about callers' threads inside plugins; `rules/statics`,
 //! about copies in one process; `coroutines/loads`, which reads errors of a load in this process. A crash of a new version
-//! (`rules/rollouts`) would end this process, in which the nodes are.
+//! (`rules/rollouts`) would end this process, in which the nodes are; `plugins` has it of a node of its own.
 //!
 //! What a node counts and logs is read from its own host, past the server: see `nodes/through.rs`.
 
