@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_lite::StreamExt as _;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::connection::Link;
@@ -55,7 +55,9 @@ pub(crate) struct Channel {
     /// The prefix of the ids of this handle's messages.
     prefix: String,
     next: AtomicU64,
-    watch: Mutex<Option<AbortHandle>>,
+    /// Notes are received since the first operation had to wait: each note goes to every handle that receives them.
+    listens: OnceCell<()>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 /// The message on the gate.
@@ -94,21 +96,37 @@ impl Channel {
             in_flight: Semaphore::new(options.in_flight_max),
             prefix: inbox.rsplit('.').next().unwrap_or_default().to_owned(),
             next: AtomicU64::new(0),
-            watch: Mutex::new(None),
+            listens: OnceCell::new(),
+            tasks: Mutex::default(),
         });
         // Subscribed before the gate is read: a close that the reading misses sends a note.
-        let subscribed = async {
-            let gate = link.client().subscribe(channel.names.gate.clone()).await?;
-            let room = link.client().subscribe(channel.names.room.clone()).await?;
-            Ok::<_, async_nats::SubscribeError>((gate, room))
-        };
+        let subscribed = link.client().subscribe(channel.names.gate.clone()).await;
         let refused = |cause: String| OpenError::Server { what: "the notes of a channel", cause };
-        let (gate, room) = subscribed.await.map_err(|error| refused(error.to_string()))?;
-        let connects = link.connects();
-        let watching = watch_notes(Arc::downgrade(&channel), (gate, room), connects);
-        *channel.watch.lock() = link.spawn(watching);
+        let gate = subscribed.map_err(|error| refused(error.to_string()))?;
+        let mut connects = link.connects();
+        connects.mark_unchanged();
+        channel.keep(link.spawn(watch_gate(Arc::downgrade(&channel), gate, connects)));
         channel.look_at_gate().await.map_err(refused)?;
         Ok(channel)
+    }
+
+    fn keep(&self, task: Option<AbortHandle>) {
+        self.tasks.lock().extend(task);
+    }
+
+    /// Receives notes from now on. True: it did not before, so that a note may have been missed.
+    pub(crate) async fn listen(self: &Arc<Self>) -> bool {
+        let is_new = !self.listens.initialized();
+        let subscribing = self.listens.get_or_try_init(async || {
+            let room = self.link.client().subscribe(self.names.room.clone()).await?;
+            self.keep(self.link.spawn(pass_notes(Arc::downgrade(self), room)));
+            Ok::<_, async_nats::SubscribeError>(())
+        });
+        if let Err(error) = subscribing.await {
+            tracing::debug!(channel = self.name, %error, "no notes can be received");
+            return false;
+        }
+        is_new
     }
 
     /// An id for a message of this handle. No other message has it.
@@ -206,40 +224,35 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        if let Some(watch) = self.watch.lock().take() {
-            watch.abort();
-        }
+        self.tasks.lock().drain(..).for_each(|task| task.abort());
     }
 }
 
-/// Passes notes on, until the channel's last handle is dropped. A message on the gate's subject is a
-/// note too: the stream may have refused it, so the gate is read.
-async fn watch_notes(
+/// Passes notes on, until the channel's last handle is dropped.
+async fn pass_notes(channel: Weak<Channel>, mut room: Subscriber) {
+    while let Some(note) = room.next().await {
+        let Some(channel) = channel.upgrade() else { return };
+        // Full: the oldest note is dropped. It is not closed: the channel has both ends.
+        let _sent = channel.noted.try_send(note.payload);
+        channel.freed.notify_one();
+    }
+}
+
+/// Reads the gate when a message comes on its subject, which the stream may have refused, and after each
+/// reconnection; until the channel's last handle is dropped.
+async fn watch_gate(
     channel: Weak<Channel>,
-    (mut gate, mut room): (Subscriber, Subscriber),
+    mut gate: Subscriber,
     mut connects: watch::Receiver<u64>,
 ) {
     loop {
-        let note = tokio::select! {
-            note = gate.next() => match note {
-                Some(_) => None,
-                None => return,
+        tokio::select! {
+            note = gate.next() => if note.is_none() {
+                return;
             },
-            note = room.next() => match note {
-                Some(note) => Some(note.payload),
-                None => return,
+            connected = connects.changed() => if connected.is_err() {
+                return;
             },
-            connected = connects.changed() => match connected {
-                Ok(()) => None,
-                Err(_) => return,
-            },
-        };
-        if let Some(note) = note {
-            let Some(channel) = channel.upgrade() else { return };
-            // Full: the oldest note is dropped. It is not closed: the channel has both ends.
-            let _sent = channel.noted.try_send(note);
-            channel.freed.notify_one();
-            continue;
         }
         loop {
             let Some(channel) = channel.upgrade() else { return };

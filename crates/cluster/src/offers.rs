@@ -3,8 +3,8 @@
 //!
 //! A sender's offer goes to one process with receivers, or to the one that a note named. It is
 //! accepted if a receive waits, and answered when that receive returns the value; otherwise it is
-//! refused at once, and the sender waits for a note. Notes are sent when a receive begins to wait, and
-//! when a sender asks for them.
+//! refused at once, and the sender calls for a note, which it waits for. The answer to a call is a note, at once if
+//! a receive waits, and otherwise as soon as one does: receives that no sender waits for send none.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,6 +21,8 @@ use crate::publish::answer;
 
 /// The name of the group in which each offer has one receiver.
 const GROUP: &str = "receivers";
+/// Calls that are remembered. Senders whose call is forgotten have their own retry.
+const CALLS_MAX: usize = 4096;
 
 type Ends = (becket_chan::Sender<Delivery>, becket_chan::Receiver<Delivery>);
 
@@ -43,7 +45,7 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
         }
     };
     let note = || channel.link.post(&channel.names.room, Bytes::from(own.clone()));
-    let mut has_changed = false;
+    let (mut has_changed, mut unanswered) = (false, 0usize);
     loop {
         if channel.is_closed() || home.gone.is_cancelled() {
             break;
@@ -54,7 +56,8 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
         }
         let free = wanted.saturating_sub(home.untaken.load(Ordering::SeqCst));
         // Also if the number is the same as before: another receive may wait now.
-        if std::mem::take(&mut has_changed) && free > 0 {
+        if std::mem::take(&mut has_changed) && free > 0 && unanswered > 0 {
+            unanswered -= 1;
             note();
         }
         tokio::select! {
@@ -70,8 +73,9 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
                 if call.is_none() {
                     return;
                 }
-                if free > 0 {
-                    note();
+                match free {
+                    0 => unanswered = (unanswered + 1).min(CALLS_MAX),
+                    _ => note(),
                 }
             }
             () = home.changed.notified() => has_changed = true,

@@ -95,6 +95,9 @@ impl Session {
             let surplus = self.surplus();
             drop(surplus);
             let is_closed = channel.is_closed();
+            if is_closed {
+                channel.listen().await;
+            }
             if is_closed && std::mem::take(&mut may_be_drained) && self.is_drained().await {
                 self.ends.0.close();
                 self.end(messages).await;
@@ -103,7 +106,9 @@ impl Session {
             // Not the inbox's length: a message may be on its way to a receive that still counts.
             let untaken = home.untaken.load(Ordering::SeqCst);
             let missing = home.admitted().saturating_sub(untaken + outstanding);
-            if missing > 0 {
+            let is_awaited = home.wanted.load(Ordering::SeqCst) > untaken + outstanding;
+            // A window is asked for in halves: a request for each message would double what is sent.
+            if missing > 0 && (is_awaited || 2 * missing >= home.window) {
                 let request = Request {
                     batch: missing,
                     expires: Some(nanoseconds(EXPIRES)),

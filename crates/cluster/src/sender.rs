@@ -186,7 +186,7 @@ impl Drop for InFlight<'_> {
 
 impl Channel {
     async fn send(
-        &self,
+        self: &Arc<Self>,
         value: Bytes,
         id: Option<String>,
         is_try: bool,
@@ -313,7 +313,7 @@ impl Channel {
     /// Waits for a note, and at most for the slow retry. Returns the subject of a receiver that
     /// waits, if the note has one.
     async fn wait(
-        &self,
+        self: &Arc<Self>,
         answer: &Answer,
         refusals: u32,
         limits: Limits<'_>,
@@ -325,8 +325,14 @@ impl Channel {
         };
         // Not all processes at once.
         let retry = retry + retry.mul_f64(fastrand::f64() / 4.0);
-        if self.kind == Kind::Rendezvous {
-            self.link.post(&self.names.call, Bytes::new());
+        if *answer == Answer::Full {
+            let is_new = within(limits, self.listen()).await?;
+            if self.kind == Kind::Rendezvous {
+                self.link.post(&self.names.call, Bytes::new());
+            } else if is_new {
+                // Tried again at once: room that came before this had no note here.
+                return Ok(None);
+            }
         }
         let note = async {
             match answer {
