@@ -65,6 +65,9 @@ pub(crate) struct Channel {
 struct End {
     id: String,
     reason: Option<String>,
+    /// A sequence number of the stream. All values that were accepted have smaller ones.
+    #[serde(skip)]
+    sequence: u64,
 }
 
 impl Channel {
@@ -74,7 +77,7 @@ impl Channel {
         kind: Kind,
         options: &Options,
     ) -> Result<Arc<Self>, OpenError> {
-        let names = Arc::new(Names::new(&options.namespace, name, kind)?);
+        let names = Arc::new(Names::new(&options.namespace, name, kind, options.replicas)?);
         let wanted = (name.to_owned(), kind, options.clone());
         let gone = || OpenError::Thread("it has ended".into());
         let prepared = link.run(server::prepare(link.server().clone(), names.clone(), wanted));
@@ -147,22 +150,18 @@ impl Channel {
         if self.is_closed() {
             return Ok(true);
         }
-        let asked = server::gate(self.link.server().clone(), self.names.clone());
+        let asked = server::end(self.link.server().clone(), self.names.clone());
         let Some(found) = self.link.run(asked).await else {
             return Err("the thread of the connection has ended".into());
         };
-        if let Some(record) = found? {
-            self.ended(
-                serde_json::from_slice(&record).unwrap_or(End { id: String::new(), reason: None }),
-            );
+        if let Some((sequence, record)) = found? {
+            let unread = |_| End { id: String::new(), reason: None, sequence };
+            let end = serde_json::from_slice(&record).unwrap_or_else(unread);
+            // A second one is the same record, read again.
+            let _same = self.end.set(End { sequence, ..end });
+            self.closed.cancel();
         }
         Ok(self.is_closed())
-    }
-
-    fn ended(&self, end: End) {
-        // A second one is the same record, read again.
-        let _same = self.end.set(end);
-        self.closed.cancel();
     }
 
     /// The number of messages on the server that this channel holds.
@@ -170,7 +169,8 @@ impl Channel {
         if self.kind == Kind::Rendezvous {
             return Ok(0);
         }
-        let asked = server::count(self.link.server().clone(), self.names.clone());
+        let since = self.end.get().map_or(0, |end| end.sequence);
+        let asked = server::count(self.link.server().clone(), self.names.clone(), since);
         match self.link.run(asked).await {
             Some(count) => count,
             None => Err("the thread of the connection has ended".into()),
@@ -191,8 +191,8 @@ impl Channel {
             Stop::TimedOut => CloseError::TimedOut,
         };
         let reason = reason.map(|reason| (*reason).to_owned());
-        let end = End { id: self.next_id(), reason };
-        let record = serde_json::to_vec(&end)
+        let id = self.next_id();
+        let record = serde_json::to_vec(&End { id: id.clone(), reason, sequence: 0 })
             .map_err(|error| CloseError::Unsupported(error.to_string().into()))?;
         let record = Bytes::from(record);
         loop {
@@ -203,19 +203,15 @@ impl Channel {
             // A stream of unlimited channels that is full has no room for the record either.
             let pause = if answer == Some(Answer::Full) { SLOW_RETRY } else { RETRY_PAUSE };
             match answer {
-                Some(Answer::Accepted { .. }) => {
-                    self.ended(end);
-                    return Ok(true);
-                }
-                // Perhaps by an attempt of this call that got no answer.
-                Some(Answer::Closed) => {
+                // Closed: perhaps by an attempt of this call that got no answer.
+                Some(Answer::Accepted { .. } | Answer::Closed) => {
                     let looked = within(limits, self.look_at_gate()).await.map_err(stopped)?;
                     if looked == Ok(true) {
-                        return Ok(self.end.get().is_some_and(|found| found.id == end.id));
+                        return Ok(self.end.get().is_some_and(|found| found.id == id));
                     }
                 }
                 Some(Answer::Refused(cause)) => return Err(CloseError::Unsupported(cause)),
-                Some(Answer::Full | Answer::Unavailable | Answer::Lost) | None => {}
+                Some(Answer::Full | Answer::Unavailable | Answer::Raced | Answer::Lost) | None => {}
             }
             within(limits, timer::sleep(pause)).await.map_err(stopped)?;
         }

@@ -150,6 +150,9 @@ pub enum OpenError {
     /// The capacity is out of range.
     #[error("invalid capacity {0}: a bounded channel holds 1 to {max} values", max = crate::options::CAPACITY_MAX)]
     BadCapacity(usize),
+    /// The number of replicas is not possible.
+    #[error("invalid number of replicas {0}: expected 1 or 3")]
+    BadReplicas(usize),
     /// No server could be connected to.
     #[error("no connection to {servers}: {cause}")]
     Connect {
@@ -158,7 +161,7 @@ pub enum OpenError {
         /// The cause.
         cause: String,
     },
-    /// The server has the channel with another kind or limit.
+    /// The server has the channel with another kind, limit or number of replicas.
     #[error("the channel {name:?} exists as {found}, expected {expected}")]
     Mismatch {
         /// The channel.

@@ -44,6 +44,9 @@
 //!   stream NS-c          NS.c.d.NAME                                NS.c.g.NAME
 //!   stream NS-u1048576   NS.u1048576.d.NAME                         NS.u1048576.g.NAME
 //!   no stream            NS.*.room.NAME    notes that there is room or a receiver
+//!
+//!   with three replicas:
+//!   stream NS-b100-r3    NS.b100-r3.d.NAME   NS.b100-r3.g.NAME.0.0.0…   NS.b100-r3.e.NAME   its end
 //! ```
 //!
 //! A stream serves all channels of one kind and limit: a channel is a subject and one durable
@@ -61,7 +64,8 @@
 //!    or requeued it, comes behind newer ones.
 //! 4. **No value is accepted after the close.** The close is a message on the channel's gate, and the
 //!    server accepts a value only while the gate is empty: both are decided by the same stream, in
-//!    one order. Receivers get all that was accepted before, and then closed.
+//!    one order. Receivers get all that was accepted before, and then closed. Of a replicated channel a
+//!    second message, the end, is behind all accepted values: module `server` has the reason.
 //! 5. **Any operation may be dropped.** A dropped receive has taken nothing. A dropped send that was
 //!    transmitted may have been accepted: give it a limit to know.
 //! 6. **Everything is bounded**: sends in flight, values requested and not received, notes.

@@ -66,6 +66,7 @@ pub struct Options {
     pub(crate) window: usize,
     pub(crate) in_flight_max: usize,
     pub(crate) storage: Storage,
+    pub(crate) replicas: usize,
 }
 
 impl Default for Options {
@@ -76,6 +77,7 @@ impl Default for Options {
             window: 0,
             in_flight_max: 256,
             storage: Storage::File,
+            replicas: 1,
         }
     }
 }
@@ -119,6 +121,18 @@ impl Options {
     #[must_use]
     pub fn storage(mut self, storage: Storage) -> Self {
         self.storage = storage;
+        self
+    }
+
+    /// The number of servers that store the channel, 1 (the default) or 3. With three, what was
+    /// acknowledged outlives any one of them, and the channel goes on without it. All that open a
+    /// channel name the same. Of a rendezvous, which stores nothing, only its close is replicated.
+    ///
+    /// It needs a cluster of at least three servers with JetStream, and costs two raft groups: one for
+    /// all channels of the kind and limit, and one for each channel, of which about 2000 are advised.
+    #[must_use]
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
         self
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Answer {
     /// Not accepted: nothing accepts values at this moment. Not the same as closed: the stream may
     /// be electing a leader, or not be there yet.
     Unavailable,
+    /// Not accepted: a message with the same condition is in process.
+    Raced,
     /// Not accepted, and never will be.
     Refused(Arc<str>),
     /// No answer: accepted or not.
@@ -80,8 +82,9 @@ impl Answer {
             (10077, _) => Self::Full,
             // The gate's last sequence is not 0; the stream is sealed.
             (10071 | 10109, _) => Self::Closed,
+            (10164, _) => Self::Raced,
             // Too much is in flight, or in process, or the server has no resources at this moment.
-            (10158 | 10164 | 10167 | 10023, _) | (_, 429 | 503) => Self::Unavailable,
+            (10158 | 10167 | 10023, _) | (_, 429 | 503) => Self::Unavailable,
             _ => Self::Refused(error.description.into()),
         }
     }
@@ -144,6 +147,7 @@ mod tests {
         for (code, err_code) in [(503, 10008), (429, 10167), (400, 10158), (503, 10023)] {
             assert_eq!(answered(error(code, err_code)), Answer::Unavailable);
         }
+        assert_eq!(answered(error(400, 10164)), Answer::Raced);
         assert_eq!(answered(error(400, 10054)), Answer::Refused("d".into()));
         let no_responders = RequestError::new(RequestErrorKind::NoResponders);
         assert_eq!(Answer::of_stream(Err(no_responders)), Answer::Unavailable);

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use async_nats::{Message, StatusCode, Subscriber};
@@ -89,6 +89,8 @@ impl Session {
         let inbox = client.new_inbox();
         let Ok(mut messages) = client.subscribe(inbox.clone()).await else { return false };
         let mut outstanding = 0;
+        // The last sign of the server, or when there was no request.
+        let mut heard = Instant::now();
         // After the close: perhaps nothing is left.
         let mut may_be_drained = true;
         loop {
@@ -121,11 +123,14 @@ impl Session {
                 if asked.is_err() {
                     return false;
                 }
+                if outstanding == 0 {
+                    heard = Instant::now();
+                }
                 outstanding += missing;
             }
             tokio::select! {
                 biased;
-                message = messages.next() => match message {
+                message = messages.next() => match message.inspect(|_| heard = Instant::now()) {
                     None => return false,
                     Some(message) => match self.arrived(message) {
                         Arrived::Message => outstanding = outstanding.saturating_sub(1),
@@ -153,7 +158,7 @@ impl Session {
                 () = channel.freed.notified(), if is_closed => may_be_drained = self.pending == 0,
                 () = timer::sleep(SLOW_RETRY), if is_closed => may_be_drained = true,
                 _ = channel.closed.cancelled(), if !is_closed => may_be_drained = true,
-                () = timer::sleep(SILENCE_MAX), if outstanding > 0 => {
+                () = timer::sleep_until(heard + SILENCE_MAX), if outstanding > 0 => {
                     tracing::debug!(channel = channel.name, "no heartbeat: a new session");
                     return self.end(messages).await;
                 }

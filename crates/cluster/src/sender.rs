@@ -30,8 +30,7 @@ use crate::options::Kind;
 use crate::publish::{Answer, only_if_open};
 use crate::server::DUPLICATE_WINDOW;
 
-/// A send that has had no answer for this long is not repeated any more: the server would not
-/// recognise its id.
+/// A send one attempt of which had no answer is not repeated any more after this long.
 const REPEATED_AT_MOST: Duration = DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(20));
 /// After this many refusals the slow retry is slower.
 const REFUSALS_MANY: u32 = 5;
@@ -207,8 +206,13 @@ impl Channel {
         // Since when an attempt has had no answer.
         let mut doubtful: Option<Instant> = None;
         loop {
-            if doubtful.is_none() && self.is_closed() {
-                return Err(self.closed(value));
+            match doubtful {
+                // The server would not recognise its id.
+                Some(since) if since.elapsed() >= REPEATED_AT_MOST => {
+                    return Err(SendError::Unknown(value));
+                }
+                None if self.is_closed() => return Err(self.closed(value)),
+                _ => {}
             }
             let to = receiver.take();
             let (answer, stop) = match self.attempt((&id, &value), to, is_try, limits).await {
@@ -225,11 +229,8 @@ impl Channel {
                     return Ok(());
                 }
                 Answer::Lost => {
-                    let since = *doubtful.get_or_insert_with(Instant::now);
-                    let is_over = is_try
-                        || stop.is_some()
-                        || self.kind == Kind::Rendezvous
-                        || since.elapsed() >= REPEATED_AT_MOST;
+                    doubtful.get_or_insert_with(Instant::now);
+                    let is_over = is_try || stop.is_some() || self.kind == Kind::Rendezvous;
                     if is_over || within(limits, timer::sleep(RETRY_PAUSE)).await.is_err() {
                         return Err(SendError::Unknown(value));
                     }
@@ -247,9 +248,9 @@ impl Channel {
                     return Err(self.closed(value));
                 }
                 Answer::Refused(cause) => return Err(SendError::Unsupported { value, cause }),
-                // The id was not accepted by any attempt: the server compares it first.
-                Answer::Full => doubtful = None,
-                Answer::Unavailable => {}
+                Answer::Raced if stop.is_none() => continue,
+                // An attempt without an answer may still be on its way, through another server.
+                Answer::Full | Answer::Unavailable | Answer::Raced => {}
             }
             let stopped = |stop: Stop, value| match doubtful {
                 Some(_) => SendError::Unknown(value),
@@ -292,7 +293,7 @@ impl Channel {
         let (headers, timeout) = if is_rendezvous {
             (None, self.ack_wait)
         } else {
-            (Some(only_if_open(&self.names.gate, Some(id))), ANSWER_TIMEOUT)
+            (Some(only_if_open(&self.names.condition(), Some(id))), ANSWER_TIMEOUT)
         };
         let to = receiver.as_deref().unwrap_or(&self.names.data);
         let mut request = pin!(self.link.request(to, headers, value.clone()));

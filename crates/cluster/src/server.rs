@@ -1,25 +1,87 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What is created on the server, and asked of it. All of this runs on the thread of the connection.
+//!
+//! # The close of a replicated channel
+//!
+//! A server that leads a replicated stream checks the condition of a value against what it has stored,
+//! not against what is in process, and stores in the order in which it accepted. So a value may be
+//! stored after the message on the gate. It was accepted before that was stored, and before anything
+//! was accepted that was sent later. Therefore:
+//!
+//! 1. The close is a message on the gate. Once it is acknowledged, no value is accepted: a server
+//!    that becomes the leader has stored it before it accepts anything.
+//! 2. Then comes a message on the end, sent by any handle that finds the gate closed: all accepted
+//!    values are before it. The channel is closed once it is there.
+//! 3. A receiver takes the channel for drained once a server that has stored the end has no value of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::Context;
+use async_nats::Request;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType,
+    Config, ConsumerError, ConsumerErrorKind, DiscardPolicy, LastRawMessageErrorKind,
+    RetentionPolicy, StorageType,
 };
+use async_nats::jetstream::{self, Context, ErrorCode};
+use becket_chan::timer;
 use bytes::Bytes;
 use futures_lite::StreamExt as _;
 
+use crate::channel::{ANSWER_TIMEOUT, RETRY_PAUSE};
 use crate::error::OpenError;
 use crate::names::Names;
 use crate::options::{Kind, Options, Storage};
-use crate::publish::only_if_open;
+use crate::publish::{Answer, only_if_open};
 
 /// How long the server remembers the ids of messages.
 pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// How long the opening of a channel repeats requests that servers cannot serve at this moment.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the message on the end is sent before the search for it is given up.
+const END_ATTEMPTS: u32 = 10;
+
+/// A step of an opening that failed.
+struct Failure {
+    error: OpenError,
+    /// The servers are choosing a leader, or another opening was faster.
+    is_transient: bool,
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self { error, is_transient: false }
+    }
+}
+
+impl Failure {
+    fn new(what: &'static str, cause: String, is_transient: bool) -> Self {
+        Self { error: OpenError::Server { what, cause }, is_transient }
+    }
+
+    fn of_server(what: &'static str, error: &jetstream::Error) -> Self {
+        let code = error.error_code();
+        let is_transient =
+            code == ErrorCode::CLUSTER_NOT_AVAILABLE || code == ErrorCode::CLUSTER_NOT_LEADER;
+        Self::new(what, error.to_string(), is_transient)
+    }
+
+    fn of_stream(what: &'static str) -> impl FnOnce(CreateStreamError) -> Self {
+        move |error| match error.kind() {
+            CreateStreamErrorKind::JetStream(error) => Self::of_server(what, &error),
+            kind => Self::new(what, error.to_string(), kind == CreateStreamErrorKind::TimedOut),
+        }
+    }
+
+    fn of_consumer(error: ConsumerError) -> Self {
+        const WHAT: &str = "a consumer";
+        match error.kind() {
+            ConsumerErrorKind::JetStream(error) => Self::of_server(WHAT, &error),
+            kind => Self::new(WHAT, error.to_string(), kind == ConsumerErrorKind::TimedOut),
+        }
+    }
+}
 
 /// Creates what the server lacks for a channel, and returns the channel's `ack_wait`.
 pub(crate) async fn prepare(
@@ -27,6 +89,25 @@ pub(crate) async fn prepare(
     names: Arc<Names>,
     (name, kind, options): (String, Kind, Options),
 ) -> Result<Duration, OpenError> {
+    let begun = Instant::now();
+    loop {
+        let failure = match try_prepare(&server, &names, (&name, kind, &options)).await {
+            Ok(ack_wait) => return Ok(ack_wait),
+            Err(failure) => failure,
+        };
+        if !failure.is_transient || begun.elapsed() >= OPEN_TIMEOUT {
+            return Err(failure.error);
+        }
+        tracing::debug!(channel = name, error = %failure.error, "the opening is repeated");
+        timer::sleep(RETRY_PAUSE).await;
+    }
+}
+
+async fn try_prepare(
+    server: &Context,
+    names: &Names,
+    (name, kind, options): (&str, Kind, &Options),
+) -> Result<Duration, Failure> {
     let storage = match options.storage {
         Storage::File => StorageType::File,
         Storage::Memory => StorageType::Memory,
@@ -38,12 +119,17 @@ pub(crate) async fn prepare(
         discard: DiscardPolicy::New,
         discard_new_per_subject: true,
         storage,
+        num_replicas: options.replicas,
         ..Config::default()
     };
-    let refused = |what| move |cause: String| OpenError::Server { what, cause };
-    let created = server.get_or_create_stream(registry).await;
-    created.map_err(|error| refused("a stream for the names of channels")(error.to_string()))?;
-    register(&server, &names, &name, kind).await?;
+    let refused = || Failure::of_stream("a stream for the names of channels");
+    let found = server.get_or_create_stream(registry).await.map_err(refused())?;
+    let found = &found.cached_info().config;
+    if found.num_replicas < options.replicas {
+        let replicated = Config { num_replicas: options.replicas, ..found.clone() };
+        server.update_stream(replicated).await.map_err(refused())?;
+    }
+    register(server, names, name).await?;
     if kind == Kind::Rendezvous {
         return Ok(options.ack_wait);
     }
@@ -54,6 +140,7 @@ pub(crate) async fn prepare(
         discard: DiscardPolicy::New,
         duplicate_window: DUPLICATE_WINDOW,
         storage,
+        num_replicas: options.replicas,
         ..Config::default()
     };
     match kind {
@@ -73,9 +160,9 @@ pub(crate) async fn prepare(
     let stream = server
         .get_or_create_stream(values)
         .await
-        .map_err(|error| refused("a stream for the values")(error.to_string()))?;
+        .map_err(Failure::of_stream("a stream for the values"))?;
     let consumer = pull::Config {
-        durable_name: Some(name.clone()),
+        durable_name: Some(name.to_owned()),
         filter_subject: names.data.clone(),
         ack_policy: AckPolicy::Explicit,
         ack_wait: options.ack_wait,
@@ -85,67 +172,89 @@ pub(crate) async fn prepare(
         max_waiting: 65_536,
         ..pull::Config::default()
     };
-    let consumer = stream
-        .get_or_create_consumer(&name, consumer)
-        .await
-        .map_err(|error| refused("a consumer")(error.to_string()))?;
+    let consumer =
+        stream.get_or_create_consumer(name, consumer).await.map_err(Failure::of_consumer)?;
     Ok(consumer.cached_info().config.ack_wait)
 }
 
 /// Records the kind of a channel, or compares it with the record.
-async fn register(
-    server: &Context,
-    names: &Names,
-    name: &str,
-    kind: Kind,
-) -> Result<(), OpenError> {
-    let expected = kind.token();
-    let refused =
-        |cause: String| OpenError::Server { what: "the record of a channel's kind", cause };
-    loop {
-        if let Some(record) = last(server, &names.registry, &names.record).await.map_err(refused)? {
-            let found = String::from_utf8_lossy(&record).into_owned();
-            if found == expected {
-                return Ok(());
-            }
-            return Err(OpenError::Mismatch { name: name.into(), expected, found });
+async fn register(server: &Context, names: &Names, name: &str) -> Result<(), Failure> {
+    const WHAT: &str = "the record of a channel's kind";
+    let expected = &names.token;
+    let record = last(server, &names.registry, &names.record).await;
+    if let Some((_, found)) = record.map_err(|cause| Failure::new(WHAT, cause, true))? {
+        let found = String::from_utf8_lossy(&found).into_owned();
+        if found == *expected {
+            return Ok(());
         }
-        let headers = only_if_open(&names.record, None);
-        let published = server
-            .publish_with_headers(names.record.clone(), headers, expected.clone().into())
-            .await
-            .map_err(|error| refused(error.to_string()))?
-            .await;
-        match published {
-            Ok(_) => return Ok(()),
-            // Another opening was faster: its record is compared.
-            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {}
-            Err(error) => return Err(refused(error.to_string())),
+        let (name, expected) = (name.to_owned(), expected.clone());
+        return Err(OpenError::Mismatch { name, expected, found }.into());
+    }
+    match put(server, &names.record, expected.clone().into()).await {
+        Answer::Accepted { .. } => Ok(()),
+        Answer::Refused(cause) => Err(Failure::new(WHAT, (*cause).into(), false)),
+        // Another opening was faster: its record is compared.
+        Answer::Closed | Answer::Raced => {
+            Err(Failure::new(WHAT, "another is recorded".into(), true))
         }
+        answer => Err(Failure::new(WHAT, format!("{answer:?}"), answer != Answer::Full)),
     }
 }
 
-/// The payload of the last message of a subject.
-async fn last(server: &Context, stream: &str, subject: &str) -> Result<Option<Bytes>, String> {
+/// Publishes a message to a subject that has none.
+async fn put(server: &Context, subject: &str, payload: Bytes) -> Answer {
+    let headers = only_if_open(subject, None);
+    let request = Request::new().headers(headers).payload(payload).timeout(Some(ANSWER_TIMEOUT));
+    Answer::of_stream(server.client().send_request(subject.to_owned(), request).await)
+}
+
+/// The last message of a subject: its sequence number and its payload.
+async fn last(
+    server: &Context,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<(u64, Bytes)>, String> {
     let stream = server.get_stream_no_info(stream).await.map_err(|error| error.to_string())?;
     match stream.get_last_raw_message_by_subject(subject).await {
-        Ok(message) => Ok(Some(message.payload)),
+        Ok(message) => Ok(Some((message.sequence, message.payload))),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// The message on the gate of a channel: closed. `None`: open.
-pub(crate) async fn gate(server: Context, names: Arc<Names>) -> Result<Option<Bytes>, String> {
-    last(&server, &names.stream, &names.gate).await
+/// The message on the gate of a channel that is closed, and a sequence number behind those of all
+/// accepted values. `None`: open.
+pub(crate) async fn end(
+    server: Context,
+    names: Arc<Names>,
+) -> Result<Option<(u64, Bytes)>, String> {
+    let Some((sequence, record)) = last(&server, &names.stream, &names.gate).await? else {
+        return Ok(None);
+    };
+    let Some(end) = &names.end else { return Ok(Some((sequence, record))) };
+    for _ in 0..END_ATTEMPTS {
+        if let Some((sequence, _)) = last(&server, &names.stream, end).await? {
+            return Ok(Some((sequence, record)));
+        }
+        match put(&server, end, Bytes::new()).await {
+            Answer::Accepted { .. } | Answer::Closed => {}
+            Answer::Raced => timer::sleep(RETRY_PAUSE).await,
+            answer => return Err(format!("the end is not stored: {answer:?}")),
+        }
+    }
+    Err("the end is not found".into())
 }
 
-/// The number of messages that the server has of a channel, acknowledged ones excepted.
-pub(crate) async fn count(server: Context, names: Arc<Names>) -> Result<usize, String> {
+/// The number of messages that the server has of a channel, acknowledged ones excepted. An error if it
+/// has not stored all up to the sequence number `since`.
+pub(crate) async fn count(server: Context, names: Arc<Names>, since: u64) -> Result<usize, String> {
     let stream =
         server.get_stream_no_info(&names.stream).await.map_err(|error| error.to_string())?;
     let info = stream.info_with_subjects(&names.data).await;
     let mut subjects = info.map_err(|error| error.to_string())?;
+    if subjects.info.state.last_sequence < since {
+        return Err("the server has not stored all values yet".into());
+    }
     let mut count = 0;
     while let Some(subject) = subjects.next().await {
         count += subject.map_err(|error| error.to_string())?.1;

@@ -4,6 +4,7 @@
 //!
 //! The consumers are processes of this program, started with [`CONSUMER`] in the environment.
 
+use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use becket_cluster::{Connection, Kind, Options, RecvError};
 use futures_lite::future::block_on;
 
-use crate::server::{LONG, Server};
+use crate::open::{LONG, Open as _};
+use crate::server::Server;
 
 const CONSUMER: &str = "BECKET_CLUSTER_CONSUMER";
 const JOBS: Kind = Kind::Bounded { capacity: 500 };
@@ -105,6 +107,7 @@ impl Consumer {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "death::four_by_four_exactly_once_while_consumers_are_killed"])
             .env(CONSUMER, url)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn();
         Self(child.unwrap())
@@ -119,7 +122,13 @@ impl Drop for Consumer {
 }
 
 /// Sends a result for each job, with the job as its id, and acknowledges the job only then.
+#[allow(clippy::exit, reason = "a process of this test alone")]
 fn consume(url: &str) {
+    // It ends with the program that started it.
+    thread::spawn(|| {
+        let _read = std::io::stdin().read(&mut [0]);
+        std::process::exit(1);
+    });
     let connection = block_on(Connection::connect(url)).unwrap();
     let (_, jobs) = block_on(connection.open("jobs", JOBS, options())).unwrap();
     let (results, _) = block_on(connection.open("results", RESULTS, options())).unwrap();

@@ -8,8 +8,9 @@ use std::time::Duration;
 use becket_cluster::{AckError, Connection, Kind, Options, Receiver, RecvError, SendError, Sender};
 use futures_lite::future::{block_on, poll_once, yield_now};
 
-use crate::proxy::Proxy;
-use crate::server::{LONG, Server};
+use crate::open::{LONG, Open};
+use crate::server::Server;
+use crate::server::proxy::Proxy;
 
 const UNLIMITED: Kind = Kind::Unlimited { bytes_max: 1 << 24 };
 
@@ -56,47 +57,13 @@ fn a_lease_is_extended_while_work_is_in_progress() {
 
 #[test]
 fn a_dropped_lease_is_requeued_at_once() {
-    let server = Server::start();
-    let (tx, rx) = server.open("jobs", UNLIMITED);
-    tx.send("a").wait().unwrap();
-    for attempt in 1..=5 {
-        // Its `ack_wait` is far longer than this test.
-        let leased = rx.lease().timeout(Duration::from_secs(20)).wait().unwrap();
-        assert_eq!(leased.attempt(), attempt);
-    }
-    assert_eq!(rx.snapshot().requeued, 5);
-    assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a");
+    on_any::a_dropped_lease_is_requeued_at_once(&Server::start());
 }
 
 /// Receives that are dropped at any moment, also while their acknowledgement is in flight.
 #[test]
 fn a_dropped_receive_loses_nothing() {
-    const VALUES: u32 = 200;
-    let server = Server::start();
-    let (tx, rx) = server.open("jobs", UNLIMITED);
-    for at in 0..VALUES {
-        tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
-    }
-    let mut received = Vec::new();
-    let mut round = 0u32;
-    while received.len() < VALUES as usize {
-        round += 1;
-        let value = block_on(async {
-            let mut recv = pin!(rx.recv().timeout(LONG));
-            for _ in 0..round * 7 % 400 {
-                if let Some(value) = poll_once(recv.as_mut()).await {
-                    return Some(value.unwrap());
-                }
-                yield_now().await;
-            }
-            None
-        });
-        received.extend(value.map(|value| u32::from_be_bytes(value[..].try_into().unwrap())));
-    }
-    received.sort_unstable();
-    assert!(received.into_iter().eq(0..VALUES));
-    assert_eq!(rx.snapshot().receives, u64::from(VALUES));
-    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    on_any::a_dropped_receive_loses_nothing(&Server::start());
 }
 
 #[test]
@@ -119,23 +86,7 @@ fn a_receiver_that_is_dropped_requeues_what_it_has_requested() {
 
 #[test]
 fn a_slow_receiver_loses_nothing() {
-    const VALUES: u32 = 2000;
-    let server = Server::start();
-    let (tx, _) = server.open("log", UNLIMITED);
-    let (_, rx) = server.open_with("log", UNLIMITED, Options::default().window(16));
-    let sender = thread::spawn(move || {
-        for at in 0..VALUES {
-            tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
-        }
-    });
-    let want = rx.want();
-    for at in 0..VALUES {
-        // It never holds more than it has asked for.
-        assert!(want.len() <= 17, "{}", want.len());
-        let value = rx.recv().timeout(LONG).wait().unwrap();
-        assert_eq!(value[..], at.to_be_bytes());
-    }
-    sender.join().unwrap();
+    on_any::a_slow_receiver_loses_nothing(&Server::start());
 }
 
 #[test]
@@ -238,4 +189,68 @@ fn a_send_without_an_answer_is_unknown_at_its_deadline() {
     assert_eq!(error, SendError::Unknown("a".into()));
     assert_eq!(tx.snapshot().send_failures.unknown, 1);
     assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a", "it was accepted");
+}
+
+/// What holds on any servers.
+pub(crate) mod on_any {
+    use super::*;
+
+    pub(crate) fn a_dropped_receive_loses_nothing(server: &impl Open) {
+        const VALUES: u32 = 200;
+        let (tx, rx) = server.open("jobs", UNLIMITED);
+        for at in 0..VALUES {
+            tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
+        }
+        let mut received = Vec::new();
+        let mut round = 0u32;
+        while received.len() < VALUES as usize {
+            round += 1;
+            let value = block_on(async {
+                let mut recv = pin!(rx.recv().timeout(LONG));
+                for _ in 0..round * 7 % 400 {
+                    if let Some(value) = poll_once(recv.as_mut()).await {
+                        return Some(value.unwrap());
+                    }
+                    yield_now().await;
+                }
+                None
+            });
+            received.extend(value.map(|value| u32::from_be_bytes(value[..].try_into().unwrap())));
+        }
+        received.sort_unstable();
+        assert!(received.into_iter().eq(0..VALUES));
+        assert_eq!(rx.snapshot().receives, u64::from(VALUES));
+        assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    }
+
+    pub(crate) fn a_slow_receiver_loses_nothing(server: &impl Open) {
+        const VALUES: u32 = 2000;
+        let (tx, _) = server.open("log", UNLIMITED);
+        let (_, rx) = server.open_with("log", UNLIMITED, Options::default().window(16));
+        let sender = thread::spawn(move || {
+            for at in 0..VALUES {
+                tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
+            }
+        });
+        let want = rx.want();
+        for at in 0..VALUES {
+            // It never holds more than it has asked for.
+            assert!(want.len() <= 17, "{}", want.len());
+            let value = rx.recv().timeout(LONG).wait().unwrap();
+            assert_eq!(value[..], at.to_be_bytes());
+        }
+        sender.join().unwrap();
+    }
+
+    pub(crate) fn a_dropped_lease_is_requeued_at_once(server: &impl Open) {
+        let (tx, rx) = server.open("jobs", UNLIMITED);
+        tx.send("a").wait().unwrap();
+        for attempt in 1..=5 {
+            // Its `ack_wait` is far longer than this test.
+            let leased = rx.lease().timeout(Duration::from_secs(20)).wait().unwrap();
+            assert_eq!(leased.attempt(), attempt);
+        }
+        assert_eq!(rx.snapshot().requeued, 5);
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a");
+    }
 }

@@ -8,7 +8,8 @@ use becket_chan::{Token, select, unlimited};
 use becket_cluster::{Kind, OpenError, Options, RecvError, SendError};
 use futures_lite::future::block_on;
 
-use crate::server::{LONG, Server};
+use crate::open::{LONG, Open};
+use crate::server::Server;
 
 const VALUES: u32 = 300;
 const UNLIMITED: Kind = Kind::Unlimited { bytes_max: 1 << 24 };
@@ -23,163 +24,46 @@ fn number(bytes: &[u8]) -> u32 {
 
 #[test]
 fn values_arrive_once_and_in_order() {
-    let server = Server::start();
-    for (name, kind) in [("b", Kind::Bounded { capacity: 8 }), ("u", UNLIMITED)] {
-        let (tx, _) = server.open(name, kind);
-        let (_, rx) = server.open_with(name, kind, Options::default().window(4));
-        let sender = thread::spawn(move || {
-            for at in 0..VALUES {
-                tx.send(bytes(at)).timeout(LONG).wait().unwrap();
-            }
-            tx.snapshot()
-        });
-        for at in 0..VALUES {
-            assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), at);
-        }
-        let (sent, received) = (sender.join().unwrap(), rx.snapshot());
-        assert_eq!((sent.sends, received.receives), (VALUES.into(), VALUES.into()), "{name}");
-        assert_eq!((sent.bytes_sent, received.bytes_received), (4 * sent.sends, 4 * sent.sends));
-        assert_eq!(sent.send_failures.total() + received.receive_failures.total(), 0);
-        assert_eq!((received.redeliveries, received.duplicates), (0, 0));
-        assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
-    }
+    on_any::values_arrive_once_and_in_order(&Server::start());
 }
 
 #[test]
 fn a_bounded_channel_holds_exactly_its_capacity() {
-    let server = Server::start();
-    let (tx, rx) = server.open("jobs", Kind::Bounded { capacity: 3 });
-    for at in 0..3 {
-        tx.try_send(bytes(at)).wait().unwrap();
-    }
-    let full = tx.try_send(bytes(3)).wait().unwrap_err();
-    assert_eq!(full, SendError::WouldBlock(bytes(3).into()));
-    // A message that is received and not acknowledged keeps its slot.
-    let leased = rx.lease().timeout(LONG).wait().unwrap();
-    assert!(tx.try_send(bytes(3)).wait().unwrap_err().is_would_block());
-    assert_eq!(number(&leased.ack().wait().unwrap()), 0);
-    tx.try_send(bytes(3)).wait().unwrap();
-    assert!(tx.try_send(bytes(4)).wait().unwrap_err().is_would_block());
-    for at in 1..4 {
-        assert_eq!(number(&rx.try_recv().wait().unwrap()), at);
-    }
-    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
-    let counts = tx.snapshot();
-    assert_eq!((counts.sends, counts.receives), (4, 4), "of both handles of one opening");
-    assert_eq!((counts.send_failures.would_block, counts.receive_failures.would_block), (3, 1));
+    on_any::a_bounded_channel_holds_exactly_its_capacity(&Server::start());
 }
 
 #[test]
 fn of_800_racing_sends_a_capacity_of_100_accepts_100() {
-    let server = Server::start();
-    let kind = Kind::Bounded { capacity: 100 };
-    let threads: Vec<_> = (0..8)
-        .map(|_| {
-            let (tx, rx) = server.open("jobs", kind);
-            thread::spawn(move || {
-                let sends: Vec<_> = (0..100).map(|at| tx.try_send(bytes(at))).collect();
-                let results = block_on(async {
-                    let mut results = Vec::new();
-                    for send in sends {
-                        results.push(send.await);
-                    }
-                    results
-                });
-                drop(rx);
-                let accepted = results.iter().filter(|result| result.is_ok()).count();
-                let refused = results.into_iter().filter_map(Result::err);
-                assert!(refused.into_iter().all(|error| error.is_would_block()));
-                accepted
-            })
-        })
-        .collect();
-    let accepted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-    assert_eq!(accepted, 100);
+    on_any::of_800_racing_sends_a_capacity_of_100_accepts_100(&Server::start());
 }
 
 /// A sender that waits for room is woken by a note: by the slow retry alone this would take a second
 /// for each value.
 #[test]
 fn a_note_wakes_a_sender_that_waits_for_room() {
-    const ROUNDS: u32 = 150;
-    let server = Server::start();
-    let kind = Kind::Bounded { capacity: 1 };
-    let (tx, _) = server.open("jobs", kind);
-    let (_, rx) = server.open("jobs", kind);
-    tx.send(bytes(0)).wait().unwrap();
-    let begun = Instant::now();
-    let sender = thread::spawn(move || {
-        for at in 1..=ROUNDS {
-            tx.send(bytes(at)).timeout(LONG).wait().unwrap();
-        }
-    });
-    for at in 0..=ROUNDS {
-        assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), at);
-    }
-    sender.join().unwrap();
-    assert!(begun.elapsed().as_secs() < u64::from(ROUNDS) / 8, "{:?}", begun.elapsed());
+    on_any::a_note_wakes_a_sender_that_waits_for_room(&Server::start());
 }
 
 #[test]
 fn a_conflated_channel_gives_the_latest_in_order() {
-    let server = Server::start();
-    let (tx, _) = server.open("state", Kind::Conflated);
-    let (_, rx) = server.open("state", Kind::Conflated);
-    tx.send(bytes(1)).wait().unwrap();
-    tx.send(bytes(2)).wait().unwrap();
-    assert_eq!(number(&rx.try_recv().wait().unwrap()), 2, "the first was replaced");
-    let sender = thread::spawn(move || {
-        for at in 3..=VALUES {
-            tx.try_send(bytes(at)).wait().unwrap();
-        }
-    });
-    let mut last = 2;
-    while last < VALUES {
-        let next = number(&rx.recv().timeout(LONG).wait().unwrap());
-        assert!(next > last, "{next} after {last}");
-        last = next;
-    }
-    sender.join().unwrap();
-    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    on_any::a_conflated_channel_gives_the_latest_in_order(&Server::start());
 }
 
 #[test]
 fn a_leased_value_that_is_replaced_is_safe() {
-    let server = Server::start();
-    let (tx, rx) = server.open("state", Kind::Conflated);
-    tx.send(bytes(1)).wait().unwrap();
-    let leased = rx.lease().timeout(LONG).wait().unwrap();
-    tx.send(bytes(2)).wait().unwrap();
-    assert_eq!(number(&leased.ack().wait().unwrap()), 1);
-    assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), 2);
+    on_any::a_leased_value_that_is_replaced_is_safe(&Server::start());
 }
 
 #[test]
 fn unlimited_channels_are_bounded_by_bytes() {
-    let server = Server::start();
-    let (tx, rx) = server.open("log", Kind::Unlimited { bytes_max: 4096 });
-    let mut accepted = 0;
-    let full = loop {
-        match tx.try_send(vec![0; 1000]).wait() {
-            Ok(()) => accepted += 1,
-            Err(error) => break error,
-        }
-    };
-    assert!(full.is_would_block());
-    assert!((1..=4).contains(&accepted), "{accepted}");
-    let too_long = tx.send(vec![0; 5000]).wait().unwrap_err();
-    assert!(matches!(too_long, SendError::Unsupported { .. }), "{too_long:?}");
-    // A send that waits gets the room of the first value.
-    let waiting = thread::spawn(move || tx.send(vec![1; 1000]).timeout(LONG).wait());
-    assert_eq!(rx.recv().timeout(LONG).wait().unwrap().len(), 1000);
-    waiting.join().unwrap().unwrap();
+    on_any::unlimited_channels_are_bounded_by_bytes(&Server::start());
 }
 
 #[test]
 fn a_value_beyond_the_servers_maximum_is_refused_and_returned() {
     let server = Server::start();
     let (tx, _rx) = server.open("jobs", Kind::Bounded { capacity: 1 });
-    let value = vec![7; 2 << 20];
+    let value = vec![7; 5 << 20];
     let refused = tx.send(value.clone()).wait().unwrap_err();
     assert!(matches!(refused, SendError::Unsupported { .. }), "{refused:?}");
     assert_eq!(refused.into_inner(), value);
@@ -203,16 +87,7 @@ fn a_channel_has_one_kind() {
 
 #[test]
 fn an_id_is_accepted_once() {
-    let server = Server::start();
-    let (tx, rx) = server.open("results", UNLIMITED);
-    let (other, _) = server.open("others", UNLIMITED);
-    for _ in 0..3 {
-        tx.send_with_id("one", "1").wait().unwrap();
-    }
-    other.send_with_id("one", "1").wait().unwrap();
-    assert_eq!((tx.snapshot().duplicates, other.snapshot().duplicates), (2, 0));
-    assert_eq!(&rx.recv().timeout(LONG).wait().unwrap()[..], b"one");
-    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    on_any::an_id_is_accepted_once(&Server::start());
 }
 
 #[test]
@@ -291,4 +166,162 @@ fn a_coroutine_parks_in_an_operation() {
     });
     sender.join().unwrap();
     assert!(receiver.join().unwrap().into_iter().eq(0..20));
+}
+
+/// What holds on any servers.
+pub(crate) mod on_any {
+    use super::*;
+
+    pub(crate) fn values_arrive_once_and_in_order(server: &impl Open) {
+        for (name, kind) in [("b", Kind::Bounded { capacity: 8 }), ("u", UNLIMITED)] {
+            let (tx, _) = server.open(name, kind);
+            let (_, rx) = server.open_with(name, kind, Options::default().window(4));
+            let sender = thread::spawn(move || {
+                for at in 0..VALUES {
+                    tx.send(bytes(at)).timeout(LONG).wait().unwrap();
+                }
+                tx.snapshot()
+            });
+            for at in 0..VALUES {
+                assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), at);
+            }
+            let (sent, received) = (sender.join().unwrap(), rx.snapshot());
+            assert_eq!((sent.sends, received.receives), (VALUES.into(), VALUES.into()), "{name}");
+            assert_eq!(
+                (sent.bytes_sent, received.bytes_received),
+                (4 * sent.sends, 4 * sent.sends)
+            );
+            assert_eq!(sent.send_failures.total() + received.receive_failures.total(), 0);
+            assert_eq!((received.redeliveries, received.duplicates), (0, 0));
+            assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+        }
+    }
+
+    pub(crate) fn a_bounded_channel_holds_exactly_its_capacity(server: &impl Open) {
+        let (tx, rx) = server.open("jobs", Kind::Bounded { capacity: 3 });
+        for at in 0..3 {
+            tx.try_send(bytes(at)).wait().unwrap();
+        }
+        let full = tx.try_send(bytes(3)).wait().unwrap_err();
+        assert_eq!(full, SendError::WouldBlock(bytes(3).into()));
+        // A message that is received and not acknowledged keeps its slot.
+        let leased = rx.lease().timeout(LONG).wait().unwrap();
+        assert!(tx.try_send(bytes(3)).wait().unwrap_err().is_would_block());
+        assert_eq!(number(&leased.ack().wait().unwrap()), 0);
+        tx.try_send(bytes(3)).wait().unwrap();
+        assert!(tx.try_send(bytes(4)).wait().unwrap_err().is_would_block());
+        for at in 1..4 {
+            assert_eq!(number(&rx.try_recv().wait().unwrap()), at);
+        }
+        assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+        let counts = tx.snapshot();
+        assert_eq!((counts.sends, counts.receives), (4, 4), "of both handles of one opening");
+        assert_eq!((counts.send_failures.would_block, counts.receive_failures.would_block), (3, 1));
+    }
+
+    pub(crate) fn of_800_racing_sends_a_capacity_of_100_accepts_100(server: &impl Open) {
+        let kind = Kind::Bounded { capacity: 100 };
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (tx, rx) = server.open("jobs", kind);
+                thread::spawn(move || {
+                    let sends: Vec<_> = (0..100).map(|at| tx.try_send(bytes(at))).collect();
+                    let results = block_on(async {
+                        let mut results = Vec::new();
+                        for send in sends {
+                            results.push(send.await);
+                        }
+                        results
+                    });
+                    drop(rx);
+                    let accepted = results.iter().filter(|result| result.is_ok()).count();
+                    let refused = results.into_iter().filter_map(Result::err);
+                    assert!(refused.into_iter().all(|error| error.is_would_block()));
+                    accepted
+                })
+            })
+            .collect();
+        let accepted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(accepted, 100);
+    }
+
+    pub(crate) fn a_note_wakes_a_sender_that_waits_for_room(server: &impl Open) {
+        const ROUNDS: u32 = 150;
+        let kind = Kind::Bounded { capacity: 1 };
+        let (tx, _) = server.open("jobs", kind);
+        let (_, rx) = server.open("jobs", kind);
+        tx.send(bytes(0)).wait().unwrap();
+        let begun = Instant::now();
+        let sender = thread::spawn(move || {
+            for at in 1..=ROUNDS {
+                tx.send(bytes(at)).timeout(LONG).wait().unwrap();
+            }
+        });
+        for at in 0..=ROUNDS {
+            assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), at);
+        }
+        sender.join().unwrap();
+        assert!(begun.elapsed().as_secs() < u64::from(ROUNDS) / 8, "{:?}", begun.elapsed());
+    }
+
+    pub(crate) fn a_conflated_channel_gives_the_latest_in_order(server: &impl Open) {
+        let (tx, _) = server.open("state", Kind::Conflated);
+        let (_, rx) = server.open("state", Kind::Conflated);
+        tx.send(bytes(1)).wait().unwrap();
+        tx.send(bytes(2)).wait().unwrap();
+        assert_eq!(number(&rx.try_recv().wait().unwrap()), 2, "the first was replaced");
+        let sender = thread::spawn(move || {
+            for at in 3..=VALUES {
+                tx.try_send(bytes(at)).wait().unwrap();
+            }
+        });
+        let mut last = 2;
+        while last < VALUES {
+            let next = number(&rx.recv().timeout(LONG).wait().unwrap());
+            assert!(next > last, "{next} after {last}");
+            last = next;
+        }
+        sender.join().unwrap();
+        assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    }
+
+    pub(crate) fn a_leased_value_that_is_replaced_is_safe(server: &impl Open) {
+        let (tx, rx) = server.open("state", Kind::Conflated);
+        tx.send(bytes(1)).wait().unwrap();
+        let leased = rx.lease().timeout(LONG).wait().unwrap();
+        tx.send(bytes(2)).wait().unwrap();
+        assert_eq!(number(&leased.ack().wait().unwrap()), 1);
+        assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), 2);
+    }
+
+    pub(crate) fn unlimited_channels_are_bounded_by_bytes(server: &impl Open) {
+        let (tx, rx) = server.open("log", Kind::Unlimited { bytes_max: 4096 });
+        let mut accepted = 0;
+        let full = loop {
+            match tx.try_send(vec![0; 1000]).wait() {
+                Ok(()) => accepted += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(full.is_would_block());
+        assert!((1..=4).contains(&accepted), "{accepted}");
+        let too_long = tx.send(vec![0; 5000]).wait().unwrap_err();
+        assert!(matches!(too_long, SendError::Unsupported { .. }), "{too_long:?}");
+        // A send that waits gets the room of the first value.
+        let waiting = thread::spawn(move || tx.send(vec![1; 1000]).timeout(LONG).wait());
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap().len(), 1000);
+        waiting.join().unwrap().unwrap();
+    }
+
+    pub(crate) fn an_id_is_accepted_once(server: &impl Open) {
+        let (tx, rx) = server.open("results", UNLIMITED);
+        let (other, _) = server.open("others", UNLIMITED);
+        for _ in 0..3 {
+            tx.send_with_id("one", "1").wait().unwrap();
+        }
+        other.send_with_id("one", "1").wait().unwrap();
+        assert_eq!((tx.snapshot().duplicates, other.snapshot().duplicates), (2, 0));
+        assert_eq!(&rx.recv().timeout(LONG).wait().unwrap()[..], b"one");
+        assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    }
 }

@@ -13,7 +13,9 @@ mod closing;
 mod death;
 mod failures;
 mod kinds;
-mod proxy;
+mod open;
 mod rendezvous;
+mod replicas;
 mod secrets;
+#[path = "../server/mod.rs"]
 mod server;

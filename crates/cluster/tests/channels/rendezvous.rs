@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use becket_cluster::{Kind, RecvError, SendError};
 
-use crate::server::{LONG, Server};
+use crate::open::{LONG, Open};
+use crate::server::Server;
 
 #[test]
 fn a_value_is_handed_over_and_nothing_is_stored() {
@@ -31,113 +32,133 @@ fn a_value_is_handed_over_and_nothing_is_stored() {
 
 #[test]
 fn values_pass_in_order_and_notes_wake_their_senders() {
-    const VALUES: u32 = 500;
-    let server = Server::start();
-    let (tx, _) = server.open("meet", Kind::Rendezvous);
-    // Another process with receivers, none of which waits: an offer to it is refused.
-    let (_, idle) = server.open("meet", Kind::Rendezvous);
-    let (_, rx) = server.open("meet", Kind::Rendezvous);
-    let begun = Instant::now();
-    let sender = thread::spawn(move || {
-        for at in 0..VALUES {
-            tx.send(at.to_be_bytes().to_vec()).timeout(LONG).wait().unwrap();
-        }
-    });
-    for at in 0..VALUES {
-        assert_eq!(&rx.recv().timeout(LONG).wait().unwrap()[..], at.to_be_bytes());
-    }
-    sender.join().unwrap();
-    drop(idle);
-    // By the slow retry alone, half of the values would take a second each.
-    assert!(begun.elapsed().as_secs() < u64::from(VALUES) / 4, "{:?}", begun.elapsed());
+    on_any::values_pass_in_order_and_notes_wake_their_senders(&Server::start());
 }
 
 #[test]
 fn a_lease_holds_the_sender_and_a_dropped_one_refuses() {
-    let server = Server::start();
-    let (tx, rx) = server.open("meet", Kind::Rendezvous);
-    let (_, other) = server.open("meet", Kind::Rendezvous);
-    thread::scope(|scope| {
-        let sender = scope.spawn(|| tx.send("a").timeout(LONG).wait());
-        let leased = rx.lease().timeout(LONG).wait().unwrap();
-        assert!(!sender.is_finished());
-        drop(leased);
-        assert_eq!(&other.recv().timeout(LONG).wait().unwrap()[..], b"a");
-        sender.join().unwrap().unwrap();
-    });
-    assert_eq!(rx.snapshot().requeued, 1);
+    on_any::a_lease_holds_the_sender_and_a_dropped_one_refuses(&Server::start());
 }
 
 /// Sends and receives with limits that pass at all moments: each accepted value is received once.
 #[test]
 fn cancellation_loses_nothing() {
-    const VALUES: u32 = 500;
-    let server = Server::start();
-    let (tx, _) = server.open("meet", Kind::Rendezvous);
-    let (_, rx) = server.open("meet", Kind::Rendezvous);
-    let sent_all = AtomicBool::new(false);
-    let (mut tries, mut received) = (0u32, Vec::new());
-    thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            let mut tries = 0;
-            for at in 0..VALUES {
-                let mut value = at.to_be_bytes().to_vec().into();
-                loop {
-                    tries += 1;
-                    let limit = Duration::from_micros(u64::from(tries * 37 % 900));
-                    match tx.send(value).timeout(limit).wait() {
-                        Ok(()) => break,
-                        Err(SendError::TimedOut(back)) => value = back,
-                        Err(error) => panic!("{error:?}"),
-                    }
-                }
-            }
-            sent_all.store(true, Ordering::SeqCst);
-            tries
-        });
-        let mut round = 0u64;
-        while !sent_all.load(Ordering::SeqCst) {
-            round += 1;
-            let limit = Duration::from_micros(round * 53 % 1500);
-            if let Ok(value) = rx.recv().timeout(limit).wait() {
-                received.push(u32::from_be_bytes(value[..].try_into().unwrap()));
-            }
-        }
-        tries = sender.join().unwrap();
-    });
-    assert!(received.iter().copied().eq(0..VALUES), "{received:?}");
-    assert!(tries > VALUES, "some sends timed out");
-    assert_eq!(tx.snapshot().send_failures.unknown, 0);
+    on_any::cancellation_loses_nothing(&Server::start());
 }
 
 #[test]
 fn a_close_ends_both_sides() {
-    let server = Server::start();
-    let (tx, _) = server.open("meet", Kind::Rendezvous);
-    let (_, rx) = server.open("meet", Kind::Rendezvous);
-    let (closer, _) = server.open("meet", Kind::Rendezvous);
-    thread::scope(|scope| {
-        let receives = [0, 1].map(|_| scope.spawn(|| rx.recv().timeout(LONG).wait()));
-        assert_eq!(closer.close_with("over").wait(), Ok(true));
-        for receive in receives {
-            let closed = RecvError::Closed { reason: Some("over".into()) };
-            assert_eq!(receive.join().unwrap(), Err(closed));
-        }
-    });
-    let error = tx.send("a").timeout(LONG).wait().unwrap_err();
-    assert_eq!(error, SendError::Closed { value: "a".into(), reason: Some("over".into()) });
-    assert_eq!(tx.close().wait(), Ok(false));
+    on_any::a_close_ends_both_sides(&Server::start());
 }
 
 #[test]
 fn a_close_ends_a_send_that_waits() {
-    let server = Server::start();
-    let (tx, _) = server.open("meet", Kind::Rendezvous);
-    let (closer, _) = server.open("meet", Kind::Rendezvous);
-    thread::scope(|scope| {
-        let send = scope.spawn(|| tx.send("a").timeout(LONG).wait());
-        assert_eq!(closer.close().wait(), Ok(true));
-        let error = send.join().unwrap().unwrap_err();
-        assert_eq!(error, SendError::Closed { value: "a".into(), reason: None });
-    });
+    on_any::a_close_ends_a_send_that_waits(&Server::start());
+}
+
+/// What holds on any servers.
+pub(crate) mod on_any {
+    use super::*;
+
+    pub(crate) fn values_pass_in_order_and_notes_wake_their_senders(server: &impl Open) {
+        const VALUES: u32 = 500;
+        let (tx, _) = server.open("meet", Kind::Rendezvous);
+        // Another process with receivers, none of which waits: an offer to it is refused.
+        let (_, idle) = server.open("meet", Kind::Rendezvous);
+        let (_, rx) = server.open("meet", Kind::Rendezvous);
+        let begun = Instant::now();
+        let sender = thread::spawn(move || {
+            for at in 0..VALUES {
+                tx.send(at.to_be_bytes().to_vec()).timeout(LONG).wait().unwrap();
+            }
+        });
+        for at in 0..VALUES {
+            assert_eq!(&rx.recv().timeout(LONG).wait().unwrap()[..], at.to_be_bytes());
+        }
+        sender.join().unwrap();
+        drop(idle);
+        // By the slow retry alone, half of the values would take a second each.
+        assert!(begun.elapsed().as_secs() < u64::from(VALUES) / 4, "{:?}", begun.elapsed());
+    }
+
+    pub(crate) fn a_lease_holds_the_sender_and_a_dropped_one_refuses(server: &impl Open) {
+        let (tx, rx) = server.open("meet", Kind::Rendezvous);
+        let (_, other) = server.open("meet", Kind::Rendezvous);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| tx.send("a").timeout(LONG).wait());
+            let leased = rx.lease().timeout(LONG).wait().unwrap();
+            assert!(!sender.is_finished());
+            drop(leased);
+            assert_eq!(&other.recv().timeout(LONG).wait().unwrap()[..], b"a");
+            sender.join().unwrap().unwrap();
+        });
+        assert_eq!(rx.snapshot().requeued, 1);
+    }
+
+    pub(crate) fn cancellation_loses_nothing(server: &impl Open) {
+        const VALUES: u32 = 500;
+        let (tx, _) = server.open("meet", Kind::Rendezvous);
+        let (_, rx) = server.open("meet", Kind::Rendezvous);
+        let sent_all = AtomicBool::new(false);
+        let (mut tries, mut received) = (0u32, Vec::new());
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let mut tries = 0;
+                for at in 0..VALUES {
+                    let mut value = at.to_be_bytes().to_vec().into();
+                    loop {
+                        tries += 1;
+                        let limit = Duration::from_micros(u64::from(tries * 37 % 900));
+                        match tx.send(value).timeout(limit).wait() {
+                            Ok(()) => break,
+                            Err(SendError::TimedOut(back)) => value = back,
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                }
+                sent_all.store(true, Ordering::SeqCst);
+                tries
+            });
+            let mut round = 0u64;
+            while !sent_all.load(Ordering::SeqCst) {
+                round += 1;
+                let limit = Duration::from_micros(round * 53 % 1500);
+                if let Ok(value) = rx.recv().timeout(limit).wait() {
+                    received.push(u32::from_be_bytes(value[..].try_into().unwrap()));
+                }
+            }
+            tries = sender.join().unwrap();
+        });
+        assert!(received.iter().copied().eq(0..VALUES), "{received:?}");
+        assert!(tries > VALUES, "some sends timed out");
+        assert_eq!(tx.snapshot().send_failures.unknown, 0);
+    }
+
+    pub(crate) fn a_close_ends_both_sides(server: &impl Open) {
+        let (tx, _) = server.open("meet", Kind::Rendezvous);
+        let (_, rx) = server.open("meet", Kind::Rendezvous);
+        let (closer, _) = server.open("meet", Kind::Rendezvous);
+        thread::scope(|scope| {
+            let receives = [0, 1].map(|_| scope.spawn(|| rx.recv().timeout(LONG).wait()));
+            assert_eq!(closer.close_with("over").wait(), Ok(true));
+            for receive in receives {
+                let closed = RecvError::Closed { reason: Some("over".into()) };
+                assert_eq!(receive.join().unwrap(), Err(closed));
+            }
+        });
+        let error = tx.send("a").timeout(LONG).wait().unwrap_err();
+        assert_eq!(error, SendError::Closed { value: "a".into(), reason: Some("over".into()) });
+        assert_eq!(tx.close().wait(), Ok(false));
+    }
+
+    pub(crate) fn a_close_ends_a_send_that_waits(server: &impl Open) {
+        let (tx, _) = server.open("meet", Kind::Rendezvous);
+        let (closer, _) = server.open("meet", Kind::Rendezvous);
+        thread::scope(|scope| {
+            let send = scope.spawn(|| tx.send("a").timeout(LONG).wait());
+            assert_eq!(closer.close().wait(), Ok(true));
+            let error = send.join().unwrap().unwrap_err();
+            assert_eq!(error, SendError::Closed { value: "a".into(), reason: None });
+        });
+    }
 }
