@@ -109,6 +109,6 @@ fn revision() -> Option<String> {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["rev-parse", "--short", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--", "../crates"])?;
+    let changed = git(&["status", "--porcelain", "--", ":/crates"])?;
     Some(if changed.is_empty() { commit } else { format!("{commit}, with changes") })
 }

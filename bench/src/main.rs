@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Becket beside its peers: the same work, in the same process, in turns, every result checked.
 //!
-//! `cargo xtask bench [GROUP…]` runs this and rewrites the groups' tables in `bench/RESULTS.md`.
+//! `cargo xtask bench [GROUP…]` runs this and rewrites the groups' tables in `bench/RESULTS.md`. The group `cluster` is a
+//! program of its own, in `bench/cluster`.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -46,6 +47,9 @@ use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::Machine;
 use crate::report::{Group, TOLERANCE_PERCENT};
+
+/// The folder of `RESULTS.md`.
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 

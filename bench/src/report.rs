@@ -300,7 +300,7 @@ impl Group {
 }
 
 fn results() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md")
+    PathBuf::from(crate::FOLDER).join("RESULTS.md")
 }
 
 fn marks(group: &str) -> (String, String) {

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     only: Option<String>,
 }
 
+/// The group that is a program of its own, as it alone needs a NATS server and its client.
+const CLUSTER: &str = "cluster";
+
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
     let mut words: Vec<&str> = arguments.group.as_deref().into_iter().collect();
     words.extend(arguments.check.then_some("--check"));
@@ -29,15 +32,22 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     if let Some(part) = &arguments.only {
         words.extend(["--only", part]);
     }
-    // Only the groups of coroutines run goroutines.
-    let goes = arguments.group.as_deref().is_none_or(|group| group.starts_with("coroutines"));
-    start(context, &words, goes, &mut Output::Screen)?;
+    let wants =
+        |start: &str| arguments.group.as_deref().is_none_or(|group| group.starts_with(start));
+    if arguments.group.as_deref() != Some(CLUSTER) {
+        // Only the groups of coroutines run goroutines.
+        start(context, &words, wants("coroutines"), &mut Output::Screen)?;
+    }
+    if wants(CLUSTER) {
+        start_cluster(context, &words, &mut Output::Screen)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs every group; an error if a row falls behind its peer.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
-    start(context, &["--check"], true, output)
+    start(context, &["--check"], true, output)?;
+    start_cluster(context, &["--check"], output)
 }
 
 fn start(context: &Context, words: &[&str], goes: bool, output: &mut Output) -> Result<(), Error> {
@@ -46,5 +56,12 @@ fn start(context: &Context, words: &[&str], goes: bool, output: &mut Output) -> 
         command.env("BECKET_GO", context.tools.go(output)?);
     }
     command.current_dir(context.path("bench")).args(["run", "--release", "--"]).args(words);
+    output.run(&mut command)
+}
+
+fn start_cluster(context: &Context, words: &[&str], output: &mut Output) -> Result<(), Error> {
+    let mut command = cargo();
+    command.env("BECKET_NATS_SERVER", context.tools.nats_server(output)?);
+    command.current_dir(context.path("bench/cluster")).args(["run", "--release", "--"]).args(words);
     output.run(&mut command)
 }
