@@ -205,6 +205,20 @@ fn a_server_that_restarts_costs_what_was_in_flight() {
 }
 
 #[test]
+fn an_unload_ends_without_a_server_too() {
+    let mut server = Server::start();
+    let _node = Node::start(&server.connect(), sample_spec("sample", "rust"));
+    let host = Host::new();
+    let plugin = load(&host, &server.connect(), "sample");
+    wait(plugin.call_raw("echo", b"")).unwrap();
+    server.kill();
+    // The server cannot take it, and nothing waits for that for ever.
+    plugin.notify("echo", b"").unwrap();
+    assert_eq!(wait(host.unload("sample")).unwrap(), 0);
+    assert!(matches!(wait(plugin.call_raw("echo", b"")), Err(CallError::Unloaded)));
+}
+
+#[test]
 fn a_stream_whose_host_is_silent_ends_on_the_node() {
     let mut server = Server::start();
     let node = Node::start(&server.connect(), sample_spec("sample", "rust"));

@@ -105,7 +105,8 @@ fn callers_of_a_plugin_whose_workers_are_all_blocked_are_freed_at_their_deadline
         opened.reach(1);
         api.send(call.sid, NrStatus::Ok, b"")
     });
-    let limits = Limits { workers_max: 2, deadline_ms: 50, drain_ms: 50, ..Limits::default() };
+    // Two have to be inside before it.
+    let limits = Limits { workers_max: 2, deadline_ms: 500, drain_ms: 50, ..Limits::default() };
     let (plugin, _) = script.load_with(&host, "stuck", |s| s.limits(limits));
     let mut calls: Vec<_> = (0..6).map(|_| plugin.call_raw("x", b"")).collect();
     assert!(calls.iter_mut().all(|call| poll_once(call).is_pending()));
