@@ -206,9 +206,9 @@ impl Server {
     /// A host loads a plugin: each node answers, and the first answer is taken. Those after it reach the host until its
     /// subscription is gone: counted as if all did.
     pub(crate) fn load(&mut self, plugin: &str) {
-        for _ in 0..self.publish(&format!("INFO.{plugin}")) {
-            self.answer();
-        }
+        let answers = self.publish(&format!("INFO.{plugin}"));
+        self.counts.sent += answers;
+        self.counts.delivered += answers;
         self.counts.subscriptions += 1;
     }
 
