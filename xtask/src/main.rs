@@ -70,6 +70,8 @@ enum Command {
     Soak(commands::soak::Arguments),
     /// kill -9 of servers and clients of channels between processes, under load.
     IpcDeath(commands::ipc_death::Arguments),
+    /// What a call to a plugin in another process costs, in instructions.
+    ProcessCalls(commands::process_calls::Arguments),
     /// Ends of plugins' processes, measured; kill -9 of their workers and hosts, under load.
     ProcessDeath(commands::process_death::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Command::Cross(arguments) => commands::cross::run(&context, arguments),
         Command::Soak(arguments) => commands::soak::run(&context, arguments),
         Command::IpcDeath(arguments) => commands::ipc_death::run(&context, arguments),
+        Command::ProcessCalls(arguments) => commands::process_calls::run(&context, arguments),
         Command::ProcessDeath(arguments) => commands::process_death::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
         Command::Planted(arguments) => commands::planted::run(&context, arguments),

@@ -33,6 +33,8 @@ use crate::waiter::contain;
 thread_local! {
     /// The number of deferrals that live.
     static DEFERRALS: Cell<usize> = const { Cell::new(0) };
+    /// How many outermost deferrals there were.
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
     static DEFERRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -46,8 +48,19 @@ pub struct Deferral(PhantomData<*const ()>);
 /// between.
 #[inline]
 pub fn defer() -> Deferral {
-    DEFERRALS.set(DEFERRALS.get() + 1);
+    let outer = DEFERRALS.get();
+    DEFERRALS.set(outer + 1);
+    if outer == 0 {
+        NUMBER.set(NUMBER.get() + 1);
+    }
     Deferral(PhantomData)
+}
+
+/// Which deferral the calling thread is in, counted from 1: the outermost one, if they are nested.
+/// `None`: no deferral of this thread lives.
+#[inline]
+pub fn deferral() -> Option<u64> {
+    is_deferring().then(|| NUMBER.get())
 }
 
 /// Wakes a task, now or when the last deferral of this thread is dropped.

@@ -21,6 +21,7 @@
 
 use std::{
     future::Future,
+    num::NonZeroU64,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -492,10 +493,11 @@ impl Waiting {
         &self,
         shared: &Shared,
         entry: EntryNameRef<'_>,
-        outcome: Option<Outcome>,
+        (outcome, answered_ns): (Option<Outcome>, Option<NonZeroU64>),
     ) -> Result<Response, CallError> {
         let tally = shared.counters.of(thread::current());
-        let nanos = timer::now_ns().saturating_sub(self.since_ns);
+        let until_ns = answered_ns.map_or_else(timer::now_ns, NonZeroU64::get);
+        let nanos = until_ns.saturating_sub(self.since_ns);
         tally.latency(Duration::from_nanos(nanos), 1);
         let result = answered(tally, outcome);
         self.span.in_scope(|| match &result {

@@ -24,6 +24,9 @@
 //!    reordering: either the caller sees that there is no timer, or the timer's thread sees the
 //!    call. The caller's is free ([`fence::light`]), since the other side runs so rarely.
 //! 4. A call is ended by its id, whose generation no later call in the slot has.
+//! 5. A call that its timer ends needs no fence, which is a system call that interrupts every thread,
+//!    and many calls may run out of time at once: the slot was that call's until then, so the next call
+//!    in it begins behind the end, and sees that there is no timer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -111,11 +114,34 @@ pub(crate) fn passed(slot: u32, at_ns: u64) {
     }
     *timer = None;
     deadline.timer_ns.store(0, Ordering::Relaxed);
+    if let Some((sid, due_ns)) = deadline.waiting(slot)
+        && due_ns <= timer::now_ns()
+    {
+        drop(timer);
+        if end(slot, sid) {
+            return;
+        }
+        // Answered at this very moment. The next call may have set a timer.
+        timer = deadline.timer.lock();
+        if deadline.timer_ns.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+    }
     fence::heavy();
     let Some((sid, due_ns)) = deadline.waiting(slot) else { return };
     if due_ns > timer::now_ns() {
         return deadline.replace(&mut timer, slot.index(), due_ns);
     }
     drop(timer);
-    slot.owner().end_and_notify(sid, || slot.complete(sid, || Outcome::DeadlineExceeded).is_ok());
+    end(slot, sid);
+}
+
+/// Ends a call that has run out of time; false if it was over.
+fn end(slot: &Slot, sid: u64) -> bool {
+    let mut has_ended = false;
+    slot.owner().end_and_notify(sid, || {
+        has_ended = slot.complete(sid, || Outcome::DeadlineExceeded).is_ok();
+        has_ended
+    });
+    has_ended
 }

@@ -11,20 +11,26 @@
 //!
 //!   phase of a call                                    phase of a stream
 //!   FREE ──begin──▶ PENDING ──claim──▶ WRITING          FREE ──begin──▶ STREAM ──release──▶ FREE
-//!     ▲               │ abandon          │ publish
-//!     │◀──────────────┘                  ├──▶ DONE ──take──▶ FREE
-//!     │◀─────────(the answerer)──────────┴──▶ FREE, if ABANDONED meanwhile
+//!     ▲              │  ▲ │ poll          │ │ poll
+//!     │              │  │ ▼               │ ▼
+//!     │              │ WAITING ─claim─▶ WAITED
+//!     │              │    │ abandon        │ publish, from either
+//!     │◀─────────────┴────┘                ├──▶ DONE ──take──▶ FREE
+//!     │◀─────────(the answerer)────────────┴──▶ FREE, if ABANDONED meanwhile
 //! ```
 //!
 //! # Invariants
 //!
 //! 1. `FREE` with generation g+1 follows whatever ended generation g: an id of g is never valid
 //!    again.
-//! 2. Exactly one thread moves a slot `PENDING → WRITING`; it alone touches `answer` until it
-//!    publishes. First answer wins.
+//! 2. Exactly one thread claims a slot: `PENDING → WRITING`, or `WAITING → WAITED`; it alone
+//!    touches `answer` until it publishes. First answer wins.
 //! 3. `answer` is read by the call's future in `DONE`, which only that future leaves.
 //! 4. Chunks are never freed; the table grows to what was in flight at once, at most
 //!    [`SLOTS_MAX`], and is shared by all hosts of the process.
+//! 5. `waker` belongs to the call's future, except in `WAITING`, where no thread touches it, and in
+//!    `WAITED`, where it is the answerer's. So a future that left a waker is woken once, and the
+//!    answerer does not touch a slot that it has published.
 //!
 //! Free slots are kept per thread and moved between threads in batches (J. Bonwick, "Magazines and
 //! Vmem", 2001), so that taking one costs no shared access.
@@ -32,6 +38,7 @@
 use std::{
     cell::{Cell, UnsafeCell},
     hash::{BuildHasher, RandomState},
+    num::NonZeroU64,
     ptr,
     sync::{
         OnceLock,
@@ -40,7 +47,6 @@ use std::{
     task::{Poll, Waker},
 };
 
-use atomic_waker::AtomicWaker;
 use becket_abi::NrStatus;
 
 use crate::{
@@ -73,6 +79,10 @@ const WRITING: u64 = 2;
 const DONE: u64 = 3;
 const ABANDONED: u64 = 4;
 const STREAM: u64 = 5;
+/// As `PENDING`, and `waker` holds whom to wake.
+const WAITING: u64 = 6;
+/// As `WRITING`, and `waker` holds whom to wake.
+const WAITED: u64 = 7;
 
 /// How a call ended.
 #[derive(Debug)]
@@ -120,16 +130,18 @@ pub(crate) struct Slot {
     /// The deadline in milliseconds of [`crate::timer::now_ms`]; 0: none.
     deadline_ms: AtomicU64,
     deadline: Deadline,
-    waker: AtomicWaker,
+    waker: UnsafeCell<Option<Waker>>,
     answer: UnsafeCell<Option<Outcome>>,
+    /// When it came, by [`timer::now_ns`]; 0: not known. Written with `answer`.
+    answered_ns: AtomicU64,
     stream: OnceLock<Box<StreamCell>>,
     state: Mutex<Option<Box<StateMap>>>,
     /// `state` holds something.
     has_state: AtomicBool,
 }
 
-// SAFETY: `answer` is the only field that is not `Sync` by itself; invariants 2 and 3 give each
-// phase one thread that may touch it, and `Outcome` is `Send`.
+// SAFETY: `answer` and `waker` are the only fields that are not `Sync` by themselves; invariants 2, 3
+// and 5 give each phase one thread that may touch them, and `Outcome` and `Waker` are `Send`.
 unsafe impl Sync for Slot {}
 
 static CHUNKS: [AtomicPtr<Chunk>; CHUNKS_MAX] =
@@ -168,7 +180,7 @@ pub(crate) fn find(sid: u64, owner: *const Instance) -> Result<Target, Refusal> 
         return Err(Refusal::Foreign);
     }
     match word & PHASE_MASK {
-        PENDING => Ok(Target::Call(slot)),
+        PENDING | WAITING => Ok(Target::Call(slot)),
         STREAM => Ok(Target::Stream(slot)),
         _ => Err(Refusal::Late),
     }
@@ -185,7 +197,7 @@ pub(crate) fn end_all(owner: &'static Instance) -> u64 {
         }
         let sid = sid::of_slot(slot.index, word >> PHASE_BITS);
         let done = match word & PHASE_MASK {
-            PENDING => slot.complete(sid, || Outcome::Unloaded).is_ok(),
+            PENDING | WAITING => slot.complete(sid, || Outcome::Unloaded).is_ok(),
             STREAM => slot.stream().is_some_and(|cell| cell.end_unloaded(sid)),
             _ => false,
         };
@@ -203,8 +215,9 @@ impl Slot {
             next_free: AtomicU32::new(NONE),
             deadline_ms: AtomicU64::new(0),
             deadline: Deadline::new(),
-            waker: AtomicWaker::new(),
+            waker: UnsafeCell::new(None),
             answer: UnsafeCell::new(None),
+            answered_ns: AtomicU64::new(0),
             stream: OnceLock::new(),
             state: Mutex::new(None),
             has_state: AtomicBool::new(false),
@@ -224,8 +237,14 @@ impl Slot {
 
     #[inline]
     fn begin(&self, owner: &'static Instance, phase: u64) -> u64 {
-        let generation = self.word.load(Ordering::Relaxed) >> PHASE_BITS;
         self.owner.store(ptr::from_ref(owner).cast_mut(), Ordering::Relaxed);
+        self.open(phase)
+    }
+
+    /// Opens it for the owner that it has.
+    #[inline]
+    fn open(&self, phase: u64) -> u64 {
+        let generation = self.word.load(Ordering::Relaxed) >> PHASE_BITS;
         self.deadline_ms.store(0, Ordering::Relaxed);
         // Release: a thread that sees this generation open sees its owner.
         self.word.store(generation << PHASE_BITS | phase, Ordering::Release);
@@ -249,40 +268,68 @@ impl Slot {
         sid: u64,
         outcome: impl FnOnce() -> Outcome,
     ) -> Result<(), Refusal> {
-        let pending = Self::expected(sid, PENDING);
-        if self.word.load(Ordering::Relaxed) != pending {
+        if !self.is_unanswered(sid, self.word.load(Ordering::Relaxed)) {
             return Err(Refusal::Late);
         }
         // Made before the claim: nothing of the caller's runs between claim and publication.
         let outcome = outcome();
-        self.word
-            .compare_exchange(
-                pending,
-                Self::expected(sid, WRITING),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .map_err(|_| Refusal::Late)?;
-        // SAFETY: the slot is WRITING and we moved it there (invariant 2).
+        let mut phase = self.claim(sid)?;
+        // SAFETY: this thread has claimed the slot (invariant 2).
         unsafe { *self.answer.get() = Some(outcome) };
-        let published = self.word.compare_exchange(
-            Self::expected(sid, WRITING),
-            Self::expected(sid, DONE),
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        if published.is_err() {
-            // SAFETY: the slot is ABANDONED: the future is gone and left it to us.
-            drop(unsafe { (*self.answer.get()).take() });
-            self.release(sid);
-            return Err(Refusal::Late);
+        let record = crate::thread::current();
+        self.answered_ns.store(record.answers_came(), Ordering::Relaxed);
+        loop {
+            // SAFETY: in WAITED it is the answerer's (invariant 5).
+            let waker = if phase == WAITED { unsafe { (*self.waker.get()).take() } } else { None };
+            let published = self.word.compare_exchange(
+                Self::expected(sid, phase),
+                Self::expected(sid, DONE),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match published {
+                Ok(_) => {
+                    if let Some(waker) = waker {
+                        record.wake(waker);
+                    }
+                    return Ok(());
+                }
+                Err(word) if word == Self::expected(sid, WAITED) => phase = WAITED,
+                Err(_) => return self.answered_abandoned(sid),
+            }
         }
-        // The future may take the answer and free the slot from here on: at worst the next call's
-        // task is woken once for nothing and registers again.
-        if let Some(waker) = self.waker.take() {
-            crate::thread::current().wake(waker);
+    }
+
+    /// The slot is ABANDONED: its future is gone, and left everything to the answerer.
+    #[cold]
+    fn answered_abandoned(&self, sid: u64) -> Result<(), Refusal> {
+        // SAFETY: see above.
+        drop(unsafe { ((*self.answer.get()).take(), (*self.waker.get()).take()) });
+        self.release(sid);
+        Err(Refusal::Late)
+    }
+
+    /// Whether this word says that `sid` is open and it has no answerer yet.
+    #[inline]
+    fn is_unanswered(&self, sid: u64, word: u64) -> bool {
+        word == Self::expected(sid, WAITING) || word == Self::expected(sid, PENDING)
+    }
+
+    /// Claims the right to answer. What the slot's phase is then: `WRITING` or `WAITED`.
+    #[inline]
+    fn claim(&self, sid: u64) -> Result<u64, Refusal> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while self.is_unanswered(sid, word) {
+            let is_waiting = word == Self::expected(sid, WAITING);
+            let phase = if is_waiting { WAITED } else { WRITING };
+            let to = Self::expected(sid, phase);
+            match self.word.compare_exchange(word, to, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Ok(phase),
+                // The future has come, or left, or another one was first.
+                Err(now) => word = now,
+            }
         }
-        Ok(())
+        Err(Refusal::Late)
     }
 
     /// Claims the right to answer for the thread that is inside the call; the answer stays in its
@@ -299,20 +346,63 @@ impl Slot {
             .is_ok()
     }
 
-    /// Looks for the answer; registers `waker` if there is none yet. On `Ready` the slot has been
-    /// released.
-    pub(crate) fn poll(&self, sid: u64, waker: &Waker) -> Poll<Option<Outcome>> {
-        let done = Self::expected(sid, DONE);
-        if self.word.load(Ordering::Acquire) != done {
-            self.waker.register(waker);
-            if self.word.load(Ordering::Acquire) != done {
-                return Poll::Pending;
-            }
+    /// Looks for the answer, and when it came if that is known; keeps `waker` if there is none yet. On
+    /// `Ready` the slot has been released. Called by the call's future alone.
+    pub(crate) fn poll(
+        &self,
+        sid: u64,
+        waker: &Waker,
+    ) -> Poll<(Option<Outcome>, Option<NonZeroU64>)> {
+        let word = self.word.load(Ordering::Acquire);
+        if word != Self::expected(sid, DONE) && self.wait(sid, word, waker) {
+            return Poll::Pending;
         }
-        // SAFETY: the slot is DONE and only the call's one future gets here (invariant 3).
-        let outcome = unsafe { (*self.answer.get()).take() };
+        // SAFETY: the slot is DONE and only the call's one future gets here (invariants 3 and 5).
+        let (outcome, left) = unsafe { ((*self.answer.get()).take(), (*self.waker.get()).take()) };
+        let answered_ns = NonZeroU64::new(self.answered_ns.load(Ordering::Relaxed));
         self.release(sid);
-        Poll::Ready(outcome)
+        drop(left);
+        Poll::Ready((outcome, answered_ns))
+    }
+
+    /// Leaves a waker, given the word that was read. False: the answer has come.
+    #[inline]
+    fn wait(&self, sid: u64, mut word: u64, waker: &Waker) -> bool {
+        let exchange = |from: u64, to: u64| {
+            let (from, to) = (Self::expected(sid, from), Self::expected(sid, to));
+            self.word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+        };
+        if word == Self::expected(sid, WAITING) {
+            // Polled again: takes back what it has left.
+            word = match exchange(WAITING, PENDING) {
+                Ok(_) => Self::expected(sid, PENDING),
+                Err(now) => now,
+            };
+        }
+        if word == Self::expected(sid, WAITED) {
+            // The answerer wakes whom it found, a moment from now, and that may be another task.
+            waker.wake_by_ref();
+            return true;
+        }
+        if word == Self::expected(sid, DONE) {
+            return false;
+        }
+        // SAFETY: the slot is PENDING or WRITING, which no other thread moves to a phase in which it
+        // touches the waker (invariant 5).
+        let kept = unsafe { &mut *self.waker.get() };
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+        let (from, to) = match word == Self::expected(sid, PENDING) {
+            true => (PENDING, WAITING),
+            false => (WRITING, WAITED),
+        };
+        match exchange(from, to) {
+            Ok(_) => true,
+            // It is being answered.
+            Err(now) if now == Self::expected(sid, WRITING) => exchange(WRITING, WAITED).is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// Ends a call that its own `handle` refused, and gives the slot up. False if it was answered.
@@ -328,32 +418,28 @@ impl Slot {
     pub(crate) fn abandon(&self, sid: u64) -> bool {
         loop {
             let word = self.word.load(Ordering::Acquire);
-            if word == Self::expected(sid, PENDING) {
-                let claimed = self.word.compare_exchange(
-                    word,
-                    Self::expected(sid, WRITING),
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                );
-                if claimed.is_ok() {
+            let leave = |phase| {
+                let to = Self::expected(sid, phase);
+                self.word.compare_exchange(word, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            };
+            if self.is_unanswered(sid, word) {
+                if leave(WRITING) {
+                    // SAFETY: no other thread has claimed the slot, and the future is leaving.
+                    let left = unsafe { (*self.waker.get()).take() };
                     self.release(sid);
+                    drop(left);
                     return true;
                 }
-            } else if word == Self::expected(sid, WRITING) {
-                let left = self.word.compare_exchange(
-                    word,
-                    Self::expected(sid, ABANDONED),
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                );
-                if left.is_ok() {
+            } else if word == Self::expected(sid, WRITING) || word == Self::expected(sid, WAITED) {
+                if leave(ABANDONED) {
                     return false;
                 }
             } else {
                 if word == Self::expected(sid, DONE) {
                     // SAFETY: the slot is DONE and the future that may read it is leaving.
-                    drop(unsafe { (*self.answer.get()).take() });
+                    let left = unsafe { ((*self.answer.get()).take(), (*self.waker.get()).take()) };
                     self.release(sid);
+                    drop(left);
                 }
                 return false;
             }
@@ -383,9 +469,8 @@ impl Slot {
     /// True while `sid` is open, as a call or as a stream.
     pub(crate) fn is_open(&self, sid: u64) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        word == Self::expected(sid, PENDING)
-            || word == Self::expected(sid, STREAM)
-            || word == Self::expected(sid, WRITING)
+        self.is_unanswered(sid, word)
+            || [STREAM, WRITING, WAITED].iter().any(|phase| word == Self::expected(sid, *phase))
     }
 
     #[inline]
@@ -532,4 +617,83 @@ fn refill(record: &ThreadRecord) -> Option<&'static Slot> {
     }
     drop(shared);
     record.free_slots.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        hint,
+        sync::{Arc, mpsc},
+        task::Wake,
+        thread::{self, Thread},
+    };
+
+    use super::*;
+
+    struct Task {
+        thread: Thread,
+        is_woken: AtomicBool,
+    }
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.is_woken.store(true, Ordering::Release);
+            self.thread.unpark();
+        }
+    }
+
+    #[test]
+    fn the_task_that_polled_last_is_woken_whenever_the_answer_comes() {
+        let (ask, asked) = mpsc::channel::<(u64, u32)>();
+        let answerer = thread::spawn(move || {
+            let mut taken = 0;
+            for (sid, spins) in asked {
+                (0..spins).for_each(|_| hint::spin_loop());
+                let slot = slot(sid::split(sid).unwrap().0).unwrap();
+                taken += u32::from(slot.complete(sid, || Outcome::Crashed).is_ok());
+                assert_eq!(slot.complete(sid, || Outcome::Crashed), Err(Refusal::Late));
+            }
+            taken
+        });
+        let new = || Task { thread: thread::current(), is_woken: AtomicBool::new(false) };
+        let tasks = [Arc::new(new()), Arc::new(new())];
+        let wakers = tasks.each_ref().map(|task| Waker::from(task.clone()));
+        let mut answered = 0;
+        for round in 0..6000 {
+            let slot = take_free(crate::thread::current()).unwrap();
+            let sid = slot.open(PENDING);
+            tasks.iter().for_each(|task| task.is_woken.store(false, Ordering::Relaxed));
+            ask.send((sid, round * 7 % 512)).unwrap();
+            (0..round % 64).for_each(|_| hint::spin_loop());
+            // Polled by one task, or by both.
+            let polls = if round % 2 == 0 { 1 } else { 2 };
+            let mut is_over = false;
+            for waker in wakers.iter().take(polls) {
+                is_over = is_over || slot.poll(sid, waker).is_ready();
+            }
+            if is_over {
+                answered += 1;
+                continue;
+            }
+            if round % 5 == 0 {
+                answered += u32::from(!slot.abandon(sid));
+                continue;
+            }
+            loop {
+                let last = &tasks[polls - 1];
+                while !last.is_woken.swap(false, Ordering::Acquire) {
+                    thread::park();
+                }
+                if let Poll::Ready((outcome, _)) = slot.poll(sid, &wakers[polls - 1]) {
+                    assert!(matches!(outcome, Some(Outcome::Crashed)));
+                    answered += 1;
+                    break;
+                }
+            }
+        }
+        drop(ask);
+        // An answer to a call that was abandoned meanwhile was not taken.
+        let taken = answerer.join().unwrap();
+        assert!(taken <= answered, "{taken} were taken, and {answered} found");
+    }
 }

@@ -15,7 +15,7 @@
 //!   │    worker, tid    what kind of thread it is, and its number
 //!   │    kept           wakes that wait until it is not lent any more
 //!   └─ owner only
-//!        depth · frame · lent · local sequence · free slots · free blocks
+//!        depth · frame · lent · answers came · local sequence · free slots · free blocks
 //! ```
 //!
 //! # Invariants
@@ -42,6 +42,7 @@ use becket_chan::fence;
 
 use crate::{
     frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks, table::FreeList,
+    timer,
 };
 
 /// Vtable calls of one thread that may be nested in one another.
@@ -65,6 +66,8 @@ pub(crate) struct ThreadRecord {
     pub(crate) lent: Cell<bool>,
     /// The thread holds what others wait for: see [`defer_releases`].
     pub(crate) defers_releases: Cell<bool>,
+    /// A deferral of wakes, and when the first answer under it came.
+    answers_came: Cell<(u64, u64)>,
     /// What is woken when the thread is not lent any more.
     kept: Mutex<VecDeque<Waker>>,
     pub(crate) free_slots: FreeList,
@@ -144,6 +147,8 @@ fn adopt() -> &'static ThreadRecord {
     };
     // SAFETY: takes and touches nothing.
     record.tid.store(unsafe { libc::gettid() }, Ordering::Relaxed);
+    // Those were another thread's deferrals.
+    record.answers_came.set((0, 0));
     CURRENT.set(Some(record));
     // Without a key, of which a process has some thousand, the record stays out of use at the end.
     if let Some(key) = *AT_END {
@@ -212,6 +217,7 @@ impl ThreadRecord {
             local_sequence: Cell::new(0),
             lent: Cell::new(false),
             defers_releases: Cell::new(false),
+            answers_came: Cell::new((0, 0)),
             kept: Mutex::new(VecDeque::new()),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),
@@ -313,6 +319,24 @@ impl ThreadRecord {
             true => self.kept.lock().push_back(waker),
             false => becket_chan::wakes::wake(waker),
         }
+    }
+
+    /// Answers from elsewhere come under a deferral of wakes, many at once: the clock is read for the
+    /// first one.
+    #[inline]
+    pub(crate) fn answers_come(&self) {
+        if let Some(deferral) = becket_chan::wakes::deferral()
+            && self.answers_came.get().0 != deferral
+        {
+            self.answers_came.set((deferral, timer::now_ns()));
+        }
+    }
+
+    /// When the answers came that this thread now hands over, by [`timer::now_ns`]; 0: not known.
+    #[inline]
+    pub(crate) fn answers_came(&self) -> u64 {
+        let (deferral, ns) = self.answers_came.get();
+        if becket_chan::wakes::deferral() == Some(deferral) { ns } else { 0 }
     }
 
     /// Wakes the tasks whose wakes were kept.

@@ -18,7 +18,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
-use becket_wire::{Event, Role, Session, StreamId};
+use becket_wire::{Event, Refused, Role, Session, StreamId};
 
 use crate::blocks::Blocks;
 use crate::client::Options;
@@ -28,7 +28,7 @@ use crate::handshake::{HandshakeError, HelloExchange};
 use crate::reactor;
 use crate::shm;
 use crate::sync::thread_number;
-use crate::transport::{Ancillary, LinkError, Socket};
+use crate::transport::{Ancillary, Link, LinkError, Socket};
 
 /// The behaviour of one side of a session. It is called under the session's lock, so it must not
 /// wait; tasks that it wakes run after the lock is released.
@@ -55,10 +55,23 @@ pub struct Locked<'a> {
     /// The session.
     pub session: &'a mut Session,
     full: &'a mut Vec<u32>,
+    /// Except while frames are taken from it.
+    link: Option<&'a mut dyn Link>,
     waker: &'a dyn Fn(u32) -> Waker,
 }
 
 impl Locked<'_> {
+    /// Sends a request whose body is copied together from two parts, as
+    /// [`Session::request_through`](becket_wire::Session::request_through): straight into the link if
+    /// that is possible.
+    #[inline]
+    pub fn request(&mut self, operation: u16, parts: [&[u8]; 2]) -> Result<u64, Refused> {
+        match &mut self.link {
+            Some(link) => self.session.request_through(&mut **link, operation, parts),
+            None => self.session.request_parts(operation, parts),
+        }
+    }
+
     /// [`Handler::woken`] is called with the stream's number when the session's send queue is
     /// empty.
     pub fn wait_for_room(&mut self, stream: StreamId) {
@@ -195,9 +208,13 @@ struct Adapter<H> {
 }
 
 fn with_locked<R>(at: &mut At<'_>, act: impl FnOnce(&mut Locked<'_>) -> R) -> R {
-    let At { session, full, connection, .. } = at;
+    let At { session, full, link, connection } = at;
     let waker = |number| At::waker_of(connection, number);
-    act(&mut Locked { session, full, waker: &waker })
+    let link: Option<&mut dyn Link> = match link {
+        Some(link) => Some(&mut **link),
+        None => None,
+    };
+    act(&mut Locked { session, full, link, waker: &waker })
 }
 
 impl<H: Handler> Side for Adapter<H> {

@@ -30,7 +30,7 @@ pub(crate) use self::passed::Message;
 use self::passed::{Kind, Outgoing, Passed};
 use crate::child::Killer;
 use crate::control::{CONTROL, Waiter};
-use crate::ids::ByRequest;
+use crate::ids::{ByRequest, BySid};
 use crate::protocol::{
     self, ANSWER_HEAD_BYTES, PAYLOAD_FOLLOWS, decode_answer, encode_answer, encode_head, notice,
     operation, reply, service,
@@ -53,7 +53,7 @@ pub(crate) struct Bridge {
     controls: HashMap<u64, Arc<Waiter>>,
     next_control: u64,
     /// What each open sid was passed on as.
-    passed: HashMap<u64, Passed>,
+    passed: BySid<Passed>,
     /// The thread whose calls these all are; 0: several have some.
     issuer: u64,
     streams: HashMap<u32, Outgoing>,
@@ -99,7 +99,7 @@ impl Bridge {
             calls: ByRequest::new(),
             controls: HashMap::default(),
             next_control: CONTROL,
-            passed: HashMap::default(),
+            passed: BySid::new(),
             issuer: 0,
             streams: HashMap::default(),
             watch,
@@ -125,7 +125,7 @@ impl Bridge {
 
     /// Whether it has this call or stream.
     pub(crate) fn has(&self, sid: u64) -> bool {
-        self.passed.contains_key(&sid)
+        self.passed.get(sid).is_some()
     }
 
     fn count(&self) {
@@ -186,7 +186,7 @@ impl Bridge {
         self.issued_by(locked.thread());
         let (sid, payload) = (call.sid, call.payload);
         let head = encode_head(place, call.remaining_ms, 0);
-        let sent = match locked.session.request_parts(operation::CALL, [&head, payload]) {
+        let sent = match locked.request(operation::CALL, [&head, payload]) {
             Ok(request) => {
                 self.passed_on(sid, request);
                 Ok(())
@@ -293,7 +293,7 @@ impl Bridge {
         sid: u64,
         data: &[u8],
     ) -> NrStatus {
-        let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
+        let Some(&Passed::Stream(stream)) = self.passed.get(sid) else { return NrStatus::Closed };
         let outgoing = self.streams.get_mut(&stream.number());
         if let Some(status) = outgoing.and_then(|outgoing| outgoing.refused.take()) {
             return status;
@@ -318,7 +318,7 @@ impl Bridge {
     }
 
     pub(crate) fn stream_close(&mut self, locked: &mut Locked<'_>, sid: u64) -> NrStatus {
-        let Some(&Passed::Stream(stream)) = self.passed.get(&sid) else { return NrStatus::Closed };
+        let Some(&Passed::Stream(stream)) = self.passed.get(sid) else { return NrStatus::Closed };
         if let Some(outgoing) = self.streams.get_mut(&stream.number()) {
             outgoing.is_closed = true;
             if outgoing.is_accepted {
@@ -331,14 +331,14 @@ impl Bridge {
 
     /// The host takes frames of the stream again.
     pub(crate) fn stream_room(&mut self, locked: &mut Locked<'_>, sid: u64) {
-        if let Some(&Passed::Stream(stream)) = self.passed.get(&sid) {
+        if let Some(&Passed::Stream(stream)) = self.passed.get(sid) {
             self.deliver(locked, stream);
         }
     }
 
     /// The caller has left.
     pub(crate) fn cancel(&mut self, locked: &mut Locked<'_>, sid: u64) {
-        match self.passed.remove(&sid) {
+        match self.passed.remove(sid) {
             // Its reply still comes, and finds no call.
             Some(Passed::Request(request)) => {
                 self.calls.remove(request);
@@ -361,14 +361,16 @@ impl Bridge {
             return;
         }
         let Some(sid) = self.calls.remove(request) else { return };
-        self.passed.remove(&sid);
+        self.passed.remove(sid);
         self.answer(sid, status, body);
         let _ = locked;
     }
 
     /// The answer of a call, by the status of its reply.
     fn answer(&mut self, sid: u64, status: u16, body: &[u8]) {
-        if let Some(waiter) = self.controls.remove(&sid) {
+        if sid >= CONTROL
+            && let Some(waiter) = self.controls.remove(&sid)
+        {
             return waiter.replied(status, body);
         }
         let Some(answers) = self.answers else { return };
@@ -411,7 +413,7 @@ impl Bridge {
             _ => {
                 let sid = outgoing.sid;
                 self.streams.remove(&stream.number());
-                self.passed.remove(&sid);
+                self.passed.remove(sid);
                 self.answer_long(sid, body.into_bytes());
                 let _ = locked.session.end(stream, 0, Bytes::new());
             }
@@ -459,7 +461,7 @@ impl Bridge {
 
     fn forget(&mut self, stream: StreamId) {
         if let Some(outgoing) = self.streams.remove(&stream.number()) {
-            self.passed.remove(&outgoing.sid);
+            self.passed.remove(outgoing.sid);
         }
     }
 
@@ -552,7 +554,7 @@ impl Bridge {
 
     fn reset(&mut self, stream: StreamId, code: u16, why: &[u8]) {
         let Some(outgoing) = self.streams.remove(&stream.number()) else { return };
-        self.passed.remove(&outgoing.sid);
+        self.passed.remove(outgoing.sid);
         let number = code.checked_sub(protocol::REFUSED).filter(|number| *number != 0);
         if outgoing.kind != Kind::Stream {
             // The number is the status of a reply, and the text its body.
@@ -658,16 +660,16 @@ impl Handler for Bridge {
         self.calls.clear();
         self.streams.clear();
         for (sid, waiter) in self.controls.drain() {
-            self.passed.remove(&sid);
+            self.passed.remove(sid);
             waiter.set(Err(NrStatus::Closed));
         }
-        let passed = std::mem::take(&mut self.passed);
+        let passed = self.passed.take();
         self.watch.is_live.store(false, Ordering::Release);
         *self.watch.end.lock() = Some((ended.clone(), passed.len() as u64));
         self.watch.ended.notify_all();
         self.count();
         if let Some(answers) = self.answers {
-            for sid in passed.into_keys() {
+            for sid in passed {
                 answers.crashed(sid);
             }
         }

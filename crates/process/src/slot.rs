@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
+use becket_chan::wakes;
 use becket_host::{Death, DeathId, DeathReason, WorkerInfo, WorkerState};
 use becket_ipc::Ended;
 use becket_ipc::session::{Locked, SessionHandle};
@@ -42,7 +43,9 @@ const FROM_OUTSIDE: [Signal; 4] = [Signal::KILL, Signal::TERM, Signal::INT, Sign
 /// See the module's documentation.
 pub(crate) struct Slot {
     number: u32,
-    current: RwLock<Option<SessionHandle<Bridge>>>,
+    current: Mutex<Option<SessionHandle<Bridge>>>,
+    /// The same, which a thread that acts on it holds meanwhile.
+    held: RwLock<Option<SessionHandle<Bridge>>>,
     pub(crate) watch: Arc<Watch>,
     process: Mutex<SlotProcess>,
 }
@@ -88,7 +91,8 @@ impl Slot {
         let stuck = Arc::new(Stuck { is_only, ..Stuck::default() });
         Self {
             number,
-            current: RwLock::default(),
+            current: Mutex::default(),
+            held: RwLock::default(),
             watch: Arc::new(Watch { stuck, ..Watch::default() }),
             process: Mutex::new(SlotProcess {
                 killer: Killer::default(),
@@ -109,11 +113,30 @@ impl Slot {
     }
 
     pub(crate) fn session(&self) -> Option<SessionHandle<Bridge>> {
-        self.current.read().clone()
+        self.current.lock().clone()
+    }
+
+    fn set_session(&self, session: Option<&SessionHandle<Bridge>>) {
+        *self.current.lock() = session.cloned();
+        *self.held.write() = session.cloned();
+    }
+
+    /// Acts on the session, which the slot keeps meanwhile: a clone would be counted. `None`: there is none.
+    pub(crate) fn with_session<R>(
+        &self,
+        act: impl FnOnce(&SessionHandle<Bridge>) -> R,
+    ) -> Option<R> {
+        // A task that is woken may wait for the slot's thread, which waits for this: it is woken afterwards.
+        let _deferral = wakes::defer();
+        match self.held.try_read() {
+            Some(held) => held.as_ref().map(act),
+            // The slot's thread waits to change it, perhaps for an outer call of this thread.
+            None => self.session().as_ref().map(act),
+        }
     }
 
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Bridge, &mut Locked<'_>) -> R) -> Option<R> {
-        Some(self.session()?.with(act))
+        self.with_session(|session| session.with(act))
     }
 
     pub(crate) fn kill(&self) {
@@ -265,7 +288,7 @@ impl Slot {
         let Running { session, loaded, mut child, pid, belongings, capture, crash } = running;
         let began = Instant::now();
         let killer = self.process.lock().killer.clone();
-        *self.current.write() = Some(session.clone());
+        self.set_session(Some(&session));
         session.with(|bridge, _| {
             // Under the session's lock, as its end.
             self.watch.is_live.store(!bridge.is_over(), Ordering::Release);
@@ -291,7 +314,7 @@ impl Slot {
         plugin.pass_waiting_on(self);
         let status = self.wait(&mut child);
         self.watch.is_live.store(false, Ordering::Release);
-        *self.current.write() = None;
+        self.set_session(None);
         // What it sent last is still to be read. A process that it has started may keep its socket open.
         let mut end = self.watch.end.lock();
         if end.is_none() {

@@ -275,15 +275,20 @@ impl Supervised {
         let is_awaited = call.sid != 0 && !call.is_stream;
         for _ in 0..self.slots.len() {
             let Some(slot) = self.choose(key) else { break };
-            let Some(session) = slot.session() else { break };
             self.place(call.sid, slot);
-            // If it has ended, it is not live any more.
-            if let Some(status) = session.with(|bridge, locked| bridge.handle(locked, call)) {
-                if is_awaited && status == NrStatus::Ok {
+            let passed = slot.with_session(|session| {
+                let status = session.with(|bridge, locked| bridge.handle(locked, call));
+                if is_awaited && status == Some(NrStatus::Ok) {
                     let in_hand = slot.watch.in_hand.load(Ordering::Relaxed);
                     session.poll_for_answer(in_hand == 1);
                 }
-                return status;
+                status
+            });
+            match passed {
+                Some(Some(status)) => return status,
+                // If it has ended, it is not live any more.
+                Some(None) => {}
+                None => break,
             }
         }
         self.wait(call)

@@ -53,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-example-hosts", &["becket-chan", "becket-host", "becket-sample"]),
     ("memory-ring", &["becket-chan", "becket-zcopy"]),
     ("becket-load", &[]),
+    ("becket-process-calls", &["becket-coro", "becket-host", "becket-process"]),
     ("becket-process-death", &["becket-coro", "becket-host", "becket-process"]),
     ("becket-soak", &["becket-chan", "becket-coro"]),
     ("xtask", &[]),

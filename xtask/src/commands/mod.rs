@@ -12,6 +12,7 @@ pub(crate) mod miri;
 pub(crate) mod page;
 pub(crate) mod planted;
 pub(crate) mod plugins;
+pub(crate) mod process_calls;
 pub(crate) mod process_death;
 pub(crate) mod run;
 pub(crate) mod sanitize;

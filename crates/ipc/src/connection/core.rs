@@ -42,6 +42,8 @@ pub(crate) struct Core<S: Side> {
     pub(super) deadline: Option<Sleep>,
     /// The deadline may have passed.
     pub(super) is_due: bool,
+    /// The session's deadline was steady when it was looked at last.
+    pub(super) is_steady: bool,
     /// Frames wait for room, or for a flush; at the start a client's hello.
     pub(super) is_blocked: bool,
     /// The link was armed when nothing had arrived, and has not woken since: nothing has arrived.
@@ -297,7 +299,16 @@ impl<S: Side> Core<S> {
     }
 
     /// Arms or checks the session's deadline.
+    #[inline]
     pub(super) fn keep_time(&mut self) {
+        let was_steady = self.is_steady;
+        self.is_steady = self.session.has_steady_deadline();
+        if !(was_steady && self.is_steady) || self.is_due {
+            self.keep_changed_time();
+        }
+    }
+
+    fn keep_changed_time(&mut self) {
         let Some(due) = self.session.deadline().filter(|_| self.ended.is_none()) else {
             self.deadline = None;
             return;

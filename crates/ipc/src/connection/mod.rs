@@ -226,6 +226,7 @@ impl<S: Side> Connection<S> {
                     streams: Vec::new(),
                     deadline: None,
                     is_due: true,
+                    is_steady: false,
                     is_blocked: true,
                     is_armed: false,
                     blind_dispatches: 0,

@@ -173,19 +173,25 @@ enum ControlBody {
     Long(Bytes),
 }
 
+/// The parts in one, if they have room.
+#[inline]
+fn join_short<'a>(parts: [&[u8]; 2], into: &'a mut [u8; SHORT_BYTES_MAX]) -> Option<&'a [u8]> {
+    let [first, second] = parts;
+    let body = into.get_mut(..first.len() + second.len())?;
+    let (place, rest) = body.split_at_mut_checked(first.len())?;
+    place.copy_from_slice(first);
+    rest.copy_from_slice(second);
+    Some(body)
+}
+
 impl ControlBody {
     /// A body of these parts. A long one is in memory of `chunk`.
     #[inline]
     fn join(parts: [&[u8]; 2], chunk: &mut Chunk) -> Self {
-        let [first, second] = parts;
         let mut bytes = [0; SHORT_BYTES_MAX];
-        let len = first.len() + second.len();
-        if let Some((place, rest)) = bytes.split_at_mut_checked(first.len())
-            && let Some(rest) = rest.get_mut(..second.len())
-        {
-            place.copy_from_slice(first);
-            rest.copy_from_slice(second);
-            return Self::Short { len: len as u8, bytes };
+        if let Some(body) = join_short(parts, &mut bytes) {
+            let len = body.len() as u8;
+            return Self::Short { len, bytes };
         }
         Self::Long(chunk.join(parts))
     }

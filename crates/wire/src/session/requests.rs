@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 
-use super::{Control, ControlBody, Session};
-use crate::{Head, Kind, Refused, chunk::Chunk};
+use super::{Control, ControlBody, SHORT_BYTES_MAX, Session, join_short};
+use crate::{Head, Kind, Outlet, Refused, chunk::Chunk};
 
 /// A request of this side.
 #[derive(Debug)]
@@ -55,18 +55,68 @@ impl Session {
         self.command(|session| {
             session.may_begin()?;
             session.fits(bytes)?;
-            let max = session.peer.requests_max.min(session.limits.requests_max);
-            let mut number = 0;
-            let make = |index, generation| {
-                number = u64::from(index) | u64::from(generation) << 32;
-                Asked { cancelled: false }
-            };
-            session.asked.insert(max, make).ok_or(Refused::TooMany)?;
+            let number = session.ask()?;
             let head = Head { code: operation, sequence: number, ..Head::new(Kind::Request) };
             let body = body(&mut session.bodies);
             session.control.push_back(Control { head, body, loose: false });
             Ok(number)
         })
+    }
+
+    /// As [`request_parts`](Self::request_parts), straight into the outlet if no other frame precedes it,
+    /// the body is short and the outlet has room; queued otherwise.
+    #[inline]
+    pub fn request_through<O: Outlet + ?Sized>(
+        &mut self,
+        outlet: &mut O,
+        operation: u16,
+        parts: [&[u8]; 2],
+    ) -> Result<u64, Refused> {
+        let bytes = bytes(parts);
+        if bytes > SHORT_BYTES_MAX || self.has_control() {
+            return self.request_parts(operation, parts);
+        }
+        self.command(|session| {
+            session.may_begin()?;
+            session.fits(bytes)?;
+            let request = session.ask()?;
+            let head = Head { code: operation, sequence: request, ..Head::new(Kind::Request) };
+            session.command_through(outlet, head, parts);
+            Ok(request)
+        })
+    }
+
+    /// A number for a request.
+    #[inline]
+    fn ask(&mut self) -> Result<u64, Refused> {
+        let max = self.peer.requests_max.min(self.limits.requests_max);
+        let mut number = 0;
+        let make = |index, generation| {
+            number = u64::from(index) | u64::from(generation) << 32;
+            Asked { cancelled: false }
+        };
+        self.asked.insert(max, make).ok_or(Refused::TooMany)?;
+        Ok(number)
+    }
+
+    /// A frame with a short body into the outlet, or into the queue, which is empty, if that is full.
+    #[inline]
+    fn command_through<O: Outlet + ?Sized>(
+        &mut self,
+        outlet: &mut O,
+        head: Head,
+        parts: [&[u8]; 2],
+    ) {
+        let mut short = [0; SHORT_BYTES_MAX];
+        let body = join_short(parts, &mut short);
+        let length = body.map_or(0, |body| body.len() as u32);
+        if let Some(body) = body
+            && outlet.put(&Head { length, ..head }, body).is_ok()
+        {
+            return self.counters.sent.frame(body.len());
+        }
+        let body = ControlBody::join(parts, &mut self.bodies);
+        self.control.push_back(Control { head, body, loose: false });
     }
 
     /// Replies to a request of the peer. `TooLong`: the request is still open; reply with less.

@@ -71,6 +71,14 @@ impl Session {
         }
     }
 
+    /// Whether frames and commands leave the deadline as it is; it changes when it has passed, or when
+    /// this is false.
+    #[inline]
+    #[must_use]
+    pub fn has_steady_deadline(&self) -> bool {
+        self.state == State::Open && !self.drain.here
+    }
+
     /// Handles the deadline, if it has passed. An error ends the session as one of `receive` does.
     pub fn on_deadline(&mut self, now: Instant) -> Result<Option<Event<'static>>, SessionError> {
         self.clock.now = self.clock.now.max(now);
