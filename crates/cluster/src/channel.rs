@@ -5,23 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use async_nats::Subscriber;
 use becket_chan::{Builder, Limits, Overflow, Token, timer};
 use bytes::Bytes;
-use futures_lite::StreamExt as _;
-use parking_lot::Mutex;
+use futures_lite::future::or;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OnceCell, Semaphore, watch};
-use tokio::task::AbortHandle;
 
-use crate::connection::Link;
 use crate::counters::Counters;
+use crate::engine::{Engine, Subscription};
 use crate::error::{CloseError, OpenError};
 use crate::limits::{Stop, at_most, within};
 use crate::names::Names;
 use crate::options::{Kind, Options};
 use crate::publish::{Answer, only_if_open};
-use crate::server;
 
 /// How long an attempt waits for the server's answer before it is repeated.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +32,7 @@ pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(1);
 const NOTES_MAX: usize = 16;
 
 pub(crate) struct Channel {
-    pub(crate) link: Arc<Link>,
+    pub(crate) engine: Engine,
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) names: Arc<Names>,
@@ -57,7 +53,8 @@ pub(crate) struct Channel {
     next: AtomicU64,
     /// Notes are received since the first operation had to wait: each note goes to every handle that receives them.
     listens: OnceCell<()>,
-    tasks: Mutex<Vec<AbortHandle>>,
+    /// Cancelled when the last handle is dropped.
+    gone: Token,
 }
 
 /// The message on the gate.
@@ -72,20 +69,18 @@ struct End {
 
 impl Channel {
     pub(crate) async fn open(
-        link: &Arc<Link>,
+        engine: &Engine,
         name: &str,
         kind: Kind,
         options: &Options,
     ) -> Result<Arc<Self>, OpenError> {
         let names = Arc::new(Names::new(&options.namespace, name, kind, options.replicas)?);
         let wanted = (name.to_owned(), kind, options.clone());
-        let gone = || OpenError::Thread("it has ended".into());
-        let prepared = link.run(server::prepare(link.server().clone(), names.clone(), wanted));
-        let ack_wait = prepared.await.ok_or_else(gone)??;
+        let ack_wait = engine.prepare(&names, wanted).await?;
         let (noted, notes) = Builder::bounded(NOTES_MAX).overflow(Overflow::DropOldest).build();
-        let inbox = link.client().new_inbox();
+        let inbox = engine.new_inbox();
         let channel = Arc::new(Self {
-            link: link.clone(),
+            engine: engine.clone(),
             name: name.to_owned(),
             kind,
             names,
@@ -100,29 +95,27 @@ impl Channel {
             prefix: inbox.rsplit('.').next().unwrap_or_default().to_owned(),
             next: AtomicU64::new(0),
             listens: OnceCell::new(),
-            tasks: Mutex::default(),
+            gone: Token::new(),
         });
         // Subscribed before the gate is read: a close that the reading misses sends a note.
-        let subscribed = link.client().subscribe(channel.names.gate.clone()).await;
+        let subscribed = engine.subscribe(channel.names.gate.clone()).await;
         let refused = |cause: String| OpenError::Server { what: "the notes of a channel", cause };
         let gate = subscribed.map_err(|error| refused(error.to_string()))?;
-        let mut connects = link.connects();
+        let mut connects = engine.connects();
         connects.mark_unchanged();
-        channel.keep(link.spawn(watch_gate(Arc::downgrade(&channel), gate, connects)));
+        let gone = channel.gone.clone();
+        engine.spawn(watch_gate(Arc::downgrade(&channel), gate, connects, gone));
         channel.look_at_gate().await.map_err(refused)?;
         Ok(channel)
-    }
-
-    fn keep(&self, task: Option<AbortHandle>) {
-        self.tasks.lock().extend(task);
     }
 
     /// Receives notes from now on. True: it did not before, so that a note may have been missed.
     pub(crate) async fn listen(self: &Arc<Self>) -> bool {
         let is_new = !self.listens.initialized();
         let subscribing = self.listens.get_or_try_init(async || {
-            let room = self.link.client().subscribe(self.names.room.clone()).await?;
-            self.keep(self.link.spawn(pass_notes(Arc::downgrade(self), room)));
+            let room = self.engine.subscribe(self.names.room.clone()).await?;
+            let gone = self.gone.clone();
+            self.engine.spawn(pass_notes(Arc::downgrade(self), room, gone));
             Ok::<_, async_nats::SubscribeError>(())
         });
         if let Err(error) = subscribing.await {
@@ -150,11 +143,8 @@ impl Channel {
         if self.is_closed() {
             return Ok(true);
         }
-        let asked = server::end(self.link.server().clone(), self.names.clone());
-        let Some(found) = self.link.run(asked).await else {
-            return Err("the thread of the connection has ended".into());
-        };
-        if let Some((sequence, record)) = found? {
+        // Boxed, as the next one: a coroutine's stack would have to hold them in each operation.
+        if let Some((sequence, record)) = Box::pin(self.engine.end(&self.names)).await? {
             let unread = |_| End { id: String::new(), reason: None, sequence };
             let end = serde_json::from_slice(&record).unwrap_or_else(unread);
             // A second one is the same record, read again.
@@ -170,11 +160,7 @@ impl Channel {
             return Ok(0);
         }
         let since = self.end.get().map_or(0, |end| end.sequence);
-        let asked = server::count(self.link.server().clone(), self.names.clone(), since);
-        match self.link.run(asked).await {
-            Some(count) => count,
-            None => Err("the thread of the connection has ended".into()),
-        }
+        Box::pin(self.engine.count(&self.names, since)).await
     }
 
     /// Puts a message on the gate. True: this call closed the channel.
@@ -197,7 +183,7 @@ impl Channel {
         let record = Bytes::from(record);
         loop {
             let headers = only_if_open(&self.names.gate, None);
-            let request = self.link.request(&self.names.gate, Some(headers), record.clone());
+            let request = self.engine.request(&self.names.gate, Some(headers), record.clone());
             let answered = within(limits, at_most(ANSWER_TIMEOUT, request)).await;
             let answer = answered.map_err(stopped)?.map(Answer::of_stream);
             // A stream of unlimited channels that is full has no room for the record either.
@@ -220,13 +206,20 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        self.tasks.lock().drain(..).for_each(|task| task.abort());
+        self.gone.cancel();
     }
 }
 
 /// Passes notes on, until the channel's last handle is dropped.
-async fn pass_notes(channel: Weak<Channel>, mut room: Subscriber) {
-    while let Some(note) = room.next().await {
+async fn pass_notes(channel: Weak<Channel>, mut room: Subscription, gone: Token) {
+    let next = async |room: &mut Subscription| {
+        let gone = async {
+            gone.cancelled().await;
+            None
+        };
+        or(gone, room.next()).await
+    };
+    while let Some(note) = next(&mut room).await {
         let Some(channel) = channel.upgrade() else { return };
         // Full: the oldest note is dropped. It is not closed: the channel has both ends.
         let _sent = channel.noted.try_send(note.payload);
@@ -238,11 +231,15 @@ async fn pass_notes(channel: Weak<Channel>, mut room: Subscriber) {
 /// reconnection; until the channel's last handle is dropped.
 async fn watch_gate(
     channel: Weak<Channel>,
-    mut gate: Subscriber,
+    mut gate: Subscription,
     mut connects: watch::Receiver<u64>,
+    gone: Token,
 ) {
     loop {
+        // In this order, not at random: the lab repeats its runs.
         tokio::select! {
+            biased;
+            _ = gone.cancelled() => return,
             note = gate.next() => if note.is_none() {
                 return;
             },

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::channel::Channel;
+use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::limits::at_most;
 use crate::names::unescape;
@@ -144,7 +145,8 @@ impl Connection {
         kind: Kind,
         options: Options,
     ) -> Result<(Sender, Receiver), OpenError> {
-        let channel = Channel::open(&self.link, name, kind, &options).await?;
+        let engine = Engine::Nats(self.link.clone());
+        let channel = Channel::open(&engine, name, kind, &options).await?;
         let receiver = Receiver::new(&channel, options.window);
         Ok((Sender::new(channel), receiver))
     }

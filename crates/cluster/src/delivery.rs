@@ -46,8 +46,6 @@ pub(crate) struct Home {
     pub(crate) window: usize,
     /// Messages that no receive has returned yet.
     pub(crate) untaken: AtomicUsize,
-    /// Messages of this process that are not acknowledged yet.
-    pub(crate) held: AtomicUsize,
     /// One of these numbers has changed.
     pub(crate) changed: Notify,
     /// Cancelled when the last receiver is dropped.
@@ -68,7 +66,6 @@ impl Home {
             wanted: AtomicUsize::new(0),
             window,
             untaken: AtomicUsize::new(0),
-            held: AtomicUsize::new(0),
             changed: Notify::new(),
             gone: Token::new(),
             acknowledged: Mutex::default(),
@@ -78,6 +75,18 @@ impl Home {
     /// The number of messages that may be here without a receive.
     pub(crate) fn admitted(&self) -> usize {
         self.wanted.load(Ordering::SeqCst) + self.window
+    }
+
+    /// Whether the server has no message of the closed channel any more. One that is held here counts: it
+    /// may be requeued.
+    pub(crate) async fn is_drained(&self) -> bool {
+        match self.channel.count().await {
+            Ok(count) => count == 0,
+            Err(error) => {
+                tracing::debug!(channel = self.channel.name, error, "no answer");
+                false
+            }
+        }
     }
 
     /// Whether this process has acknowledged the message: it arrives again, because an
@@ -143,7 +152,6 @@ impl Delivery {
         reply: String,
         (sequence, attempt): (u64, u64),
     ) -> Self {
-        home.held.fetch_add(1, Ordering::SeqCst);
         home.untaken.fetch_add(1, Ordering::SeqCst);
         if attempt > 1 {
             home.channel.counters.redelivered();
@@ -153,7 +161,7 @@ impl Delivery {
             reply,
             sequence,
             attempt,
-            expires: Instant::now() + lease(home),
+            expires: home.channel.engine.now() + lease(home),
             stage: Stage::Held,
             acking: None,
             is_received: false,
@@ -201,7 +209,7 @@ impl Delivery {
     pub fn in_progress(&mut self) {
         if self.home.channel.kind != Kind::Rendezvous && !self.is_expired() {
             self.post(b"+WPI");
-            self.expires = Instant::now() + lease(&self.home);
+            self.expires = self.home.channel.engine.now() + lease(&self.home);
         }
     }
 
@@ -226,7 +234,7 @@ impl Delivery {
 
     /// Whether the server delivers it again.
     pub(crate) fn is_expired(&self) -> bool {
-        self.stage == Stage::Held && Instant::now() >= self.expires
+        self.stage == Stage::Held && self.home.channel.engine.now() >= self.expires
     }
 
     /// The value, received also if the acknowledgement was not confirmed.
@@ -260,7 +268,7 @@ impl Delivery {
             return Ok(());
         }
         while self.stage != Stage::Done {
-            if Instant::now() >= self.expires {
+            if self.home.channel.engine.now() >= self.expires {
                 let was_acking = self.is_acking();
                 self.stage = Stage::Done;
                 self.home.channel.counters.expired();
@@ -270,8 +278,8 @@ impl Delivery {
                 self.home.remember(self.sequence);
                 self.stage = Stage::Acking;
             }
-            let link = &self.home.channel.link;
-            let ack = || link.request(&self.reply, None, Bytes::from_static(b"+ACK"));
+            let engine = &self.home.channel.engine;
+            let ack = || engine.request(&self.reply, None, Bytes::from_static(b"+ACK"));
             let acking = self.acking.get_or_insert_with(|| Box::pin(ack()));
             match at_most(CONFIRM_TIMEOUT, acking).await {
                 Some(Ok(_)) => self.done(),
@@ -292,12 +300,12 @@ impl Delivery {
         let channel = &self.home.channel;
         channel.counters.received(self.value.len());
         if channel.kind.may_be_full() || channel.is_closed() {
-            channel.link.post(&channel.names.room, Bytes::new());
+            channel.engine.post(&channel.names.room, Bytes::new());
         }
     }
 
     fn post(&self, answer: &'static [u8]) {
-        self.home.channel.link.post(&self.reply, Bytes::from_static(answer));
+        self.home.channel.engine.post(&self.reply, Bytes::from_static(answer));
     }
 }
 
@@ -317,7 +325,6 @@ impl Drop for Delivery {
             self.home.forget(self.sequence);
         }
         self.taken();
-        self.home.held.fetch_sub(1, Ordering::SeqCst);
         self.home.changed.notify_one();
     }
 }

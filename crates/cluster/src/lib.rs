@@ -64,8 +64,10 @@
 //!    or requeued it, comes behind newer ones.
 //! 4. **No value is accepted after the close.** The close is a message on the channel's gate, and the
 //!    server accepts a value only while the gate is empty: both are decided by the same stream, in
-//!    one order. Receivers get all that was accepted before, and then closed. Of a replicated channel a
-//!    second message, the end, is behind all accepted values: module `server` has the reason.
+//!    one order. Receivers get all that was accepted before, and then closed: once no message is stored, also
+//!    none that a receiver has leased, since it may be requeued. A receiver of a rendezvous takes values until
+//!    the note of the close has reached it. Of a replicated channel a second message, the end, is behind all
+//!    accepted values: module `server` has the reason.
 //! 5. **Any operation may be dropped.** A dropped receive has taken nothing. A dropped send that was
 //!    transmitted may have been accepted: give it a limit to know.
 //! 6. **Everything is bounded**: sends in flight, values requested and not received, notes.
@@ -82,6 +84,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `connection` | the connection, its thread, its outgoing notes |
+//! | `engine` | what the channels use of a connection; in tests, a model of a server |
 //! | `options`, `names`, `error` | kinds and options; subjects and streams; errors |
 //! | `server` | what is created and asked of the server |
 //! | `channel` | what the two handles of a channel share: closing, notes, counters |
@@ -90,15 +93,23 @@
 //! | `receiver`, `delivery` | receiving; a message until it is acknowledged |
 //! | `pull`, `offers` | the task that gets messages of a stream; that of a rendezvous |
 //! | `counters` | exact counts |
+//! | `lab` | in tests: the rules of channels against a model of a server, in virtual time |
 //! | `plugins` | plugins on other machines |
 
 #![forbid(unsafe_code)]
+
+// The lab has a file of the integration tests.
+#[cfg(test)]
+extern crate self as becket_cluster;
 
 mod channel;
 mod connection;
 mod counters;
 mod delivery;
+mod engine;
 mod error;
+#[cfg(test)]
+mod lab;
 mod limits;
 mod names;
 mod offers;

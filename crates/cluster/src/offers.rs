@@ -8,14 +8,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
+use becket_chan::timer;
 use bytes::Bytes;
-use futures_lite::StreamExt as _;
 use futures_lite::future::or;
 
 use crate::channel::ANSWER_TIMEOUT;
 use crate::delivery::{Delivery, Home};
+use crate::engine::Subscription;
 use crate::limits::at_most;
 use crate::publish::answer;
 
@@ -23,18 +25,21 @@ use crate::publish::answer;
 const GROUP: &str = "receivers";
 /// Calls that are remembered. Senders whose call is forgotten have their own retry.
 const CALLS_MAX: usize = 4096;
+/// How often the gate is read while a receive waits: the note of the close may be lost.
+const LOOK_PERIOD: Duration = Duration::from_secs(30);
 
 type Ends = (becket_chan::Sender<Delivery>, becket_chan::Receiver<Delivery>);
 
 /// Fills the inbox until the channel is closed, or the receivers are dropped.
 pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
     let channel = &home.channel;
-    let client = channel.link.client();
-    let own = client.new_inbox();
+    let engine = &channel.engine;
+    let own = engine.new_inbox();
+    // Calls first: a sender whose offer is refused calls, and waits for the note.
     let subscribed = async {
-        let offers = client.queue_subscribe(channel.names.data.clone(), GROUP.into()).await?;
-        let direct = client.subscribe(own.clone()).await?;
-        let calls = client.subscribe(channel.names.call.clone()).await?;
+        let calls = engine.subscribe(channel.names.call.clone()).await?;
+        let direct = engine.subscribe(own.clone()).await?;
+        let offers = engine.queue_subscribe(channel.names.data.clone(), GROUP).await?;
         Ok::<_, async_nats::SubscribeError>((offers, direct, calls))
     };
     let (mut offers, mut direct, mut calls) = match subscribed.await {
@@ -44,8 +49,10 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
             return;
         }
     };
-    let note = || channel.link.post(&channel.names.room, Bytes::from(own.clone()));
-    let (mut has_changed, mut unanswered) = (false, 0usize);
+    let note = || channel.engine.post(&channel.names.room, Bytes::from(own.clone()));
+    // A sender may have called before this was there.
+    let (mut has_changed, mut unanswered) = (false, 1usize);
+    let mut looked = engine.now();
     loop {
         if channel.is_closed() || home.gone.is_cancelled() {
             break;
@@ -60,14 +67,17 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
             unanswered -= 1;
             note();
         }
+        // In this order, not at random: the lab repeats its runs. Offers are last, since there may be many.
         tokio::select! {
-            offer = offers.next() => {
-                let Some(offer) = offer else { return };
-                arrived(&home, &ends, offer);
-            }
-            offer = direct.next() => {
-                let Some(offer) = offer else { return };
-                arrived(&home, &ends, offer);
+            biased;
+            _ = channel.closed.cancelled() => {}
+            _ = home.gone.cancelled() => {}
+            () = home.changed.notified() => has_changed = true,
+            () = timer::sleep_until(looked + LOOK_PERIOD), if wanted > 0 => {
+                looked = engine.now();
+                if let Err(error) = channel.look_at_gate().await {
+                    tracing::debug!(channel = channel.name, error, "no answer");
+                }
             }
             call = calls.next() => {
                 if call.is_none() {
@@ -78,25 +88,30 @@ pub(crate) async fn run(home: Arc<Home>, ends: Ends) {
                     _ => note(),
                 }
             }
-            () = home.changed.notified() => has_changed = true,
-            _ = channel.closed.cancelled() => {}
-            _ = home.gone.cancelled() => {}
+            offer = direct.next() => {
+                let Some(offer) = offer else { return };
+                arrived(&home, &ends, offer);
+            }
+            offer = offers.next() => {
+                let Some(offer) = offer else { return };
+                arrived(&home, &ends, offer);
+            }
         }
     }
-    if !channel.is_closed() {
-        at_most(ANSWER_TIMEOUT, leave(&home, [offers, direct])).await;
-        return;
+    let answer = if channel.is_closed() { answer::CLOSED } else { answer::REFUSED };
+    if channel.is_closed() {
+        // Values whose receive has them already are theirs; the senders of others keep theirs.
+        for delivery in ends.1.split_off(0) {
+            delivery.refuse(answer);
+        }
+        ends.0.close();
+        let refusing = refuse_all(&home, [&mut offers, &mut direct], answer);
+        let gone = async {
+            home.gone.cancelled().await;
+        };
+        or(refusing, gone).await;
     }
-    // Values whose receive has them already are theirs; the senders of others keep theirs.
-    for delivery in ends.1.split_off(0) {
-        delivery.refuse(answer::CLOSED);
-    }
-    ends.0.close();
-    let refusing = refuse_all(&home, [&mut offers, &mut direct], answer::CLOSED);
-    let gone = async {
-        home.gone.cancelled().await;
-    };
-    or(refusing, gone).await;
+    at_most(ANSWER_TIMEOUT, leave(&home, [offers, direct], answer)).await;
 }
 
 fn arrived(home: &Arc<Home>, (filled, _): &Ends, offer: Message) {
@@ -106,27 +121,28 @@ fn arrived(home: &Arc<Home>, (filled, _): &Ends, offer: Message) {
         // Its receiver is this task's own.
         let _sent = filled.try_send(delivery);
     } else {
-        home.channel.link.post(&reply, Bytes::from_static(answer::REFUSED));
+        home.channel.engine.post(&reply, Bytes::from_static(answer::REFUSED));
     }
 }
 
 /// Refuses the offers that are on their way. One without an answer would be in doubt.
-async fn leave(home: &Home, [mut offers, mut direct]: [Subscriber; 2]) {
-    if offers.drain().await.is_ok() && direct.drain().await.is_ok() {
-        refuse_all(home, [&mut offers, &mut direct], answer::REFUSED).await;
+async fn leave(home: &Home, [mut offers, mut direct]: [Subscription; 2], answer: &'static [u8]) {
+    if offers.drain().await && direct.drain().await {
+        refuse_all(home, [&mut offers, &mut direct], answer).await;
     }
 }
 
 /// Refuses offers until both subscriptions end.
-async fn refuse_all(home: &Home, [offers, direct]: [&mut Subscriber; 2], answer: &'static [u8]) {
+async fn refuse_all(home: &Home, [offers, direct]: [&mut Subscription; 2], answer: &'static [u8]) {
     loop {
         let offer = tokio::select! {
+            biased;
             Some(offer) = offers.next() => offer,
             Some(offer) = direct.next() => offer,
             else => return,
         };
         if let Some(reply) = offer.reply {
-            home.channel.link.post(&reply, Bytes::from_static(answer));
+            home.channel.engine.post(&reply, Bytes::from_static(answer));
         }
     }
 }

@@ -7,22 +7,21 @@
 //!    arrives uses one up, and a request that ends returns its rest.
 //! 2. A session has a subject of its own. When the connection was lost, or nothing was received for too
 //!    long, a new session begins: requests of the old one end with its subscription.
-//! 3. The inbox closes when the channel is closed and the server has no message of it but those that
-//!    this process holds.
+//! 3. The inbox closes when the channel is closed and the server has no message of it: neither one that is
+//!    held by a receiver, here or elsewhere, since it may be requeued.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_nats::jetstream;
-use async_nats::{Message, StatusCode, Subscriber};
+use async_nats::{Message, StatusCode};
 use becket_chan::timer;
 use bytes::Bytes;
-use futures_lite::StreamExt as _;
 use serde::Serialize;
 
-use crate::channel::{ANSWER_TIMEOUT, SLOW_RETRY};
+use crate::channel::{ANSWER_TIMEOUT, RETRY_PAUSE, SLOW_RETRY};
 use crate::delivery::{Delivery, Home};
+use crate::engine::{Info, Subscription};
 use crate::limits::at_most;
 
 /// How long a pull request waits at the server.
@@ -60,8 +59,8 @@ fn next_subject(home: &Home) -> String {
 /// Asks for one message, without waiting for one. `None`: there is none.
 pub(crate) async fn one(home: &Arc<Home>) -> Option<Delivery> {
     let request = Request { batch: 1, expires: None, idle_heartbeat: None, no_wait: true };
-    let link = &home.channel.link;
-    let message = link.request_message(&next_subject(home), request.encode()).await.ok()?;
+    let engine = &home.channel.engine;
+    let message = engine.request_message(&next_subject(home), request.encode()).await.ok()?;
     delivered(home, message).map(|(delivery, _)| delivery)
 }
 
@@ -83,16 +82,17 @@ impl Session {
     async fn run(&mut self) -> bool {
         let home = self.home.clone();
         let channel = &home.channel;
-        let client = channel.link.client();
-        let mut connects = channel.link.connects();
+        let engine = &channel.engine;
+        let mut connects = engine.connects();
         connects.mark_unchanged();
-        let inbox = client.new_inbox();
-        let Ok(mut messages) = client.subscribe(inbox.clone()).await else { return false };
+        let inbox = engine.new_inbox();
+        let Ok(mut messages) = engine.subscribe(inbox.clone()).await else { return false };
         let mut outstanding = 0;
-        // The last sign of the server, or when there was no request.
-        let mut heard = Instant::now();
         // After the close: perhaps nothing is left.
         let mut may_be_drained = true;
+        let mut was_noted = false;
+        // When the server was heard of last, while it has a request.
+        let mut heard = engine.now();
         loop {
             let surplus = self.surplus();
             drop(surplus);
@@ -100,7 +100,11 @@ impl Session {
             if is_closed {
                 channel.listen().await;
             }
-            if is_closed && std::mem::take(&mut may_be_drained) && self.is_drained().await {
+            if is_closed
+                && std::mem::take(&mut may_be_drained)
+                && self.ends.1.is_empty()
+                && home.is_drained().await
+            {
                 self.ends.0.close();
                 self.end(messages).await;
                 return false;
@@ -117,22 +121,24 @@ impl Session {
                     idle_heartbeat: Some(nanoseconds(HEARTBEAT)),
                     no_wait: false,
                 };
-                let asked = client
+                let asked = engine
                     .publish_with_reply(next_subject(&home), inbox.clone(), request.encode())
                     .await;
                 if asked.is_err() {
                     return false;
                 }
                 if outstanding == 0 {
-                    heard = Instant::now();
+                    heard = engine.now();
                 }
                 outstanding += missing;
             }
             tokio::select! {
                 biased;
-                message = messages.next() => match message.inspect(|_| heard = Instant::now()) {
+                message = messages.next() => match message {
                     None => return false,
-                    Some(message) => match self.arrived(message) {
+                    Some(message) => {
+                        heard = engine.now();
+                        match self.arrived(message) {
                         Arrived::Message => outstanding = outstanding.saturating_sub(1),
                         Arrived::Alive => {}
                         Arrived::Ended(rest) => {
@@ -145,7 +151,7 @@ impl Session {
                             timer::sleep(SLOW_RETRY).await;
                             return self.end(messages).await;
                         }
-                    },
+                    }}
                 },
                 connected = connects.changed() => {
                     return connected.is_ok() && self.end(messages).await;
@@ -155,8 +161,13 @@ impl Session {
                     return false;
                 }
                 () = home.changed.notified() => {}
-                () = channel.freed.notified(), if is_closed => may_be_drained = self.pending == 0,
-                () = timer::sleep(SLOW_RETRY), if is_closed => may_be_drained = true,
+                () = channel.freed.notified(), if is_closed => {
+                    // Perhaps others have drained it since. Not each of their notes is worth a question.
+                    (may_be_drained, was_noted) = (self.pending == 0, true);
+                }
+                () = timer::sleep(if was_noted { RETRY_PAUSE } else { SLOW_RETRY }), if is_closed => {
+                    (may_be_drained, was_noted) = (true, false);
+                }
                 _ = channel.closed.cancelled(), if !is_closed => may_be_drained = true,
                 () = timer::sleep_until(heard + SILENCE_MAX), if outstanding > 0 => {
                     tracing::debug!(channel = channel.name, "no heartbeat: a new session");
@@ -167,9 +178,9 @@ impl Session {
     }
 
     /// Ends a session, with the messages that are on their way to it. True.
-    async fn end(&mut self, mut messages: Subscriber) -> bool {
+    async fn end(&mut self, mut messages: Subscription) -> bool {
         let ending = async {
-            if messages.drain().await.is_ok() {
+            if messages.drain().await {
                 while let Some(message) = messages.next().await {
                     self.arrived(message);
                 }
@@ -219,21 +230,6 @@ impl Session {
         }
         Arrived::Message
     }
-
-    /// Whether the server has no message of the channel but those that are held here.
-    async fn is_drained(&self) -> bool {
-        if !self.ends.1.is_empty() {
-            return false;
-        }
-        let held = self.home.held.load(Ordering::SeqCst);
-        match self.home.channel.count().await {
-            Ok(count) => count <= held,
-            Err(error) => {
-                tracing::debug!(channel = self.home.channel.name, error, "no answer");
-                false
-            }
-        }
-    }
 }
 
 /// What arrived at a session.
@@ -254,18 +250,14 @@ fn delivered(home: &Arc<Home>, message: Message) -> Option<(Delivery, u64)> {
         return None;
     }
     let reply = message.reply.as_ref()?.to_string();
-    let message = jetstream::Message { message, context: home.channel.link.server().clone() };
-    let info = message.info().ok()?;
-    let (sequence, pending) = (info.stream_sequence, info.pending);
-    let attempt = u64::try_from(info.delivered).unwrap_or_default();
+    let Info { sequence, attempt, pending } = home.channel.engine.info(&message)?;
     if home.is_acknowledged(sequence) {
         home.channel.counters.redelivered();
         home.channel.counters.duplicate();
-        home.channel.link.post(&reply, Bytes::from_static(b"+ACK"));
+        home.channel.engine.post(&reply, Bytes::from_static(b"+ACK"));
         return None;
     }
-    let value = message.payload.clone();
-    Some((Delivery::new(home, value, reply, (sequence, attempt)), pending))
+    Some((Delivery::new(home, message.payload, reply, (sequence, attempt)), pending))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

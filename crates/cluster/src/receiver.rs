@@ -66,9 +66,9 @@ impl Receiver {
         let ends = (filled, inbox.clone());
         // Without its task, when the thread has ended, the inbox is closed.
         if is_rendezvous {
-            channel.link.spawn(offers::run(home.clone(), ends));
+            channel.engine.spawn(offers::run(home.clone(), ends));
         } else {
-            channel.link.spawn(pull::run(home.clone(), ends));
+            channel.engine.spawn(pull::run(home.clone(), ends));
         }
         Self { inner: Arc::new(Inner { home, inbox }) }
     }
@@ -86,7 +86,8 @@ impl Receiver {
     /// # Cancel safety
     ///
     /// Dropped before it returned a value, it has taken none: a message that arrived for it goes to
-    /// the next receive of this process, or is requeued.
+    /// the next receive of this process, or is requeued. If its acknowledgement was in flight, it can only
+    /// go to a receive of this process: a lease of it that is dropped is not delivered again.
     pub fn recv(&self) -> Recv<'_> {
         Operation::new(move |limits| async move { self.counted(self.receive(limits).await) })
     }
@@ -286,8 +287,7 @@ impl Receiver {
     }
 
     async fn is_drained(&self) -> bool {
-        let held = self.inner.home.held.load(Ordering::SeqCst);
-        self.is_closed() && self.channel().count().await.is_ok_and(|count| count <= held)
+        self.is_closed() && self.inner.home.is_drained().await
     }
 }
 

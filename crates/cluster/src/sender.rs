@@ -32,7 +32,7 @@ use crate::server::DUPLICATE_WINDOW;
 
 /// A send one attempt of which had no answer is not repeated any more after this long.
 const REPEATED_AT_MOST: Duration = DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(20));
-/// After this many refusals the slow retry is slower.
+/// After this many refusals the slow retry is slower, and a rendezvous looks at the gate.
 const REFUSALS_MANY: u32 = 5;
 const SLOWER_RETRY: Duration = Duration::from_secs(5);
 
@@ -208,7 +208,7 @@ impl Channel {
         loop {
             match doubtful {
                 // The server would not recognise its id.
-                Some(since) if since.elapsed() >= REPEATED_AT_MOST => {
+                Some(since) if self.engine.now() - since >= REPEATED_AT_MOST => {
                     return Err(SendError::Unknown(value));
                 }
                 None if self.is_closed() => return Err(self.closed(value)),
@@ -229,7 +229,7 @@ impl Channel {
                     return Ok(());
                 }
                 Answer::Lost => {
-                    doubtful.get_or_insert_with(Instant::now);
+                    doubtful.get_or_insert_with(|| self.engine.now());
                     let is_over = is_try || stop.is_some() || self.kind == Kind::Rendezvous;
                     if is_over || within(limits, timer::sleep(RETRY_PAUSE)).await.is_err() {
                         return Err(SendError::Unknown(value));
@@ -242,9 +242,8 @@ impl Channel {
                     return Err(SendError::Unknown(value));
                 }
                 Answer::Closed => {
-                    if let Err(error) = self.look_at_gate().await {
-                        tracing::debug!(channel = self.name, error, "the reason is not known");
-                    }
+                    // For the reason. A limit may have passed already.
+                    at_most(OUTCOME_TIMEOUT, self.look_at_gate()).await;
                     return Err(self.closed(value));
                 }
                 Answer::Refused(cause) => return Err(SendError::Unsupported { value, cause }),
@@ -263,6 +262,13 @@ impl Channel {
                 return Err(SendError::WouldBlock(value));
             }
             refusals += 1;
+            // The note of the close may be lost, and all receivers gone.
+            if self.kind == Kind::Rendezvous && refusals % REFUSALS_MANY == 0 {
+                let looked = within(limits, at_most(OUTCOME_TIMEOUT, self.look_at_gate()));
+                if let Err(stop) = looked.await {
+                    return Err(stopped(stop, value));
+                }
+            }
             match self.wait(&answer, refusals, limits).await {
                 Ok(found) => receiver = found,
                 Err(stop) => return Err(stopped(stop, value)),
@@ -296,7 +302,7 @@ impl Channel {
             (Some(only_if_open(&self.names.condition(), Some(id))), ANSWER_TIMEOUT)
         };
         let to = receiver.as_deref().unwrap_or(&self.names.data);
-        let mut request = pin!(self.link.request(to, headers, value.clone()));
+        let mut request = pin!(self.engine.request(to, headers, value.clone()));
         let (result, stop) = match within(limits, at_most(timeout, request.as_mut())).await {
             Ok(result) => (result, None),
             Err(stop) => (at_most(OUTCOME_TIMEOUT, request.as_mut()).await, Some(stop)),
@@ -329,7 +335,7 @@ impl Channel {
         if *answer == Answer::Full {
             let is_new = within(limits, self.listen()).await?;
             if self.kind == Kind::Rendezvous {
-                self.link.post(&self.names.call, Bytes::new());
+                self.engine.post(&self.names.call, Bytes::new());
             } else if is_new {
                 // Tried again at once: room that came before this had no note here.
                 return Ok(None);
