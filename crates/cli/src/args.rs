@@ -4,7 +4,9 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-#[cfg(not(all(feature = "ipc", feature = "lab")))]
+#[cfg(feature = "cluster")]
+use crate::commands::cluster;
+#[cfg(not(all(feature = "cluster", feature = "ipc", feature = "lab")))]
 use crate::commands::left_out;
 #[cfg(feature = "process")]
 use crate::commands::worker;
@@ -63,6 +65,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Ws(ws::Args),
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     #[cfg(feature = "process")]
     #[command(hide = true)]
     PluginWorker(worker::Args),
@@ -77,6 +82,10 @@ pub(crate) enum Command {
     #[cfg(feature = "lab")]
     #[command(subcommand)]
     Lab(lab::Command),
+    /// Not in this build: what is on other machines
+    #[cfg(not(feature = "cluster"))]
+    #[command(disable_help_flag = true)]
+    Cluster(left_out::Args),
     /// Not in this build: channels between processes
     #[cfg(not(feature = "ipc"))]
     #[command(disable_help_flag = true)]

@@ -22,8 +22,9 @@ use crate::args::{Command, Global};
 pub(crate) fn start(global: &Global, command: &Command) {
     let default = match command {
         _ if global.quiet => "error",
-        Command::Serve(_) => "info",
-        _ => "warn",
+        // The client of the cluster logs what becket logs itself.
+        Command::Serve(_) => "info,async_nats=error",
+        _ => "warn,async_nats=error",
     };
     let asked = global.log_level.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = EnvFilter::new(asked.as_deref().unwrap_or(default));

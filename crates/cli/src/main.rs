@@ -18,7 +18,7 @@ mod embedded;
 mod exit;
 mod failure;
 mod logs;
-#[cfg(all(test, feature = "ipc", feature = "lab"))]
+#[cfg(all(test, feature = "cluster", feature = "ipc", feature = "lab"))]
 mod reference;
 mod ui;
 

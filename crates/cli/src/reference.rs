@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `docs/src/cli.md`, generated from the help of the command. The test fails when the two differ;
-//! `SNAPSHOTS=overwrite cargo test -p becket` updates the page.
+//! `SNAPSHOTS=overwrite cargo test -p becket --features cluster --bin becket reference` updates the page.
 
 use clap::{Command, CommandFactory};
 

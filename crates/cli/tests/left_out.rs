@@ -8,8 +8,9 @@
 use std::process::{Command, Output};
 
 /// Each command with its feature, and whether this build has that.
-const COMMANDS: [(&str, &str, bool); 4] = [
+const COMMANDS: [(&str, &str, bool); 5] = [
     ("check", "lab", cfg!(feature = "lab")),
+    ("cluster", "cluster", cfg!(feature = "cluster")),
     ("ipc", "ipc", cfg!(feature = "ipc")),
     ("lab", "lab", cfg!(feature = "lab")),
     ("mon", "ipc", cfg!(feature = "ipc")),
@@ -47,6 +48,19 @@ fn a_command_that_is_left_out_says_how_to_get_it() {
         let failure: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
         assert_eq!(failure["kind"], "usage");
         assert_eq!(failure["error"], format!("`becket {name}` is not in this build"));
+    }
+}
+
+#[test]
+fn serve_refuses_a_cluster_that_it_cannot_reach() {
+    if cfg!(not(feature = "cluster")) {
+        let asked = ["serve", "--cluster", "nats://127.0.0.1:4222"];
+        let text = refused(&asked, "serve --cluster", "cluster");
+        assert!(text.contains("--features cluster"), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("becket.toml");
+        std::fs::write(&file, "[plugins.a]\nplacement = \"cluster\"\n").unwrap();
+        refused(&["serve", "--config", file.to_str().unwrap()], "serve --cluster", "cluster");
     }
 }
 

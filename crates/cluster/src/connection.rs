@@ -9,7 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, ServerAddr};
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Request, ServerAddr,
+};
 use becket_chan::unlimited;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -53,6 +55,9 @@ struct Worker {
     transmitting: Option<JoinHandle<()>>,
 }
 
+/// The target of the connection's log events.
+const TARGET: &str = "becket::cluster";
+
 /// How long the thread of a dropped connection goes on.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -80,7 +85,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`OpenError::BadUrl`], [`OpenError::Connect`] or [`OpenError::Thread`].
+    /// [`OpenError::BadUrl`], [`OpenError::Connect`], [`OpenError::Refused`] or [`OpenError::Thread`].
     pub async fn connect(url: &str) -> Result<Self, OpenError> {
         Self::connect_with(url, ConnectOptions::new()).await
     }
@@ -107,8 +112,18 @@ impl Connection {
         let options = options.event_callback(move |event| {
             let connected = connected.clone();
             async move {
-                if matches!(event, Event::Connected) {
-                    connected.send_modify(|count| *count += 1);
+                match event {
+                    Event::Connected => {
+                        tracing::info!(target: TARGET, "connected to the cluster");
+                        connected.send_modify(|count| *count += 1);
+                    }
+                    Event::Disconnected => {
+                        tracing::warn!(target: TARGET, "the cluster is away: connecting again");
+                    }
+                    Event::ServerError(error) => {
+                        tracing::warn!(target: TARGET, %error, "a server of the cluster");
+                    }
+                    _ => {}
                 }
             }
         });
@@ -117,6 +132,7 @@ impl Connection {
             Ok::<_, async_nats::ConnectError>((jetstream::new(client.clone()), client))
         };
         let connected = worker.run(connecting).await;
+        let servers = names.join(", ");
         // Its kind alone: a source may quote what was configured.
         let cause = match connected {
             Some(Ok((server, client))) => {
@@ -126,10 +142,17 @@ impl Connection {
                 let link = Link { client, server, connects, outgoing, worker };
                 return Ok(Self { link: Arc::new(link) });
             }
-            Some(Err(error)) => error.kind().to_string(),
+            Some(Err(error)) => match error.kind() {
+                kind @ (ConnectErrorKind::Authentication
+                | ConnectErrorKind::AuthorizationViolation
+                | ConnectErrorKind::Tls) => {
+                    return Err(OpenError::Refused { servers, cause: kind.to_string() });
+                }
+                kind => kind.to_string(),
+            },
             None => "the thread of the connection ended".into(),
         };
-        Err(OpenError::Connect { servers: names.join(", "), cause })
+        Err(OpenError::Connect { servers, cause })
     }
 
     /// Opens a channel, and creates what the server lacks for it. Both handles may be cloned, and

@@ -161,6 +161,14 @@ pub enum OpenError {
         /// The cause.
         cause: String,
     },
+    /// The servers are there, and do not accept this program: its credentials, or its TLS.
+    #[error("{servers} refused the connection: {cause}")]
+    Refused {
+        /// The servers that were tried: hosts and ports.
+        servers: String,
+        /// The cause.
+        cause: String,
+    },
     /// The server has the channel with another kind, limit or number of replicas.
     #[error("the channel {name:?} exists as {found}, expected {expected}")]
     Mismatch {

@@ -95,6 +95,7 @@
 //! | `counters` | exact counts |
 //! | `lab` | in tests: the rules of channels against a model of a server, in virtual time |
 //! | `plugins` | plugins on other machines |
+//! | `survey` | what is there: servers, nodes, channels |
 
 #![forbid(unsafe_code)]
 
@@ -121,6 +122,7 @@ mod pull;
 mod receiver;
 mod sender;
 mod server;
+mod survey;
 
 pub use async_nats::ConnectOptions;
 
@@ -130,9 +132,12 @@ pub use crate::delivery::Delivery;
 pub use crate::error::{AckError, CloseError, OpenError, RecvError, SendError};
 pub use crate::operation::{Ack, Close, Lease, Operation, Recv, Send};
 pub use crate::options::{Kind, Options, Storage};
-pub use crate::plugins::{ClusterPlugin, Offer, OfferError, offer};
+pub use crate::plugins::{
+    Change, Changes, ClusterPlugin, EntryReport, Node, Offer, OfferError, offer, offer_as,
+};
 pub use crate::receiver::{Receiver, Want};
 pub use crate::sender::Sender;
+pub use crate::survey::{ChannelReport, JetStreamReport, ServerReport};
 
 /// Connects to a server and opens a channel. For several channels [`Connection::connect`] once, and
 /// [`Connection::open`] each.

@@ -39,6 +39,18 @@ impl Kind {
         }
     }
 
+    /// The kind of a token.
+    pub(crate) fn from_token(token: &str) -> Option<Self> {
+        let (kind, number) = (token.get(..1)?, token.get(1..)?);
+        match (kind, number) {
+            ("r", "") => Some(Self::Rendezvous),
+            ("c", "") => Some(Self::Conflated),
+            ("b", _) => Some(Self::Bounded { capacity: number.parse().ok()? }),
+            ("u", _) => Some(Self::Unlimited { bytes_max: number.parse().ok()? }),
+            _ => None,
+        }
+    }
+
     /// Whether a send may find no room in its stream.
     pub(crate) const fn may_be_full(self) -> bool {
         matches!(self, Self::Bounded { .. } | Self::Unlimited { .. })

@@ -62,6 +62,12 @@ pub enum GatewayError {
         /// Its name in the configuration.
         plugin: String,
     },
+    /// A plugin is on other machines, and this program is on no cluster.
+    #[error("plugin `{plugin}` cannot be called on other machines here")]
+    NoCluster {
+        /// Its name in the configuration.
+        plugin: String,
+    },
     /// A route leads to an entry that its plugin does not have.
     #[error("`routes[{index}]` leads to entry `{entry}`, which plugin `{plugin}` does not have")]
     NoSuchEntry {
@@ -92,6 +98,9 @@ impl GatewayError {
             Self::Watch(error) => Some(error.to_string()),
             Self::NoProcesses { .. } => {
                 Some("this program was built without the placement `process`".to_owned())
+            }
+            Self::NoCluster { .. } => {
+                Some("it has `placement = \"cluster\"`, and no server is named".to_owned())
             }
             Self::NotLinked { .. } | Self::NoSuchEntry { .. } => None,
         }
@@ -125,6 +134,10 @@ impl GatewayError {
             Self::NoProcesses { .. } => {
                 Some("remove `placement`, or use a whole build of `becket`".to_owned())
             }
+            Self::NoCluster { .. } => Some(
+                "name one at the start: `--cluster nats://HOST:4222`, or `url` in [cluster]"
+                    .to_owned(),
+            ),
             Self::Watch(_) => Some("set `watch = false`, and reload by SIGHUP".to_owned()),
         }
     }

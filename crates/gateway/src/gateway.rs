@@ -14,7 +14,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::error::GatewayError;
-use crate::origins::{Origins, StartProcess};
+use crate::origins::{Origins, StartCluster, StartProcess};
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
 use crate::serve::{Listener, Public, accept};
@@ -40,6 +40,13 @@ impl Builder {
     #[must_use]
     pub fn processes(mut self, start: StartProcess) -> Self {
         self.origins.process = Some(start);
+        self
+    }
+
+    /// Lets configurations name plugins on other machines. `start` returns what calls such a plugin.
+    #[must_use]
+    pub fn cluster(mut self, start: StartCluster) -> Self {
+        self.origins.cluster = Some(start);
         self
     }
 
@@ -162,6 +169,20 @@ impl Gateway {
     /// [`GatewayError`]: what was in force stays in force.
     pub async fn reload(&self, config: Config) -> Result<ReloadReport, GatewayError> {
         self.control.reload(config).await
+    }
+
+    /// Loads a plugin again that has changed elsewhere, and puts the routes of its entries in force.
+    ///
+    /// # Errors
+    /// [`GatewayError::Replace`]: what was loaded goes on.
+    pub async fn reload_plugin(&self, name: &str) -> Result<(), GatewayError> {
+        self.control.reload_plugin(name).await
+    }
+
+    /// Waits until other routes are in force than those of this version, and returns the version of
+    /// these. 0 returns at once.
+    pub async fn routes_changed(&self, since: u64) -> u64 {
+        self.control.shared().changed_since(since).await
     }
 
     /// Counts a configuration that could not be read among those that were refused.

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `config` | the TOML file: parsed, checked, every mistake shown |
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
-//! | `origins` | where plugins come from: files, this binary, processes of their own |
+//! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
 //! | `router` | from path and method to an entry |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listener: unary, streams, WebSockets |
@@ -49,7 +49,7 @@ pub use self::admin::{Family, metric_families};
 pub use self::config::{Config, ConfigError};
 pub use self::error::GatewayError;
 pub use self::gateway::{Builder, DrainReport, Gateway};
-pub use self::origins::{InProcess, StartProcess};
+pub use self::origins::{InProcess, StartCluster, StartProcess};
 pub use self::reload::ReloadReport;
 pub use self::router::RouteInfo;
 pub use self::watch::FileWatch;

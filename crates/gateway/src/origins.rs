@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where plugins come from: files, this binary, processes of their own.
+//! Where plugins come from: files, this binary, processes of their own, other machines.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,11 +24,15 @@ pub enum InProcess<'a> {
 /// From such a plugin to the launcher of its process.
 pub type StartProcess = Arc<dyn Fn(InProcess<'_>) -> Arc<dyn StartRemote> + Send + Sync>;
 
+/// From a plugin's name on the cluster to what calls it there.
+pub type StartCluster = Arc<dyn Fn(&str) -> Arc<dyn StartRemote> + Send + Sync>;
+
 /// What a configuration can name beside files.
 #[derive(Clone, Default)]
 pub(crate) struct Origins {
     pub(crate) linked: BTreeMap<String, LinkedPlugin>,
     pub(crate) process: Option<StartProcess>,
+    pub(crate) cluster: Option<StartCluster>,
 }
 
 impl Origins {
@@ -39,6 +43,7 @@ impl Origins {
         plugin: &PluginConfig,
     ) -> Result<PluginSpec, GatewayError> {
         let mut spec = match (&plugin.path, &plugin.linked, &plugin.command) {
+            _ if plugin.placement == Placement::Cluster => self.on_cluster(name, plugin)?,
             (Some(path), ..) if plugin.placement == Placement::Process => {
                 self.in_process(name, InProcess::Native(path, plugin))?
             }
@@ -76,6 +81,13 @@ impl Origins {
         let process =
             process.ok_or_else(|| GatewayError::NoProcesses { plugin: name.to_owned() })?;
         Ok(PluginSpec::remote(name, process(what)))
+    }
+
+    fn on_cluster(&self, name: &str, plugin: &PluginConfig) -> Result<PluginSpec, GatewayError> {
+        let cluster = self.cluster.as_ref();
+        let cluster = cluster.ok_or_else(|| GatewayError::NoCluster { plugin: name.to_owned() })?;
+        let there = plugin.cluster_name.as_deref().unwrap_or(name);
+        Ok(PluginSpec::remote(name, cluster(there)))
     }
 }
 

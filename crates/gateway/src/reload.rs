@@ -43,7 +43,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::TARGET;
-use crate::config::{Config, PluginConfig};
+use crate::config::{ClusterConfig, Config, Placement, PluginConfig};
 use crate::error::GatewayError;
 use crate::origins::Origins;
 use crate::router::{DeadRoute, Table};
@@ -198,6 +198,11 @@ impl Control {
         }
         if current.admin != config.admin {
             needs_restart.push("admin");
+        }
+        // Which plugins are offered is seen at once.
+        let servers = |cluster: &ClusterConfig| ClusterConfig { offer: true, ..cluster.clone() };
+        if servers(&current.cluster) != servers(&config.cluster) {
+            needs_restart.push("cluster");
         }
         if current.plugin_path != config.plugin_path {
             needs_restart.push("plugin_path");
@@ -437,6 +442,9 @@ impl Control {
             if !own.and_then(|own| own.watch).unwrap_or(config.watch) {
                 continue;
             }
+            if own.is_some_and(|own| own.placement == Placement::Cluster) {
+                continue;
+            }
             let mut files = match own.and_then(|own| Some((own.command.as_deref()?, own))) {
                 Some((command, own)) => files_of_command(command, own.folder.as_deref()),
                 None => plugin.info().path.into_iter().collect(),
@@ -480,6 +488,19 @@ impl Control {
                 self.reload_changed(name).await;
             }
         }
+    }
+
+    /// Loads a plugin again that has changed elsewhere.
+    pub(crate) async fn reload_plugin(&self, name: &str) -> Result<(), GatewayError> {
+        let Some(plugin) = self.host.plugin(name) else { return Ok(()) };
+        let in_force = self.in_force.lock().await;
+        plugin.reload().await.map_err(|source| GatewayError::Replace {
+            plugin: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        // It may have other entries now.
+        drop(self.put_in_force(&in_force.config, self.shared.plugins()).await);
+        Ok(())
     }
 
     /// Loads a plugin again whose file has changed.

@@ -19,7 +19,7 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub(crate) struct Shared {
     routes: RwLock<Routes>,
-    /// How often other routes were put in force.
+    /// How often routes were put in force.
     version: AtomicU64,
     /// Notified when other routes are in force.
     changed: Notify,
@@ -71,7 +71,7 @@ impl Shared {
     ) -> Self {
         Self {
             routes: RwLock::new(Routes::new(table, listing, plugins)),
-            version: AtomicU64::new(0),
+            version: AtomicU64::new(1),
             changed: Notify::new(),
             stats,
             connections: Connections::new(),
@@ -92,12 +92,18 @@ impl Shared {
 
     /// Completes when another table is in force.
     pub(crate) async fn replaced(&self, kept: &KeptTable) {
+        self.changed_since(kept.version).await;
+    }
+
+    /// Completes when the version is another one, with that.
+    pub(crate) async fn changed_since(&self, version: u64) -> u64 {
         let mut changed = pin!(self.changed.notified());
         // Registered before the check, so that a swap in between is not missed.
         changed.as_mut().enable();
-        if self.is_current(kept) {
+        if self.version.load(Ordering::Acquire) == version {
             changed.await;
         }
+        self.version.load(Ordering::Acquire)
     }
 
     pub(crate) fn listing(&self) -> Vec<RouteInfo> {

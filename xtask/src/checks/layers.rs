@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "becket",
         &[
             "becket-chan",
+            "becket-cluster",
             "becket-gateway",
             "becket-host",
             "becket-ipc",

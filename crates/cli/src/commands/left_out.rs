@@ -41,14 +41,16 @@ impl Args {
 
 /// The failure of `becket NAME`, which is not in this build; `command` has its arguments too.
 pub(crate) fn failure(name: &str, command: &str, feature: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("`becket {name}` is not in this build"))
-        .cause(format!(
-            "it was built without the feature `{feature}`, as `cargo xtask run` builds it"
-        ))
-        .hint(format!(
-            "in the checkout of Becket, `cargo run --release --package becket -- {command}` builds \
-             and runs it, and `cargo install --path crates/cli` installs every command"
-        ))
+    let failure = Failure::new(Exit::Usage, format!("`becket {name}` is not in this build"));
+    // One that is no default is asked for by name.
+    let (why, flag) = match feature {
+        "cluster" => ("whose client brings TLS: it is no default", " --features cluster"),
+        _ => ("as `cargo xtask run` builds it", ""),
+    };
+    failure.cause(format!("it was built without the feature `{feature}`, {why}")).hint(format!(
+        "in the checkout of Becket, `cargo run --release --package becket{flag} -- {command}` builds \
+         and runs it, and `cargo install --path crates/cli{flag}` installs it with the others"
+    ))
 }
 
 #[cfg(test)]

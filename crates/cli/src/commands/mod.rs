@@ -11,6 +11,7 @@
 //! | `mon` | watch a process |
 //! | `check` | adapters, plugins and channels under the rules of the lab |
 //! | `lab` | rules, single runs, replays, and the lab itself |
+//! | `cluster` | what is on other machines: servers, plugins, channels |
 //! | [`completions`] | a shell's completions |
 //! | [`man`] | the manual page |
 //! | `left_out` | the commands that this build does not have |
@@ -26,13 +27,15 @@
 #[cfg(feature = "lab")]
 pub(crate) mod check;
 mod child;
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod config;
 #[cfg(feature = "ipc")]
 pub(crate) mod ipc;
 #[cfg(feature = "lab")]
 pub(crate) mod lab;
-#[cfg(any(test, not(all(feature = "ipc", feature = "lab"))))]
+#[cfg(any(test, not(all(feature = "cluster", feature = "ipc", feature = "lab"))))]
 pub(crate) mod left_out;
 pub(crate) mod man;
 #[cfg(feature = "ipc")]
@@ -64,6 +67,10 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plugin(command) => plugin::run(command, ui),
         Command::Config(command) => config::run(command, ui),
         Command::Ws(args) => ws::run(args, ui),
+        #[cfg(feature = "cluster")]
+        Command::Cluster(command) => cluster::run(command, ui),
+        #[cfg(not(feature = "cluster"))]
+        Command::Cluster(args) => args.refuse("cluster", "cluster"),
         #[cfg(feature = "process")]
         Command::PluginWorker(args) => worker::run(&args),
         #[cfg(feature = "ipc")]

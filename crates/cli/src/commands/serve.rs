@@ -3,6 +3,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `cluster` | this gateway as a node of a cluster; with the feature `cluster` |
 //! | `how_to` | what is served, and commands that call it, to paste |
 //! | `watched` | the socket that answers `becket mon`; with the feature `ipc` |
 //!
@@ -12,6 +13,11 @@
 //! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
 
+#[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(not(feature = "cluster"))]
+#[path = "serve/no_cluster.rs"]
+mod cluster;
 mod how_to;
 #[cfg(feature = "ipc")]
 mod watched;
@@ -29,6 +35,7 @@ use becket_host::Host;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use self::cluster::Node;
 use super::signals::{Asked, Signals};
 use super::{program, runtime};
 use crate::exit::Exit;
@@ -55,6 +62,9 @@ pub(crate) struct Args {
     /// if it is absent
     #[arg(long, value_name = "PATH", hide = cfg!(not(feature = "ipc")))]
     monitor: Option<PathBuf>,
+    /// Offer plugins to other machines over this NATS server, and call theirs; several, separated by commas
+    #[arg(long, value_name = "URL", hide = cfg!(not(feature = "cluster")))]
+    cluster: Option<String>,
     /// Serve the plugin in a file, or a program such as plugin.py, under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
     plugin: Vec<Named>,
@@ -86,7 +96,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let config = configuration(&args, Config::load)?;
+    let mut config = configuration(&args, Config::load)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     // Kept until the end. Bound first, so that a path that cannot be bound is reported before
     // plugins run.
@@ -96,36 +106,61 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     if args.monitor.is_some() {
         return Err(super::left_out::failure("serve --monitor", "serve --monitor …", "ipc"));
     }
-    let mut limit = Duration::from_millis(config.limits.drain_ms);
     let changed = Changes::of(&args, &config)?;
-    let starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
+    let mut starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
     #[cfg(feature = "process")]
-    let starting = starting.processes(super::worker::processes()?);
+    {
+        starting = starting.processes(super::worker::processes()?);
+    }
+    let mut node = tokio::select! {
+        node = Node::start(&config) => node?,
+        () = signals.end() => return Ok(Exit::Interrupted),
+    };
+    if let Some(node) = &node {
+        starting = starting.cluster(node.placing());
+    }
     let gateway = tokio::select! {
-        started = starting.start(config, host.clone()) => started?,
+        started = starting.start(config.clone(), host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
     };
     how_to::show(&gateway, &host, args.monitor.as_deref(), args.verbose, &ui)?;
     loop {
         let asked = tokio::select! {
-            asked = signals.asked() => asked,
-            () = changed.next() => Asked::Reload,
+            asked = signals.asked() => Some(asked),
+            () = changed.next() => Some(Asked::Reload),
+            () = next(&mut node, &gateway) => None,
         };
-        if matches!(asked, Asked::End) {
+        if matches!(asked, Some(Asked::End)) {
             break;
         }
+        let acting = async {
+            if asked.is_some() {
+                match reload(&args, &gateway, node.as_mut()).await {
+                    Ok(new) => config = new,
+                    // The old configuration stays in force.
+                    Err(failure) => ui.failure(&failure),
+                }
+            }
+            if let Some(node) = &mut node {
+                node.settle(&config, &gateway, &host).await;
+            }
+        };
         tokio::select! {
-            reloaded = reload(&args, &gateway) => match reloaded {
-                Ok(new) => limit = new,
-                // The old configuration stays in force.
-                Err(failure) => ui.failure(&failure),
-            },
+            () = acting => {}
             () = signals.end() => break,
         }
     }
     tokio::select! {
-        ended = end(&gateway, &host, limit, &ui) => ended,
+        ended = end(&gateway, &host, node, &config, &ui) => ended,
         () = signals.end() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Waits until a node of a cluster has something to do.
+async fn next(node: &mut Option<Node>, gateway: &Gateway) {
+    match node {
+        Some(node) => node.next(gateway).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -156,6 +191,9 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     }
     if let Some(listen) = args.listen {
         config.listen = listen;
+    }
+    if let Some(urls) = &args.cluster {
+        config.cluster.url = urls.split(',').map(|url| url.trim().to_owned()).collect();
     }
     match args.admin {
         Some(Admin::Off) => config.admin.enabled = false,
@@ -192,12 +230,18 @@ fn as_file(path: &PathBuf) -> PathBuf {
     path.clone()
 }
 
-/// Applies the current configuration; returns its limit for the drain.
-async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
+/// Applies the current configuration, and returns it.
+async fn reload(
+    args: &Args,
+    gateway: &Gateway,
+    node: Option<&mut Node>,
+) -> Result<Config, Failure> {
     let config =
         configuration(args, Config::load_next).inspect_err(|_| gateway.count_refused_config())?;
-    let limit = Duration::from_millis(config.limits.drain_ms);
-    let report = gateway.reload(config).await?;
+    if let Some(node) = node {
+        node.leave(&config).await;
+    }
+    let report = gateway.reload(config.clone()).await?;
     tracing::info!(
         loaded = ?report.loaded,
         replaced = ?report.replaced,
@@ -208,20 +252,33 @@ async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
     if !report.needs_restart.is_empty() {
         tracing::warn!(settings = ?report.needs_restart, "these take effect at the next start");
     }
-    Ok(limit)
+    Ok(config)
 }
 
-/// Drains the connections, then shuts down the plugins, both within `limit`, and prints a report.
-async fn end(gateway: &Gateway, host: &Host, limit: Duration, ui: &Ui) -> Result<Exit, Failure> {
+/// Drains the connections, then shuts down the plugins, both within `drain_ms`, and prints a report.
+async fn end(
+    gateway: &Gateway,
+    host: &Host,
+    node: Option<Node>,
+    config: &Config,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
     let began = Instant::now();
+    let limit = Duration::from_millis(config.limits.drain_ms);
     ui.note(&format!(
         "ending: what is under way has {} (a second signal does not wait)",
         text::duration(limit)
     ));
-    let drained = gateway.drain(limit).await;
-    let stopped = host.shutdown(limit.saturating_sub(drained.took)).await;
+    let left = async {
+        match node {
+            Some(node) => node.end(limit).await as u64,
+            None => 0,
+        }
+    };
+    let (drained, cut) = tokio::join!(gateway.drain(limit), left);
+    let stopped = host.shutdown(limit.saturating_sub(began.elapsed())).await;
     let took = began.elapsed();
-    let cut = drained.requests_cut;
+    let cut = cut + drained.requests_cut;
     if ui.json() {
         ui.data(&json!({
             "event": "ended",

@@ -6,11 +6,14 @@
 //! | [`out`] | stdout, also when a plugin is in the process |
 //! | `progress` | one line on a terminal with the progress of a long command |
 //! | `style` | the few colours, and when they show |
+//! | `table` | rows in columns |
 //! | `text` | quantities, durations and payloads as text |
 
 pub(crate) mod out;
 mod progress;
 mod style;
+#[cfg(any(feature = "cluster", feature = "ipc"))]
+pub(crate) mod table;
 pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};

@@ -13,6 +13,7 @@
 //! | `first_abi` | plugins that cannot declare the kinds of their entries |
 //! | `forgery` | a plugin's texts cannot forge lines or control the terminal |
 //! | `serve` | the printed commands work; signals |
+//! | `cluster` | gateways that offer plugins to each other, over a real server; with the feature `cluster` |
 //! | `stuck` | a handler that never returns, and how `serve` ends beside it |
 //! | `support` | running the command, building the plugin that the tests share |
 
@@ -25,6 +26,8 @@
 )]
 
 mod check;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod crashes;
 mod first_abi;
 mod foreign;

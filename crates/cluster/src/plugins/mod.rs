@@ -16,6 +16,7 @@
 //! | subject | from | what |
 //! |---|---|---|
 //! | `becket.plugin.PLUGIN.ENTRY` | host, or any client | a call: the payload is the body. Without a reply subject: a notification |
+//! | `becket.offered.PLUGIN` | node | it offers the plugin: when it begins, and after each connection |
 //! | `INBOX.SID` of the host | node | the answer: the body. Of a stream: [`frames`] |
 //! | `INBOX.notes` of the host | node | what is in hand, each second |
 //! | `becket.cancel.PLUGIN` | host | the reply subject of a call whose caller has left: all nodes receive it |
@@ -67,6 +68,8 @@
 //! | `caller`, `calling` | the host's side: calls; one stream |
 //! | `outbox` | what a host sends |
 //! | `offer` | the node's side: services and endpoints |
+//! | `node` | a node, as it answers when it is asked |
+//! | `changes` | that a node offers a plugin, and that there is a connection |
 //! | `serving`, `served`, `cancelled` | calls in hand; one stream; cancellations that came first |
 //! | `ticks` | the seconds in which either side has something in hand |
 //! | `headers`, `frames`, `names` | what is in a message |
@@ -74,9 +77,11 @@
 mod caller;
 mod calling;
 mod cancelled;
+mod changes;
 mod frames;
 mod headers;
 mod names;
+mod node;
 mod offer;
 mod outbox;
 mod placement;
@@ -86,7 +91,10 @@ mod ticks;
 
 use std::time::Duration;
 
-pub use self::offer::{Offer, OfferError, offer};
+pub use self::changes::{Change, Changes};
+pub(crate) use self::node::NodeStats;
+pub use self::node::{EntryReport, Node};
+pub use self::offer::{Offer, OfferError, offer, offer_as};
 pub use self::placement::ClusterPlugin;
 
 /// How often there are notes on what is in hand.

@@ -66,6 +66,9 @@ pub(super) fn offered_subject(plugin: &str) -> Option<String> {
     Some(format!("becket.offered.{}", token(plugin)?))
 }
 
+/// The same of all plugins.
+pub(super) const ANY_OFFERED: &str = "becket.offered.*";
+
 /// The subject of the inbox that a reply subject belongs to, and the last token.
 pub(super) fn inbox_of(reply: &str) -> Option<(&str, &str)> {
     reply.rsplit_once('.')

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_nats::service::{Service, ServiceExt as _};
 use becket_host::Plugin;
-use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use super::changes::announce;
 use super::names;
 use super::outbox::round_trip;
 use super::serving::Serving;
@@ -21,6 +21,8 @@ use crate::connection::{Connection, Link};
 pub(super) mod metadata {
     /// The name that hosts load it by.
     pub(in super::super) const PLUGIN: &str = "plugin";
+    /// Where it runs: the name of the connection's program.
+    pub(in super::super) const NODE: &str = "node";
     /// The name that it gives itself.
     pub(in super::super) const NAME: &str = "name";
     /// Its version, as it gives it.
@@ -46,6 +48,9 @@ const ENDPOINT_BYTES: usize = 256;
 
 /// How long the server may take to answer an offer.
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
+
+/// How long the server may take to answer that it gives no more calls.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// A plugin that was not offered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,18 +115,36 @@ pub struct Offer {
 /// # Errors
 /// [`OfferError`].
 pub async fn offer(connection: &Connection, plugin: &Plugin) -> Result<Offer, OfferError> {
+    offer_as(connection, plugin, plugin.name(), "").await
+}
+
+/// As [`offer`], by another name, and with a name for this node that people see: `HOST:PID`, say.
+///
+/// # Errors
+/// [`OfferError`].
+pub async fn offer_as(
+    connection: &Connection,
+    plugin: &Plugin,
+    name: &str,
+    node: &str,
+) -> Result<Offer, OfferError> {
     let link = connection.link().clone();
-    let name = plugin.name().to_owned();
+    let names = (name.to_owned(), node.to_owned());
+    let name = name.to_owned();
     // The plugin is asked on this thread, briefly: one that lists its entries and resolves names has not this one.
     let is_complete = !plugin.entries().is_empty() && plugin.entry("\u{1}").is_err();
     let (plugin, on) = (plugin.clone(), link.clone());
-    let started = link.run(async move { start(on, plugin, is_complete).await }).await;
+    let started = link.run(async move { start(on, plugin, names, is_complete).await }).await;
     let ended = || Err(OfferError::Server { plugin: name, cause: "the connection ended".into() });
     started.unwrap_or_else(ended)
 }
 
-async fn start(link: Arc<Link>, plugin: Plugin, is_complete: bool) -> Result<Offer, OfferError> {
-    let name = plugin.name().to_owned();
+async fn start(
+    link: Arc<Link>,
+    plugin: Plugin,
+    (name, node): (String, String),
+    is_complete: bool,
+) -> Result<Offer, OfferError> {
     let refused = |cause: async_nats::Error| OfferError::Server {
         plugin: name.clone(),
         cause: cause.to_string(),
@@ -140,6 +163,7 @@ async fn start(link: Arc<Link>, plugin: Plugin, is_complete: bool) -> Result<Off
     let version = version(&info.version);
     let metadata = [
         (metadata::PLUGIN, name.clone()),
+        (metadata::NODE, node),
         (metadata::NAME, info.reported_name),
         (metadata::VERSION, info.version),
         (metadata::LAYOUT, info.layout.to_owned()),
@@ -193,7 +217,7 @@ async fn start(link: Arc<Link>, plugin: Plugin, is_complete: bool) -> Result<Off
     answered.unwrap_or_else(|_| Err("the server does not answer".into())).map_err(refused)?;
     // For hosts that wait for a node. If it does not reach one, that asks again by itself.
     let offered = names::offered_subject(&name).ok_or_else(|| long(&name))?;
-    client.publish(offered, Bytes::new()).await.map_err(|error| refused(error.into()))?;
+    offer.tasks.push(tokio::spawn(announce(Arc::downgrade(&offer.link), offered)).abort_handle());
     Ok(offer)
 }
 
@@ -218,25 +242,29 @@ impl Offer {
     ///
     /// A call that is on its way in this moment is lost: its caller sees it as crashed, 3.5 s later.
     pub async fn withdraw(mut self, drain: Duration) -> usize {
-        let (service, serving) = (self.service.take(), self.serving.clone());
+        self.close().await;
+        let serving = self.serving.clone();
+        // Timed out: what is left is cancelled.
+        let draining = async move { tokio::time::timeout(drain, serving.drained()).await.is_ok() };
+        self.link.run(draining).await;
+        self.serving.in_hand()
+    }
+
+    /// Takes no more calls. Those in hand go on.
+    pub async fn close(&mut self) {
+        let Some(service) = self.service.take() else { return };
         let (endpoints, client) = (std::mem::take(&mut self.endpoints), self.link.client().clone());
         let ending = async move {
-            if let Some(service) = service {
-                // It cannot fail.
-                let _ = service.stop().await;
-            }
+            // It cannot fail.
+            let _ = service.stop().await;
             for endpoint in endpoints {
                 // It ends when it has taken what had come.
                 let _ = endpoint.await;
             }
             // Without a server, nothing more comes either.
             let _ = round_trip(&client).await;
-            serving.drained().await;
         };
-        // Timed out: what is left is cancelled.
-        let withdrawing = async move { tokio::time::timeout(drain, ending).await.is_ok() };
-        self.link.run(withdrawing).await;
-        self.serving.in_hand()
+        self.link.run(tokio::time::timeout(CLOSE_MAX, ending)).await;
     }
 
     /// Calls and streams that this node has in hand.

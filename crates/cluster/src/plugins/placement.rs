@@ -19,6 +19,8 @@ use crate::connection::{Connection, Link};
 
 /// How long a load waits for the first node, if its plugin has no `load_timeout_ms`.
 const DISCOVERY: Duration = Duration::from_secs(10);
+/// How long a node may take to answer what it offers, where nothing depends on it.
+const ASKED: Duration = Duration::from_secs(1);
 
 /// When a load that waits asks again: the announcement of a node may be lost, as any message.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -48,13 +50,36 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub struct ClusterPlugin {
     connection: Connection,
     plugin: String,
+    waits_for_nodes: bool,
 }
 
 impl ClusterPlugin {
     /// The plugin that nodes offer by this name.
     #[must_use]
     pub fn new(connection: &Connection, plugin: impl Into<String>) -> Self {
-        Self { connection: connection.clone(), plugin: plugin.into() }
+        let (connection, plugin) = (connection.clone(), plugin.into());
+        Self { connection, plugin, waits_for_nodes: true }
+    }
+
+    /// The first load succeeds without a node too, and without a server: with no list of entries, so that any name
+    /// may be one. Its calls fail with `PluginFailed` then. A reload needs a node, and waits a second for one.
+    #[must_use]
+    pub fn without_nodes(mut self) -> Self {
+        self.waits_for_nodes = false;
+        self
+    }
+
+    /// The entries that the first node that answers lists.
+    ///
+    /// # Errors
+    ///
+    /// Why there are none: no node offers the plugin.
+    pub async fn entries(&self) -> Result<Vec<EntryInfo>, NotStarted> {
+        let (link, plugin) = (self.connection.link().clone(), self.plugin.clone());
+        let found =
+            self.connection.link().run(async move { find_within(ASKED, &link, &plugin).await });
+        let found = found.await.unwrap_or_else(|| Err(failed("the connection has ended", None)))?;
+        Ok(entries(&found))
     }
 }
 
@@ -71,9 +96,25 @@ impl StartRemote for ClusterPlugin {
         };
         let plugin = self.plugin.clone();
         let link = self.connection.link().clone();
+        let may_be_absent = !self.waits_for_nodes && spec.generation == 1;
+        let limit = if self.waits_for_nodes { limit } else { limit.min(ASKED) };
+        let is_connected = self.connection.is_connected();
         let starting = async move {
-            let found = timeout(limit, find(&link, &plugin)).await;
-            let found = found.unwrap_or_else(|_| Err(not_found(&plugin, limit)))?;
+            let found = match may_be_absent && !is_connected {
+                true => Err(not_found(&plugin, Duration::ZERO)),
+                false => find_within(limit, &link, &plugin).await,
+            };
+            let found = match found {
+                Err(_) if may_be_absent => {
+                    tracing::warn!(
+                        target: "becket::cluster",
+                        plugin,
+                        "no node offers the plugin: its calls fail until one does"
+                    );
+                    None
+                }
+                found => Some(found?),
+            };
             start(link, &plugin, found).await
         };
         let started = futures_lite::future::block_on(self.connection.link().run(starting));
@@ -91,6 +132,12 @@ fn not_found(plugin: &str, waited: Duration) -> NotStarted {
         cause: Some(format!("none answered within {waited:?}")),
         hint: Some("start a node that offers it; `nats micro ls` lists what is offered".to_owned()),
     }
+}
+
+/// As [`find`], within this time.
+async fn find_within(limit: Duration, link: &Link, plugin: &str) -> Result<Info, NotStarted> {
+    let found = timeout(limit, find(link, plugin)).await;
+    found.unwrap_or_else(|_| Err(not_found(plugin, limit)))
 }
 
 /// The description of the plugin by the first node that answers: one that is there, or one that comes.
@@ -137,10 +184,9 @@ fn too_long() -> NotStarted {
     failed("the name of the plugin is too long for a subject", None)
 }
 
-async fn start(link: Arc<Link>, plugin: &str, info: Info) -> Result<Started, NotStarted> {
-    let mut entries: Vec<_> = info.endpoints.iter().filter_map(entry).collect();
-    entries.sort_by_key(|(place, _)| *place);
-    let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+/// `None`: no node has said what the plugin is.
+async fn start(link: Arc<Link>, plugin: &str, info: Option<Info>) -> Result<Started, NotStarted> {
+    let entries = info.as_ref().map(entries).unwrap_or_default();
     let subject = |entry: &EntryInfo| names::entry_subject(plugin, &entry.name).map(Subject::from);
     let subjects: Option<Vec<_>> = entries.iter().map(subject).collect();
     let subjects = subjects.ok_or_else(too_long)?;
@@ -148,19 +194,28 @@ async fn start(link: Arc<Link>, plugin: &str, info: Info) -> Result<Started, Not
     let inbox = link.client().new_inbox();
     let replies = link.client().subscribe(format!("{inbox}.*")).await;
     let replies = replies.map_err(|error| failed("no inbox", Some(error.to_string())))?;
-    let is_set = |name| info.metadata.get(name).is_some_and(|value| value == "true");
+    let of = |name| info.as_ref().and_then(|info| info.metadata.get(name));
+    let is_set = |name| of(name).is_some_and(|value| value == "true");
+    let version = || info.as_ref().map_or_else(|| "0".to_owned(), |info| info.version.clone());
     Ok(Started {
-        name: info.metadata.get(metadata::NAME).cloned().unwrap_or_else(|| plugin.to_owned()),
-        version: info.metadata.get(metadata::VERSION).cloned().unwrap_or(info.version.clone()),
+        name: of(metadata::NAME).cloned().unwrap_or_else(|| plugin.to_owned()),
+        version: of(metadata::VERSION).cloned().unwrap_or_else(version),
         entries,
         is_complete: is_set(metadata::IS_COMPLETE),
-        layout: info.metadata.get(metadata::LAYOUT).and_then(|name| Layout::from_name(name)),
+        layout: of(metadata::LAYOUT).and_then(|name| Layout::from_name(name)),
         path: None,
         exports_state: false,
-        takes_data: is_set(metadata::TAKES_DATA),
+        takes_data: info.is_none() || is_set(metadata::TAKES_DATA),
         sandbox: None,
         remote: Caller::start(link, plugin, (subjects, cancel), (inbox, replies)),
     })
+}
+
+/// The entries of a plugin, in its order.
+fn entries(info: &Info) -> Vec<EntryInfo> {
+    let mut entries: Vec<_> = info.endpoints.iter().filter_map(entry).collect();
+    entries.sort_by_key(|(place, _)| *place);
+    entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// An endpoint's entry, and its place in the plugin's list. `None`: it is for all that are not listed.

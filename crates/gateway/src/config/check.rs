@@ -7,7 +7,9 @@ use http::{HeaderValue, Method};
 
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
-use super::{Config, HttpLimits, Placement, PluginConfig, RouteConfig, rollout, sandbox, workers};
+use super::{
+    Config, HttpLimits, Placement, PluginConfig, RouteConfig, cluster, rollout, sandbox, workers,
+};
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
 const PLUGIN_NAME_BYTES_MAX: usize = 64;
@@ -50,6 +52,7 @@ impl Complaint {
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     check_admin(config)?;
     check_limits(&config.limits)?;
+    cluster::check(&config.cluster)?;
     for (name, plugin) in &config.plugins {
         check_plugin(name, plugin)?;
     }
@@ -137,6 +140,7 @@ fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
     match (&plugin.path, &plugin.linked) {
         _ if plugin.command.is_some() => check_command(name, plugin)?,
         (Some(_), None) | (None, Some(_)) => {}
+        (None, None) if plugin.placement == Placement::Cluster => {}
         (None, None) => {
             return Err(Complaint::new(
                 path(),
@@ -168,6 +172,7 @@ fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
         )
         .because("a file is loaded: there is nothing to talk about"));
     }
+    cluster::check_plugin(name, plugin)?;
     sandbox::check(name, plugin)?;
     workers::check(name, plugin)?;
     rollout::check(name, plugin)?;

@@ -7,6 +7,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `check` | checks beyond the types: ranges, names, references between tables |
+//! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
@@ -22,6 +23,7 @@
 //! 3. Paths in a file are relative to that file's folder. A program runs in that folder.
 
 mod check;
+mod cluster;
 mod error;
 mod locate;
 mod rollout;
@@ -36,6 +38,7 @@ use std::path::{Path, PathBuf};
 use becket_host::{Dispatch, EntryKind, Layout};
 use serde::Deserialize;
 
+pub use self::cluster::{ClusterConfig, Secret};
 pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
 pub use self::rollout::RolloutConfig;
@@ -62,6 +65,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// The bounds on what clients may ask for.
     pub limits: HttpLimits,
+    /// The servers of the placement `cluster`.
+    pub cluster: ClusterConfig,
     /// The plugins, by the name that routes and URLs call them.
     pub plugins: BTreeMap<String, PluginConfig>,
     /// Paths that lead to entries.
@@ -78,6 +83,7 @@ impl Default for Config {
             plugin_path: Vec::new(),
             admin: AdminConfig::default(),
             limits: HttpLimits::default(),
+            cluster: ClusterConfig::default(),
             plugins: BTreeMap::new(),
             routes: Vec::new(),
         }
@@ -173,6 +179,8 @@ pub enum Placement {
     Inline,
     /// In a process of its own.
     Process,
+    /// On other machines, which offer it. Where its file is may be said, and is not used.
+    Cluster,
 }
 
 /// How the program of a [`PluginConfig::command`] and the host talk.
@@ -204,6 +212,10 @@ pub struct PluginConfig {
     pub protocol: Option<Protocol>,
     /// Where the plugin runs.
     pub placement: Placement,
+    /// Its name on the cluster; `None`: its name here.
+    pub cluster_name: Option<String>,
+    /// Whether it is offered to others; `None`: as [`ClusterConfig::offer`] says.
+    pub offer: Option<bool>,
     /// What its process may do; `None`: the default profile. For a plugin in a process of its own.
     #[serde(deserialize_with = "sandbox::sandbox")]
     pub sandbox: Option<SandboxConfig>,
@@ -243,6 +255,8 @@ impl Default for PluginConfig {
             folder: None,
             protocol: None,
             placement: Placement::default(),
+            cluster_name: None,
+            offer: None,
             sandbox: None,
             workers: None,
             sticky: None,
@@ -262,7 +276,8 @@ impl Default for PluginConfig {
 impl PluginConfig {
     /// Whether a plugin loaded with `other` need not be loaded again for `self`.
     pub(crate) fn loads_like(&self, other: &Self) -> bool {
-        let what = |plugin: &Self| Self { watch: None, rollout: None, ..plugin.clone() };
+        let what =
+            |plugin: &Self| Self { watch: None, rollout: None, offer: None, ..plugin.clone() };
         what(self) == what(other)
     }
 }
@@ -340,6 +355,7 @@ impl Config {
         for path in &mut self.plugin_path {
             *path = base.join(&*path);
         }
+        self.cluster.resolve_paths(base);
         for sandbox in self.plugins.values_mut().filter_map(|plugin| plugin.sandbox.as_mut()) {
             sandbox.resolve_paths(base);
         }
@@ -382,6 +398,7 @@ mod tests {
         assert_eq!(shown.listen, Config::default().listen);
         assert_eq!(shown.admin, Config::default().admin);
         assert_eq!(shown.limits, Config::default().limits);
+        assert_eq!(shown.cluster, Config::default().cluster);
         let sample = &shown.plugins["sample"];
         assert_eq!(sample.limits, becket_host::Limits::default());
         assert_eq!(sample.dispatch, PluginConfig::default().dispatch);
@@ -412,6 +429,15 @@ mod tests {
             "command",
             "protocol",
             "placement",
+            "cluster_name",
+            "url",
+            "credentials",
+            "password",
+            "token",
+            "ca",
+            "certificate",
+            "key",
+            "offer",
             "sandbox",
             "workers",
             "sticky",

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The figures as a table: a line per channel, columns as wide as their contents.
+//! The figures as a table: a line per channel.
 
 use super::row::Row;
-use crate::ui::{HEAD, paint, text};
-
-/// One column: its heading, and whether it is aligned to the right.
-type Column = (&'static str, bool);
+use crate::ui::table::{self, Column};
+use crate::ui::text;
 
 const COLUMNS: [Column; 8] = [
     ("CHANNEL", false),
@@ -27,32 +25,7 @@ pub(super) fn of(rows: &[Row], has_rates: bool) -> String {
         columns.extend(RATES);
     }
     let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row, has_rates)).collect();
-    let widths: Vec<usize> = columns
-        .iter()
-        .enumerate()
-        .map(|(at, (heading, _))| {
-            let cells = cells.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-            cells.max().unwrap_or(0).max(heading.len())
-        })
-        .collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut line = String::new();
-        for ((cell, width), (_, right)) in cells.zip(&widths).zip(&columns) {
-            let fill = " ".repeat(width.saturating_sub(cell.chars().count()));
-            if !line.is_empty() {
-                line.push_str("  ");
-            }
-            line.push_str(&if *right { format!("{fill}{cell}") } else { format!("{cell}{fill}") });
-        }
-        line.trim_end().to_owned()
-    };
-    let heading = line(&mut columns.iter().map(|(heading, _)| *heading));
-    let mut table = format!("{}\n", paint(HEAD, &heading));
-    for row in &cells {
-        table.push_str(&line(&mut row.iter().map(String::as_str)));
-        table.push('\n');
-    }
-    table
+    table::of(&columns, &cells)
 }
 
 fn cells(row: &Row, has_rates: bool) -> Vec<String> {
