@@ -36,9 +36,6 @@ pub(crate) struct Calls {
     /// Bytes of a payload.
     #[arg(long, default_value_t = 64)]
     pub(crate) bytes: usize,
-    /// Until the end of its input.
-    #[arg(long, hide = true)]
-    pub(crate) on_and_on: bool,
 }
 
 pub(crate) fn run(calls: &Calls) -> Result<(), Error> {
@@ -52,14 +49,6 @@ pub(crate) fn run(calls: &Calls) -> Result<(), Error> {
     let mut out = stdout();
     writeln!(out, "{READY}").map_err(Error::system("write"))?;
     let mut line = String::new();
-    if calls.on_and_on {
-        std::thread::spawn(
-            move || while stdin().read_line(&mut String::new()).is_ok_and(|n| n > 0) {},
-        );
-        loop {
-            make(&echo, calls, WARM_UP)?;
-        }
-    }
     stdin().lock().read_line(&mut line).map_err(Error::system("read"))?;
     let mark = || kill_process(getpid(), MARK).map_err(|e| Error::system("mark")(e.into()));
     mark()?;

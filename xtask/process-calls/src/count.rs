@@ -10,15 +10,10 @@ use std::process::{Child, Command, Stdio};
 use addr2line::demangle_auto;
 use object::read::{Object, ObjectSegment, ObjectSymbol};
 
+use crate::Count;
 use crate::calls::READY;
 use crate::error::Error;
 use crate::step::{Seen, Traced};
-use crate::{Count, Side};
-
-/// The thread of a worker that serves calls.
-const SERVES: &str = "becket-calls";
-/// Steps for each call of a worker: more than one takes.
-const STEPS: u64 = 3000;
 
 pub(crate) fn run(count: &Count) -> Result<(), Error> {
     let itself = std::env::current_exe().map_err(Error::system("find this program"))?;
@@ -28,9 +23,6 @@ pub(crate) fn run(count: &Count) -> Result<(), Error> {
     command.args(["--placement", calls.subject.placement.name()]);
     command.args(["--calls", &calls.calls.to_string(), "--depth", &calls.depth.to_string()]);
     command.args(["--bytes", &calls.bytes.to_string()]);
-    if count.side == Side::Worker {
-        command.arg("--on-and-on");
-    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(Error::system("start the host"))?;
     let counted = counted(&mut child, count);
@@ -48,53 +40,19 @@ fn counted(child: &mut Child, count: &Count) -> Result<(), Error> {
         return Err(Error::Unexpected { expected: READY, got: line });
     }
     let host = child.id();
-    let steps = Error::system("step");
-    let (seen, modules) = match count.side {
-        Side::Host => {
-            let traced = Traced::seize(host.cast_signed()).map_err(Error::system("trace"))?;
-            if let Some(input) = &mut child.stdin {
-                input.write_all(b"\n").map_err(Error::system("write"))?;
-            }
-            traced.wait_for_mark().map_err(Error::system("step"))?;
-            // Time passes a thousand times as fast for the others, which would take the session over.
-            let others = others(host)?;
-            let seen = traced.run(u64::MAX).map_err(steps)?;
-            let modules = modules(host)?;
-            for other in others {
-                other.leave().map_err(Error::system("leave"))?;
-            }
-            traced.leave().map_err(Error::system("leave"))?;
-            (seen, modules)
-        }
-        Side::Worker => {
-            let (worker, thread) = serving(host)?;
-            let traced = Traced::seize(thread).map_err(Error::system("trace"))?;
-            traced.interrupt().map_err(Error::system("stop"))?;
-            let seen = traced.run(count.calls.calls * STEPS).map_err(steps)?;
-            let modules = modules(worker)?;
-            traced.leave().map_err(Error::system("leave"))?;
-            (seen, modules)
-        }
-    };
-    let calls = match count.side {
-        Side::Host => count.calls.calls,
-        // The plugin has no loop: what it runs most often, it runs once for each call.
-        Side::Worker => {
-            let plugin = fs::canonicalize(&count.calls.subject.plugin);
-            let plugin = plugin.map_err(Error::system("find the plugin"))?;
-            let is_plugins = |at: u64| {
-                let found = modules.iter().find(|module| module.holds(at));
-                // A worker has a copy of it.
-                found.is_some_and(|it| it.path == plugin || it.path.starts_with("/memfd:"))
-            };
-            let mine = seen.iter().filter(|(at, _)| is_plugins(**at));
-            mine.map(|(_, (times, _))| *times).max().unwrap_or(0)
-        }
-    };
-    if calls == 0 {
-        return Err(Error::Unexpected { expected: "calls", got: "none".to_owned() });
+    let traced = Traced::seize(host.cast_signed()).map_err(Error::system("trace"))?;
+    if let Some(input) = &mut child.stdin {
+        input.write_all(b"\n").map_err(Error::system("write"))?;
     }
-    report(&seen, &modules, calls as f64, count.lines);
+    traced.wait_for_mark().map_err(Error::system("step"))?;
+    // Time passes a thousand times as fast for the others, which would take the session over.
+    let others = others(host)?;
+    let seen = traced.run().map_err(Error::system("step"))?;
+    let modules = modules(host)?;
+    for stopped in others.into_iter().chain([traced]) {
+        stopped.leave().map_err(Error::system("leave"))?;
+    }
+    report(&seen, &modules, count.calls.calls as f64, count.lines);
     Ok(())
 }
 
@@ -110,24 +68,6 @@ fn others(host: u32) -> Result<Vec<Traced>, Error> {
         stopped.push(traced);
     }
     Ok(stopped)
-}
-
-/// The host's worker, and its thread that serves calls.
-fn serving(host: u32) -> Result<(u32, i32), Error> {
-    let tasks = |process: u32| fs::read_dir(format!("/proc/{process}/task"));
-    for task in tasks(host).map_err(Error::system("list threads"))?.flatten() {
-        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
-            for thread in tasks(child).map_err(Error::system("list threads"))?.flatten() {
-                let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
-                let number = thread.file_name().to_str().and_then(|number| number.parse().ok());
-                if let (SERVES, Some(number)) = (name.trim_end(), number) {
-                    return Ok((child, number));
-                }
-            }
-        }
-    }
-    Err(Error::Unexpected { expected: "a thread that serves calls", got: "none".to_owned() })
 }
 
 /// A mapping of code.

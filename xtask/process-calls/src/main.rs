@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a call to a plugin costs, in instructions: a thread that makes or serves calls is run step by step.
+//! What a call to a plugin costs, in instructions: the thread that makes the calls is run step by step.
 //!
 //! ```text
-//!   this ── step ──▶ host ── session ──▶ worker      `--side host`: the thread that makes the calls
-//!   this ── step ──────────────────────▶ worker      `--side worker`: the thread that serves them
+//!   this ── step ──▶ host ── session ──▶ worker
 //! ```
 //!
 //! Wall time depends on what else a machine does, instructions hardly do; and unlike an emulator of the processor,
 //! steps (`ptrace`) leave the kernel and the other threads as they are: the memory that both processes share,
 //! and the waits, are the real ones. The thread that runs by steps is slower than the other side by far, so
-//! it finds each answer, or each call, as soon as it looks.
+//! it finds each answer as soon as it looks.
 //!
 //! `cargo xtask process-calls` builds what this needs and runs it.
 
@@ -44,20 +43,11 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Count {
-    /// The thread that is run step by step.
-    #[arg(long, default_value = "host")]
-    side: Side,
     /// Lines of the list of functions, and of that of locked instructions.
     #[arg(long, default_value_t = 30)]
     lines: usize,
     #[command(flatten)]
     calls: calls::Calls,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Side {
-    Host,
-    Worker,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -46,10 +46,10 @@ impl Traced {
         self.stopped().map(|_| ())
     }
 
-    /// Runs the stopped thread until the mark, or for as many steps.
-    pub(crate) fn run(&self, steps_max: u64) -> io::Result<Seen> {
+    /// Runs the stopped thread until the mark.
+    pub(crate) fn run(&self) -> io::Result<Seen> {
         let mut seen = Seen::new();
-        for _ in 0..steps_max {
+        loop {
             let at = self.instruction()?;
             let place = match seen.get_mut(&at) {
                 Some(place) => place,
@@ -62,14 +62,13 @@ impl Traced {
             self.go(libc::PTRACE_SINGLESTEP as c_uint, 0)?;
             let signal = self.stopped()?;
             if signal == MARK.as_raw() {
-                break;
+                return Ok(seen);
             }
             if signal != libc::SIGTRAP {
                 self.go(libc::PTRACE_SINGLESTEP as c_uint, signal)?;
                 self.stopped()?;
             }
         }
-        Ok(seen)
     }
 
     /// Lets the stopped thread go on.

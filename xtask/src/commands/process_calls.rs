@@ -10,7 +10,7 @@ use crate::process::{Output, cargo, cc, create_folder};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Arguments for the count, such as `--side worker` or `--placement inline --depth 1`; `--help` lists them.
+    /// Arguments for the count, such as `--calls 300` or `--placement inline --depth 1`; `--help` lists them.
     #[arg(value_name = "ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
     more: Vec<String>,
 }
