@@ -60,6 +60,9 @@ impl Default for ClusterConfig {
     }
 }
 
+/// What is expected where a secret may have been written: the line is not shown then.
+pub(super) const SECRET: &str = "\"file:PATH\" or \"env:NAME\"";
+
 /// Where a secret is: `file:PATH` or `env:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -71,15 +74,12 @@ pub enum Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.split_once(':') {
+        let value = toml::Value::deserialize(deserializer)?;
+        match value.as_str().and_then(|text| text.split_once(':')) {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
             Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
             // What was written may be the secret.
-            _ => Err(D::Error::invalid_value(
-                Unexpected::Other("a text"),
-                &"\"file:PATH\" or \"env:NAME\"",
-            )),
+            _ => Err(D::Error::invalid_value(Unexpected::Other("what is written"), &SECRET)),
         }
     }
 }
@@ -278,6 +278,7 @@ mod tests {
             "url = \"nats://zoe:s3cret@a\"",
             "url = \"nats://s3cret@a\"",
             "token = \"s3cret\"",
+            "token = [\"s3cret\"]",
             "user = \"zoe\"\npassword = \"s3cret\"",
         ] {
             let text = refused(&format!("[cluster]\n{line}\n"));

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+use super::cluster::SECRET;
+
 /// A configuration that was refused.
 ///
 /// [`fmt::Display`] is the first line; [`Self::render`] is everything, as a terminal shows it.
@@ -86,6 +88,11 @@ impl ConfigError {
             let (message, hint) = in_words_of_toml(message);
             (message, hint.map(str::to_owned))
         };
+        if message.contains(SECRET) {
+            let hint =
+                "write where the `password` or `token` of [cluster] is, and not the secret itself";
+            return Self::new(origin, message).hinted(Some(hint.to_owned()));
+        }
         Self::new(origin, message).at(text, error.span()).hinted(hint)
     }
 
