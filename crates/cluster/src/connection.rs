@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A connection to the servers: the client, its thread, and what is sent without an answer.
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr as _;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
 use async_nats::{
-    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Request, ServerAddr,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Request,
+    ServerAddr,
 };
 use becket_chan::unlimited;
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use crate::channel::Channel;
 use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::limits::at_most;
+use crate::logs;
 use crate::names::unescape;
 use crate::options::{Kind, Options};
 use crate::receiver::Receiver;
@@ -100,8 +103,10 @@ impl Connection {
         let (servers, options) = without_secrets(url, options)?;
         let names: Vec<_> =
             servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect();
+        let subscriber = tracing::dispatcher::get_default(Clone::clone);
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
+            .on_thread_start(move || logs::without_secrets(&subscriber))
             .thread_name("becket-cluster")
             .enable_all()
             .build()
@@ -129,11 +134,10 @@ impl Connection {
         });
         let connecting = async move {
             let client = options.connect(&servers[..]).await?;
-            Ok::<_, async_nats::ConnectError>((jetstream::new(client.clone()), client))
+            Ok::<_, ConnectError>((jetstream::new(client.clone()), client))
         };
         let connected = worker.run(connecting).await;
         let servers = names.join(", ");
-        // Its kind alone: a source may quote what was configured.
         let cause = match connected {
             Some(Ok((server, client))) => {
                 let (outgoing, messages) = unlimited();
@@ -143,12 +147,12 @@ impl Connection {
                 return Ok(Self { link: Arc::new(link) });
             }
             Some(Err(error)) => match error.kind() {
-                kind @ (ConnectErrorKind::Authentication
+                ConnectErrorKind::Authentication
                 | ConnectErrorKind::AuthorizationViolation
-                | ConnectErrorKind::Tls) => {
-                    return Err(OpenError::Refused { servers, cause: kind.to_string() });
+                | ConnectErrorKind::Tls => {
+                    return Err(OpenError::Refused { servers, cause: cause_of(&error) });
                 }
-                kind => kind.to_string(),
+                _ => cause_of(&error),
             },
             None => "the thread of the connection ended".into(),
         };
@@ -271,6 +275,17 @@ impl Worker {
         future: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         self.handle()?.spawn(future).await.ok()
+    }
+}
+
+/// The causes of sockets and of TLS are named; others may quote what was configured.
+fn cause_of(error: &ConnectError) -> String {
+    let kind = error.kind();
+    match error.source() {
+        Some(source) if matches!(kind, ConnectErrorKind::Tls | ConnectErrorKind::Io) => {
+            format!("{kind}: {source}")
+        }
+        _ => kind.to_string(),
     }
 }
 

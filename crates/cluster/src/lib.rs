@@ -83,7 +83,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `connection` | the connection, its thread, its outgoing notes |
+//! | `connection`, `logs` | the connection, its thread, its outgoing notes; what the client may log |
 //! | `engine` | what the channels use of a connection; in tests, a model of a server |
 //! | `options`, `names`, `error` | kinds and options; subjects and streams; errors |
 //! | `server` | what is created and asked of the server |
@@ -112,6 +112,7 @@ mod error;
 #[cfg(test)]
 mod lab;
 mod limits;
+mod logs;
 mod names;
 mod offers;
 mod operation;

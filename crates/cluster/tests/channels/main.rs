@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod access;
 mod closing;
 mod death;
 mod failures;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! No password or token in a log or an error.
+//! No password, token, key or credentials in a log or an error.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,6 +10,7 @@ use futures_lite::future::block_on;
 use parking_lot::Mutex;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::access::{self, Way};
 use crate::server::Server;
 
 #[derive(Clone, Default)]
@@ -59,10 +60,17 @@ fn secrets_are_in_no_log_and_no_error() {
             errors.push_str(&format!("{error} {error:?}\n"));
         }
     }
+    let (ways, secrets) = access::ways();
+    for Way { server, right, wrong } in ways {
+        access::works(access::connect(&server.url(), right));
+        let error = access::connect(&server.url(), wrong).unwrap_err();
+        errors.push_str(&format!("{error} {error:?}\n"));
+    }
     assert!(errors.contains(&format!("no connection to 127.0.0.1:{port}")), "{errors}");
     let log = String::from_utf8(log.0.lock().clone()).unwrap();
     assert!(log.contains(&port.to_string()), "the client logs its attempts: {log}");
     for text in [&errors, &log] {
         assert!(!text.contains("hush") && !text.contains("agent"), "{text}");
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
     }
 }

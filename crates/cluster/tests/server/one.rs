@@ -17,7 +17,8 @@ use tempfile::TempDir;
 
 /// Ends the server, by its process id, when this program has ended, however it ended: its standard
 /// input is a pipe whose other end this program alone has.
-const WITH_STDIN: &str = r#""$@" & server=$!; cat > /dev/null; kill -9 $server; wait $server"#;
+const WITH_STDIN: &str =
+    r#""$@" & server=$!; exec 2> /dev/null; cat > /dev/null; kill -9 $server; wait $server"#;
 
 /// A server with JetStream. It is killed with this value, or with this program.
 pub struct Server {
