@@ -85,12 +85,21 @@ pub(crate) fn defer_wake(waker: Waker) {
     }
 }
 
+impl Deferral {
+    /// Whether dropping it wakes a task, unless another deferral of its thread lives.
+    #[inline]
+    #[must_use]
+    pub fn has_wakes(&self) -> bool {
+        DEFERRED.try_with(|deferred| !deferred.borrow().is_empty()) == Ok(true)
+    }
+}
+
 impl Drop for Deferral {
     #[inline]
     fn drop(&mut self) {
         let others = DEFERRALS.get() - 1;
         DEFERRALS.set(others);
-        if others == 0 && DEFERRED.try_with(|deferred| !deferred.borrow().is_empty()) == Ok(true) {
+        if others == 0 && self.has_wakes() {
             fire();
         }
     }

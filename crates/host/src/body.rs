@@ -44,6 +44,13 @@ impl Body {
     /// The empty body.
     pub(crate) const EMPTY: Self = Self(Repr::Empty);
 
+    /// Whether the plugin's code runs when it is dropped.
+    #[inline]
+    #[must_use]
+    pub fn is_owned(&self) -> bool {
+        matches!(self.0, Repr::Owned(_))
+    }
+
     /// A copy of `bytes`.
     #[inline]
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {

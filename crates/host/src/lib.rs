@@ -113,7 +113,7 @@ pub use crate::{
     spec::PluginSpec,
     stream::{Frame, OpenStream, Stream, StreamSender},
     text::escape_controls,
-    thread::defer_releases,
+    thread::lend_nothing,
     workers::{
         Death, DeathId, DeathReason, RemoteState, Restarts, WorkerHistory, WorkerInfo, WorkerState,
         Workers,

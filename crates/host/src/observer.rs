@@ -26,6 +26,10 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// thread of the host's.
     fn watchdog(&self, level: u32, message: &str);
 
+    /// A thread that is no worker of the plugin's has been inside for some milliseconds. Once each time, on a
+    /// thread of the host's.
+    fn stuck(&self) {}
+
     /// [`Plugin::reported_counts`](crate::Plugin::reported_counts) has changed. Called under locks of
     /// the host: it must call none of its functions.
     fn counts_changed(&self);

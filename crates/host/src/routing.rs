@@ -177,14 +177,20 @@ impl Instance {
     /// thread cannot take it between this and the call.
     #[inline]
     pub(crate) fn lend_counted(&self) -> Option<Lent<'_>> {
+        if thread::current().lends_nothing.get() {
+            return None;
+        }
         let turn = self.placement.try_enter()?;
         self.plugin.executor.count(turn).ok()
     }
 
-    /// From now on callers' threads are lent one by one, if the executor is known or the plugin
-    /// takes one thread at a time.
+    /// From now on callers' threads are lent one by one, if the executor is known, the plugin takes one
+    /// thread at a time, or the caller is another process's host, which has threads that lend nothing.
     pub(crate) fn mind_executor(&self) {
-        if self.plugin.executor.is_known() || self.placement.capabilities().one_at_a_time {
+        if self.plugin.executor.is_known()
+            || self.plugin.observer.is_some()
+            || self.placement.capabilities().one_at_a_time
+        {
             self.reroute(Route::Caller, Route::Lendable);
         }
     }
@@ -353,7 +359,7 @@ impl Instance {
     pub(crate) fn release_bytes(&'static self, bytes: OwnedBytes) {
         let record = thread::current();
         let may_wait = record.is_worker() || record.is_inside(self);
-        if may_wait && !record.defers_releases.get() {
+        if may_wait && !record.lends_nothing.get() {
             return self.release_here(bytes);
         }
         match self.lend() {

@@ -64,8 +64,8 @@ pub(crate) struct ThreadRecord {
     local_sequence: Cell<u64>,
     /// The thread is an executor's, and counted as being inside a plugin.
     pub(crate) lent: Cell<bool>,
-    /// The thread holds what others wait for: see [`defer_releases`].
-    pub(crate) defers_releases: Cell<bool>,
+    /// The thread holds what others wait for: see [`lend_nothing`].
+    pub(crate) lends_nothing: Cell<bool>,
     /// A deferral of wakes, and when the first answer under it came.
     answers_came: Cell<(u64, u64)>,
     /// What is woken when the thread is not lent any more.
@@ -192,14 +192,14 @@ fn follow(
     }
 }
 
-/// Runs `f`, in which no bytes of a plugin's are released on the calling thread, unless the plugin has
-/// declared that it never blocks: workers of the plugin do that. For code that holds a lock and drops
-/// responses under it, and may be woken to do so inside a plugin.
-pub fn defer_releases<R>(f: impl FnOnce() -> R) -> R {
+/// Runs `f`, in which the calling thread is not lent to plugins that another process's host runs here
+/// ([`Observer`](crate::Observer)), nor releases bytes of any other: workers of the plugin do that. For code that
+/// holds a lock and polls calls or drops responses under it, and may be woken to do so inside a plugin.
+pub fn lend_nothing<R>(f: impl FnOnce() -> R) -> R {
     let record = current();
-    let before = record.defers_releases.replace(true);
+    let before = record.lends_nothing.replace(true);
     let result = f();
-    record.defers_releases.set(before);
+    record.lends_nothing.set(before);
     result
 }
 
@@ -216,7 +216,7 @@ impl ThreadRecord {
             frame: Cell::new(ptr::null()),
             local_sequence: Cell::new(0),
             lent: Cell::new(false),
-            defers_releases: Cell::new(false),
+            lends_nothing: Cell::new(false),
             answers_came: Cell::new((0, 0)),
             kept: Mutex::new(VecDeque::new()),
             free_slots: FreeList::new(),

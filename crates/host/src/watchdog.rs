@@ -35,6 +35,8 @@ static SEEN: Mutex<Option<HashMap<u32, Seen>>> = Mutex::new(None);
 struct Seen {
     turns: u64,
     since: Instant,
+    /// It was reported as stuck to what the plugin runs for.
+    is_observed: bool,
     /// Where it was reported as blocked, and whether as a worker.
     blocked_in: Option<(&'static Instance, bool)>,
 }
@@ -83,7 +85,7 @@ fn look(now: Instant) -> bool {
     let mut active = false;
     for record in thread::all() {
         let (turns, inside) = record.observed();
-        let fresh = || Seen { turns, since: now, blocked_in: None };
+        let fresh = || Seen { turns, since: now, is_observed: false, blocked_in: None };
         let entry = seen.entry(record.index).or_insert_with(fresh);
         active |= entry.turns != turns;
         // SAFETY: null, or an instance, which are never freed.
@@ -107,6 +109,11 @@ fn look(now: Instant) -> bool {
             // the others.
             record.fire_kept();
             instance.plugin.executor.wake();
+            if !std::mem::replace(&mut entry.is_observed, true)
+                && let Some(observer) = &instance.plugin.observer
+            {
+                observer.stuck();
+            }
             // A thread that the system runs others in place of is not the plugin's fault.
             if is_late || (stuck_for >= ASLEEP && is_asleep(record)) {
                 instance.revoke(stuck_for);

@@ -23,7 +23,7 @@ use becket_wire::{Event, Refused, Role, Session, StreamId};
 use crate::blocks::Blocks;
 use crate::client::Options;
 use crate::client::connect::{ShareError, plain, share};
-use crate::connection::{At, Connection, Ended, Owned, Side, Status};
+use crate::connection::{self, At, Connection, Ended, Owned, Side, Status};
 use crate::handshake::{HandshakeError, HelloExchange};
 use crate::reactor;
 use crate::shm;
@@ -40,6 +40,15 @@ pub trait Handler: Send + Sized + 'static {
     /// waited for is empty.
     fn woken(&mut self, locked: &mut Locked<'_>, number: u32);
 
+    /// There is [work](Work) for the thread that drives the session.
+    fn has_work(&self) -> bool {
+        false
+    }
+
+    /// From now on the thread that drives the session does work; or it does none any more, because a piece of it
+    /// takes too long ([`SessionHandle::relief`]): what is left is to be done elsewhere.
+    fn driven(&mut self, _locked: &mut Locked<'_>, _does_work: bool) {}
+
     /// The session is over: nothing can be sent any more.
     fn ended(&mut self, ended: &Ended);
 
@@ -48,6 +57,20 @@ pub trait Handler: Send + Sized + 'static {
     fn awaits_for_others(&self, _thread: u64) -> bool {
         true
     }
+}
+
+/// Work that the thread which drives a session does for its handler, and which needs no access to
+/// either: if a piece of it takes long, the session need not wait for it ([`SessionHandle::relief`]).
+pub trait Work<H: Handler> {
+    /// Takes the next piece of work out of the handler. False: there is none.
+    fn take(&mut self, handler: &mut H, locked: &mut Locked<'_>) -> bool;
+
+    /// Does it. The session's lock is held, but no thread that waits for it waits longer than until the
+    /// relief.
+    fn run(&mut self);
+
+    /// It is done: the next access to the handler by this thread, whether it was relieved or not.
+    fn finish(&mut self, handler: &mut H, locked: &mut Locked<'_>);
 }
 
 /// Access to the session under its lock.
@@ -176,10 +199,19 @@ impl<H: Handler> SessionHandle<H> {
 
     /// Drives the session on the calling thread until it has ended, in place of the I/O thread:
     /// what the peer sends needs no second thread to be woken. It spins while frames follow each
-    /// other quickly, and sleeps otherwise. False, at once: another thread drives the session, or
-    /// it has no shared memory; then the I/O thread goes on as without this.
-    pub fn drive(&self) -> bool {
-        self.0.drive_until_ended()
+    /// other quickly, and sleeps otherwise; what its handler has [for it to do](Handler::has_work), it
+    /// does. False, at once: another thread drives the session, or it has no shared memory; then the I/O
+    /// thread goes on as without this.
+    pub fn drive(&self, work: &mut impl Work<H>) -> bool {
+        self.0.drive_until_ended(&mut Adapted(work))
+    }
+
+    /// A waker that takes the session from the thread that [drives](Self::drive) it, if that is in a piece of
+    /// work: it wakes nothing, and does not keep the session open. The I/O thread drives the session until the
+    /// other has come back.
+    #[must_use]
+    pub fn relief(&self) -> Waker {
+        self.0.relief()
     }
 
     /// How it ended, if it has.
@@ -205,6 +237,26 @@ struct Adapter<H> {
     handler: H,
     /// This side lends no blocks. The peer's regions are mapped within the budget, but not used.
     blocks: Blocks,
+}
+
+/// Work for a handler as work for its side.
+struct Adapted<'a, W>(&'a mut W);
+
+impl<H: Handler, W: Work<H>> connection::Work<Adapter<H>> for Adapted<'_, W> {
+    #[inline]
+    fn take(&mut self, side: &mut Adapter<H>, at: &mut At<'_>) -> bool {
+        with_locked(at, |locked| self.0.take(&mut side.handler, locked))
+    }
+
+    #[inline]
+    fn run(&mut self) {
+        self.0.run();
+    }
+
+    #[inline]
+    fn finish(&mut self, side: &mut Adapter<H>, at: &mut At<'_>) {
+        with_locked(at, |locked| self.0.finish(&mut side.handler, locked));
+    }
 }
 
 fn with_locked<R>(at: &mut At<'_>, act: impl FnOnce(&mut Locked<'_>) -> R) -> R {
@@ -239,6 +291,15 @@ impl<H: Handler> Side for Adapter<H> {
 
     fn woken(&mut self, at: &mut At<'_>, stream: u32) {
         with_locked(at, |locked| self.handler.woken(locked, stream));
+    }
+
+    #[inline]
+    fn has_work(&self) -> bool {
+        self.handler.has_work()
+    }
+
+    fn driven(&mut self, at: &mut At<'_>, does_work: bool) {
+        with_locked(at, |locked| self.handler.driven(locked, does_work));
     }
 
     fn ended(&mut self, _at: &mut At<'_>, ended: &Ended) {

@@ -7,7 +7,27 @@ use std::sync::atomic::compiler_fence;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 pub(crate) use std::thread_local;
 
+pub(crate) use becket_chan::fence::{heavy as heavy_fence, light as light_fence};
 pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+/// The guard of a lock that is held.
+///
+/// # Safety
+/// It is held, its guard was leaked, and nothing else makes another or unlocks it.
+#[inline]
+pub(crate) unsafe fn make_guard<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    // SAFETY: the caller's promise. The marker has no state, and stays with the guard.
+    unsafe { lock.make_guard_unchecked(Default::default()) }
+}
+
+/// Unlocks a lock that is held.
+///
+/// # Safety
+/// As [`make_guard`].
+pub(crate) unsafe fn force_unlock<T>(lock: &Mutex<T>) {
+    // SAFETY: the same.
+    unsafe { lock.force_unlock(Default::default()) };
+}
 
 /// A sequentially consistent fence after a read-modify-write (a swap, or the unlock of a
 /// [`Mutex`]), which it orders before the operations that follow. On x86 the read-modify-write is

@@ -7,10 +7,9 @@
 //! ```
 //!
 //! A call is a future of the worker's host, polled by the session itself: there is no executor. What blocks
-//! runs on the plugin's workers, as in any host. A plugin that declares that it never blocks runs inside that
-//! poll, under the session's lock: while it blocks all the same, nothing is received or sent here, neither
-//! other calls nor the watchdog's report, and the host ends the worker when its ping is not answered. No other
-//! thread can take the session over: the lock's guard is on the stack of the thread that is stuck.
+//! runs on the plugin's workers, as in any host. Under the session's lock no code of the plugin runs. The calls and
+//! notifications of a plugin that declares that it never blocks are [begun](begin) by the thread that drives the
+//! session, which lends the lock meanwhile, and is relieved if it is stuck.
 //!
 //! # Invariants
 //!
@@ -19,6 +18,8 @@
 //!    the bounds of the plugin's streams.
 
 mod answers;
+mod begin;
+mod load;
 mod open;
 mod reports;
 mod wakes;
@@ -35,8 +36,7 @@ use std::thread;
 use std::time::Duration;
 
 use becket_host::{
-    CallError, Entry, Host, Layout, NrStatus, Observer, Plugin, PluginSpec, Request, Response,
-    Stream, defer_releases,
+    CallError, Dispatch, Entry, Host, NrStatus, Observer, Plugin, Response, Stream, lend_nothing,
 };
 use becket_ipc::Ended;
 use becket_ipc::session::{Handler, Locked, SessionHandle, StartError};
@@ -46,11 +46,12 @@ use bytes::Bytes;
 
 use crate::launch::{self, Entered, WorkerError};
 use crate::protocol::{
-    self, Call, EntryRef, Failed, Load, Loaded, Native, PAYLOAD_FOLLOWS, RawCall, encode_answer,
-    notice, operation, reply, service,
+    self, Call, EntryRef, Failed, Load, Loaded, PAYLOAD_FOLLOWS, RawCall, encode_answer, notice,
+    operation, reply, service,
 };
 use crate::stack::reader;
 use crate::start::{element_bytes_max, options};
+use crate::worker::begin::{Beginning, Begins, Queue};
 use crate::worker::open::Open;
 use crate::worker::reports::Reports;
 
@@ -92,7 +93,9 @@ fn serve(socket: OwnedFd, shared_memory: bool, mut image: Option<File>) -> Resul
     if shared_memory {
         let driven = session.clone();
         // Without it the I/O thread serves the session, which takes one more wake for each call.
-        let _ = thread::Builder::new().name("becket-calls".into()).spawn(move || driven.drive());
+        let _ = thread::Builder::new()
+            .name("becket-calls".into())
+            .spawn(move || driven.drive(&mut Begins::default()));
     }
     let mut host = Host::new();
     for errand in inbox {
@@ -101,8 +104,9 @@ fn serve(socket: OwnedFd, shared_memory: bool, mut image: Option<File>) -> Resul
                 if let Some(native) = &load.native {
                     host = Host::builder().search_path(native.search_path.clone()).build();
                 }
-                let reports = session.with(|worker, locked| worker.report(locked, &load));
-                let loaded = host_load(&host, *load, image.take(), reports);
+                let relief = session.relief();
+                let reports = session.with(|worker, locked| worker.report(locked, &load, relief));
+                let loaded = load::load(&host, *load, image.take(), reports).map(load::describe);
                 session.with(|worker, locked| worker.loaded(locked, request, loaded));
             }
             Errand::Export { to } => {
@@ -136,45 +140,6 @@ fn serve(socket: OwnedFd, shared_memory: bool, mut image: Option<File>) -> Resul
     Ok(())
 }
 
-fn host_load(
-    host: &Host,
-    load: Load,
-    image: Option<File>,
-    reports: Arc<Reports>,
-) -> Result<Plugin, Failed> {
-    let failed = |error: &str, hint: &str| Failed {
-        error: error.to_owned(),
-        cause: String::new(),
-        hint: hint.to_owned(),
-    };
-    if load.protocol != protocol::VERSION {
-        return Err(failed(
-            "the host speaks another version of the session",
-            "use one build of both",
-        ));
-    }
-    let native =
-        load.native.ok_or_else(|| failed("no plugin is named", "the host names its file"))?;
-    let Native { path, search_path: _, layout, sha256, dispatch, limits } = native;
-    // A worker loads once: a reload starts another worker.
-    let mut spec = match image {
-        Some(image) => PluginSpec::file(load.name, path, image),
-        None => PluginSpec::path(load.name, path),
-    };
-    spec = spec.config(load.config).limits(limits).dispatch(dispatch).observer(reports);
-    if let Some(layout) = layout {
-        spec = spec.layout(layout);
-    }
-    if let Some(sha256) = sha256 {
-        spec = spec.sha256(sha256);
-    }
-    host.load(spec).map_err(|error| Failed {
-        error: error.to_string(),
-        cause: error.cause().unwrap_or_default(),
-        hint: error.hint().unwrap_or_default(),
-    })
-}
-
 type Answering = Pin<Box<dyn Future<Output = Result<Response, CallError>> + Send>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Stream, CallError>> + Send>>;
 
@@ -185,11 +150,14 @@ struct Worker {
     load_parts: Vec<u8>,
     plugin: Option<Plugin>,
     reports: Option<Arc<Reports>>,
+    dispatch: Dispatch,
     /// The plugin's code runs on coroutines.
     wants_coroutines: bool,
-    entries: Vec<Entry>,
+    entries: Arc<[Entry]>,
     /// Entries that are not listed.
     named: HashMap<String, Entry>,
+    /// What has come and is not begun.
+    queue: Queue,
     /// Calls by the number of their waker.
     calls: HashMap<u32, Answered>,
     streams: HashMap<u32, Served>,
@@ -238,9 +206,11 @@ impl Worker {
             errands,
             plugin: None,
             reports: None,
+            dispatch: Dispatch::Auto,
             wants_coroutines: false,
             load_parts: Vec::new(),
-            entries: Vec::new(),
+            entries: Arc::default(),
+            queue: Queue::default(),
             named: HashMap::new(),
             calls: HashMap::new(),
             streams: HashMap::new(),
@@ -248,9 +218,10 @@ impl Worker {
     }
 
     /// What the plugin is to report goes to the host.
-    fn report(&mut self, locked: &Locked<'_>, load: &Load) -> Arc<Reports> {
-        let reports = Arc::new(Reports::new(locked, load.log_level_max));
+    fn report(&mut self, locked: &Locked<'_>, load: &Load, relief: Waker) -> Arc<Reports> {
+        let reports = Arc::new(Reports::new(locked, load.log_level_max, relief));
         self.reports = Some(reports.clone());
+        self.dispatch = load.native.as_ref().map_or(Dispatch::Auto, |native| native.dispatch);
         reports
     }
 
@@ -265,33 +236,20 @@ impl Worker {
         }
     }
 
-    fn loaded(&mut self, locked: &mut Locked<'_>, request: u64, plugin: Result<Plugin, Failed>) {
-        let loaded = plugin.map(|plugin| {
-            let entries = plugin.entries();
-            self.entries = entries.iter().map(|entry| plugin.entry_later(&entry.name)).collect();
+    fn loaded(
+        &mut self,
+        locked: &mut Locked<'_>,
+        request: u64,
+        loaded: Result<(Plugin, Loaded), Failed>,
+    ) {
+        let loaded = loaded.map(|(plugin, loaded)| {
+            let entries = loaded.entries.iter();
+            self.entries = entries.map(|entry| plugin.entry_later(&entry.name)).collect();
             let info = plugin.info();
-            // One that describes what it has, and resolves names, knows that it does not have this
-            // one. Without a description the names are known to the worker's side alone.
-            let is_complete = !entries.is_empty() && plugin.entry("\u{1}").is_err();
             self.wants_coroutines = info.wants_coroutines();
-            self.plugin = Some(plugin.clone());
-            Loaded {
-                is_complete,
-                exports_state: plugin.exports_state(),
-                takes_data: plugin.takes_data(),
-                layout: Layout::from_name(info.layout),
-                name: info.reported_name,
-                version: info.version,
-                entries: entries
-                    .into_iter()
-                    .map(|entry| protocol::Entry {
-                        name: entry.name,
-                        kind: entry.kind.name().to_owned(),
-                        help: entry.help,
-                        never_waits: entry.never_waits,
-                    })
-                    .collect(),
-            }
+            self.queue.set_lent(info.runs_on_callers(self.dispatch));
+            self.plugin = Some(plugin);
+            loaded
         });
         // Before the host sees that it is loaded, or is not.
         self.flush(locked);
@@ -344,29 +302,22 @@ impl Worker {
                 }
             }
             operation::LOAD => match self.load(body) {
-                Ok(load) => match self.errands.send(Errand::Load { request, load }) {
-                    Ok(()) => return,
-                    Err(_) => reply::FAILED,
+                Ok(load) => match self.errand(Errand::Load { request, load }) {
+                    true => return,
+                    false => reply::FAILED,
                 },
                 Err(_) => reply::FAILED,
             },
-            operation::EXPORT => {
-                let to = To::Request(request);
-                match self.errands.send(Errand::Export { to }) {
-                    Ok(()) => return,
-                    Err(_) => reply::FAILED,
-                }
-            }
+            operation::EXPORT if self.errand(Errand::Export { to: To::Request(request) }) => return,
+            operation::EXPORT => reply::FAILED,
             operation::IMPORT => {
                 let (to, state) = (To::Request(request), Bytes::copy_from_slice(body));
-                match self.errands.send(Errand::Import { to, state }) {
-                    Ok(()) => return,
-                    Err(_) => reply::FAILED,
+                if self.errand(Errand::Import { to, state }) {
+                    return;
                 }
+                reply::FAILED
             }
-            operation::SHUTDOWN if self.errands.send(Errand::Shutdown { request }).is_ok() => {
-                return;
-            }
+            operation::SHUTDOWN if self.errand(Errand::Shutdown { request }) => return,
             _ => reply::UNKNOWN_OPERATION,
         };
         let _ = locked.session.reply(request, status, Bytes::new());
@@ -384,27 +335,14 @@ impl Worker {
 
     /// A call whose payload lies in the frame: it is copied only if the plugin cannot have it now.
     fn call_raw(&mut self, locked: &mut Locked<'_>, request: u64, call: RawCall<'_>) {
-        let to = To::Request(request);
-        let RawCall { place, deadline_ms, payload } = call;
-        let Some(entry) = self.entries.get(place as usize) else {
-            return self.answer(locked, to, reply::UNKNOWN_ENTRY, [&[], &[]]);
-        };
-        let mut call = entry.call_raw(payload);
-        if deadline_ms > 0 {
-            call = call.timeout(Duration::from_millis(deadline_ms.into()));
+        if self.queue.takes() {
+            return self.queue.raw(request, &call);
         }
-        // The session polls it again with a waker of its own.
-        if let Poll::Ready(result) =
-            Pin::new(&mut call).poll(&mut Context::from_waker(Waker::noop()))
-        {
-            return self.answer_with(locked, to, &result);
-        }
-        let Some(call) = call.detach() else {
-            let entry = EntryRef::Place(place);
-            let request = Request::new(Bytes::copy_from_slice(payload));
-            return self.call(locked, to, Call { entry, deadline_ms, shape: 0, request });
+        let Some(entry) = self.entries.get(call.place as usize) else {
+            return self.answer(locked, To::Request(request), reply::UNKNOWN_ENTRY, [&[], &[]]);
         };
-        self.go_on(locked, number_of(request), Answered { future: Box::pin(call), to });
+        let begun = begin::raw(entry, &call);
+        drop(self.begun(locked, request, &call, begun));
     }
 
     fn call(&mut self, locked: &mut Locked<'_>, to: To, call: Call) {
@@ -425,7 +363,12 @@ impl Worker {
             To::Request(request) => number_of(request),
             To::Stream(stream) => stream.number(),
         };
-        self.go_on(locked, number, Answered { future, to });
+        let call = Answered { future, to };
+        if self.queue.takes() {
+            let waker = self.waker(locked, number);
+            return self.queue.push(Beginning::Call { number, call, waker });
+        }
+        self.go_on(locked, number, call);
     }
 
     /// A waker for what the plugin wakes.
@@ -445,14 +388,20 @@ impl Worker {
         self.answer_with(locked, call.to, &result);
     }
 
-    fn notify(&mut self, call: &Call) {
-        if let Some(entry) = self.entry(&call.entry) {
-            // Counted there if it is refused.
-            if entry.notify(&call.request.body).is_err()
-                && let Some(reports) = &self.reports
-            {
-                reports.counts_changed();
-            }
+    fn notify(&mut self, call: Call) {
+        let Some(entry) = self.entry(&call.entry) else { return };
+        let payload = call.request.body;
+        if self.queue.takes() {
+            return self.queue.push(Beginning::Notification { entry, payload });
+        }
+        let taken = entry.notify(&payload);
+        self.notified(taken.is_ok());
+    }
+
+    fn notified(&self, is_taken: bool) {
+        // Counted there if it is refused.
+        if !is_taken && let Some(reports) = &self.reports {
+            reports.counts_changed();
         }
     }
 
@@ -537,7 +486,7 @@ impl Worker {
                         self.call(locked, To::Stream(stream), call);
                     }
                     service::LONG_NOTIFICATION => {
-                        self.notify(&call);
+                        self.notify(call);
                         let _ = locked.session.end(stream, 0, Bytes::new());
                     }
                     _ => self.open(locked, stream, call),
@@ -546,7 +495,7 @@ impl Worker {
             Some(Served::ExpectedState) => {
                 self.streams.insert(number, Served::Answering);
                 // The main thread has gone: the worker ends.
-                let _ = self.errands.send(Errand::Import { to: To::Stream(stream), state: body });
+                let _ = self.errand(Errand::Import { to: To::Stream(stream), state: body });
             }
             Some(Served::Open(mut open)) => {
                 open.put(body);
@@ -579,12 +528,12 @@ impl Worker {
             Event::Request { request, operation, body } => {
                 self.request(locked, request, operation, body);
             }
-            Event::Cancelled { request } if self.calls.remove(&number_of(request)).is_some() => {
-                let _ = locked.session.reply(request, reply::DEADLINE, Bytes::new());
+            Event::Cancelled { request } => {
+                self.give_up(locked, number_of(request), Some(request));
             }
             Event::Notice { code: notice::NOTIFICATION, body, .. } => {
                 if let Ok(call) = Call::decode(body) {
-                    self.notify(&call);
+                    self.notify(call);
                 }
             }
             Event::Opened { stream, service, name, .. } => {
@@ -596,10 +545,30 @@ impl Worker {
             Event::Ended { stream, .. } => self.ended_by_host(locked, stream),
             Event::Reset { stream, .. } => {
                 self.streams.remove(&stream.number());
-                self.calls.remove(&stream.number());
+                self.give_up(locked, stream.number(), None);
             }
             _ => {}
         }
+    }
+
+    /// Ends a call that the host does not wait for any more, unless it has been answered.
+    fn give_up(&mut self, locked: &mut Locked<'_>, number: u32, request: Option<u64>) {
+        if self.queue.holds(number) {
+            return self.queue.push(Beginning::GiveUp { number, request });
+        }
+        let is_ended = self.calls.remove(&number).is_some() || self.queue.give_up(number);
+        if let Some(request) = request.filter(|_| is_ended) {
+            let _ = locked.session.reply(request, reply::DEADLINE, Bytes::new());
+        }
+    }
+
+    /// Has the main thread do something, behind the calls that came before. False: it is gone.
+    fn errand(&mut self, errand: Errand) -> bool {
+        if self.queue.has_work() {
+            self.queue.push(Beginning::Errand(errand));
+            return true;
+        }
+        self.errands.send(errand).is_ok()
     }
 
     fn resume(&mut self, locked: &mut Locked<'_>, number: u32) {
@@ -625,15 +594,25 @@ impl Worker {
 /// that blocks in its `release`.
 impl Handler for Worker {
     fn event(&mut self, locked: &mut Locked<'_>, event: Event<'_>) {
-        defer_releases(|| self.take(locked, event));
+        lend_nothing(|| self.take(locked, event));
     }
 
     fn woken(&mut self, locked: &mut Locked<'_>, number: u32) {
-        defer_releases(|| self.resume(locked, number));
+        lend_nothing(|| self.resume(locked, number));
+    }
+
+    #[inline]
+    fn has_work(&self) -> bool {
+        self.queue.has_work()
+    }
+
+    fn driven(&mut self, locked: &mut Locked<'_>, does_work: bool) {
+        lend_nothing(|| self.set_driven(locked, does_work));
     }
 
     fn ended(&mut self, _ended: &Ended) {
-        defer_releases(|| {
+        lend_nothing(|| {
+            self.queue.clear();
             self.calls.clear();
             self.streams.clear();
         });

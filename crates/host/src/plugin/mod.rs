@@ -37,12 +37,14 @@ use crate::{
     call::{self, Call, Response},
     error::{CallError, ReloadError},
     instance::Instance,
+    limits::Dispatch,
     load::{EntryInfo, EntryKind, Remote, SandboxInfo},
     metrics::Metric,
     notify,
     observer::ReportedCounts,
     placement::{EntryRef, Placement, Resolved},
     request::{AnyRequest, Request},
+    routing::Route,
     spec::PluginSpec,
     stream::OpenStream,
     workers::Workers,
@@ -90,6 +92,12 @@ impl PluginInfo {
     #[must_use]
     pub const fn wants_coroutines(&self) -> bool {
         self.flags & BK_PLUGIN_WANTS_COROUTINE != 0
+    }
+
+    /// Whether its `handle` runs on its callers' threads, if it was loaded with this.
+    #[must_use]
+    pub fn runs_on_callers(&self, dispatch: Dispatch) -> bool {
+        Route::new(dispatch, self.flags) == Route::Caller
     }
 }
 

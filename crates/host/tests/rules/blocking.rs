@@ -207,10 +207,7 @@ fn the_only_thread_of_an_executor_is_not_lent_to_a_plugin_that_says_it_never_blo
     let gate: Gate = Box::leak(Box::default());
     let (plugin, _) = blocks(gate).never_blocks().load(&host, "blocks");
     let (other, _) = Script::echo().load(&host, "other");
-    // In its own process a thread that it blocks against its word is the one that serves all its calls: they
-    // end at their deadlines, and the process when it has answered no ping.
-    let places = if IS_INLINE { &PLACES[..] } else { &PLACES[..1] };
-    for &place in places {
+    for place in PLACES {
         let worst = (0..TRIES).map(|_| {
             runtime.block_on(async {
                 let blocked = block(plugin.clone(), place);

@@ -80,7 +80,11 @@ fn a_calls_deadline_is_its_own_whatever_that_of_the_call_before_was() {
     let answered = |timeout| {
         let (call, sid) = begin(timeout);
         match api.send(sid, NrStatus::Ok, b"answer") {
-            NrStatus::Ok => assert_eq!(*wait(call).unwrap().body, *b"answer"),
+            NrStatus::Ok => match wait(call) {
+                Ok(answer) => assert_eq!(*answer.body, *b"answer"),
+                // The answer was on its way to this process.
+                Err(error) => assert!(!IS_INLINE && timeout < far, "{error}"),
+            },
             // This thread was off its processor until the deadline.
             _ => {
                 assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));

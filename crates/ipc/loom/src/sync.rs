@@ -159,6 +159,23 @@ pub(crate) fn fence(order: Ordering) {
     loom::sync::atomic::fence(order);
 }
 
+pub(crate) unsafe fn make_guard<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.locked()
+}
+
+pub(crate) unsafe fn force_unlock<T>(lock: &Mutex<T>) {
+    lock.lock.unlock();
+}
+
+/// Both sides of the asymmetric fence are ordinary ones here.
+pub(crate) fn light_fence() {
+    fence(Ordering::SeqCst);
+}
+
+pub(crate) fn heavy_fence() {
+    fence(Ordering::SeqCst);
+}
+
 pub(crate) fn fence_behind_update() {
     fence(Ordering::SeqCst);
 }
@@ -250,6 +267,14 @@ impl<T> fmt::Debug for Mutex<T> {
 pub(crate) struct MutexGuard<'a, T> {
     lock: &'a Lock,
     content: Option<std::sync::MutexGuard<'a, T>>,
+}
+
+impl<T> MutexGuard<'_, T> {
+    /// It stays locked.
+    pub(crate) fn leak(mut guard: Self) {
+        guard.content = None;
+        std::mem::forget(guard);
+    }
 }
 
 impl<T> Deref for MutexGuard<'_, T> {

@@ -163,18 +163,31 @@ impl<S: Side> Core<S> {
 
     /// One step of the driving thread. False: there was nothing to do.
     pub(super) fn step(&mut self, woken: &Woken) -> bool {
+        let any = self.begin_step(woken);
+        self.end_step(any)
+    }
+
+    /// Takes what has arrived. False: nothing.
+    #[inline]
+    pub(super) fn begin_step(&mut self, woken: &Woken) -> bool {
         self.is_armed = false;
         if self.ended.is_some() {
             return false;
         }
         let taken = self.take();
         let woke = self.serve_woken(woken);
-        if taken == 0 && !woke && !self.is_blocked {
-            return false;
+        taken > 0 || woke
+    }
+
+    /// Sends what that has led to.
+    #[inline]
+    pub(super) fn end_step(&mut self, any: bool) -> bool {
+        if self.ended.is_some() || !any && !self.is_blocked {
+            return any;
         }
         let sent = self.send();
         self.keep_time();
-        taken > 0 || woke || sent
+        any || sent
     }
 
     /// Takes frames from the link, and handles their events.

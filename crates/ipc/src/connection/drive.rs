@@ -171,32 +171,19 @@ impl<S: Side> Connection<S> {
         if is_found { self.clone().retain() } else { self.clone().release() }
     }
 
-    /// Drives the connection on the calling thread until it has ended. False, at once: another
-    /// thread drives it, or its link can only be waited for by descriptors.
-    pub(crate) fn drive_until_ended(self: &Arc<Self>) -> bool {
-        if !Source::claim(&**self) {
-            return false;
-        }
-        let mut futile = 0;
-        while self.ended().is_none() {
-            if !self.spin_for_frames(&mut futile) {
-                // What other threads have to send, they send themselves.
-                Source::sleep(&**self, None, &|| false);
-            }
-        }
-        self.clone().release();
-        true
-    }
-
     /// Spins for frames, for as long as that may pay off: `futile` counts the full spins since the
-    /// last frame. True: some were taken.
-    fn spin_for_frames(self: &Arc<Self>, futile: &mut u32) -> bool {
+    /// last frame. True: `poll` took some.
+    pub(super) fn spin_for_frames(
+        self: &Arc<Self>,
+        futile: &mut u32,
+        poll: &mut impl FnMut() -> bool,
+    ) -> bool {
         let is_elsewhere = self.may_come_soon();
         let polls = if is_elsewhere { POLLS } else { POLLS_PACKED };
         let mut until = None;
         loop {
             for _ in 0..polls {
-                if self.poll_once() {
+                if poll() {
                     *futile = 0;
                     return true;
                 }
@@ -205,7 +192,7 @@ impl<S: Side> Connection<S> {
             if !is_elsewhere {
                 return (0..YIELDS).any(|_| {
                     std::thread::yield_now();
-                    self.poll_once()
+                    poll()
                 });
             }
             let is_worth_it = *futile < 2 || futile.is_multiple_of(PROBE_EVERY);
@@ -274,7 +261,7 @@ impl<S: Side> Connection<S> {
 impl<S: Side> Connection<S> {
     /// What can be seen without the lock. The link itself is polled now and then: it has a socket.
     #[inline]
-    fn may_have_news(&self) -> bool {
+    pub(super) fn may_have_news(&self) -> bool {
         let Some(probe) = &self.probe else { return true };
         // One thread at a time drives it.
         let polls = self.polls.load(Ordering::Relaxed).wrapping_add(1);
@@ -298,7 +285,7 @@ impl<S: Side> Guarded for Connection<S> {
 
 impl<S: Side> Connection<S> {
     /// No thread drives it any more: arms the socket, which wakes the I/O thread.
-    fn arm_socket(self: Arc<Self>) {
+    pub(super) fn arm_socket(self: Arc<Self>) {
         if self.locked(|core| core.ended.is_none() && core.link.prepare_wait()) {
             run_or_enqueue(self);
         }
@@ -345,7 +332,8 @@ impl<S: Side> Source for Connection<S> {
         let Some(doorbell) = &self.doorbell else { return };
         let ticket = self.locked(|core| {
             core.is_armed = false;
-            let wait = core.ended.is_none().then(|| core.link.direct_wait());
+            let may_sleep = core.ended.is_none() && !core.side.has_work();
+            let wait = may_sleep.then(|| core.link.direct_wait());
             wait.flatten().and_then(|wait| wait.prepare_sleep())
         });
         if let Some(ticket) = ticket

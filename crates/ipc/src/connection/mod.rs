@@ -19,6 +19,7 @@
 //! | `pending_lock` | the lock, and the pending flag of threads that found it held |
 //! | `claim` | which thread drives it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
+//! | `relief` | work of the driving thread that may take long, and what becomes of the connection if it does |
 //! | `waking` | the wakers of its streams |
 //! | `end` | how it ended |
 //!
@@ -40,6 +41,7 @@ mod core;
 mod drive;
 mod end;
 pub(crate) mod pending_lock;
+mod relief;
 pub(crate) mod waking;
 
 use std::ops::Deref;
@@ -91,8 +93,25 @@ pub(crate) trait Side: Send + Sized + 'static {
     fn blocks(&mut self) -> &mut Blocks;
     /// A stream's waker was woken.
     fn woken(&mut self, at: &mut At<'_>, stream: u32);
+    /// There is work for the driving thread, if that was begun with some ([`Work`]).
+    fn has_work(&self) -> bool {
+        false
+    }
+    /// From now on the driving thread does work; or it does none any more.
+    fn driven(&mut self, _at: &mut At<'_>, _does_work: bool) {}
     /// The connection ended: waiting operations fail, what was not sent is requeued.
     fn ended(&mut self, at: &mut At<'_>, ended: &Ended);
+}
+
+/// Work that the driving thread does for a side, and that may take long: the lock is
+/// [lent](PendingLock::lend) meanwhile.
+pub(crate) trait Work<S: Side> {
+    /// Takes the next piece of work out of the side. False: there is none.
+    fn take(&mut self, side: &mut S, at: &mut At<'_>) -> bool;
+    /// Does it.
+    fn run(&mut self);
+    /// It is done.
+    fn finish(&mut self, side: &mut S, at: &mut At<'_>);
 }
 
 /// What a side works with during a dispatch.
@@ -127,6 +146,8 @@ pub(crate) struct Connection<S: Side> {
     is_ready: AtomicBool,
     woken: Woken,
     claim: Claim,
+    /// A thread drives it that lends the lock: the only one ever.
+    lends: AtomicBool,
     /// A status was requested.
     status_requested: AtomicBool,
     /// The status that was published last.
@@ -139,7 +160,7 @@ pub(crate) struct Connection<S: Side> {
     polls: AtomicU32,
     /// Consecutive polls for an answer that found none.
     futile_polls: AtomicU32,
-    /// Frames wait for room in the link: the driving thread polls even if nothing has arrived.
+    /// Frames wait for room in the link, or there is work: the driving thread polls even if nothing has arrived.
     is_blocked: AtomicBool,
 }
 
@@ -240,6 +261,7 @@ impl<S: Side> Connection<S> {
                 is_ready: AtomicBool::new(false),
                 woken: Woken::default(),
                 claim: Claim::default(),
+                lends: AtomicBool::new(false),
                 status_requested: AtomicBool::new(false),
                 last_status: Mutex::new(None),
                 doorbell,
@@ -395,7 +417,7 @@ impl<S: Side> Connection<S> {
     #[inline]
     fn unlock(&self, core: MutexGuard<'_, Core<S>>, deferral: Deferral) {
         self.publish_status(&core);
-        self.is_blocked.store(core.is_blocked, Ordering::Relaxed);
+        self.is_blocked.store(core.is_blocked || core.side.has_work(), Ordering::Relaxed);
         drop(core);
         drop(deferral);
     }

@@ -6,6 +6,7 @@
 //!   metrics changed ──▶ flag ─────────── wake ──▶ a notice for all, and none for the next 100 ms
 //!   counts changed  ──▶ flag ─ wake elsewhere ──▶ as metrics
 //!   watchdog        ──▶ the log's queue ─ wake elsewhere
+//!   a thread is stuck ─▶ the session's relief, elsewhere
 //! ```
 //!
 //! The plugin's thread never waits for the session: it wakes it, and sends itself if no other thread has the
@@ -47,6 +48,7 @@ pub(super) struct Reports {
     log_waker: Waker,
     metrics_waker: Waker,
     counts_waker: Waker,
+    relief: Waker,
     messages: Mutex<Messages>,
     has_changed: AtomicBool,
     have_counts_changed: AtomicBool,
@@ -71,13 +73,14 @@ struct Sent {
 }
 
 impl Reports {
-    pub(super) fn new(locked: &Locked<'_>, log_level_max: u32) -> Self {
+    pub(super) fn new(locked: &Locked<'_>, log_level_max: u32, relief: Waker) -> Self {
         Self {
             log_level_max,
             frame_bytes_max: locked.session.limits().frame_body_bytes_max as usize,
             log_waker: on_any_stack(locked.waker(LOG)),
             metrics_waker: on_any_stack(locked.waker(METRICS)),
             counts_waker: locked.waker(METRICS),
+            relief,
             messages: Mutex::default(),
             has_changed: AtomicBool::new(false),
             have_counts_changed: AtomicBool::new(false),
@@ -264,6 +267,10 @@ impl Observer for Reports {
     fn watchdog(&self, level: u32, message: &str) {
         self.queue(notice::WATCHDOG, encode_log(level, "", message, self.frame_bytes_max));
         elsewhere(&self.log_waker);
+    }
+
+    fn stuck(&self) {
+        elsewhere(&self.relief);
     }
 
     fn counts_changed(&self) {

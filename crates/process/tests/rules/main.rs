@@ -11,7 +11,7 @@
 //! | 2 first answer wins, the terminal gets through | `rules/answers`, `rules/frames` | the same |
 //! | 3 frames in order, each once | `rules/frames`, `rules/offloaded` | the same |
 //! | 4 queues are bounded both ways | `rules/frames`, `rules/offloaded`, `rules/buffers` | the same, with `FRAMES_BETWEEN` |
-//! | 5 every wait is bounded | `rules/deadlines`, `rules/blocking` | the same, and `watchdog` |
+//! | 5 every wait is bounded | `rules/deadlines`, `rules/blocking` | the same, and `watchdog`, `never_blocks` |
 //! | 5 a load is bounded | `rules/loads` | `crates/process/tests/processes` |
 //! | 6 what `handle` returns | `rules/answers` | the same |
 //! | 7 state | `rules/state`, `rules/first` | the same |
@@ -84,6 +84,7 @@ mod v2;
 mod waits;
 
 mod inside;
+mod never_blocks;
 mod states;
 mod watchdog;
 

@@ -73,9 +73,10 @@ fn a_plugin_that_its_worker_quarantines_is_quarantined_in_the_host_until_its_rel
     let call = plugin.call_raw("blocks", b"").timeout(Duration::from_millis(500));
     assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
     let pid = pid(&plugin);
-    gate.add();
+    // While it blocks.
     until(|| plugin.state() == PluginState::Quarantined);
     logs::reach(1, &["ERROR becket::watchdog", "quarantined", "plugin=stuck ", &pid]);
+    gate.add();
     assert!(matches!(wait(plugin.call_raw("ok", b"")), Err(CallError::Quarantined)));
     assert!(matches!(plugin.call_now("ok", b""), Err(CallError::Quarantined)));
     assert!(matches!(plugin.notify("ok", b""), Err(CallError::Quarantined)));

@@ -137,3 +137,32 @@ fn work_that_a_holder_leaves_is_done() {
         world.assert_all_seen(&[1, 1]);
     });
 }
+
+/// A holder that lends the lock twice, and a thread that relieves it.
+#[test]
+fn a_holder_that_lends_its_lock_or_the_one_that_relieves_it_unlocks_it() {
+    model(|| {
+        let world = World::new();
+        let other = world.clone();
+        let relieves = spawn(move || {
+            if other.seen.relieve() {
+                // It is free for this thread too.
+                let mut seen = other.seen.lock();
+                seen[0] += 1;
+                other.leave(seen);
+            }
+        });
+        let mut relieved = 0;
+        for _ in 0..2 {
+            let mut guard = world.seen.lock();
+            guard[1] += 1;
+            let (mut guard, was_relieved) = world.seen.lend(guard, || {});
+            guard[1] += 1;
+            relieved += usize::from(was_relieved);
+            world.leave(guard);
+        }
+        join(relieves);
+        let seen = *world.seen.lock();
+        assert_eq!(seen, [relieved, 4, 0]);
+    });
+}
