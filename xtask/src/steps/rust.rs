@@ -78,6 +78,8 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
         command.arg(format!("--test-threads={}", test_threads()));
         // On a busy machine. The summary names each test that needed it.
         command.arg("--retries=1");
+        // How long a test may take: .config/nextest.toml.
+        command.arg(format!("--profile={}", if context.is_full { "full" } else { "default" }));
     } else {
         command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
     }
