@@ -169,6 +169,11 @@ impl Server {
         self.subscribe(&format!("{name}.room"), None);
     }
 
+    /// The first receive of a node that waits at a rendezvous: the note for senders that called before the node was there.
+    pub(crate) fn first_wait(&mut self, name: &str) {
+        self.publish(&format!("{name}.room"));
+    }
+
     /// A value handed to a receive that waits.
     pub(crate) fn hand_over(&mut self, from: &mut Node, name: &str) {
         self.answers(from);

@@ -123,6 +123,7 @@ fn a_full_channel_costs_what_the_model_counts() {
 fn a_rendezvous_costs_what_the_model_counts() {
     for count in [1, 3] {
         let mut all = Nodes::open(count, Kind::Rendezvous);
+        (0..count).for_each(|_| all.model.first_wait("jobs"));
         for _ in 0..3 {
             let sender = all.handles[0].0.clone();
             // The server gives the offer to any node of the group: a receive waits on each.
