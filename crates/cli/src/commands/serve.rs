@@ -123,7 +123,11 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         started = starting.start(config.clone(), host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
     };
-    how_to::show(&gateway, &host, args.monitor.as_deref(), args.verbose, &ui)?;
+    let cluster = node.as_ref().map(|node| how_to::Cluster {
+        urls: &config.cluster.url,
+        is_connected: node.is_connected(),
+    });
+    how_to::show(&gateway, &host, args.monitor.as_deref(), cluster.as_ref(), args.verbose, &ui)?;
     loop {
         let asked = tokio::select! {
             asked = signals.asked() => Some(asked),

@@ -13,7 +13,7 @@ use std::thread;
 use becket_cluster::{Connection, Kind, Options};
 use futures_lite::future::block_on;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::server::Server as Nats;
@@ -35,13 +35,20 @@ fn configuration(folder: &Path, placement: &str) -> PathBuf {
 
 /// A gateway of this configuration, and its address.
 fn gateway(nats: &Nats, file: Option<&Path>) -> (Server, String) {
+    let (gateway, at, started) = started(nats, file);
+    assert_eq!(started["cluster"], json!({ "urls": [nats.url()], "connected": true }));
+    (gateway, at)
+}
+
+/// The same, and the line that it begins with.
+fn started(nats: &Nats, file: Option<&Path>) -> (Server, String, Value) {
     let url = nats.url();
     let mut args = vec!["--json", "--cluster", &url];
     args.extend(file.map(|file| ["--config", file.to_str().unwrap()]).into_iter().flatten());
     let mut gateway = Server::start(&args);
     let started = gateway.started();
     let at = format!("http://{}", started["listen"].as_str().unwrap());
-    (gateway, at)
+    (gateway, at, started)
 }
 
 fn post(url: &str, body: &str) -> (String, String) {
@@ -152,7 +159,8 @@ fn a_plugin_moves_by_one_word_and_no_request_is_lost() {
 fn without_a_server_what_is_local_is_served() {
     let mut nats = Nats::start();
     nats.kill();
-    let (mut node, at) = gateway(&nats, None);
+    let (mut node, at, begun) = started(&nats, None);
+    assert_eq!(begun["cluster"]["connected"], false);
     let echo = format!("{at}/sample/echo");
     answered(&echo, "hi");
     node.says("the cluster is away");

@@ -83,6 +83,10 @@ impl Node {
         }))
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.is_connected()
+    }
+
     /// How the gateway calls plugins on the cluster.
     pub(super) fn placing(&self) -> StartCluster {
         let connection = self.connection.clone();

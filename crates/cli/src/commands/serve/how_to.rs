@@ -18,11 +18,19 @@ const PLUGINS_MAX: usize = 8;
 /// Entries that the line of a plugin names.
 const ENTRIES_MAX: usize = 8;
 
+/// The cluster that a gateway is a node of.
+#[derive(Debug)]
+pub(super) struct Cluster<'a> {
+    pub(super) urls: &'a [String],
+    pub(super) is_connected: bool,
+}
+
 /// Prints it; one JSON object with `--json`.
 pub(super) fn show(
     gateway: &Gateway,
     host: &Host,
     monitor: Option<&Path>,
+    cluster: Option<&Cluster<'_>>,
     is_verbose: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
@@ -35,6 +43,7 @@ pub(super) fn show(
             "listen": gateway.addr().to_string(),
             "admin": gateway.admin_addr().map(|addr| addr.to_string()),
             "monitor": monitor.map(|path| path.display().to_string()),
+            "cluster": cluster.map(|it| json!({ "urls": it.urls, "connected": it.is_connected })),
             "pid": std::process::id(),
             "routes": routes,
         }));
@@ -59,6 +68,17 @@ pub(super) fn show(
         let path = text::shell_word(&path.display().to_string());
         let line = format!("{becket} mon --socket {path}");
         out.push_str(&format!("{}   {}\n", paint(HEAD, "to watch it"), paint(GOOD, &line)));
+    }
+    if let Some(Cluster { urls, is_connected }) = cluster {
+        let urls = urls.join(",");
+        let line = match is_connected {
+            true => paint(
+                GOOD,
+                &format!("{becket} cluster plugins --cluster {}", text::shell_word(&urls)),
+            ),
+            false => format!("no server answers at {urls}; it is tried again"),
+        };
+        out.push_str(&format!("{}       {line}\n", paint(HEAD, "cluster")));
     }
     let more = if is_verbose { "" } else { "With -v each entry has a line that calls it.\n" };
     out.push_str(&format!("\n{}\n", paint(DIM, &format!("{more}Ctrl-C ends it."))));

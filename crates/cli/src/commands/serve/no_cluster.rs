@@ -25,6 +25,10 @@ impl Node {
         }
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        match *self {}
+    }
+
     pub(super) fn placing(&self) -> StartCluster {
         match *self {}
     }
