@@ -113,7 +113,7 @@ pub use crate::{
     spec::PluginSpec,
     stream::{Frame, OpenStream, Stream, StreamSender},
     text::escape_controls,
-    thread::lend_nothing,
+    thread::{lend_nothing, lend_nothing_here},
     workers::{
         Death, DeathId, DeathReason, RemoteState, Restarts, WorkerHistory, WorkerInfo, WorkerState,
         Workers,

@@ -44,7 +44,7 @@ use crate::{
     jobs::{BoxedJob, Full},
     limits::Dispatch,
     load::EntryInfo,
-    placement::{Placement, Resolved},
+    placement::{Capabilities, Placement, Resolved},
     thread,
 };
 
@@ -58,8 +58,8 @@ pub(crate) enum Route {
     Worker = 1,
     /// None: too many threads are stuck in the plugin.
     Quarantined = 2,
-    /// The caller's, if it can be lent: its executor counts, or the plugin takes one thread at a
-    /// time.
+    /// The caller's, if it can be lent: its executor counts, the plugin takes one thread at a time, or
+    /// some of its callers' threads lend nothing.
     Lendable = 3,
     /// A worker's, or for calls a task of the executor: the plugin has been quick.
     Quick = 4,
@@ -177,7 +177,8 @@ impl Instance {
     /// thread cannot take it between this and the call.
     #[inline]
     pub(crate) fn lend_counted(&self) -> Option<Lent<'_>> {
-        if thread::current().lends_nothing.get() {
+        // What runs elsewhere takes no time of the thread.
+        if thread::current().lends_nothing.get() && !self.placement.capabilities().is_remote {
             return None;
         }
         let turn = self.placement.try_enter()?;
@@ -185,11 +186,12 @@ impl Instance {
     }
 
     /// From now on callers' threads are lent one by one, if the executor is known, the plugin takes one
-    /// thread at a time, or the caller is another process's host, which has threads that lend nothing.
+    /// thread at a time, or threads that lend nothing call it.
     pub(crate) fn mind_executor(&self) {
+        let Capabilities { one_at_a_time, is_remote, .. } = *self.placement.capabilities();
         if self.plugin.executor.is_known()
-            || self.plugin.observer.is_some()
-            || self.placement.capabilities().one_at_a_time
+            || one_at_a_time
+            || (self.plugin.minds_lending() && !is_remote)
         {
             self.reroute(Route::Caller, Route::Lendable);
         }

@@ -103,6 +103,7 @@ unsafe extern "C" fn give_back(_: *mut c_void) {
     if let Some(record) = CURRENT.take() {
         record.free_slots.give_all_back();
         record.worker.store(false, Ordering::Relaxed);
+        record.lends_nothing.set(false);
         REGISTRY.lock().idle.push(record);
     }
 }
@@ -193,14 +194,21 @@ fn follow(
 }
 
 /// Runs `f`, in which the calling thread is not lent to plugins that another process's host runs here
-/// ([`Observer`](crate::Observer)), nor releases bytes of any other: workers of the plugin do that. For code that
-/// holds a lock and polls calls or drops responses under it, and may be woken to do so inside a plugin.
+/// ([`Observer`](crate::Observer)) or that [mind](crate::Plugin::mind_lending) it, nor releases bytes of any other:
+/// workers of the plugin do that. For code that holds a lock and polls calls or drops responses under it, and may be
+/// woken to do so inside a plugin.
 pub fn lend_nothing<R>(f: impl FnOnce() -> R) -> R {
     let record = current();
     let before = record.lends_nothing.replace(true);
     let result = f();
     record.lends_nothing.set(before);
     result
+}
+
+/// As [`lend_nothing`], for all that the calling thread runs until it ends. For a thread that has more to do than to
+/// call plugins: it serves a connection, say.
+pub fn lend_nothing_here() {
+    current().lends_nothing.set(true);
 }
 
 impl ThreadRecord {

@@ -90,6 +90,8 @@ impl Answers {
 
     /// `handle` refused call or stream `sid` with this status.
     pub fn refused(&self, sid: u64, status: NrStatus) {
+        // It is counted before its caller is woken.
+        let _deferral = wakes::defer();
         let is_stream = matches!(table::find(sid, self.instance), Ok(Target::Stream(_)));
         if self.end(sid, || Outcome::Refused(status), End::Refused(status)) && is_stream {
             self.instance.plugin.counters.one(Count::StreamsRefused);

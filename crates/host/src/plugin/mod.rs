@@ -357,6 +357,13 @@ impl Plugin {
         snapshot::state(&self.shared)
     }
 
+    /// From now on its code runs on no thread that [lends nothing](crate::lend_nothing_here), also if it declares that
+    /// it never blocks: its workers run it then, and one that it blocks against its word holds its own call alone. Its
+    /// other callers are not affected. A plugin that runs in another process keeps its callers' threads for no time.
+    pub fn mind_lending(&self) {
+        self.shared.mind_lending();
+    }
+
     /// See [`crate::Host::coroutines`].
     pub(crate) fn runtimes(&self) -> Vec<becket_coro::Handle> {
         self.shared.runtimes()

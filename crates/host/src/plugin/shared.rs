@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// What the plugin reports goes there.
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// See [`Plugin::mind_lending`](super::Plugin::mind_lending).
+    minds_lending: AtomicBool,
     current: AtomicPtr<Instance>,
     /// Why `current` is null, and the tasks that wait for it.
     away: Mutex<PausedState>,
@@ -118,6 +120,7 @@ impl Shared {
         Arc::new(Self {
             counters: Counters::new(spec.observer.clone()),
             metrics: Metrics::new(spec.limits.metrics_max, spec.observer.clone()),
+            minds_lending: AtomicBool::new(spec.observer.is_some()),
             observer: spec.observer.clone(),
             name: spec.name.clone(),
             spec: RwLock::new(Arc::new(spec)),
@@ -451,6 +454,18 @@ impl Shared {
         }
         self.alive.lock().instances.push(InstanceEntry { instance, ending: false });
         instance.mind_executor();
+    }
+
+    /// Whether threads that lend nothing call it.
+    pub(crate) fn minds_lending(&self) -> bool {
+        self.minds_lending.load(Ordering::SeqCst)
+    }
+
+    /// From now on they may.
+    pub(super) fn mind_lending(&self) {
+        // An instance that is listed after this sees it; one that was listed before is reached.
+        self.minds_lending.store(true, Ordering::SeqCst);
+        self.mind_executor();
     }
 
     /// The executor is known from now on.

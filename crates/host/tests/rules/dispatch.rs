@@ -11,7 +11,7 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Dispatch, Host, Limits, Request};
+use becket_host::{CallError, Dispatch, Host, Limits, Request, lend_nothing, lend_nothing_here};
 use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::support::{
@@ -99,6 +99,34 @@ fn a_plugin_that_declares_that_it_never_blocks_runs_on_its_callers_threads_until
         gate.add();
     });
     assert_eq!(plugin.snapshot().dispatch_revoked, 1);
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_thread_that_lends_nothing_runs_no_code_of_a_plugin_that_minds_it() {
+    let host = Host::new();
+    let threads = Mailbox::new();
+    let (plugin, _) = here(&threads).never_blocks().load(&host, "minds");
+    let runs_here = || {
+        wait(plugin.call_raw("x", b"")).unwrap();
+        threads.take() == thread::current().id()
+    };
+    let on_one_that_lends_nothing = || {
+        lend_nothing_here();
+        (runs_here(), lend_nothing(runs_here), runs_here())
+    };
+    let look = || {
+        let seen = thread::scope(|scope| scope.spawn(on_one_that_lends_nothing).join().unwrap());
+        // The next thread has the record of the one that has ended.
+        assert!(thread::scope(|scope| scope.spawn(runs_here).join().unwrap()));
+        seen
+    };
+    assert_eq!(look(), (true, true, true), "it does not mind");
+    plugin.mind_lending();
+    assert_eq!(look(), (false, false, false));
+    assert!(runs_here());
+    assert_eq!(plugin.snapshot().dispatch_revoked, 0);
     assert_adds_up(&plugin);
     unload_clean(&host, &plugin);
 }
