@@ -42,7 +42,7 @@ machine does besides is no part of them.
 What Becket does beyond the peer: a message of a channel has the condition that the channel is not closed (two headers, \
 of which the client makes two more entries of a map, and the server reads the last message of the gate); an acknowledged message of a \
 bounded or unlimited channel has a note that there is room; each operation has a limit, a retry with the same id, and \
-exact counters; a call has a header, is kept by notes, passes through a host on both sides, and is a task on its node, where the \
+exact counters; a call is kept by notes, passes through a host on both sides, and is a task on its node, where the \
 peer answers in the loop that takes the requests. Each of Becket's connections has a thread, also those of several nodes and consumers; \
 those of the peer share one, which is easier on a machine of two CPUs.
 

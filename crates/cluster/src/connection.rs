@@ -15,6 +15,7 @@ use async_nats::{
     ServerAddr,
 };
 use becket_chan::unlimited;
+use becket_host::lend_nothing_here;
 use bytes::Bytes;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
@@ -106,7 +107,11 @@ impl Connection {
         let subscriber = tracing::dispatcher::get_default(Clone::clone);
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .on_thread_start(move || logs::without_secrets(&subscriber))
+            .on_thread_start(move || {
+                logs::without_secrets(&subscriber);
+                // It serves all plugins that are offered over this connection.
+                lend_nothing_here();
+            })
             .thread_name("becket-cluster")
             .enable_all()
             .build()

@@ -2,9 +2,9 @@
 //! The host's side: calls go out, answers come in.
 //!
 //! ```text
-//!   handle ──▶ in hand, outbox ──▶ becket.plugin.PLUGIN.ENTRY, reply INBOX.SID ──▶ one node
-//!   answer ◀── in hand ◀────────── INBOX.SID ◀──────────────────────────────────── that node
-//!              in hand ◀────────── INBOX.notes, each second ◀───────────────────── that node
+//!   handle ──▶ in hand, outbox ──▶ becket.plugin.PLUGIN.ENTRY, reply INBOX.SID:MS ──▶ one node
+//!   answer ◀── in hand ◀────────── INBOX.SID:MS ◀──────────────────────────────────── that node
+//!              in hand ◀────────── INBOX.notes, each second ◀──────────────────────── that node
 //! ```
 //!
 //! # Invariants
@@ -37,7 +37,7 @@ use super::SILENCE_MAX;
 use super::calling::{Calling, Opening};
 use super::frames::{self, Line, NOTES};
 use super::headers::{self, Outcome};
-use super::names;
+use super::names::{self, Reply};
 use super::outbox::{Outbox, Outgoing, publish, round_trip};
 use super::ticks::{Tick, Ticks};
 use crate::connection::Link;
@@ -74,6 +74,8 @@ struct Table {
 struct InHand {
     /// When something of it was last received; at first, when it began.
     heard: Instant,
+    /// Where its answer is awaited.
+    reply: Reply,
     stream: Option<Box<Calling>>,
 }
 
@@ -119,10 +121,6 @@ impl Caller {
     /// The longest message, headers included, that the server takes.
     fn message_bytes_max(&self) -> usize {
         self.client().max_payload()
-    }
-
-    fn reply_subject(&self, sid: u64) -> Subject {
-        format!("{}.{sid:x}", self.inbox).into()
     }
 
     fn subject(&self, entry: RemoteEntry<'_>) -> Option<Subject> {
@@ -185,7 +183,7 @@ impl Caller {
                 self.noted(&message.payload);
                 continue;
             }
-            let Ok(sid) = u64::from_str_radix(token, 16) else { continue };
+            let Some(Reply { sid, .. }) = Reply::of(token) else { continue };
             if message.status == Some(StatusCode::NO_RESPONDERS) {
                 if self.remove(sid).is_some() {
                     self.is_away.store(true, Ordering::Relaxed);
@@ -270,14 +268,15 @@ impl Caller {
     /// node is to end it.
     fn lose(&self, sid: u64, outcome: Outcome) {
         let Some(in_hand) = self.remove(sid) else { return };
-        self.send_cancel(sid, in_hand.stream.as_deref());
+        self.send_cancel(&in_hand);
         self.tell_host(|answers| give_up(answers, sid, outcome));
     }
 
-    fn send_cancel(&self, sid: u64, stream: Option<&Calling>) {
-        let outgoing = stream.and_then(Calling::cancel).unwrap_or_else(|| {
-            let reply = self.reply_subject(sid);
-            Outgoing::new(self.cancel_subject.clone(), Bytes::copy_from_slice(reply.as_bytes()))
+    fn send_cancel(&self, in_hand: &InHand) {
+        let of_stream = in_hand.stream.as_ref().and_then(|stream| stream.cancel());
+        let outgoing = of_stream.unwrap_or_else(|| {
+            let reply = in_hand.reply.subject(&self.inbox).into_string();
+            Outgoing::new(self.cancel_subject.clone(), reply.into())
         });
         self.outbox.push(outgoing);
     }
@@ -301,7 +300,7 @@ impl Caller {
             let is_over = matches!(taken, NrStatus::Invalid | NrStatus::TooLong);
             if is_over || status != NrStatus::Ok {
                 if let (Some(in_hand), true) = (self.remove(sid), status == NrStatus::Ok) {
-                    self.send_cancel(sid, in_hand.stream.as_deref());
+                    self.send_cancel(&in_hand);
                 }
                 return;
             }
@@ -400,7 +399,7 @@ impl Remote for Caller {
         let Some(subject) = self.subject(entry) else { return NrStatus::Unsupported };
         let opening = is_stream.then(Opening::new);
         let window = opening.as_ref().map(|opening| opening.window);
-        let headers = headers::of_call(remaining_ms, sid != 0, window, metadata);
+        let headers = headers::of_call(window, metadata);
         let (headers, header_bytes) = headers.into_map();
         if header_bytes + payload.len() > self.message_bytes_max() {
             return NrStatus::TooLong;
@@ -409,15 +408,16 @@ impl Remote for Caller {
             return NrStatus::Backpressure;
         }
         let payload = Bytes::copy_from_slice(payload);
-        let reply = (sid != 0).then(|| self.reply_subject(sid));
-        let outgoing = Outgoing { subject, reply, headers, payload, call: sid };
+        let reply = Reply::new(sid, remaining_ms);
+        let reply_subject = (sid != 0).then(|| reply.subject(&self.inbox));
+        let outgoing = Outgoing { subject, reply: reply_subject, headers, payload, call: sid };
         let mut table = self.in_hand.lock();
         if table.is_over {
             return NrStatus::Closed;
         }
         if sid != 0 {
             let stream = opening.map(|opening| Box::new(opening.calling));
-            table.calls.insert(sid, InHand { heard: Instant::now(), stream });
+            table.calls.insert(sid, InHand { heard: Instant::now(), reply, stream });
             if !std::mem::replace(&mut table.is_watched, true) {
                 self.begun.notify_one();
             }
@@ -459,7 +459,7 @@ impl Remote for Caller {
 
     fn cancel(&self, sid: u64) {
         if let Some(in_hand) = self.remove(sid) {
-            self.send_cancel(sid, in_hand.stream.as_deref());
+            self.send_cancel(&in_hand);
         }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What accompanies a payload: metadata, deadlines and outcomes, as NATS headers.
+//! What accompanies a payload: metadata, deadlines and outcomes, as NATS headers. A call of a host without metadata
+//! has none: its deadline is in its reply subject ([`Reply`](super::names::Reply)).
 //!
 //! A header's value is one line without spaces at its ends. A host escapes what would not pass (`%`
 //! and two digits for a byte) and adds `Becket-Escaped`; without that header values are literal, so
@@ -15,18 +16,17 @@ use bytes::Bytes;
 
 use crate::names::unescape;
 
-const DEADLINE: HeaderName = HeaderName::from_static("Becket-Deadline-Ms");
-const NOTES: HeaderName = HeaderName::from_static("Becket-Notes");
-const STREAM: HeaderName = HeaderName::from_static("Becket-Stream");
-const METHOD: HeaderName = HeaderName::from_static("Becket-Method");
-const PATH: HeaderName = HeaderName::from_static("Becket-Path");
-const QUERY: HeaderName = HeaderName::from_static("Becket-Query");
-const HEADER: HeaderName = HeaderName::from_static("Becket-Header");
-const ESCAPED: HeaderName = HeaderName::from_static("Becket-Escaped");
-const STATUS: HeaderName = HeaderName::from_static("Becket-Status");
-const OUTCOME: HeaderName = HeaderName::from_static("Becket-Outcome");
-const ERROR: HeaderName = HeaderName::from_static("Nats-Service-Error");
-const ERROR_CODE: HeaderName = HeaderName::from_static("Nats-Service-Error-Code");
+const DEADLINE: &str = "Becket-Deadline-Ms";
+const STREAM: &str = "Becket-Stream";
+const METHOD: &str = "Becket-Method";
+const PATH: &str = "Becket-Path";
+const QUERY: &str = "Becket-Query";
+const HEADER: &str = "Becket-Header";
+const ESCAPED: &str = "Becket-Escaped";
+const STATUS: &str = "Becket-Status";
+const OUTCOME: &str = "Becket-Outcome";
+const ERROR: &str = "Nats-Service-Error";
+const ERROR_CODE: &str = "Nats-Service-Error-Code";
 
 /// Headers, and the bytes that they take.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    fn add(&mut self, name: HeaderName, text: &str) {
+    fn add(&mut self, name: &'static str, text: &str) {
         let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'%';
         let has_ends = text.starts_with(' ') || text.ends_with(' ');
         if text.bytes().all(is_plain) && !has_ends {
@@ -54,11 +54,11 @@ impl Headers {
         self.put(name, &escaped);
     }
 
-    fn put(&mut self, name: HeaderName, text: &str) {
+    fn put(&mut self, name: &'static str, text: &str) {
         if let Ok(value) = HeaderValue::from_str(text) {
             const BESIDE: usize = ": \r\n".len();
-            self.bytes += AsRef::<[u8]>::as_ref(&name).len() + text.len() + BESIDE;
-            self.map.append(name, value);
+            self.bytes += name.len() + text.len() + BESIDE;
+            self.map.append(HeaderName::from_static(name), value);
         }
     }
 
@@ -75,19 +75,8 @@ impl Headers {
 }
 
 /// The headers of a call by a host.
-pub(super) fn of_call(
-    remaining_ms: Option<u64>,
-    is_awaited: bool,
-    stream: Option<Window>,
-    metadata: Option<Metadata<'_>>,
-) -> Headers {
+pub(super) fn of_call(stream: Option<Window>, metadata: Option<Metadata<'_>>) -> Headers {
     let mut headers = Headers::default();
-    if let Some(remaining_ms) = remaining_ms {
-        headers.put(DEADLINE, &remaining_ms.max(1).to_string());
-    }
-    if is_awaited {
-        headers.put(NOTES, "1");
-    }
     if let Some(Window { messages, bytes }) = stream {
         headers.put(STREAM, &format!("{messages} {bytes}"));
     }
@@ -116,6 +105,12 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// That of a header.
+    fn read(text: &str) -> Option<Self> {
+        let (messages, bytes) = text.split_once(' ')?;
+        Some(Self { messages: messages.parse().ok()?, bytes: bytes.parse().ok()? })
+    }
+
     /// Whichever is further.
     pub(super) fn extend(&mut self, to: Self) {
         self.messages = self.messages.max(to.messages);
@@ -128,13 +123,11 @@ impl Window {
     }
 }
 
-/// What a message on an entry's subject asks for.
+/// What the headers of a message on an entry's subject ask for.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     /// How long its caller waits.
     pub(super) timeout: Option<Duration>,
-    /// Its caller wants notes while the call is in hand.
-    pub(super) wants_notes: bool,
     /// It opens a stream.
     pub(super) stream: Option<Window>,
     /// It has metadata.
@@ -147,20 +140,28 @@ pub(super) struct Asked {
 pub(super) fn read_call(headers: Option<&HeaderMap>, payload: Bytes) -> Option<Asked> {
     let mut asked = Asked { request: Request::new(payload), ..Asked::default() };
     let Some(headers) = headers else { return Some(asked) };
-    let one = |name| headers.get(name).map(HeaderValue::as_str);
-    let ms = one(DEADLINE).and_then(|ms| ms.parse().ok()).filter(|ms| *ms > 0);
-    asked.timeout = ms.map(Duration::from_millis);
-    asked.wants_notes = one(NOTES).is_some();
-    asked.stream = one(STREAM).and_then(|window| {
-        let (messages, bytes) = window.split_once(' ')?;
-        Some(Window { messages: messages.parse().ok()?, bytes: bytes.parse().ok()? })
-    });
-    let is_escaped = one(ESCAPED).is_some();
+    let (mut method, mut path, mut query) = (None, None, None);
+    let (mut lines, mut is_escaped) = (&[][..], false);
+    for (name, values) in headers.iter() {
+        let Some(value) = values.first().map(HeaderValue::as_str) else { continue };
+        match name.as_ref() {
+            DEADLINE => {
+                let ms = value.parse().ok().filter(|ms| *ms > 0);
+                asked.timeout = ms.map(Duration::from_millis);
+            }
+            STREAM => asked.stream = Window::read(value),
+            METHOD => method = Some(value),
+            PATH => path = Some(value),
+            QUERY => query = Some(value),
+            HEADER => lines = values,
+            ESCAPED => is_escaped = true,
+            _ => {}
+        }
+    }
     let read = |text: &str| if is_escaped { unescape(text) } else { Some(text.to_owned()) };
-    let (method, path, query) = (one(METHOD), one(PATH), one(QUERY));
     let mut request = asked.request;
-    for header in headers.get_all(HEADER) {
-        let text = read(header.as_str())?;
+    for line in lines {
+        let text = read(line.as_str())?;
         let (name, value) = text.split_once(':').unwrap_or((&text, ""));
         // One space is the separator's; those of the value are escaped, or stay.
         let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
@@ -273,11 +274,19 @@ pub(super) fn of_outcome(outcome: Outcome) -> (Headers, &'static str, u16) {
 /// The status of an answer, or why there is none.
 pub(super) fn read_answer(headers: Option<&HeaderMap>) -> Result<NrStatus, Outcome> {
     let Some(headers) = headers else { return Ok(NrStatus::Ok) };
-    let one = |name| headers.get(name).map(HeaderValue::as_str);
-    let status = one(STATUS).and_then(|status| status.parse().ok()).map(NrStatus);
-    let Some(word) = one(OUTCOME) else {
+    let (mut status, mut outcome, mut is_error) = (None, None, false);
+    for (name, values) in headers.iter() {
+        let Some(value) = values.first().map(HeaderValue::as_str) else { continue };
+        match name.as_ref() {
+            STATUS => status = value.parse().ok().map(NrStatus),
+            OUTCOME => outcome = Some(value),
+            ERROR_CODE => is_error = true,
+            _ => {}
+        }
+    }
+    let Some(word) = outcome else {
         // Another service may answer with an error of its own.
-        let default = if one(ERROR_CODE).is_some() { NrStatus::Err } else { NrStatus::Ok };
+        let default = if is_error { NrStatus::Err } else { NrStatus::Ok };
         return Ok(status.unwrap_or(default));
     };
     let status = status.unwrap_or(NrStatus::Err);
@@ -306,7 +315,7 @@ mod tests {
 
     #[test]
     fn text_of_any_kind_is_read_back() {
-        for text in ["plain", " ends ", "a%20b", "line\r\nBecket-Notes: 1", "ä", ""] {
+        for text in ["plain", " ends ", "a%20b", "line\r\nBecket-Deadline-Ms: 1", "ä", ""] {
             let mut headers = Headers::default();
             headers.add(PATH, text);
             headers.add(HEADER, &format!("name: {text}"));
@@ -315,7 +324,7 @@ mod tests {
             let asked = read_call(map.as_ref(), Bytes::new()).unwrap();
             assert_eq!(asked.request.path, text);
             assert_eq!(asked.request.headers[0].1, text);
-            assert!(!asked.wants_notes);
+            assert_eq!(asked.timeout, None);
         }
     }
 

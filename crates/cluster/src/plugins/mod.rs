@@ -16,22 +16,24 @@
 //! | subject | from | what |
 //! |---|---|---|
 //! | `becket.plugin.PLUGIN.ENTRY` | host, or any client | a call: the payload is the body. Without a reply subject: a notification |
-//! | `becket.offered.PLUGIN` | node | it offers the plugin: when it begins, and after each connection |
-//! | `INBOX.SID` of the host | node | the answer: the body. Of a stream: [`frames`] |
+//! | `INBOX.SID:MS` of the host | node | the answer: the body. Of a stream: [`frames`] |
 //! | `INBOX.notes` of the host | node | what is in hand, each second |
 //! | `becket.cancel.PLUGIN` | host | the reply subject of a call whose caller has left: all nodes receive it |
-//! | `becket.offered.PLUGIN` | node | it offers the plugin now: for loads that wait for a node |
+//! | `becket.offered.PLUGIN` | node | it offers the plugin: when it begins, and after each connection |
 //! | `INBOX.NUMBER` of the node | host | data, credit, the close and the end of one stream |
 //! | `INBOX.notes` of the node | host | the streams that it has, each second |
 //!
-//! Names are percent-escaped where a subject does not allow them. What is in the headers is in [`headers`]:
+//! Names are percent-escaped where a subject does not allow them. A host's reply subject ends with the number of the
+//! call and the milliseconds that its caller waits yet, both in hexadecimal; without a deadline nothing follows the `:`.
+//! A call with such a reply subject is in the notes, a call of any other client is not. A call of a host without
+//! metadata, and an answer that is `Ok`, have no headers. What is in the headers is in [`headers`]:
 //!
 //! | header of a call | |
 //! |---|---|
-//! | `Becket-Deadline-Ms` | how long its caller waits; without it, the node's default holds |
+//! | `Becket-Deadline-Ms` | of other clients: how long the caller waits; without it, the node's default holds |
 //! | `Becket-Method`, `-Path`, `-Query` | of the request |
 //! | `Becket-Header` | `NAME: VALUE`, any number of them, in order |
-//! | `Becket-Notes`, `Becket-Stream`, `Becket-Escaped` | of hosts |
+//! | `Becket-Stream`, `Becket-Escaped` | of hosts |
 //!
 //! | header of an answer | |
 //! |---|---|
@@ -52,7 +54,8 @@
 //!    frames by windows of 64 and 1 MiB, in both directions; what waits for the connection by 8192 messages and
 //!    64 MiB. A message longer than the server's `max_payload` (1 MiB by default) is refused with `TooLong`.
 //! 5. **Nothing polls.** The seconds are counted only while something is in hand, or a load waits for a node.
-//! 6. **A plugin that blocks costs its own calls.** Those are polled on a thread of its offer, not on the connection's.
+//! 6. **A plugin that blocks holds its own call alone**, also if it declares that it never blocks. Calls are polled on
+//!    the connection's thread, which runs no code of a plugin: [`becket_host::lend_nothing_here`].
 //! 7. **A cancelled call does not run**, also if the cancellation comes first: a node keeps the last 4096.
 //!
 //! # Not here

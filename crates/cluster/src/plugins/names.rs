@@ -2,6 +2,9 @@
 //! Subjects of plugins and entries, and the names of their services.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
+
+use async_nats::Subject;
 
 use crate::names::unescape;
 
@@ -74,9 +77,80 @@ pub(super) fn inbox_of(reply: &str) -> Option<(&str, &str)> {
     reply.rsplit_once('.')
 }
 
+/// Where a host awaits the answer of a call: the last token of the reply subject, `SID:MS` with both numbers in
+/// hexadecimal, or `SID:` for a call without a deadline. Inboxes of other clients have no `:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// The call, as its host counts.
+    pub(super) sid: u64,
+    /// How long its caller waits.
+    pub(super) deadline_ms: Option<NonZeroU64>,
+}
+
+impl Reply {
+    /// A call whose caller waits for so long yet.
+    pub(super) fn new(sid: u64, remaining_ms: Option<u64>) -> Self {
+        let deadline_ms = remaining_ms.map(|ms| NonZeroU64::new(ms).unwrap_or(NonZeroU64::MIN));
+        Self { sid, deadline_ms }
+    }
+
+    /// The reply subject, in the inbox of the host.
+    pub(super) fn subject(self, inbox: &str) -> Subject {
+        let Self { sid, deadline_ms } = self;
+        let subject = match deadline_ms {
+            Some(ms) => format!("{inbox}.{sid:x}:{ms:x}"),
+            None => format!("{inbox}.{sid:x}:"),
+        };
+        subject.into()
+    }
+
+    /// That of a token. `None`: it is no host's.
+    pub(super) fn of(token: &str) -> Option<Self> {
+        let (sid, ms) = token.split_once(':')?;
+        let sid = u64::from_str_radix(sid, 16).ok()?;
+        let deadline_ms = match ms {
+            "" => None,
+            ms => Some(NonZeroU64::new(u64::from_str_radix(ms, 16).ok()?)?),
+        };
+        Some(Self { sid, deadline_ms })
+    }
+
+    /// The inbox of the host, and the token, of a reply subject. `None`: it is no host's.
+    pub(super) fn of_subject(reply: &str) -> Option<(&str, Self)> {
+        let (inbox, token) = inbox_of(reply)?;
+        Some((inbox, Self::of(token)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reply_subject_is_read_back_and_no_other_clients_is_taken_for_one() {
+        for (sid, remaining_ms, read) in
+            [(1, None, None), (u64::MAX, Some(u64::MAX), Some(u64::MAX)), (0x1f, Some(0), Some(1))]
+        {
+            let reply = Reply::new(sid, remaining_ms);
+            assert_eq!(reply.deadline_ms.map(NonZeroU64::get), read);
+            let subject = reply.subject("_INBOX.inbox");
+            assert_eq!(Reply::of_subject(&subject), Some(("_INBOX.inbox", reply)));
+        }
+        // The second and third are those of the clients of Rust and Go.
+        for other in [
+            "1",
+            "_INBOX.oYyKhvCVUj9iRHPaKJBBXs.0123456789abcdef012345",
+            "_INBOX.WGPrRBqhBOFBRZ1WOUDyDS.deadbeef",
+            "_INBOX.1:2.3",
+            "_INBOX.notes",
+            "_INBOX.1:0",
+            "_INBOX.:",
+            "_INBOX.1:g",
+            "_INBOX.1:2:3",
+        ] {
+            assert_eq!(Reply::of_subject(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_token_is_read_back_and_is_one_token() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_nats::service::{Service, ServiceExt as _};
 use becket_host::Plugin;
-use tokio::runtime::{Builder, Runtime};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::changes::announce;
 use super::names;
@@ -76,14 +76,6 @@ pub enum OfferError {
         /// The limit.
         bytes_max: usize,
     },
-    /// There is no thread to serve it on.
-    #[error("the plugin `{plugin}` was not offered: there is no thread to serve it on: {cause}")]
-    Thread {
-        /// The plugin.
-        plugin: String,
-        /// The cause.
-        cause: String,
-    },
     /// The server or the connection refused it.
     #[error("the plugin `{plugin}` was not offered: {cause}")]
     Server {
@@ -100,8 +92,6 @@ pub struct Offer {
     link: Arc<Link>,
     service: Option<Service>,
     serving: Arc<Serving>,
-    /// The thread that polls the plugin's calls. `Some` until the drop.
-    thread: Option<Runtime>,
     tasks: Vec<AbortHandle>,
     /// Those of the endpoints, which end when the service does.
     endpoints: Vec<JoinHandle<()>>,
@@ -175,18 +165,15 @@ async fn start(
     let inbox = client.new_inbox();
     let inputs = client.subscribe(format!("{inbox}.*")).await;
     let inputs = inputs.map_err(|error| refused(error.into()))?;
-    let thread =
-        Builder::new_multi_thread().worker_threads(1).thread_name("becket-offer").build().map_err(
-            |error| OfferError::Thread { plugin: name.clone(), cause: error.to_string() },
-        )?;
-    let serving = Serving::new(plugin.clone(), client.clone(), inbox, thread.handle().clone());
+    // The connection's thread polls its calls.
+    plugin.mind_lending();
+    let serving = Serving::new(plugin.clone(), client.clone(), inbox);
     let tasks = vec![
         tokio::spawn(serving.clone().take_cancels(cancels)).abort_handle(),
         tokio::spawn(serving.clone().take_inputs(inputs)).abort_handle(),
         tokio::spawn(serving.clone().watch()).abort_handle(),
     ];
-    let (thread, endpoints) = (Some(thread), Vec::new());
-    let mut offer = Offer { link, service: None, serving, thread, tasks, endpoints };
+    let mut offer = Offer { link, service: None, serving, tasks, endpoints: Vec::new() };
 
     let service = client.service_builder().description(format!("the plugin {name} of Becket"));
     let service = service.metadata(map(metadata)).start(names::label(&name), version).await;
@@ -213,7 +200,7 @@ async fn start(
         offer.endpoints.push(offer.serving.start(endpoint, None));
     }
     // The server has the subscriptions when this returns.
-    let answered = tokio::time::timeout(ROUND_TRIP_MAX, round_trip(&client)).await;
+    let answered = timeout(ROUND_TRIP_MAX, round_trip(&client)).await;
     answered.unwrap_or_else(|_| Err("the server does not answer".into())).map_err(refused)?;
     // For hosts that wait for a node. If it does not reach one, that asks again by itself.
     let offered = names::offered_subject(&name).ok_or_else(|| long(&name))?;
@@ -245,7 +232,7 @@ impl Offer {
         self.close().await;
         let serving = self.serving.clone();
         // Timed out: what is left is cancelled.
-        let draining = async move { tokio::time::timeout(drain, serving.drained()).await.is_ok() };
+        let draining = async move { timeout(drain, serving.drained()).await.is_ok() };
         self.link.run(draining).await;
         self.serving.in_hand()
     }
@@ -254,17 +241,23 @@ impl Offer {
     pub async fn close(&mut self) {
         let Some(service) = self.service.take() else { return };
         let (endpoints, client) = (std::mem::take(&mut self.endpoints), self.link.client().clone());
-        let ending = async move {
+        // On the connection's thread: the caller's may have no timers.
+        let closing = async move {
+            let until = Instant::now() + CLOSE_MAX;
+            // The endpoints have what the server has sent them before this. Timed out: it is away.
+            let _ = timeout_at(until, round_trip(&client)).await;
             // It cannot fail.
             let _ = service.stop().await;
-            for endpoint in endpoints {
-                // It ends when it has taken what had come.
-                let _ = endpoint.await;
-            }
-            // Without a server, nothing more comes either.
-            let _ = round_trip(&client).await;
+            let ending = async {
+                for endpoint in endpoints {
+                    // It ends when it has taken what had come.
+                    let _ = endpoint.await;
+                }
+                round_trip(&client).await
+            };
+            let _ = timeout_at(until, ending).await;
         };
-        self.link.run(tokio::time::timeout(CLOSE_MAX, ending)).await;
+        self.link.run(closing).await;
     }
 
     /// Calls and streams that this node has in hand.
@@ -282,10 +275,6 @@ impl Drop for Offer {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.endpoints.iter().for_each(JoinHandle::abort);
         self.serving.cancel_all();
-        if let Some(thread) = self.thread.take() {
-            // The plugin may keep it.
-            thread.shutdown_background();
-        }
     }
 }
 

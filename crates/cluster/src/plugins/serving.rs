@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Calls and streams that a node has in hand.
 //!
-//! A call is a task on the offer's own thread: it polls a future of the node's host. What may block runs on the
-//! plugin's workers, as in any host. What declares that it never blocks runs on that thread; if it blocks after all, it
-//! holds up its own plugin alone, and not the connection, whose thread has the cancellations, the notes and the data of
-//! streams.
+//! A call is a task on the connection's thread: it polls a future of the node's host. No code of a plugin runs there,
+//! for that thread [lends nothing](becket_host::lend_nothing_here): the plugin's workers run it, also if the plugin
+//! declares that it never blocks. So one that blocks holds its own call alone.
 //!
 //! # Invariants
 //!
@@ -12,6 +11,7 @@
 //!    aborts the task, which notifies the plugin.
 //! 2. A frame is counted as sent when the client has it: a note has no number of a frame that comes after it.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
 use futures_lite::StreamExt as _;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
@@ -31,6 +30,7 @@ use tokio::time::Instant;
 use super::cancelled::Cancelled;
 use super::frames::{self, Line, Message, NOTES};
 use super::headers::{self, Asked, Outcome};
+use super::names::Reply;
 use super::served::Served;
 use super::ticks::{Tick, Ticks};
 use super::{SILENCE_MAX, names};
@@ -43,8 +43,6 @@ pub(super) struct Serving {
     plugin: Plugin,
     client: Client,
     inbox: String,
-    /// The thread of its calls.
-    thread: Handle,
     in_hand: Mutex<Table>,
     /// Something is in hand where nothing was.
     begun: Notify,
@@ -54,34 +52,35 @@ pub(super) struct Serving {
 
 struct Table {
     /// By their reply subjects, which hosts use once; other clients may use one again, and get a number behind it.
-    calls: HashMap<String, InHand>,
+    calls: HashMap<Arc<str>, InHand>,
     /// The reply subjects of streams, by their numbers.
-    streams: HashMap<u64, String>,
+    streams: HashMap<u64, Arc<str>>,
     cancelled: Cancelled,
     last_number: u64,
     is_watched: bool,
+    /// The offer was dropped.
+    is_over: bool,
 }
 
 struct InHand {
     began: Instant,
-    wants_notes: bool,
     task: AbortHandle,
     stream: Option<(u64, Arc<Served>)>,
 }
 
 impl Serving {
-    pub(super) fn new(plugin: Plugin, client: Client, inbox: String, thread: Handle) -> Arc<Self> {
+    pub(super) fn new(plugin: Plugin, client: Client, inbox: String) -> Arc<Self> {
         Arc::new(Self {
             plugin,
             client,
             inbox,
-            thread,
             in_hand: Mutex::new(Table {
                 calls: HashMap::new(),
                 streams: HashMap::new(),
                 cancelled: Cancelled::new(),
                 last_number: 0,
                 is_watched: false,
+                is_over: false,
             }),
             begun: Notify::new(),
             emptied: Notify::new(),
@@ -99,23 +98,26 @@ impl Serving {
         }
     }
 
+    /// Cancels what is in hand, and takes no more.
     pub(super) fn cancel_all(&self) {
         let mut table = self.in_hand.lock();
+        table.is_over = true;
         table.streams.clear();
-        let calls = std::mem::take(&mut table.calls);
+        let calls = mem::take(&mut table.calls);
         drop(table);
         calls.into_values().for_each(|call| call.task.abort());
         self.emptied.notify_one();
     }
 
-    /// Takes the calls of one entry, or of all that are not listed, until the endpoint ends.
+    /// Takes the calls of one entry, or of all that are not listed, until the endpoint ends. On the connection's
+    /// thread.
     pub(super) fn start(
         self: &Arc<Self>,
         endpoint: Endpoint,
         entry: Option<&str>,
     ) -> JoinHandle<()> {
         let listed = entry.map(|entry| self.plugin.entry_later(entry));
-        self.thread.spawn(self.clone().take_calls(endpoint, listed))
+        tokio::spawn(self.clone().take_calls(endpoint, listed))
     }
 
     async fn take_calls(self: Arc<Self>, mut endpoint: Endpoint, listed: Option<Entry>) {
@@ -130,49 +132,54 @@ impl Serving {
         }
     }
 
-    fn take(self: &Arc<Self>, request: Request, entry: Entry) {
-        let (headers, payload) =
-            (request.message.headers.as_ref(), request.message.payload.clone());
-        let asked = headers::read_call(headers, payload);
+    fn take(self: &Arc<Self>, mut request: Request, entry: Entry) {
+        let payload = mem::take(&mut request.message.payload);
+        let asked = headers::read_call(request.message.headers.as_ref(), payload);
         let Some(reply) = request.message.reply.clone() else {
             // Counted by the host if it is refused.
             let _ = asked.map(|asked| entry.notify(&asked.request.body));
             return;
         };
-        let wants_notes = asked.as_ref().is_some_and(|asked| asked.wants_notes);
+        let of_host = Reply::of_subject(&reply).map(|(_, reply)| reply);
         let mut table = self.in_hand.lock();
         table.last_number += 1;
         let number = table.last_number;
-        let key = match wants_notes {
-            true => reply.to_string(),
-            false => format!("{reply} {number}"),
+        let key: Arc<str> = match of_host {
+            Some(_) => reply.as_str().into(),
+            None => format!("{reply} {number}").into(),
         };
-        // The second: its caller has left already.
-        if table.calls.contains_key(&key) || table.cancelled.has(&key) {
+        // The third: its caller has left already.
+        if table.is_over || table.calls.contains_key(&key) || table.cancelled.has(&key) {
             return;
         }
-        let window = asked.as_ref().and_then(|asked| asked.stream).filter(|_| wants_notes);
+        let window = asked.as_ref().and_then(|asked| asked.stream).filter(|_| of_host.is_some());
         let stream = window.map(|window| {
             table.streams.insert(number, key.clone());
             let to: Subject = format!("{}.{number:x}", self.inbox).into();
             (number, Arc::new(Served::new(self.client.clone(), reply, to, window)))
         });
+        let asked = asked.map(|mut asked| {
+            let deadline_ms = of_host.and_then(|reply| reply.deadline_ms);
+            let timeout = deadline_ms.map(|ms| Duration::from_millis(ms.get()));
+            asked.timeout = timeout.or(asked.timeout);
+            asked
+        });
         let (serving, at) = (self.clone(), key.clone());
-        // It ends under this lock, after it was put there.
+        // It ends under this lock, after it was put there. In a box: a task is moved more than once.
         let task = match (stream.clone(), asked) {
-            (Some((_, stream)), Some(asked)) => self.thread.spawn(async move {
+            (Some((_, stream)), Some(asked)) => tokio::spawn(Box::pin(async move {
                 stream.serve(&entry, asked).await;
                 serving.remove(&at);
-            }),
-            (_, asked) => self.thread.spawn(async move {
+            })),
+            (_, asked) => tokio::spawn(Box::pin(async move {
                 serving.answer(&request, &entry, asked).await;
                 serving.remove(&at);
-            }),
+            })),
         };
         let task = task.abort_handle();
         let began = Instant::now();
-        table.calls.insert(key, InHand { began, wants_notes, task, stream });
-        if !std::mem::replace(&mut table.is_watched, true) {
+        table.calls.insert(key, InHand { began, task, stream });
+        if !mem::replace(&mut table.is_watched, true) {
             self.begun.notify_one();
         }
     }
@@ -262,7 +269,7 @@ impl Serving {
         }
     }
 
-    fn stream(&self, number: u64) -> Option<(String, Arc<Served>)> {
+    fn stream(&self, number: u64) -> Option<(Arc<str>, Arc<Served>)> {
         let table = self.in_hand.lock();
         let reply = table.streams.get(&number)?;
         let (_, stream) = table.calls.get(reply)?.stream.clone()?;
@@ -315,11 +322,13 @@ impl Serving {
                 silent.push(reply.clone());
                 continue;
             }
-            if !call.wants_notes || now - call.began < SHORT {
+            if now - call.began < SHORT {
                 continue;
             }
-            let Some((inbox, token)) = names::inbox_of(reply) else { continue };
-            let Ok(number) = u64::from_str_radix(token, 16) else { continue };
+            // Other clients want no notes.
+            let Some((inbox, Reply { sid: number, .. })) = Reply::of_subject(reply) else {
+                continue;
+            };
             let stream = stream.map(|stream| stream.note());
             lines.entry(inbox).or_default().push(Line { number, stream });
         }

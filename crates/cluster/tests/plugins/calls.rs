@@ -133,11 +133,8 @@ fn a_load_waits_for_the_first_node_and_asks_whenever_one_is_announced() {
 
 /// Publishes as a host does.
 async fn call_as_host(client: &async_nats::Client, subject: &str, reply: &str) {
-    let mut headers = HeaderMap::new();
-    headers.insert("Becket-Notes", "1");
     let (subject, reply) = (subject.to_owned(), reply.to_owned());
-    let payload = "600000".into();
-    client.publish_with_reply_and_headers(subject, reply, headers, payload).await.unwrap();
+    client.publish_with_reply(subject, reply, "600000".into()).await.unwrap();
 }
 
 #[test]
@@ -148,7 +145,7 @@ fn a_cancellation_that_overtakes_its_call_keeps_it_from_running() {
     runtime.block_on(async {
         let client = async_nats::connect(server.url()).await.unwrap();
         let inbox = client.new_inbox();
-        let reply = |at: u32| format!("{inbox}.{at}");
+        let reply = |at: u32| format!("{inbox}.{at:x}:");
         let cancel = async |at| {
             client.publish("becket.cancel.sample", reply(at).into()).await.unwrap();
         };

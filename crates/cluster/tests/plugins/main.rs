@@ -3,6 +3,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `blocks` | a plugin that declares that it never blocks, and blocks |
 //! | `calls` | hosts, nodes and other clients |
 //! | `ends` | nodes that are killed, servers that restart, hosts that fall silent |
 //! | `streams` | windows in both directions, and frames that are lost |
@@ -20,6 +21,7 @@ mod nodes;
 #[path = "../../../host/tests/support/mod.rs"]
 mod support;
 
+mod blocks;
 mod calls;
 mod ends;
 mod streams;
