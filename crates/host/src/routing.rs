@@ -20,6 +20,8 @@
 //!      │ yes               │ yes
 //!   busy (one thread at a time)? ─ yes ────────────▶ worker
 //!      │ no                │ no
+//!   a thread that lends nothing? ─ yes ────────────▶ worker
+//!      │ no                │ no
 //!   the executor's last free thread? ─ yes ────────▶ worker
 //!      │ no                │ no
 //!   this thread        a task of the executor
