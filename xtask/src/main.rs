@@ -74,6 +74,8 @@ enum Command {
     ProcessCalls(commands::process_calls::Arguments),
     /// Ends of plugins' processes, measured; kill -9 of their workers and hosts, under load.
     ProcessDeath(commands::process_death::Arguments),
+    /// Three servers and three gateways on loopback: a node is killed, and what was lost is counted.
+    ClusterDemo(commands::cluster_demo::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
     Install(commands::install::Arguments),
     /// Bugs on purpose, in a copy of this repository, which the lab has to find.
@@ -87,7 +89,10 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Only these may bring something onto the machine; the others name what lacks.
-    let fetch = matches!(arguments.command, Command::Run(_) | Command::Test(_) | Command::Tools(_));
+    let fetch = matches!(
+        arguments.command,
+        Command::Run(_) | Command::Test(_) | Command::Tools(_) | Command::ClusterDemo(_)
+    );
     let done = Context::discover(fetch).and_then(|context| match arguments.command {
         Command::Run(arguments) => commands::run::run(&context, arguments),
         Command::Test(arguments) => commands::test::run(context, arguments),
@@ -104,6 +109,7 @@ fn main() -> ExitCode {
         Command::IpcDeath(arguments) => commands::ipc_death::run(&context, arguments),
         Command::ProcessCalls(arguments) => commands::process_calls::run(&context, arguments),
         Command::ProcessDeath(arguments) => commands::process_death::run(&context, arguments),
+        Command::ClusterDemo(arguments) => commands::cluster_demo::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
         Command::Planted(arguments) => commands::planted::run(&context, arguments),
         Command::Fuzz(arguments) => commands::fuzz::run(&context, arguments),

@@ -2,6 +2,7 @@
 //! The commands of `cargo xtask`, one a file.
 
 pub(crate) mod bench;
+pub(crate) mod cluster_demo;
 pub(crate) mod cross;
 pub(crate) mod fuzz;
 pub(crate) mod install;

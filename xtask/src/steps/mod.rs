@@ -66,6 +66,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::full("soak", proofs::soak),
     Step::full("ipc-death", proofs::ipc_death),
     Step::full("process-death", proofs::process_death),
+    Step::full("cluster-demo", proofs::cluster_demo),
     Step::full("blocking", programs::blocking),
     Step::full("bench", programs::bench),
     Step::full("load", programs::load),

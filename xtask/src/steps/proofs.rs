@@ -29,3 +29,7 @@ pub(super) fn planted(context: &Context, output: &mut Output) -> Result<(), Erro
 pub(super) fn process_death(context: &Context, output: &mut Output) -> Result<(), Error> {
     commands::process_death::check(context, output)
 }
+
+pub(super) fn cluster_demo(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::cluster_demo::check(context, output)
+}
