@@ -39,12 +39,14 @@ pub(crate) enum Killed {
 pub(crate) struct Story {
     clock: Clock,
     pub(crate) phases: Vec<Phase>,
+    /// When the load was stopped. What is received after that counts to the last phase.
     pub(crate) end: Instant,
 }
 
 /// Runs the demonstration; whether all that must hold did. What it started has ended when it returns or is dropped.
 pub(crate) async fn run(arguments: &Arguments) -> Result<bool, Error> {
-    let folder = tempfile::tempdir().map_err(Error::system("make a temporary folder"))?;
+    let folder = tempfile::Builder::new().prefix("becket-cluster-demo-").tempdir();
+    let folder = folder.map_err(Error::system("make a temporary folder"))?;
     let (story, records) = demonstrate(arguments, folder.path()).await?;
     let path = folder.path().to_owned();
     folder.close().map_err(Error::file("remove", path))?;
@@ -142,9 +144,11 @@ async fn demonstrate(arguments: &Arguments, folder: &Path) -> Result<(Story, Rec
     pause(quarter).await;
 
     load.stop().await?;
+    let end = Instant::now();
+    clock.print("the load is stopped");
     load.drain().await?;
-    clock.print("the load is stopped, the channel closed and drained");
-    Ok((Story { clock, phases, end: Instant::now() }, record.take()))
+    clock.print("the channel is closed and drained");
+    Ok((Story { clock, phases, end }, record.take()))
 }
 
 /// Prints what happens, with the time since the start.

@@ -16,9 +16,9 @@ const SHOWN_MAX: usize = 5;
 
 /// Prints the report; whether all that must hold did.
 pub(crate) fn print(story: &Story, records: &Records) -> bool {
-    let ends = story.phases.iter().skip(1).map(|next| next.begin).chain([story.end]);
-    for (phase, end) in story.phases.iter().zip(ends) {
-        table(phase, end, records);
+    let nexts = story.phases.iter().skip(1).map(|next| Some(next.begin)).chain([None]);
+    for (phase, next) in story.phases.iter().zip(nexts) {
+        table(phase, next, story.end, records);
     }
     let values = Values::of(records);
     println!(
@@ -44,9 +44,11 @@ pub(crate) fn print(story: &Story, records: &Records) -> bool {
     missed.is_empty()
 }
 
-fn table(phase: &Phase, end: Instant, records: &Records) {
-    let is_in = |at: Instant| at >= phase.begin && at < end;
-    let title = format!("{}, {:.1} s", phase.title, (end - phase.begin).as_secs_f64());
+/// A phase until the next one, or until the end of the load.
+fn table(phase: &Phase, next: Option<Instant>, end: Instant, records: &Records) {
+    let is_in = |at: Instant| at >= phase.begin && next.is_none_or(|next| at < next);
+    let lasted = next.unwrap_or(end).duration_since(phase.begin);
+    let title = format!("{}, {:.1} s", phase.title, lasted.as_secs_f64());
     println!("\n{title:<26} {:>8} {:>7} {:>14}", "answered", "failed", "longest pause");
     for gateway in 0..GATEWAYS {
         let calls = records.calls.iter().filter(|call| call.gateway == gateway && is_in(call.end));
