@@ -27,6 +27,8 @@ pub(crate) const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The pause before a waiting operation tries again without a note.
 pub(crate) const SLOW_RETRY: Duration = Duration::from_secs(1);
+/// The first pause after a note of a close that is not stored yet. The pauses grow, up to the slow retry.
+const STORING_PAUSE: Duration = Duration::from_millis(1);
 /// Notes that no sender waits for yet. More are dropped, the oldest first: the waiting senders have
 /// their own retry.
 const NOTES_MAX: usize = 16;
@@ -227,8 +229,11 @@ async fn pass_notes(channel: Weak<Channel>, mut room: Subscription, gone: Token)
     }
 }
 
-/// Reads the gate when a message comes on its subject, which the stream may have refused, and after each
-/// reconnection; until the channel's last handle is dropped.
+/// Reads the gate when a message comes on its subject, and after each reconnection; until the channel's last handle is
+/// dropped.
+///
+/// The message comes before servers with replicas have stored it, and the stream may have refused it: an empty gate is
+/// read again, until the sender of the message would have repeated it.
 async fn watch_gate(
     channel: Weak<Channel>,
     mut gate: Subscription,
@@ -237,22 +242,37 @@ async fn watch_gate(
 ) {
     loop {
         // In this order, not at random: the lab repeats its runs.
-        tokio::select! {
+        let mut storing = tokio::select! {
             biased;
             _ = gone.cancelled() => return,
-            note = gate.next() => if note.is_none() {
-                return;
+            note = gate.next() => match note {
+                Some(_) => ANSWER_TIMEOUT,
+                None => return,
             },
-            connected = connects.changed() => if connected.is_err() {
-                return;
+            connected = connects.changed() => match connected {
+                Ok(()) => Duration::ZERO,
+                Err(_) => return,
             },
-        }
+        };
+        let mut pause = STORING_PAUSE;
         loop {
             let Some(channel) = channel.upgrade() else { return };
-            let Err(error) = channel.look_at_gate().await else { break };
-            tracing::debug!(channel = channel.name, error, "whether it is closed is not known");
+            match channel.look_at_gate().await {
+                Ok(is_closed) if is_closed || storing.is_zero() => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(
+                        channel = channel.name,
+                        error,
+                        "whether it is closed is not known"
+                    );
+                    pause = SLOW_RETRY;
+                }
+            }
             drop(channel);
-            timer::sleep(SLOW_RETRY).await;
+            timer::sleep(pause).await;
+            storing = storing.saturating_sub(pause);
+            pause = (2 * pause).min(SLOW_RETRY);
         }
     }
 }

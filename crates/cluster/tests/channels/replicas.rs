@@ -79,6 +79,7 @@ fn what_holds_on_one_server_holds_on_three() {
         rendezvous::a_close_ends_a_send_that_waits
     }
     a_full_channel_answers_after_one_message(&cluster);
+    a_close_is_seen_soon(&cluster);
     channels_of_one_and_of_three_replicas_are_two_kinds(&cluster);
 }
 
@@ -95,6 +96,27 @@ fn a_full_channel_answers_after_one_message(cluster: &Cluster) {
         let before = wire.published();
         assert_eq!(tx.try_send(bytes(at)).wait(), Err(SendError::WouldBlock(bytes(at).into())));
         assert_eq!(wire.published() - before, 1);
+    }
+}
+
+/// Servers pass a close on before two of them have stored it.
+fn a_close_is_seen_soon(cluster: &Cluster) {
+    // Sooner than a receiver looks by itself, which is after 30 s.
+    let soon = Duration::from_secs(20);
+    let (here, there) = (cluster.connect(), cluster.connect());
+    for round in 0..20 {
+        let open = |connection: &Connection| {
+            let options = on(cluster).options(Options::default());
+            block_on(connection.open(&format!("close{round}"), BOUNDED, options)).unwrap()
+        };
+        let ((tx, _), (_, rx)) = (open(&here), open(&there));
+        tx.send("last").wait().unwrap();
+        assert_eq!(&rx.recv().timeout(LONG).wait().unwrap()[..], b"last");
+        thread::scope(|scope| {
+            let closed = scope.spawn(|| rx.recv().timeout(soon).wait());
+            assert_eq!(tx.close().wait(), Ok(true));
+            assert_eq!(closed.join().unwrap(), Err(RecvError::Closed { reason: None }));
+        });
     }
 }
 
