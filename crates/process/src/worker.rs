@@ -8,7 +8,7 @@
 //!
 //! A call is a future of the worker's host, polled by the session itself: there is no executor. What blocks
 //! runs on the plugin's workers, as in any host. Under the session's lock no code of the plugin runs. The calls and
-//! notifications of a plugin that declares that it never blocks are [begun](begin) by the thread that drives the
+//! notifications of a plugin that declares that it never blocks are begun (`begin`) by the thread that drives the
 //! session, which lends the lock meanwhile, and is relieved if it is stuck.
 //!
 //! # Invariants
