@@ -3,7 +3,7 @@
 //!
 //! A plugin has one shard a thread. A running thread has an index that no other has, so it is the
 //! only writer of its shard and needs no read-modify-write; a reader adds the shards up. Threads
-//! with an index beyond the array share one shard and pay for it.
+//! with an index beyond the array share one shard and pay for it, as do signal handlers.
 
 use std::{
     ptr,
@@ -141,6 +141,12 @@ impl Counters {
     /// Adds one.
     pub(crate) fn one(&self, count: Count) {
         self.add(count, 1);
+    }
+
+    /// Adds one on behalf of a signal handler: it takes no memory, as `malloc` may be what was interrupted, and writes to
+    /// no shard that the thread itself may be in the middle of writing to.
+    pub(crate) fn one_of_handler(&self, count: Count) {
+        Tally { shard: &self.shared, own: false }.one(count);
     }
 
     /// The counters of the calling thread, whose record this is, looked up once for several.
@@ -306,6 +312,14 @@ mod tests {
         }
         assert_eq!(counters.get(Count::Calls), 16_000);
         assert_eq!(counters.get(Count::Ok), 0);
+    }
+
+    #[test]
+    fn what_a_signal_handler_counts_takes_no_memory() {
+        let counters = Counters::new(None);
+        counters.one_of_handler(Count::AnswersInvalid);
+        assert_eq!(counters.get(Count::AnswersInvalid), 1);
+        assert!(counters.own.iter().all(|shard| shard.load(Ordering::Relaxed).is_null()));
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Ins
     };
     let Some(running) = Running::begin() else {
         // Nothing is logged, and no observer notified: that may be what was interrupted.
-        instance.plugin.counters.of(crate::thread::current()).one(Count::AnswersInvalid);
+        instance.plugin.counters.one_of_handler(Count::AnswersInvalid);
         return refused;
     };
     let result = catch_unwind(AssertUnwindSafe(|| body(instance)));
