@@ -152,8 +152,9 @@ pub(crate) mod on_any {
     }
 
     pub(crate) fn a_close_ends_a_send_that_waits(server: &impl Open) {
-        let (tx, _) = server.open("meet", Kind::Rendezvous);
-        let (closer, _) = server.open("meet", Kind::Rendezvous);
+        // The receivers stay: an offer that is on its way to one that leaves may have no answer.
+        let (tx, _rx) = server.open("meet", Kind::Rendezvous);
+        let (closer, _other) = server.open("meet", Kind::Rendezvous);
         thread::scope(|scope| {
             let send = scope.spawn(|| tx.send("a").timeout(LONG).wait());
             assert_eq!(closer.close().wait(), Ok(true));

@@ -49,11 +49,11 @@ pub(crate) enum Command {
 /// Which servers.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct At {
-    /// A NATS server; several, separated by commas [default: `url` of [cluster] in the file of
+    /// A NATS server; several, separated by commas [default: `url` of `[cluster]` in the file of
     /// --config, else nats://127.0.0.1:4222]
     #[arg(long, value_name = "URL")]
     cluster: Option<String>,
-    /// The configuration of `becket serve` whose [cluster] has the servers, credentials and
+    /// The configuration of `becket serve` whose `[cluster]` has the servers, credentials and
     /// certificates
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
