@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The bytes of an answer or a frame.
 //!
-//! Five forms, so that none pays for another, in a value small enough to be moved freely: nothing;
-//! up to [`SMALL_BYTES_MAX`] bytes in a block that its thread keeps for the next one; shared
-//! [`Bytes`]; a lease that the plugin wrote into, kept for its next one; and bytes in the plugin's
-//! memory, released when the last reader is done.
+//! Six forms, so that none pays for another, in three words: nothing; up to [`SMALL_BYTES_MAX`] bytes in a
+//! block that its thread keeps for the next one; more of them on the heap; and, behind a pointer to
+//! such a block, shared [`Bytes`], a lease that the plugin wrote into, kept for its next one, and bytes
+//! in the plugin's memory, released when the last reader is done.
+//!
+//! A body is moved some four times between the plugin's callback and the caller, so each word counts;
+//! and most are empty or short, so their drop is one test.
 //!
 //! # Invariants
 //!
@@ -20,7 +23,7 @@ use bytes::Bytes;
 use crate::{
     instance::Instance,
     reentry,
-    small::{SMALL_BYTES_MAX, SmallBlock},
+    small::{SMALL_BYTES_MAX, SmallBlock, SmallBox},
 };
 
 /// The bytes of an answer or a frame; dereferences to `[u8]`.
@@ -28,79 +31,104 @@ use crate::{
 /// Turning it into [`Bytes`] costs nothing for bodies above 64 bytes and one small allocation for
 /// those below.
 #[derive(Default)]
-pub struct Body(Repr);
+pub struct Body(Option<Repr>);
 
-#[derive(Default)]
 enum Repr {
-    #[default]
-    Empty,
     Small(SmallBlock),
+    Copied(Box<[u8]>),
+    Held(SmallBox<Held>),
+}
+
+enum Held {
     Shared(Bytes),
     Leased(LeasedBody),
     Owned(OwnedBody),
 }
 
+impl Held {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Leased(body) => body.as_ref(),
+            Self::Owned(body) => body.as_ref(),
+        }
+    }
+}
+
 impl Body {
     /// The empty body.
-    pub(crate) const EMPTY: Self = Self(Repr::Empty);
+    pub(crate) const EMPTY: Self = Self(None);
 
     /// Whether the plugin's code runs when it is dropped.
     #[inline]
     #[must_use]
     pub fn is_owned(&self) -> bool {
-        matches!(self.0, Repr::Owned(_))
+        matches!(&self.0, Some(Repr::Held(held)) if matches!(**held, Held::Owned(_)))
     }
 
     /// A copy of `bytes`.
     #[inline]
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         Self(match bytes.len() {
-            0 => Repr::Empty,
-            1..=SMALL_BYTES_MAX => Repr::Small(SmallBlock::copy_of(bytes)),
-            _ => Repr::Shared(Bytes::copy_from_slice(bytes)),
+            0 => None,
+            1..=SMALL_BYTES_MAX => Some(Repr::Small(SmallBlock::copy_of(bytes))),
+            _ => Some(Repr::Copied(copy(bytes))),
         })
+    }
+
+    fn held(held: Held) -> Self {
+        Self(Some(Repr::Held(SmallBox::new(held))))
     }
 
     /// These bytes.
     pub(crate) fn shared(bytes: Bytes) -> Self {
         match bytes.len() {
             0..=SMALL_BYTES_MAX => Self::copy_of(&bytes),
-            _ => Self(Repr::Shared(bytes)),
+            _ => Self::held(Held::Shared(bytes)),
         }
     }
 
     /// The first `len` bytes of a lease that `instance` wrote into.
     pub(crate) fn leased(buffer: Vec<u8>, len: usize, instance: &'static Instance) -> Self {
-        Self(Repr::Leased(LeasedBody { buffer, len, instance }))
+        Self::held(Held::Leased(LeasedBody { buffer, len, instance }))
     }
 
     pub(crate) fn owned(body: OwnedBody) -> Self {
-        Self(Repr::Owned(body))
+        Self::held(Held::Owned(body))
     }
 
     /// The bytes, shared.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Empty => Bytes::new(),
-            Repr::Small(block) => Bytes::copy_from_slice(&block),
-            Repr::Shared(bytes) => bytes,
-            Repr::Leased(body) => Bytes::from_owner(body),
-            Repr::Owned(body) => Bytes::from_owner(body),
+            None => Bytes::new(),
+            Some(Repr::Small(block)) => Bytes::copy_from_slice(&block),
+            Some(Repr::Copied(bytes)) => bytes.into(),
+            Some(Repr::Held(held)) => match held.into_inner() {
+                Held::Shared(bytes) => bytes,
+                Held::Leased(body) => Bytes::from_owner(body),
+                Held::Owned(body) => Bytes::from_owner(body),
+            },
         }
     }
+}
+
+/// Not inlined: it is rare beside short bodies, which need no more registers than they have.
+#[inline(never)]
+fn copy(bytes: &[u8]) -> Box<[u8]> {
+    bytes.into()
 }
 
 impl Deref for Body {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Repr::Empty => &[],
-            Repr::Small(block) => block,
-            Repr::Shared(bytes) => bytes,
-            Repr::Leased(body) => body.as_ref(),
-            Repr::Owned(body) => body.as_ref(),
+            None => &[],
+            Some(Repr::Small(block)) => block,
+            Some(Repr::Copied(bytes)) => bytes,
+            Some(Repr::Held(held)) => held.bytes(),
         }
     }
 }
@@ -120,7 +148,9 @@ impl From<Body> for Bytes {
 impl Clone for Body {
     fn clone(&self) -> Self {
         match &self.0 {
-            Repr::Shared(bytes) => Self(Repr::Shared(bytes.clone())),
+            Some(Repr::Held(held)) if let Held::Shared(bytes) = &**held => {
+                Self::held(Held::Shared(bytes.clone()))
+            }
             _ => Self::copy_of(self),
         }
     }

@@ -34,7 +34,7 @@ use tracing::Span;
 use crate::{
     body::Body,
     counters::{Count, Tally},
-    dispatch::{Entering, HandleArgs, Input, Offload, Offloaded, Timeout, span},
+    dispatch::{Entering, HandleArgs, Input, Offload, Offloaded, Timeout, is_traced, span},
     error::CallError,
     frame::CallFrame,
     instance::Instance,
@@ -170,8 +170,16 @@ impl Future for Call<'_> {
             };
             // Here and not further down, so that the answer is moved but once.
             let frame = CallFrame::new(slot.next_sid(), entered.instance(), Some(slot));
-            let timeout = this.entering.timeout;
-            match start(this.shared, this.entry, input, timeout, &entered, slot, &frame) {
+            let starting = Starting {
+                shared: this.shared,
+                entry: this.entry,
+                timeout: this.entering.timeout,
+                entered: &entered,
+                tally,
+                slot,
+                frame: &frame,
+            };
+            match starting.start(input) {
                 Started::Answered => {
                     count_answer(tally, &frame);
                     return this.over(Ok(frame.into_response()));
@@ -268,61 +276,117 @@ fn begin(
 ) -> Result<&'static Slot, CallError> {
     tally.one(Count::Calls);
     entered.instance().admit(payload_len, Count::QuotaRefused)?;
-    tally.add(Count::BytesIn, payload_len as u64);
+    tally.bytes(Count::BytesIn, payload_len as u64);
     table::take_free(entered.record()).ok_or_else(|| {
         tally.one(Count::QuotaRefused);
         CallError::Quota { quota: "calls of the process", limit: u64::from(table::SLOTS_MAX) }
     })
 }
 
-/// Dispatches a call: on this thread, or offloaded.
-#[inline]
-fn start(
-    shared: &Arc<Shared>,
-    entry: EntryNameRef<'_>,
-    input: &mut Input<'_>,
+/// A call that is about to be dispatched.
+struct Starting<'a> {
+    shared: &'a Arc<Shared>,
+    entry: EntryNameRef<'a>,
     timeout: Timeout,
-    entered: &Entered,
+    entered: &'a Entered,
+    tally: Tally<'a>,
     slot: &'static Slot,
-    frame: &CallFrame,
-) -> Started {
-    let instance = entered.instance();
-    let sid = slot.begin_call(instance);
-    slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
-    if let Some(unannounced) = &instance.unannounced {
-        unannounced.began(sid, entry.name());
-    }
-    let span = span(shared, &entry, sid);
-    let Some(_lent) = instance.lend_for(&entry) else {
-        let call = OffloadedCall { args: input.take(&entry), slot, sid };
-        let timeout = timeout.duration(instance.limits.deadline_ms);
-        return start_offloaded(call, instance, timeout, span);
-    };
+    /// Has the id that the slot gives it.
+    frame: &'a CallFrame,
+}
 
-    let tally = shared.counters.of(entered.record());
-    let weight = tally.sample_weight();
-    let began = (weight > 0).then(Instant::now);
-    let status = {
-        let _in_span = span.enter();
-        frame.scope(entered.record(), || input.handle(&entry, instance, sid))
-    };
-    match Handled::of(status, frame.answered.get()) {
-        Handled::Answered => {
-            slot.release(sid);
-            if let Some(began) = began {
-                tally.latency(began.elapsed(), weight);
-            }
-            Started::Answered
+impl Starting<'_> {
+    /// Dispatches it: on this thread, or offloaded.
+    #[inline]
+    fn start(&self, input: &mut Input<'_>) -> Started {
+        let Self { shared, entry, timeout, slot, .. } = *self;
+        let instance = self.entered.instance();
+        let sid = slot.begin_call(instance);
+        slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
+        if let Some(unannounced) = &instance.unannounced {
+            unannounced.began(sid, entry.name());
         }
-        Handled::Refused(status) if slot.withdraw(sid) => {
-            shared.counters.one(Count::RefusedByHandle);
-            Started::Failed(plugin::refused(shared, &entry, status))
-        }
-        // Not answered yet; or refused, but another thread of the plugin answered before.
-        Handled::Later | Handled::Refused(_) => {
+        let Some(_lent) = instance.lend_for(&entry) else {
+            let call = OffloadedCall { args: input.take(&entry), slot, sid };
             let timeout = timeout.duration(instance.limits.deadline_ms);
-            Started::Waiting(Waiting::new(slot, sid, instance, timeout, span))
+            return start_offloaded(call, instance, timeout, span(shared, &entry, sid));
+        };
+        match self.tally.sample_weight() {
+            0 if !is_traced() => self.run(input, Plainly),
+            weight => self.run_observed(input, weight),
         }
+    }
+
+    /// Runs it [`Observed`]. Compiled apart, so that the many calls that are not keep their registers.
+    #[cold]
+    fn run_observed(&self, input: &Input<'_>, weight: u32) -> Started {
+        let span = span(self.shared, &self.entry, self.frame.sid);
+        self.run(input, Observed { span, weight })
+    }
+
+    #[inline(always)]
+    fn run(&self, input: &Input<'_>, run: impl Run) -> Started {
+        let Self { shared, entry, slot, frame, .. } = *self;
+        let (instance, sid) = (self.entered.instance(), frame.sid);
+        let handle = || input.handle(&entry, instance, sid);
+        let (status, took) = run.run(|| frame.scope(self.entered.record(), handle));
+        match Handled::of(status, frame.answered.get()) {
+            Handled::Answered => {
+                slot.release(sid);
+                self.tally.took(took);
+                Started::Answered
+            }
+            Handled::Refused(status) if slot.withdraw(sid) => {
+                shared.counters.one(Count::RefusedByHandle);
+                Started::Failed(plugin::refused(shared, &entry, status))
+            }
+            // Not answered yet; or refused, but another thread of the plugin answered before.
+            Handled::Later | Handled::Refused(_) => {
+                let timeout = self.timeout.duration(instance.limits.deadline_ms);
+                Started::Waiting(Waiting::new(slot, sid, instance, timeout, run.into_span()))
+            }
+        }
+    }
+}
+
+/// How `handle` is run on a caller's thread.
+trait Run {
+    /// Runs it. How long it took and how many calls that stands for, if it is timed.
+    fn run(&self, handle: impl FnOnce() -> NrStatus) -> (NrStatus, Option<(Duration, u32)>);
+
+    /// The call's span.
+    fn into_span(self) -> Span;
+}
+
+/// As it is.
+struct Plainly;
+
+impl Run for Plainly {
+    #[inline(always)]
+    fn run(&self, handle: impl FnOnce() -> NrStatus) -> (NrStatus, Option<(Duration, u32)>) {
+        (handle(), None)
+    }
+
+    fn into_span(self) -> Span {
+        Span::none()
+    }
+}
+
+/// In a span, and timed if it stands for `weight` calls.
+struct Observed {
+    span: Span,
+    weight: u32,
+}
+
+impl Run for Observed {
+    fn run(&self, handle: impl FnOnce() -> NrStatus) -> (NrStatus, Option<(Duration, u32)>) {
+        let began = (self.weight > 0).then(Instant::now);
+        let status = self.span.in_scope(handle);
+        (status, began.map(|began| (began.elapsed(), self.weight)))
+    }
+
+    fn into_span(self) -> Span {
+        self.span
     }
 }
 
@@ -330,7 +394,7 @@ fn start(
 #[inline]
 fn count_answer(tally: Tally<'_>, frame: &CallFrame) {
     tally.one(if frame.status().is_ok() { Count::Ok } else { Count::AnsweredWithError });
-    tally.add(Count::BytesOut, frame.body_len());
+    tally.bytes(Count::BytesOut, frame.body_len());
 }
 
 /// A call that does not run on its caller's thread.
@@ -426,7 +490,7 @@ fn answered(tally: Tally<'_>, outcome: Option<Outcome>) -> Result<Response, Call
     match outcome {
         Some(Outcome::Answered { status, body }) => {
             count(if status.is_ok() { Count::Ok } else { Count::AnsweredWithError });
-            tally.add(Count::BytesOut, body.len() as u64);
+            tally.bytes(Count::BytesOut, body.len() as u64);
             Ok(Response { status, body })
         }
         Some(Outcome::Refused(status)) => {
@@ -565,21 +629,42 @@ fn now_in(
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);
     instance.admit_now(payload.len(), Count::QuotaRefused)?;
-    tally.add(Count::BytesIn, payload.len() as u64);
-    let sid = entered.record().next_local_sid();
-    let weight = tally.sample_weight();
-    let began = (weight > 0).then(Instant::now);
-    let frame = CallFrame::new(sid, instance, None);
-    let span = span(shared, entry, sid);
-    let status = {
-        let _in_span = span.enter();
-        frame.scope(entered.record(), || {
-            instance.placement.handle(entry.at(instance), sid, None, payload)
-        })
-    };
-    if let Some(began) = began {
-        tally.latency(began.elapsed(), weight);
+    tally.bytes(Count::BytesIn, payload.len() as u64);
+    match tally.sample_weight() {
+        0 if !is_traced() => now_with(shared, entered, tally, entry, payload, |_| Plainly),
+        weight => now_observed(shared, entered, tally, entry, payload, weight),
     }
+}
+
+/// The same for a call that is [`Observed`]. Compiled apart, so that the many calls that are not keep their registers.
+#[cold]
+fn now_observed(
+    shared: &Arc<Shared>,
+    entered: &Entered,
+    tally: Tally<'_>,
+    entry: &impl Named,
+    payload: &[u8],
+    weight: u32,
+) -> Result<Response, CallError> {
+    let observed = |sid| Observed { span: span(shared, entry, sid), weight };
+    now_with(shared, entered, tally, entry, payload, observed)
+}
+
+#[inline(always)]
+fn now_with<R: Run>(
+    shared: &Arc<Shared>,
+    entered: &Entered,
+    tally: Tally<'_>,
+    entry: &impl Named,
+    payload: &[u8],
+    run: impl FnOnce(u64) -> R,
+) -> Result<Response, CallError> {
+    let instance = entered.instance();
+    let sid = entered.record().next_local_sid();
+    let frame = CallFrame::new(sid, instance, None);
+    let handle = || instance.placement.handle(entry.at(instance), sid, None, payload);
+    let (status, took) = run(sid).run(|| frame.scope(entered.record(), handle));
+    tally.took(took);
     match Handled::of(status, frame.answered.get()) {
         Handled::Answered => {
             count_answer(tally, &frame);

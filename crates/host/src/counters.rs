@@ -92,7 +92,7 @@ const BOUND_BITS: std::ops::Range<u32> = 8..37;
 struct Shard {
     counts: [AtomicU64; COUNTS],
     latency: [AtomicU64; buckets::COUNT],
-    /// Calls answered inside `handle`, up to where the sampling repeats.
+    /// Calls answered inside `handle`.
     sampled: AtomicU64,
 }
 
@@ -215,12 +215,27 @@ impl Tally<'_> {
     #[inline]
     pub(crate) fn sample_weight(self) -> u32 {
         let count = self.shard.sampled.load(Ordering::Relaxed);
-        if count < 64 {
-            self.shard.sampled.store(count + 1, Ordering::Relaxed);
-            return 1;
+        self.shard.sampled.store(count.wrapping_add(1), Ordering::Relaxed);
+        if count >= 64 && !count.is_multiple_of(64) {
+            return 0;
         }
-        self.shard.sampled.store(if count >= 127 { 64 } else { count + 1 }, Ordering::Relaxed);
-        if count == 64 { 64 } else { 0 }
+        if count < 64 { 1 } else { 64 }
+    }
+
+    /// Records the latency of a call that was timed.
+    #[inline]
+    pub(crate) fn took(self, took: Option<(Duration, u32)>) {
+        if let Some((latency, weight)) = took {
+            self.latency(latency, weight);
+        }
+    }
+
+    /// Adds a call's bytes, of which most calls have none in one direction.
+    #[inline]
+    pub(crate) fn bytes(self, count: Count, n: u64) {
+        if n > 0 {
+            self.add(count, n);
+        }
     }
 
     /// Records a latency that stands for `weight` calls.

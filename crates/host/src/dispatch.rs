@@ -336,10 +336,15 @@ impl Instance {
     }
 }
 
+/// Whether calls have spans. Without a subscriber a call pays one load.
+#[inline]
+pub(crate) fn is_traced() -> bool {
+    LevelFilter::current() >= Level::DEBUG
+}
+
 #[inline]
 pub(crate) fn span(shared: &Shared, entry: &impl Named, sid: u64) -> Span {
-    // The level is compared first: without a subscriber a call pays one load.
-    if LevelFilter::current() < Level::DEBUG {
+    if !is_traced() {
         return Span::none();
     }
     tracing::debug_span!(

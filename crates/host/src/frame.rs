@@ -5,7 +5,7 @@
 //! answer there: no shared table, no wake-up. Frames of nested calls are linked by the record's
 //! swap: the innermost is visible, the one before is put back afterwards.
 
-use std::{cell::Cell, marker::PhantomData};
+use std::{cell::Cell, marker::PhantomData, mem::ManuallyDrop};
 
 use becket_abi::NrStatus;
 
@@ -26,6 +26,7 @@ pub(crate) struct CallFrame {
     pub(crate) answered: Cell<bool>,
     status: Cell<NrStatus>,
     body: Cell<Body>,
+    body_len: Cell<u64>,
     /// State of a call without a slot.
     pub(crate) state: Cell<Option<Box<StateMap>>>,
     _not_send: PhantomData<*const ()>,
@@ -41,6 +42,7 @@ impl CallFrame {
             answered: Cell::new(false),
             status: Cell::new(NrStatus::Ok),
             body: Cell::new(Body::EMPTY),
+            body_len: Cell::new(0),
             state: Cell::new(None),
             _not_send: PhantomData,
         }
@@ -60,9 +62,11 @@ impl CallFrame {
 
     /// Leaves the answer here, for the thread that claimed it.
     #[inline]
-    pub(crate) fn answer(&self, status: NrStatus, body: Body) {
+    pub(crate) fn answer(&self, status: NrStatus, len: u64, body: Body) {
         self.status.set(status);
-        self.body.set(body);
+        self.body_len.set(len);
+        // What was there is empty, as a frame is answered once: there is nothing to drop.
+        let _ = ManuallyDrop::new(self.body.replace(body));
     }
 
     /// The answer's status.
@@ -74,8 +78,7 @@ impl CallFrame {
     /// The answer's length in bytes.
     #[inline]
     pub(crate) fn body_len(&self) -> u64 {
-        // SAFETY: only this thread touches the cell, and it does not during this read.
-        unsafe { &*self.body.as_ptr() }.len() as u64
+        self.body_len.get()
     }
 
     /// The answer, which was left here.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Blocks for short bodies, kept by the thread that freed them last.
+//! Blocks for short bodies and for what longer ones are made of, kept by the thread that freed them last.
 //!
 //! Most answers are short, and each would cost an allocation. A thread keeps up to
 //! [`KEPT_MAX`] blocks in its record, linked through their own memory, so that in the steady state
@@ -8,15 +8,22 @@
 //!
 //! ```text
 //!   free   │ next ─────────▶ the next free block, or null │ 56 bytes unused │
-//!   in use │ up to 64 bytes                                                │
+//!   in use │ up to 64 bytes, or a value                                    │
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. A block is on one list or in one [`SmallBlock`], never both.
+//! 1. A block is on one list, or in one [`SmallBlock`] or [`SmallBox`], never both.
 //! 2. A list belongs to a thread record, which only its own thread touches.
 
-use std::{cell::Cell, mem::MaybeUninit, ops::Deref, ptr, ptr::NonNull};
+use std::{
+    cell::Cell,
+    marker::PhantomData,
+    mem::{ManuallyDrop, MaybeUninit},
+    ops::Deref,
+    ptr,
+    ptr::NonNull,
+};
 
 use crate::thread;
 
@@ -71,7 +78,7 @@ impl FreeBlocks {
 /// Up to [`SMALL_BYTES_MAX`] bytes.
 pub(crate) struct SmallBlock {
     block: NonNull<Block>,
-    len: u8,
+    len: usize,
 }
 
 // SAFETY: the block is this value's alone (invariant 1), and plain memory.
@@ -87,7 +94,7 @@ impl SmallBlock {
         let block = thread::current().free_blocks.take();
         // SAFETY: the block is ours alone, and holds `len` bytes; the two do not overlap.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), block.as_ptr().cast(), len) };
-        Self { block, len: len as u8 }
+        Self { block, len }
     }
 }
 
@@ -97,9 +104,7 @@ impl Deref for SmallBlock {
     #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: `copy_of` wrote `len` bytes, and nothing writes while this borrow lives.
-        unsafe {
-            std::slice::from_raw_parts(self.block.as_ptr().cast::<u8>(), usize::from(self.len))
-        }
+        unsafe { std::slice::from_raw_parts(self.block.as_ptr().cast::<u8>(), self.len) }
     }
 }
 
@@ -107,5 +112,59 @@ impl Drop for SmallBlock {
     #[inline]
     fn drop(&mut self) {
         thread::current().free_blocks.put(self.block);
+    }
+}
+
+/// A value in a block.
+pub(crate) struct SmallBox<T> {
+    block: NonNull<Block>,
+    _value: PhantomData<T>,
+}
+
+// SAFETY: the block and the value in it are this value's alone (invariant 1).
+unsafe impl<T: Send> Send for SmallBox<T> {}
+// SAFETY: shared access only shares the value.
+unsafe impl<T: Sync> Sync for SmallBox<T> {}
+
+impl<T> SmallBox<T> {
+    const FITS: () =
+        assert!(size_of::<T>() <= size_of::<Block>() && align_of::<T>() <= align_of::<Block>());
+
+    #[inline]
+    pub(crate) fn new(value: T) -> Self {
+        const { Self::FITS };
+        let block = thread::current().free_blocks.take();
+        // SAFETY: the block is ours alone, and a `T` fits (`FITS`).
+        unsafe { block.cast().write(value) };
+        Self { block, _value: PhantomData }
+    }
+
+    /// The value; its block is free again.
+    pub(crate) fn into_inner(self) -> T {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `new` wrote it, and neither `drop` nor this reads it again: `this` is forgotten.
+        let value = unsafe { this.block.cast::<T>().read() };
+        thread::current().free_blocks.put(this.block);
+        value
+    }
+}
+
+impl<T> Deref for SmallBox<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: `new` wrote it, and it is there until `self` is gone.
+        unsafe { self.block.cast().as_ref() }
+    }
+}
+
+impl<T> Drop for SmallBox<T> {
+    fn drop(&mut self) {
+        // The block is free before the value's drop runs, which may be the plugin's code.
+        // SAFETY: `new` wrote it, and nothing reads it again.
+        let value = unsafe { self.block.cast::<T>().read() };
+        thread::current().free_blocks.put(self.block);
+        drop(value);
     }
 }

@@ -132,6 +132,13 @@ pub(crate) fn current() -> &'static ThreadRecord {
     }
 }
 
+/// The innermost frame of the calling thread, or null. Makes no record for a thread that has none, so that it is a few
+/// loads and no call.
+#[inline]
+pub(crate) fn innermost_frame() -> *const CallFrame {
+    CURRENT.get().map_or(ptr::null(), ThreadRecord::frame)
+}
+
 #[cold]
 fn adopt() -> &'static ThreadRecord {
     fence::register();

@@ -10,6 +10,7 @@ use super::{boundary, is_function};
 use crate::{
     body::{Body, OwnedBody},
     counters::Count,
+    frame::CallFrame,
     instance::Instance,
     reentry::{self, Running},
     small::SMALL_BYTES_MAX,
@@ -40,12 +41,14 @@ pub(super) unsafe extern "C" fn send_result(
     status: NrStatus,
     payload: NrBytes,
 ) {
-    if answered_inside(host_ctx, sid, status, payload) {
-        return;
+    match innermost(host_ctx, sid) {
+        Some(frame) => {
+            let _ = answer_inside(frame, status, payload, WhenFull::WaitOrEnd);
+        }
+        None => {
+            let _ = send_elsewhere(host_ctx, sid, status, payload, WhenFull::WaitOrEnd);
+        }
     }
-    boundary(host_ctx, (), |instance| {
-        copied(instance, sid, status, payload, WhenFull::WaitOrEnd);
-    });
 }
 
 pub(super) unsafe extern "C" fn send(
@@ -54,38 +57,58 @@ pub(super) unsafe extern "C" fn send(
     status: NrStatus,
     payload: NrBytes,
 ) -> NrStatus {
-    if answered_inside(host_ctx, sid, status, payload) {
-        return NrStatus::Ok;
+    match innermost(host_ctx, sid) {
+        Some(frame) => answer_inside(frame, status, payload, WhenFull::Refuse),
+        None => send_elsewhere(host_ctx, sid, status, payload, WhenFull::Refuse),
     }
-    boundary(host_ctx, NrStatus::Invalid, |instance| {
-        copied(instance, sid, status, payload, WhenFull::Refuse)
-    })
 }
 
-/// The fast path for an answer to the call that this thread is inside of: true if it was taken. All
-/// other answers, and all defects, take the slow path. Nothing here can panic.
-#[inline]
-pub(super) fn answered_inside(
+/// The frame of the call that this thread is inside of, if that is this one.
+#[inline(always)]
+fn innermost<'a>(host_ctx: *mut c_void, sid: u64) -> Option<&'a CallFrame> {
+    // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
+    let frame = unsafe { thread::innermost_frame().as_ref() }?;
+    (frame.sid == sid && frame.owner.cast() == host_ctx.cast_const()).then_some(frame)
+}
+
+/// The fast path for an answer to the call that this thread is inside of; all defects take the slow path. Nothing here
+/// can panic.
+///
+/// Not inlined, as [`send_elsewhere`]: each has registers and a stack frame of its own, and the callback that chooses
+/// between them has none.
+#[inline(never)]
+fn answer_inside(
+    frame: &CallFrame,
+    status: NrStatus,
+    payload: NrBytes,
+    when_full: WhenFull,
+) -> NrStatus {
+    // SAFETY: an instance, which are never freed.
+    let instance = unsafe { &*frame.owner };
+    // SAFETY: see `callbacks`; copied before the callback returns.
+    if let Ok(bytes) = unsafe { payload.checked(instance.limits.payload_bytes_max) }
+        && frame.claim()
+    {
+        frame.answer(status, bytes.len() as u64, Body::copy_of(bytes));
+        taken(instance, frame.sid, status);
+        return NrStatus::Ok;
+    }
+    let host_ctx = frame.owner.cast_mut().cast();
+    send_elsewhere(host_ctx, frame.sid, status, payload, when_full)
+}
+
+/// All other answers.
+#[inline(never)]
+fn send_elsewhere(
     host_ctx: *mut c_void,
     sid: u64,
     status: NrStatus,
     payload: NrBytes,
-) -> bool {
-    // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
-    let Some(frame) = (unsafe { thread::current().frame().as_ref() }) else { return false };
-    if frame.sid != sid || frame.owner.cast() != host_ctx.cast_const() {
-        return false;
-    }
-    // SAFETY: an instance, which are never freed: `host_ctx` is the one that is being called.
-    let limit = unsafe { &*frame.owner }.limits.payload_bytes_max;
-    // SAFETY: see `callbacks`; copied before the callback returns.
-    let Ok(bytes) = (unsafe { payload.checked(limit) }) else { return false };
-    frame.claim() && {
-        frame.answer(status, Body::copy_of(bytes));
-        // SAFETY: as above.
-        taken(unsafe { &*frame.owner }, sid, status);
-        true
-    }
+    when_full: WhenFull,
+) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| {
+        copied(instance, sid, status, payload, when_full)
+    })
 }
 
 pub(super) unsafe extern "C" fn send_wait(
@@ -175,7 +198,7 @@ fn release(payload: NrOwnedBytes) {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn copied(
     instance: &'static Instance,
     sid: u64,
@@ -273,7 +296,7 @@ pub(super) fn deliver(
             further(instance, sid, status);
             return refuse(instance, Refusal::Late);
         }
-        frame.answer(status, body());
+        frame.answer(status, len, body());
         taken(instance, sid, status);
         return NrStatus::Ok;
     }

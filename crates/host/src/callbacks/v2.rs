@@ -72,7 +72,7 @@ unsafe extern "C" fn send_result(
     let view = NrBytes { ptr: payload.ptr, len: payload.len };
     boundary(host_ctx, NrStatus::Invalid, |instance| {
         let taken = match (payload.owned, payload.drop_fn) {
-            (0, _) | (1, None) => copied(host_ctx, instance, sid, status, view),
+            (0, _) | (1, None) => answer::copied(instance, sid, status, view, WhenFull::Refuse),
             (1, Some(drop_fn)) => {
                 if !is_function(instance, drop_fn as usize) {
                     return NrStatus::Invalid;
@@ -83,7 +83,7 @@ unsafe extern "C" fn send_result(
                     answer::owned(instance, sid, status, bytes, OnFull::Release)
                 } else {
                     let taken = if is_whole {
-                        copied(host_ctx, instance, sid, status, view)
+                        answer::copied(instance, sid, status, view, WhenFull::Refuse)
                     } else {
                         NrStatus::Invalid
                     };
@@ -112,20 +112,6 @@ unsafe extern "C" fn send_result_owned(
         let taken = answer::owned(instance, sid, status, payload, OnFull::Release);
         answered(instance, sid, taken)
     })
-}
-
-/// A copy of the payload as the answer.
-fn copied(
-    host_ctx: *mut c_void,
-    instance: &'static Instance,
-    sid: u64,
-    status: NrStatus,
-    payload: NrBytes,
-) -> NrStatus {
-    if answer::answered_inside(host_ctx, sid, status, payload) {
-        return NrStatus::Ok;
-    }
-    answer::copied(instance, sid, status, payload, WhenFull::Refuse)
 }
 
 /// What the host answers, in the numbers of version 2; the call's lease is over with the call.

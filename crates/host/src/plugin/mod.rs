@@ -480,14 +480,14 @@ impl Entry {
     }
 
     #[cold]
-    fn resolve_again(&self, instance: &Instance) -> EntryRef<'_> {
+    fn resolve_again(&self, instance: &Instance) -> Option<u32> {
         match instance.placement.resolve(&self.0.name) {
             Resolved::Id(id) => {
                 self.remember(instance, id);
-                EntryRef::Id(id, &self.0.name)
+                Some(id)
             }
             // A new version may lack the entry: then its `handle` returns `Unsupported`.
-            Resolved::Unknown | Resolved::ByName => EntryRef::Name(&self.0.name),
+            Resolved::Unknown | Resolved::ByName => None,
         }
     }
 }
@@ -551,7 +551,10 @@ impl Named for Entry {
         if cached >> 32 == instance.generation {
             return EntryRef::Id(cached as u32, &self.0.name);
         }
-        self.resolve_again(instance)
+        match self.resolve_again(instance) {
+            Some(id) => EntryRef::Id(id, &self.0.name),
+            None => EntryRef::Name(&self.0.name),
+        }
     }
 
     fn to_owned_name(&self) -> EntryName {
