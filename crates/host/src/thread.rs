@@ -15,7 +15,7 @@
 //!   │    worker, tid    what kind of thread it is, and its number
 //!   │    kept           wakes that wait until it is not lent any more
 //!   └─ owner only
-//!        depth · frame · lent · answers came · local sequence · free slots · free blocks
+//!        depth · frame · lent · answers came · local sequence · free slots, blocks and buffer
 //! ```
 //!
 //! # Invariants
@@ -41,8 +41,8 @@ use std::{
 use becket_chan::fence;
 
 use crate::{
-    frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks, table::FreeList,
-    timer,
+    frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks,
+    stream::SpareBuffer, table::FreeList, timer,
 };
 
 /// Vtable calls of one thread that may be nested in one another.
@@ -72,6 +72,7 @@ pub(crate) struct ThreadRecord {
     kept: Mutex<VecDeque<Waker>>,
     pub(crate) free_slots: FreeList,
     pub(crate) free_blocks: FreeBlocks,
+    pub(crate) spare_buffer: SpareBuffer,
 }
 
 /// See [`ThreadRecord::as_worker`]. Dropped when the thread has left the plugin.
@@ -236,6 +237,7 @@ impl ThreadRecord {
             kept: Mutex::new(VecDeque::new()),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),
+            spare_buffer: SpareBuffer::default(),
         }
     }
 

@@ -25,7 +25,7 @@
 //! 4. No code of a plugin or of the user runs under a lock or between acceptance and message.
 
 use std::{
-    mem::ManuallyDrop,
+    mem::{self, ManuallyDrop},
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -146,6 +146,17 @@ impl Message {
     #[inline]
     pub(super) fn into_frame(self) -> Frame {
         self.frame
+    }
+
+    /// The frame, of which nothing is left here.
+    #[inline]
+    pub(super) fn take_frame(&mut self) -> Frame {
+        Frame { status: self.frame.status, body: mem::take(&mut self.frame.body) }
+    }
+
+    /// The message, of which nothing is left here.
+    pub(super) fn take(&mut self) -> Self {
+        Self { frame: self.take_frame(), head: self.head }
     }
 
     /// Whether it is a stream's last one, which took no credit.

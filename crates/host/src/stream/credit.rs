@@ -149,6 +149,9 @@ impl Credit {
     #[inline]
     pub(crate) fn units(&self, len: u64) -> u64 {
         let unit_bits = self.unit_bits.load(Ordering::Relaxed);
+        if unit_bits == 0 {
+            return len.min(UNITS);
+        }
         (len >> unit_bits).saturating_add(u64::from(len & ((1 << unit_bits) - 1) != 0)).min(UNITS)
     }
 

@@ -4,10 +4,11 @@
 //! It takes what is on the channel in batches, under one synchronisation, and gives the credit back
 //! a batch at a time. The frames of a batch hold no credit any more, so at most twice the bound is
 //! buffered. When there is nothing it waits with one receive operation, which it keeps for its next
-//! wait.
+//! wait. The buffer of a batch is kept by the thread that leaves a stream, for the next one that it
+//! opens: a short stream allocates none.
 
 use std::{
-    collections::VecDeque,
+    cell::Cell,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -17,6 +18,14 @@ use becket_abi::NrStatus;
 use becket_chan::Recv;
 
 use super::cell::{CloseResult, End, Frame, Message, MessageKind, StreamCell};
+use crate::thread;
+
+/// Messages for which a buffer that is kept has room, at most.
+const KEPT_MESSAGES_MAX: usize = 256;
+
+/// The buffer that a thread keeps.
+#[derive(Default)]
+pub(crate) struct SpareBuffer(Cell<Vec<Message>>);
 
 /// What a receiver found.
 #[derive(Debug)]
@@ -30,8 +39,10 @@ pub(super) enum More {
 /// See the module's documentation. Dropping it without [`Self::close`] leaves the stream open.
 pub(super) struct Inbox {
     cell: &'static StreamCell,
-    /// Received and not looked at.
-    taken: VecDeque<Message>,
+    /// The batch that was received last.
+    taken: Vec<Message>,
+    /// How many of them were looked at.
+    looked_at: usize,
     /// The end, while frames are owed that it overtook.
     end: Option<Message>,
     /// The end was received.
@@ -49,7 +60,8 @@ impl Inbox {
     pub(super) fn new(cell: &'static StreamCell) -> Self {
         Self {
             cell,
-            taken: VecDeque::new(),
+            taken: thread::current().spare_buffer.0.take(),
+            looked_at: 0,
             end: None,
             has_end: false,
             receive: None,
@@ -64,14 +76,20 @@ impl Inbox {
     /// Looked at where it is, and moved once: see [`Message`].
     #[inline(always)]
     pub(super) fn next_taken(&mut self) -> Option<Frame> {
-        while let Some(message) = self.taken.front() {
+        while let Some(message) = self.taken.get_mut(self.looked_at) {
+            self.looked_at += 1;
             match message.kind() {
-                MessageKind::Frame => return self.taken.pop_front().map(Message::into_frame),
-                MessageKind::Nothing => drop(self.taken.pop_front()),
-                _ => self.end = self.taken.pop_front(),
+                MessageKind::Frame => return Some(message.take_frame()),
+                MessageKind::Nothing => {}
+                _ => self.end = Some(message.take()),
             }
         }
         None
+    }
+
+    /// Those that were received and not looked at.
+    fn unseen(&self) -> &[Message] {
+        self.taken.get(self.looked_at..).unwrap_or_default()
     }
 
     /// Receives more, or gives the end, when [`Self::next_taken`] had nothing. After an end it is
@@ -89,7 +107,7 @@ impl Inbox {
     /// Waits until data may be sent to the plugin: `handle` has returned, a frame has come, or the
     /// stream ended; an error if it ended because `handle` refused it.
     pub(super) fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NrStatus>> {
-        if self.taken.is_empty() && !self.cell.is_opened() {
+        if self.unseen().is_empty() && !self.cell.is_opened() {
             self.awaits_opening = true;
             self.cell.opener().register(context.waker());
             // Looked at again: it may have returned before the waker was in place.
@@ -97,7 +115,7 @@ impl Inbox {
                 return Poll::Pending;
             }
         }
-        let refused = self.taken.iter().find(|message| message.kind() == MessageKind::Refused);
+        let refused = self.unseen().iter().find(|message| message.kind() == MessageKind::Refused);
         Poll::Ready(refused.map_or(Ok(()), |message| Err(message.status())))
     }
 
@@ -120,25 +138,30 @@ impl Inbox {
         if self.awaits_opening {
             drop(self.cell.opener().take());
         }
-        self.taken.clear();
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.clear();
+        self.looked_at = 0;
+        if (1..=KEPT_MESSAGES_MAX).contains(&taken.capacity()) {
+            thread::current().spare_buffer.0.set(taken);
+        }
         self.has_end = true;
         self.end = None;
         left
     }
 
-    /// Moves what is on the channel to `taken`, which is empty, or waits for it.
+    /// Moves what is on the channel to `taken`, all of which was looked at, or waits for it.
     fn receive(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut taken = Vec::from(std::mem::take(&mut self.taken));
+        self.taken.clear();
+        self.looked_at = 0;
         if !self.is_waiting {
-            self.receive_now(&mut taken);
+            self.receive_now();
         }
-        if taken.is_empty()
+        if self.taken.is_empty()
             && let Poll::Ready(first) = self.wait(context)
         {
-            taken.push(first);
-            self.receive_now(&mut taken);
+            self.taken.push(first);
+            self.receive_now();
         }
-        self.taken = taken.into();
         if self.taken.is_empty() {
             return Poll::Pending;
         }
@@ -158,10 +181,10 @@ impl Inbox {
     }
 
     /// What is there; what is expected and not there yet comes later.
-    fn receive_now(&mut self, taken: &mut Vec<Message>) {
-        let expected = self.cell.expected(self.has_end).saturating_sub(taken.len());
+    fn receive_now(&mut self) {
+        let expected = self.cell.expected(self.has_end).saturating_sub(self.taken.len());
         if expected > 0 {
-            let _ = self.cell.receiver().try_recv_many(taken, expected);
+            let _ = self.cell.receiver().try_recv_many(&mut self.taken, expected);
         }
     }
 

@@ -47,6 +47,7 @@ pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
 pub(crate) use self::{
     cell::{End, Idle, Rejected, StreamCell},
     credit::{Credit, STARVED},
+    inbox::SpareBuffer,
 };
 use self::{
     cell::{Message, MessageKind},
