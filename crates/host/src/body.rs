@@ -21,6 +21,7 @@ use becket_abi::NrOwnedBytes;
 use bytes::Bytes;
 
 use crate::{
+    callbacks::TakenLease,
     instance::Instance,
     reentry,
     small::{SMALL_BYTES_MAX, SmallBlock, SmallBox},
@@ -89,8 +90,8 @@ impl Body {
     }
 
     /// The first `len` bytes of a lease that `instance` wrote into.
-    pub(crate) fn leased(buffer: Vec<u8>, len: usize, instance: &'static Instance) -> Self {
-        Self::held(Held::Leased(LeasedBody { buffer, len, instance }))
+    pub(crate) fn leased(lease: TakenLease, len: usize, instance: &'static Instance) -> Self {
+        Self::held(Held::Leased(LeasedBody { lease: Some(lease), len, instance }))
     }
 
     pub(crate) fn owned(body: OwnedBody) -> Self {
@@ -169,23 +170,25 @@ impl fmt::Debug for Body {
     }
 }
 
-/// A lease that was sent; on drop its buffer goes back to the instance.
+/// A lease that was sent; on drop it goes back to the instance.
 struct LeasedBody {
-    buffer: Vec<u8>,
+    lease: Option<TakenLease>,
     len: usize,
     instance: &'static Instance,
 }
 
 impl AsRef<[u8]> for LeasedBody {
     fn as_ref(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or(&[])
+        self.lease.as_ref().and_then(|lease| lease.buffer.get(..self.len)).unwrap_or_default()
     }
 }
 
 impl Drop for LeasedBody {
     fn drop(&mut self) {
-        if !self.instance.is_stopped() {
-            self.instance.leases.keep(std::mem::take(&mut self.buffer));
+        if !self.instance.is_stopped()
+            && let Some(lease) = self.lease.take()
+        {
+            self.instance.leases.keep(lease);
         }
     }
 }

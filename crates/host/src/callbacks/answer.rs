@@ -6,7 +6,7 @@ use std::{cell::Cell, ffi::c_void, mem, ptr, time::Duration};
 use becket_abi::{NrBytes, NrOwnedBytes, NrStatus, ViewError};
 use bytes::Bytes;
 
-use super::{boundary, is_function};
+use super::{boundary, is_function, lease::TakenLease};
 use crate::{
     body::{Body, OwnedBody},
     counters::Count,
@@ -404,16 +404,16 @@ pub(super) fn refuse(instance: &Instance, refusal: Refusal) -> NrStatus {
     NrStatus::Invalid
 }
 
-/// Sends the first `len` bytes of a lease; takes its buffer if that was taken.
+/// Sends the first `len` bytes of a lease; takes it if that was taken.
 pub(super) fn leased(
     instance: &'static Instance,
     sid: u64,
     status: NrStatus,
-    buffer: &mut Option<Vec<u8>>,
+    lease: &mut Option<TakenLease>,
     len: u64,
 ) -> NrStatus {
     deliver(instance, sid, status, len, WhenFull::Refuse, || {
-        let body = |buffer| Body::leased(buffer, len as usize, instance);
-        buffer.take().map_or(Body::EMPTY, body)
+        let body = |lease| Body::leased(lease, len as usize, instance);
+        lease.take().map_or(Body::EMPTY, body)
     })
 }

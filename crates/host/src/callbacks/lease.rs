@@ -45,45 +45,60 @@ struct Table {
 const SPARE_MAX: usize = 16;
 const SPARE_BYTES_MAX: usize = 64 << 10;
 
-impl Leases {
-    pub(super) fn insert(&self, buffer: Vec<u8>, leases_max: u32) -> Option<u64> {
-        let mut table = self.table.lock();
-        if table.held >= leases_max {
-            return None;
-        }
-        table.held += 1;
-        Some(table.buffers.insert(buffer))
-    }
+/// The buffer of a lease that was committed or released, with the place that it came from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TakenLease {
+    pub(crate) buffer: Vec<u8>,
+    token: u64,
+}
 
-    /// A buffer of at least `cap` bytes.
-    pub(super) fn buffer(&self, cap: usize) -> Vec<u8> {
-        let mut table = self.table.lock();
+impl Table {
+    /// A buffer of at least `cap` bytes among those that were kept.
+    fn spare(&mut self, cap: usize) -> Option<Vec<u8>> {
         // Not one that is much too large: a larger lease would miss it.
         let fits = |spare: &Vec<u8>| spare.len() >= cap && spare.len() / 4 <= cap;
-        match table.spare.iter().rposition(fits) {
-            Some(at) => table.spare.swap_remove(at),
-            None => {
-                drop(table);
-                vec![0; cap]
-            }
+        let at = self.spare.iter().rposition(fits)?;
+        Some(self.spare.swap_remove(at))
+    }
+}
+
+impl Leases {
+    /// A lease of at least `cap` bytes, unless `leases_max` are held.
+    pub(super) fn acquire(&self, cap: usize, leases_max: u32) -> Option<NrBufferLease> {
+        let mut table = self.table.lock();
+        let mut spare = table.spare(cap);
+        if spare.is_none() && table.held < leases_max {
+            drop(table);
+            spare = Some(vec![0; cap]);
+            table = self.table.lock();
         }
+        let mut buffer = spare?;
+        if table.held >= leases_max {
+            table.spare.push(buffer);
+            return None;
+        }
+        let (ptr, cap) = (buffer.as_mut_ptr(), buffer.len() as u64);
+        table.held += 1;
+        let token = table.buffers.insert(buffer);
+        Some(NrBufferLease { ptr, cap, token })
     }
 
-    /// Keeps a buffer for the next lease, if there is room.
-    pub(crate) fn keep(&self, buffer: Vec<u8>) {
+    /// Ends a lease, and keeps its buffer for the next one if there is room.
+    pub(crate) fn keep(&self, lease: TakenLease) {
         let mut table = self.table.lock();
-        if buffer.len() <= SPARE_BYTES_MAX && table.spare.len() < SPARE_MAX {
-            table.spare.push(buffer);
+        table.buffers.free(lease.token);
+        if lease.buffer.len() <= SPARE_BYTES_MAX && table.spare.len() < SPARE_MAX {
+            table.spare.push(lease.buffer);
         }
     }
 
     /// Takes the buffer that `token` names, if it holds `len` bytes. The place stays taken until
-    /// [`Self::end`] or [`Self::put_back`].
-    pub(super) fn take(&self, token: u64, len: u64) -> Option<Vec<u8>> {
+    /// [`Self::keep`] or [`Self::put_back`].
+    pub(super) fn take(&self, token: u64, len: u64) -> Option<TakenLease> {
         let mut table = self.table.lock();
         let buffer = table.buffers.get_mut(token)?.take_if(|buffer| buffer.len() as u64 >= len)?;
         table.held -= 1;
-        Some(buffer)
+        Some(TakenLease { buffer, token })
     }
 
     /// A lease's call is over: it counts against a bound of its own from now on. False if as many
@@ -105,21 +120,16 @@ impl Leases {
         table.held += 1;
     }
 
-    /// Frees the place of a lease whose buffer was taken.
-    pub(super) fn end(&self, token: u64) {
-        self.table.lock().buffers.free(token);
-    }
-
     /// True if no more leases may be held.
     pub(super) fn is_full(&self, leases_max: u32) -> bool {
         self.table.lock().held >= leases_max
     }
 
-    /// Puts back what [`Self::take`] took, under the same token.
-    fn put_back(&self, token: u64, buffer: Vec<u8>) {
+    /// Puts back what [`Self::take`] took, under its token.
+    fn put_back(&self, lease: TakenLease) {
         let mut table = self.table.lock();
-        if let Some(place) = table.buffers.get_mut(token) {
-            *place = Some(buffer);
+        if let Some(place) = table.buffers.get_mut(lease.token) {
+            *place = Some(lease.buffer);
             table.held += 1;
         }
     }
@@ -145,15 +155,10 @@ pub(super) unsafe extern "C" fn acquire(
 ) -> NrBufferLease {
     boundary(host_ctx, NrBufferLease::REFUSED, |instance| {
         let Some(cap) = granted(instance, sid, cap) else { return NrBufferLease::REFUSED };
-        let mut buffer = instance.leases.buffer(cap);
-        let (ptr, cap) = (buffer.as_mut_ptr(), buffer.len() as u64);
-        match instance.leases.insert(buffer, instance.limits.leases_max) {
-            Some(token) => NrBufferLease { ptr, cap, token },
-            None => {
-                instance.plugin.counters.one(Count::ResourceRefused);
-                NrBufferLease::REFUSED
-            }
-        }
+        instance.leases.acquire(cap, instance.limits.leases_max).unwrap_or_else(|| {
+            instance.plugin.counters.one(Count::ResourceRefused);
+            NrBufferLease::REFUSED
+        })
     })
 }
 
@@ -180,21 +185,16 @@ pub(super) unsafe extern "C" fn commit(
     len: u64,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        let Some(buffer) = instance.leases.take(token, len) else {
+        let mut lease = instance.leases.take(token, len);
+        if lease.is_none() {
             instance.plugin.counters.one(Count::AnswersInvalid);
             return NrStatus::Invalid;
-        };
-        let mut buffer = Some(buffer);
-        let status = answer::leased(instance, sid, status, &mut buffer, len);
-        match buffer {
-            Some(buffer) if status == NrStatus::Backpressure => {
-                instance.leases.put_back(token, buffer);
-            }
-            Some(buffer) => {
-                instance.leases.end(token);
-                instance.leases.keep(buffer);
-            }
-            None => instance.leases.end(token),
+        }
+        let status = answer::leased(instance, sid, status, &mut lease, len);
+        match lease {
+            Some(lease) if status == NrStatus::Backpressure => instance.leases.put_back(lease),
+            Some(lease) => instance.leases.keep(lease),
+            None => {}
         }
         status
     })
@@ -202,9 +202,8 @@ pub(super) unsafe extern "C" fn commit(
 
 pub(super) unsafe extern "C" fn release(host_ctx: *mut c_void, token: u64) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| match instance.leases.take(token, 0) {
-        Some(buffer) => {
-            instance.leases.end(token);
-            instance.leases.keep(buffer);
+        Some(lease) => {
+            instance.leases.keep(lease);
             NrStatus::Ok
         }
         None => NrStatus::Invalid,
@@ -215,44 +214,51 @@ pub(super) unsafe extern "C" fn release(host_ctx: *mut c_void, token: u64) -> Nr
 mod tests {
     use super::*;
 
+    fn lease(leases: &Leases, cap: usize, leases_max: u32) -> Option<u64> {
+        leases.acquire(cap, leases_max).map(|lease| lease.token)
+    }
+
     #[test]
     fn a_buffer_is_used_again_if_it_fits_and_few_are_kept() {
         let leases = Leases::default();
-        let first = leases.buffer(4096);
-        let address = first.as_ptr();
-        leases.keep(first);
-        assert_eq!(leases.buffer(8).len(), 8, "much too large");
-        let again = leases.buffer(4000);
-        assert_eq!((again.as_ptr(), again.len()), (address, 4096));
-        leases.keep(vec![0; SPARE_BYTES_MAX + 1]);
-        (0..100).for_each(|_| leases.keep(vec![0; 8]));
+        let first = leases.acquire(4096, 200).unwrap();
+        leases.keep(leases.take(first.token, 0).unwrap());
+        assert_eq!(leases.acquire(8, 200).unwrap().cap, 8, "much too large");
+        let again = leases.acquire(4000, 200).unwrap();
+        assert_eq!((again.ptr, again.cap), (first.ptr, 4096));
+        leases.keep(leases.take(lease(&leases, SPARE_BYTES_MAX + 1, 200).unwrap(), 0).unwrap());
+        assert_eq!(leases.table.lock().spare.len(), 0, "too large to be kept");
+        let many: Vec<_> = (0..100).filter_map(|_| lease(&leases, 8, 200)).collect();
+        many.into_iter().for_each(|token| leases.keep(leases.take(token, 0).unwrap()));
         assert_eq!(leases.table.lock().spare.len(), SPARE_MAX);
+        assert_eq!(lease(&leases, 8, 0), None);
+        assert_eq!(leases.table.lock().spare.len(), SPARE_MAX, "a refusal takes none");
     }
 
     #[test]
     fn tokens_are_good_once_and_places_are_bounded() {
         let leases = Leases::default();
-        let first = leases.insert(vec![1; 8], 2).unwrap();
-        let second = leases.insert(vec![2; 8], 2).unwrap();
-        assert_eq!(leases.insert(vec![3; 8], 2), None);
+        let first = lease(&leases, 8, 2).unwrap();
+        let second = lease(&leases, 8, 2).unwrap();
+        assert_eq!(lease(&leases, 8, 2), None);
         assert_eq!(leases.take(first, 9), None, "longer than the lease");
         assert_eq!(leases.take(first ^ 1 << 40, 8), None, "another generation");
         assert_eq!(leases.take(99, 0), None);
-        assert_eq!(leases.take(first, 8), Some(vec![1; 8]));
+        let sent = leases.take(first, 8).unwrap();
         assert_eq!(leases.take(first, 0), None, "taken twice");
-        let third = leases.insert(vec![3; 8], 2).expect("what is being sent does not count");
-        assert_eq!(leases.insert(vec![4; 8], 2), None);
-        leases.end(first);
-        assert_eq!(leases.insert(vec![4; 8], 2), None, "a place, and no room");
-        assert_eq!(leases.take(third, 8), Some(vec![3; 8]));
-        let fourth = leases.insert(vec![4; 8], 2).unwrap();
+        let third = lease(&leases, 8, 2).expect("what is being sent does not count");
+        assert_eq!(lease(&leases, 8, 2), None);
+        leases.keep(sent);
+        assert_eq!(lease(&leases, 8, 2), None, "a place, and no room");
+        let refused = leases.take(third, 8).unwrap();
+        let fourth = lease(&leases, 8, 2).unwrap();
         assert_ne!(fourth, first, "the same place");
         assert_eq!(leases.take(first, 0), None);
-        leases.put_back(third, vec![3; 8]);
-        assert_eq!(leases.insert(vec![5; 8], 2), None, "it counts again, above the bound");
-        assert_eq!(leases.take(second, 0), Some(vec![2; 8]));
-        assert_eq!(leases.insert(vec![5; 8], 2), None);
-        assert_eq!(leases.take(third, 0), Some(vec![3; 8]));
-        assert!(leases.insert(vec![5; 8], 2).is_some());
+        leases.put_back(refused);
+        assert_eq!(lease(&leases, 8, 2), None, "it counts again, above the bound");
+        leases.keep(leases.take(second, 0).unwrap());
+        assert_eq!(lease(&leases, 8, 2), None);
+        leases.keep(leases.take(third, 0).unwrap());
+        assert!(lease(&leases, 8, 2).is_some());
     }
 }

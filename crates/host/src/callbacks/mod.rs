@@ -46,7 +46,11 @@ use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr,
 pub use self::answers::Answers;
 pub use self::observe::log_message;
 pub(crate) use self::{
-    answers::Expected, lease::Leases, observe::relative, time::TimerTable, v2::CallLeases,
+    answers::Expected,
+    lease::{Leases, TakenLease},
+    observe::relative,
+    time::TimerTable,
+    v2::CallLeases,
 };
 use crate::{coroutine, counters::Count, instance::Instance, reentry::Running};
 

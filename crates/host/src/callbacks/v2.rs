@@ -42,7 +42,9 @@ use becket_abi::{
 
 use super::{
     answer::{self, OnFull, WhenFull},
-    boundary, counted, is_function, lease, observe, state,
+    boundary, counted, is_function,
+    lease::{self, TakenLease},
+    observe, state,
 };
 use crate::{
     counters::Count,
@@ -183,34 +185,31 @@ impl CallLeases {
                 }
             }
         }
-        let mut buffer = instance.leases.buffer(cap);
-        let (ptr, cap) = (buffer.as_mut_ptr(), buffer.len() as u64);
-        let token = instance.leases.insert(buffer, limit)?;
-        by_call.insert(sid, CallLease { token, is_abandoned: false });
+        let lease = instance.leases.acquire(cap, limit)?;
+        by_call.insert(sid, CallLease { token: lease.token, is_abandoned: false });
         self.count.store(by_call.len(), Ordering::Release);
-        Some(NrBufferLease { ptr, cap, token })
+        Some(lease)
     }
 
     /// Takes the buffer of the lease of call `sid`, if that is `token`'s and holds `len` bytes.
-    fn take(&self, instance: &Instance, sid: u64, token: u64, len: u64) -> Option<Vec<u8>> {
+    fn take(&self, instance: &Instance, sid: u64, token: u64, len: u64) -> Option<TakenLease> {
         let mut by_call = self.by_call.lock();
         let lease = by_call.get_mut(&sid).filter(|lease| lease.token == token)?;
         if lease.is_abandoned {
             instance.leases.adopt();
             lease.is_abandoned = false;
         }
-        let buffer = instance.leases.take(token, len)?;
-        instance.leases.end(token);
+        let lease = instance.leases.take(token, len)?;
         by_call.remove(&sid);
         self.count.store(by_call.len(), Ordering::Release);
-        Some(buffer)
+        Some(lease)
     }
 
     /// The lease of call `sid`, if it has one, is over: its buffer is free.
     fn end(&self, instance: &Instance, sid: u64) {
         let token = self.by_call.lock().get(&sid).map(|lease| lease.token);
-        if let Some(buffer) = token.and_then(|token| self.take(instance, sid, token, 0)) {
-            instance.leases.keep(buffer);
+        if let Some(lease) = token.and_then(|token| self.take(instance, sid, token, 0)) {
+            instance.leases.keep(lease);
         }
     }
 }
@@ -239,14 +238,13 @@ unsafe extern "C" fn commit_result_buffer(
     len: u64,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        let Some(buffer) = instance.call_leases.take(instance, sid, token, len) else {
-            counted(instance, false);
+        let mut lease = instance.call_leases.take(instance, sid, token, len);
+        if !counted(instance, lease.is_some()) {
             return NrStatus::Invalid;
-        };
-        let mut buffer = Some(buffer);
-        let taken = answer::leased(instance, sid, status, &mut buffer, len);
+        }
+        let taken = answer::leased(instance, sid, status, &mut lease, len);
         // Not taken: the call was over.
-        buffer.into_iter().for_each(|buffer| instance.leases.keep(buffer));
+        lease.into_iter().for_each(|lease| instance.leases.keep(lease));
         taken
     })
 }
