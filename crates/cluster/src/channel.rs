@@ -150,7 +150,12 @@ impl Channel {
             let unread = |_| End { id: String::new(), reason: None, sequence };
             let end = serde_json::from_slice(&record).unwrap_or_else(unread);
             // A second one is the same record, read again.
-            let _same = self.end.set(End { sequence, ..end });
+            let is_news = self.end.set(End { sequence, ..end }).is_ok();
+            // What was acknowledged before this sent no note, and a receiver elsewhere may wait for the channel to be
+            // drained.
+            if is_news && !self.kind.may_be_full() && self.counters.snapshot().receives > 0 {
+                self.engine.post(&self.names.room, Bytes::new());
+            }
             self.closed.cancel();
         }
         Ok(self.is_closed())

@@ -36,8 +36,8 @@ pub enum SendError {
         /// The cause, from the server.
         cause: Arc<str>,
     },
-    /// The value was transmitted and no answer arrived: it may have been accepted or not. A caller
-    /// that sends it again may send it twice.
+    /// The value was transmitted and no answer arrived: it may have been accepted or not, or be accepted later,
+    /// behind values that are sent after it. A caller that sends it again may send it twice.
     #[error("sent, but whether it was accepted is not known")]
     Unknown(Bytes),
 }

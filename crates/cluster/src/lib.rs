@@ -61,7 +61,8 @@
 //!    recognises for two minutes. If the outcome is still not known then, the send fails with
 //!    [`SendError::Unknown`].
 //! 3. **The order is that of the first attempts.** A message that is delivered again, since its receiver died
-//!    or requeued it, comes behind newer ones.
+//!    or requeued it, comes behind newer ones. So may a value whose send was left, by a limit or dropped, while its
+//!    attempt was in flight.
 //! 4. **No value is accepted after the close.** The close is a message on the channel's gate, and the
 //!    server accepts a value only while the gate is empty: both are decided by the same stream, in
 //!    one order. Receivers get all that was accepted before, and then closed: once no message is stored, also
