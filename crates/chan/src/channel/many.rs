@@ -109,7 +109,14 @@ impl<T> Channel<T> {
             // No allocation between claim and publication.
             values.reserve(max.min(self.ring.len().max(1)));
             let room = values.capacity() - values.len();
-            let (_, attempt) = self.ring.pop_run(max.min(room), |value| values.push(value));
+            let begin = values.len();
+            let mut places = values.spare_capacity_mut().iter_mut();
+            let (run, attempt) = self.ring.pop_run(max.min(room), |value| {
+                // SAFETY: called at most as often as there is room.
+                unsafe { places.next().unwrap_unchecked() }.write(value);
+            });
+            // SAFETY: each call of the closure wrote one value, in this order; there were `run`.
+            unsafe { values.set_len(begin + run) };
             match attempt {
                 RingOutcome::Done => continue,
                 RingOutcome::DoneSlow => {

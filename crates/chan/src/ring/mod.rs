@@ -454,12 +454,10 @@ impl<T> Ring<T> {
                     continue;
                 }
             }
-            for at in position..position + run {
-                // SAFETY: `run` stays within the lap, so that the index is one of a slot.
-                let slot = unsafe { self.slot(at) };
+            for (at, slot) in (position + 1..).zip(self.slots_at(position, run)) {
                 // SAFETY: the stamp said free and we moved the tail past it (invariant 1).
                 slot.value.with_mut(|to| unsafe { (*to).write(next()) });
-                slot.stamp.store(at + 1, Ordering::Release);
+                slot.stamp.store(at, Ordering::Release);
             }
             light();
             let slow = self.tail.load(Ordering::Relaxed) & SLOW != 0;
@@ -493,12 +491,11 @@ impl<T> Ring<T> {
                     continue;
                 }
             }
-            for at in position..position + run {
-                // SAFETY: as in `push_run`.
-                let slot = unsafe { self.slot(at) };
+            let free = position.wrapping_add(self.one_lap);
+            for (offset, slot) in (0..).zip(self.slots_at(position, run)) {
                 // SAFETY: the stamp said full and we moved the head past it (invariant 1).
                 take(slot.value.with(|from| unsafe { from.cast::<T>().read() }));
-                slot.stamp.store(at.wrapping_add(self.one_lap), Ordering::Release);
+                slot.stamp.store(free.wrapping_add(offset), Ordering::Release);
             }
             light();
             let slow = self.head.load(Ordering::Relaxed) & SLOW != 0;
@@ -508,18 +505,17 @@ impl<T> Ring<T> {
 
     /// How many slots from `position` to the end of the lap carry the stamps `first`, `first + 1`…
     fn run(&self, position: u64, max: usize, first: u64) -> u64 {
-        let index = position & self.index;
-        let max = (self.slots.len() as u64 - index).min(max as u64);
-        let mut run = 0;
-        while run < max {
-            // SAFETY: within the lap.
-            let slot = unsafe { self.slot(position + run) };
-            if slot.stamp.load(Ordering::Acquire) != first + run {
-                break;
-            }
-            run += 1;
-        }
-        run
+        let slots = (first..).zip(self.slots_at(position, max as u64));
+        slots.take_while(|(stamp, slot)| slot.stamp.load(Ordering::Acquire) == *stamp).count()
+            as u64
+    }
+
+    /// Up to `max` slots from `position` to the end of the lap.
+    #[inline]
+    fn slots_at(&self, position: u64, max: u64) -> impl Iterator<Item = &Slot<T>> {
+        let index = (position & self.index) as usize;
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        self.slots.get(index..).unwrap_or_default().iter().take(max)
     }
 
     /// The position `run` slots on; the run does not cross the end of the lap.
