@@ -119,10 +119,7 @@ impl Gateway {
         listener: (TcpListener, SocketAddr),
         admin: Option<(TcpListener, SocketAddr)>,
     ) -> Result<Self, GatewayError> {
-        // Plugins that never block, or have been quick so far, run on all but one of its threads.
-        let runtime = Handle::current();
-        let threads = runtime.metrics().num_workers();
-        host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
+        lend_threads(&host);
         let stats = Arc::new(Stats::default());
         let (table, listing, dead) = Table::build(&config, plugins, &stats, None).await;
         if let Some(dead) = dead.into_iter().next() {
@@ -133,11 +130,11 @@ impl Gateway {
         let control = Control::new(host, origins, config, Arc::clone(&shared))?;
         let (listener, addr) = listener;
         let public = Listener::Public(Public::new(Arc::clone(&shared)));
-        tokio::spawn(accept::run(listener, connections, public));
+        accept::start(listener, connections, public);
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
             let admin = Listener::Admin(Admin::new(shared, addr));
-            tokio::spawn(accept::run(listener, Arc::clone(&connections), admin));
+            accept::start(listener, Arc::clone(&connections), admin);
             (addr, connections)
         });
         Ok(Self { control, addr, admin })
@@ -214,6 +211,14 @@ impl Drop for Gateway {
             connections.cut();
         }
     }
+}
+
+/// Registers the calling tokio runtime with `host`: plugins that never block, or have been quick so far, run on all but one
+/// of its threads. A function of its own for the reason of [`accept::start`].
+fn lend_threads(host: &Host) {
+    let runtime = Handle::current();
+    let threads = runtime.metrics().num_workers();
+    host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
 }
 
 async fn bind(

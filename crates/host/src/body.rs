@@ -140,6 +140,13 @@ impl AsRef<[u8]> for Body {
     }
 }
 
+/// At most [`SMALL_BYTES_MAX`] bytes are copied, more are shared.
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::shared(bytes)
+    }
+}
+
 impl From<Body> for Bytes {
     fn from(body: Body) -> Self {
         body.into_bytes()

@@ -12,7 +12,6 @@
 use std::{
     borrow::Borrow,
     future::Future,
-    mem,
     pin::Pin,
     sync::atomic::Ordering,
     task::{Context, Poll},
@@ -162,7 +161,7 @@ impl<P: AsRef<[u8]>> Input<'_, P> {
     #[inline]
     pub(crate) fn payload(&self) -> &[u8] {
         match self {
-            Self::Request(request) => &request.get().body,
+            Self::Request(request) => request.body(),
             Self::Raw(payload) => payload.as_ref(),
         }
     }
@@ -170,7 +169,7 @@ impl<P: AsRef<[u8]>> Input<'_, P> {
     /// What a rollout deals it by.
     pub(crate) fn entering_for(&self) -> EnteringFor<'_> {
         EnteringFor::Call(match self {
-            Self::Request(request) => Some(request.get()),
+            Self::Request(request) => Some(request),
             Self::Raw(_) => None,
         })
     }
@@ -182,10 +181,7 @@ impl<P: AsRef<[u8]>> Input<'_, P> {
             instance.placement.handle(entry.at(instance), sid, request, payload)
         };
         match self {
-            Self::Request(request) => {
-                let request = request.get();
-                request.with_view(|view| handle(Some(view), &request.body))
-            }
+            Self::Request(request) => request.with_view(|view| handle(Some(view), request.body())),
             Self::Raw(payload) => handle(None, payload.as_ref()),
         }
     }
@@ -193,10 +189,7 @@ impl<P: AsRef<[u8]>> Input<'_, P> {
     /// With `entry`, what goes to another thread: given away if it was, else copied.
     pub(crate) fn take(&mut self, entry: &impl Named) -> HandleArgs {
         let input = match self {
-            Self::Request(AnyRequest::Owned(request)) => Input::Request(mem::take(request).into()),
-            Self::Request(AnyRequest::Borrowed(request)) => {
-                Input::Request((*request).clone().into())
-            }
+            Self::Request(request) => Input::Request(request.take()),
             Self::Raw(payload) => Input::Raw(payload.as_ref().into()),
         };
         HandleArgs { entry: entry.to_owned_name(), input }

@@ -109,7 +109,7 @@ pub use crate::{
         Entry, FailureCounts, Plugin, PluginInfo, PluginSnapshot, PluginState, RefusedAnswers,
         Rollout, RolloutCause, RolloutEnd, RolloutProgress, RolloutResult, RolloutSnapshot, Sticky,
     },
-    request::{AnyRequest, Request},
+    request::{AnyRequest, HttpRequest, Request},
     spec::PluginSpec,
     stream::{Frame, OpenStream, Stream, StreamSender},
     text::escape_controls,

@@ -24,15 +24,15 @@ use becket_host::{PluginInfo, PluginSnapshot, PluginState, Workers};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 pub use self::metrics::{Family, metric_families};
 use crate::config::HttpLimits;
 use crate::problem::{Problem, accepts};
 use crate::router::RouteInfo;
-use crate::serve::{Body, Serve};
+use crate::serve::{Arrived, Body, Serve};
 use crate::shared::Shared;
 use crate::stats::Stats;
 
@@ -72,9 +72,9 @@ impl Admin {
 }
 
 impl Serve for Admin {
-    async fn answer(&self, request: Box<Request<Incoming>>) -> Response<Body> {
-        let json = accepts(request.headers(), "json");
-        self.show(&request).unwrap_or_else(|problem| problem.into_response(json, true))
+    async fn answer(&self, request: Arrived) -> Response<Body> {
+        let json = accepts(&request.head.headers, "json");
+        self.show(&request.head).unwrap_or_else(|problem| problem.into_response(json, true))
     }
 
     fn error_hints(&self) -> bool {
@@ -91,7 +91,7 @@ impl Serve for Admin {
 }
 
 impl Admin {
-    fn show(&self, request: &Request<Incoming>) -> Result<Response<Body>, Problem> {
+    fn show(&self, request: &Parts) -> Result<Response<Body>, Problem> {
         if self.is_local && !is_for_loopback(request) {
             return Err(Problem::new(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -99,7 +99,7 @@ impl Admin {
             )
             .hint("open it as http://127.0.0.1 or through a tunnel"));
         }
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+        if request.method != Method::GET && request.method != Method::HEAD {
             return Err(Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "the admin listener only shows",
@@ -108,7 +108,7 @@ impl Admin {
             .allow(HeaderValue::from_static("GET, HEAD")));
         }
         let text = "text/plain; charset=utf-8";
-        Ok(match request.uri().path() {
+        Ok(match request.uri.path() {
             "/" => {
                 let mut response = page(StatusCode::OK, "text/html; charset=utf-8", PAGE);
                 response.headers_mut().insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
@@ -166,11 +166,11 @@ fn readiness(shared: &Shared) -> (StatusCode, String) {
     (status, lines.collect())
 }
 
-fn is_for_loopback<B>(request: &Request<B>) -> bool {
-    let authority = match request.uri().authority() {
+fn is_for_loopback(request: &Parts) -> bool {
+    let authority = match request.uri.authority() {
         Some(authority) => Some(authority.clone()),
         None => request
-            .headers()
+            .headers
             .get(HOST)
             .and_then(|host| host.to_str().ok())
             .and_then(|host| host.parse().ok()),
@@ -272,7 +272,9 @@ mod tests {
     use super::*;
 
     fn addressed_to(host: &str) -> bool {
-        is_for_loopback(&Request::builder().uri("/").header(HOST, host).body(()).unwrap())
+        is_for_loopback(
+            &http::Request::get("/").header(HOST, host).body(()).unwrap().into_parts().0,
+        )
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use super::Listener;
 use super::connection::{self, Serve};
 use crate::TARGET;
 use crate::connections::{Connections, Phase};
@@ -31,7 +32,16 @@ error: too many connections\ncause: as many are open as limits.connections_max a
 /// How long the listener waits for a descriptor when none of its own connections ends.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 
-pub(crate) async fn run<S: Serve>(listener: TcpListener, connections: Arc<Connections>, serve: S) {
+/// Serves the listener's connections on the calling tokio runtime.
+///
+/// A function without generics and not an `async` one, since the compiler makes the code of a task where the task is
+/// spawned, and that of an `async fn` in the crate that awaits it: so what runs for each request is compiled here, with
+/// this crate's optimisation.
+pub(crate) fn start(listener: TcpListener, connections: Arc<Connections>, serve: Listener) {
+    tokio::spawn(run(listener, connections, serve));
+}
+
+async fn run<S: Serve>(listener: TcpListener, connections: Arc<Connections>, serve: S) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

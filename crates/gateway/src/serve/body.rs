@@ -6,7 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use becket_host::Body as HostBody;
+use bytes::{Buf, Bytes};
 use http::StatusCode;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
@@ -20,24 +21,57 @@ use crate::shared::Shared;
 use crate::stats::{EntryStats, InFlight, Refusal};
 use crate::status::ms;
 
+/// Bytes of a body, which hyper reads where they are: a plugin's answer is not copied on its way out.
+#[derive(Debug, Default)]
+pub(crate) struct Data {
+    bytes: HostBody,
+    /// How many of them were read.
+    read: usize,
+}
+
+impl Data {
+    pub(super) fn new(bytes: HostBody) -> Self {
+        Self { bytes, read: 0 }
+    }
+}
+
+impl Buf for Data {
+    fn remaining(&self) -> usize {
+        self.bytes.len() - self.read
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.get(self.read..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.read = self.bytes.len().min(self.read.saturating_add(count));
+    }
+}
+
 /// An answer's body.
 #[derive(Debug)]
 pub(crate) enum Body {
     /// The whole body; empty once hyper took it. The connection is busy until then.
-    Full(Bytes, Option<Busy>),
+    Full(Data, Option<Busy>),
     /// A plugin's frames, as they come.
     Frames(Box<FrameBody>),
 }
 
 impl Body {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        Self::Full(bytes.into(), None)
+        Self::whole(HostBody::from(bytes.into()))
+    }
+
+    /// A plugin's answer.
+    pub(super) fn whole(bytes: HostBody) -> Self {
+        Self::Full(Data::new(bytes), None)
     }
 
     /// Counts the request's bytes out, and keeps it in flight while a stream lasts.
     pub(super) fn count(&mut self, in_flight: InFlight<&EntryStats>, stats: &Arc<EntryStats>) {
         match self {
-            Self::Full(bytes, _) => in_flight.add_bytes_out(bytes.len()),
+            Self::Full(data, _) => in_flight.add_bytes_out(data.remaining()),
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
         }
     }
@@ -52,20 +86,20 @@ impl Body {
 }
 
 impl hyper::body::Body for Body {
-    type Data = Bytes;
+    type Data = Data;
     type Error = Truncated;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    ) -> Poll<Option<Result<Frame<Data>, Truncated>>> {
         match self.get_mut() {
-            Self::Full(bytes, _) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes, busy) => {
+            Self::Full(data, _) if !data.has_remaining() => Poll::Ready(None),
+            Self::Full(data, busy) => {
                 if let Some(busy) = busy.take() {
                     busy.hands_over();
                 }
-                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(data)))))
             }
             Self::Frames(frames) => {
                 frames.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
@@ -74,12 +108,12 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(bytes, _) if bytes.is_empty())
+        matches!(self, Self::Full(data, _) if !data.has_remaining())
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Full(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Full(data, _) => SizeHint::with_exact(data.remaining() as u64),
             Self::Frames(_) => SizeHint::default(),
         }
     }

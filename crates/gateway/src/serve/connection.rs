@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -34,6 +34,7 @@ use super::bare::Bare;
 use super::body::Body;
 use super::first::First;
 use super::guard::{Activity, Busy, Guarded};
+use super::request::Arrived;
 use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::connections::{Connections, Permit, Phase, Signal};
@@ -42,11 +43,7 @@ use crate::status::ms;
 
 /// What a listener serves.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
-    /// The request is boxed: each future that it passes through would copy it.
-    fn answer(
-        &self,
-        request: Box<Request<Incoming>>,
-    ) -> impl Future<Output = Response<Body>> + Send;
+    fn answer(&self, request: Arrived) -> impl Future<Output = Response<Body>> + Send;
     fn limits(&self) -> HttpLimits;
     /// Whether answers that say what failed also say what to try.
     fn error_hints(&self) -> bool;
@@ -95,7 +92,7 @@ pub(super) async fn run<S: Serve>(
         let (serve, activity) = (Arc::clone(&serve), Arc::clone(&activity));
         move |request| {
             let (serve, busy) = (Arc::clone(&serve), Busy::new(&activity));
-            let request = Box::new(request);
+            let request = Arrived::from(request);
             async move {
                 let mut response = serve.answer(request).await;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {

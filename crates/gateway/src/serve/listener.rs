@@ -2,10 +2,9 @@
 //! The two listeners as one type, so that everything below it, hyper's HTTP/1 and HTTP/2 above all, is
 //! compiled once.
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Response;
 
-use super::{Body, Public, Serve};
+use super::{Arrived, Body, Public, Serve};
 use crate::admin::Admin;
 use crate::config::HttpLimits;
 use crate::stats::Stats;
@@ -18,7 +17,7 @@ pub(crate) enum Listener {
 }
 
 impl Serve for Listener {
-    async fn answer(&self, request: Box<Request<Incoming>>) -> Response<Body> {
+    async fn answer(&self, request: Arrived) -> Response<Body> {
         match self {
             Self::Public(public) => public.answer(request).await,
             Self::Admin(admin) => admin.answer(request).await,

@@ -41,8 +41,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use becket_host::EntryKind;
-use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{Response, StatusCode, Version};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -51,6 +51,7 @@ pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::listener::Listener;
+pub(crate) use self::request::Arrived;
 use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
@@ -107,12 +108,12 @@ impl Serve for Public {
         self.kept.lock().take_if(|kept| !self.shared.is_current(kept));
     }
 
-    async fn answer(&self, request: Box<Request<Incoming>>) -> Response<Body> {
-        let asks = Asks::of(request.headers());
+    async fn answer(&self, request: Arrived) -> Response<Body> {
+        let asks = Asks::of(&request.head.headers);
         let json = asks.json;
         let mut table = self.table();
         loop {
-            match route(&self.shared, &table, &request, asks) {
+            match route(&self.shared, &table, &request.head, asks) {
                 Ok(Some(route)) => return self.run(&table, &route, request, asks).await,
                 Ok(None) => {
                     if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
@@ -131,7 +132,7 @@ impl Public {
         &self,
         table: &Table,
         route: &Route,
-        request: Box<Request<Incoming>>,
+        request: Arrived,
         asks: Asks,
     ) -> Response<Body> {
         let mut in_flight = InFlight::new(&*route.stats);
@@ -156,7 +157,7 @@ impl Public {
         &self,
         table: &Table,
         route: &Route,
-        request: Box<Request<Incoming>>,
+        request: Arrived,
         asks: Asks,
     ) -> Result<Response<Body>, Problem> {
         let entry = route.entry.name();
@@ -213,16 +214,16 @@ fn still_replaced() -> Problem {
 fn route<'a>(
     shared: &Shared,
     table: &'a Table,
-    request: &Request<Incoming>,
+    head: &Parts,
     asks: Asks,
 ) -> Result<Option<Routed<'a>>, Problem> {
     match asks.hosts {
         1 => {}
-        0 if request.version() != Version::HTTP_11 => {}
+        0 if head.version != Version::HTTP_11 => {}
         hosts => return Err(wrong_host(shared, hosts > 0)),
     }
-    let path = request.uri().path();
-    match table.find(request.method(), path) {
+    let path = head.uri.path();
+    match table.find(&head.method, path) {
         Found::Route(route) => Ok(Some(route)),
         Found::Held => Ok(None),
         Found::WrongMethod(allowed) => {

@@ -1,82 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From HTTP's request to the host's.
 
-use std::borrow::Cow;
-
-use becket_host::Request;
+use becket_host::HttpRequest;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::stats::Refusal;
 
-/// The names that nearly every request carries, so that they cost no allocation.
-const COMMON_NAMES: [&str; 16] = [
-    "host",
-    "accept",
-    "connection",
-    "user-agent",
-    "content-type",
-    "content-length",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "cookie",
-    "origin",
-    "referer",
-    "cache-control",
-    "traceparent",
-    "x-request-id",
-    "x-forwarded-for",
-];
+/// A request whose head was read.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// Boxed: each future that it passes through would copy it.
+    pub(crate) head: Box<Parts>,
+    pub(crate) body: Incoming,
+}
+
+impl From<Request<Incoming>> for Arrived {
+    fn from(request: Request<Incoming>) -> Self {
+        let (head, body) = request.into_parts();
+        Self { head: Box::new(head), body }
+    }
+}
 
 /// The request as the plugin sees it. A header's value that is not UTF-8 is refused: the ABI
 /// carries text.
-pub(super) fn to_host(shared: &Shared, parts: Parts, body: Bytes) -> Result<Request, Problem> {
-    let mut headers = Vec::with_capacity(parts.headers.len());
-    for (name, value) in &parts.headers {
-        let Ok(value) = str::from_utf8(value.as_bytes()) else {
-            shared.stats.refuse(Refusal::Header);
-            return Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                format!("the value of header `{name}` is not UTF-8"),
-            )
-            .hint("percent-encode it"));
-        };
-        headers.push((static_name(name.as_str()), Cow::Owned(value.to_owned())));
-    }
-    let text = |text: &str| match text {
-        "" => Cow::Borrowed(""),
-        text => Cow::Owned(text.to_owned()),
-    };
-    Ok(Request {
-        method: static_method(&parts.method),
-        path: text(parts.uri.path()),
-        query: text(parts.uri.query().unwrap_or_default()),
-        headers,
-        body,
-        extensions: parts.extensions,
+pub(super) fn to_host(
+    shared: &Shared,
+    head: Box<Parts>,
+    body: Bytes,
+) -> Result<HttpRequest, Problem> {
+    HttpRequest::new(head, body).map_err(|name| {
+        shared.stats.refuse(Refusal::Header);
+        let what = format!("the value of header `{name}` is not UTF-8");
+        Problem::new(StatusCode::BAD_REQUEST, what).hint("percent-encode it")
     })
-}
-
-fn static_name(name: &str) -> Cow<'static, str> {
-    match COMMON_NAMES.iter().find(|common| **common == name) {
-        Some(common) => Cow::Borrowed(common),
-        None => Cow::Owned(name.to_owned()),
-    }
-}
-
-fn static_method(method: &Method) -> Cow<'static, str> {
-    match *method {
-        Method::GET => Cow::Borrowed("GET"),
-        Method::POST => Cow::Borrowed("POST"),
-        Method::PUT => Cow::Borrowed("PUT"),
-        Method::DELETE => Cow::Borrowed("DELETE"),
-        Method::HEAD => Cow::Borrowed("HEAD"),
-        Method::PATCH => Cow::Borrowed("PATCH"),
-        Method::OPTIONS => Cow::Borrowed("OPTIONS"),
-        _ => Cow::Owned(method.as_str().to_owned()),
-    }
 }

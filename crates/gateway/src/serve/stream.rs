@@ -26,15 +26,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use becket_host::{Frame, NrStatus, Stream, StreamError};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderValue, Response};
 
 use super::asks::EVENTS;
-use super::body::{self, Body};
+use super::body::{self, Body, Data};
 use super::guard::Busy;
-use super::request::to_host;
+use super::request::{Arrived, to_host};
 use crate::TARGET;
 use crate::problem::Problem;
 use crate::router::{Route, Table};
@@ -46,14 +45,14 @@ pub(super) async fn answer(
     shared: &Shared,
     table: &Table,
     route: &Route,
-    request: Box<Request<Incoming>>,
+    request: Arrived,
     events: bool,
 ) -> Result<Response<Body>, Problem> {
     let entry = route.entry.name();
-    let (parts, body) = request.into_parts();
+    let Arrived { head, body } = request;
     let body = body::read(shared, &table.limits, body).await?;
     route.stats.add_bytes_in(body.len());
-    let mut opening = route.entry.stream(to_host(shared, parts, body)?);
+    let mut opening = route.entry.stream(to_host(shared, head, body)?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
     }
@@ -119,7 +118,7 @@ impl FrameBody {
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Truncated>>> {
+    ) -> Poll<Option<Result<Data, Truncated>>> {
         loop {
             let Some(stream) = &mut self.stream else {
                 return Poll::Ready(self.is_cut.then_some(Err(Truncated)));
@@ -131,9 +130,9 @@ impl FrameBody {
             if !matches!(&next, Ok(Some(frame)) if frame.status.is_ok()) {
                 self.stream = None;
             }
-            let bytes = match next {
-                next if self.events => self.event(next),
-                Ok(frame) => frame.map(|frame| frame.body.into_bytes()).unwrap_or_default(),
+            let data = match next {
+                next if self.events => Data::new(self.event(next).into()),
+                Ok(frame) => frame.map(|frame| Data::new(frame.body)).unwrap_or_default(),
                 Err(error) => {
                     tracing::debug!(target: TARGET, entry = self.entry, %error, "stream cut off");
                     // hyper drops what is buffered when a body fails, and flushes it when a body is
@@ -144,14 +143,14 @@ impl FrameBody {
                 }
             };
             // An empty chunk ends a chunked body.
-            if !bytes.is_empty() {
+            if data.has_remaining() {
                 if let Some(in_flight) = &self.in_flight {
-                    in_flight.add_bytes_out(bytes.len());
+                    in_flight.add_bytes_out(data.remaining());
                 }
                 if let Some(busy) = &self.busy {
                     busy.hands_over();
                 }
-                return Poll::Ready(Some(Ok(bytes)));
+                return Poll::Ready(Some(Ok(data)));
             }
         }
     }

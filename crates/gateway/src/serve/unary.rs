@@ -4,13 +4,11 @@
 //! A plugin that answers inside `handle` completes the whole of this in one poll.
 
 use becket_host::NrStatus;
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderValue, Response};
 
 use super::body::{self, Body};
-use super::request::to_host;
+use super::request::{Arrived, to_host};
 use crate::problem::Problem;
 use crate::router::{Route, Table};
 use crate::shared::Shared;
@@ -23,12 +21,12 @@ pub(super) async fn answer(
     shared: &Shared,
     table: &Table,
     route: &Route,
-    request: Box<Request<Incoming>>,
+    request: Arrived,
 ) -> Result<Response<Body>, Problem> {
-    let (parts, body) = request.into_parts();
+    let Arrived { head, body } = request;
     let body = body::read(shared, &table.limits, body).await?;
     route.stats.add_bytes_in(body.len());
-    let mut call = route.entry.call(to_host(shared, parts, body)?);
+    let mut call = route.entry.call(to_host(shared, head, body)?);
     if let Some(timeout) = route.timeout {
         call = call.timeout(timeout);
     }
@@ -38,9 +36,8 @@ pub(super) async fn answer(
         return Err(problem_of_status(route.entry.name(), answer.status));
     }
     let status = of_status(answer.status);
-    let body = answer.body.into_bytes();
-    let media = content_type(route, &body);
-    let mut response = Response::new(Body::full(body));
+    let media = content_type(route, &answer.body);
+    let mut response = Response::new(Body::whole(answer.body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, media);
@@ -49,10 +46,12 @@ pub(super) async fn answer(
 }
 
 /// The route's own, else what the bytes are: plugins answer with bytes alone.
-fn content_type(route: &Route, body: &Bytes) -> HeaderValue {
+fn content_type(route: &Route, body: &[u8]) -> HeaderValue {
     match &route.content_type {
         Some(media) => media.clone(),
-        None if body.len() <= TEXT_BYTES_MAX && str::from_utf8(body).is_ok() => {
+        None if body.len() <= TEXT_BYTES_MAX
+            && (body.is_ascii() || str::from_utf8(body).is_ok()) =>
+        {
             HeaderValue::from_static("text/plain; charset=utf-8")
         }
         None => HeaderValue::from_static("application/octet-stream"),

@@ -33,8 +33,8 @@ use futures_util::{SinkExt, StreamExt};
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -49,7 +49,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::asks::has_item;
 use super::body::Body;
-use super::request::to_host;
+use super::request::{Arrived, to_host};
 use crate::config::HttpLimits;
 use crate::connections::Phase;
 use crate::problem::Problem;
@@ -74,12 +74,15 @@ pub(super) async fn answer(
     shared: &Arc<Shared>,
     table: &Table,
     route: &Route,
-    mut request: Box<Request<Incoming>>,
+    request: Arrived,
 ) -> Result<Response<Body>, Problem> {
-    let accept = handshake(&request).inspect_err(|_| shared.stats.refuse(Refusal::Upgrade))?;
-    let upgrade = hyper::upgrade::on(&mut *request);
-    let (parts, _) = request.into_parts();
-    let mut opening = route.entry.stream(to_host(shared, parts, Bytes::new())?);
+    let Arrived { mut head, .. } = request;
+    let accept = handshake(&head).inspect_err(|_| shared.stats.refuse(Refusal::Upgrade))?;
+    // hyper gives the upgrade to whole requests alone, and keeps it in their extensions.
+    let mut carrier = Request::new(());
+    std::mem::swap(carrier.extensions_mut(), &mut head.extensions);
+    let upgrade = hyper::upgrade::on(carrier);
+    let mut opening = route.entry.stream(to_host(shared, head, Bytes::new())?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
     }
@@ -98,10 +101,10 @@ pub(super) async fn answer(
 }
 
 /// The handshake of RFC 6455, section 4.2; the answer to its key.
-fn handshake<B>(request: &Request<B>) -> Result<HeaderValue, Problem> {
-    let headers = request.headers();
+fn handshake(head: &Parts) -> Result<HeaderValue, Problem> {
+    let headers = &head.headers;
     let bad = |what: &'static str| Problem::new(StatusCode::BAD_REQUEST, what);
-    if request.method() != Method::GET || request.version() != Version::HTTP_11 {
+    if head.method != Method::GET || head.version != Version::HTTP_11 {
         return Err(bad("a WebSocket handshake is an HTTP/1.1 GET"));
     }
     if !has_token(headers, CONNECTION, "upgrade") {
@@ -335,36 +338,33 @@ async fn close(mut socket: Socket, end: End) {
 mod tests {
     use super::*;
 
-    fn request(change: impl FnOnce(&mut Request<()>)) -> Request<()> {
-        let mut request = Request::builder()
+    fn head(change: impl FnOnce(&mut Parts)) -> Parts {
+        let request = Request::builder()
             .header(UPGRADE, "WebSocket")
             .header(CONNECTION, "keep-alive, Upgrade")
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
             .body(())
             .unwrap();
-        change(&mut request);
-        request
+        let (mut head, ()) = request.into_parts();
+        change(&mut head);
+        head
     }
 
     #[test]
     fn the_handshake_is_that_of_the_rfc() {
-        let request = request(|_| {});
-        assert_eq!(handshake(&request).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(handshake(&head(|_| {})).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
     fn a_wrong_handshake_is_refused() {
         let refused =
-            |change: fn(&mut Request<()>)| handshake(&request(change)).unwrap_err().status.as_u16();
-        assert_eq!(refused(|request| *request.method_mut() = Method::POST), 400);
-        assert_eq!(refused(|request| *request.version_mut() = Version::HTTP_10), 400);
-        assert_eq!(refused(|request| drop(request.headers_mut().remove(CONNECTION))), 400);
-        assert_eq!(refused(|request| drop(request.headers_mut().remove(SEC_WEBSOCKET_KEY))), 400);
-        assert_eq!(
-            refused(|request| drop(request.headers_mut().remove(SEC_WEBSOCKET_VERSION))),
-            426
-        );
+            |change: fn(&mut Parts)| handshake(&head(change)).unwrap_err().status.as_u16();
+        assert_eq!(refused(|head| head.method = Method::POST), 400);
+        assert_eq!(refused(|head| head.version = Version::HTTP_10), 400);
+        assert_eq!(refused(|head| drop(head.headers.remove(CONNECTION))), 400);
+        assert_eq!(refused(|head| drop(head.headers.remove(SEC_WEBSOCKET_KEY))), 400);
+        assert_eq!(refused(|head| drop(head.headers.remove(SEC_WEBSOCKET_VERSION))), 426);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //! What is counted of one entry.
 //!
 //! ```text
-//!   EntryStats   shard 0 │ shard 1 │ …    each on cache lines of its own
-//!                   ▲          ▲
-//!               thread A    thread B     a request counts where it is; a reader adds up
+//!   EntryStats   shard 0 │ … │ shard 7 │ shard 8 │ … │ shard 15    each on cache lines of its own
+//!                   ▲             ▲         ▲▲
+//!               thread 0      thread 7   8, 16, 24…       a request counts where it is; a reader adds up
 //! ```
+//!
+//! The first threads that count have a shard each, in which they add without a locked instruction: a load and a store.
+//! Those after them share the other shards.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -18,13 +21,14 @@ use http::StatusCode;
 
 use super::Counter;
 
-/// Threads that count without sharing a line; those beyond share.
+/// Threads with a shard of their own, and shards that the other threads share.
 const SHARDS: usize = 8;
 
 thread_local! {
-    static SHARD: Cell<usize> = {
+    /// The number of this thread among those that have counted; it is never given to another one.
+    static NUMBER: Cell<usize> = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        Cell::new(NEXT.fetch_add(1, Relaxed) % SHARDS)
+        Cell::new(NEXT.fetch_add(1, Relaxed))
     };
 }
 
@@ -42,7 +46,7 @@ const BOUNDS_US: [u64; 17] = [
 
 /// The counters of one entry.
 #[derive(Debug, Default)]
-pub(crate) struct EntryStats([Shard; SHARDS]);
+pub(crate) struct EntryStats([Shard; 2 * SHARDS]);
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -63,13 +67,15 @@ struct Shard {
 impl EntryStats {
     pub(crate) fn add_bytes_in(&self, bytes: usize) {
         if bytes > 0 {
-            self.here().bytes_in.add(bytes as u64);
+            let here = self.here();
+            here.add(&here.shard.bytes_in, bytes as u64);
         }
     }
 
     pub(crate) fn add_bytes_out(&self, bytes: usize) {
         if bytes > 0 {
-            self.here().bytes_out.add(bytes as u64);
+            let here = self.here();
+            here.add(&here.shard.bytes_out, bytes as u64);
         }
     }
 
@@ -112,34 +118,54 @@ impl EntryStats {
     }
 
     fn record(&self, took: Duration) {
-        let shard = self.here();
+        let here = self.here();
+        let shard = here.shard;
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         // Nearly every answer falls into one of the first few.
         let at =
             BOUNDS_US.iter().position(|bound| nanos <= *bound * 1000).unwrap_or(BOUNDS_US.len());
-        shard.buckets.get(at).unwrap_or(&shard.above).add(1);
-        shard.nanos.add(nanos);
+        here.add(shard.buckets.get(at).unwrap_or(&shard.above), 1);
+        here.add(&shard.nanos, nanos);
         let parts =
             shard.parts.get_or_init(|| (0..buckets::COUNT).map(|_| Counter::default()).collect());
         if let Some(part) = parts.get(buckets::of(nanos)) {
-            part.add(1);
+            here.add(part, 1);
         }
     }
 
     fn count(&self, status: u16) {
         let at = CODES.iter().position(|code| *code == status).unwrap_or(CODES.len() - 1);
-        if let Some(counter) = self.here().answers.get(at) {
-            counter.add(1);
+        let here = self.here();
+        if let Some(counter) = here.shard.answers.get(at) {
+            here.add(counter, 1);
         }
     }
 
-    fn here(&self) -> &Shard {
+    fn here(&self) -> Here<'_> {
         let [first, ..] = &self.0;
-        self.0.get(SHARD.get()).unwrap_or(first)
+        let number = NUMBER.get();
+        let is_alone = number < SHARDS;
+        let at = if is_alone { number } else { SHARDS + number % SHARDS };
+        Here { shard: self.0.get(at).unwrap_or(first), is_alone }
     }
 
     fn sum(&self, of: impl Fn(&Shard) -> &Counter) -> u64 {
         self.0.iter().map(|shard| of(shard).get()).sum()
+    }
+}
+
+/// The shard in which the calling thread counts.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    shard: &'a Shard,
+    /// No other thread counts in it.
+    is_alone: bool,
+}
+
+impl Here<'_> {
+    /// Adds to a counter of this shard.
+    fn add(self, counter: &Counter, delta: u64) {
+        if self.is_alone { counter.add_alone(delta) } else { counter.add(delta) }
     }
 }
 
@@ -155,7 +181,8 @@ pub(crate) struct InFlight<S: Deref<Target = EntryStats>> {
 
 impl<S: Deref<Target = EntryStats>> InFlight<S> {
     pub(crate) fn new(stats: S) -> Self {
-        stats.here().started.add(1);
+        let here = stats.here();
+        here.add(&here.shard.started, 1);
         Self { stats: Some(stats), since: Instant::now(), answered: false }
     }
 
@@ -189,7 +216,8 @@ impl<S: Deref<Target = EntryStats>> Drop for InFlight<S> {
             if !self.answered {
                 stats.count(CLIENT_LEFT);
             }
-            stats.here().finished.add(1);
+            let here = stats.here();
+            here.add(&here.shard.finished, 1);
         }
     }
 }
@@ -212,6 +240,23 @@ mod tests {
         let answers: Vec<_> = stats.answers().filter(|(_, count)| *count > 0).collect();
         assert_eq!(answers, [(200, 1), (CLIENT_LEFT, 1)]);
         assert_eq!(stats.in_flight(), 0);
+    }
+
+    #[test]
+    fn no_count_is_lost_whether_a_thread_counts_alone_or_with_others() {
+        let stats = EntryStats::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 * SHARDS {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        InFlight::new(&stats).answer(StatusCode::OK);
+                    }
+                });
+            }
+        });
+        let requests = 4000 * SHARDS as u64;
+        assert_eq!(stats.answers().map(|(_, count)| count).sum::<u64>(), requests);
+        assert_eq!((stats.latency().count, stats.in_flight()), (requests, 0));
     }
 
     #[test]

@@ -43,7 +43,7 @@ use crate::{
     notify,
     observer::ReportedCounts,
     placement::{EntryRef, Placement, Resolved},
-    request::{AnyRequest, Request},
+    request::AnyRequest,
     routing::Route,
     spec::PluginSpec,
     stream::OpenStream,
@@ -201,8 +201,8 @@ impl Plugin {
     }
 
     /// Opens a stream.
-    pub fn stream(&self, entry: &str, request: Request) -> OpenStream {
-        OpenStream::new(self.shared.clone(), entry.to_owned_name(), request)
+    pub fn stream(&self, entry: &str, request: impl Into<AnyRequest<'static>>) -> OpenStream {
+        OpenStream::new(self.shared.clone(), entry.to_owned_name(), request.into())
     }
 
     /// Loads the plugin's file again and moves to the new one: calls that are in flight end on the
@@ -458,8 +458,8 @@ impl Entry {
     }
 
     /// As [`Plugin::stream`].
-    pub fn stream(&self, request: Request) -> OpenStream {
-        OpenStream::new(self.0.shared.clone(), self.to_owned_name(), request)
+    pub fn stream(&self, request: impl Into<AnyRequest<'static>>) -> OpenStream {
+        OpenStream::new(self.0.shared.clone(), self.to_owned_name(), request.into())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -44,7 +44,7 @@ use crate::{
     error::{CallError, StreamError},
     instance::Instance,
     load::EntryInfo,
-    request::Request,
+    request::AnyRequest,
     routing::Route,
     spec::PluginSpec,
     timer,
@@ -106,9 +106,13 @@ impl Sticky {
         Some(hasher.finish())
     }
 
-    fn key_of(&self, request: &Request) -> Option<u64> {
-        let headers = request.headers.iter().map(|(name, value)| (&**name, &**value));
-        self.key(&request.path, headers)
+    fn key_of(&self, request: &AnyRequest<'_>) -> Option<u64> {
+        let request = match request {
+            AnyRequest::Owned(request) => request,
+            AnyRequest::Borrowed(request) => request,
+            AnyRequest::Http(request) => return self.key(request.path(), request.headers()),
+        };
+        self.key(&request.path, request.headers())
     }
 }
 
@@ -353,7 +357,7 @@ impl Trial {
 
     /// True if the canary gets this call. Of the calls without a key it gets the ones at which its
     /// share reaches the next whole number: of any hundred in a row, `percent`.
-    pub(super) fn deal(&self, request: Option<&Request>) -> bool {
+    pub(super) fn deal(&self, request: Option<&AnyRequest<'_>>) -> bool {
         let percent = u64::from(self.percent.load(Ordering::Relaxed));
         let sticky = self.sticky.as_ref().zip(request);
         let is_canary = match sticky.and_then(|(sticky, request)| sticky.key_of(request)) {

@@ -47,7 +47,7 @@ use crate::{
     metrics::Metrics,
     notify::Kept,
     observer::Observer,
-    request::Request,
+    request::AnyRequest,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
     timer,
@@ -622,7 +622,7 @@ pub(crate) struct Gone;
 #[derive(Clone, Copy)]
 pub(crate) enum EnteringFor<'a> {
     /// A call, with its metadata: a rollout deals it.
-    Call(Option<&'a Request>),
+    Call(Option<&'a AnyRequest<'a>>),
     /// Anything else: it goes to the version that gets most of the calls.
     Look,
 }

@@ -25,7 +25,7 @@ use crate::{
     instance::Instance,
     placement::Placement,
     plugin::{self, CanaryCall, Entered, EntryName, Named, Shared},
-    request::Request,
+    request::AnyRequest,
     routing::Handled,
     table,
     timer::{self, Sleep},
@@ -54,8 +54,8 @@ enum State {
 }
 
 impl OpenStream {
-    pub(crate) fn new(shared: Arc<Shared>, entry: EntryName, request: Request) -> Self {
-        let (input, entering) = (Input::Request(request.into()), Entering::new());
+    pub(crate) fn new(shared: Arc<Shared>, entry: EntryName, request: AnyRequest<'static>) -> Self {
+        let (input, entering) = (Input::Request(request), Entering::new());
         Self { shared, entry, input, entering, idle: None, canary: None, state: State::Start }
     }
 
