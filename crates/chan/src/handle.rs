@@ -71,7 +71,9 @@ impl<T> Sender<T> {
         if unsafe { self.channel.send_fast(&raw const *value) } {
             return Ok(());
         }
-        self.try_send_slow(ManuallyDrop::into_inner(value))
+        // SAFETY: not moved out. A read makes a copy, whose address is passed in place of `value`'s:
+        // so the fast path may keep a value of some words in registers.
+        self.try_send_slow(unsafe { (&raw const *value).read() })
     }
 
     /// By value: a value whose address has not escaped may stay in a register until here.
@@ -145,33 +147,38 @@ impl<T> Receiver<T> {
             // SAFETY: on true the slot holds a value.
             return Ok(unsafe { value.assume_init() });
         }
-        self.try_recv_slow()
+        // Into a slot of its own, whose address is passed: so the fast path may keep a value of some
+        // words in registers.
+        let mut value = MaybeUninit::uninit();
+        match self.try_recv_slow(&mut value) {
+            // SAFETY: on `Ok` the slot holds a value.
+            Ok(()) => Ok(unsafe { value.assume_init() }),
+            Err(error) => Err(error),
+        }
     }
 
+    /// On `Ok` the slot holds a value.
     #[inline(never)]
-    fn try_recv_slow(&self) -> Result<T, TryRecvError> {
+    fn try_recv_slow(&self, slot: &mut MaybeUninit<T>) -> Result<(), TryRecvError> {
         if self.channel.weighs() {
-            return self.try_recv_weighed();
+            return self.try_recv_weighed(slot);
         }
-        let mut value = MaybeUninit::uninit();
         // SAFETY: the slot is valid for a write.
-        match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
-            // SAFETY: on `Done` the slot holds a value.
-            Outcome::Done => Ok(unsafe { value.assume_init() }),
+        match unsafe { self.channel.try_recv(slot.as_mut_ptr()) } {
+            Outcome::Done => Ok(()),
             failed => Err(self.try_recv_failed(failed)),
         }
     }
 
     #[inline(never)]
-    fn try_recv_weighed(&self) -> Result<T, TryRecvError> {
-        let mut value = MaybeUninit::uninit();
+    fn try_recv_weighed(&self, slot: &mut MaybeUninit<T>) -> Result<(), TryRecvError> {
         // SAFETY: the slot is valid for a write.
-        match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
-            // SAFETY: on `Done` the slot holds a value.
-            Outcome::Done => Ok(unsafe {
-                self.channel.count_returned(value.as_mut_ptr());
-                value.assume_init()
-            }),
+        match unsafe { self.channel.try_recv(slot.as_mut_ptr()) } {
+            Outcome::Done => {
+                // SAFETY: on `Done` the slot holds a value.
+                unsafe { self.channel.count_returned(slot.as_mut_ptr()) };
+                Ok(())
+            }
             failed => Err(self.try_recv_failed(failed)),
         }
     }
