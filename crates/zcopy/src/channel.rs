@@ -215,11 +215,24 @@ impl ZChannel {
     #[inline]
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
         let was_open = !self.is_closed();
-        let (answer, by) = match self.send_route(desc) {
-            Ok(Route::Zref(ends, in_flight)) => {
-                (ends.tx.try_send(in_flight).map_err(refused_at_once), CountedBy::Zref)
-            }
-            Ok(Route::Link(link)) => (link.link.try_send(*desc), link.counted_by()),
+        let Some(ends) = self.zref() else { return self.try_send_by_link(desc, was_open) };
+        let marks = match InFlight::pin(desc) {
+            Ok(marks) => marks,
+            Err(error) => return self.sent(desc, Err(error.into()), was_open, CountedBy::Channel),
+        };
+        // SAFETY: pinned above, for this one.
+        if let Err(error) = ends.tx.try_send(unsafe { InFlight::pinned(desc, marks) }) {
+            return self.sent(desc, Err(refused_at_once(error)), was_open, CountedBy::Zref);
+        }
+        self.sent_by_zref(desc);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn try_send_by_link(&self, desc: &mut Desc, was_open: bool) -> Result<(), Failure> {
+        let link = desc.checked().map_err(Failure::from).and_then(|_| self.link());
+        let (answer, by) = match link {
+            Ok(link) => (link.link.try_send(*desc), link.counted_by()),
             Err(failure) => (Err(failure), CountedBy::Channel),
         };
         self.sent(desc, answer, was_open, by)
@@ -232,12 +245,17 @@ impl ZChannel {
     /// [`Failure`].
     #[inline]
     pub fn try_recv(&self) -> Result<Desc, Failure> {
-        let (answer, by) = match self.recv_route() {
-            Ok(Route::Zref(ends, ())) => {
-                let received = ends.rx.try_recv();
-                (received.map(InFlight::land).map_err(Failure::from), CountedBy::Zref)
-            }
-            Ok(Route::Link(link)) => (link.link.try_recv(), link.counted_by()),
+        let Some(ends) = self.zref() else { return self.try_recv_by_link() };
+        match ends.rx.try_recv() {
+            Ok(in_flight) => Ok(self.received_by_zref(in_flight)),
+            Err(error) => self.received(Err(Failure::from(error)), CountedBy::Zref),
+        }
+    }
+
+    #[inline(never)]
+    fn try_recv_by_link(&self) -> Result<Desc, Failure> {
+        let (answer, by) = match self.link() {
+            Ok(link) => (link.link.try_recv(), link.counted_by()),
             Err(failure) => (Err(failure), CountedBy::Channel),
         };
         self.received(answer, by)
@@ -312,6 +330,21 @@ impl ZChannel {
     ) -> Result<(), Failure> {
         self.0.shared.counters.sending(desc.len, answer, was_open, by);
         answer.inspect(|()| desc.poison())
+    }
+
+    /// Counts a send through `zref` that succeeded, apart from what its channel has counted.
+    #[inline]
+    pub(crate) fn sent_by_zref(&self, desc: &mut Desc) {
+        self.0.shared.counters.sent_bytes(desc.len);
+        desc.poison();
+    }
+
+    /// Ends the flight of a descriptor that was received through `zref`, and counts its bytes.
+    #[inline]
+    pub(crate) fn received_by_zref(&self, in_flight: InFlight) -> Desc {
+        let desc = in_flight.land();
+        self.0.shared.counters.received_bytes(desc.len);
+        desc
     }
 
     /// Counts the bytes of a send through `zref` that had succeeded when its operation was dropped.

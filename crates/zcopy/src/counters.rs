@@ -6,19 +6,25 @@
 //! counted here. Events that only a backend observes (a copy instead of a descriptor, a descriptor
 //! that bypassed the channel) are counted by the backend, with the same events.
 //!
-//! Transfers are counted in shards, each used by a few threads, so that threads do not contend for
-//! one counter.
+//! Transfers are counted in shards. The first [`OWN_SHARDS`] threads that count at the same time
+//! have a shard of their own in every channel, which they change by a plain load and store: a
+//! locked addition would cost as much as half of the transfer that it counts. Further threads share
+//! the remaining shards, and add by a locked instruction.
 //!
 //! # Invariants
 //!
 //! 1. Once no operation is in progress, `sent = received + in flight + undelivered`.
 //! 2. An operation that failed is counted once in its side's failures, by cause.
+//! 3. A shard number below `OWN_SHARDS` belongs to one thread at a time. A thread returns its
+//!    number when it ends, under the lock under which the next thread takes it: so that thread's
+//!    loads find all that the previous one has stored.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_chan::{Failures, Snapshot};
 use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
 
 use crate::failure::Failure;
 
@@ -56,7 +62,7 @@ pub(crate) enum CountedBy {
 /// The counters of a channel of descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    shards: [CachePadded<Shard>; SHARDS],
+    shards: [CachePadded<Shard>; OWN_SHARDS + COMMON_SHARDS],
     fallback_small: AtomicU64,
     fallback_capacity: AtomicU64,
     cancelled: AtomicU64,
@@ -69,8 +75,10 @@ pub(crate) struct Counters {
     failed_receives: FailureCounters,
 }
 
-/// The number of shards.
-const SHARDS: usize = 8;
+/// Shards that one thread each uses.
+const OWN_SHARDS: usize = 8;
+/// Shards that any number of threads use.
+const COMMON_SHARDS: usize = 4;
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -86,8 +94,22 @@ struct TransferCounter {
 }
 
 thread_local! {
-    /// The calling thread's shard.
+    /// The calling thread's shard. Without a destructor, so that an access is one instruction.
     static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Returns the number of a thread's own shard when the thread ends.
+    static OWN: OwnNumber = const { OwnNumber(Cell::new(OWN_SHARDS)) };
+}
+
+struct OwnNumber(Cell<usize>);
+
+/// The numbers that no thread has.
+static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { own: (1 << OWN_SHARDS) - 1, common: 0 });
+
+struct Numbers {
+    /// A bit for each shard of one thread.
+    own: u32,
+    /// The shared shard of the next thread that finds no other.
+    common: usize,
 }
 
 #[derive(Debug, Default)]
@@ -179,8 +201,8 @@ impl Counters {
     /// Counts an event of a descriptor that names `bytes` bytes.
     pub(crate) fn count(&self, event: Event, bytes: u64) {
         match event {
-            Event::Sent => self.shard().sent.count(bytes),
-            Event::Received => self.shard().received.count(bytes),
+            Event::Sent => self.transferred(|shard| &shard.sent, 1, bytes),
+            Event::Received => self.transferred(|shard| &shard.received, 1, bytes),
             Event::FallbackSmall => one(&self.fallback_small),
             Event::FallbackCapacity => one(&self.fallback_capacity),
             Event::Cancelled => one(&self.cancelled),
@@ -191,13 +213,13 @@ impl Counters {
     /// Counts the bytes of a descriptor that `zref` accepted.
     #[inline]
     pub(crate) fn sent_bytes(&self, bytes: usize) {
-        self.shard().sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.transferred(|shard| &shard.sent, 0, bytes as u64);
     }
 
     /// Counts the bytes of a descriptor that was received through `zref`.
     #[inline]
     pub(crate) fn received_bytes(&self, bytes: usize) {
-        self.shard().received.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.transferred(|shard| &shard.received, 0, bytes as u64);
     }
 
     /// Counts a descriptor that was accepted and will not be received.
@@ -265,13 +287,39 @@ impl Counters {
         }
     }
 
-    /// The calling thread's shard.
+    /// Adds to a counter in the calling thread's shard.
     #[inline]
-    fn shard(&self) -> &Shard {
-        let at = SHARD.try_with(Cell::get).unwrap_or(0);
-        let at = if at == usize::MAX { assign_shard() } else { at };
-        let [first, ..] = &self.shards;
-        self.shards.get(at).unwrap_or(first)
+    fn transferred(
+        &self,
+        counter: impl Fn(&Shard) -> &TransferCounter,
+        transfers: u64,
+        bytes: u64,
+    ) {
+        let number = SHARD.get();
+        match self.shards.get(number) {
+            Some(shard) if number < OWN_SHARDS => counter(shard).add_alone(transfers, bytes),
+            _ => self.transferred_apart(counter, transfers, bytes),
+        }
+    }
+
+    /// As [`Self::transferred`], in a shard of several threads, or as a thread's first transfer.
+    #[cold]
+    fn transferred_apart(
+        &self,
+        counter: impl Fn(&Shard) -> &TransferCounter,
+        transfers: u64,
+        bytes: u64,
+    ) {
+        let mut number = SHARD.get();
+        if number == usize::MAX {
+            number = take_number();
+        }
+        let Some(shard) = self.shards.get(number) else { return };
+        if number < OWN_SHARDS {
+            counter(shard).add_alone(transfers, bytes);
+        } else {
+            counter(shard).add(transfers, bytes);
+        }
     }
 
     /// The current counts, with those of `zref`'s channel.
@@ -307,8 +355,23 @@ impl Counters {
 }
 
 impl TransferCounter {
-    fn count(&self, bytes: u64) {
-        one(&self.count);
+    /// Adds in the shard of the calling thread alone (invariant 3).
+    #[inline]
+    fn add_alone(&self, transfers: u64, bytes: u64) {
+        let add = |counter: &AtomicU64, more: u64| {
+            counter.store(read(counter).wrapping_add(more), Ordering::Relaxed);
+        };
+        if transfers > 0 {
+            add(&self.count, transfers);
+        }
+        add(&self.bytes, bytes);
+    }
+
+    /// Adds in a shard of several threads.
+    fn add(&self, transfers: u64, bytes: u64) {
+        if transfers > 0 {
+            self.count.fetch_add(transfers, Ordering::Relaxed);
+        }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
@@ -344,13 +407,38 @@ impl FailureCounters {
     }
 }
 
+/// Gives the calling thread a shard: one of its own, if there is one that no thread has.
 #[cold]
-fn assign_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let at = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    // A thread whose locals are being destroyed has no shard of its own: it uses the first one.
-    let _kept = SHARD.try_with(|shard| shard.set(at));
-    at
+fn take_number() -> usize {
+    // A thread whose locals are being destroyed could not return the number.
+    let number = OWN.try_with(OwnNumber::take).unwrap_or(OWN_SHARDS);
+    SHARD.set(number);
+    number
+}
+
+impl OwnNumber {
+    fn take(&self) -> usize {
+        let mut numbers = NUMBERS.lock();
+        let free = numbers.own.trailing_zeros() as usize;
+        if free < OWN_SHARDS {
+            numbers.own &= !(1 << free);
+            self.0.set(free);
+            return free;
+        }
+        numbers.common += 1;
+        OWN_SHARDS + numbers.common % COMMON_SHARDS
+    }
+}
+
+impl Drop for OwnNumber {
+    /// From here on the thread counts in a shard that it shares.
+    fn drop(&mut self) {
+        let number = self.0.get();
+        if number < OWN_SHARDS {
+            SHARD.set(OWN_SHARDS);
+            NUMBERS.lock().own |= 1 << number;
+        }
+    }
 }
 
 fn one(counter: &AtomicU64) {
@@ -363,28 +451,44 @@ fn read(counter: &AtomicU64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+    use std::thread;
+
     use super::*;
 
+    /// More threads than there are shards of their own, and later ones that take over the shards
+    /// of those that have ended.
     #[test]
     fn threads_count_exactly() {
-        let counters = Counters::default();
+        let counters = Arc::new(Counters::default());
         let each = if cfg!(miri) { 20 } else { 10_000 };
         let long = 1 << 40;
-        std::thread::scope(|scope| {
-            for _ in 0..12 {
-                scope.spawn(|| {
-                    for bytes in 0..each {
-                        counters.count(Event::Sent, bytes);
-                        counters.sent_bytes(long);
-                        counters.count(Event::Received, 1);
-                        counters.received_bytes(2);
-                    }
-                });
+        let count = move |counters: &Counters| {
+            for bytes in 0..each {
+                counters.count(Event::Sent, bytes);
+                counters.sent_bytes(long);
+                counters.count(Event::Received, 1);
+                counters.received_bytes(2);
             }
-        });
+            SHARD.get()
+        };
+        let spawn = || {
+            let counters = counters.clone();
+            thread::spawn(move || count(&counters))
+        };
+        let at_once = OWN_SHARDS + 2 * COMMON_SHARDS;
+        let all: Vec<_> = (0..at_once).map(|_| spawn()).collect();
+        all.into_iter().for_each(|one| assert!(one.join().unwrap() < OWN_SHARDS + COMMON_SHARDS));
+        // One at a time: each finds the number that the one before has returned.
+        let one_by_one = 2 * OWN_SHARDS;
+        (0..one_by_one).for_each(|_| assert!(spawn().join().unwrap() < OWN_SHARDS));
+        let threads = (at_once + one_by_one) as u64;
         let snapshot = counters.snapshot(None);
-        assert_eq!((snapshot.sent, snapshot.received), (12 * each, 12 * each));
-        let bytes_sent = 6 * each * (each - 1) + 12 * each * long as u64;
-        assert_eq!((snapshot.bytes_sent, snapshot.bytes_received), (bytes_sent, 36 * each));
+        assert_eq!((snapshot.sent, snapshot.received), (threads * each, threads * each));
+        let bytes_sent = threads * (each * (each - 1) / 2 + each * long as u64);
+        let bytes_received = threads * 3 * each;
+        assert_eq!((snapshot.bytes_sent, snapshot.bytes_received), (bytes_sent, bytes_received));
     }
 }

@@ -72,6 +72,7 @@ impl Desc {
     /// # Errors
     ///
     /// [`Error::Empty`]: no bytes, or a null address.
+    #[inline]
     pub fn local(addr: *mut u8, len: usize) -> Result<Self, Error> {
         Self { addr, len, region_id: 0, offset: 0, flags: 0 }.checked()
     }
@@ -90,6 +91,7 @@ impl Desc {
     /// # Errors
     ///
     /// [`Error::Empty`]: no bytes; neither an address nor a region; a descriptor that was sent.
+    #[inline]
     pub fn checked(self) -> Result<Self, Error> {
         let names = self.region_id != 0 || !self.addr.is_null();
         if self.len > 0 && names { Ok(self) } else { Err(Error::Empty) }

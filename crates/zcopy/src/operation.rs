@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Sends and receives of a channel of descriptors, as values: limits are set, then they are driven.
 //!
-//! Through `zref`, an operation is one of `becket_chan`. Through another backend it first tries; if
-//! that would block, it creates the backend's operation ([`Link::send`](crate::Link::send),
-//! [`Link::recv`](crate::Link::recv)), which it polls, and which is dropped with it.
+//! Through `zref`, an operation is one of `becket_chan`, which it holds in place: a wait allocates
+//! nothing. Through another backend it first tries; if that would block, it creates the backend's
+//! operation ([`Link::send`](crate::Link::send), [`Link::recv`](crate::Link::recv)), which it polls,
+//! and which is dropped with it.
+//!
+//! # Safety
+//!
+//! `waits` is pinned with its operation: it is written before the first poll and emptied in place
+//! after the last, and what it holds is never moved. So the operations are not `Unpin`, as those of
+//! `becket_chan` are not, and one that was polled can only be polled on or dropped.
 
-use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use becket_chan::{Limits, Recv, RecvError, Send, Token};
 
-use crate::backend::{Pending, wait};
+use crate::backend::Pending;
 use crate::channel::{Route, ZChannel};
 use crate::counters::CountedBy;
 use crate::desc::Desc;
@@ -25,8 +31,10 @@ type Answer<T> = (Result<T, Failure>, CountedBy);
 
 /// An operation that waits.
 enum Waits<'a, Z, T> {
+    /// None: it has not begun, or is over.
+    Nothing,
     /// Through `zref`.
-    Zref(Pin<Box<Z>>),
+    Zref(Z),
     /// Through a link.
     Link(Pending<'a, T>, CountedBy),
 }
@@ -34,24 +42,39 @@ enum Waits<'a, Z, T> {
 impl<Z: Future, T> Waits<'_, Z, T> {
     /// Polls the operation. After its answer was returned it is pending for ever. `of_zref`
     /// converts the output of `zref`'s operation.
-    fn poll(
-        waits: &mut Option<Self>,
+    ///
+    /// # Safety
+    ///
+    /// `self` is pinned: it stays where it is until it was dropped, or replaced in place.
+    #[inline]
+    unsafe fn poll(
+        &mut self,
         context: &mut Context<'_>,
         of_zref: impl FnOnce(Z::Output) -> Result<T, Failure>,
     ) -> Poll<Answer<T>> {
-        let answer = match waits {
-            Some(Self::Zref(zref)) => {
-                (of_zref(ready!(zref.as_mut().poll(context))), CountedBy::Zref)
+        let answer = match self {
+            Self::Zref(zref) => {
+                // SAFETY: the caller's promise.
+                let zref = unsafe { Pin::new_unchecked(zref) };
+                (of_zref(ready!(zref.poll(context))), CountedBy::Zref)
             }
-            Some(Self::Link(link, by)) => (ready!(link.as_mut().poll(context)), *by),
-            None => return Poll::Pending,
+            Self::Link(link, by) => (ready!(link.as_mut().poll(context)), *by),
+            Self::Nothing => return Poll::Pending,
         };
-        *waits = None;
+        *self = Self::Nothing;
         Poll::Ready(answer)
     }
 }
 
 /// A send of a descriptor. See [`ZChannel::send`].
+///
+/// Once it was polled it stays where it is, because receivers find its descriptor there:
+///
+/// ```compile_fail,E0277
+/// fn movable<T: Unpin>(_: T) {}
+/// let channel = becket_zcopy::ZChannel::rendezvous();
+/// movable(channel.recv());
+/// ```
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct ZSend<'a> {
     channel: &'a ZChannel,
@@ -60,7 +83,7 @@ pub struct ZSend<'a> {
     /// Whether the channel was open when the send began.
     was_open: bool,
     begun: bool,
-    waits: Option<Waits<'a, Send<'a, InFlight, Limits<'a>>, ()>>,
+    waits: Waits<'a, Send<'a, InFlight, Limits<'a>>, ()>,
 }
 
 /// A receive of a descriptor. See [`ZChannel::recv`].
@@ -69,7 +92,7 @@ pub struct ZRecv<'a> {
     channel: &'a ZChannel,
     limits: Limits<'a>,
     begun: bool,
-    waits: Option<Waits<'a, Recv<'a, InFlight, Limits<'a>>, Desc>>,
+    waits: Waits<'a, Recv<'a, InFlight, Limits<'a>>, Desc>,
 }
 
 macro_rules! limits {
@@ -104,7 +127,7 @@ impl<'a> ZSend<'a> {
     #[inline]
     pub(crate) fn new(channel: &'a ZChannel, desc: &'a mut Desc) -> Self {
         let limits = Limits::none();
-        Self { channel, desc, limits, was_open: true, begun: false, waits: None }
+        Self { channel, desc, limits, was_open: true, begun: false, waits: Waits::Nothing }
     }
 
     /// Sends from a thread or a coroutine, which parks while the operation waits.
@@ -113,25 +136,20 @@ impl<'a> ZSend<'a> {
     ///
     /// [`Failure`]; the descriptor is unchanged.
     #[inline]
-    pub fn wait(self) -> Result<(), Failure> {
-        if self.begun {
-            return wait(self);
-        }
-        // It was not polled: there is nothing to drop.
-        let mut this = ManuallyDrop::new(self);
-        let limits = this.limits;
-        let (answer, by) = match this.route() {
+    pub fn wait(mut self) -> Result<(), Failure> {
+        let limits = self.limits;
+        let (answer, by) = match self.route() {
             Ok(Route::Zref(ends, in_flight)) => {
-                let send = ends.tx.send(in_flight).now();
-                let sent = send.unwrap_or_else(|send| send.limits(limits).wait());
+                let send = ends.tx.send(in_flight);
+                let sent = if is_none(limits) { send.wait() } else { send.limits(limits).wait() };
                 (sent.map_err(refused), CountedBy::Zref)
             }
             Ok(Route::Link(link)) => {
-                (link.link.send_wait(*this.desc, limits.into()), link.counted_by())
+                (link.link.send_wait(*self.desc, limits.into()), link.counted_by())
             }
             Err(failure) => (Err(failure), CountedBy::Channel),
         };
-        this.sent(answer, by)
+        self.sent(answer, by)
     }
 
     #[inline]
@@ -146,14 +164,14 @@ impl<'a> ZSend<'a> {
         self.channel.sent(self.desc, answer, self.was_open, by)
     }
 
-    /// The first attempt. `None`: it waits.
+    /// Begins. `None`: it waits, or is an operation of `zref`, which has not been polled.
     #[inline]
     fn begin(&mut self) -> Option<Answer<()>> {
-        self.waits = Some(match self.route() {
-            Ok(Route::Zref(ends, in_flight)) => match ends.tx.send(in_flight).now() {
-                Ok(sent) => return Some((sent.map_err(refused), CountedBy::Zref)),
-                Err(send) => Waits::Zref(Box::pin(send.limits(self.limits))),
-            },
+        self.begun = true;
+        self.waits = match self.route() {
+            Ok(Route::Zref(ends, in_flight)) => {
+                Waits::Zref(ends.tx.send(in_flight).limits(self.limits))
+            }
             Ok(Route::Link(link)) => match link.link.try_send(*self.desc) {
                 Err(Failure::WouldBlock) => {
                     Waits::Link(link.link.send(*self.desc, self.limits.into()), link.counted_by())
@@ -161,7 +179,7 @@ impl<'a> ZSend<'a> {
                 answer => return Some((answer, link.counted_by())),
             },
             Err(failure) => return Some((Err(failure), CountedBy::Channel)),
-        });
+        };
         None
     }
 }
@@ -171,11 +189,13 @@ impl Future for ZSend<'_> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let attempt = if mem::replace(&mut this.begun, true) { None } else { this.begin() };
+        // SAFETY: nothing is moved out of the pinned operation; `waits` is replaced in place.
+        let this = unsafe { self.get_unchecked_mut() };
+        let attempt = if this.begun { None } else { this.begin() };
         let (answer, by) = match attempt {
             Some(attempt) => attempt,
-            None => ready!(Waits::poll(&mut this.waits, context, |sent| sent.map_err(refused))),
+            // SAFETY: pinned with the operation.
+            None => ready!(unsafe { this.waits.poll(context, |sent| sent.map_err(refused)) }),
         };
         Poll::Ready(this.sent(answer, by))
     }
@@ -186,8 +206,9 @@ impl Drop for ZSend<'_> {
     /// has succeeded and is counted here, because no caller gets its result.
     #[inline]
     fn drop(&mut self) {
-        if let Some(Waits::Zref(send)) = &mut self.waits {
-            match send.as_mut().withdraw() {
+        if let Waits::Zref(send) = &mut self.waits {
+            // SAFETY: pinned with the operation, which is dropped where it is.
+            match unsafe { Pin::new_unchecked(send) }.withdraw() {
                 Some(in_flight) => {
                     let _still_the_producers = in_flight.land();
                 }
@@ -200,7 +221,7 @@ impl Drop for ZSend<'_> {
 impl<'a> ZRecv<'a> {
     #[inline]
     pub(crate) fn new(channel: &'a ZChannel) -> Self {
-        Self { channel, limits: Limits::none(), begun: false, waits: None }
+        Self { channel, limits: Limits::none(), begun: false, waits: Waits::Nothing }
     }
 
     /// Receives from a thread or a coroutine, which parks while the operation waits.
@@ -210,16 +231,15 @@ impl<'a> ZRecv<'a> {
     /// [`Failure`].
     #[inline]
     pub fn wait(self) -> Result<Desc, Failure> {
-        if self.begun {
-            return wait(self);
-        }
+        let limits = self.limits;
         let (answer, by) = match self.route() {
             Ok(Route::Zref(ends, ())) => {
-                let recv = ends.rx.recv().now();
-                let received = recv.unwrap_or_else(|recv| recv.limits(self.limits).wait());
+                let recv = ends.rx.recv();
+                let received =
+                    if is_none(limits) { recv.wait() } else { recv.limits(limits).wait() };
                 (landed(received), CountedBy::Zref)
             }
-            Ok(Route::Link(link)) => (link.link.recv_wait(self.limits.into()), link.counted_by()),
+            Ok(Route::Link(link)) => (link.link.recv_wait(limits.into()), link.counted_by()),
             Err(failure) => (Err(failure), CountedBy::Channel),
         };
         self.channel.received(answer, by)
@@ -231,14 +251,12 @@ impl<'a> ZRecv<'a> {
         self.channel.recv_route()
     }
 
-    /// The first attempt. `None`: it waits.
+    /// Begins. `None`: it waits, or is an operation of `zref`, which has not been polled.
     #[inline]
     fn begin(&mut self) -> Option<Answer<Desc>> {
-        self.waits = Some(match self.route() {
-            Ok(Route::Zref(ends, ())) => match ends.rx.recv().now() {
-                Ok(received) => return Some((landed(received), CountedBy::Zref)),
-                Err(recv) => Waits::Zref(Box::pin(recv.limits(self.limits))),
-            },
+        self.begun = true;
+        self.waits = match self.route() {
+            Ok(Route::Zref(ends, ())) => Waits::Zref(ends.rx.recv().limits(self.limits)),
             Ok(Route::Link(link)) => match link.link.try_recv() {
                 Err(Failure::WouldBlock) => {
                     Waits::Link(link.link.recv(self.limits.into()), link.counted_by())
@@ -246,7 +264,7 @@ impl<'a> ZRecv<'a> {
                 answer => return Some((answer, link.counted_by())),
             },
             Err(failure) => return Some((Err(failure), CountedBy::Channel)),
-        });
+        };
         None
     }
 }
@@ -256,14 +274,22 @@ impl Future for ZRecv<'_> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let attempt = if mem::replace(&mut this.begun, true) { None } else { this.begin() };
+        // SAFETY: nothing is moved out of the pinned operation; `waits` is replaced in place.
+        let this = unsafe { self.get_unchecked_mut() };
+        let attempt = if this.begun { None } else { this.begin() };
         let (answer, by) = match attempt {
             Some(attempt) => attempt,
-            None => ready!(Waits::poll(&mut this.waits, context, landed)),
+            // SAFETY: pinned with the operation.
+            None => ready!(unsafe { this.waits.poll(context, landed) }),
         };
         Poll::Ready(this.channel.received(answer, by))
     }
+}
+
+/// Whether these limits limit nothing.
+#[inline]
+fn is_none(limits: Limits<'_>) -> bool {
+    limits.until().is_none() && limits.token().is_none()
 }
 
 /// A cancelled token takes precedence over everything.

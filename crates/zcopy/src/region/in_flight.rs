@@ -65,8 +65,44 @@ impl InFlight {
     /// [`Error::Misaligned`].
     #[inline]
     pub fn launch(desc: Desc) -> Result<Self, Error> {
-        let desc = desc.checked()?;
-        if desc.region_id == 0 { Ok(Self::new(desc, false)) } else { Self::in_region(desc) }
+        let marks = Self::pin(&desc)?;
+        // SAFETY: pinned above, for this one.
+        Ok(unsafe { Self::pinned(&desc, marks) })
+    }
+
+    /// Pins the region that a descriptor names, if it names one, for a flight of it. Returns the
+    /// marks of the flight.
+    ///
+    /// # Errors
+    ///
+    /// As for [`launch`](Self::launch).
+    #[inline]
+    pub(crate) fn pin(desc: &Desc) -> Result<u32, Error> {
+        if desc.region_id == 0 && desc.len > 0 && !desc.addr.is_null() {
+            return Ok(Self::DESCRIPTOR);
+        }
+        Self::pin_region(desc)
+    }
+
+    #[inline(never)]
+    fn pin_region(desc: &Desc) -> Result<u32, Error> {
+        desc.checked()?;
+        let _kept_for_the_flight = super::Pinned::of(desc)?.into_pin().keep();
+        Ok(Self::DESCRIPTOR | Self::COUNTED)
+    }
+
+    /// A descriptor in flight with these marks.
+    ///
+    /// The fields are read one by one: a copy of the whole descriptor would wait for the stores
+    /// that have just made it, which cannot be forwarded to its wider loads.
+    ///
+    /// # Safety
+    ///
+    /// [`pin`](Self::pin) returned the marks for this descriptor, and this is called once for it.
+    #[inline]
+    pub(crate) unsafe fn pinned(desc: &Desc, marks: u32) -> Self {
+        let Desc { addr, len, region_id, offset, flags } = *desc;
+        Self { addr, len, region_id, offset, flags, mark: marks }
     }
 
     /// Puts a descriptor in flight that may name a region of another process, or lie in a region of
@@ -82,11 +118,6 @@ impl InFlight {
             return Ok(Self::new(desc, false));
         }
         Self::any(desc)
-    }
-
-    fn in_region(desc: Desc) -> Result<Self, Error> {
-        let _kept_on_success = super::Pinned::of(&desc)?.into_pin().keep();
-        Ok(Self::new(desc, true))
     }
 
     fn any(mut desc: Desc) -> Result<Self, Error> {
@@ -106,6 +137,7 @@ impl InFlight {
         }
     }
 
+    #[inline]
     fn new(desc: Desc, counted: bool) -> Self {
         let Desc { addr, len, region_id, offset, flags } = desc;
         let mark = Self::DESCRIPTOR | if counted { Self::COUNTED } else { 0 };
@@ -123,6 +155,7 @@ impl InFlight {
     }
 
     /// The descriptor.
+    #[inline]
     #[must_use]
     pub fn desc(&self) -> Desc {
         let Self { addr, len, region_id, offset, flags, .. } = *self;
@@ -132,10 +165,17 @@ impl InFlight {
     #[inline]
     fn unpin(&self) {
         if self.mark & Self::COUNTED != 0 {
-            // SAFETY: kept by `launch`, and released once: `land` forgets the value.
-            drop(unsafe { Pin::kept(self.region_id) });
+            unpin_region(self.region_id);
         }
     }
+}
+
+/// Releases the pin of a flight that ends, once.
+#[inline(never)]
+fn unpin_region(region_id: u64) {
+    // SAFETY: kept by `pin` or `any` for a flight with `COUNTED`, whose end is the one caller:
+    // `land` forgets the value that `drop` would end.
+    drop(unsafe { Pin::kept(region_id) });
 }
 
 impl Drop for InFlight {

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use becket_chan::Kind;
@@ -15,6 +15,7 @@ use becket_zcopy::{
     BACKENDS_MAX, Backend, BackendId, Block, Carrier, Class, Desc, Error, Failure, Limits, Link,
     Meta, NAME_BYTES_MAX, Pending, Pool, Region, RegisterError, ZChannel, register, resolve,
 };
+use futures_lite::future::block_on;
 use parking_lot::Mutex;
 
 fn desc(number: usize) -> Desc {
@@ -93,18 +94,23 @@ fn a_receive_that_was_handed_one_and_dropped_gives_it_back() {
 }
 
 #[test]
-fn an_operation_that_was_polled_is_waited_for_not_begun_again() {
+fn an_operation_that_was_polled_goes_on_and_is_not_begun_again() {
     let channel = ZChannel::rendezvous();
     let context = &mut Context::from_waker(Waker::noop());
     let (mut sent, mut other) = (desc(1), desc(2));
-    let mut sends = channel.send(&mut sent);
-    assert!(pin!(&mut sends).poll(context).is_pending());
-    assert_eq!(channel.try_recv(), Ok(desc(1)));
-    assert_eq!(sends.wait(), Ok(()));
-    let mut receives = channel.recv();
-    assert!(pin!(&mut receives).poll(context).is_pending());
+    {
+        let mut sends = pin!(channel.send(&mut sent));
+        assert!(sends.as_mut().poll(context).is_pending());
+        assert_eq!(channel.try_recv(), Ok(desc(1)));
+        assert_eq!(sends.as_mut().poll(context), Poll::Ready(Ok(())));
+        // It is over: it answers once.
+        assert!(sends.poll(context).is_pending());
+    }
+    let mut receives = pin!(channel.recv());
+    assert!(receives.as_mut().poll(context).is_pending());
     assert_eq!(channel.try_send(&mut other), Ok(()));
-    assert_eq!(receives.wait(), Ok(desc(2)));
+    assert_eq!(block_on(receives.as_mut()), Ok(desc(2)));
+    assert!(receives.poll(context).is_pending());
     let counters = channel.counters();
     assert_eq!((counters.sent, counters.received, counters.undelivered), (2, 2, 0));
 }
