@@ -24,6 +24,11 @@ impl ReadinessHint {
 
     #[inline]
     pub(crate) fn may<D: Direction>(&self) -> bool {
-        self.0.load(Ordering::Acquire) & if D::SENDS { 1 } else { 2 } != 0
+        self.may_now(D::SENDS)
+    }
+
+    #[inline]
+    pub(crate) fn may_now(&self, sends: bool) -> bool {
+        self.0.load(Ordering::Acquire) & if sends { 1 } else { 2 } != 0
     }
 }

@@ -185,6 +185,16 @@ impl<T> Channel<T> {
         found.unwrap_or_else(|| self.core.hint.may::<D>())
     }
 
+    /// Whether values may be held behind the ring.
+    pub(crate) fn holds_behind(&self) -> bool {
+        self.kind == Kind::Unlimited
+    }
+
+    /// Whether a send waits if the ring has no room.
+    pub(crate) fn suspends(&self) -> bool {
+        self.suspends
+    }
+
     /// The adaptive spinning of tasks that wait.
     #[inline]
     pub(crate) fn task_spin<D: Direction>(&self) -> &TaskSpin {

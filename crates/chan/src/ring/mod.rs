@@ -46,13 +46,14 @@
 
 mod locked;
 
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
 use crate::contend::Races;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
+use crate::transfer::Direction;
 
 /// Set in an index word while it belongs to the holder of the lock.
 ///
@@ -132,6 +133,22 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         self.slots.len()
+    }
+
+    /// The index word of a direction.
+    pub(crate) fn word<D: Direction>(&self) -> &AtomicU64 {
+        if D::SENDS { &self.tail } else { &self.head }
+    }
+
+    /// The stamp of the first slot, and the distance to the next one in bytes.
+    pub(crate) fn stamps(&self) -> (*const AtomicU64, usize) {
+        let first = self.slots.as_ptr();
+        (first.wrapping_byte_add(offset_of!(Slot<T>, stamp)).cast(), size_of::<Slot<T>>())
+    }
+
+    /// The bits of a position that are its index.
+    pub(crate) fn index_bits(&self) -> u64 {
+        self.index
     }
 
     /// Values sent into it since it was made.

@@ -14,6 +14,7 @@ use crate::transfer::{Direction, Transfer};
 use crate::waiter::{Claim, Node, PendingWakes, Sequence};
 
 use super::race::ArmRef;
+use super::scan::ReadyCheck;
 
 /// An operation as an arm of a select. Made by `select!` and by [`Select`](crate::Select); its
 /// methods are for them.
@@ -62,12 +63,10 @@ pub(super) trait Race {
     fn raw(&self) -> &RawLock;
     /// Whether the arm takes part.
     fn is_ready(&self) -> bool;
-    /// Whether the operation could complete, by a check without the lock that may be too
-    /// optimistic.
-    fn may(&self) -> bool;
+    /// Completes the operation without waiting, if the arm takes part and that is possible. True:
+    /// the arm has a result. One call through the table of the arm's type, whatever comes of it.
+    fn attempt(&self) -> bool;
     /// Completes the operation without waiting, if possible.
-    fn attempt(&self) -> Outcome;
-    /// As [`Self::attempt`].
     ///
     /// # Safety
     ///
@@ -143,8 +142,20 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         self.slot.get().cast()
     }
 
+    /// Whether the operation could complete, by a check without the lock that may be too
+    /// optimistic.
+    #[inline]
+    fn may(&self) -> bool {
+        self.channel.may::<D>()
+    }
+
     fn node(&self) -> *const Node {
         self.node.get().cast()
+    }
+
+    /// A check of its readiness, if there is one.
+    pub(super) fn check(&self) -> Option<ReadyCheck<'a>> {
+        ReadyCheck::new::<T, D>(self.channel)
     }
 
     /// The arm, for a race.
@@ -231,20 +242,17 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     #[inline]
-    fn may(&self) -> bool {
-        self.channel.may::<D>()
-    }
-
-    #[inline]
-    fn attempt(&self) -> Outcome {
+    fn attempt(&self) -> bool {
+        if !self.may() || !self.is_ready() {
+            return false;
+        }
         // SAFETY: in no queue, so the slot is ours; a send's holds its value.
-        let tried = unsafe { D::attempt(self.channel, self.slot(), &self.left) };
-        match tried {
+        match unsafe { D::attempt(self.channel, self.slot(), &self.left) } {
             Outcome::Done => self.stage.set(Stage::Done),
             Outcome::Closed => self.stage.set(Stage::Closed),
-            Outcome::Blocked => {}
+            Outcome::Blocked => return false,
         }
-        tried
+        true
     }
 
     unsafe fn attempt_held(&self, wakes: &mut PendingWakes) -> LockedOutcome {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arm::{Arm, Race};
 use super::kept::Kept;
-use super::race::{ArmRef, pass, resolve};
+use super::race::{ArmRef, resolve};
+use super::scan::{self, ReadyCheck};
 use crate::error::{RecvError, SendError};
 use crate::handle::{Receiver, Sender};
 use crate::limit::{NoLimits, StopReason};
@@ -47,6 +48,8 @@ pub struct Select<'a> {
     arms: Vec<NonNull<dyn Race + 'a>>,
     /// The same arms, as a race needs them.
     refs: Vec<ArmRef<'a>>,
+    /// Their checks, in the same order.
+    checks: Vec<Option<ReadyCheck<'a>>>,
     kept: Kept,
     biased: bool,
 }
@@ -99,6 +102,7 @@ impl<'a> Select<'a> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             arms: Vec::new(),
             refs: Vec::new(),
+            checks: Vec::new(),
             kept: Kept::new(),
             biased: false,
         }
@@ -124,7 +128,9 @@ impl<'a> Select<'a> {
     fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<Transfer<'a, T, D>>) -> Key {
         self.disarm();
         let key = Key { select: self.id, index: self.arms.len() };
-        let arm: NonNull<Arm<'a, T, D>> = Box::leak(Box::new(Arm::new(operation))).into();
+        let arm = Arm::new(operation);
+        self.checks.push(arm.check());
+        let arm: NonNull<Arm<'a, T, D>> = Box::leak(Box::new(arm)).into();
         self.arms.push(arm);
         // SAFETY: the box stays where it is for as long as the select, and only a race that borrows
         // the select exclusively uses the reference; its value may be sent.
@@ -196,7 +202,7 @@ impl<'a> Select<'a> {
     #[inline]
     pub fn wait(&mut self) -> Result<Ready<'_, 'a>, SelectError> {
         self.disarm();
-        match pass(&self.refs, self.biased) {
+        match self.pass() {
             Some(index) => Ok(Ready { select: self, index }),
             None => self.ready().wait(),
         }
@@ -205,7 +211,7 @@ impl<'a> Select<'a> {
     /// An operation of the set that can complete without waiting, if there is one.
     pub fn try_ready(&mut self) -> Option<Ready<'_, 'a>> {
         self.disarm();
-        let index = pass(&self.refs, self.biased)?;
+        let index = self.pass()?;
         Some(Ready { select: self, index })
     }
 
@@ -236,6 +242,12 @@ impl Select<'_> {
         }
         // The token of the forgotten wait may still lead to the claim, at any time.
         self.kept.renew(&self.refs);
+    }
+
+    /// Completes an operation that can complete without waiting.
+    #[inline]
+    fn pass(&self) -> Option<usize> {
+        scan::pass(&self.refs, &self.checks, self.biased)
     }
 
     /// Whether an operation takes part.
@@ -357,7 +369,7 @@ impl<'s, 'a> sealed::Action for SelectWait<'s, 'a> {
     #[inline]
     fn fast(&mut self, _: Driver) -> Option<Completed<'s, 'a>> {
         let select = self.select.as_ref()?;
-        let index = pass(&select.refs, select.biased)?;
+        let index = select.pass()?;
         Some(self.completed(index))
     }
 

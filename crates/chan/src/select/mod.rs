@@ -8,9 +8,11 @@
 //! | [`arm`] | one operation of either |
 //! | [`race`] | the algorithm |
 //! | [`kept`] | the algorithm of a reusable set: its nodes stay linked |
+//! | [`scan`] | the first step of a reusable set: which arms are ready |
 
 pub(crate) mod arm;
 pub(crate) mod dynamic;
 pub(crate) mod kept;
 pub(crate) mod macros;
 pub(crate) mod race;
+pub(crate) mod scan;

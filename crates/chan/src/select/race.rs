@@ -21,10 +21,11 @@
 //! **Fairness.** With arms that are ready all the time, each start is equally likely. A waiting
 //! select is queued at each channel like any other waiter.
 
+use std::cell::Cell;
+
 use smallvec::SmallVec;
 
 use super::arm::Race as Arm;
-use crate::channel::Outcome;
 use crate::core::LockedOutcome;
 use crate::limit::{Limit, StopReason};
 use crate::lock::RawLock;
@@ -200,21 +201,39 @@ pub(super) fn resolve(outcome: WaitOutcome, arms: &[ArmRef<'_>]) -> usize {
     case
 }
 
-/// The arms in the order of one round: from a start on, cyclically.
-#[inline]
-fn round<'x>(arms: &'x [ArmRef<'_>], biased: bool) -> impl Iterator<Item = (usize, &'x dyn Arm)> {
-    let start = if biased || arms.len() < 2 { 0 } else { fastrand::usize(..arms.len()) };
-    let (before, from) = arms.split_at_checked(start).unwrap_or((arms, &[]));
-    let from = from.iter().enumerate().map(move |(at, arm)| (start + at, arm.arm()));
-    from.chain(before.iter().enumerate().map(|(at, arm)| (at, arm.arm())))
-}
-
-/// Completes the first arm that can.
+/// Completes the first arm that can, in the order of one round: from a start on, cyclically.
 #[inline]
 pub(super) fn pass(arms: &[ArmRef<'_>], biased: bool) -> Option<usize> {
-    round(arms, biased)
-        .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != Outcome::Blocked)
-        .map(|(at, _)| at)
+    let start = if biased { 0 } else { start_of_round(arms.len()) };
+    let (before, from) = arms.split_at_checked(start).unwrap_or((arms, &[]));
+    match from.iter().position(|arm| arm.0.attempt()) {
+        Some(at) => Some(start + at),
+        None => before.iter().position(|arm| arm.0.attempt()),
+    }
+}
+
+thread_local! {
+    static ROUNDS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The first of `arms` arms that a round tries: each is equally likely.
+///
+/// A Weyl sequence, whose numbers are mixed by a multiplication: this decides between arms that are
+/// ready at the same time, and nothing else.
+#[inline]
+pub(super) fn start_of_round(arms: usize) -> usize {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    const MIX: u64 = 0xd6e8_feb8_6659_fd93;
+    if arms < 2 {
+        return 0;
+    }
+    let mut number = ROUNDS.get();
+    if number == 0 {
+        number = fastrand::u64(..);
+    }
+    ROUNDS.set(number.wrapping_add(STEP));
+    let mixed = (number ^ number >> 32).wrapping_mul(MIX) >> 32;
+    ((mixed * arms as u64) >> 32) as usize
 }
 
 /// Under the locks of all channels, completes the first arm that can; if none can, links them all,
