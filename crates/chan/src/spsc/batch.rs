@@ -2,10 +2,12 @@
 //! Many values per publication.
 //!
 //! A batch moves a run of values, as many as its side may without reading the other side's
-//! position, and publishes them with one store.
+//! position, and publishes them with one store. The run is copied as a whole, or in two or three
+//! parts where a queue or a block wraps around: that is also how rtrb moves the values of its
+//! chunks.
 
 use std::collections::VecDeque;
-use std::mem::ManuallyDrop;
+use std::mem;
 
 use super::channel::{Channel, Cursor, Side};
 use super::handle::{SpscReceiver, SpscSender};
@@ -139,12 +141,15 @@ fn send_run<T>(
 ) -> Option<usize> {
     let run = cursor.ring.run().min(max as u64);
     let weight = values.front().and_then(|value| channel.weight(value));
-    for _ in 0..run {
-        let Some(value) = values.pop_front() else { break };
-        let value = ManuallyDrop::new(value);
-        // SAFETY: the cursor is below its limit, and the value is not used again.
-        unsafe { channel.ring.write(&mut cursor.ring, &raw const *value) };
+    let (front, back) = values.as_slices();
+    let first = front.len().min(run as usize);
+    // SAFETY: the run is up to the cursor's limit, and of values of the queue, which are not used
+    // again: they are taken out of the queue without a drop.
+    unsafe {
+        channel.ring.write_run(&mut cursor.ring, front.as_ptr(), first);
+        channel.ring.write_run(&mut cursor.ring, back.as_ptr(), run as usize - first);
     }
+    values.drain(..run as usize).for_each(mem::forget);
     if !channel.publish_sent(cursor, run) {
         // SAFETY: the run was published last, and after the channel was closed.
         unsafe { channel.take_back(cursor, run, values) };
@@ -166,17 +171,17 @@ pub(super) fn recv<T>(
     while left > 0 && channel.has_value(cursor) {
         let run = usize::try_from(cursor.ring.run()).unwrap_or(usize::MAX).min(left);
         values.reserve(run);
-        for _ in 0..run {
-            let len = values.len();
-            // SAFETY: there is a value, and the vector has room for it.
-            unsafe {
-                values.as_mut_ptr().add(len).write(channel.ring.read(&mut cursor.ring));
-                values.set_len(len + 1);
-            }
+        let len = values.len();
+        // SAFETY: the run is up to the cursor's limit, and the vector has room for it.
+        unsafe {
+            channel.ring.read_run(&mut cursor.ring, values.as_mut_ptr().add(len), run);
+            values.set_len(len + run);
         }
         channel.publish_received(cursor);
         left -= run;
     }
-    values.iter().skip(begin).for_each(|value| channel.count_received(value));
+    if channel.is_weighed() {
+        values.iter().skip(begin).for_each(|value| channel.count_received(value));
+    }
     values.len() - begin
 }

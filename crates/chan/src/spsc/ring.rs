@@ -245,6 +245,49 @@ impl<T> Ring<T> {
         sender.advance();
     }
 
+    /// As [`Self::write`], for a run of values that lie one after the other.
+    ///
+    /// # Safety
+    ///
+    /// The cursor is the sender's, and `count` or more below its limit. `values` is valid for as
+    /// many reads; the values are moved out.
+    pub(super) unsafe fn write_run(&self, sender: &mut RingCursor, values: *const T, count: usize) {
+        let mut done = 0;
+        while done < count {
+            // SAFETY: the caller's promise; the run is of free slots (invariant 1).
+            unsafe {
+                let from = values.add(done);
+                done += self.run_of_slots(sender, count - done, |slots, run| {
+                    slots::write(slots, from, run);
+                });
+            }
+        }
+    }
+
+    /// Gives `act` the slots from the cursor's on that lie one after the other, up to `max`, and
+    /// advances the cursor past them. Returns how many.
+    ///
+    /// # Safety
+    ///
+    /// The cursor is `max` or more below its limit.
+    #[inline]
+    unsafe fn run_of_slots(
+        &self,
+        cursor: &mut RingCursor,
+        max: usize,
+        act: impl FnOnce(*const Slot<T>, usize),
+    ) -> usize {
+        let run = max.min(cursor.block.1 - cursor.slot);
+        // SAFETY: the cursor's slot is one of them.
+        act(unsafe { self.slots.as_ptr().add(cursor.slot) }, run);
+        cursor.position += run as u64;
+        cursor.slot += run;
+        if cursor.slot == cursor.block.1 {
+            cursor.slot = cursor.block.0;
+        }
+        run
+    }
+
     /// Publishes the written values.
     #[inline]
     pub(super) fn publish_tail(&self, sender: &RingCursor) {
@@ -263,6 +306,25 @@ impl<T> Ring<T> {
         receiver.advance();
         // SAFETY: as above.
         slot.with(|from| unsafe { from.cast::<T>().read() })
+    }
+
+    /// As [`Self::read`], for a run of values, which are moved to `values`, one after the other.
+    ///
+    /// # Safety
+    ///
+    /// The cursor is the receiver's, and `count` or more below its limit. `values` is valid for as
+    /// many writes.
+    pub(super) unsafe fn read_run(&self, receiver: &mut RingCursor, values: *mut T, count: usize) {
+        let mut done = 0;
+        while done < count {
+            // SAFETY: the caller's promise; the run is of slots with a value (invariant 1).
+            unsafe {
+                let to = values.add(done);
+                done += self.run_of_slots(receiver, count - done, |slots, run| {
+                    slots::read(slots, to, run);
+                });
+            }
+        }
     }
 
     /// Publishes that the slots were read.
@@ -286,5 +348,55 @@ impl<T> Ring<T> {
         let slot = unsafe { self.slots.get_unchecked(sender.slot) };
         // SAFETY: as above.
         slot.with(|from| unsafe { from.cast::<T>().read() })
+    }
+}
+
+/// Copies between slots that lie one after the other and memory.
+///
+/// # Safety
+///
+/// Of all of them: the slots are the caller's, so no other thread accesses them, and so is the
+/// memory, which has room for as many values; what is read holds values, which are moved out.
+#[cfg(not(feature = "loom"))]
+mod slots {
+    use super::{Slot, ptr};
+
+    #[inline]
+    pub(super) unsafe fn write<T>(slots: *const Slot<T>, values: *const T, count: usize) {
+        // SAFETY: the caller's promise. A slot is nothing but a cell around a value, which may be
+        // written through a shared reference to the slots.
+        unsafe { ptr::copy_nonoverlapping(values, slots.cast::<T>().cast_mut(), count) };
+    }
+
+    #[inline]
+    pub(super) unsafe fn read<T>(slots: *const Slot<T>, values: *mut T, count: usize) {
+        // SAFETY: as above.
+        unsafe { ptr::copy_nonoverlapping(slots.cast::<T>(), values, count) };
+    }
+}
+
+/// As above, slot by slot, so that loom sees each access.
+#[cfg(feature = "loom")]
+mod slots {
+    use super::{Slot, ptr};
+
+    pub(super) unsafe fn write<T>(slots: *const Slot<T>, values: *const T, count: usize) {
+        for at in 0..count {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let value = values.add(at);
+                (*slots.add(at)).with_mut(|to| ptr::copy_nonoverlapping(value, to.cast::<T>(), 1));
+            }
+        }
+    }
+
+    pub(super) unsafe fn read<T>(slots: *const Slot<T>, values: *mut T, count: usize) {
+        for at in 0..count {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let to = values.add(at);
+                (*slots.add(at)).with(|from| ptr::copy_nonoverlapping(from.cast::<T>(), to, 1));
+            }
+        }
     }
 }
