@@ -63,7 +63,7 @@ use crate::{
 /// ```
 pub struct Fiber {
     slot: &'static Slot,
-    body: Rc<Body>,
+    body: Rc<dyn Outcome>,
     stage: Stage,
     /// Values on its stack may be bound to the thread.
     _thread: PhantomData<*mut ()>,
@@ -101,17 +101,26 @@ pub enum ResumeError {
     Running,
 }
 
-type Code = Box<dyn FnOnce()>;
-
 /// The number of unwinds after which a fiber that does not end is abandoned.
 const ENDINGS_MAX: u32 = 1000;
 /// No deadline, in place of nanoseconds.
 const NO_DEADLINE: u64 = u64::MAX;
 
-/// The code, until it starts, and the panic, if it ended with one.
-struct Body {
-    code: Cell<Option<Code>>,
+/// The code, until it starts, and the panic, if it ended with one: the one allocation of a fiber.
+struct Body<F> {
+    code: Cell<Option<F>>,
     panic: Cell<Option<Box<dyn Any + Send>>>,
+}
+
+/// The part of a body that its fiber uses, independent of the code.
+trait Outcome {
+    fn take_panic(&self) -> Option<Box<dyn Any + Send>>;
+}
+
+impl<F> Outcome for Body<F> {
+    fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.panic.take()
+    }
 }
 
 impl Fiber {
@@ -123,17 +132,25 @@ impl Fiber {
     /// There is no stack for it, or too many coroutines live.
     #[track_caller]
     pub fn new(stack_size: usize, code: impl FnOnce() + 'static) -> Result<Self, SpawnError> {
+        Self::of(stack_size, code, Location::caller())
+    }
+
+    fn of<F: FnOnce() + 'static>(
+        stack_size: usize,
+        code: F,
+        site: &'static Location<'static>,
+    ) -> Result<Self, SpawnError> {
         let size = if stack_size == 0 { stack::SIZE_DEFAULT_BYTES } else { stack_size };
         let stack = free_list::take_stack(size)?;
         let Some(slot) = free_list::take_slot() else {
             return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
         };
-        let body = Rc::new(Body { code: Cell::new(Some(Box::new(code))), panic: Cell::new(None) });
+        let body = Rc::new(Body { code: Cell::new(Some(code)), panic: Cell::new(None) });
         let size = stack.size_bytes();
-        let switch = Switch::new(stack, run, Rc::as_ptr(&body).cast_mut().cast());
+        let switch = Switch::new(stack, run::<F>, Rc::as_ptr(&body).cast_mut().cast());
         // SAFETY: just taken from the free list.
         unsafe {
-            slot.fill(None, Location::caller(), 0, size, 0);
+            slot.fill(None, site, 0, size, 0);
             slot.set_switch(switch);
         }
         slot.set_manual();
@@ -150,7 +167,7 @@ impl Fiber {
     pub fn resume(&mut self) -> Result<Resumed, ResumeError> {
         let resumed = self.step()?;
         if resumed == Resumed::Finished {
-            let panic = self.body.panic.take();
+            let panic = self.body.take_panic();
             if let Some(payload) = panic
                 && !unwinding::is_ending(&*payload)
             {
@@ -298,10 +315,10 @@ fn leave(slot: &'static Slot, state: State) {
 
 /// # Safety
 ///
-/// `data` is the fiber's body, which the fiber keeps alive.
-unsafe fn run(data: *mut (), link: Link) {
+/// `data` is the fiber's body, of this type, which the fiber keeps alive.
+unsafe fn run<F: FnOnce()>(data: *mut (), link: Link) {
     // SAFETY: the caller's promise.
-    let body = unsafe { &*data.cast::<Body>() };
+    let body = unsafe { &*data.cast::<Body<F>>() };
     let slot = context::slot();
     if let Some(slot) = slot {
         // SAFETY: this is the slot's fiber, on its stack, at its start.

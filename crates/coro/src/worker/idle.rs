@@ -108,6 +108,7 @@ impl Worker {
             return true;
         }
         self.ready.trim();
+        self.fresh.trim();
         let source = claimed.single().cloned();
         // It sleeps in the source that it keeps; it must not block the others.
         let kept = source.is_some().then_some(claimed);

@@ -4,6 +4,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `ready` | the queue of ready coroutines |
+//! | `fresh` | those that have not started |
 //! | `remote` | a worker as other threads see it: its inbox, its sleeping flag |
 //! | `turn` | the choice of the next coroutine |
 //! | `idle` | searching for work, and sleeping |
@@ -36,6 +37,7 @@
 //!    coroutines that never ran.
 
 mod end;
+mod fresh;
 mod idle;
 mod ready;
 mod remote;
@@ -58,7 +60,7 @@ pub(crate) use self::{
     remote::{Remote, WORKERS_MAX},
     wait::{HOOK, has_come, park_current, sleep_current, unpark, yield_current},
 };
-use self::{idle::SpinBudget, ready::Ready};
+use self::{fresh::Fresh, idle::SpinBudget, ready::Ready};
 use crate::{
     context,
     outside::Claimed,
@@ -78,7 +80,7 @@ pub(crate) struct Worker {
     remote: &'static Remote,
     counters: &'static Counters,
     /// Coroutines that have not started; idle workers may steal them.
-    fresh: Deque<&'static Slot>,
+    fresh: Fresh,
     ready: Ready,
     /// The coroutine that was woken last is dispatched first: its data is in the cache.
     lifo: Cell<*const Slot>,
@@ -120,7 +122,7 @@ impl Worker {
             index,
             remote,
             counters,
-            fresh,
+            fresh: Fresh::new(fresh, shared.workers() == 1),
             ready: Ready::new(),
             lifo: Cell::new(ptr::null()),
             lifo_streak: Cell::new(0),

@@ -16,8 +16,6 @@
 
 use std::{ptr, sync::atomic::Ordering};
 
-use crossbeam_deque::Steal;
-
 use super::Worker;
 use crate::{
     error::{JoinError, SpawnError},
@@ -200,14 +198,14 @@ impl Worker {
     }
 
     fn take_own_oldest(&self) -> Option<&'static Slot> {
-        retry(|| self.shared.stealer(self.index).map_or(Steal::Empty, |own| own.steal()))
+        self.fresh.pop_oldest(self.shared.stealer(self.index))
     }
 
     pub(super) fn take_injected(&self) -> Option<&'static Slot> {
         if self.shared.injector.is_empty() {
             return None;
         }
-        retry(|| self.shared.injector.steal_batch_and_pop(&self.fresh))
+        self.fresh.take_injected(&self.shared.injector)
     }
 
     /// Steals from another worker that has something, starting at a random one.
@@ -220,7 +218,7 @@ impl Worker {
                 continue;
             }
             let Some(stealer) = self.shared.stealer(victim) else { continue };
-            if let Some(slot) = retry(|| stealer.steal_batch_and_pop(&self.fresh)) {
+            if let Some(slot) = self.fresh.steal(stealer) {
                 Counters::add(&self.counters.steals, 1);
                 return Some(slot);
             }
@@ -259,15 +257,5 @@ impl Worker {
         slot.ending.set(self.stopping.get());
         self.owned.set(self.owned.get() + 1);
         self.counters.owned.store(self.owned.get() as u64, Ordering::Relaxed);
-    }
-}
-
-fn retry<T>(mut steal: impl FnMut() -> Steal<T>) -> Option<T> {
-    loop {
-        match steal() {
-            Steal::Success(found) => return Some(found),
-            Steal::Empty => return None,
-            Steal::Retry => {}
-        }
     }
 }
