@@ -421,7 +421,13 @@ impl sealed::Direction for Sending {
     #[inline]
     unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T, _: &Cell<Sequence>) -> Outcome {
         // SAFETY: the caller's promise.
-        unsafe { if channel.send_fast(slot) { Outcome::Done } else { channel.try_send(slot) } }
+        unsafe {
+            match channel.send_fast(slot) {
+                true => Outcome::Done,
+                false if channel.may::<Self>() => channel.try_send(slot),
+                false => Outcome::Blocked,
+            }
+        }
     }
 
     #[inline]

@@ -28,10 +28,10 @@ impl<T> Channel<T> {
     ) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe {
-            if self.pop_in_sequence(out, left) {
-                Outcome::Done
-            } else {
-                self.try_recv_in_sequence_slow(out, left)
+            match self.pop_in_sequence(out, left) {
+                true => Outcome::Done,
+                false if self.may::<Receiving>() => self.try_recv_in_sequence_slow(out, left),
+                false => Outcome::Blocked,
             }
         }
     }

@@ -66,6 +66,8 @@ pub(super) trait Race {
     /// Completes the operation without waiting, if the arm takes part and that is possible. True:
     /// the arm has a result. One call through the table of the arm's type, whatever comes of it.
     fn attempt(&self) -> bool;
+    /// As [`Self::attempt`], for an arm that was found to be ready a moment ago.
+    fn attempt_ready(&self) -> bool;
     /// Completes the operation without waiting, if possible.
     ///
     /// # Safety
@@ -174,19 +176,22 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         self.take_shared()
     }
 
+    /// The result, if there is one. A receive takes part again, a send when it is renewed.
+    #[inline]
     pub(super) fn take_shared(&self) -> Option<D::Output<T>> {
-        match self.stage.replace(Stage::Spent) {
-            // SAFETY: it completed, and its slot is taken once.
-            Stage::Done => Some(unsafe { D::done(self.channel, self.slot()) }),
-            Stage::Closed => {
-                // SAFETY: it did not complete, and its slot is taken once.
-                Some(unsafe { D::failed(self.channel, self.slot(), FailureCause::Closed) })
-            }
-            stage => {
-                self.stage.set(stage);
-                None
-            }
+        let stage = self.stage.get();
+        if !matches!(stage, Stage::Done | Stage::Closed) {
+            return None;
         }
+        // Before user code: the weight of a received value may panic.
+        self.stage.set(if D::SENDS { Stage::Spent } else { Stage::Ready });
+        // SAFETY: it completed, or did not, as the stage said; its slot is taken once.
+        Some(unsafe {
+            match stage {
+                Stage::Done => D::done(self.channel, self.slot()),
+                _ => D::failed(self.channel, self.slot(), FailureCause::Closed),
+            }
+        })
     }
 
     /// # Safety
@@ -243,7 +248,12 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
 
     #[inline]
     fn attempt(&self) -> bool {
-        if !self.may() || !self.is_ready() {
+        self.may() && self.attempt_ready()
+    }
+
+    #[inline]
+    fn attempt_ready(&self) -> bool {
+        if !self.is_ready() {
             return false;
         }
         // SAFETY: in no queue, so the slot is ours; a send's holds its value.
@@ -353,7 +363,6 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
                 self.stage.set(if D::SENDS { Stage::Spent } else { Stage::Ready });
             },
             Stage::Closed => self.stage.set(Stage::Ready),
-            Stage::Spent if !D::SENDS => self.stage.set(Stage::Ready),
             Stage::Ready | Stage::Spent => {}
         }
     }

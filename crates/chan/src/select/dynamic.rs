@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A select over a set that is built while the program runs.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -203,7 +204,7 @@ impl<'a> Select<'a> {
     pub fn wait(&mut self) -> Result<Ready<'_, 'a>, SelectError> {
         self.disarm();
         match self.pass() {
-            Some(index) => Ok(Ready { select: self, index }),
+            Some(index) => Ok(Ready::new(self, index)),
             None => self.ready().wait(),
         }
     }
@@ -212,9 +213,10 @@ impl<'a> Select<'a> {
     pub fn try_ready(&mut self) -> Option<Ready<'_, 'a>> {
         self.disarm();
         let index = self.pass()?;
-        Some(Ready { select: self, index })
+        Some(Ready::new(self, index))
     }
 
+    #[inline]
     fn arm<T, D: Direction>(&self, key: Key) -> Option<&Arm<'a, T, D>> {
         if key.select != self.id {
             return None;
@@ -293,6 +295,15 @@ impl fmt::Debug for Select<'_> {
 pub struct Ready<'s, 'a> {
     select: &'s mut Select<'a>,
     index: usize,
+    /// The result was taken: nothing is left to requeue.
+    taken: Cell<bool>,
+}
+
+impl<'s, 'a> Ready<'s, 'a> {
+    #[inline]
+    fn new(select: &'s mut Select<'a>, index: usize) -> Self {
+        Self { select, index, taken: Cell::new(false) }
+    }
 }
 
 impl Ready<'_, '_> {
@@ -304,26 +315,30 @@ impl Ready<'_, '_> {
 
     /// The result, if the completed operation is this receive.
     pub fn recv<T: Send>(&self, case: RecvCase<T>) -> Option<Result<T, RecvError>> {
-        self.arm::<T, Receiving>(case.0)?.take_shared()
+        self.take::<T, Receiving>(case.0)
     }
 
     /// The result, if the completed operation is this send.
     pub fn send<T: Send>(&self, case: SendCase<T>) -> Option<Result<(), SendError<T>>> {
-        self.arm::<T, Sending>(case.0)?.take_shared()
+        self.take::<T, Sending>(case.0)
     }
 
-    fn arm<T, D: Direction>(&self, key: Key) -> Option<&Arm<'_, T, D>> {
+    #[inline]
+    fn take<T, D: Direction>(&self, key: Key) -> Option<D::Output<T>> {
         if key.index != self.index {
             return None;
         }
-        self.select.arm(key)
+        let arm = self.select.arm::<T, D>(key)?;
+        self.taken.set(true);
+        arm.take_shared()
     }
 }
 
 impl Drop for Ready<'_, '_> {
     fn drop(&mut self) {
-        // Also if the weight of the received value panicked.
-        self.select.unasked(self.index);
+        if !self.taken.get() {
+            self.select.unasked(self.index);
+        }
     }
 }
 
@@ -357,7 +372,7 @@ impl<'s, 'a> SelectWait<'s, 'a> {
 
     fn completed(&mut self, index: usize) -> Completed<'s, 'a> {
         let select = self.select.take().ok_or(SelectError::NoCases)?;
-        Ok(Ready { select, index })
+        Ok(Ready::new(select, index))
     }
 }
 

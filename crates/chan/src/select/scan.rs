@@ -77,7 +77,7 @@ pub(super) fn pass(
     biased: bool,
 ) -> Option<usize> {
     if let [arm] = arms {
-        return arm.arm().attempt().then_some(0);
+        return arm.arm().attempt_ready().then_some(0);
     }
     let start = if biased { 0 } else { start_of_round(arms.len()) };
     if arms.len() <= AT_ONCE {
@@ -120,7 +120,7 @@ fn choose(arms: &[ArmRef<'_>], mut ready: u32, start: usize) -> Option<usize> {
     while ready != 0 {
         let late = ready >> start << start;
         let at = if late != 0 { late } else { ready }.trailing_zeros() as usize;
-        if arms.get(at)?.arm().attempt() {
+        if arms.get(at)?.arm().attempt_ready() {
             return Some(at);
         }
         ready &= !(1 << at);
