@@ -2,7 +2,7 @@
 //! Batches that do not wait: a run of slots per compare-exchange, or one hold of the lock.
 
 use std::collections::VecDeque;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 
 use super::attempt::backoff;
 use super::{Channel, Kind, Outcome};
@@ -16,10 +16,19 @@ impl<T> Channel<T> {
         let mut sent = 0;
         while !values.is_empty() {
             if self.weigh.is_none() && (self.suspends || self.kind == Kind::Unlimited) {
-                let (run, attempt) = self.ring.push_run(values.len(), || {
-                    // SAFETY: called at most as often as there are values.
-                    unsafe { values.pop_front().unwrap_unchecked() }
+                // The values that lie one after the other: the next round sends the others.
+                let (front, _) = values.as_slices();
+                let mut next = front.as_ptr();
+                let (run, attempt) = self.ring.push_run(front.len(), || {
+                    // SAFETY: called at most as often as there are values in front, each of which
+                    // is moved out once: they are taken out of the queue without a drop below.
+                    unsafe {
+                        let value = next.read();
+                        next = next.add(1);
+                        value
+                    }
                 });
+                values.drain(..run).for_each(mem::forget);
                 sent += run;
                 match attempt {
                     RingOutcome::Done => continue,
