@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::commands::install;
 use crate::context::Context;
 use crate::error::{Error, Missing};
-use crate::process::{Output, cc, create_folder, cxx, probe, write};
+use crate::process::{Output, cargo, cc, create_folder, cxx, on_path, probe, write};
 use crate::samples::includes;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
@@ -39,6 +39,23 @@ pub(super) fn c_sdk(context: &Context, output: &mut Output) -> Result<(), Error>
 /// and the C tests built from there.
 pub(super) fn c_library(context: &Context, output: &mut Output) -> Result<(), Error> {
     install::check(context, true, context.is_full, output)
+}
+
+/// The C tests of `libkcoro` under valgrind's memcheck, which follows the coroutines' stacks.
+pub(super) fn valgrind(context: &Context, output: &mut Output) -> Result<(), Error> {
+    if on_path("valgrind").is_none() {
+        return Err(Error::Missing(Missing {
+            tool: "valgrind".into(),
+            cause: "it is not on PATH".into(),
+            hint: "`apt install valgrind`".into(),
+        }));
+    }
+    output.run(
+        cargo()
+            .current_dir(context.root())
+            .args(["test", "--locked", "--package=libkcoro", "--test=it"])
+            .env("BECKET_TEST_VALGRIND", "1"),
+    )
 }
 
 pub(super) fn cpp_sdk(context: &Context, output: &mut Output) -> Result<(), Error> {

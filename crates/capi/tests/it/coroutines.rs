@@ -29,6 +29,11 @@ fn overflows() {
 }
 
 #[test]
+fn nested_functions() {
+    check("nested");
+}
+
+#[test]
 fn schedulers() {
     check("sched_basics");
 }

@@ -5,6 +5,10 @@
 //! (`MADV_GUARD_INSTALL`), which costs no mapping; elsewhere `mprotect` does, and every guard is
 //! a mapping of its own. Which of the two works is detected once.
 //!
+//! The code of a program may need executable stacks: GCC puts the trampolines of nested functions
+//! there. The linker marks such programs and libraries (`PT_GNU_STACK`), and stacks made here follow
+//! the mark as the system's own do.
+//!
 //! Advice for many ranges goes to the kernel by `process_madvise` on this very process, 64 ranges
 //! a call; kernels that have no descriptor for "this very process" (before 6.15) get one call a
 //! range.
@@ -97,11 +101,23 @@ impl Guards {
 }
 
 /// Whether the kernel cannot read there on our behalf. This does not fault.
+///
+/// By a wait for a word, not by a call that takes a text: valgrind reads texts itself before it
+/// makes the call, and ends with the fault.
 fn is_out_of_reach(address: usize) -> bool {
-    // SAFETY: for an address that cannot be read the kernel returns an error; any other is ours,
-    // and holds zeros, which are an empty path.
-    let read = unsafe { libc::access(address as *const libc::c_char, libc::F_OK) };
-    read != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
+    let not_there: libc::c_uint = 1;
+    // SAFETY: for an address that cannot be read the kernel returns an error. Any other is ours and
+    // holds zeros, so that no wait begins.
+    let waited = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            address as *const u32,
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            not_there,
+            std::ptr::null::<libc::timespec>(),
+        )
+    };
+    waited != 0 && last() == Errno(libc::EFAULT)
 }
 
 #[cfg(miri)]
@@ -114,7 +130,8 @@ pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
 /// Fresh zeroed memory, of which pages exist only once they are touched.
 #[cfg(not(miri))]
 pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let executable = if has_executable_stacks() { libc::PROT_EXEC } else { 0 };
+    let protection = libc::PROT_READ | libc::PROT_WRITE | executable;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
     // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
     let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
@@ -126,6 +143,43 @@ pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
     // huge pages refuses, and has none to avoid.
     let _ = advise(start, bytes, libc::MADV_NOHUGEPAGE);
     Ok(start)
+}
+
+/// Whether the program, or a library in it, is marked as one that needs executable stacks.
+#[cfg(not(miri))]
+fn has_executable_stacks() -> bool {
+    let mut found = false;
+    // SAFETY: the callback gets the address of `found`, which lives until the call returns.
+    unsafe { libc::dl_iterate_phdr(Some(note_executable_stack), (&raw mut found).cast()) };
+    found
+}
+
+/// Sets the flag at `found` if this object is marked.
+///
+/// # Safety
+///
+/// `info` describes a loaded object; `found` is valid for a write of a `bool`.
+#[cfg(not(miri))]
+unsafe extern "C" fn note_executable_stack(
+    info: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    found: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the caller's promise: an object's program headers are as many as it says, and stay
+    // while the object is listed.
+    let headers = unsafe {
+        let info = &*info;
+        std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum))
+    };
+    let marked = headers
+        .iter()
+        .any(|header| header.p_type == libc::PT_GNU_STACK && header.p_flags & libc::PF_X != 0);
+    if marked {
+        // SAFETY: the caller's promise.
+        unsafe { found.cast::<bool>().write(true) };
+    }
+    // Anything but 0 ends the search.
+    libc::c_int::from(marked)
 }
 
 /// Ends a mapping.

@@ -50,6 +50,25 @@ const FREED_IS_GARBAGE: &str = "glibc.malloc.tcache_count=0:glibc.malloc.perturb
 
 const SANITIZERS: &str = "-fsanitize=address,undefined";
 
+/// Set: programs run under valgrind's memcheck, as C with the shared library alone. An error that it
+/// reports, and memory that is lost for certain, end a test. `cargo xtask test --full` sets it.
+const VALGRIND: &str = "BECKET_TEST_VALGRIND";
+
+/// Threads take turns fairly, so that none that spins keeps the others waiting.
+const MEMCHECK: [&str; 6] = [
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite",
+    "--errors-for-leak-kinds=definite",
+    "--fair-sched=yes",
+];
+
+/// Whether programs run under valgrind.
+pub(crate) fn is_under_valgrind() -> bool {
+    std::env::var_os(VALGRIND).is_some()
+}
+
 /// Builds and runs `tests/c/NAME.c` in each way; as C++ in the long form alone (the variable
 /// `BECKET_TEST_LONG`): `cargo xtask install --check` compiles all of them as C++ too.
 pub(crate) fn check(name: &str) {
@@ -62,9 +81,12 @@ pub(crate) fn check(name: &str) {
 
 /// The languages and libraries that programs are built with. The last is under the sanitizers of
 /// addresses and of undefined behaviour where the compiler has them.
-pub(crate) fn ways() -> [(&'static Language, Library); 3] {
+pub(crate) fn ways() -> Vec<(&'static Language, Library)> {
+    if is_under_valgrind() {
+        return vec![(&C, Library::Shared)];
+    }
     let last = if has_sanitizers() { Library::Sanitized } else { Library::Static };
-    [(&C, Library::Shared), (&CPP, Library::Shared), (&C, last)]
+    vec![(&C, Library::Shared), (&CPP, Library::Shared), (&C, last)]
 }
 
 /// Builds `tests/c/NAME.c`; gives what runs it.
@@ -97,7 +119,14 @@ pub(crate) fn build(
             .args(["-ldl", "-lm"]),
     };
     run(&mut command);
-    let mut program = Command::new(program);
+    let mut program = match is_under_valgrind() {
+        true => {
+            let mut valgrind = Command::new("valgrind");
+            valgrind.args(MEMCHECK).arg(program);
+            valgrind
+        }
+        false => Command::new(program),
+    };
     // Cargo's search path may lead to an older library. The program itself names the one it is for.
     program.env_remove("LD_LIBRARY_PATH");
     program.env("GLIBC_TUNABLES", FREED_IS_GARBAGE);
