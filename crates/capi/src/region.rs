@@ -3,8 +3,9 @@
 //!
 //! A descriptor is in flight in a region from its send until its receive, or until it is
 //! undelivered. It belongs to a region by its `region_id`, or, if that is 0, by the address of its
-//! bytes; then the region's id and its offset are filled in for the receiver. An id that was never
-//! a region of this process is foreign (a backend's arena), and is passed on unchanged.
+//! bytes; then the region's id and its offset are filled in for the receiver. Bytes that are not all
+//! in the region, an address that is not that of the offset, and the id of no region are refused. A
+//! number below 2^32 is no region's id but a backend's own, and is passed on unchanged.
 //!
 //! # Safety
 //!

@@ -50,6 +50,20 @@ pub enum Error {
         /// The region's length, in bytes.
         bytes: u64,
     },
+    /// The address space ends before the last of the bytes.
+    #[error("{len} bytes from that address on do not fit into the address space")]
+    Wraps {
+        /// The descriptor's length, in bytes.
+        len: u64,
+    },
+    /// The descriptor's address is not that of its offset in its region.
+    #[error("the address is not that of offset {offset} in region {region_id:#x}")]
+    Elsewhere {
+        /// The descriptor's region.
+        region_id: u64,
+        /// The descriptor's offset.
+        offset: u64,
+    },
     /// The bytes do not begin at a multiple of the region's element alignment.
     #[error("offset {offset} is not a multiple of the element alignment {align}")]
     Misaligned {

@@ -464,6 +464,57 @@ static void a_region_waits_for_what_is_in_flight(void) {
     kc_chan_destroy(ch);
 }
 
+static void a_descriptor_is_within_its_region(void) {
+    static char memory[64];
+    kc_region_t *region = NULL;
+    unsigned long id = 0;
+    EXPECT_EQ(kc_region_register(&region, memory, sizeof memory, KC_REGION_F_NONE), 0);
+    EXPECT_EQ(kc_region_export_id(region, &id), 0);
+    kc_chan_t *ch = make_ptr(KC_BUFFERED, 8);
+    EXPECT_EQ(kc_chan_enable_zero_copy(ch), 0);
+
+    // Past its end, by name and by address.
+    kc_zdesc_t refused[] = {
+        {memory + 60, 5, id, 60, 0},
+        {memory, 65, 0, 0, 0},
+        {memory, 1, id, 64, 0},
+        {memory, 1, id, UINT64_MAX, 0},
+        // Beyond all addresses.
+        {memory, SIZE_MAX, id, 0, 0},
+        {memory, SIZE_MAX, 0, 0, 0},
+        // The address and the offset are of different bytes.
+        {memory + 8, 8, id, 0, 0},
+        {memory, 8, id, 8, 0},
+        // A region's number that no region has had.
+        {memory, 8, id + 1, 0, 0},
+        {memory, 8, (uint64_t)1 << 63, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        EXPECT_EQ(kc_chan_send_desc(ch, &refused[i], 0), -22);
+    }
+    EXPECT_EQ(kc_chan_send_zref(ch, memory + 1, 64, 0), -22);
+    EXPECT_EQ(kc_chan_send_ptr(ch, memory + 1, SIZE_MAX, 0), -22);
+    EXPECT_EQ(kc_chan_len(ch), 0);
+
+    // All of it, and a backend's own number.
+    kc_zdesc_t sent[] = {{memory, 64, id, 0, 0}, {memory, 8, 1234567, 99, 0}};
+    kc_zdesc_t got;
+    for (size_t i = 0; i < 2; i++) {
+        EXPECT_EQ(kc_chan_send_desc(ch, &sent[i], 0), 0);
+        EXPECT_EQ(kc_chan_recv_desc(ch, &got, 0), 0);
+        EXPECT(got.region_id == sent[i].region_id && got.offset == sent[i].offset);
+    }
+    kc_chan_destroy(ch);
+    EXPECT_EQ(kc_region_deregister(region), 0);
+
+    // No region is there: a number of one is refused, and so is one that is gone.
+    ch = make_ptr(KC_BUFFERED, 8);
+    EXPECT_EQ(kc_chan_enable_zero_copy(ch), 0);
+    EXPECT_EQ(kc_chan_send_desc(ch, &sent[0], 0), -22);
+    EXPECT_EQ(kc_chan_send_ptr(ch, memory, SIZE_MAX, 0), -22);
+    kc_chan_destroy(ch);
+}
+
 int main(void) {
     RUN(pointers_through_each_kind);
     RUN(refuses_what_makes_no_sense);
@@ -473,6 +524,7 @@ int main(void) {
     RUN(closing_reaches_a_backend);
     RUN(many_backends);
     RUN(a_region_waits_for_what_is_in_flight);
+    RUN(a_descriptor_is_within_its_region);
     EXPECT_EQ(kc_panics_contained(), 0);
     return 0;
 }

@@ -105,15 +105,21 @@ impl InFlight {
         Self { addr, len, region_id, offset, flags, mark: marks }
     }
 
-    /// Puts a descriptor in flight that may name a region of another process, or lie in a region of
-    /// this process without naming it: its region and offset are then filled in.
+    /// Puts a descriptor in flight that may have a number of a backend in place of a region's (below
+    /// 2^32, and passed on unchanged), or lie in a region of this process without naming it: its
+    /// region and offset are then filled in. If it has an address, that is checked too.
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`], [`Error::Stale`], [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`].
+    /// [`Error::Empty`], [`Error::Wraps`], [`Error::Stale`], [`Error::Unknown`],
+    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`], [`Error::OutOfRange`],
+    /// [`Error::Misaligned`], [`Error::Elsewhere`].
     #[inline]
     pub fn launch_any(desc: Desc) -> Result<Self, Error> {
         let desc = desc.checked()?;
+        if desc.addr.addr().checked_add(desc.len).is_none() {
+            return Err(Error::Wraps { len: desc.len as u64 });
+        }
         if table::regions() == 0 && desc.region_id >> 32 == 0 {
             return Ok(Self::new(desc, false));
         }
@@ -122,19 +128,20 @@ impl InFlight {
 
     fn any(mut desc: Desc) -> Result<Self, Error> {
         if desc.region_id == 0 {
-            let Some((region_id, offset)) = table::at(desc.addr.addr()) else {
+            let Some((region_id, offset)) = table::at(desc.addr.addr(), desc.len) else {
                 return Ok(Self::new(desc, false));
             };
             (desc.region_id, desc.offset) = (region_id, offset);
+        } else if desc.region_id >> 32 == 0 {
+            // No region has such a number.
+            return Ok(Self::new(desc, false));
         }
-        match Pin::take(desc.region_id) {
-            Ok(pin) => {
-                pin.keep();
-                Ok(Self::new(desc, true))
-            }
-            Err(Error::Unknown { .. }) => Ok(Self::new(desc, false)),
-            Err(error) => Err(error),
+        let pinned = super::Pinned::of(&desc)?;
+        if !desc.addr.is_null() && desc.addr != pinned.as_ptr() {
+            return Err(Error::Elsewhere { region_id: desc.region_id, offset: desc.offset });
         }
+        let _kept = pinned.into_pin().keep();
+        Ok(Self::new(desc, true))
     }
 
     #[inline]

@@ -133,16 +133,23 @@ pub(super) fn insert(
     Ok(region)
 }
 
-/// The id of the region that `address` lies in, and the offset in it, in bytes.
-pub(crate) fn at(address: usize) -> Option<(u64, u64)> {
+/// The id of the region that `len` bytes at `address` lie in, and the offset in it, in bytes. If
+/// only their beginning is in a region, that region: they are past its end.
+pub(crate) fn at(address: usize, len: usize) -> Option<(u64, u64)> {
     let addresses = ADDRESSES.read();
-    addresses
+    let mut containing = addresses
         .by_start
         .range(..=(address, u64::MAX))
         .rev()
         .take_while(|((start, _), _)| address - start < addresses.len_max)
-        .find(|((start, _), bytes)| address - start < **bytes)
-        .map(|((start, id), _)| (*id, (address - start) as u64))
+        .map(|((start, id), bytes)| (*id, address - start, *bytes))
+        .filter(|(_, offset, bytes)| offset < bytes);
+    let first = containing.next()?;
+    let whole = |(_, offset, bytes): &(u64, usize, usize)| len <= bytes - offset;
+    // Regions may overlap.
+    let (id, offset, _) =
+        if whole(&first) { first } else { containing.find(whole).unwrap_or(first) };
+    Some((id, offset as u64))
 }
 
 /// Refuses new pins. The region is finished when the last pin is dropped.

@@ -13,6 +13,9 @@ use becket_zcopy::{
 };
 use futures_lite::future;
 
+const NOTHING: Desc =
+    Desc { addr: std::ptr::null_mut(), len: 0, region_id: 0, offset: 0, flags: 0 };
+
 fn region(bytes: usize) -> Region {
     Region::heap(bytes, Meta::default()).unwrap()
 }
@@ -87,11 +90,57 @@ fn an_id_that_was_never_registered_is_unknown() {
         let desc = Desc::in_region(region_id, 0, 1).unwrap();
         assert_eq!(Pinned::of(&desc).unwrap_err(), Error::Unknown { region_id });
         assert_eq!(InFlight::launch(desc).unwrap_err(), Error::Unknown { region_id });
-        // It may belong to another process, on whose behalf the descriptor is forwarded.
-        if region_id >> 32 == 0 {
-            assert_eq!(InFlight::launch_any(desc).unwrap().land(), desc);
-        }
+        // A backend's own number is passed on.
+        let launched = InFlight::launch_any(desc).map(InFlight::land);
+        let expected =
+            if region_id >> 32 == 0 { Ok(desc) } else { Err(Error::Unknown { region_id }) };
+        assert_eq!(launched, expected);
     }
+}
+
+#[test]
+fn any_descriptor_in_flight_is_within_its_region_and_has_its_address() {
+    let mut memory = [0_u8; 64];
+    let start = memory.as_mut_ptr();
+    // SAFETY: the memory outlives the region, and nothing follows its address.
+    let region = unsafe {
+        Region::foreign(NonNull::new(start).unwrap(), 64, Meta::default(), || {}).unwrap()
+    };
+    let local = |offset: usize, len| Desc { addr: start.wrapping_add(offset), len, ..NOTHING };
+    let named = |offset: usize, len, named: u64| Desc {
+        region_id: region.id(),
+        offset: named,
+        ..local(offset, len)
+    };
+    let launched = |desc| InFlight::launch_any(desc).map(InFlight::land);
+
+    assert_eq!(launched(local(16, 48)), Ok(named(16, 48, 16)));
+    assert_eq!(launched(named(16, 48, 16)), Ok(named(16, 48, 16)));
+    let past = |offset, len| Err(Error::OutOfRange { offset, len, bytes: 64 });
+    assert_eq!(launched(local(16, 49)), past(16, 49));
+    assert_eq!(launched(named(16, 49, 16)), past(16, 49));
+    assert_eq!(launched(named(0, 1, u64::MAX)), past(u64::MAX, 1));
+    assert_eq!(launched(local(1, usize::MAX)), Err(Error::Wraps { len: u64::MAX }));
+    assert_eq!(launched(named(1, usize::MAX, 1)), Err(Error::Wraps { len: u64::MAX }));
+    let elsewhere = Error::Elsewhere { region_id: region.id(), offset: 8 };
+    assert_eq!(launched(named(16, 8, 8)), Err(elsewhere));
+    // Without an address the region determines it.
+    let bare = Desc { addr: std::ptr::null_mut(), ..named(0, 8, 8) };
+    assert_eq!(launched(bare), Ok(bare));
+    assert_eq!(region.pins(), 0, "a refused descriptor pins nothing");
+
+    // Of regions that overlap, one that holds all the bytes.
+    // SAFETY: as above.
+    let inner = unsafe {
+        let at = NonNull::new(start.wrapping_add(8)).unwrap();
+        Region::foreign(at, 8, Meta::default(), || {}).unwrap()
+    };
+    assert_eq!(launched(local(8, 8)).unwrap().region_id, inner.id());
+    assert_eq!(launched(local(8, 9)).unwrap().region_id, region.id());
+    assert_eq!(
+        launched(local(8, 57)).unwrap_err(),
+        Error::OutOfRange { offset: 0, len: 57, bytes: 8 }
+    );
 }
 
 #[test]
