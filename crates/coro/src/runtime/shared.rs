@@ -136,6 +136,15 @@ impl Shared {
                 .any(|(other, member)| other != index && !member.stealer.is_empty())
     }
 
+    /// Whether there is one fresh coroutine, and a worker that runs something and may start it next.
+    pub(crate) fn one_fresh_may_be_taken(&self) -> bool {
+        let idle = self.idle_count.load(Ordering::Relaxed);
+        let running = self.workers() > idle + self.searching.load(Ordering::Relaxed);
+        running
+            && self.injector.len() + self.members.iter().map(|it| it.stealer.len()).sum::<usize>()
+                == 1
+    }
+
     /// Wakes a worker for a fresh coroutine, unless one searches or none sleeps.
     #[inline]
     pub(crate) fn call_helper(&self) {

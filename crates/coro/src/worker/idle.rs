@@ -26,8 +26,11 @@ use crate::{
 /// The largest budget, in checks. A check costs some nanoseconds.
 const SPINS_MAX: u32 = 2048;
 const LOOKS_MIN: u32 = 128;
+/// The checks of the longer spin: some 100 microseconds, more than a sleep and a wake take.
+const SPINS_PROBE: u32 = 4 * SPINS_MAX;
 /// After the checks, the number of yields to other threads.
 const YIELDS_MAX: u32 = 64;
+const YIELDS_MIN: u32 = 4;
 /// A yield that takes longer has let another process run for its share of the time.
 const YIELD_MAX: Duration = Duration::from_micros(20);
 /// The number of yields for threads on this CPU that may send.
@@ -37,6 +40,11 @@ const SOURCE_YIELDS: u32 = 4;
 const TRIM_AFTER: Duration = Duration::from_millis(50);
 /// One of this many sleeps is preceded by a longer spin.
 const PROBE_EVERY: u32 = 32;
+/// How long the last coroutine that has not started is left to a worker that runs something: longer
+/// than most coroutines run until they wait, and no longer than it takes to wake a worker.
+const LEFT_FOR: Duration = Duration::from_micros(20);
+/// The same while other threads want this CPU, of which that worker may be one.
+const LEFT_FOR_BUSY: Duration = Duration::from_millis(50);
 /// The pause between two checks.
 const STEPS: u32 = 16;
 /// A worker does not spin when a timer is due within this time, in nanoseconds. Under a virtual
@@ -46,12 +54,13 @@ const SOON: u64 = 200_000;
 /// The spin budget by recent success.
 pub(super) struct SpinBudget {
     spins: Cell<u32>,
+    yields: Cell<u32>,
     in_vain: Cell<u32>,
 }
 
 impl SpinBudget {
     pub(super) const fn new() -> Self {
-        Self { spins: Cell::new(SPINS_MAX), in_vain: Cell::new(0) }
+        Self { spins: Cell::new(SPINS_MAX), yields: Cell::new(YIELDS_MAX), in_vain: Cell::new(0) }
     }
 
     /// Spins until `found` returns true; false if the budget is used up.
@@ -59,24 +68,26 @@ impl SpinBudget {
     /// `soon` is checked between yields, each of which may take as long as other threads run.
     fn spin(&self, found: impl Fn() -> bool, soon: impl Fn() -> bool) -> bool {
         let probe = self.in_vain.get() % PROBE_EVERY == PROBE_EVERY - 1;
-        let spins = if probe { SPINS_MAX } else { self.spins.get() };
+        let spins = if probe { SPINS_PROBE } else { self.spins.get() };
         for look in 0..spins {
-            for step in 0..STEPS {
-                std::hint::black_box(step);
-            }
+            pause();
             if found() {
                 self.spins.set((2 * look).clamp(self.spins.get(), SPINS_MAX));
                 return true;
             }
         }
-        for _ in 0..YIELDS_MAX * spins / SPINS_MAX {
+        // In vain also if a yield succeeds: then the other side waits for this CPU, and a spin only
+        // keeps it waiting.
+        self.spins.set((self.spins.get() / 2).max(LOOKS_MIN));
+        self.in_vain.set(self.in_vain.get().wrapping_add(1));
+        for _ in 0..self.yields.get() {
             if soon() {
                 return false;
             }
             let before = Instant::now();
             std::thread::yield_now();
             if found() {
-                self.spins.set(SPINS_MAX);
+                self.yields.set(YIELDS_MAX);
                 return true;
             }
             if before.elapsed() > YIELD_MAX {
@@ -85,9 +96,14 @@ impl SpinBudget {
                 break;
             }
         }
-        self.spins.set((self.spins.get() / 2).max(LOOKS_MIN));
-        self.in_vain.set(self.in_vain.get().wrapping_add(1));
+        self.yields.set((self.yields.get() / 2).max(YIELDS_MIN));
         false
+    }
+}
+
+fn pause() {
+    for step in 0..STEPS {
+        std::hint::black_box(step);
     }
 }
 
@@ -103,7 +119,11 @@ impl Worker {
             return true;
         }
         let claimed = Claimed::resume(self.claimed.take());
-        if self.shared.may_search(&self.searching) && self.search(&claimed) {
+        let found = match self.shared.may_search(&self.searching) {
+            true => self.search(&claimed),
+            false => claimed.is_empty() && self.spin_for_wakes(),
+        };
+        if found {
             self.claimed.set(claimed.retain());
             return true;
         }
@@ -131,9 +151,51 @@ impl Worker {
             || !self.remote.inbox.is_empty()
     }
 
+    /// Spins for wakes to coroutines of this worker, while others search. True: continue.
+    fn spin_for_wakes(&self) -> bool {
+        if self.owned.get() == 0 || !self.several_may_run() || self.is_due_soon() {
+            return false;
+        }
+        let found = || {
+            !self.remote.inbox.is_empty()
+                || self.shared.has_fresh(self.index)
+                || self.shared.stop.load(Ordering::Relaxed)
+        };
+        self.spin_budget.spin(found, || self.is_due_soon())
+    }
+
+    /// Whether a timer is due so soon that a spin could make it late.
+    fn is_due_soon(&self) -> bool {
+        let clock = &self.shared.clock;
+        let bound = self.timers.borrow_mut().bound();
+        bound.is_some_and(|at| clock.as_virtual().is_some() || at <= clock.now() + SOON)
+    }
+
+    /// Leaves the last coroutine that has not started to a worker that runs something.
+    fn leave_the_last(&self) {
+        if !self.several_may_run() || !self.shared.one_fresh_may_be_taken() {
+            return;
+        }
+        let since = Instant::now();
+        let mut left_for = LEFT_FOR;
+        let mut before = since;
+        while self.remote.inbox.is_empty()
+            && self.shared.one_fresh_may_be_taken()
+            && before.duration_since(since) < left_for
+        {
+            std::thread::yield_now();
+            let after = Instant::now();
+            if after.duration_since(before) > YIELD_MAX {
+                left_for = LEFT_FOR_BUSY;
+            }
+            before = after;
+        }
+    }
+
     /// Searches for work of other workers, and for wakes. True: continue.
     fn search(&self, claimed: &Claimed) -> bool {
         loop {
+            self.leave_the_last();
             if let Some(slot) = self.take_injected().or_else(|| self.steal()) {
                 self.found_work();
                 if self.start(slot) {
@@ -150,9 +212,7 @@ impl Worker {
             };
             let may_pay = claimed.is_empty() || claimed.may_come_soon();
             let found = || news() || !claimed.is_empty() && claimed.poll() && self.has_own();
-            let bound = self.timers.borrow_mut().bound();
-            let jumps = shared.clock.as_virtual().is_some();
-            let soon = || bound.is_some_and(|at| jumps || at <= shared.clock.now() + SOON);
+            let soon = || self.is_due_soon();
             if !may_pay
                 && (0..SOURCE_YIELDS).any(|_| {
                     // A sender wants this CPU.
@@ -183,10 +243,13 @@ impl Worker {
     }
 
     /// Ends the search of this worker. The last one to stop searching because it found something
-    /// wakes another: there may be more work.
+    /// wakes another if there is more: a spawn that saw it search has woken none.
     #[cold]
     pub(super) fn found_work(&self) {
-        if self.searching.take() && self.shared.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.searching.take()
+            && self.shared.searching.fetch_sub(1, Ordering::SeqCst) == 1
+            && (!self.fresh.is_empty() || self.shared.has_fresh(self.index))
+        {
             self.shared.call_helper();
         }
     }
@@ -280,5 +343,53 @@ impl Worker {
         }
         self.remote.sleeper.retract();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The other side needs this CPU: it answers at the first yield, never during the checks.
+    #[test]
+    fn a_spin_that_only_delays_the_other_side_becomes_short() {
+        let budget = SpinBudget::new();
+        let rounds = 10 * PROBE_EVERY;
+        let checks = Cell::new(0_u32);
+        for _ in 0..rounds {
+            let probe = budget.in_vain.get() % PROBE_EVERY == PROBE_EVERY - 1;
+            let spins = if probe { SPINS_PROBE } else { budget.spins.get() };
+            let seen = Cell::new(0);
+            let found = || {
+                seen.set(seen.get() + 1);
+                seen.get() > spins
+            };
+            assert!(budget.spin(found, || false));
+            checks.set(checks.get() + seen.get());
+        }
+        let short = rounds * (LOOKS_MIN + 1);
+        let probes = rounds / PROBE_EVERY * SPINS_PROBE;
+        let at_first = 2 * SPINS_MAX;
+        assert!(checks.get() <= short + probes + at_first, "{} checks", checks.get());
+    }
+
+    /// The other side sleeps before it answers, as long as this one does.
+    #[test]
+    fn one_of_the_spins_outlasts_a_wake_and_the_next_ones_find_the_other_side_awake() {
+        let budget = SpinBudget::new();
+        let asleep = Cell::new(true);
+        let mut slept = 0;
+        for _ in 0..10 * PROBE_EVERY {
+            let seen = Cell::new(0);
+            let answer_after = if asleep.get() { SPINS_PROBE - 1 } else { LOOKS_MIN / 2 };
+            let found = || {
+                seen.set(seen.get() + 1);
+                seen.get() > answer_after
+            };
+            let found = budget.spin(found, || true);
+            asleep.set(!found);
+            slept += u32::from(!found);
+        }
+        assert!(slept <= PROBE_EVERY, "{slept} sleeps");
     }
 }
