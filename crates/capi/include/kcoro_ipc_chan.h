@@ -49,7 +49,8 @@ int kc_ipc_chan_make(kc_ipc_conn_t *conn, int kind, size_t elem_sz, size_t capac
                      kc_ipc_chan_t **out);
 
 /* An existing channel, by its number. No request is sent: an unknown number is
- * -ENOENT at the first operation. -EMSGSIZE as above. -EINVAL also: an unknown kind. */
+ * -ENOENT at the first operation. -EMSGSIZE as above. -EINVAL also: an unknown kind, the number
+ * 0. */
 int kc_ipc_chan_open(kc_ipc_conn_t *conn, uint32_t chan_id, int kind, size_t elem_sz,
                      kc_ipc_chan_t **out);
 
@@ -68,8 +69,10 @@ int kc_ipc_chan_try_recv(kc_ipc_chan_t *ch, void *out);
  * received. */
 int kc_ipc_chan_close(kc_ipc_chan_t *ch);
 
-/* Destroys the channel at the server, closed or not, and frees the handle. No call may be using the
- * handle. There is no answer. */
+/* Closes the channel at the server, for all its users, and frees the handle. No call may be using the
+ * handle. There is no answer. Held elements can still be received by its number. A receive that
+ * finds it drained is KC_EPIPE; with the last element received for certain the channel is removed,
+ * and later calls are -ENOENT. */
 void kc_ipc_chan_destroy(kc_ipc_chan_t *ch);
 
 #ifdef __cplusplus

@@ -6,16 +6,20 @@
 //! 1. A number is assigned once in the life of the table, from [`FIRST_ID`] on.
 //! 2. At most `channels_max` channels are in the table; further ones are refused.
 //! 3. A destroyed channel is closed and in no table any more; holders of its ends may drain it.
+//! 4. A retired channel is closed, and stays in the table for clients that drain it: it is removed
+//!    when it is drained and no client has a value of it in hand.
+//! 5. A channel that a client creates is charged to a [`Quota`] with all its slots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use becket_chan::{Builder, Kind, Receiver, Sender, Snapshot};
 use parking_lot::RwLock;
 
 use crate::dedup::Producers;
 use crate::element::Element;
+use crate::quota::{ALL_BYTES_MAX, Charge, Quota};
 
 /// The number of the first channel of a table.
 pub const FIRST_ID: u32 = 1001;
@@ -25,6 +29,13 @@ pub const NAME_BYTES_MAX: usize = 255;
 
 /// The maximum capacity of a bounded channel that a client creates, in elements.
 pub const CAPACITY_MAX: usize = 1 << 20;
+
+/// The charge for a channel beside its slots, in bytes.
+const CHANNEL_BYTES: u64 = 4096;
+/// The charge for a slot: an element and its stamp.
+const SLOT_BYTES: u64 = (size_of::<Element>() + size_of::<u64>()) as u64;
+/// The slots that an unlimited channel has from the start.
+const UNLIMITED_SLOTS: u64 = 64;
 
 /// A channel that a server offers.
 #[derive(Debug)]
@@ -37,6 +48,9 @@ pub struct Channel {
     sender: Option<Sender<Element>>,
     receiver: Option<Receiver<Element>>,
     producers: Arc<Producers>,
+    retired: AtomicBool,
+    /// Of its slots, if a client created it.
+    _charge: Option<Charge>,
 }
 
 /// The channel to create.
@@ -68,6 +82,12 @@ pub enum ChannelError {
     /// The capacity of a bounded channel is out of range.
     #[error("invalid capacity {0}: a bounded channel holds 1 to {CAPACITY_MAX} elements")]
     BadCapacity(usize),
+    /// Its slots do not fit into the memory that its creator, or all clients together, may use.
+    #[error("no memory is left for a channel of {bytes} bytes")]
+    TooManyBytes {
+        /// The bytes of its slots.
+        bytes: u64,
+    },
     /// All numbers have been assigned.
     #[error("no number is left for another channel")]
     NoNumber,
@@ -79,6 +99,7 @@ pub struct Channels {
     channels_max: usize,
     tables: RwLock<Tables>,
     refused: AtomicU64,
+    quota: Arc<Quota>,
 }
 
 #[derive(Debug)]
@@ -86,15 +107,34 @@ struct Tables {
     next: Option<u32>,
     by_id: BTreeMap<u32, Arc<Channel>>,
     by_name: HashMap<Arc<str>, u32>,
+    /// The retired channels that are still in the table.
+    retired: BTreeSet<u32>,
 }
 
 impl Channels {
-    /// An empty table for at most `channels_max` channels.
+    /// An empty table for at most `channels_max` channels. The channels that are created through it
+    /// and the elements that clients of protocol 1.0 send may use 1 GiB.
     #[must_use]
     pub fn new(channels_max: usize) -> Self {
-        let tables =
-            Tables { next: Some(FIRST_ID), by_id: BTreeMap::new(), by_name: HashMap::new() };
-        Self { channels_max, tables: RwLock::new(tables), refused: AtomicU64::new(0) }
+        Self::with_bytes_max(channels_max, ALL_BYTES_MAX)
+    }
+
+    /// As [`new`](Self::new), with another limit of the memory.
+    #[must_use]
+    pub fn with_bytes_max(channels_max: usize, bytes_max: u64) -> Self {
+        let tables = Tables {
+            next: Some(FIRST_ID),
+            by_id: BTreeMap::new(),
+            by_name: HashMap::new(),
+            retired: BTreeSet::new(),
+        };
+        let (refused, quota) = (AtomicU64::new(0), Quota::new(bytes_max));
+        Self { channels_max, tables: RwLock::new(tables), refused, quota }
+    }
+
+    /// What all clients together may use.
+    pub(crate) fn quota(&self) -> &Arc<Quota> {
+        &self.quota
     }
 
     /// Creates a channel and offers it, by name if it has one.
@@ -103,6 +143,16 @@ impl Channels {
     ///
     /// See [`ChannelError`]; nothing has been created.
     pub fn make(&self, name: Option<&str>, wanted: Wanted) -> Result<Arc<Channel>, ChannelError> {
+        self.make_within(&self.quota, name, wanted)
+    }
+
+    /// As [`make`](Self::make), charged to a client's quota.
+    pub(crate) fn make_within(
+        &self,
+        quota: &Arc<Quota>,
+        name: Option<&str>,
+        wanted: Wanted,
+    ) -> Result<Arc<Channel>, ChannelError> {
         let builder = match wanted.kind {
             Kind::Rendezvous => Builder::rendezvous(),
             Kind::Conflated => Builder::conflated(),
@@ -110,8 +160,21 @@ impl Channels {
             _ if (1..=CAPACITY_MAX).contains(&wanted.capacity) => Builder::bounded(wanted.capacity),
             _ => return self.refuse(ChannelError::BadCapacity(wanted.capacity)),
         };
+        let slots = match wanted.kind {
+            Kind::Bounded => wanted.capacity as u64,
+            Kind::Unlimited => UNLIMITED_SLOTS,
+            _ => 1,
+        };
+        let bytes = CHANNEL_BYTES + slots * SLOT_BYTES;
+        let charge = quota.charge(bytes).or_else(|| {
+            self.sweep();
+            quota.charge(bytes)
+        });
+        let Some(charge) = charge else {
+            return self.refuse(ChannelError::TooManyBytes { bytes });
+        };
         // Built only if there is room for it: a bounded channel allocates all its slots.
-        self.offer(name, wanted.element_bytes, || {
+        self.offer(name, wanted.element_bytes, Some(charge), || {
             let (sender, receiver) =
                 builder.weigh(|element: &Element| element.len() as u64).build();
             (Some(sender), Some(receiver))
@@ -130,18 +193,22 @@ impl Channels {
         sender: Option<Sender<Element>>,
         receiver: Option<Receiver<Element>>,
     ) -> Result<Arc<Channel>, ChannelError> {
-        self.offer(Some(name), None, || (sender, receiver))
+        self.offer(Some(name), None, None, || (sender, receiver))
     }
 
     fn offer(
         &self,
         name: Option<&str>,
         element_bytes: Option<u32>,
+        charge: Option<Charge>,
         ends: impl FnOnce() -> (Option<Sender<Element>>, Option<Receiver<Element>>),
     ) -> Result<Arc<Channel>, ChannelError> {
         if let Some(name) = name.filter(|name| !is_name(name)) {
             let shown = name.chars().take(NAME_BYTES_MAX).collect();
             return self.refuse(ChannelError::BadName(shown));
+        }
+        if self.len() >= self.channels_max {
+            self.sweep();
         }
         let mut tables = self.tables.write();
         if tables.by_id.len() >= self.channels_max {
@@ -161,9 +228,18 @@ impl Channels {
         };
         let name: Option<Arc<str>> = name.map(Arc::from);
         let producers = Arc::default();
-        let channel =
-            Channel { id, name, kind, capacity, element_bytes, sender, receiver, producers };
-        let channel = Arc::new(channel);
+        let channel = Arc::new(Channel {
+            id,
+            name,
+            kind,
+            capacity,
+            element_bytes,
+            sender,
+            receiver,
+            producers,
+            retired: AtomicBool::new(false),
+            _charge: charge,
+        });
         tables.next = id.checked_add(1);
         if let Some(name) = &channel.name {
             tables.by_name.insert(name.clone(), id);
@@ -221,6 +297,7 @@ impl Channels {
         let channel = {
             let mut tables = self.tables.write();
             let channel = tables.by_id.remove(&id);
+            tables.retired.remove(&id);
             if let Some(name) = channel.as_ref().and_then(|channel| channel.name.as_ref()) {
                 tables.by_name.remove(name);
             }
@@ -228,6 +305,46 @@ impl Channels {
         };
         // Outside the lock: closing wakes the waiting operations.
         channel.map(|channel| channel.close(None)).is_some()
+    }
+
+    /// Closes a channel. Clients may receive what it holds; then it is removed. False: no channel has
+    /// this number.
+    pub(crate) fn retire(&self, id: u32) -> bool {
+        let channel = {
+            let mut tables = self.tables.write();
+            let channel = tables.by_id.get(&id).cloned();
+            if channel.is_some() {
+                tables.retired.insert(id);
+            }
+            channel
+        };
+        let Some(channel) = channel else { return false };
+        channel.retired.store(true, Ordering::Relaxed);
+        channel.close(None);
+        self.remove_if_drained(channel);
+        true
+    }
+
+    /// Removes a retired channel that was found closed and drained. `channel` is the caller's only
+    /// reference to it.
+    pub(crate) fn remove_if_drained(&self, channel: Arc<Channel>) {
+        let mut tables = self.tables.write();
+        let id = channel.id;
+        // One more reference is in the table; a client that has taken a value has another, until it
+        // has the value or the value is requeued.
+        if channel.is_drained() && Arc::strong_count(&channel) <= 2 && tables.retired.remove(&id) {
+            tables.by_id.remove(&id);
+        }
+        drop(tables);
+        drop(channel);
+    }
+
+    /// Removes every retired channel that is drained.
+    fn sweep(&self) {
+        let retired: Vec<_> = self.tables.read().retired.iter().copied().collect();
+        for channel in retired.into_iter().filter_map(|id| self.by_id(id)) {
+            self.remove_if_drained(channel);
+        }
     }
 
     /// Closes every channel.
@@ -292,6 +409,15 @@ impl Channel {
         &self.producers
     }
 
+    /// Whether it was destroyed, and stays for those that drain it.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.receiver.as_ref().is_none_or(Receiver::is_empty)
+    }
+
     /// Its counters.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
@@ -352,6 +478,64 @@ mod tests {
         channels.make(None, TWO).unwrap();
         assert_eq!(channels.make(None, TWO).unwrap_err(), ChannelError::TooMany(2));
         assert_eq!((channels.refused(), channels.len()), (6, 2));
+    }
+
+    #[test]
+    fn a_retired_channel_is_drained_and_then_removed() {
+        let channels = Channels::new(2);
+        let channel = channels.make(None, TWO).unwrap();
+        for element in ["a", "b"] {
+            channel.sender().unwrap().try_send(element.into()).unwrap();
+        }
+        let id = channel.id();
+        assert!(channels.retire(id) && channel.is_retired());
+        assert!(channel.sender().unwrap().is_closed());
+        let receiver = channel.receiver().unwrap().clone();
+        assert_eq!(receiver.try_recv().unwrap().as_slice(), b"a");
+        channels.remove_if_drained(channel.clone());
+        assert!(channels.by_id(id).is_some(), "it holds an element");
+        let in_hand = channel.clone();
+        let last = receiver.try_recv().unwrap();
+        channels.remove_if_drained(channel);
+        // The client that has taken the last one is gone without it.
+        in_hand.receiver().unwrap().put_back(last);
+        drop(in_hand);
+        let channel = channels.by_id(id).unwrap();
+        assert_eq!(channel.receiver().unwrap().try_recv().unwrap().as_slice(), b"b");
+        channels.remove_if_drained(channel);
+        assert!(channels.by_id(id).is_none());
+        // An empty one goes at once; the place of a drained one is free for another.
+        let empty = channels.make(None, TWO).unwrap().id();
+        assert!(channels.retire(empty) && channels.by_id(empty).is_none());
+        assert!(!channels.retire(empty));
+        for _ in 0..2 {
+            let full = channels.make(None, TWO).unwrap();
+            full.sender().unwrap().try_send("c".into()).unwrap();
+            channels.retire(full.id());
+        }
+        assert_eq!(channels.make(None, TWO).unwrap_err(), ChannelError::TooMany(2));
+        for channel in channels.page(None, 2) {
+            channel.receiver().unwrap().try_recv().unwrap();
+        }
+        assert!(channels.make(None, TWO).is_ok());
+        assert_eq!(channels.len(), 1);
+    }
+
+    #[test]
+    fn slots_are_charged_until_the_channel_is_gone() {
+        let one = CHANNEL_BYTES + 2 * SLOT_BYTES;
+        let channels = Channels::with_bytes_max(9, 2 * one);
+        let client = channels.quota().below(one);
+        let first = channels.make_within(&client, None, TWO).unwrap();
+        let refused = channels.make_within(&client, None, TWO).unwrap_err();
+        assert_eq!(refused, ChannelError::TooManyBytes { bytes: one });
+        let _second = channels.make(None, TWO).unwrap();
+        assert_eq!(channels.make(None, TWO).unwrap_err(), refused);
+        assert!(channels.destroy(first.id()));
+        assert!(channels.make_within(&client, None, TWO).is_err(), "it is in use");
+        drop(first);
+        assert!(channels.make_within(&client, None, TWO).is_ok());
+        assert_eq!(channels.refused(), 3);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use becket_chan::timer;
 use becket_wire::v1::{Command, HEADER_BYTES, Header, Hello, Packets, ReqId, req_id};
 use futures_lite::future::or;
+use rustix::io::Errno;
 
 use crate::task::Readiness;
 use crate::transport::{LinkError, Socket, SocketKind};
@@ -45,7 +46,22 @@ pub enum HandshakeError {
     Silent(Duration),
     /// The system cannot watch another descriptor.
     #[error("the socket cannot be watched: {0}")]
-    Watch(std::io::ErrorKind),
+    Watch(Errno),
+}
+
+impl HandshakeError {
+    /// The error of the system on this side, if it is one.
+    pub(crate) fn system(&self) -> Option<Errno> {
+        match self {
+            Self::Watch(errno) | Self::Link(LinkError::System(errno)) => Some(*errno),
+            _ => None,
+        }
+    }
+}
+
+/// Whether this process, or the system, has no descriptor left: no peer's fault.
+pub(crate) fn is_out_of_descriptors(errno: Errno) -> bool {
+    matches!(errno, Errno::MFILE | Errno::NFILE)
 }
 
 /// A handshake frame that was received.
@@ -75,8 +91,9 @@ pub(crate) struct Waiting {
 
 impl HelloExchange {
     pub(crate) fn new(socket: Socket, timeout: Duration) -> Result<Self, HandshakeError> {
-        let readiness =
-            Readiness::of(&socket).map_err(|error| HandshakeError::Watch(error.kind()))?;
+        let readiness = Readiness::of(&socket).map_err(|error| {
+            HandshakeError::Watch(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        })?;
         let waiting = Waiting { readiness, until: timer::after(timeout), timeout };
         Ok(Self { socket, waiting })
     }

@@ -57,6 +57,7 @@
 //! | `streams` | a stream's elements into a channel, and out of one |
 //! | [`reconnect`] | clients that reconnect, and exactly-once sends |
 //! | `dedup` | what a channel remembers of those sends |
+//! | `quota` | the memory that clients may fill |
 //! | `connection` | a link, its session and the threads that drive it |
 //! | [`session`] | sessions for other protocols than channels |
 //! | [`transport`] | Unix sockets of bytes and of packets, memory; access control |
@@ -81,6 +82,7 @@ mod element;
 mod error;
 mod handshake;
 pub mod monitor;
+mod quota;
 pub mod reactor;
 pub mod reconnect;
 mod remote;

@@ -95,7 +95,8 @@ pub unsafe extern "C" fn kc_ipc_chan_open(
     out: *mut *mut RemoteChan,
 ) -> c_int {
     answer(|| {
-        if kind < KC_UNLIMITED {
+        // No channel has the number 0.
+        if kind < KC_UNLIMITED || chan_id == 0 {
             return Err(errno::EINVAL);
         }
         // SAFETY: the caller's promise.

@@ -19,15 +19,14 @@ use super::served::Served;
 use crate::boundary::{answer, call};
 use crate::handle::{lend, shared, take_back};
 
-/// The largest number of channels of a context.
+/// The largest number of channels of a context, of all clients together.
 const CHANNELS_MAX: usize = 4096;
 
 /// See `kcoro_ipc_server.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_ipc_server_ctx_create() -> *mut Server {
     call(ptr::null_mut(), || {
-        let limits = Limits { channels_made_max: CHANNELS_MAX, ..Limits::default() };
-        lend(Server::new(Arc::new(Channels::new(CHANNELS_MAX)), limits))
+        lend(Server::new(Arc::new(Channels::new(CHANNELS_MAX)), Limits::default()))
     })
 }
 

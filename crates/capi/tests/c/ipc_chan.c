@@ -39,6 +39,7 @@ static void wrong_arguments(void) {
     EXPECT_EQ(kc_ipc_chan_open(NULL, 1001, KC_BUFFERED, 4, &chan), -EINVAL);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, 4, NULL), -EINVAL);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, -3, 4, &chan), -EINVAL);
+    EXPECT_EQ(kc_ipc_chan_open(conn, 0, KC_BUFFERED, 4, &chan), -EINVAL);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, 0, &chan), -EMSGSIZE);
     EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, 65536, &chan), -EMSGSIZE);
     EXPECT_EQ(kc_ipc_chan_id(NULL), 0);
@@ -141,6 +142,31 @@ static void closing_reads_its_answer(void) {
     EXPECT_EQ(kc_ipc_chan_recv(same, &letter, -1), -ENOENT);
     EXPECT_EQ(kc_ipc_chan_send(same, &letter, -1), -ENOENT);
     EXPECT_EQ(kc_ipc_chan_close(same), -ENOENT);
+    kc_ipc_chan_destroy(same);
+    kc_ipc_conn_close(conn);
+    kc_ipc_conn_close(other);
+}
+
+static void a_destroyed_channel_is_drained_by_others(void) {
+    kc_ipc_conn_t *conn = client(), *other = client();
+    kc_ipc_chan_t *chan = make(conn, KC_BUFFERED, 1, 2), *same;
+    EXPECT_EQ(kc_ipc_chan_open(other, kc_ipc_chan_id(chan), KC_BUFFERED, 1, &same), 0);
+    EXPECT_EQ(kc_ipc_chan_send(chan, "a", -1), 0);
+    EXPECT_EQ(kc_ipc_chan_send(chan, "b", -1), 0);
+    kc_ipc_chan_destroy(chan);
+    // The next command of that connection comes after the one that destroyed it.
+    kc_ipc_chan_destroy(make(conn, KC_BUFFERED, 1, 2));
+    EXPECT_EQ(kc_ipc_chan_send(same, "c", -1), KC_EPIPE);
+    for (char expected = 'a'; expected <= 'b'; expected++) {
+        char letter = 0;
+        EXPECT_EQ(kc_ipc_chan_recv(same, &letter, -1), 0);
+        EXPECT_EQ(letter, expected);
+    }
+    char letter = 0;
+    EXPECT_EQ(kc_ipc_chan_recv(same, &letter, -1), KC_EPIPE);
+    // Until here the last element might have had to go back.
+    EXPECT_EQ(kc_ipc_chan_try_recv(same, &letter), KC_EPIPE);
+    EXPECT_EQ(kc_ipc_chan_recv(same, &letter, -1), -ENOENT);
     kc_ipc_chan_destroy(same);
     kc_ipc_conn_close(conn);
     kc_ipc_conn_close(other);
@@ -532,6 +558,7 @@ int main(void) {
     RUN(each_kind);
     RUN(large_elements);
     RUN(closing_reads_its_answer);
+    RUN(a_destroyed_channel_is_drained_by_others);
     RUN(an_element_of_another_size_is_not_lost);
     RUN(one_connection_for_all);
     RUN(a_wait_leaves_the_worker_to_others);

@@ -12,7 +12,7 @@ use becket_wire::{Limits, Role, Session};
 
 use super::{Client, ClientSide};
 use crate::connection::{Connection, Owned};
-use crate::handshake::{HandshakeError, HelloExchange, MAJOR, MINOR};
+use crate::handshake::{HandshakeError, HelloExchange, MAJOR, MINOR, is_out_of_descriptors};
 use crate::reactor;
 use crate::shm::{Handshake, ShmError, ShmLimits, Side};
 use crate::transport::listen;
@@ -69,9 +69,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Socket(#[from] listen::ConnectError),
     /// The handshake failed.
-    #[error(
-        "the handshake at {path} failed\ncause: {source}\nhint: check that a becket server listens there"
-    )]
+    #[error("the handshake at {path} failed\ncause: {source}{}", hint(source))]
     Handshake {
         /// The socket's path.
         path: PathBuf,
@@ -92,6 +90,17 @@ pub enum ConnectError {
     /// The system cannot watch another descriptor.
     #[error("the connection cannot be watched: {0}")]
     Watch(std::io::Error),
+}
+
+/// What to try. A closed connection has a hint of its own.
+fn hint(source: &HandshakeError) -> &'static str {
+    match (source, source.system()) {
+        (_, Some(errno)) if is_out_of_descriptors(errno) => {
+            "\nhint: raise this process's limit of open files (`ulimit -n`), or close some"
+        }
+        (_, Some(_)) | (HandshakeError::Link(LinkError::Closed), _) => "",
+        _ => "\nhint: check that a becket server listens there",
+    }
 }
 
 /// A connect in progress. See [`Client::connect`].
@@ -202,5 +211,32 @@ pub(crate) async fn share(
             return Ok(Box::new(link));
         }
         waiting.changed().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn the_peer_is_blamed_for_its_own_faults_only() {
+        let said = |source: HandshakeError| {
+            ConnectError::Handshake { path: "/s".into(), source }.to_string()
+        };
+        let blames = |said: &str| said.contains("becket server");
+        assert!(blames(&said(HandshakeError::NotAHandshake)));
+        assert!(blames(&said(HandshakeError::Silent(Duration::from_secs(5)))));
+        for exhausted in [
+            HandshakeError::Watch(Errno::MFILE),
+            HandshakeError::Link(LinkError::System(Errno::NFILE)),
+        ] {
+            let said = said(exhausted);
+            assert!(!blames(&said) && said.contains("limit of open files"), "{said}");
+        }
+        let closed = said(LinkError::Closed.into());
+        assert!(!blames(&closed) && closed.contains("it refused this connection"), "{closed}");
+        assert!(!blames(&said(LinkError::System(Errno::NOMEM).into())));
     }
 }

@@ -27,6 +27,7 @@ use becket_wire::v1::{Hello, caps};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use self::side::ServerSide;
 use crate::channels::{Channel, ChannelError, Channels};
@@ -34,9 +35,11 @@ use crate::client::Options;
 use crate::client::connect::{ShareError, plain, share, stream_path};
 use crate::connection::{Connection, Status};
 use crate::element::Element;
-use crate::handshake::{HandshakeError, HelloExchange, MAJOR, MINOR, PeerHello};
+use crate::handshake::{
+    HandshakeError, HelloExchange, MAJOR, MINOR, PeerHello, is_out_of_descriptors,
+};
 use crate::reactor::{self, Ready, Watched};
-use crate::shm;
+use crate::shm::{self, ShmError};
 use crate::task;
 use crate::transport::listen::{Access, Admissions, ListenError, Listener, Refusals};
 use crate::transport::{Link, LinkError, Socket, SocketKind};
@@ -356,16 +359,16 @@ impl Ready for ListenSocket {
             };
             match accepted {
                 Ok(Some(socket)) => {
-                    let shared = self.shared.clone();
+                    let listen_socket = self.clone();
                     task::spawn(async move {
-                        if let Err(error) = shared.handshake(socket).await {
-                            tracing::debug!(%error, "a client's handshake failed");
+                        if let Err(error) = listen_socket.shared.clone().handshake(socket).await {
+                            listen_socket.handshake_failed(&error);
                         }
                     });
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted");
+                    self.accept_failed(&error);
                     // The backlog is reported once, edge-triggered: accept again later.
                     let listen_socket = Arc::downgrade(&self);
                     task::spawn(async move {
@@ -387,6 +390,24 @@ impl Ready for ListenSocket {
 }
 
 impl ListenSocket {
+    /// Every 100 ms while it lasts: the lack of descriptors is logged once.
+    fn accept_failed(&self, error: &ListenError) {
+        match (error, &*self.open.lock()) {
+            (ListenError::System { errno, .. }, Some(open)) if is_out_of_descriptors(*errno) => {
+                open.listener.warn_exhausted(*errno);
+            }
+            _ => tracing::warn!(%error, "no connection can be accepted"),
+        }
+    }
+
+    fn handshake_failed(&self, error: &NotServed) {
+        let errno = error.system().filter(|errno| is_out_of_descriptors(*errno));
+        match (errno, &*self.open.lock()) {
+            (Some(errno), Some(open)) => open.listener.warn_exhausted(errno),
+            _ => tracing::debug!(%error, "a client's handshake failed"),
+        }
+    }
+
     /// Whether the backlog holds a connection that was reported already.
     fn has_backlog(&self) -> bool {
         let open = self.open.lock();
@@ -407,6 +428,20 @@ enum NotServed {
     Link(#[from] LinkError),
     #[error(transparent)]
     Watch(#[from] std::io::Error),
+}
+
+impl NotServed {
+    /// The error of the system on this side, if it is one.
+    fn system(&self) -> Option<Errno> {
+        match self {
+            Self::Handshake(error) => error.system(),
+            Self::Share(ShareError::Handshake(error)) => error.system(),
+            Self::Share(ShareError::Memory(ShmError::Io { source, .. })) => Some(*source),
+            Self::Link(LinkError::System(errno)) => Some(*errno),
+            Self::Watch(error) => Errno::from_io_error(error),
+            Self::Share(ShareError::Memory(_)) | Self::Link(_) => None,
+        }
+    }
 }
 
 impl Shared {

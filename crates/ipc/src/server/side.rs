@@ -11,6 +11,7 @@ use crate::blocks::{self, Blocks};
 use crate::channels::{ChannelError, Wanted};
 use crate::connection::{At, Ended, Side};
 use crate::dedup::{Denied, Producer, split_producer};
+use crate::quota::{CLIENT_BYTES_MAX, Quota};
 use crate::streams::code;
 use crate::streams::ignore_refusal;
 use crate::streams::incoming::Incoming;
@@ -24,6 +25,8 @@ pub(crate) struct ServerSide {
     entries: Table<Entry>,
     blocks: Blocks,
     made: usize,
+    /// For the slots of the channels that this client creates.
+    quota: Arc<Quota>,
 }
 
 enum Entry {
@@ -36,7 +39,8 @@ type Answer = Result<Bytes, (u16, String)>;
 
 impl ServerSide {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, entries: Table::default(), blocks: Blocks::default(), made: 0 }
+        let quota = shared.channels.quota().below(CLIENT_BYTES_MAX);
+        Self { shared, entries: Table::default(), blocks: Blocks::default(), made: 0, quota }
     }
 
     fn opened(
@@ -188,14 +192,19 @@ impl ServerSide {
             ));
         }
         let wanted = Wanted { kind, capacity: *capacity, element_bytes: *element_bytes };
-        let channel = self.shared.channels.make(name.as_deref(), wanted).map_err(|error| {
-            let code = match error {
-                ChannelError::NameTaken(_) => code::EXISTS,
-                ChannelError::TooMany(_) | ChannelError::NoNumber => code::TOO_MANY,
-                _ => code::INVALID,
-            };
-            (code, error.to_string())
-        })?;
+        let channel =
+            self.shared.channels.make_within(&self.quota, name.as_deref(), wanted).map_err(
+                |error| {
+                    let code = match error {
+                        ChannelError::NameTaken(_) => code::EXISTS,
+                        ChannelError::TooMany(_)
+                        | ChannelError::TooManyBytes { .. }
+                        | ChannelError::NoNumber => code::TOO_MANY,
+                        _ => code::INVALID,
+                    };
+                    (code, error.to_string())
+                },
+            )?;
         self.made += 1;
         Ok(service::encode(&Info::of(&channel)))
     }

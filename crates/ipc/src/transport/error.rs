@@ -12,7 +12,9 @@ use rustix::io::Errno;
 #[non_exhaustive]
 pub enum LinkError {
     /// The peer is gone, and every frame that it sent was read.
-    #[error("the peer has closed the connection\nhint: it ended, or it refused this connection")]
+    #[error(
+        "the peer has closed the connection\nhint: it ended, or it refused this connection: its log says why"
+    )]
     Closed,
     /// The received bytes are not a frame.
     #[error(

@@ -31,6 +31,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::Mode;
@@ -66,6 +67,8 @@ pub struct Listener {
     admissions: Arc<Admissions>,
     /// Closed for a moment to refuse a connection when the process has no descriptor left.
     spare: Mutex<Option<File>>,
+    /// That connections are refused for this has been logged, and none was admitted since.
+    is_exhausted: AtomicBool,
     /// `None` for a listener in a directory that others may enter.
     #[allow(dead_code, reason = "held until it is dropped")]
     lock: Option<Lock>,
@@ -132,6 +135,7 @@ impl Listener {
             access,
             admissions: Admissions::new(connections_max),
             spare: Mutex::new(spare()),
+            is_exhausted: AtomicBool::new(false),
             lock: Some(lock),
         })
     }
@@ -205,7 +209,20 @@ impl Listener {
             return None;
         }
         self.admissions.admitted();
+        self.is_exhausted.store(false, Ordering::Relaxed);
         Some(socket)
+    }
+
+    /// Logs that this process has no descriptor for its connections, once until one is admitted.
+    pub(crate) fn warn_exhausted(&self, errno: Errno) {
+        if !self.is_exhausted.swap(true, Ordering::Relaxed) {
+            let path = self.path().display();
+            tracing::warn!(
+                %path, %errno,
+                "connections are refused: this process has no file descriptor left for them; \
+                 raise its limit of open files"
+            );
+        }
     }
 
     /// Closes one connection of the backlog, so that it does not hang and the socket does not stay
@@ -220,6 +237,7 @@ impl Listener {
         *held = spare();
         refused?;
         self.admissions.refuse(|refusals| &mut refusals.no_descriptor);
+        self.warn_exhausted(errno);
         Ok(())
     }
 }

@@ -2,13 +2,15 @@
 //! File descriptors as ancillary data of a Unix socket (`SCM_RIGHTS`).
 //!
 //! Received descriptors are close-on-exec from the start. The kernel installs no more of them than
-//! the control buffer has room for; those above the limit are closed here.
+//! the control buffer has room for; those above the limit are closed here. It also installs fewer if
+//! this process has no descriptor left, with the same flag: that is an error of this process, which
+//! must not be blamed on the peer.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -51,6 +53,8 @@ pub(crate) fn send(
 }
 
 /// Receives into `buffer`; descriptors that arrived, at most `descriptors_max`, are appended.
+///
+/// `MFILE`, `NFILE`: this process could not have all of them; what came with them is lost too.
 pub(crate) fn receive(
     socket: &impl AsFd,
     buffer: &mut [u8],
@@ -62,6 +66,9 @@ pub(crate) fn receive(
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
     let mut cut = got.flags.contains(ReturnFlags::CTRUNC);
+    if cut && let Err(errno @ (Errno::MFILE | Errno::NFILE)) = fcntl_dupfd_cloexec(socket, 0) {
+        return Err(errno);
+    }
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(came) = message {
             for descriptor in came {

@@ -55,6 +55,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::channels::Channels;
+use crate::quota::CLIENT_BYTES_MAX;
 
 pub use client::{Client, EarlyHello};
 pub use outgoing::{Flushed, Outgoing};
@@ -78,6 +79,10 @@ pub struct Limits {
     /// estimate is the number of queued elements times the length of the new one: exact for a
     /// channel whose elements have one length.
     pub channel_bytes_max: u64,
+    /// Bytes that a client may use: the slots of the channels that it has created, and the elements
+    /// that it has sent and nobody has received, also after it is gone. All clients together are
+    /// bounded by the [`Channels`].
+    pub bytes_max: u64,
     /// Channels of which a connection keeps its own statistics.
     pub channels_seen_max: usize,
     /// The timeout of a client's `HELLO`.
@@ -93,6 +98,7 @@ impl Default for Limits {
             answers_max: 256,
             channels_made_max: 1024,
             channel_bytes_max: 256 << 20,
+            bytes_max: CLIENT_BYTES_MAX,
             channels_seen_max: 1024,
             hello_timeout: Duration::from_secs(10),
         }

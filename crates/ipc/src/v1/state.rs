@@ -10,7 +10,6 @@ use becket_chan::Kind;
 use becket_wire::v1::{
     Body, Command, Errno, Frame, Hello, Info, Listing, Reply, ReqId, Request, Timeout, kind, req_id,
 };
-use bytes::Bytes;
 
 use super::client::EarlyHello;
 use super::operation::{self, Clause, Done, Taken};
@@ -24,6 +23,7 @@ use super::{Server, count};
 use crate::Element;
 use crate::channels::{Channel, ChannelError, Wanted};
 use crate::connection::waking::Wakeable;
+use crate::quota::Quota;
 
 /// What to do with the connection after a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(super) struct State {
     seen: Seen,
     /// Channels that this client has created.
     made: BTreeSet<u32>,
+    /// For those channels, and the elements that it sends.
+    quota: Arc<Quota>,
 }
 
 /// The request that is answered.
@@ -84,6 +86,7 @@ impl State {
             outgoing: Outgoing::default(),
             seen: Seen::new(limits.channels_seen_max),
             made: BTreeSet::new(),
+            quota: server.channels.quota().below(limits.bytes_max),
             server,
             counters,
         }
@@ -199,7 +202,7 @@ impl State {
             Request::ChanRecv { chan, timeout } => {
                 let channel = self.channel(chan)?;
                 match timeout.unwrap_or(self.timeout) {
-                    Timeout::Ms(0) => self.try_recv(&channel),
+                    Timeout::Ms(0) => self.try_recv(channel),
                     timeout => {
                         let recv = operation::recv(channel.clone(), timeout.duration());
                         self.begin(to, channel, recv)
@@ -208,7 +211,7 @@ impl State {
             }
             Request::ChanTryRecv { chan } => {
                 let channel = self.channel(chan)?;
-                self.try_recv(&channel)
+                self.try_recv(channel)
             }
             Request::ChanMake { kind, elem_size, capacity } => self.make(kind, elem_size, capacity),
             Request::ChanClose { chan } => {
@@ -272,7 +275,10 @@ impl State {
         if queued.saturating_mul(bytes.len() as u64) >= self.server.limits.channel_bytes_max {
             return self.full();
         }
-        Ok(Element::from(Bytes::copy_from_slice(bytes)))
+        match self.quota.element(bytes) {
+            Some(element) => Ok(element),
+            None => self.full(),
+        }
     }
 
     fn try_send(&mut self, channel: &Channel, element: Element) -> Result<Answer, Errno> {
@@ -282,11 +288,18 @@ impl State {
         sent.map(|()| DONE)
     }
 
-    fn try_recv(&mut self, channel: &Arc<Channel>) -> Result<Answer, Errno> {
+    fn try_recv(&mut self, channel: Arc<Channel>) -> Result<Answer, Errno> {
         let since = Instant::now();
-        let received = operation::try_recv(channel);
+        let received = operation::try_recv(&channel);
         self.seen.ended(channel.id(), since.elapsed());
-        received.map(Answer::Value)
+        received.map(Answer::Value).inspect_err(|errno| self.receive_failed(channel, *errno))
+    }
+
+    /// A receive has failed with this error.
+    fn receive_failed(&self, channel: Arc<Channel>, errno: Errno) {
+        if errno == Errno::PIPE && channel.is_retired() {
+            self.server.channels.remove_if_drained(channel);
+        }
     }
 
     /// Starts an operation that may wait, and answers when it completes, now or later.
@@ -318,7 +331,11 @@ impl State {
                 let to = ReplyTo { command: asked.command, req_id: asked.req_id };
                 let result = match done {
                     Done::Received(Ok(value)) => return self.answer_value(to, value),
-                    Done::Received(Err(errno)) | Done::Sent(Err(errno)) => errno.result(),
+                    Done::Received(Err(errno)) => {
+                        self.receive_failed(asked.channel, errno);
+                        errno.result()
+                    }
+                    Done::Sent(Err(errno)) => errno.result(),
                     Done::Sent(Ok(())) | Done::Decided(_) => 0,
                 };
                 self.answer(to, Body::Result(result), None);
@@ -345,7 +362,7 @@ impl State {
             _ => (Kind::Bounded, capacity as usize),
         };
         let wanted = Wanted { kind, capacity, element_bytes: Some(elem_size) };
-        match self.server.channels.make(None, wanted) {
+        match self.server.channels.make_within(&self.quota, None, wanted) {
             Ok(channel) => {
                 self.made.insert(channel.id());
                 Ok(Answer::Now(Body::Made(channel.id())))
@@ -355,13 +372,16 @@ impl State {
         }
     }
 
-    /// Channels with a name belong to the program: they are closed, but stay in the table.
+    /// Closes a channel; what it holds can still be received. Channels with a name belong to the
+    /// program: they stay in the table, others go when they are drained.
     fn destroy(&mut self, chan: u32) {
         let Ok(channel) = self.channel(chan) else { return };
         if channel.name().is_some() {
             channel.close(None);
         } else {
-            self.server.channels.destroy(chan);
+            // The only reference, so that an empty one goes at once.
+            drop(channel);
+            self.server.channels.retire(chan);
         }
         self.made.remove(&chan);
         self.seen.forget(chan);

@@ -6,7 +6,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use becket_ipc::transport::listen::{
@@ -391,17 +392,56 @@ fn part_of_a_process_without_descriptors() {
     let limit = Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };
     setrlimit(Resource::Nofile, limit).unwrap();
     let mut files = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        files.push(file);
-    }
-    assert!(admitted(&listener).is_none());
+    let exhaust = |files: &mut Vec<_>| {
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+    };
+    exhaust(&mut files);
+    let warnings = Warnings::default();
+    let warned = || warnings.0.load(Ordering::Relaxed);
+    let accepts = || tracing::subscriber::with_default(warnings.clone(), || admitted(&listener));
+    assert!(accepts().is_none());
     assert_eq!(listener.admissions().refusals().no_descriptor, 3);
+    assert_eq!(warned(), 1, "once, not for each connection");
     for client in &mut clients {
         assert_eq!(client.read_handshake(&mut [0; 9]), Err(LinkError::Closed), "not left hanging");
     }
     files.truncate(files.len() - 2);
     let _client = connect(&path, SocketKind::Stream).unwrap();
-    assert!(admitted(&listener).is_some(), "it continues when there are descriptors again");
+    let last = accepts();
+    assert!(last.is_some(), "it continues when there are descriptors again");
+    files.truncate(files.len() - 1);
+    let _refused = connect(&path, SocketKind::Stream).unwrap();
+    exhaust(&mut files);
+    assert!(accepts().is_none());
+    assert_eq!(warned(), 2, "once more after a connection was admitted");
+}
+
+/// Counts events of the level WARN.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[test]

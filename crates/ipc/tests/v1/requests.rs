@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Each request has its answer, and each error its errno.
 
+use std::sync::Arc;
+
 use becket_chan::Kind;
-use becket_ipc::channels::Wanted;
-use becket_ipc::v1::Limits;
+use becket_ipc::channels::{Channels, Wanted};
+use becket_ipc::v1::{Limits, Server};
 use proptest::prelude::*;
 
 use crate::raw::*;
@@ -250,6 +252,97 @@ fn an_unlimited_channel_accepts_at_most_its_limit_of_bytes() {
     assert_eq!(raw.ask(SEND, &send).result(), -28);
     raw.ask(TRY_RECV, &[(CHAN_ID, &chan)]);
     assert_eq!(raw.ask(TRY_SEND, &send).result(), 0);
+}
+
+/// Makes channels of a capacity until one is refused; how many were made.
+fn made_until_refused(raw: &mut Raw, capacity: u32, most: usize) -> usize {
+    let capacity = four(capacity);
+    let make: [(u16, &[u8]); 3] =
+        [(KIND, &[0, 0, 0, 1]), (ELEM_SIZE, &[0, 0, 0, 1]), (CAPACITY, &capacity)];
+    for made in 0..=most {
+        let answer = raw.ask(MAKE, &make);
+        if answer.bytes(CHAN_ID).is_none() {
+            assert_eq!(answer.result(), -28);
+            return made;
+        }
+    }
+    panic!("more than {most} channels");
+}
+
+/// Of the largest capacity, whatever the size of the elements.
+#[test]
+fn the_slots_of_a_clients_channels_are_bounded() {
+    let server = server();
+    let mut raw = client(&server, Packing::One);
+    assert!(made_until_refused(&mut raw, 1 << 20, 5) > 2);
+    assert_eq!(server.counts().refused, 1);
+    assert!(raw.make(1, 1, 4) > 1001, "there is room for a small one");
+}
+
+#[test]
+fn the_slots_of_all_clients_channels_are_bounded() {
+    let channels = Arc::new(Channels::with_bytes_max(1000, 1 << 20));
+    let server = Server::new(channels, Limits { bytes_max: 400 << 10, ..Limits::default() });
+    // Each stops at its own limit, and the third one at the limit of all. What is gone has left its
+    // channels.
+    let made: Vec<usize> =
+        (0..4).map(|_| made_until_refused(&mut client(&server, Packing::One), 1000, 8)).collect();
+    assert!(made[0] > 4 && made[1] == made[0], "{made:?}");
+    assert!((1..made[0]).contains(&made[2]) && made[3] == 0, "{made:?}");
+    assert_eq!(server.channels().len(), made.iter().sum::<usize>());
+    assert_eq!(server.counts().refused, 4);
+    // A destroyed one makes room.
+    let mut raw = client(&server, Packing::One);
+    raw.say(DESTROY, &[(CHAN_ID, &four(1001))]);
+    assert_eq!(made_until_refused(&mut raw, 1000, 8), 1);
+}
+
+#[test]
+fn the_elements_of_a_client_are_bounded_also_where_the_channel_is_not() {
+    let server = limited(Limits { bytes_max: 20_000, ..Limits::default() });
+    let mut raw = client(&server, Packing::One);
+    let first = raw.make(-2, 1, 0);
+    let send = |raw: &mut Raw, chan: u32| {
+        raw.ask(TRY_SEND, &[(CHAN_ID, &four(chan)), (ELEMENT, &[1])]).result()
+    };
+    let mut sent = 0;
+    while send(&mut raw, first) == 0 {
+        sent += 1;
+        assert!(sent < 1000);
+    }
+    assert!(sent > 10, "{sent}");
+    assert_eq!(send(&mut raw, first), -28);
+    assert_eq!(server.counts().refused, 2);
+    // Another client has its own limit; what is received makes room again.
+    let mut other = client(&server, Packing::One);
+    assert_eq!(send(&mut other, first), 0);
+    for _ in 0..2 {
+        assert_eq!(other.ask(TRY_RECV, &[(CHAN_ID, &four(first))]).bytes(ELEMENT), Some(&[1][..]));
+    }
+    // The server keeps the last one until the client has read it and asked for more.
+    assert_eq!(send(&mut raw, first), 0);
+}
+
+#[test]
+fn a_channel_that_is_destroyed_can_still_be_drained() {
+    let server = server();
+    let (mut sender, mut receiver) = (client(&server, Packing::One), client(&server, Packing::Two));
+    let chan = four(sender.make(1, 1, 4));
+    for element in 0..3 {
+        let sent = sender.ask(SEND, &[(CHAN_ID, &chan), (ELEMENT, &[element])]);
+        assert_eq!(sent.result(), 0);
+    }
+    sender.say(DESTROY, &[(CHAN_ID, &chan)]);
+    assert_eq!(sender.ask(SEND, &[(CHAN_ID, &chan), (ELEMENT, &[9])]).result(), -32);
+    for element in 0..3 {
+        let received = receiver.ask(RECV, &[(CHAN_ID, &chan)]);
+        assert_eq!(received.bytes(ELEMENT), Some(&[element][..]));
+    }
+    assert_eq!(receiver.ask(RECV, &[(CHAN_ID, &chan)]).result(), -32);
+    // Until here the last element might have had to go back.
+    assert_eq!(receiver.ask(TRY_RECV, &[(CHAN_ID, &chan)]).result(), -32);
+    assert!(server.channels().is_empty());
+    assert_eq!(receiver.ask(RECV, &[(CHAN_ID, &chan)]).result(), -2);
 }
 
 #[test]
