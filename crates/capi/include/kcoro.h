@@ -150,8 +150,11 @@ int kc_region_register(kc_region_t **out, void *addr, size_t len, unsigned flags
 /* Waits until nothing is in flight in it; sends of its bytes fail meanwhile (-EINVAL). Then the
  * handle is freed, and the memory belongs to the caller alone. */
 int kc_region_deregister(kc_region_t *reg);
-/* Its number, for kc_zdesc_t.region_id: never reused for another region (later sends that name it
- * fail with -EINVAL). A backend's own numbers are below 2^32: those are passed on unchanged. */
+/* Its number, for kc_zdesc_t.region_id: 2^32 or more, and never reused for another region. A send of
+ * a descriptor that names a region fails with -EINVAL if there is none of that number, if the bytes
+ * are not all in it, or if addr is not the address of the offset. So does the send of a pointer into
+ * a region whose bytes are past its end. A backend's own numbers are below 2^32: those are passed on
+ * unchanged. */
 int kc_region_export_id(const kc_region_t *reg, unsigned long *out_id);
 
 struct kc_chan_zstats {
@@ -329,7 +332,8 @@ typedef struct kc_actor_ctx_ex {
 
 /* An actor is a coroutine on the default scheduler that handles one message at a time. It ends when
  * its channel is closed and drained, when its token is set, when it is stopped, or after its
- * timeout. NULL: refused. */
+ * timeout; by itself, when its function calls kc_actor_stop or closes the channel. One that has ended
+ * keeps its handle until kc_actor_stop or kc_actor_cancel. NULL: refused. */
 kc_actor_t kc_actor_start(const kc_actor_ctx_t *ctx);
 kc_actor_t kc_actor_start_ex(const kc_actor_ctx_ex_t *ctx);
 /* Stops it, waits until it has ended, and frees the handle. No message is handled after that; those
@@ -337,7 +341,10 @@ kc_actor_t kc_actor_start_ex(const kc_actor_ctx_ex_t *ctx);
 void kc_actor_stop(kc_actor_t actor);
 /* The same, and sets its token, if it has one. */
 void kc_actor_cancel(kc_actor_t actor);
-/* Calls `cb` once, when it has ended; at once if it has. */
+/* Calls `cb` once, when it has ended; at once if it has. Before that it runs in the actor's own
+ * coroutine, after the last message: it may wait, and call any function;
+ * kc_actor_stop and kc_actor_cancel of this actor do not wait there, and those of other threads
+ * return after it. */
 void kc_actor_on_done(kc_actor_t actor, void (*cb)(void *arg), void *arg);
 
 /* ---- Scopes
@@ -362,9 +369,11 @@ kc_actor_t kc_scope_actor(kc_scope_t *scope, const kc_actor_ctx_t *ctx);
  * to destroy. NULL: refused, or the scope is cancelled. */
 kc_chan_t *kc_scope_produce(kc_scope_t *scope, int kind, size_t elem_sz, size_t capacity,
                             kc_producer_fn fn, void *user);
-/* Waits until everything in it has ended: 0; KC_EAGAIN (timeout 0) or KC_ETIME. */
+/* Waits until everything in it has ended: 0; KC_EAGAIN (timeout 0) or KC_ETIME. -EDEADLK: called by a
+ * coroutine, a producer or an actor of the scope, which would wait for itself. */
 int kc_scope_wait_all(kc_scope_t *scope, long timeout_ms);
-/* Cancels it, waits for all, and frees it. */
+/* Cancels it, waits for all, and frees it. Called by one that is in the scope, it does not wait: the
+ * memory is freed when the last of them has ended. */
 void kc_scope_destroy(kc_scope_t *scope);
 /* Its token, valid as long as the scope. */
 const kc_cancel_t *kc_scope_token(const kc_scope_t *scope);

@@ -7,6 +7,8 @@
  * KC_CTX_KEY_CANCEL ends the wait with KC_ECANCELED, and a deadline under KC_CTX_KEY_DEADLINE with
  * -ETIMEDOUT. NULL for a required argument is -EINVAL.
  *
+ * Where listening, accepting or connecting fails, errno is set to the same number.
+ *
  * A peer that is gone, or that has closed the connection, is -ECONNRESET, for waiting
  * calls and for each later one. No call raises SIGPIPE. */
 #ifndef KCORO_IPC_POSIX_H

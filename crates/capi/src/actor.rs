@@ -33,7 +33,7 @@ use crate::chan::{self, Chan};
 use crate::core::flow;
 use crate::handle::{lend, share, take_back};
 use crate::sched::{Body, Start, default};
-use crate::scope::Member;
+use crate::scope::{Member, of_member};
 
 /// `kc_actor_fn`.
 pub type Process = unsafe extern "C" fn(*const c_void, *mut c_void) -> c_int;
@@ -162,6 +162,10 @@ impl Actor {
         });
         let (running, ending) = (Arc::clone(&actor), Arc::clone(&actor));
         let start = Start::coroutine(Body::Rust(Box::new(move || running.run())), 0).ok()?;
+        let start = match &member {
+            Some(member) => of_member(start, member),
+            None => start,
+        };
         let start = start.at_end(move |_| {
             ending.end();
             drop(ending);

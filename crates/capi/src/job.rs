@@ -35,8 +35,6 @@ const TIMEOUT_WRAPPER: c_uint = 4;
 /// Internal flag: it has a coroutine of its own.
 const LAUNCHED: c_uint = 1 << 31;
 
-const EDEADLK: c_int = -libc::EDEADLK;
-
 /// `kc_job_state_t`.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -318,7 +316,7 @@ pub unsafe extern "C" fn kc_job_join(job: *mut Job, out: *mut c_int) -> c_int {
         if let Some(current) = unsafe { current().as_ref() }
             && current.job.is_below(&job.job)
         {
-            return Err(EDEADLK);
+            return Err(errno::EDEADLK);
         }
         job.cancel_if_late();
         job.let_go_of_created();

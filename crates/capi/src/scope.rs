@@ -2,7 +2,8 @@
 //! `kc_scope_*` of `kcoro.h`: members that end together.
 //!
 //! A scope is a token and a number of members. Each member counts itself out when it ends, however
-//! it ends, by dropping its `Member`; waiting is waiting for the number (`Group`).
+//! it ends, by dropping its `Member`; waiting is waiting for the number (`Group`). A member knows its
+//! scope (`flow`): a wait for all, in one of them, would wait for itself.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
@@ -13,6 +14,7 @@ use crate::boundary::{answer, call};
 use crate::cancel::Cancel;
 use crate::chan::make::{kc_chan_destroy, kc_chan_make};
 use crate::chan::{self, Chan};
+use crate::core::flow;
 use crate::core::group::Group;
 use crate::core::object::{Coro, Function};
 use crate::errno;
@@ -64,13 +66,23 @@ impl Drop for Member {
     }
 }
 
+/// Marks what is started as this member's.
+pub(crate) fn of_member(start: Start, member: &Member) -> Start {
+    Start { scope: Arc::as_ptr(&member.0).addr(), ..start }
+}
+
+/// Whether the caller is a member of the scope.
+fn is_inside(scope: &Arc<Scope>) -> bool {
+    flow::scope() == Arc::as_ptr(scope).addr()
+}
+
 /// Starts a coroutine that is a member until `at_end` has run at its end.
 pub(crate) fn start(
     member: Member,
     start: Start,
     at_end: impl FnOnce() + Send + 'static,
 ) -> Result<(), c_int> {
-    default::start(start.at_end(move |_| {
+    default::start(of_member(start, &member).at_end(move |_| {
         at_end();
         drop(member);
     }))
@@ -226,6 +238,9 @@ pub unsafe extern "C" fn kc_scope_wait_all(handle: *mut Scope, timeout_ms: c_lon
     answer(|| {
         // SAFETY: the caller's promise.
         let scope = unsafe { shared(handle) }?;
+        if is_inside(&scope) {
+            return Err(errno::EDEADLK);
+        }
         match Until::of(timeout_ms) {
             until if scope.wait(until) => Ok(()),
             Until::Now => Err(errno::EAGAIN),
@@ -245,7 +260,9 @@ pub unsafe extern "C" fn kc_scope_destroy(handle: *mut Scope) {
         // SAFETY: the caller gives up its share.
         if let Some(scope) = unsafe { take_back(handle) } {
             Arc::clone(&scope.cancel).set();
-            scope.wait(Until::Ever);
+            if !is_inside(&scope) {
+                scope.wait(Until::Ever);
+            }
         }
     });
 }

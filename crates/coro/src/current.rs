@@ -11,6 +11,7 @@ use crate::{
     names,
     runtime::Handle,
     slot::{CoroutineKey, Slot},
+    worker::Worker,
 };
 
 /// The coroutine, or the fiber, that runs on this thread.
@@ -52,6 +53,11 @@ impl Current {
     /// The size of its stack in bytes.
     pub fn stack_size(&self) -> usize {
         self.slot.stack_size()
+    }
+
+    /// The index of its worker among its runtime's; `None` for a fiber that a plain thread resumed.
+    pub fn worker(&self) -> Option<usize> {
+        context::with_worker(|worker| worker.map(Worker::index))
     }
 
     /// The runtime whose worker it runs on; `None` for a fiber that a plain thread resumed.

@@ -134,6 +134,12 @@ impl Id {
         self.0.bits() as u64
     }
 
+    /// The id of which [`get`](Self::get) returned the number. Any other number is the id of no
+    /// coroutine, or of another one.
+    pub fn from_number(number: u64) -> Self {
+        Self(CoroutineKey::from_bits(number as usize))
+    }
+
     /// Wakes the coroutine from [`park`](crate::park), or lets its next park return at once. Does
     /// nothing if the coroutine has ended. Any thread.
     pub fn unpark(self) {

@@ -19,6 +19,8 @@ pub(crate) struct Flow {
     pub(crate) coro: Cell<*const Coro>,
     /// The scheduler that it runs on.
     pub(crate) sched: Cell<*const Sched>,
+    /// The address of the scope that it is a member of, which its membership keeps; 0: of none.
+    pub(crate) scope: Cell<usize>,
     /// The last is the current one; the earlier ones were replaced temporarily. Here and not on the
     /// stack, which may be abandoned.
     pub(crate) contexts: RefCell<Vec<Arc<Context>>>,
@@ -30,6 +32,7 @@ becket_coro::coroutine_local! {
     pub(crate) static FLOW: Flow = Flow {
         coro: Cell::new(ptr::null()),
         sched: Cell::new(ptr::null()),
+        scope: Cell::new(0),
         contexts: RefCell::new(Vec::new()),
         life: RefCell::new(None),
     };
@@ -49,6 +52,11 @@ pub(crate) fn with_coro<R>(f: impl FnOnce(&Coro) -> R) -> Option<R> {
 /// The scheduler whose worker runs the caller; null elsewhere.
 pub(crate) fn sched() -> *const Sched {
     FLOW.with(|flow| flow.sched.get())
+}
+
+/// The address of the scope that the caller is a member of; 0: of none.
+pub(crate) fn scope() -> usize {
+    FLOW.with(|flow| flow.scope.get())
 }
 
 /// The caller's context, if it has one.

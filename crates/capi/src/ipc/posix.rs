@@ -25,7 +25,7 @@ use crate::handle::{give, place, share, shared, take_back, write_any};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_listen(path: *const c_char, out: *mut *mut Listener) -> c_int {
     // SAFETY: the caller's promise.
-    answer(|| unsafe { at(path, out, Listener::new) })
+    with_errno(answer(|| unsafe { at(path, out, Listener::new) }))
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn kc_ipc_srv_listen(path: *const c_char, out: *mut *mut L
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_accept(handle: *mut Listener, out: *mut *mut Conn) -> c_int {
     // SAFETY: the caller's promise.
-    answer(|| unsafe { accept(handle, out, Listener::accept) })
+    with_errno(answer(|| unsafe { accept(handle, out, Listener::accept) }))
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn kc_ipc_srv_accept(handle: *mut Listener, out: *mut *mut
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_accept_nb(handle: *mut Listener, out: *mut *mut Conn) -> c_int {
     // SAFETY: the caller's promise.
-    answer(|| unsafe { accept(handle, out, Listener::accept_now) })
+    with_errno(answer(|| unsafe { accept(handle, out, Listener::accept_now) }))
 }
 
 /// # Safety
@@ -109,7 +109,16 @@ pub unsafe extern "C" fn kc_ipc_srv_close(handle: *mut Listener) {
 pub unsafe extern "C" fn kc_ipc_connect(path: *const c_char, out: *mut *mut Conn) -> c_int {
     let connect = |path: &CStr| listener::connect(path).and_then(Conn::new);
     // SAFETY: the caller's promise.
-    answer(|| unsafe { at(path, out, connect) })
+    with_errno(answer(|| unsafe { at(path, out, connect) }))
+}
+
+/// Sets C's `errno` too if a call has failed: programs print its text (`perror`).
+fn with_errno(code: c_int) -> c_int {
+    if code < 0 {
+        // SAFETY: the address of the calling thread's `errno`.
+        unsafe { *libc::__errno_location() = -code };
+    }
+    code
 }
 
 /// Makes a value from a path.

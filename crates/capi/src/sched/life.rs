@@ -43,6 +43,8 @@ pub(crate) struct Start {
     pub(crate) coro: Option<CoroRef>,
     pub(crate) body: Body,
     pub(crate) context: Option<Arc<Context>>,
+    /// The address of the scope that it is a member of; 0: of none.
+    pub(crate) scope: usize,
     /// Runs once, when it has ended or could not be started. True: its function has returned.
     pub(crate) at_end: Option<Box<dyn FnOnce(bool) + Send>>,
     pub(crate) site: &'static Location<'static>,
@@ -64,7 +66,7 @@ impl Start {
     #[track_caller]
     pub(crate) fn task(body: Body) -> Self {
         let site = Location::caller();
-        Self { coro: None, body, context: flow::context(), at_end: None, site }
+        Self { coro: None, body, context: flow::context(), scope: 0, at_end: None, site }
     }
 
     /// With an action at the end.
@@ -92,7 +94,7 @@ unsafe impl Send for Life {}
 impl Sched {
     /// Starts it, or ends its life at once: a queue is full, there is no memory, the scheduler ends.
     pub(crate) fn start(&self, start: Start) -> Result<(), c_int> {
-        let Start { coro, body, context, at_end, site } = start;
+        let Start { coro, body, context, scope, at_end, site } = start;
         let is_task = coro.is_none() && matches!(body, Body::C { .. });
         let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
         if let Some(coro) = &coro {
@@ -123,7 +125,7 @@ impl Sched {
             self.tasks_submitted.fetch_add(1, Ordering::Relaxed);
         }
         let spawn = Spawn::new().on(self.handle()).stack_size(stack).site(site);
-        let spawned = spawn.spawn(move || run(life, context));
+        let spawned = spawn.spawn(move || run(life, context, scope));
         if spawned.is_err() && is_task {
             self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);
         }
@@ -132,12 +134,13 @@ impl Sched {
 }
 
 /// The body of a coroutine.
-fn run(mut life: Life, context: Option<Arc<Context>>) {
+fn run(mut life: Life, context: Option<Arc<Context>>, scope: usize) {
     install_hook();
     life.leave_queue();
     life.started = true;
     FLOW.with(|flow| {
         flow.sched.set(life.sched);
+        flow.scope.set(scope);
         flow.contexts.borrow_mut().extend(context);
         if let Some(coro) = &life.coro {
             coro.set_state(state::RUNNING);

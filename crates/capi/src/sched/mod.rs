@@ -9,6 +9,7 @@
 //! | `alarms` | `kc_sched_timer_*` |
 //! | `default` | the process's scheduler |
 //! | `api` | the functions of the header |
+//! | `task` | the functions of `kcoro_task.h` |
 //!
 //! # Invariants
 //!
@@ -23,6 +24,7 @@ pub(crate) mod default;
 mod hook;
 mod life;
 mod queues;
+pub mod task;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

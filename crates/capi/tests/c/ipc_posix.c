@@ -82,8 +82,12 @@ static void paths(void) {
     EXPECT_EQ(kc_ipc_connect(longest, &conn), 0);
     kc_ipc_conn_close(conn);
     kc_ipc_srv_close(srv);
+    errno = 0;
     EXPECT_EQ(kc_ipc_srv_listen("/there/is/no/such/folder", &srv), -ENOENT);
+    EXPECT_EQ(errno, ENOENT);
+    errno = 0;
     EXPECT_EQ(kc_ipc_connect(path, &conn), -ENOENT);
+    EXPECT_EQ(errno, ENOENT);
     // The user's alone; one at a time; gone with the handle.
     struct stat status;
     EXPECT_EQ(kc_ipc_srv_listen(path, &srv), 0);

@@ -196,6 +196,71 @@ static void scopes_nest(void) {
     kc_scope_destroy(scope);
 }
 
+struct inside {
+    kc_scope_t *scope;
+    kc_chan_t *chan;
+    counter_t ended;
+};
+
+static void waits_inside(void *arg) {
+    struct inside *inside = (struct inside *)arg;
+    EXPECT_EQ(kc_scope_wait_all(inside->scope, -1), -EDEADLK);
+    EXPECT_EQ(kc_scope_wait_all(inside->scope, 0), -EDEADLK);
+    counter_add(&inside->ended, 1);
+}
+
+static int produces_inside(kc_chan_t *chan, void *arg) {
+    (void)chan;
+    waits_inside(arg);
+    return 0;
+}
+
+static int acts_inside(const void *msg, void *arg) {
+    (void)msg;
+    waits_inside(arg);
+    return 0;
+}
+
+static void no_member_waits_for_itself(void) {
+    struct inside inside = {new_scope(NULL), NULL, COUNTER_INIT};
+    EXPECT_EQ(kc_scope_launch(inside.scope, waits_inside, &inside, 0, NULL), 0);
+    kc_chan_t *made = kc_scope_produce(inside.scope, KC_BUFFERED, 1, 1, produces_inside, &inside);
+    EXPECT(made != NULL);
+    EXPECT_EQ(kc_chan_make(&inside.chan, KC_BUFFERED, 1, 1), 0);
+    kc_actor_ctx_t ctx = {inside.chan, 1, 0, acts_inside, &inside};
+    EXPECT(kc_scope_actor(inside.scope, &ctx) != NULL);
+    EXPECT_EQ(kc_chan_send(inside.chan, "", -1), 0);
+    kc_chan_close(inside.chan);
+    EXPECT_EQ(kc_scope_wait_all(inside.scope, -1), 0);
+    EXPECT_EQ(counter_get(&inside.ended), 3);
+    // Another scope's member may wait for this one, and does.
+    struct inside other = {inside.scope, NULL, COUNTER_INIT};
+    kc_scope_t *outer = new_scope(NULL);
+    EXPECT_EQ(kc_scope_launch(outer, scopes_in_coroutines, &other.ended, 0, NULL), 0);
+    EXPECT_EQ(kc_scope_wait_all(outer, -1), 0);
+    EXPECT_EQ(counter_get(&other.ended), 6);
+    kc_scope_destroy(outer);
+    kc_scope_destroy(inside.scope);
+    kc_chan_destroy(inside.chan);
+    kc_chan_destroy(made);
+}
+
+static void destroys_inside(void *arg) {
+    struct inside *inside = (struct inside *)arg;
+    const kc_cancel_t *token = kc_scope_token(inside->scope);
+    kc_scope_destroy(inside->scope);
+    // Its memory is there as long as a member is.
+    EXPECT_EQ(kc_cancel_is_set(token), 1);
+    counter_add(&inside->ended, 1);
+}
+
+static void a_member_destroys_its_scope(void) {
+    struct inside inside = {new_scope(NULL), NULL, COUNTER_INIT};
+    EXPECT_EQ(kc_scope_launch(inside.scope, destroys_inside, &inside, 0, NULL), 0);
+    counter_wait(&inside.ended, 1);
+    EXPECT_EQ(kc_sched_drain(kc_sched_default(), -1), 0);
+}
+
 int main(void) {
     RUN(waits_for_all);
     RUN(wrong_arguments_are_refused);
@@ -203,6 +268,8 @@ int main(void) {
     RUN(what_is_produced_ends);
     RUN(an_actor_ends_with_its_scope);
     RUN(scopes_nest);
+    RUN(no_member_waits_for_itself);
+    RUN(a_member_destroys_its_scope);
     kc_sched_shutdown(kc_sched_default());
     return 0;
 }

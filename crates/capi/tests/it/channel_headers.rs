@@ -20,8 +20,10 @@ use kcoro::metrics::MetricsEvent;
 use kcoro::stats::{ChanRateSample, ChanSnapshot, ChanStats};
 use kcoro::zcopy::registry::BackendOps;
 
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 9] = [
     "kcoro.h",
+    "kcoro_abi.h",
+    "kcoro_task.h",
     "kc_cancel.h",
     "kcoro_zcopy.h",
     "kcoro_config.h",
@@ -92,7 +94,7 @@ types! {
 }
 
 /// What C has a name for, and the number that it must be.
-const NUMBERS: [(&str, i64); 28] = [
+const NUMBERS: [(&str, i64); 32] = [
     ("KC_EAGAIN", errno::EAGAIN as i64),
     ("KC_EPIPE", errno::EPIPE as i64),
     ("KC_ETIME", errno::ETIME as i64),
@@ -119,6 +121,10 @@ const NUMBERS: [(&str, i64); 28] = [
     ("KCORO_UNLIMITED_INIT_CAP", 64),
     ("KCORO_IPC_BACKLOG", 8),
     ("KCORO_IPC_MAX_TLV_ELEM", 65535),
+    ("KCORO_ABI_MAJOR", 0),
+    ("KCORO_ABI_MINOR", 2),
+    ("KC_TASK_FINISHED", 3),
+    ("sizeof(kc_task_ctx_t)", 24),
     ("sizeof(kc_actor_ctx_t)", 40),
     ("sizeof(kc_actor_ctx_ex_t)", 48),
 ];

@@ -182,6 +182,11 @@ impl Worker {
         }
     }
 
+    /// Its index among the runtime's workers.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// The time at the last read of the clock.
     pub(crate) fn now(&self) -> u64 {
         self.now.get()
