@@ -136,11 +136,13 @@ impl Shared {
                 .any(|(other, member)| other != index && !member.stealer.is_empty())
     }
 
-    /// Whether there is one fresh coroutine, and a worker that runs something and may start it next.
-    pub(crate) fn one_fresh_may_be_taken(&self) -> bool {
+    /// Whether there is one fresh coroutine, and another worker than the caller that runs something
+    /// and may start it next.
+    pub(crate) fn one_fresh_may_be_taken(&self, caller_searches: bool) -> bool {
         let idle = self.idle_count.load(Ordering::Relaxed);
-        let running = self.workers() > idle + self.searching.load(Ordering::Relaxed);
-        running
+        let searching = self.searching.load(Ordering::Relaxed);
+        let others = idle + searching + usize::from(!caller_searches);
+        self.workers() > others
             && self.injector.len() + self.members.iter().map(|it| it.stealer.len()).sum::<usize>()
                 == 1
     }

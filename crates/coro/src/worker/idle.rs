@@ -172,15 +172,16 @@ impl Worker {
     }
 
     /// Leaves the last coroutine that has not started to a worker that runs something.
-    fn leave_the_last(&self) {
-        if !self.several_may_run() || !self.shared.one_fresh_may_be_taken() {
+    pub(super) fn leave_the_last(&self) {
+        let may_be_taken = || self.shared.one_fresh_may_be_taken(self.searching.get());
+        if !self.several_may_run() || !self.fresh.is_empty() || !may_be_taken() {
             return;
         }
         let since = Instant::now();
         let mut left_for = LEFT_FOR;
         let mut before = since;
         while self.remote.inbox.is_empty()
-            && self.shared.one_fresh_may_be_taken()
+            && may_be_taken()
             && before.duration_since(since) < left_for
         {
             std::thread::yield_now();

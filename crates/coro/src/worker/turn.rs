@@ -169,6 +169,9 @@ impl Worker {
             self.drop_all_fresh();
             return None;
         }
+        if self.owned.get() == 0 {
+            self.leave_the_last();
+        }
         loop {
             let slot = self.pop_fresh()?;
             if self.start(slot) {
