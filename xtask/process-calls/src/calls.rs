@@ -16,10 +16,12 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use crate::error::Error;
 use crate::{Placement, Subject};
 
-/// Sent to itself where the calls that count begin and end.
+/// Sent to itself where the calls that count begin, between each two [batches](BATCH) of them, and where they end.
 pub(crate) const MARK: Signal = Signal::USR1;
 /// What it writes when it waits for a line before it goes on.
 pub(crate) const READY: &str = "ready";
+/// Answers between two marks.
+pub(crate) const BATCH: u64 = 50;
 /// Calls before those that count.
 const WARM_UP: u64 = 20_000;
 
@@ -27,11 +29,11 @@ const WARM_UP: u64 = 20_000;
 pub(crate) struct Calls {
     #[command(flatten)]
     pub(crate) subject: Subject,
-    /// Calls that count.
-    #[arg(long, default_value_t = 2000)]
+    /// Calls that count, unless the time is over before.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) calls: u64,
     /// Calls that are under way at once.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) depth: u64,
     /// Bytes of a payload.
     #[arg(long, default_value_t = 64)]
@@ -45,15 +47,13 @@ pub(crate) fn run(calls: &Calls) -> Result<(), Error> {
     let plugin = host.load(spec(&calls.subject)?).map_err(Box::new)?;
     let echo = plugin.entry("echo")?;
     keep_to(0)?;
-    make(&echo, calls, WARM_UP)?;
+    make(&echo, calls, WARM_UP, || Ok(()))?;
     let mut out = stdout();
     writeln!(out, "{READY}").map_err(Error::system("write"))?;
     let mut line = String::new();
     stdin().lock().read_line(&mut line).map_err(Error::system("read"))?;
     let mark = || kill_process(getpid(), MARK).map_err(|e| Error::system("mark")(e.into()));
-    mark()?;
-    make(&echo, calls, calls.calls)?;
-    mark()
+    make(&echo, calls, calls.calls, mark)
 }
 
 fn spec(subject: &Subject) -> Result<PluginSpec, Error> {
@@ -71,22 +71,29 @@ fn spec(subject: &Subject) -> Result<PluginSpec, Error> {
     })
 }
 
-fn keep_to(cpu: usize) -> Result<(), Error> {
+pub(crate) fn keep_to(cpu: usize) -> Result<(), Error> {
     let mut cpus = CpuSet::new();
     cpus.set(cpu);
     sched_setaffinity(None, &cpus).map_err(|e| Error::system("keep to a processor")(e.into()))
 }
 
-/// As many calls, of which `depth` are under way at once.
-fn make(echo: &Entry, calls: &Calls, count: u64) -> Result<(), Error> {
+/// As many calls, of which `depth` are under way at once. Marked when the first of them are under way, after each
+/// [`BATCH`] of answers, and at the last one: between two marks as many calls begin as are answered.
+fn make(
+    echo: &Entry,
+    calls: &Calls,
+    count: u64,
+    mark: impl Fn() -> Result<(), Error>,
+) -> Result<(), Error> {
     let payload: Vec<u8> = (0..calls.bytes).map(|at| (at * 7 + 1) as u8).collect();
     becket_coro::block_on(async {
         let mut under_way = FuturesUnordered::new();
-        let (mut begun, mut answered) = (0, 0);
-        while answered < count {
-            while begun < count && begun - answered < calls.depth {
-                under_way.push(echo.call_raw(&payload));
-                begun += 1;
+        for _ in 0..calls.depth {
+            under_way.push(echo.call_raw(&payload));
+        }
+        for answered in 0..count {
+            if answered % BATCH == 0 {
+                mark()?;
             }
             let Some(answer) = under_way.next().await else { break };
             let answer = answer?;
@@ -94,8 +101,8 @@ fn make(echo: &Entry, calls: &Calls, count: u64) -> Result<(), Error> {
                 let got = format!("{:?} and {} bytes", answer.status, answer.body.len());
                 return Err(Error::Unexpected { expected: "the payload", got });
             }
-            answered += 1;
+            under_way.push(echo.call_raw(&payload));
         }
-        Ok(())
+        mark()
     })
 }

@@ -6,12 +6,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use addr2line::demangle_auto;
 use object::read::{Object, ObjectSegment, ObjectSymbol};
 
 use crate::Count;
-use crate::calls::READY;
+use crate::calls::{BATCH, READY, keep_to};
 use crate::error::Error;
 use crate::step::{Seen, Traced};
 
@@ -45,14 +46,18 @@ fn counted(child: &mut Child, count: &Count) -> Result<(), Error> {
         input.write_all(b"\n").map_err(Error::system("write"))?;
     }
     traced.wait_for_mark().map_err(Error::system("step"))?;
+    // A step is two switches between threads, which cost least on one processor.
+    keep_to(0)?;
     // Time passes a thousand times as fast for the others, which would take the session over.
     let others = others(host)?;
-    let seen = traced.run().map_err(Error::system("step"))?;
+    let calls = count.calls.calls;
+    let until = Instant::now() + Duration::from_secs(count.seconds);
+    let (seen, marks) = traced.run(calls.div_ceil(BATCH), until).map_err(Error::system("step"))?;
     let modules = modules(host)?;
     for stopped in others.into_iter().chain([traced]) {
         stopped.leave().map_err(Error::system("leave"))?;
     }
-    report(&seen, &modules, count.calls.calls as f64, count.lines);
+    report(&seen, &modules, calls.min(marks * BATCH), count.lines);
     Ok(())
 }
 
@@ -207,7 +212,8 @@ fn readable(name: &str) -> String {
     name.get(..cut.unwrap_or(name.len())).unwrap_or(&name).to_owned()
 }
 
-fn report(seen: &Seen, modules: &[Module], calls: f64, lines: usize) {
+fn report(seen: &Seen, modules: &[Module], calls: u64, lines: usize) {
+    let calls = calls as f64;
     let mut total = Sum::default();
     let (mut allocated, mut freed) = (0, 0);
     let mut functions: BTreeMap<String, Sum> = BTreeMap::new();

@@ -46,6 +46,9 @@ struct Count {
     /// Lines of the list of functions, and of that of locked instructions.
     #[arg(long, default_value_t = 30)]
     lines: usize,
+    /// After this time no more calls are counted.
+    #[arg(long, default_value_t = 40)]
+    seconds: u64,
     #[command(flatten)]
     calls: calls::Calls,
 }

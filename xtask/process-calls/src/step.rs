@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::ptr;
+use std::time::Instant;
 
 use libc::{c_int, c_long, c_uint, c_void, pid_t};
 
@@ -46,9 +47,10 @@ impl Traced {
         self.stopped().map(|_| ())
     }
 
-    /// Runs the stopped thread until the mark.
-    pub(crate) fn run(&self) -> io::Result<Seen> {
-        let mut seen = Seen::new();
+    /// Runs the stopped thread by steps until it has passed so many marks, or the first one after `until`; how many
+    /// they were. At least one.
+    pub(crate) fn run(&self, marks_max: u64, until: Instant) -> io::Result<(Seen, u64)> {
+        let (mut seen, mut marks) = (Seen::new(), 0);
         loop {
             let at = self.instruction()?;
             let place = match seen.get_mut(&at) {
@@ -62,9 +64,11 @@ impl Traced {
             self.go(libc::PTRACE_SINGLESTEP as c_uint, 0)?;
             let signal = self.stopped()?;
             if signal == MARK.as_raw() {
-                return Ok(seen);
-            }
-            if signal != libc::SIGTRAP {
+                marks += 1;
+                if marks >= marks_max || Instant::now() >= until {
+                    return Ok((seen, marks));
+                }
+            } else if signal != libc::SIGTRAP {
                 self.go(libc::PTRACE_SINGLESTEP as c_uint, signal)?;
                 self.stopped()?;
             }
