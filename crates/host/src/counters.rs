@@ -39,6 +39,7 @@ pub(crate) enum Count {
     PluginFailed,
     QuotaRefused,
     ResourceRefused,
+    LeasesParked,
     NotifiesRefused,
     StreamsRefused,
     Notifies,
@@ -70,6 +71,7 @@ impl Count {
         matches!(
             self,
             Self::ResourceRefused
+                | Self::LeasesParked
                 | Self::NotifiesRefused
                 | Self::AnswersUnknown
                 | Self::AnswersLate

@@ -285,6 +285,7 @@ impl Instance {
     /// Notifies the plugin that the caller of `sid` has left. The caller of this keeps the
     /// instance.
     pub(crate) fn notify_cancelled(&'static self, sid: u64, stream: bool) {
+        self.call_leases.ended(self, sid);
         // A handler on a coroutine is notified where it waits.
         if self.coroutines.cancel(sid) && !self.placement.capabilities().cancels {
             return;

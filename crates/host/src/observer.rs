@@ -43,6 +43,8 @@ pub struct ReportedCounts {
     pub refused_answers: RefusedAnswers,
     /// Leases, timers and state that were refused at their bound.
     pub resources_refused: u64,
+    /// Leases that the plugin still had when their calls were over.
+    pub leases_parked: u64,
     /// Frames behind the one answer that a caller had asked for.
     pub frames_unannounced: u64,
     /// Notifications that were refused, or given up.
@@ -71,6 +73,7 @@ impl ReportedCounts {
                 backpressure: now.backpressure.saturating_sub(then.backpressure),
             },
             resources_refused: self.resources_refused.saturating_sub(before.resources_refused),
+            leases_parked: self.leases_parked.saturating_sub(before.leases_parked),
             frames_unannounced: self.frames_unannounced.saturating_sub(before.frames_unannounced),
             notifies_refused: self.notifies_refused.saturating_sub(before.notifies_refused),
             blocked: self.blocked.saturating_sub(before.blocked),

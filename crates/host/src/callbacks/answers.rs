@@ -149,6 +149,7 @@ impl Answers {
             (Count::AnswersInvalid, refused.invalid),
             (Count::Backpressure, refused.backpressure),
             (Count::ResourceRefused, grown.resources_refused),
+            (Count::LeasesParked, grown.leases_parked),
             (Count::FramesUnannounced, grown.frames_unannounced),
             (Count::NotifiesRefused, grown.notifies_refused),
             (Count::Blocked, grown.blocked),

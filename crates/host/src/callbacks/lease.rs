@@ -33,10 +33,10 @@ pub(crate) struct Leases {
 struct Table {
     /// Without a buffer while that is being sent.
     buffers: Slab<Vec<u8>>,
-    /// Leases that count against the bound: the places with a buffer, but for those abandoned.
+    /// Leases that count against the bound: the places with a buffer, but for those parked.
     held: u32,
     /// Leases whose calls are over, and that the plugin may still write into.
-    abandoned: u32,
+    parked: u32,
     /// Buffers for the next leases.
     spare: Vec<Vec<u8>>,
 }
@@ -102,21 +102,21 @@ impl Leases {
     }
 
     /// A lease's call is over: it counts against a bound of its own from now on. False if as many
-    /// as that were abandoned.
-    pub(super) fn abandon(&self, abandoned_max: u32) -> bool {
+    /// as that are parked.
+    pub(super) fn park(&self, parked_max: u32) -> bool {
         let mut table = self.table.lock();
-        let has_room = table.abandoned < abandoned_max;
+        let has_room = table.parked < parked_max;
         if has_room {
-            table.abandoned += 1;
+            table.parked += 1;
             table.held -= 1;
         }
         has_room
     }
 
-    /// Undoes an [`Self::abandon`].
-    pub(super) fn adopt(&self) {
+    /// Undoes a [`Self::park`].
+    pub(super) fn unpark(&self) {
         let mut table = self.table.lock();
-        table.abandoned -= 1;
+        table.parked -= 1;
         table.held += 1;
     }
 
@@ -139,7 +139,7 @@ impl Leases {
     pub(crate) fn end_all(&self) -> u32 {
         let mut table = self.table.lock();
         table.spare = Vec::new();
-        table.held + table.abandoned
+        table.held + table.parked
     }
 
     /// Frees every buffer: no code of the plugin is left that could write into one.

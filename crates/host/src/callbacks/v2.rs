@@ -16,16 +16,17 @@
 //!
 //! Version 2 has no function to give a lease back. It is over when the plugin commits it, answers its
 //! call otherwise, or refuses the call in `handle`. A call that ends without the plugin, at its
-//! deadline or with its caller, leaves the plugin writing:
+//! deadline or with its caller, ends its lease too, but leaves the plugin writing: nothing tells it, and
+//! nothing tells the host when it has stopped. So the buffer is parked:
 //!
 //! ```text
 //!   acquire ──▶ held ──(commit, answer, refusal)──▶ over
 //!                │                                    ▲
-//!                └─(call over, room wanted)─▶ abandoned ─(late commit, answer, refusal)
+//!                └─(call over)─▶ parked ──(late commit, answer, refusal)
 //! ```
 //!
-//! An abandoned lease leaves its place under `leases_max` to the next one; its buffer stays the
-//! plugin's, and is not used again. At most `leases_max` are abandoned at once: then leases are
+//! A parked buffer counts no more against `leases_max`, stays the plugin's, and is not used again; each is counted. At
+//! most `leases_max` are parked at once: the lease of one more call stays held until there is room. Then leases are
 //! refused, as for any other bound, and the plugin answers in another way.
 
 use std::{
@@ -118,7 +119,7 @@ unsafe extern "C" fn send_result_owned(
 
 /// What the host answers, in the numbers of version 2; the call's lease is over with the call.
 fn answered(instance: &'static Instance, sid: u64, taken: NrStatus) -> NrStatus {
-    if instance.call_leases.any() && !observe::is_waiting(instance, sid) {
+    if instance.call_leases.any() && is_over(instance, sid) {
         instance.call_leases.end(instance, sid);
     }
     if taken.0 <= NrStatus::Backpressure.0 { taken } else { NrStatus::Invalid }
@@ -150,6 +151,10 @@ impl Vector {
     }
 }
 
+fn is_over(instance: &'static Instance, sid: u64) -> bool {
+    !observe::is_waiting(instance, sid)
+}
+
 /// The leases of the calls of one instance.
 #[derive(Default)]
 pub(crate) struct CallLeases {
@@ -160,7 +165,17 @@ pub(crate) struct CallLeases {
 
 struct CallLease {
     token: u64,
-    is_abandoned: bool,
+    is_parked: bool,
+}
+
+impl CallLease {
+    /// Its call is over.
+    fn park(&mut self, instance: &Instance) {
+        if !self.is_parked && instance.leases.park(instance.limits.leases_max) {
+            self.is_parked = true;
+            instance.plugin.counters.one(Count::LeasesParked);
+        }
+    }
 }
 
 impl CallLeases {
@@ -178,26 +193,39 @@ impl CallLeases {
         }
         let limit = instance.limits.leases_max;
         if instance.leases.is_full(limit) {
-            // Those of calls that are over make room.
-            for (sid, lease) in by_call.iter_mut().filter(|(_, lease)| !lease.is_abandoned) {
-                if !observe::is_waiting(instance, *sid) {
-                    lease.is_abandoned = instance.leases.abandon(limit);
-                }
+            // Those for which there was no room when their calls ended.
+            for (_, lease) in by_call.iter_mut().filter(|(sid, _)| is_over(instance, **sid)) {
+                lease.park(instance);
             }
         }
         let lease = instance.leases.acquire(cap, limit)?;
-        by_call.insert(sid, CallLease { token: lease.token, is_abandoned: false });
+        let mut own = CallLease { token: lease.token, is_parked: false };
+        if is_over(instance, sid) {
+            // It has just ended, and its end may have found no lease.
+            own.park(instance);
+        }
+        by_call.insert(sid, own);
         self.count.store(by_call.len(), Ordering::Release);
         Some(lease)
+    }
+
+    /// Call `sid` has ended without the plugin.
+    #[inline]
+    pub(crate) fn ended(&self, instance: &Instance, sid: u64) {
+        if self.any()
+            && let Some(lease) = self.by_call.lock().get_mut(&sid)
+        {
+            lease.park(instance);
+        }
     }
 
     /// Takes the buffer of the lease of call `sid`, if that is `token`'s and holds `len` bytes.
     fn take(&self, instance: &Instance, sid: u64, token: u64, len: u64) -> Option<TakenLease> {
         let mut by_call = self.by_call.lock();
         let lease = by_call.get_mut(&sid).filter(|lease| lease.token == token)?;
-        if lease.is_abandoned {
-            instance.leases.adopt();
-            lease.is_abandoned = false;
+        if lease.is_parked {
+            instance.leases.unpark();
+            lease.is_parked = false;
         }
         let lease = instance.leases.take(token, len)?;
         by_call.remove(&sid);

@@ -99,6 +99,9 @@ pub struct PluginSnapshot {
     pub frames_unannounced: u64,
     /// Leases, timers and state that were refused at their bound.
     pub resources_refused: u64,
+    /// Leases that a plugin of version 2 of the ABI still had when their calls were over: the buffers are parked until
+    /// it commits them, answers those calls, or ends.
+    pub leases_parked: u64,
     /// Times that a thread was found stuck inside.
     pub blocked: u64,
     /// Threads that are stuck inside now.
@@ -239,6 +242,7 @@ pub(super) fn reported(shared: &Shared) -> ReportedCounts {
     ReportedCounts {
         refused_answers: refused_answers(shared),
         resources_refused: get(Count::ResourceRefused),
+        leases_parked: get(Count::LeasesParked),
         frames_unannounced: get(Count::FramesUnannounced),
         notifies_refused: get(Count::NotifiesRefused),
         blocked: get(Count::Blocked),
@@ -284,6 +288,7 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
         refused_answers: refused_answers(shared),
         frames_unannounced: get(Count::FramesUnannounced),
         resources_refused: get(Count::ResourceRefused),
+        leases_parked: get(Count::LeasesParked),
         blocked: get(Count::Blocked),
         blocked_now: gauge(&|instance| u64::from(blocked_now(instance))),
         dispatch_revoked: get(Count::Revoked),

@@ -338,8 +338,10 @@ fn a_lease_whose_caller_left_makes_room_and_stays_written_to() {
         drop(call);
         until(|| one(&plugin, &format!("state {k} x")).starts_with("2:"));
     };
+    let parked = |times: u64| counted(&plugin, |now| now.leases_parked == times);
     leave("0");
     leave("1");
+    parked(2);
     // Both are over: others get theirs, and what writes into the first two writes into nothing of others.
     let (call, second) = (hold(&plugin, "2"), hold(&plugin, "3"));
     assert_eq!(run(&plugin, "lease 2 4096\nlease 3 4096"), ["leased", "leased"]);
@@ -354,8 +356,40 @@ fn a_lease_whose_caller_left_makes_room_and_stays_written_to() {
     let (call, second) = (hold(&plugin, "2"), hold(&plugin, "3"));
     assert_eq!(run(&plugin, "lease 2 8\nlease 3 8"), ["none", "none"]);
     assert_eq!(run(&plugin, "vec 0 0 1 1 0 0\nlease 2 8\nlease 3 8"), ["2", "leased", "none"]);
+    // The buffer of 4 took that place, that of 5 the next.
+    parked(3);
     assert_eq!(run(&plugin, "commit 1 1 0 0 8\nlease 3 8"), ["2", "leased"]);
+    parked(4);
     drop((call, second));
+    unload_clean(&host, &plugin);
+}
+
+/// At its deadline as with its caller; a late answer gives the buffer back, and what it wrote there is nobody's.
+#[test]
+fn a_lease_of_a_call_that_ran_out_of_time_is_over() {
+    let host = Host::new();
+    let limits = Limits { leases_max: 1, ..Limits::default() };
+    let plugin = load_with(&host, |spec| spec.limits(limits));
+    for round in 1..=3 {
+        // On a busy machine it may be over before the plugin has its lease.
+        let is_leased = (1..10).any(|doubled| {
+            let call = hold_for(&plugin, "0", Duration::from_millis(50 << doubled));
+            let is_leased = one(&plugin, "lease 0 4096") == "leased";
+            let late = wait(call);
+            assert!(matches!(late, Err(CallError::DeadlineExceeded)), "{late:?}");
+            is_leased
+        });
+        assert!(is_leased, "in round {round}");
+        counted(&plugin, |now| now.leases_parked == round);
+        let call = hold(&plugin, "1");
+        assert_eq!(
+            run(&plugin, "lease 1 64\ntouch 0\ncommit 1 1 0 0 64"),
+            ["leased", "touched", "0"]
+        );
+        is_filled(&wait(call).unwrap().body, b'l', 64);
+        // Late, and the buffer is the host's again.
+        assert_eq!(one(&plugin, "commit 0 0 0 0 8"), "2");
+    }
     unload_clean(&host, &plugin);
 }
 
