@@ -150,6 +150,7 @@ mod tests {
             restarts: 7,
             resident_bytes: None,
             cpu_seconds: Some(0.25),
+            idle_class_threads: 0,
         };
         let death = Death {
             worker: 2,

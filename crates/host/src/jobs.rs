@@ -23,6 +23,9 @@
 //! If a job blocks after all, the watchdog sees the thread stuck and [`Jobs::rescue`] ends the
 //! draining.
 //!
+//! A thread that a job has kept for so long that another process has put it into the scheduler's idle class, which
+//! this one may not undo, ends after its jobs. The next one is started by a submit, and is of the submitter's class.
+//!
 //! # Invariants
 //!
 //! 1. While the queue is not empty, a thread is looking or draining, or `running_max` are running.
@@ -280,7 +283,8 @@ impl Jobs {
 
     /// What a thread does.
     fn work(&'static self) {
-        crate::thread::current().set_worker();
+        let thread = crate::thread::current();
+        thread.set_worker();
         naps_are_short();
         let sleeper =
             Arc::new(Sleeper { thread: thread::current(), woken: AtomicBool::new(false) });
@@ -298,7 +302,7 @@ impl Jobs {
                     burst = Run { drains: true, ..Run::begin() };
                     continue;
                 }
-                if state.ending {
+                if state.ending || thread.take_stuck() && is_of_idle_class() {
                     state.threads -= 1;
                     return;
                 }
@@ -383,6 +387,12 @@ impl Run {
 fn naps_are_short() {
     // SAFETY: sets a number of the calling thread.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
+}
+
+/// The calling thread runs only when no other wants the processor.
+fn is_of_idle_class() -> bool {
+    // SAFETY: reads a number of the calling thread.
+    unsafe { libc::sched_getscheduler(0) == libc::SCHED_IDLE }
 }
 
 impl Sleeper {
@@ -499,6 +509,28 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, (0..2000).collect::<Vec<_>>());
         assert!(MOST.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[test]
+    fn a_thread_that_was_put_into_the_idle_class_ends_and_the_next_is_not_of_it() {
+        let jobs = jobs(1, 3);
+        let (ran, all) = unlimited();
+        let lowered = ran.clone();
+        let lowers = move || {
+            let parameters = libc::sched_param { sched_priority: 0 };
+            // SAFETY: reads the record, and changes this thread's class.
+            unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+            // As the watchdog does.
+            crate::thread::current().set_stuck();
+            lowered.try_send(is_of_idle_class()).unwrap();
+        };
+        jobs.submit(Box::new(lowers)).unwrap();
+        assert_eq!(all.recv().wait(), Ok(true));
+        while jobs.state.lock().threads > 0 {
+            thread::yield_now();
+        }
+        jobs.submit(Box::new(move || ran.try_send(is_of_idle_class()).unwrap())).unwrap();
+        assert_eq!(all.recv().wait(), Ok(false));
     }
 
     #[test]

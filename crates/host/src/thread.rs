@@ -55,6 +55,8 @@ pub(crate) struct ThreadRecord {
     waiting: AtomicBool,
     /// It is a worker of some plugin, or acts as one: nothing else waits on it.
     worker: AtomicBool,
+    /// It has been inside a plugin for longer than a tick of the watchdog, since it last looked.
+    was_stuck: AtomicBool,
     /// The system's number of the thread.
     tid: AtomicI32,
     /// A number that no other running thread has.
@@ -226,6 +228,7 @@ impl ThreadRecord {
             turns: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             worker: AtomicBool::new(false),
+            was_stuck: AtomicBool::new(false),
             tid: AtomicI32::new(0),
             index,
             depth: Cell::new(0),
@@ -320,6 +323,16 @@ impl ThreadRecord {
     /// was not lent for a call, and may take its time.
     pub(crate) fn as_worker(&'static self) -> AsWorker {
         AsWorker { record: self, was: self.worker.swap(true, Ordering::Relaxed) }
+    }
+
+    /// It has been inside a plugin for longer than a tick of the watchdog.
+    pub(crate) fn set_stuck(&self) {
+        self.was_stuck.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was, since this was asked last.
+    pub(crate) fn take_stuck(&self) -> bool {
+        self.was_stuck.load(Ordering::Relaxed) && self.was_stuck.swap(false, Ordering::Relaxed)
     }
 
     /// True on a worker of some plugin.

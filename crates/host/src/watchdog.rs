@@ -102,6 +102,7 @@ fn look(now: Instant) -> bool {
         let is_worker = record.is_worker();
         let is_late = stuck_for >= instance.block_report();
         if is_worker && stuck_for >= TICK {
+            record.set_stuck();
             instance.calls.rescue();
         }
         if !is_worker && stuck_for >= TICK {

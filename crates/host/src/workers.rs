@@ -79,6 +79,8 @@ pub struct WorkerInfo {
     pub resident_bytes: Option<u64>,
     /// Processor time that it used, if the system tells it.
     pub cpu_seconds: Option<f64>,
+    /// Its threads that compute for no call, and are in the scheduler's idle class therefore.
+    pub idle_class_threads: u32,
 }
 
 /// Why a worker's process ended.

@@ -14,9 +14,10 @@
 //!    most a stream's credit is held.
 
 mod passed;
+mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use becket_host::{Answers, NrStatus, RemoteCall, RemoteEntry};
 use becket_ipc::Ended;
@@ -24,10 +25,10 @@ use becket_ipc::session::{Handler, Locked};
 use becket_wire::{Body, Credit, Event, Priority, Refused, StreamId};
 use bytes::{Buf, Bytes};
 use foldhash::HashMap;
-use parking_lot::{Condvar, Mutex};
 
 pub(crate) use self::passed::Message;
 use self::passed::{Kind, Outgoing, Passed};
+pub(crate) use self::watch::Watch;
 use crate::child::Killer;
 use crate::control::{CONTROL, Waiter};
 use crate::ids::{ByRequest, BySid};
@@ -35,7 +36,7 @@ use crate::protocol::{
     self, ANSWER_HEAD_BYTES, PAYLOAD_FOLLOWS, decode_answer, encode_answer, encode_head, notice,
     operation, reply, service,
 };
-use crate::reported::{Reported, Stuck};
+use crate::reported::Reported;
 use crate::start::Loading;
 
 /// Frames that a worker may have sent of one stream and the host has not taken. Their bytes: as many as a
@@ -62,21 +63,6 @@ pub(crate) struct Bridge {
     is_over: bool,
     /// The worker was asked to end.
     is_stopping: bool,
-}
-
-/// What the supervisor sees of a worker's session without its lock.
-#[derive(Default)]
-pub(crate) struct Watch {
-    /// It takes calls.
-    pub(crate) is_live: AtomicBool,
-    /// Calls and streams that it has.
-    pub(crate) in_hand: AtomicU32,
-    /// How the session ended, and how many calls and streams it had then.
-    pub(crate) end: Mutex<Option<(Ended, u64)>>,
-    /// It has just been set.
-    pub(crate) ended: Condvar,
-    /// Its threads that are stuck in the plugin.
-    pub(crate) stuck: Arc<Stuck>,
 }
 
 impl Bridge {
@@ -224,6 +210,7 @@ impl Bridge {
         let Message { sid, is_stream, is_closed, ref encoded } = call;
         let whole = encoded.whole.clone();
         let sent = if sid == 0 {
+            self.watch.count_notified();
             locked.session.notice(notice::NOTIFICATION, 0, whole)
         } else if is_stream {
             self.open(locked, sid, Kind::Stream, whole, None)
@@ -259,6 +246,7 @@ impl Bridge {
     }
 
     fn passed_on(&mut self, sid: u64, request: u64) {
+        self.watch.count_begun();
         self.calls.insert(request, sid);
         self.passed.insert(sid, Passed::Request(request));
     }
@@ -280,7 +268,10 @@ impl Bridge {
         };
         let credit = Credit { messages, bytes };
         let stream = locked.session.open(number, Priority::Normal, credit, name)?;
-        if sid != 0 {
+        if sid == 0 {
+            self.watch.count_notified();
+        } else {
+            self.watch.count_begun();
             self.passed.insert(sid, Passed::Stream(stream));
         }
         self.streams.insert(stream.number(), Outgoing::new(sid, kind, first));

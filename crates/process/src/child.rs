@@ -384,14 +384,19 @@ impl Killer {
 
     /// Waits for its end; false if that does not come within this time, or cannot be waited for.
     pub(crate) fn has_ended_within(&self, time: Duration) -> bool {
-        let Some(descriptor) = self.0.descriptor.get() else { return false };
+        self.wait_within(time) == Some(true)
+    }
+
+    /// Whether its end comes within this time; `None`: that cannot be waited for.
+    pub(crate) fn wait_within(&self, time: Duration) -> Option<bool> {
+        let descriptor = self.0.descriptor.get()?;
         let until = Instant::now() + time;
         loop {
             let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).ok();
             // It is readable once the process has ended.
             match poll(&mut [PollFd::new(descriptor, PollFlags::IN)], left.as_ref()) {
                 Err(rustix::io::Errno::INTR) => {}
-                ended => return ended.is_ok_and(|ready| ready > 0),
+                ended => return ended.ok().map(|ready| ready > 0),
             }
         }
     }

@@ -32,6 +32,7 @@
 //! | `supervisor` | a plugin's workers together: where its calls go |
 //! | `slot` | one worker: started, waited for, started again |
 //! | `restart` | when it is started again |
+//! | `share` | its share of the processors |
 //! | `balance` | which of several workers gets a call |
 //! | `control` | requests of the host's own |
 //! | `child` | its process: started, killed |
@@ -63,6 +64,7 @@ pub mod protocol;
 mod reported;
 mod restart;
 mod scratch;
+mod share;
 mod slot;
 mod stack;
 mod start;

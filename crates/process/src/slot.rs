@@ -31,6 +31,7 @@ use crate::output::Capture;
 use crate::protocol::{Failed, Loaded};
 use crate::reported::Stuck;
 use crate::restart::{Attempts, Next};
+use crate::share::{Rules, Share};
 use crate::stack::{self, CrashPipe, Job, Left};
 use crate::start::{LoadShared, Loading, failed};
 use crate::supervisor::Supervised;
@@ -93,7 +94,7 @@ impl Slot {
             number,
             current: Mutex::default(),
             held: RwLock::default(),
-            watch: Arc::new(Watch { stuck, ..Watch::default() }),
+            watch: Arc::new(Watch::new(stuck)),
             process: Mutex::new(SlotProcess {
                 killer: Killer::default(),
                 pid: None,
@@ -161,6 +162,7 @@ impl Slot {
             restarts,
             resident_bytes: usage.map(|usage| usage.0),
             cpu_seconds: usage.map(|usage| usage.1),
+            idle_class_threads: self.watch.lowered.load(Ordering::Relaxed),
         }
     }
 
@@ -312,6 +314,7 @@ impl Slot {
             session.with(|bridge, locked| bridge.stop(locked));
         }
         plugin.pass_waiting_on(self);
+        self.share(plugin, pid, &killer);
         let status = self.wait(&mut child);
         self.watch.is_live.store(false, Ordering::Release);
         self.set_session(None);
@@ -345,6 +348,28 @@ impl Slot {
             no_stack: Some(stack::why_none(left.as_ref(), reason)),
         };
         Over { death, left }
+    }
+
+    /// Until the worker ends, or is about to: what computes for no call yields to everything else.
+    fn share(&self, plugin: &Supervised, pid: u32, killer: &Killer) {
+        let mut share = Share::new(pid, Rules::new(plugin.deadline_ms), Instant::now());
+        let mut before = 0;
+        while killer.wait_within(share.next()) == Some(false) {
+            let lowered = share.look(self.watch.given(), Instant::now());
+            self.watch.lowered.store(lowered, Ordering::Relaxed);
+            if lowered > before {
+                tracing::warn!(
+                    target: "becket::process",
+                    plugin = plugin.load.name,
+                    worker = self.number,
+                    pid,
+                    threads = lowered,
+                    "a worker computes for no call: these threads run when no other wants the processor"
+                );
+            }
+            before = lowered;
+        }
+        self.watch.lowered.store(0, Ordering::Relaxed);
     }
 
     /// Has the stack read that a worker has left, if it has.

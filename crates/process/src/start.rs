@@ -373,11 +373,10 @@ impl StartRemote for Process {
                 cause: Some(error.to_string()),
                 hint: None,
             })?;
-        let timeout_ms = spec.limits.load_timeout_ms;
         let history = (spec.generation, spec.history.clone());
         let mut process = self.clone();
         element_bytes_max(&mut process.options, spec.limits.payload_bytes_max);
-        let supervised = Supervised::new(process, output, history, (load, image), timeout_ms);
+        let supervised = Supervised::new(process, output, history, (load, image), spec.limits);
         let supervised = Arc::new(supervised);
         let started: Vec<_> = (0..self.workers as usize)
             .map(|slot| start_slot(&supervised, spec.name, slot))

@@ -19,8 +19,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use becket_host::{
-    Answers, NrStatus, Remote, RemoteCall, RemoteState, SandboxInfo, SandboxMeasure, WorkerHistory,
-    WorkerInfo,
+    Answers, Limits, NrStatus, Remote, RemoteCall, RemoteState, SandboxInfo, SandboxMeasure,
+    WorkerHistory, WorkerInfo,
 };
 use becket_ipc::session::Locked;
 use becket_sandbox::{Measure, Report};
@@ -53,6 +53,8 @@ pub(crate) struct Supervised {
     /// The file that every worker of it loads, if it is a native plugin; until its shutdown.
     image: Mutex<Option<Arc<PluginImage>>>,
     pub(crate) load_timeout_ms: u64,
+    /// How long a call of it may take if its caller says nothing else; 0: for ever.
+    pub(crate) deadline_ms: u64,
     /// What the kernel gave the first worker of its sandbox.
     pub(crate) entered: OnceLock<Report>,
     /// The names of its entries, which calls name by their places.
@@ -108,7 +110,7 @@ impl Supervised {
         output: Arc<Output>,
         (generation, history): (u64, WorkerHistory),
         (load, image): (Load, Option<PluginImage>),
-        load_timeout_ms: u64,
+        limits: &Limits,
     ) -> Self {
         let slots: Box<[Slot]> = {
             let is_only = process.workers == 1;
@@ -123,7 +125,8 @@ impl Supervised {
             generation,
             load,
             image: Mutex::new(image.map(Arc::new)),
-            load_timeout_ms,
+            load_timeout_ms: limits.load_timeout_ms,
+            deadline_ms: limits.deadline_ms,
             entered: OnceLock::new(),
             entries: OnceLock::new(),
             slots,

@@ -13,7 +13,8 @@
 //! | `process` | `prctl`, ids | new privileges, the end of the parent, user and group |
 //! | [`report`] | | what the kernel gave |
 //!
-//! Beside them [`crash`]: the record that a worker leaves when a signal of its own ends it.
+//! Beside them [`crash`]: the record that a worker leaves when a signal of its own ends it; and [`scheduling`]: threads
+//! that run when no other wants the processor.
 //!
 //! ```text
 //!   exec ─▶ parent's end ─▶ limits ─▶ user, group ─▶ no new privileges ─▶ files ─▶ system calls ─▶ load
@@ -41,6 +42,7 @@ mod files;
 pub mod limits;
 mod process;
 pub mod report;
+pub mod scheduling;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -2,7 +2,8 @@
 //! What a plugin does that does not end, or is refused: what is left of another plugin's rate meanwhile.
 //!
 //! A round is as of `kinds`: a quiet second, then one in which the plugin misbehaves. After it its worker is
-//! killed, if it has not ended by itself.
+//! killed, if it has not ended by itself. Its call is in hand for all of that second; or its deadline has passed,
+//! and the worker's threads that go on were put into the scheduler's idle class.
 //!
 //! The other plugin is called in two ways. First as fast as it answers, by one caller: caller and worker then keep a
 //! processor each. Where there are fewer processors than busy threads, the other plugin has its part of them, and the
@@ -26,20 +27,44 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::beside::Beside;
 use crate::error::Error;
 use crate::kinds::{HALF, MEMORY_BYTES_MAX, SHARE_MIN, at, load};
-use crate::{Programs, WAIT_MAX};
+use crate::{Programs, WAIT_MAX, pause};
 
-/// Entries of the plugin, their payloads, what that is, and how many threads it keeps busy.
-const ACTS: [(&str, &[u8], &str, usize); 6] = [
-    ("burn", b"0", "a busy thread", 1),
-    ("burn", b"3", "four busy threads", 4),
-    ("output", b"", "prints without end", 2),
-    ("memory", b"", "allocates without end", 1),
-    ("descriptors", b"1000000", "opens descriptors", 0),
-    ("processes", b"1000", "starts processes", 0),
+/// What the plugin does.
+#[derive(Debug, Clone, Copy)]
+struct Act {
+    entry: &'static str,
+    payload: &'static [u8],
+    name: &'static str,
+    /// Threads that it keeps busy, which have their part of the processors.
+    busy: usize,
+    /// Threads that have none, once the call's deadline has passed; 0: the call is in hand.
+    late: u32,
+}
+
+const ACTS: [Act; 8] = [
+    act("burn", b"0", "a busy thread", 1),
+    act("burn", b"3", "four busy threads", 4),
+    late("burn", b"0", "the same, past its deadline", 1),
+    late("burn", b"3", "the four, past the deadline", 4),
+    act("output", b"", "prints without end", 2),
+    act("memory", b"", "allocates without end", 1),
+    act("descriptors", b"1000000", "opens descriptors", 0),
+    act("processes", b"1000", "starts processes", 0),
 ];
+
+const fn act(entry: &'static str, payload: &'static [u8], name: &'static str, busy: usize) -> Act {
+    Act { entry, payload, name, busy, late: 0 }
+}
+
+const fn late(entry: &'static str, payload: &'static [u8], name: &'static str, late: u32) -> Act {
+    Act { late, ..act(entry, payload, name, 0) }
+}
+
 /// Threads that a call to the other plugin keeps busy: its caller's, and the worker's.
 const BESIDE_THREADS: usize = 2;
 
+/// The deadline of a call that is to be late.
+const DEADLINE: Duration = Duration::from_millis(50);
 /// From one paced call to the next.
 const PACE: Duration = Duration::from_millis(1);
 
@@ -87,14 +112,15 @@ fn table(
         Some(every) => println!("\nevery {every:?}"),
     }
     println!(
-        "{:<22} {:>6} | {:>7} {:>7} {:>7} | {:>7} | {:>7}",
+        "{:<28} {:>6} | {:>7} {:>7} {:>7} | {:>7} | {:>7}",
         "act", "rounds", "beside", "least", "most", "goal", "p99 ms"
     );
     let mut missed = Vec::new();
-    for (entry, payload, act, busy) in ACTS {
+    for act in ACTS {
+        let Act { name, busy, .. } = act;
         let (mut shares, mut p99s) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let (share, p99) = round(hostile, entry, payload, &beside)?;
+            let (share, p99) = round(hostile, act, &beside)?;
             shares.push(share);
             p99s.push(p99);
         }
@@ -108,11 +134,11 @@ fn table(
         let goal = SHARE_MIN * part * 100.0;
         let p99 = beside.every.map(|_| format!("{:.2}", at(&p99s, 0.5).as_secs_f64() * 1e3));
         println!(
-            "{act:<22} {rounds:>6} | {share:>6.1}% {least:>6.1}% {most:>6.1}% | {goal:>6.1}% | {:>7}",
+            "{name:<28} {rounds:>6} | {share:>6.1}% {least:>6.1}% {most:>6.1}% | {goal:>6.1}% | {:>7}",
             p99.unwrap_or_default()
         );
         if share < goal {
-            missed.push(format!("{act}: another plugin kept {share:.1} % of its rate"));
+            missed.push(format!("{name}: another plugin kept {share:.1} % of its rate"));
         }
     }
     beside.is_over.store(true, Ordering::Relaxed);
@@ -153,6 +179,22 @@ fn on_one_processor(healthy: &Plugin, beside: &Beside) -> Result<(f64, f64), Err
     Ok((all, packed))
 }
 
+/// Waits until so many threads of the plugin run only when no other wants the processor.
+fn wait_for_idle_class(plugin: &Plugin, threads: u32) -> Result<(), Error> {
+    let until = Instant::now() + WAIT_MAX;
+    let lowered = || {
+        let workers = plugin.workers().map(|workers| workers.workers).unwrap_or_default();
+        workers.iter().map(|worker| worker.idle_class_threads).sum::<u32>()
+    };
+    while lowered() < threads {
+        if Instant::now() > until {
+            return Err(Error::TooLong("threads past their deadline"));
+        }
+        pause(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// The threads of a process.
 fn tasks(pid: Pid) -> Vec<Pid> {
     let entries = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
@@ -173,15 +215,21 @@ fn running(plugin: &Plugin) -> Vec<Pid> {
 /// The share of its rate that the other plugin keeps, and its slowest calls if they are paced.
 fn round(
     plugin: &Plugin,
-    entry: &str,
-    payload: &[u8],
+    Act { entry, payload, late, .. }: Act,
     beside: &Beside,
 ) -> Result<(f64, Duration), Error> {
     let quiet = beside.mark();
     let quiet = beside.rate(quiet, quiet.0 + HALF);
-    let (begin, count) = beside.mark();
     // Answered, late or crashed: what comes of it is tested elsewhere.
-    let _ = block_on(plugin.call_raw(entry, payload).timeout(HALF));
+    let call = |timeout| _ = block_on(plugin.call_raw(entry, payload).timeout(timeout));
+    if late > 0 {
+        call(DEADLINE);
+        wait_for_idle_class(plugin, late)?;
+    }
+    let (begin, count) = beside.mark();
+    if late == 0 {
+        call(HALF);
+    }
     let share = beside.rate((begin, count), begin + HALF) / quiet;
     let p99 = beside.p99();
     for pid in running(plugin) {

@@ -103,6 +103,8 @@ families! {
         "Frames behind the one answer asked of a plugin that does not describe its entries.";
     PLUGIN_RESOURCES = counter "becket_plugin_resources_refused_total" ["plugin"]
         "Leases, timers and state refused at their bound.";
+    PLUGIN_LEASES_PARKED = counter "becket_plugin_leases_parked_total" ["plugin"]
+        "Leases that the plugin still had when their calls were over.";
     PLUGIN_BLOCKED = gauge "becket_plugin_threads_blocked" ["plugin"]
         "Threads stuck inside the plugin now.";
     PLUGIN_BLOCKED_TOTAL = counter "becket_plugin_blocked_total" ["plugin"]
@@ -133,6 +135,8 @@ families! {
         "Resident memory of a process of the plugin.";
     WORKER_CPU = counter "becket_plugin_worker_cpu_seconds_total" ["plugin", "role", "worker"]
         "Processor time of a process of the plugin, since it was started.";
+    WORKER_IDLE_CLASS = gauge "becket_plugin_worker_idle_class_threads" ["plugin", "role", "worker"]
+        "Threads of a process of the plugin that compute for no call, and yield to all others therefore.";
     WORKER_LINES_DROPPED = counter "becket_plugin_output_lines_dropped_total" ["plugin"]
         "Lines that processes of the plugin wrote and that were not logged.";
     OWN_COUNTER = counter "becket_plugin_own_counter_total" ["plugin", "name"]
@@ -246,7 +250,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
             states.sample(&[&info.name, state.name()], u8::from(state == snapshot.state));
         }
     }
-    let simple: [(&Family, ReadOne); 19] = [
+    let simple: [(&Family, ReadOne); 20] = [
         (&PLUGIN_GENERATION, |seen| seen.generation),
         (&PLUGIN_CALLS, |seen| seen.calls),
         (&PLUGIN_OK, |seen| seen.ok),
@@ -259,6 +263,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
         (&PLUGIN_STREAMS_REFUSED, |seen| seen.streams_refused),
         (&PLUGIN_UNANNOUNCED, |seen| seen.frames_unannounced),
         (&PLUGIN_RESOURCES, |seen| seen.resources_refused),
+        (&PLUGIN_LEASES_PARKED, |seen| seen.leases_parked),
         (&PLUGIN_BLOCKED, |seen| seen.blocked_now),
         (&PLUGIN_BLOCKED_TOTAL, |seen| seen.blocked),
         (&PLUGIN_REVOKED_TOTAL, |seen| seen.dispatch_revoked),
@@ -364,10 +369,11 @@ fn worker_families(text: &mut Text, shared: &Shared) {
             restarts.sample(&[name, reason.name()], count);
         }
     }
-    let each: [(&Family, ReadWorker); 3] = [
+    let each: [(&Family, ReadWorker); 4] = [
         (&WORKER_CALLS, |worker| Some(f64::from(worker.in_hand))),
         (&WORKER_RESIDENT, |worker| worker.resident_bytes.map(|bytes| bytes as f64)),
         (&WORKER_CPU, |worker| worker.cpu_seconds),
+        (&WORKER_IDLE_CLASS, |worker| Some(f64::from(worker.idle_class_threads))),
     ];
     for (family, read) in each {
         let mut family = text.family(family);

@@ -44,7 +44,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use self::reader::Asked;
+use self::reader::{Asked, Yields};
 use crate::child::{INHERITED_VARIABLES, Killer, SOCKET_VARIABLE};
 use crate::image::PluginImage;
 
@@ -60,8 +60,9 @@ const NOTES_MAX: usize = 8;
 const NAME_BYTES_MAX: usize = 512;
 /// What the process that reads a record writes.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
-/// How long it may take: its time of a processor has a limit of its own, and it has the least priority.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
+/// How it is run, one after the other, and for how long: its time of a processor has a limit of its own.
+const ATTEMPTS: [(Yields, Duration); 2] =
+    [(Yields::ToAll, Duration::from_secs(10)), (Yields::ToMost, Duration::from_secs(290))];
 
 /// The read end of the pipe for a worker's record.
 pub(crate) struct CrashPipe(OwnedFd);
@@ -172,16 +173,28 @@ fn run() {
 impl Job {
     /// Has another process read it.
     fn read(&self) -> io::Result<Result<CrashStack, String>> {
+        for (yields, timeout) in ATTEMPTS {
+            if let Some(read) = self.attempt(yields, timeout)? {
+                return Ok(read.map(bounded).map_err(|why| text(&why)));
+            }
+        }
+        Ok(Err("it was not read within five minutes: there was no processor for it".to_owned()))
+    }
+
+    /// Has a process read it; `None`: that took too long.
+    fn attempt(
+        &self,
+        yields: Yields,
+        timeout: Duration,
+    ) -> io::Result<Option<Result<CrashStack, String>>> {
         let Some((program, arguments)) = self.program.split_first() else {
             return Err(io::ErrorKind::NotFound.into());
         };
         // A pipe would have to be written and read while the process goes on, or does not.
         let memory = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
         let (mut question, mut answer) = (memory("becket-record")?, memory("becket-stack")?);
-        serde_json::to_writer(
-            &mut question,
-            &Asked { plugin: self.image.as_ref().map(|it| it.path().to_owned()) },
-        )?;
+        let plugin = self.image.as_ref().map(|it| it.path().to_owned());
+        serde_json::to_writer(&mut question, &Asked { plugin })?;
         question.write_all(b"\n")?;
         question.write_all(&self.left.0)?;
         question.rewind()?;
@@ -192,23 +205,26 @@ impl Job {
             .env_clear()
             .envs(inherited)
             .env(SOCKET_VARIABLE, "0")
-            .env(reader::VARIABLE, "1")
+            .env(reader::VARIABLE, yields.name())
             .stdin(question)
             .stdout(answer.try_clone()?)
             .stderr(image.transpose()?.map_or_else(Stdio::null, Stdio::from))
             .spawn()?;
-        if !Killer::of(child.id()).has_ended_within(READ_TIMEOUT) {
+        let has_ended = Killer::of(child.id()).has_ended_within(timeout);
+        if !has_ended {
             child.kill()?;
         }
         let status = child.wait()?;
+        if !has_ended {
+            return Ok(None);
+        }
         if !status.success() {
             return Err(io::Error::other(format!("its reader ended: {status}")));
         }
         answer.rewind()?;
         let mut json = Vec::new();
         answer.take(ANSWER_BYTES_MAX).read_to_end(&mut json)?;
-        let read = serde_json::from_slice::<Result<CrashStack, String>>(&json)?;
-        Ok(read.map(bounded).map_err(|why| text(&why)))
+        Ok(Some(serde_json::from_slice(&json)?))
     }
 
     fn end(self, stack: Result<CrashStack, String>) {

@@ -2,9 +2,21 @@
 //! The files that the code of a crashed worker is in.
 //!
 //! A worker maps a copy of the plugin's file that is gone: its host has the bytes.
+//!
+//! The symbols and the debug information of a file may be in another one, which debuggers find by its build id or by
+//! its name in `.gnu_debuglink`:
+//!
+//! ```text
+//!   /usr/lib/debug/.build-id/01/23456789….debug
+//!   FOLDER/NAME   FOLDER/.debug/NAME   /usr/lib/debug/FOLDER/NAME
+//! ```
+//!
+//! It is taken if it has the build id of the file, which the linker has put into both.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use becket_sandbox::crash::{Mapping, Record};
@@ -20,6 +32,8 @@ const FILE_BYTES_MAX: u64 = 2 << 30;
 const SECTION_BYTES_MAX: u64 = 256 << 20;
 /// After this time of a processor no further file is read.
 const CPU_SECONDS_MAX: i64 = 5;
+/// Where systems install debug information.
+const DEBUG_FOLDER: &str = "/usr/lib/debug";
 /// What are files to the kernel alone.
 const NO_FILES: [&str; 3] = ["/proc", "/sys", "/dev"];
 
@@ -57,6 +71,8 @@ pub(super) struct Module {
 /// A file that could be read.
 pub(super) struct Image {
     data: ReadCache<File>,
+    /// The other file, with its symbols and debug information.
+    debug: Option<ReadCache<File>>,
     /// What is to be subtracted from an address to have the file's own.
     pub(super) bias: u64,
 }
@@ -103,7 +119,7 @@ impl<'a> Modules<'a> {
             None if mapping.is_removed => return module,
             None => file(path).ok().flatten(),
         };
-        let image = file.and_then(|file| Image::at(mapping, file));
+        let image = file.and_then(|file| Image::at(mapping, file, path));
         Module { image, ..module }
     }
 }
@@ -122,15 +138,48 @@ fn file(path: &Path) -> io::Result<Option<File>> {
 
 impl Image {
     /// A file that was mapped there; `None`: it was not, or is of another form.
-    fn at(mapping: &Mapping, file: File) -> Option<Self> {
+    fn at(mapping: &Mapping, file: File, path: &Path) -> Option<Self> {
         let data = ReadCache::new(file);
-        let bias = bias(mapping, &Elf::parse(&data).ok()?)?;
-        Some(Self { data, bias })
+        let elf = Elf::parse(&data).ok()?;
+        let bias = bias(mapping, &elf)?;
+        let debug = debug_file(&elf, path);
+        Some(Self { data, debug, bias })
     }
 
     pub(super) fn elf(&self) -> Option<Elf<'_>> {
         Elf::parse(&self.data).ok()
     }
+
+    /// The file with its symbols and debug information, if that is another one.
+    pub(super) fn debug_elf(&self) -> Option<Elf<'_>> {
+        Elf::parse(self.debug.as_ref()?).ok()
+    }
+}
+
+/// The file with the debug information of the one at this path, unless that has its own.
+fn debug_file(elf: &Elf<'_>, path: &Path) -> Option<ReadCache<File>> {
+    if elf.section_by_name(".debug_info").is_some() {
+        return None;
+    }
+    let id = elf.build_id().ok()??;
+    let is_of_it = |path: &PathBuf| {
+        let data = ReadCache::new(file(path).ok()??);
+        let is_same = Elf::parse(&data).ok()?.build_id() == Ok(Some(id));
+        is_same.then_some(data)
+    };
+    let (first, rest) = id.split_first()?;
+    let hex: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let by_id = format!("{DEBUG_FOLDER}/.build-id/{first:02x}/{hex}.debug");
+    let link = elf.gnu_debuglink().ok().flatten();
+    let name = link.and_then(|(name, _)| Path::new(OsStr::from_bytes(name)).file_name());
+    let by_name = name.zip(path.parent()).map(|(name, folder)| {
+        let below = folder.strip_prefix("/").unwrap_or(folder);
+        let folders = [folder, &folder.join(".debug"), &Path::new(DEBUG_FOLDER).join(below)];
+        folders.map(|folder| folder.join(name))
+    });
+    std::iter::once(by_id.into())
+        .chain(by_name.into_iter().flatten())
+        .find_map(|path| is_of_it(&path))
 }
 
 /// The difference between an address and the file's own: from the segment of code that the mapping begins in.

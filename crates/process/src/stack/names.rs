@@ -32,7 +32,7 @@ pub(super) fn frames(addresses: &[FrameAddress], modules: &Modules<'_>) -> Vec<C
         let here = here.map(|(address, frames)| {
             (address.address_for_lookup().wrapping_sub(image.bias), frames)
         });
-        name(&elf, here.collect());
+        name(&elf, image.debug_elf().as_ref(), here.collect());
     }
     named.into_iter().flatten().take(FRAMES_MAX).collect()
 }
@@ -49,10 +49,11 @@ fn unnamed(address: FrameAddress, modules: &Modules<'_>) -> CrashFrame {
     }
 }
 
-/// Names the frames at these addresses of one file.
-fn name(elf: &Elf<'_>, mut frames: Vec<(u64, &mut Vec<CrashFrame>)>) {
-    let symbols = symbols(elf, &frames.iter().map(|(address, _)| *address).collect::<Vec<_>>());
-    let context = context(elf);
+/// Names the frames at these addresses of one file, whose debug information may be in another one.
+fn name(elf: &Elf<'_>, debug: Option<&Elf<'_>>, mut frames: Vec<(u64, &mut Vec<CrashFrame>)>) {
+    let addresses: Vec<_> = frames.iter().map(|(address, _)| *address).collect();
+    let symbols = symbols([Some(elf), debug], &addresses);
+    let context = context(debug.unwrap_or(elf));
     for ((address, frames), symbol) in frames.iter_mut().zip(symbols) {
         let Some(outer) = frames.pop() else { continue };
         if let Some(context) = &context {
@@ -112,10 +113,11 @@ struct Symbol {
     is_mangled: bool,
 }
 
-/// The functions at these addresses by the tables of symbols.
-fn symbols(elf: &Elf<'_>, addresses: &[u64]) -> Vec<Option<Symbol>> {
+/// The functions at these addresses by the tables of symbols of both files.
+fn symbols(files: [Option<&Elf<'_>>; 2], addresses: &[u64]) -> Vec<Option<Symbol>> {
     let mut found: Vec<Option<(u64, &str)>> = vec![None; addresses.len()];
-    for symbol in elf.symbols().chain(elf.dynamic_symbols()) {
+    let files = files.into_iter().flatten();
+    for symbol in files.flat_map(|elf| elf.symbols().chain(elf.dynamic_symbols())) {
         if symbol.kind() != SymbolKind::Text || symbol.is_undefined() {
             continue;
         }

@@ -19,20 +19,21 @@ use std::path::PathBuf;
 use becket_host::CrashStack;
 use becket_sandbox::crash::{RECORD_BYTES_MAX, Record};
 use becket_sandbox::limits::ResourceLimits;
+use becket_sandbox::scheduling::{Class, set_class};
 use becket_sandbox::{Profile, Sandbox, descriptors};
-use rustix::process::Signal;
+use rustix::process::{Signal, setpriority_process};
 use serde::{Deserialize, Serialize};
 
 use super::module::{Modules, PluginFile};
 use super::{ANSWER_BYTES_MAX, FRAMES_MAX, names, text, unwind};
 use crate::launch::WorkerError;
 
-/// Asks a worker's program to be this.
+/// Asks a worker's program to be this; the value is a name of [`Yields`].
 pub(super) const VARIABLE: &str = "BECKET_READS_STACK";
 
 /// Of its own, not of the files that it may read.
 const MEMORY_BYTES_MAX: u64 = 2 << 30;
-/// The priority of the process, the least: a stack is late rather than another plugin slow.
+/// The least priority.
 const NICE: i32 = 19;
 
 /// What precedes the record.
@@ -40,6 +41,33 @@ const NICE: i32 = 19;
 pub(super) struct Asked {
     /// The path of the plugin's file.
     pub(super) plugin: Option<PathBuf>,
+}
+
+/// A stack is late rather than another plugin slow: to which others the process yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Yields {
+    /// It is of the scheduler's idle class.
+    ToAll,
+    /// It has the least priority of the others: where no processor is ever free, it comes to an end.
+    ToMost,
+}
+
+impl Yields {
+    /// The value of [`VARIABLE`].
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::ToAll => "idle",
+            Self::ToMost => "nice",
+        }
+    }
+
+    /// If the kernel refuses, it is a process like any other.
+    fn begin(self) {
+        let _ = match self {
+            Self::ToAll => set_class(0, Class::Idle),
+            Self::ToMost => setpriority_process(None, NICE).map_err(io::Error::from),
+        };
+    }
 }
 
 /// Whether this process is to be one.
@@ -53,9 +81,9 @@ pub(crate) fn run() -> Result<(), WorkerError> {
         let failed = crate::launch::not_entered(&error);
         WorkerError::NotStarted(failed.error, failed.cause)
     };
+    let is_last = env::var_os(VARIABLE).is_some_and(|it| it == Yields::ToMost.name());
+    (if is_last { Yields::ToMost } else { Yields::ToAll }).begin();
     descriptors::close_inherited().map_err(not_entered)?;
-    // Without it, it is a process like any other.
-    let _ = rustix::process::setpriority_process(None, NICE);
     let limits = ResourceLimits {
         memory_bytes_max: Some(MEMORY_BYTES_MAX),
         file_bytes_max: Some(ANSWER_BYTES_MAX),

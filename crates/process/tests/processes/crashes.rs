@@ -226,6 +226,42 @@ fn what_the_file_does_not_say_is_left_out() {
     }
 }
 
+/// Debug information in another file, as distributions have it: found by its name, and taken if it has the same build id.
+#[test]
+fn a_file_of_debug_information_names_lines() {
+    for (is_its_own, folder_of_it) in [(true, ""), (true, ".debug"), (false, "")] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = built(folder.path(), &["-g", "-Wl,--build-id"]);
+        let debug = folder.path().join(folder_of_it).join("crashes.debug");
+        fs::create_dir_all(debug.parent().unwrap()).unwrap();
+        let objcopy = |arguments: &[&str]| {
+            let status = Command::new("objcopy").args(arguments).status();
+            assert!(status.expect("objcopy comes with the linker").success());
+        };
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        objcopy(&["--only-keep-debug", &path(&file), &path(&debug)]);
+        let link = format!("--add-gnu-debuglink={}", path(&debug));
+        objcopy(&["--strip-all", &link, &path(&file)]);
+        if !is_its_own {
+            let elsewhere = tempfile::tempdir().unwrap();
+            let other = built(elsewhere.path(), &["-g", "-Wl,--build-id=0x0123"]);
+            objcopy(&["--only-keep-debug", &path(&other), &path(&debug)]);
+        }
+        let host = Host::new();
+        let plugin = load(&host, &file, Profile::Default, ResourceLimits::default());
+        let stack = stack_of(&plugin, "touches_nowhere");
+        let first = &stack.frames[0];
+        let (name, line) = (first.function.as_deref(), first.line);
+        if is_its_own {
+            assert_eq!(name, Some("touches_nowhere"), "{}", shown(&stack));
+            assert!(line.is_some(), "{}", shown(&stack));
+        } else {
+            assert_eq!((name, line), (None, None), "another file's: {}", shown(&stack));
+        }
+        block_on(host.shutdown(Duration::from_secs(10)));
+    }
+}
+
 /// The bytes that were loaded name the functions, whatever is at the path by then.
 #[test]
 fn a_file_that_is_gone_names_its_functions_too() {

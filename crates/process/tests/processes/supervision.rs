@@ -257,13 +257,11 @@ fn a_worker_that_does_not_answer_pings_is_killed() {
     end(&host);
 }
 
-/// A plugin that needs a processor for longer than a ping may take: its session has a thread of its own.
-#[test]
-fn a_worker_that_is_only_busy_is_not_killed() {
-    let folder = tempfile::tempdir().unwrap();
+/// A plugin in C.
+fn built(folder: &Path, code: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let (source, file) = (folder.path().join("burns.c"), folder.path().join("burns.so"));
-    std::fs::write(&source, BURNS).unwrap();
+    let (source, file) = (folder.join("plugin.c"), folder.join("plugin.so"));
+    std::fs::write(&source, code).unwrap();
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
         .args([&file, &source])
@@ -273,15 +271,72 @@ fn a_worker_that_is_only_busy_is_not_killed() {
         .arg(root.join("crates/abi/include"))
         .status();
     assert!(built.unwrap().success());
+    file
+}
+
+/// A plugin that needs a processor for longer than a ping may take: its session has a thread of its own.
+#[test]
+fn a_worker_that_is_only_busy_is_not_killed() {
+    let folder = tempfile::tempdir().unwrap();
     let host = Host::new();
-    let plugin = load(&host, "burns", native(file).ping_timeout(Duration::from_millis(500)));
+    let burns = native(built(folder.path(), BURNS));
+    let plugin = load(&host, "burns", burns.ping_timeout(Duration::from_millis(500)));
     let answer = block_on(plugin.call_raw("hit", b"").timeout(HANGS)).unwrap();
     assert_eq!(&*answer.body, b"burnt");
     let workers = plugin.workers().unwrap();
     assert!(workers.deaths.is_empty(), "{:?}", workers.deaths);
     assert!(workers.workers[0].cpu_seconds.unwrap() > 1.0, "{workers:?}");
+    assert_eq!(workers.workers[0].idle_class_threads, 0, "it had a call in hand");
     end(&host);
 }
+
+/// The threads of a process that run when no other wants the processor: field 41 of their `stat`.
+fn of_idle_class(pid: u32) -> usize {
+    let stats = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let stats = stats.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    stats.filter(|stat| stat.rsplit_once(") ").unwrap().1.split(' ').nth(38) == Some("5")).count()
+}
+
+/// It computes on for a caller that has left, and yields to everything else until it is done.
+#[test]
+fn a_thread_that_computes_for_no_call_is_put_into_the_idle_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::new();
+    let plugin = load(&host, "goes on", native(built(folder.path(), GOES_ON)));
+    let call = |payload: &[u8], timeout| block_on(plugin.call_raw("hit", payload).timeout(timeout));
+    let late = call(b"burn", Duration::from_millis(20));
+    assert!(matches!(late, Err(CallError::DeadlineExceeded)), "{late:?}");
+    let lowered = || running(&plugin)[0].idle_class_threads;
+    until("it is lowered", || (lowered() == 1).then_some(()));
+    let pid = running(&plugin)[0].pid.unwrap();
+    assert_eq!(of_idle_class(pid), 1, "no other thread of the worker");
+    // Other calls go on, on other threads; so does the session.
+    assert_eq!(&*call(b"ok", HANGS).unwrap().body, b"ok");
+    assert_eq!(&*call(b"stop", HANGS).unwrap().body, b"ok");
+    // The thread has ended, or may be raised.
+    until("nothing is lowered", || (of_idle_class(pid) == 0 && lowered() == 0).then_some(()));
+    assert_eq!(&*call(b"ok", HANGS).unwrap().body, b"ok");
+    end(&host);
+}
+
+const GOES_ON: &str = r#"
+#include "zoo.h"
+#include <stdatomic.h>
+
+static atomic_int stops;
+
+static NrStatus zoo_hit(uint64_t sid, NrBytes payload) {
+    while (payload.ptr[0] == 'b' && !atomic_load(&stops)) {
+    }
+    if (payload.ptr[0] == 's') {
+        atomic_store(&stops, 1);
+    }
+    zoo_send(sid, NR_OK, "ok");
+    return NR_OK;
+}
+
+ZOO_PLUGIN("goes on")
+"#;
 
 const BURNS: &str = r#"
 #include "zoo.h"
