@@ -564,10 +564,12 @@ impl Waiting {
         let nanos = until_ns.saturating_sub(self.since_ns);
         tally.latency(Duration::from_nanos(nanos), 1);
         let result = answered(tally, outcome);
-        self.span.in_scope(|| match &result {
-            Ok(response) => tracing::trace!(target: "becket::call", status = %response.status),
-            Err(error) => tracing::debug!(target: "becket::call", %error, "failed"),
-        });
+        if is_traced() {
+            self.span.in_scope(|| match &result {
+                Ok(response) => tracing::trace!(target: "becket::call", status = %response.status),
+                Err(error) => tracing::debug!(target: "becket::call", %error, "failed"),
+            });
+        }
         match result {
             Err(CallError::Refused { status }) => Err(plugin::refused(shared, &entry, status)),
             result => result,

@@ -13,7 +13,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A thread is lowered only if it has not slept, and its worker has had no claim, for all of [`Rules::patience`].
+//! 1. A thread is lowered only if it has not slept, and its worker has had no claim, for all of [`Rules::patience`], and
+//!    if it ran for half of that: one that only waits for a processor takes none from others.
 //! 2. A thread of the worker that sleeps keeps its class: those that serve the session answer pings as before.
 //! 3. A worker that sleeps is looked at as rarely as its session is pinged, and one with a claim by two loads a second.
 //!
@@ -91,11 +92,24 @@ pub(crate) struct Share {
 }
 
 struct Thread {
-    /// Nanoseconds that it ran or waited for a processor.
-    awake_ns: u64,
-    /// Since when it has not slept.
-    awake_since: Option<Instant>,
+    times: Times,
+    /// Since when it has not slept, and how long it had run before.
+    awake_since: Option<(Instant, u64)>,
     is_lowered: bool,
+}
+
+/// Nanoseconds that a thread ran, and that it waited for a processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Times {
+    ran_ns: u64,
+    waited_ns: u64,
+}
+
+impl Times {
+    fn awake_since(self, before: Self) -> Duration {
+        let ran = self.ran_ns.saturating_sub(before.ran_ns);
+        Duration::from_nanos(ran.saturating_add(self.waited_ns.saturating_sub(before.waited_ns)))
+    }
 }
 
 impl Share {
@@ -158,27 +172,35 @@ impl Share {
         is_claimed
     }
 
-    /// `threads` are the numbers of the worker's, and for how many nanoseconds each ran or waited for a processor.
-    fn changes(&mut self, now: Instant, threads: impl IntoIterator<Item = (i32, u64)>) -> Changes {
+    /// `threads` are the numbers of the worker's.
+    fn changes(
+        &mut self,
+        now: Instant,
+        threads: impl IntoIterator<Item = (i32, Times)>,
+    ) -> Changes {
         let looked = std::mem::replace(&mut self.looked, now);
         let awake_min = now.saturating_duration_since(looked) * AWAKE_PERCENT / 100;
-        let is_over = |since: Option<Instant>| {
-            since.is_some_and(|since| now.saturating_duration_since(since) >= self.rules.patience)
-        };
-        let is_unclaimed = is_over(self.unclaimed_since);
+        let patience = self.rules.patience;
+        let is_over = |since: Instant| now.saturating_duration_since(since) >= patience;
+        let is_unclaimed = self.unclaimed_since.is_some_and(is_over);
         let mut changes = Changes::default();
         // What was not looked at before may be awake.
         let mut is_awake = self.threads.is_empty();
         let mut seen = HashMap::new();
-        for (number, awake_ns) in threads {
-            let mut thread = Thread { awake_ns, awake_since: None, is_lowered: false };
+        for (number, times) in threads {
+            let mut thread = Thread { times, awake_since: None, is_lowered: false };
             if let Some(before) = self.threads.get(&number) {
                 thread.is_lowered = before.is_lowered;
-                if Duration::from_nanos(awake_ns.saturating_sub(before.awake_ns)) >= awake_min {
-                    thread.awake_since = before.awake_since.or(Some(looked));
+                if times.awake_since(before.times) >= awake_min {
+                    let since = before.awake_since.unwrap_or((looked, before.times.ran_ns));
+                    thread.awake_since = Some(since);
                     is_awake = true;
                 }
-                if is_unclaimed && is_over(thread.awake_since) && !thread.is_lowered {
+                let goes_on = thread.awake_since.is_some_and(|(since, ran_before_ns)| {
+                    let ran = Duration::from_nanos(times.ran_ns.saturating_sub(ran_before_ns));
+                    is_over(since) && ran >= patience / 2
+                });
+                if is_unclaimed && goes_on && !thread.is_lowered {
                     changes.lower.push(number);
                 }
                 if thread.is_lowered && thread.awake_since.is_none() && self.rules.may_raise {
@@ -193,21 +215,21 @@ impl Share {
     }
 }
 
-/// The threads of a process, and for how many nanoseconds each ran or waited for a processor.
-fn threads_of(pid: u32) -> Vec<(i32, u64)> {
+/// The threads of a process.
+fn threads_of(pid: u32) -> Vec<(i32, Times)> {
     let folder = format!("/proc/{pid}/task");
     let entries = fs::read_dir(&folder).into_iter().flatten().flatten().take(THREADS_MAX);
     let thread = |entry: fs::DirEntry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
-        Some((number, awake_ns(&fs::read_to_string(entry.path().join("schedstat")).ok()?)?))
+        Some((number, times(&fs::read_to_string(entry.path().join("schedstat")).ok()?)?))
     };
     entries.filter_map(thread).collect()
 }
 
-/// The first two fields: nanoseconds on a processor, and waiting for one.
-fn awake_ns(schedstat: &str) -> Option<u64> {
+/// The first two fields.
+fn times(schedstat: &str) -> Option<Times> {
     let mut fields = schedstat.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
-    fields.next()??.checked_add(fields.next()??)
+    Some(Times { ran_ns: fields.next()??, waited_ns: fields.next()?? })
 }
 
 #[cfg(test)]
@@ -224,13 +246,20 @@ mod tests {
     struct Looks {
         share: Share,
         now: Instant,
-        busy_ns: u64,
+        busy: Times,
+        /// Of the time that it is awake, in percent: it runs.
+        runs: u64,
     }
 
     impl Looks {
         fn new(rules: Rules) -> Self {
             let now = Instant::now();
-            let mut looks = Self { share: Share::new(1, rules, now), now, busy_ns: 0 };
+            let mut looks = Self {
+                share: Share::new(1, rules, now),
+                now,
+                busy: Times { ran_ns: 0, waited_ns: 0 },
+                runs: 100,
+            };
             // What it is first seen with.
             looks.look(Given::default(), true);
             looks
@@ -239,8 +268,11 @@ mod tests {
         /// What is lowered and raised at the next look, as if that succeeded.
         fn look(&mut self, given: Given, is_busy: bool) -> (bool, bool) {
             self.now += LOOK;
-            self.busy_ns += if is_busy { LOOK.as_nanos() as u64 } else { 1000 };
-            let threads = [(BUSY, self.busy_ns), (SESSION, 500)];
+            let awake_ns = if is_busy { LOOK.as_nanos() as u64 } else { 1000 };
+            self.busy.ran_ns += awake_ns * self.runs / 100;
+            self.busy.waited_ns += awake_ns * (100 - self.runs) / 100;
+            let session = Times { ran_ns: 400, waited_ns: 100 };
+            let threads = [(BUSY, self.busy), (SESSION, session)];
             self.share.claim(given, self.now);
             let Changes { lower, raise } = self.share.changes(self.now, threads);
             assert!(!lower.contains(&SESSION) && !raise.contains(&SESSION));
@@ -304,6 +336,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_waits_for_a_processor_is_lowered_when_it_has_had_one_for_long() {
+        let mut looks = Looks::new(RULES);
+        looks.runs = 5;
+        let none = Given::default();
+        let lowered = looks.lowered_after(|_| none, 1000);
+        assert_eq!(lowered, Some(40), "after 10 s, of which it ran for half a second");
+        let mut starved = Looks::new(RULES);
+        starved.runs = 0;
+        assert_eq!(starved.lowered_after(|_| none, 1000), None);
+    }
+
+    #[test]
     fn a_worker_is_looked_at_often_only_while_a_thread_goes_on_without_a_claim() {
         let mut looks = Looks::new(RULES);
         looks.look(Given::default(), true);
@@ -320,8 +364,8 @@ mod tests {
 
     #[test]
     fn the_time_awake_is_that_on_a_processor_and_that_waiting_for_one() {
-        assert_eq!(awake_ns("700 42 3\n"), Some(742));
-        assert_eq!((awake_ns(""), awake_ns("7"), awake_ns("x y z")), (None, None, None));
-        assert!(threads_of(std::process::id()).iter().any(|(_, awake_ns)| *awake_ns > 0));
+        assert_eq!(times("700 42 3\n"), Some(Times { ran_ns: 700, waited_ns: 42 }));
+        assert_eq!((times(""), times("7"), times("x y z")), (None, None, None));
+        assert!(threads_of(std::process::id()).iter().any(|(_, times)| times.ran_ns > 0));
     }
 }

@@ -77,8 +77,9 @@ pub(crate) fn keep_to(cpu: usize) -> Result<(), Error> {
     sched_setaffinity(None, &cpus).map_err(|e| Error::system("keep to a processor")(e.into()))
 }
 
-/// As many calls, of which `depth` are under way at once. Marked when the first of them are under way, after each
-/// [`BATCH`] of answers, and at the last one: between two marks as many calls begin as are answered.
+/// One call and then as many as counted, of which `depth` are under way at once. Marked at the first answer, as all of them
+/// begin before that, after each [`BATCH`] of answers, and at the last one: between two marks as many calls begin as are
+/// answered.
 fn make(
     echo: &Entry,
     calls: &Calls,
@@ -91,10 +92,7 @@ fn make(
         for _ in 0..calls.depth {
             under_way.push(echo.call_raw(&payload));
         }
-        for answered in 0..count {
-            if answered % BATCH == 0 {
-                mark()?;
-            }
+        for answered in 0..=count {
             let Some(answer) = under_way.next().await else { break };
             let answer = answer?;
             if answer.status != NrStatus::Ok || *answer.body != *payload {
@@ -102,7 +100,10 @@ fn make(
                 return Err(Error::Unexpected { expected: "the payload", got });
             }
             under_way.push(echo.call_raw(&payload));
+            if answered % BATCH == 0 || answered == count {
+                mark()?;
+            }
         }
-        mark()
+        Ok(())
     })
 }

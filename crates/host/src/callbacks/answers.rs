@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What a placement in another crate calls: the functions of this folder, in Rust.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, ptr};
 
 use becket_abi::{BK_NO_DEADLINE, NrBytes, NrStatus};
 use becket_chan::wakes;
@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     counters::Count,
+    frame::CallFrame,
     instance::Instance,
     observer::{MetricChange, ReportedCounts},
     stream::End,
-    table::{self, Outcome, Target},
+    table::{self, Outcome, Slot, Target},
     thread,
 };
 
@@ -41,6 +42,14 @@ pub(crate) enum Expected {
     Later { is_stream: bool, remaining_ms: Option<u64> },
 }
 
+impl Expected {
+    fn later(slot: &Slot, is_stream: bool) -> Self {
+        let remaining_ms = observe::remaining(slot.deadline_ms());
+        let remaining_ms = (remaining_ms != BK_NO_DEADLINE).then_some(remaining_ms);
+        Self::Later { is_stream, remaining_ms }
+    }
+}
+
 impl Answers {
     /// The answers of the instance behind `host_ctx`.
     ///
@@ -53,20 +62,21 @@ impl Answers {
 
     /// What is awaited under an id with which `handle` is called on this thread.
     pub(crate) fn expected(&self, sid: u64) -> Expected {
-        let (slot, is_stream) = match table::find(sid, self.instance) {
-            Ok(Target::Call(slot)) => (slot, false),
-            Ok(Target::Stream(slot)) => (slot, true),
-            Err(_) => {
-                // SAFETY: null, or the frame that this thread is inside of: it stands further up this
-                // stack.
-                let frame = unsafe { thread::current().frame().as_ref() };
-                let is_now = frame.is_some_and(|frame| frame.sid == sid);
-                return if is_now { Expected::Now } else { Expected::Nothing };
-            }
-        };
-        let remaining_ms = observe::remaining(slot.deadline_ms());
-        let remaining_ms = (remaining_ms != BK_NO_DEADLINE).then_some(remaining_ms);
-        Expected::Later { is_stream, remaining_ms }
+        // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
+        let frame = unsafe { thread::innermost_frame().as_ref() };
+        let is_of_it = |frame: &&CallFrame| frame.sid == sid && ptr::eq(frame.owner, self.instance);
+        if let Some(frame) = frame.filter(is_of_it) {
+            // Not looked for in the table: the caller has just put it there.
+            return match frame.slot {
+                Some(slot) => Expected::later(slot, false),
+                None => Expected::Now,
+            };
+        }
+        match table::find(sid, self.instance) {
+            Ok(Target::Call(slot)) => Expected::later(slot, false),
+            Ok(Target::Stream(slot)) => Expected::later(slot, true),
+            Err(_) => Expected::Nothing,
+        }
     }
 
     /// An answer to a call, or a frame of a stream, which `status` may end.

@@ -30,6 +30,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// The unit of copies, in bytes.
 pub(super) const WORD_BYTES: usize = 8;
+/// Words that are copied in one turn of a loop: the compiler unrolls none over atomics.
+const UNROLLED: usize = 4;
 
 /// A misaligned offset, or a range beyond the mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,12 +68,19 @@ impl Own {
     /// Copies `bytes` to `offset`; the last word is zero-padded.
     #[inline]
     pub(super) fn copy_in(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRange> {
-        let mut words = self.0.row(offset, bytes.len())?.iter();
+        let words = self.0.row(offset, bytes.len())?;
         let (whole, rest) = bytes.as_chunks::<WORD_BYTES>();
-        for (bytes, word) in whole.iter().zip(&mut words) {
+        // The compiler unrolls no loop over atomics.
+        let (fours, ones) = whole.as_chunks::<UNROLLED>();
+        let behind = words.get(fours.len() * UNROLLED..).unwrap_or_default();
+        let store = |word: &AtomicU64, bytes: &[u8; WORD_BYTES]| {
             word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        };
+        for (words, bytes) in words.as_chunks::<UNROLLED>().0.iter().zip(fours) {
+            words.iter().zip(bytes).for_each(|(word, bytes)| store(word, bytes));
         }
-        if let Some(word) = words.next() {
+        behind.iter().zip(ones).for_each(|(word, bytes)| store(word, bytes));
+        if let Some(word) = words.get(whole.len()) {
             let mut last = [0; WORD_BYTES];
             for (to, from) in last.iter_mut().zip(rest) {
                 *to = *from;
@@ -112,12 +121,19 @@ impl Foreign {
     /// Copies bytes at `offset` into private memory, each read once.
     #[inline]
     pub(super) fn copy_out(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfRange> {
-        let mut words = self.0.row(offset, into.len())?.iter();
+        let words = self.0.row(offset, into.len())?;
         let (whole, rest) = into.as_chunks_mut::<WORD_BYTES>();
-        for (bytes, word) in whole.iter_mut().zip(&mut words) {
+        let whole_words = whole.len();
+        let (fours, ones) = whole.as_chunks_mut::<UNROLLED>();
+        let behind = words.get(fours.len() * UNROLLED..).unwrap_or_default();
+        let load = |bytes: &mut [u8; WORD_BYTES], word: &AtomicU64| {
             *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        };
+        for (bytes, words) in fours.iter_mut().zip(words.as_chunks::<UNROLLED>().0) {
+            bytes.iter_mut().zip(words).for_each(|(bytes, word)| load(bytes, word));
         }
-        if let Some(word) = words.next() {
+        ones.iter_mut().zip(behind).for_each(|(bytes, word)| load(bytes, word));
+        if let Some(word) = words.get(whole_words) {
             let last = word.load(Ordering::Relaxed).to_ne_bytes();
             for (to, from) in rest.iter_mut().zip(last) {
                 *to = from;
