@@ -3,8 +3,9 @@
 //!
 //! ```text
 //!   HELD ──► ACKING ──► DONE
-//!    │          └─ the request of the acknowledgement moves with the message: it is completed by
-//!    │             whichever receive gets the message next
+//!    │          └─ the request of the acknowledgement moves with the message. Dropped before its value was
+//!    │             returned, the message goes back to the inbox: its acknowledgement is completed by whichever
+//!    │             receive gets it next. Without a receiver it is handed back to the server: `hand_back`
 //!    └─ dropped: requeued
 //! ```
 //!
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 
 use crate::channel::{Channel, RETRY_PAUSE};
 use crate::error::AckError;
+use crate::hand_back;
 use crate::limits::{at_most, within};
 use crate::operation::{Ack, Operation};
 use crate::options::Kind;
@@ -48,8 +50,13 @@ pub(crate) struct Home {
     pub(crate) untaken: AtomicUsize,
     /// One of these numbers has changed.
     pub(crate) changed: Notify,
+    /// Messages whose acknowledgement was transmitted, and whose value was not returned yet: the server may have none
+    /// of them any more.
+    unreturned: AtomicUsize,
     /// Cancelled when the last receiver is dropped.
     pub(crate) gone: Token,
+    /// `None` once the last receiver is dropped: the messages in it hold this.
+    inbox: Mutex<Option<becket_chan::Receiver<Delivery>>>,
     acknowledged: Mutex<Remembered>,
 }
 
@@ -60,16 +67,29 @@ struct Remembered {
 }
 
 impl Home {
-    pub(crate) fn new(channel: Arc<Channel>, window: usize) -> Self {
+    pub(crate) fn new(
+        channel: Arc<Channel>,
+        window: usize,
+        inbox: becket_chan::Receiver<Delivery>,
+    ) -> Self {
         Self {
             channel,
             wanted: AtomicUsize::new(0),
             window,
             untaken: AtomicUsize::new(0),
             changed: Notify::new(),
+            unreturned: AtomicUsize::new(0),
             gone: Token::new(),
+            inbox: Mutex::new(Some(inbox)),
             acknowledged: Mutex::default(),
         }
+    }
+
+    /// The last receiver is dropped.
+    pub(crate) fn leave(&self) {
+        // Dropped without the lock, which the messages in it take.
+        let _inbox = self.inbox.lock().take();
+        self.gone.cancel();
     }
 
     /// The number of messages that may be here without a receive.
@@ -77,11 +97,12 @@ impl Home {
         self.wanted.load(Ordering::SeqCst) + self.window
     }
 
-    /// Whether the server has no message of the closed channel any more. One that is held here counts: it
-    /// may be requeued.
+    /// Whether the closed channel has no message any more. One that is held counts: it may be requeued. Of those that
+    /// are acknowledged, this process counts its own until their values are returned.
     pub(crate) async fn is_drained(&self) -> bool {
         match self.channel.count().await {
-            Ok(count) => count == 0,
+            // In this order: what the server has not any more is counted here.
+            Ok(count) => count == 0 && self.unreturned.load(Ordering::SeqCst) == 0,
             Err(error) => {
                 tracing::debug!(channel = self.channel.name, error, "no answer");
                 false
@@ -141,6 +162,8 @@ pub struct Delivery {
     acking: Option<Acking>,
     /// A receive has returned its value: should the message arrive again, it is a duplicate.
     is_received: bool,
+    /// Its caller has the value, and acknowledges it: it goes back nowhere.
+    is_returned: bool,
     /// Counted in `untaken`.
     is_untaken: bool,
 }
@@ -165,6 +188,7 @@ impl Delivery {
             stage: Stage::Held,
             acking: None,
             is_received: false,
+            is_returned: false,
             is_untaken: true,
             home: home.clone(),
         }
@@ -195,6 +219,7 @@ impl Delivery {
     /// again after `ack_wait`. Limits end it with [`AckError::Unknown`].
     pub fn ack(mut self) -> Ack {
         self.taken();
+        self.is_returned = true;
         Operation::new(move |limits| async move {
             match within(limits, self.confirm()).await {
                 Ok(Ok(())) => Ok(self.value.clone()),
@@ -220,11 +245,16 @@ impl Delivery {
         }
     }
 
-    /// Records that it goes back to the inbox.
-    pub(crate) fn put_back(&mut self) {
+    /// Puts it back in front of the inbox, for the next receive of this process. Without a receiver it is dropped.
+    pub(crate) fn put_back(mut self) {
+        let home = self.home.clone();
+        let inbox = home.inbox.lock().clone();
+        let Some(inbox) = inbox else { return };
         if !std::mem::replace(&mut self.is_untaken, true) {
-            self.home.untaken.fetch_add(1, Ordering::SeqCst);
+            home.untaken.fetch_add(1, Ordering::SeqCst);
         }
+        inbox.put_back(self);
+        home.changed.notify_one();
     }
 
     /// Whether its acknowledgement was transmitted.
@@ -245,15 +275,29 @@ impl Delivery {
         self.value.clone()
     }
 
+    /// What is needed to hand it back to the server: that is no receive.
+    pub(crate) fn unreceived(mut self) -> Self {
+        self.is_received = true;
+        self
+    }
+
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        &self.home.channel
+    }
+
+    pub(crate) fn value(&self) -> &Bytes {
+        &self.value
+    }
+
     /// Leaves it to the server, which delivers it again.
     pub(crate) fn expire(mut self) {
-        self.stage = Stage::Done;
+        self.set(Stage::Done);
         self.home.channel.counters.expired();
     }
 
     /// Refuses it for good: the channel is closed.
     pub(crate) fn refuse(mut self, answer: &'static [u8]) {
-        self.stage = Stage::Done;
+        self.set(Stage::Done);
         self.post(answer);
     }
 
@@ -270,13 +314,13 @@ impl Delivery {
         while self.stage != Stage::Done {
             if self.home.channel.engine.now() >= self.expires {
                 let was_acking = self.is_acking();
-                self.stage = Stage::Done;
+                self.set(Stage::Done);
                 self.home.channel.counters.expired();
                 return Err(if was_acking { AckError::Unknown } else { AckError::Expired });
             }
             if self.stage == Stage::Held {
                 self.home.remember(self.sequence);
-                self.stage = Stage::Acking;
+                self.set(Stage::Acking);
             }
             let engine = &self.home.channel.engine;
             let ack = || engine.request(&self.reply, None, Bytes::from_static(b"+ACK"));
@@ -293,12 +337,22 @@ impl Delivery {
         Ok(())
     }
 
+    fn set(&mut self, stage: Stage) {
+        let was_acking = std::mem::replace(&mut self.stage, stage) == Stage::Acking;
+        match (was_acking, stage == Stage::Acking) {
+            (false, true) => self.home.unreturned.fetch_add(1, Ordering::SeqCst),
+            (true, false) => self.home.unreturned.fetch_sub(1, Ordering::SeqCst),
+            _ => return,
+        };
+    }
+
     fn done(&mut self) {
-        self.stage = Stage::Done;
+        self.set(Stage::Done);
         self.acking = None;
-        self.is_received = true;
         let channel = &self.home.channel;
-        channel.counters.received(self.value.len());
+        if !std::mem::replace(&mut self.is_received, true) {
+            channel.counters.received(self.value.len());
+        }
         if channel.kind.may_be_full() || channel.is_closed() {
             channel.engine.post(&channel.names.room, Bytes::new());
         }
@@ -314,8 +368,37 @@ fn lease(home: &Home) -> Duration {
     home.channel.ack_wait.mul_f64(0.9)
 }
 
+impl Delivery {
+    /// What this is, so that nothing is left to do for its drop.
+    fn take(&mut self) -> Self {
+        Self {
+            value: std::mem::take(&mut self.value),
+            home: self.home.clone(),
+            reply: std::mem::take(&mut self.reply),
+            sequence: self.sequence,
+            attempt: self.attempt,
+            expires: self.expires,
+            stage: std::mem::replace(&mut self.stage, Stage::Done),
+            acking: self.acking.take(),
+            is_received: std::mem::replace(&mut self.is_received, true),
+            is_returned: self.is_returned,
+            is_untaken: std::mem::replace(&mut self.is_untaken, false),
+        }
+    }
+}
+
 impl Drop for Delivery {
     fn drop(&mut self) {
+        if self.is_acking() && !self.is_received && !self.is_returned {
+            let has_receiver = self.home.inbox.lock().is_some();
+            let taken = self.take();
+            if has_receiver {
+                taken.put_back();
+            } else {
+                hand_back::begin(taken);
+            }
+            return;
+        }
         if self.stage == Stage::Held {
             let is_rendezvous = self.home.channel.kind == Kind::Rendezvous;
             self.post(if is_rendezvous { answer::REFUSED } else { b"-NAK" });
@@ -324,6 +407,7 @@ impl Drop for Delivery {
         if !self.is_received {
             self.home.forget(self.sequence);
         }
+        self.set(Stage::Done);
         self.taken();
         self.home.changed.notify_one();
     }

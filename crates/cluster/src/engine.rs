@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the channels use of a server: messages, subscriptions, a clock, tasks, and three questions about
+//! What the channels use of a server: messages, subscriptions, a clock, tasks, and questions about
 //! streams.
 //!
 //! All of a channel's own rules (retries, closing, credit, notes, acknowledgements) are above this line, and
@@ -224,6 +224,23 @@ impl Engine {
             }
             #[cfg(test)]
             Self::Model(client) => client.count(&names.stream, &names.data).await,
+        }
+    }
+
+    /// Whether a message of a channel was stored behind that of this sequence number: delivered or not.
+    pub(crate) async fn has_newer(
+        &self,
+        names: &Arc<Names>,
+        name: &str,
+        sequence: u64,
+    ) -> Result<bool, String> {
+        match self {
+            Self::Nats(link) => {
+                let (server, about) = (link.server().clone(), (name.to_owned(), sequence));
+                link.run(server::has_newer(server, names.clone(), about)).await.ok_or(GONE)?
+            }
+            #[cfg(test)]
+            Self::Model(client) => client.has_newer(&names.stream, name, sequence).await,
         }
     }
 }

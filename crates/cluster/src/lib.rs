@@ -69,7 +69,7 @@
 //!    none that a receiver has leased, since it may be requeued. A receiver of a rendezvous takes values until
 //!    the note of the close has reached it. Of a replicated channel a second message, the end, is behind all
 //!    accepted values: module `server` has the reason.
-//! 5. **Any operation may be dropped.** A dropped receive has taken nothing. A dropped send that was
+//! 5. **Any operation may be dropped.** A dropped receive has taken nothing: see [`Receiver::recv`]. A dropped send that was
 //!    transmitted may have been accepted: give it a limit to know.
 //! 6. **Everything is bounded**: sends in flight, values requested and not received, notes.
 //! 7. **Nothing polls.** A waiting send is woken by a note of a receiver; since notes may be lost,
@@ -92,6 +92,7 @@
 //! | `operation`, `limits` | operations as values; their limits |
 //! | `sender`, `publish` | sending; one attempt and its answer |
 //! | `receiver`, `delivery` | receiving; a message until it is acknowledged |
+//! | `hand_back` | the value of a receive that was dropped, when its process has no receiver any more |
 //! | `pull`, `offers` | the task that gets messages of a stream; that of a rendezvous |
 //! | `counters` | exact counts |
 //! | `lab` | in tests: the rules of channels against a model of a server, in virtual time |
@@ -110,6 +111,7 @@ mod counters;
 mod delivery;
 mod engine;
 mod error;
+mod hand_back;
 #[cfg(test)]
 mod lab;
 mod limits;

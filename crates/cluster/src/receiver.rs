@@ -51,7 +51,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.home.gone.cancel();
+        self.home.leave();
     }
 }
 
@@ -60,9 +60,9 @@ impl Receiver {
         let is_rendezvous = channel.kind == Kind::Rendezvous;
         // An offer that is taken ahead of a receive would be stored.
         let window = if is_rendezvous { 0 } else { window };
-        let home = Arc::new(Home::new(channel.clone(), window));
         // Bounded by the credit.
         let (filled, inbox) = unlimited();
+        let home = Arc::new(Home::new(channel.clone(), window, inbox.clone()));
         let ends = (filled, inbox.clone());
         // Without its task, when the thread has ended, the inbox is closed.
         if is_rendezvous {
@@ -86,8 +86,11 @@ impl Receiver {
     /// # Cancel safety
     ///
     /// Dropped before it returned a value, it has taken none: a message that arrived for it goes to
-    /// the next receive of this process, or is requeued. If its acknowledgement was in flight, it can only
-    /// go to a receive of this process: a lease of it that is dropped is not delivered again.
+    /// the next receive of this process, or is requeued. One whose acknowledgement was in flight stays in this
+    /// process until a receive of it returns its value, however many receives and leases of it are dropped. When the
+    /// last receiver is dropped instead, the connection's thread sends it to the server again: as a new message, with
+    /// another [`sequence`](Delivery::sequence), behind newer ones. The value is lost only with the process, or with
+    /// all handles of a connection whose server is away.
     pub fn recv(&self) -> Recv<'_> {
         Operation::new(move |limits| async move { self.counted(self.receive(limits).await) })
     }
@@ -225,7 +228,7 @@ impl Receiver {
         delivery: Delivery,
         limits: Limits<'_>,
     ) -> Result<Option<Bytes>, RecvError> {
-        let mut taken = Taken { receiver: self, delivery: Some(delivery) };
+        let mut taken = Taken { delivery: Some(delivery) };
         let (confirmed, stop) = match within(limits, taken.confirm()).await {
             Ok(confirmed) => (Some(confirmed), None),
             // Not begun: it goes back. Begun: it gets time to end.
@@ -302,12 +305,11 @@ impl fmt::Debug for Receiver {
 }
 
 /// A message that a receive acknowledges. Dropped, it goes to the front of the inbox.
-struct Taken<'a> {
-    receiver: &'a Receiver,
+struct Taken {
     delivery: Option<Delivery>,
 }
 
-impl Taken<'_> {
+impl Taken {
     async fn confirm(&mut self) -> Result<(), AckError> {
         match &mut self.delivery {
             Some(delivery) => delivery.confirm().await,
@@ -320,13 +322,10 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(mut delivery) = self.delivery.take() {
+        if let Some(delivery) = self.delivery.take() {
             delivery.put_back();
-            let Inner { home, inbox, .. } = &*self.receiver.inner;
-            inbox.put_back(delivery);
-            home.changed.notify_one();
         }
     }
 }

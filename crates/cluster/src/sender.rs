@@ -31,7 +31,8 @@ use crate::publish::{Answer, only_if_open};
 use crate::server::DUPLICATE_WINDOW;
 
 /// A send one attempt of which had no answer is not repeated any more after this long.
-const REPEATED_AT_MOST: Duration = DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(20));
+pub(crate) const REPEATED_AT_MOST: Duration =
+    DUPLICATE_WINDOW.saturating_sub(Duration::from_secs(20));
 /// After this many refusals the slow retry is slower, and a rendezvous looks at the gate.
 const REFUSALS_MANY: u32 = 5;
 const SLOWER_RETRY: Duration = Duration::from_secs(5);

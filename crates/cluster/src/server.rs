@@ -261,3 +261,16 @@ pub(crate) async fn count(server: Context, names: Arc<Names>, since: u64) -> Res
     }
     Ok(count)
 }
+
+/// Whether a message of a channel was stored behind that of this sequence number. What is replaced before it is
+/// delivered is not noticed; but something newer is there then.
+pub(crate) async fn has_newer(
+    server: Context,
+    names: Arc<Names>,
+    (name, sequence): (String, u64),
+) -> Result<bool, String> {
+    let stream =
+        server.get_stream_no_info(&names.stream).await.map_err(|error| error.to_string())?;
+    let consumer = stream.consumer_info(name).await.map_err(|error| error.to_string())?;
+    Ok(consumer.num_pending > 0 || consumer.delivered.stream_sequence > sequence)
+}

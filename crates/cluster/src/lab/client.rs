@@ -189,6 +189,16 @@ impl Client {
         Ok(Some((u64::from_be_bytes(*number), Bytes::copy_from_slice(record))))
     }
 
+    pub(crate) async fn has_newer(
+        &self,
+        stream: &str,
+        name: &str,
+        sequence: u64,
+    ) -> Result<bool, String> {
+        let answer = self.ask("$JS.API.NEWER", stream, &format!("{name} {sequence}")).await?;
+        Ok(&answer[..] == b"yes")
+    }
+
     pub(crate) async fn count(&self, stream: &str, subject: &str) -> Result<usize, String> {
         let answer = self.ask("$JS.API.COUNT", stream, subject).await?;
         Ok(String::from_utf8_lossy(&answer).parse().unwrap())

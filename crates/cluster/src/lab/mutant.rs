@@ -29,10 +29,12 @@ pub(super) enum Mutant {
     TakesRefusedOffers,
     /// A channel that is closed is taken as one that is full.
     ClosedIsFull,
+    /// The value of a receive that was dropped with its receiver is not handed back.
+    ForgetsTheHandBack,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::ForgetsTheId,
         Self::NoRespondersIsClosed,
         Self::FullIsAccepted,
@@ -43,6 +45,7 @@ impl Mutant {
         Self::IgnoresTheEndOfARequest,
         Self::TakesRefusedOffers,
         Self::ClosedIsFull,
+        Self::ForgetsTheHandBack,
     ];
 
     /// Changes what a client sends. False: it is not sent.
@@ -52,6 +55,10 @@ impl Mutant {
             Self::ForgetsTheId => *headers = headers.take().map(|it| without(it, &[ID])),
             Self::ForgetsTheGate if subject.contains(".d.") => {
                 *headers = headers.take().map(|it| without(it, &GATE));
+            }
+            Self::ForgetsTheHandBack => {
+                let id = headers.as_ref().and_then(|it| it.get(NATS_MESSAGE_ID));
+                return id.is_none_or(|id| !id.as_str().contains(".back."));
             }
             Self::ForgetsTheRoomNote if subject.contains(".room.") => return false,
             Self::AcknowledgesInsteadOfRequeueing if payload == "-NAK" => *payload = "+ACK".into(),

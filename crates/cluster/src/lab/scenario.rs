@@ -30,7 +30,7 @@ const REST: Duration = Duration::from_secs(60);
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// What a receiver does, by its choice.
-const RECEIVES: [&str; 9] = [
+const RECEIVES: [&str; 11] = [
     "recv",
     "lease, ack",
     "recv, timeout",
@@ -40,7 +40,11 @@ const RECEIVES: [&str; 9] = [
     "lease, ack late",
     "lease, in progress, ack",
     "lease, killed",
+    "recv and lease, dropped",
+    "recv, dropped with its receiver",
 ];
+/// Longer than a message on its way back to the server takes.
+const HANDED_BACK: Duration = Duration::from_secs(60);
 
 /// What a run is about; the choices decide the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(super) struct Setup {
     pub(super) is_faulty: bool,
     /// Sends and receives without limits only, none of which is dropped.
     pub(super) is_plain: bool,
+    /// Receives are dropped while they acknowledge, and so are leases of what they have acknowledged, and receivers.
+    pub(super) drops: bool,
     pub(super) mutant: Option<Mutant>,
 }
 
@@ -86,6 +92,8 @@ pub(super) struct Seen {
     pub(super) received: Vec<Received>,
     /// Leases whose acknowledgement was not confirmed.
     pub(super) doubtful: Vec<u32>,
+    /// In runs in which receivers drop what they have: from now on they do not.
+    pub(super) has_all_sent: bool,
     /// The first close that succeeded.
     pub(super) closed: Option<Duration>,
     /// Of each process, once it has ended: what it sent or received, and its counters.
@@ -149,7 +157,7 @@ pub(super) fn run(setup: Setup, choices: Choices) -> Run {
 
 /// The frames that a receive sends which waits for a time.
 pub(super) fn idle(kind: Kind, time: Duration) -> u64 {
-    let setup = Setup { kind, is_faulty: false, is_plain: true, mutant: None };
+    let setup = Setup { kind, is_faulty: false, is_plain: true, drops: false, mutant: None };
     let world = World::new(Choices::seeded(0), Network::new(Faults::default(), None));
     let names = Arc::new(Names::new("lab", "jobs", kind, 1).unwrap());
     let stage = Stage { setup, world: world.clone(), names, seen: Arc::default() };
@@ -229,11 +237,16 @@ impl Stage {
         }
         drop((ended, sent));
         let (_, closer, _) = self.open(0).await;
-        let is_early = !self.setup.is_plain && self.below(4) == 3;
+        let is_early = !self.setup.is_plain && !self.setup.drops && self.below(4) == 3;
         if is_early {
             pause(self.below(100)).await;
         } else {
             let _closed = all_sent.recv().await;
+        }
+        if self.setup.drops {
+            // Who finds the channel drained does not get what is handed back behind that.
+            self.seen.lock().has_all_sent = true;
+            timer::sleep(HANDED_BACK).await;
         }
         match closer.close_with("over").await {
             Ok(_) => self.seen.lock().closed = Some(self.world.now()),
@@ -336,7 +349,7 @@ impl Stage {
 
     async fn receive(&self, receiver: usize) {
         let window = self.below(3) as usize;
-        let (client, _, rx) = self.open(window).await;
+        let (client, _, mut rx) = self.open(window).await;
         let is_plain = self.setup.is_plain;
         let is_rendezvous = self.setup.kind == Kind::Rendezvous;
         let mut received = 0;
@@ -349,11 +362,13 @@ impl Stage {
         let error = loop {
             let bound = match (is_plain, odd) {
                 (true, _) | (_, 0) => 2,
+                _ if self.seen.lock().has_all_sent => 2,
+                _ if self.setup.drops => 11,
                 _ => 9,
             };
             let choice = self.below(bound);
             odd -= u32::from(choice > 1);
-            may_hold |= (2..5).contains(&choice);
+            may_hold |= (2..5).contains(&choice) || choice > 8;
             let limit = 1 + self.below(if choice > 1 { 20 } else { 1 });
             let begun = (self.world.now(), receiver, RECEIVES[choice as usize]);
             self.seen.lock().receives.push(begun);
@@ -366,12 +381,30 @@ impl Stage {
                 0 => rx.recv().await,
                 2 => rx.recv().timeout(limit_time).await,
                 3 => rx.try_recv().await,
-                4 => {
+                4 | 9 | 10 => {
                     let gone = async {
                         pause(limit).await;
                         Err(RecvError::TimedOut)
                     };
-                    or(rx.recv(), gone).await
+                    let result = or(rx.recv(), gone).await;
+                    match result {
+                        Err(RecvError::TimedOut) if choice == 9 => {
+                            let lease = async { rx.lease().await.map(drop) };
+                            let gone = async {
+                                pause(limit).await;
+                                Err(RecvError::TimedOut)
+                            };
+                            let _requeued = or(lease, gone).await;
+                        }
+                        Err(RecvError::TimedOut) if choice == 10 => {
+                            let counted = (received, rx.snapshot());
+                            self.seen.lock().receivers.push(counted);
+                            received = 0;
+                            rx = self.open(window).await.2;
+                        }
+                        _ => {}
+                    }
+                    result
                 }
                 _ => match rx.lease().await {
                     Err(error) => Err(error),
@@ -379,7 +412,7 @@ impl Stage {
                         let delivery = (leased.sequence(), leased.attempt());
                         let value = number_of(&leased);
                         match choice {
-                            5 if !may_hold => {
+                            5 if !may_hold || self.setup.drops => {
                                 pause(limit).await;
                                 drop(leased);
                                 continue;

@@ -219,7 +219,7 @@ impl Server {
         }
         let mut answer = match subject.strip_prefix("$JS.") {
             None => Some(self.store(now, subject, headers, payload)),
-            Some("API.LAST" | "API.COUNT") => Some(self.about(subject, &payload)),
+            Some("API.LAST" | "API.COUNT" | "API.NEWER") => Some(self.about(subject, &payload)),
             Some(_) if subject.starts_with("$JS.ACK.") => self.acked(now, subject, &payload),
             Some(_) => {
                 self.pulled(now, subject, reply.clone(), &payload);
@@ -273,6 +273,8 @@ impl Server {
         let stream = self.streams.get_mut(name).unwrap();
         let header = |name: &str| Some(headers?.get(name)?.as_str());
         let expected = header("Nats-Expected-Last-Subject-Sequence-Subject");
+        let own = header("Nats-Expected-Last-Subject-Sequence").map(|_| subject);
+        let expected = expected.or(own);
         if expected.is_some_and(|gate| stream.count(gate) > 0) {
             return error(400, 10071);
         }
@@ -308,6 +310,14 @@ impl Server {
         let stream = &self.streams[stream];
         if question == "$JS.API.COUNT" {
             return stream.count(subject).to_string().into();
+        }
+        if question == "$JS.API.NEWER" {
+            let (name, number) = subject.split_once(' ').unwrap();
+            let (consumer, number) = (&stream.consumers[name], number.parse::<u64>().unwrap());
+            let pending = stream.messages.range(consumer.cursor + 1..);
+            let is_pending = pending.into_iter().any(|(_, it)| it.subject == consumer.filter);
+            let has_newer = is_pending || consumer.cursor > number;
+            return Bytes::from_static(if has_newer { b"yes" } else { b"no" });
         }
         let last = stream.messages.iter().rfind(|(_, it)| it.subject == subject);
         let with_number = |(number, it): (&u64, &Stored)| {

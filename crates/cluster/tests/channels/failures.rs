@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use becket_cluster::{AckError, Connection, Kind, Options, Receiver, RecvError, SendError, Sender};
+use bytes::Bytes;
 use futures_lite::future::{block_on, poll_once, yield_now};
 
 use crate::open::{LONG, Open};
@@ -13,6 +14,7 @@ use crate::server::Server;
 use crate::server::proxy::Proxy;
 
 const UNLIMITED: Kind = Kind::Unlimited { bytes_max: 1 << 24 };
+const ONE: Kind = Kind::Bounded { capacity: 1 };
 
 fn short_lease() -> Options {
     Options::default().ack_wait(Duration::from_secs(1))
@@ -60,10 +62,17 @@ fn a_dropped_lease_is_requeued_at_once() {
     on_any::a_dropped_lease_is_requeued_at_once(&Server::start());
 }
 
-/// Receives that are dropped at any moment, also while their acknowledgement is in flight.
+/// Receives that are dropped at any moment, also while their acknowledgement is in flight; and leases of what they
+/// have left.
 #[test]
 fn a_dropped_receive_loses_nothing() {
     on_any::a_dropped_receive_loses_nothing(&Server::start());
+}
+
+/// Its acknowledgement is in flight: the server has the message no more.
+#[test]
+fn a_receiver_that_is_dropped_hands_back_what_it_has_acknowledged() {
+    on_any::a_receiver_that_is_dropped_hands_back_what_it_has_acknowledged(&Server::start());
 }
 
 #[test]
@@ -191,6 +200,18 @@ fn a_send_without_an_answer_is_unknown_at_its_deadline() {
     assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a", "it was accepted");
 }
 
+/// Polls a future some times. `None`: it was not ready.
+async fn for_a_while<T>(future: impl Future<Output = T>, polls: u32) -> Option<T> {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        if let Some(output) = poll_once(future.as_mut()).await {
+            return Some(output);
+        }
+        yield_now().await;
+    }
+    None
+}
+
 /// What holds on any servers.
 pub(crate) mod on_any {
     use super::*;
@@ -202,25 +223,55 @@ pub(crate) mod on_any {
             tx.send(at.to_be_bytes().to_vec()).wait().unwrap();
         }
         let mut received = Vec::new();
-        let mut round = 0u32;
+        for round in 1..=4 * VALUES {
+            let value = block_on(for_a_while(rx.recv(), round * 7 % 400));
+            received.extend(
+                value.map(|value| u32::from_be_bytes(value.unwrap()[..].try_into().unwrap())),
+            );
+            if round.is_multiple_of(2) {
+                drop(block_on(for_a_while(rx.lease(), round * 5 % 400)));
+            }
+        }
         while received.len() < VALUES as usize {
-            round += 1;
-            let value = block_on(async {
-                let mut recv = pin!(rx.recv().timeout(LONG));
-                for _ in 0..round * 7 % 400 {
-                    if let Some(value) = poll_once(recv.as_mut()).await {
-                        return Some(value.unwrap());
-                    }
-                    yield_now().await;
-                }
-                None
-            });
-            received.extend(value.map(|value| u32::from_be_bytes(value[..].try_into().unwrap())));
+            let value = rx.recv().timeout(LONG).wait().unwrap();
+            received.push(u32::from_be_bytes(value[..].try_into().unwrap()));
         }
         received.sort_unstable();
         assert!(received.into_iter().eq(0..VALUES));
         assert_eq!(rx.snapshot().receives, u64::from(VALUES));
         assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+    }
+
+    pub(crate) fn a_receiver_that_is_dropped_hands_back_what_it_has_acknowledged(
+        server: &impl Open,
+    ) {
+        for (name, kind) in [("log", UNLIMITED), ("one", ONE), ("state", Kind::Conflated)] {
+            let (tx, rx) = server.open(name, kind);
+            let connection = server.connection();
+            let (mut round, mut handed_back) = (0u32, 0);
+            while handed_back < 3 {
+                round += 1;
+                let value = Bytes::from(round.to_be_bytes().to_vec());
+                let options = server.options(Options::default());
+                let (_, leaves) = block_on(connection.open(name, kind, options)).unwrap();
+                let received = block_on(async {
+                    let mut recv = pin!(leaves.recv());
+                    assert!(poll_once(recv.as_mut()).await.is_none());
+                    tx.send(value.clone()).await.unwrap();
+                    for_a_while(recv.as_mut(), round * 7 % 400).await
+                });
+                drop(leaves);
+                if let Some(received) = received {
+                    assert_eq!(received.unwrap(), value);
+                    continue;
+                }
+                let message = rx.lease().timeout(LONG).wait().unwrap();
+                // One that is requeued keeps its number.
+                handed_back += u32::from(message.sequence() > u64::from(round + handed_back));
+                assert_eq!(message.ack().wait().unwrap(), value);
+            }
+            assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+        }
     }
 
     pub(crate) fn a_slow_receiver_loses_nothing(server: &impl Open) {

@@ -70,6 +70,7 @@ fn what_holds_on_one_server_holds_on_three() {
         closing::a_receiver_is_closed_when_the_last_message_is_acknowledged
         closing::what_was_accepted_before_the_close_is_drained_exactly
         failures::a_dropped_receive_loses_nothing
+        failures::a_receiver_that_is_dropped_hands_back_what_it_has_acknowledged
         failures::a_slow_receiver_loses_nothing
         failures::a_dropped_lease_is_requeued_at_once
         rendezvous::values_pass_in_order_and_notes_wake_their_senders
