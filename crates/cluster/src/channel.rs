@@ -127,6 +127,11 @@ impl Channel {
         is_new
     }
 
+    /// Passes a note to a sender that waits. Beyond the bound the oldest one is dropped; the channel has both ends.
+    pub(crate) fn noted(&self, note: Bytes) {
+        let _sent = self.noted.try_send(note);
+    }
+
     /// An id for a message of this handle. No other message has it.
     pub(crate) fn next_id(&self) -> String {
         format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
@@ -228,8 +233,7 @@ async fn pass_notes(channel: Weak<Channel>, mut room: Subscription, gone: Token)
     };
     while let Some(note) = next(&mut room).await {
         let Some(channel) = channel.upgrade() else { return };
-        // Full: the oldest note is dropped. It is not closed: the channel has both ends.
-        let _sent = channel.noted.try_send(note.payload);
+        channel.noted(note.payload);
         channel.freed.notify_one();
     }
 }

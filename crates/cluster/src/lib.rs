@@ -91,6 +91,7 @@
 //! | `channel` | what the two handles of a channel share: closing, notes, counters |
 //! | `operation`, `limits` | operations as values; their limits |
 //! | `sender`, `publish` | sending; one attempt and its answer |
+//! | `arm` | a send as an arm of a select |
 //! | `receiver`, `delivery` | receiving; a message until it is acknowledged |
 //! | `hand_back` | the value of a receive that was dropped, when its process has no receiver any more |
 //! | `pull`, `offers` | the task that gets messages of a stream; that of a rendezvous |
@@ -105,6 +106,7 @@
 #[cfg(test)]
 extern crate self as becket_cluster;
 
+mod arm;
 mod channel;
 mod connection;
 mod counters;
@@ -130,11 +132,12 @@ mod survey;
 
 pub use async_nats::ConnectOptions;
 
+pub use crate::arm::{Attempt, SendArm};
 pub use crate::connection::Connection;
 pub use crate::counters::{Failures, Snapshot};
 pub use crate::delivery::Delivery;
 pub use crate::error::{AckError, CloseError, OpenError, RecvError, SendError};
-pub use crate::operation::{Ack, Close, Lease, Operation, Recv, Send};
+pub use crate::operation::{Ack, Attempted, Close, Lease, Operation, Recv, Send};
 pub use crate::options::{Kind, Options, Storage};
 pub use crate::plugins::{
     Change, Changes, ClusterPlugin, EntryReport, Node, Offer, OfferError, offer, offer_as,

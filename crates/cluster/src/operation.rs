@@ -15,6 +15,8 @@ use crate::error::{AckError, CloseError, RecvError, SendError};
 
 /// A send. See [`Sender::send`](crate::Sender::send).
 pub type Send<'a> = Operation<'a, Result<(), SendError>>;
+/// An attempt of a send in a select. See [`SendArm::attempt`](crate::SendArm::attempt).
+pub type Attempted<'a> = Operation<'a, Option<Result<(), SendError>>>;
 /// A receive. See [`Receiver::recv`](crate::Receiver::recv).
 pub type Recv<'a> = Operation<'a, Result<Bytes, RecvError>>;
 /// A receive whose message is acknowledged later. See [`Receiver::lease`](crate::Receiver::lease).

@@ -21,6 +21,7 @@ use becket_chan::{Limits, timer};
 use bytes::Bytes;
 use futures_lite::future::or;
 
+use crate::arm::SendArm;
 use crate::channel::{ANSWER_TIMEOUT, Channel, OUTCOME_TIMEOUT, RETRY_PAUSE, SLOW_RETRY};
 use crate::counters::Snapshot;
 use crate::error::SendError;
@@ -98,6 +99,37 @@ impl Sender {
     /// As for [`send`](Self::send).
     pub fn try_send(&self, value: impl Into<Bytes>) -> Send<'_> {
         self.sending(value.into(), None, true)
+    }
+
+    /// A send for a [`select!`](becket_chan::select), together with operations of local channels and of others. Exactly
+    /// one arm completes: an attempt to send is made while the select does not wait, and a select that waits has none in
+    /// flight.
+    ///
+    /// ```no_run
+    /// use becket_chan::select;
+    ///
+    /// # async fn example(
+    /// #     tx: becket_cluster::Sender,
+    /// #     local: becket_chan::Receiver<u32>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// let arm = tx.arm("value");
+    /// loop {
+    ///     select! {
+    ///         ready = arm.recv() => if let Some(sent) = arm.attempt(ready?).await {
+    ///             break sent?;
+    ///         },
+    ///         job = local.recv() => println!("meanwhile: {}", job?),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The arm is ready when an attempt is worth it: at once, and after a refusal with the next note, or with the slow
+    /// retry of every send. The other arms wait for the attempt's answer, which takes a round trip, or as long as the
+    /// server is away: [`SendArm::attempt`] has limits. Dropped, or left by the loop, the value is not sent.
+    pub fn arm(&self, value: impl Into<Bytes>) -> SendArm<'_> {
+        SendArm::new(&self.channel, value.into())
     }
 
     fn sending(&self, value: Bytes, id: Option<String>, is_try: bool) -> Send<'_> {
@@ -184,7 +216,62 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// A send, between its attempts.
+pub(crate) struct Sending {
+    value: Bytes,
+    id: String,
+    /// A receiver of a rendezvous that waits.
+    receiver: Option<String>,
+    refusals: u32,
+    /// Since when an attempt has had no answer.
+    doubtful: Option<Instant>,
+}
+
+/// What became of an attempt.
+pub(crate) enum Step {
+    /// The send is over.
+    Over(Result<(), SendError>),
+    /// Nothing was accepted: there is no room, no receiver, or no server. With the value, and the limit that has passed.
+    Refused(Sending, Answer, Option<Stop>),
+}
+
+impl Sending {
+    pub(crate) fn into_inner(self) -> Bytes {
+        self.value
+    }
+
+    /// Whether it is not known what became of an attempt: it may still be accepted.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        self.doubtful.is_some()
+    }
+
+    /// Counts a refusal, and returns their number.
+    pub(crate) const fn refused(&mut self) -> u32 {
+        self.refusals += 1;
+        self.refusals
+    }
+
+    /// The next attempt follows a note, which may have the subject of a receiver that waits.
+    pub(crate) fn called_by(&mut self, note: Option<Bytes>) {
+        let subject = note.filter(|note| !note.is_empty());
+        self.receiver = subject.and_then(|subject| String::from_utf8(subject.into()).ok());
+    }
+
+    pub(crate) fn stopped(self, stop: Stop) -> SendError {
+        match self.doubtful {
+            Some(_) => SendError::Unknown(self.value),
+            None => stop.of_send(self.value),
+        }
+    }
+}
+
 impl Channel {
+    /// A send that has not begun.
+    pub(crate) fn sending(&self, value: Bytes, id: Option<String>) -> Sending {
+        let id = id.unwrap_or_else(|| self.next_id());
+        Sending { value, id, receiver: None, refusals: 0, doubtful: None }
+    }
+
     async fn send(
         self: &Arc<Self>,
         value: Bytes,
@@ -195,86 +282,109 @@ impl Channel {
         if limits.is_cancelled() {
             return Err(SendError::Cancelled(value));
         }
-        if let Kind::Unlimited { bytes_max } = self.kind
-            && value.len() as u64 > bytes_max
-        {
-            let cause = format!("{} bytes, and the stream holds {bytes_max}", value.len());
-            return Err(SendError::Unsupported { value, cause: cause.into() });
-        }
-        let id = id.unwrap_or_else(|| self.next_id());
-        let mut receiver = None;
-        let mut refusals = 0;
-        // Since when an attempt has had no answer.
-        let mut doubtful: Option<Instant> = None;
+        let mut sending = self.sending(value, id);
         loop {
-            match doubtful {
+            let answer = match self.step(sending, is_try, limits).await {
+                Step::Over(result) => return result,
+                Step::Refused(refused, _, Some(stop)) => return Err(refused.stopped(stop)),
+                Step::Refused(refused, _, None) if is_try => {
+                    return Err(SendError::WouldBlock(refused.value));
+                }
+                Step::Refused(refused, answer, None) => {
+                    sending = refused;
+                    answer
+                }
+            };
+            match self.wait_for_room(sending.refused(), &answer, limits).await {
+                Ok(note) => sending.called_by(note),
+                Err(stop) => return Err(sending.stopped(stop)),
+            }
+        }
+    }
+
+    /// Attempts until one has an answer.
+    pub(crate) async fn step(
+        self: &Arc<Self>,
+        mut sending: Sending,
+        is_try: bool,
+        limits: Limits<'_>,
+    ) -> Step {
+        if let Kind::Unlimited { bytes_max } = self.kind
+            && sending.value.len() as u64 > bytes_max
+        {
+            let cause = format!("{} bytes, and the stream holds {bytes_max}", sending.value.len());
+            let (value, cause) = (sending.value, cause.into());
+            return Step::Over(Err(SendError::Unsupported { value, cause }));
+        }
+        loop {
+            match sending.doubtful {
                 // The server would not recognise its id.
                 Some(since) if self.engine.now() - since >= REPEATED_AT_MOST => {
-                    return Err(SendError::Unknown(value));
+                    return Step::Over(Err(SendError::Unknown(sending.value)));
                 }
-                None if self.is_closed() => return Err(self.closed(value)),
+                None if self.is_closed() => return Step::Over(Err(self.closed(sending.value))),
                 _ => {}
             }
-            let to = receiver.take();
-            let (answer, stop) = match self.attempt((&id, &value), to, is_try, limits).await {
+            let to = sending.receiver.take();
+            let attempt = self.attempt((&sending.id, &sending.value), to, is_try, limits);
+            let (answer, stop) = match attempt.await {
                 Ok(answered) => answered,
-                Err(_) if doubtful.is_some() => return Err(SendError::Unknown(value)),
-                Err(None) => return Err(SendError::WouldBlock(value)),
-                Err(Some(stop)) => return Err(stop.of_send(value)),
+                Err(_) if sending.is_doubtful() => {
+                    return Step::Over(Err(SendError::Unknown(sending.value)));
+                }
+                Err(None) => return Step::Over(Err(SendError::WouldBlock(sending.value))),
+                Err(Some(stop)) => return Step::Over(Err(stop.of_send(sending.value))),
             };
             match answer {
                 Answer::Accepted { duplicate } => {
                     if duplicate {
                         self.counters.duplicate();
                     }
-                    return Ok(());
+                    return Step::Over(Ok(()));
                 }
                 Answer::Lost => {
-                    doubtful.get_or_insert_with(|| self.engine.now());
+                    let now = self.engine.now();
+                    sending.doubtful.get_or_insert(now);
                     let is_over = is_try || stop.is_some() || self.kind == Kind::Rendezvous;
                     if is_over || within(limits, timer::sleep(RETRY_PAUSE)).await.is_err() {
-                        return Err(SendError::Unknown(value));
+                        return Step::Over(Err(SendError::Unknown(sending.value)));
                     }
-                    continue;
                 }
                 // The gate comes before the ids: an attempt without an answer may have been
                 // accepted before the close.
-                Answer::Closed | Answer::Refused(_) if doubtful.is_some() => {
-                    return Err(SendError::Unknown(value));
+                Answer::Closed | Answer::Refused(_) if sending.is_doubtful() => {
+                    return Step::Over(Err(SendError::Unknown(sending.value)));
                 }
                 Answer::Closed => {
                     // For the reason. A limit may have passed already.
                     at_most(OUTCOME_TIMEOUT, self.look_at_gate()).await;
-                    return Err(self.closed(value));
+                    return Step::Over(Err(self.closed(sending.value)));
                 }
-                Answer::Refused(cause) => return Err(SendError::Unsupported { value, cause }),
-                Answer::Raced if stop.is_none() => continue,
+                Answer::Refused(cause) => {
+                    let value = sending.value;
+                    return Step::Over(Err(SendError::Unsupported { value, cause }));
+                }
+                Answer::Raced if stop.is_none() => {}
                 // An attempt without an answer may still be on its way, through another server.
-                Answer::Full | Answer::Unavailable | Answer::Raced => {}
-            }
-            let stopped = |stop: Stop, value| match doubtful {
-                Some(_) => SendError::Unknown(value),
-                None => stop.of_send(value),
-            };
-            if let Some(stop) = stop {
-                return Err(stopped(stop, value));
-            }
-            if is_try {
-                return Err(SendError::WouldBlock(value));
-            }
-            refusals += 1;
-            // The note of the close may be lost, and all receivers gone.
-            if self.kind == Kind::Rendezvous && refusals % REFUSALS_MANY == 0 {
-                let looked = within(limits, at_most(OUTCOME_TIMEOUT, self.look_at_gate()));
-                if let Err(stop) = looked.await {
-                    return Err(stopped(stop, value));
+                Answer::Full | Answer::Unavailable | Answer::Raced => {
+                    return Step::Refused(sending, answer, stop);
                 }
-            }
-            match self.wait(&answer, refusals, limits).await {
-                Ok(found) => receiver = found,
-                Err(stop) => return Err(stopped(stop, value)),
             }
         }
+    }
+
+    /// Waits after a refusal, until the next attempt is worth it. Returns the note, if one was the cause.
+    pub(crate) async fn wait_for_room(
+        self: &Arc<Self>,
+        refusals: u32,
+        answer: &Answer,
+        limits: Limits<'_>,
+    ) -> Result<Option<Bytes>, Stop> {
+        // The note of the close may be lost, and all receivers gone.
+        if self.kind == Kind::Rendezvous && refusals.is_multiple_of(REFUSALS_MANY) {
+            within(limits, at_most(OUTCOME_TIMEOUT, self.look_at_gate())).await?;
+        }
+        self.wait(answer, refusals, limits).await
     }
 
     fn closed(&self, value: Bytes) -> SendError {
@@ -318,14 +428,13 @@ impl Channel {
         Ok((answer, stop))
     }
 
-    /// Waits for a note, and at most for the slow retry. Returns the subject of a receiver that
-    /// waits, if the note has one.
+    /// Waits for a note, and at most for the slow retry.
     async fn wait(
         self: &Arc<Self>,
         answer: &Answer,
         refusals: u32,
         limits: Limits<'_>,
-    ) -> Result<Option<String>, Stop> {
+    ) -> Result<Option<Bytes>, Stop> {
         let retry = match answer {
             Answer::Full if refusals < REFUSALS_MANY => SLOW_RETRY,
             Answer::Full => SLOWER_RETRY,
@@ -356,8 +465,6 @@ impl Channel {
             timer::sleep(retry).await;
             None
         };
-        let note = within(limits, or(or(closed, note), retried)).await?;
-        let subject = note.filter(|note| !note.is_empty());
-        Ok(subject.and_then(|subject| String::from_utf8(subject.into()).ok()))
+        within(limits, or(or(closed, note), retried)).await
     }
 }

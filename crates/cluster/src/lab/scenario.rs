@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use becket_chan::{Token, timer, unlimited};
+use becket_chan::{Token, select, timer, unlimited};
 use becket_lab::choice::Choices;
 use bytes::Bytes;
 use futures_lite::future::or;
@@ -267,8 +267,9 @@ impl Stage {
             let bytes = Bytes::from(value.to_be_bytes().to_vec());
             let (choice, limit) = match self.setup.is_plain {
                 true => (0, 0),
-                false => (self.below(6), 1 + self.below(20)),
+                false => (self.below(if self.setup.drops { 7 } else { 6 }), 1 + self.below(20)),
             };
+            let mut is_withdrawn = false;
             let begun = self.world.now();
             let limit_time = Duration::from_millis(limit.into());
             let (what, result) = match choice {
@@ -288,6 +289,30 @@ impl Stage {
                     let id = format!("id-{value}");
                     ("send_with_id", Some(tx.send_with_id(bytes.clone(), &id).await))
                 }
+                6 => {
+                    let (fires, fired) = unlimited::<()>();
+                    client.spawn(async move {
+                        pause(limit).await;
+                        drop(fires);
+                    });
+                    let arm = tx.arm(bytes.clone());
+                    let result = loop {
+                        select! {
+                            biased;
+                            _closed = fired.recv() => break None,
+                            ready = arm.recv() => {
+                                if let Some(result) = arm.attempt(ready.unwrap()).await {
+                                    break Some(result);
+                                }
+                            }
+                        }
+                    };
+                    is_withdrawn = result.is_none();
+                    if is_withdrawn && arm.into_inner().as_ref() != Some(&bytes) {
+                        self.violation(format!("select: the arm of {value:#x} has not its value"));
+                    }
+                    ("send, an arm of a select", result)
+                }
                 _ => {
                     let send = async { Some(tx.send(bytes.clone()).await) };
                     let gone = async {
@@ -299,6 +324,7 @@ impl Stage {
             };
             let ended = self.world.now();
             let outcome = match result {
+                None if is_withdrawn => Outcome::Refused("another arm"),
                 None => {
                     dropped += 1;
                     Outcome::Dropped

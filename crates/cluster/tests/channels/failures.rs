@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::thread;
 use std::time::Duration;
 
+use becket_chan::{select, unlimited};
 use becket_cluster::{AckError, Connection, Kind, Options, Receiver, RecvError, SendError, Sender};
 use bytes::Bytes;
 use futures_lite::future::{block_on, poll_once, yield_now};
@@ -186,6 +187,41 @@ fn a_send_whose_answer_is_lost_is_accepted_once() {
         send.join().unwrap().unwrap();
     });
     assert_eq!((tx.snapshot().sends, tx.snapshot().duplicates), (1, 1));
+    assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
+}
+
+/// The other arm is ready all the time, and must not complete beside a send that was accepted.
+#[test]
+fn an_attempt_whose_answer_is_lost_is_resolved_before_its_select_goes_on() {
+    let server = Server::start();
+    let (proxy, tx, rx) = unanswered(&server);
+    let (local_tx, local) = unlimited();
+    local_tx.try_send(()).unwrap();
+    thread::scope(|scope| {
+        let selecting = scope.spawn(|| {
+            let arm = tx.arm("a");
+            loop {
+                select! {
+                    wait, biased;
+                    ready = arm.recv() => {
+                        if let Some(result) = arm.attempt(ready.unwrap()).wait() {
+                            break Some(result);
+                        }
+                    }
+                    local = local.recv() => {
+                        local.unwrap();
+                        break None;
+                    }
+                }
+            }
+        });
+        // The server has it.
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap(), "a");
+        assert!(!selecting.is_finished());
+        proxy.cut();
+        assert_eq!(selecting.join().unwrap(), Some(Ok(())));
+    });
+    assert_eq!((tx.snapshot().sends, tx.snapshot().duplicates, local.len()), (1, 1, 1));
     assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
 }
 

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::Instant;
 
-use becket_chan::{Token, select, unlimited};
+use becket_chan::{Token, bounded, select, unlimited};
 use becket_cluster::{Kind, OpenError, Options, RecvError, SendError};
 use futures_lite::future::block_on;
 
@@ -123,6 +123,12 @@ fn a_select_takes_messages_together_with_local_values() {
         });
     }
     sender.join().unwrap();
+}
+
+/// A send and a receive of a local channel: exactly one of them.
+#[test]
+fn a_select_sends_or_receives_a_local_value() {
+    on_any::a_select_sends_or_receives_a_local_value(&Server::start());
 }
 
 #[test]
@@ -312,6 +318,72 @@ pub(crate) mod on_any {
         let waiting = thread::spawn(move || tx.send(vec![1; 1000]).timeout(LONG).wait());
         assert_eq!(rx.recv().timeout(LONG).wait().unwrap().len(), 1000);
         waiting.join().unwrap().unwrap();
+    }
+
+    pub(crate) fn a_select_sends_or_receives_a_local_value(server: &impl Open) {
+        let one = Kind::Bounded { capacity: 1 };
+        for (name, kind) in [("one", one), ("meet", Kind::Rendezvous), ("state", Kind::Conflated)] {
+            let (tx, _) = server.open(name, kind);
+            let (closer, rx) = server.open(name, kind);
+            let (local_tx, local) = bounded(1);
+            thread::scope(|scope| {
+                let receiver = scope.spawn(move || {
+                    let mut received = Vec::new();
+                    while let Ok(value) = rx.recv().wait() {
+                        received.push(number(&value));
+                    }
+                    received
+                });
+                let counter = scope.spawn(move || {
+                    (0u32..).take_while(|at| local_tx.send(*at).wait().is_ok()).count()
+                });
+                let (mut sent, mut counted) = (Vec::new(), 0);
+                let mut at = 0;
+                while at < VALUES || sent.is_empty() || counted == 0 {
+                    at += 1;
+                    let arm = tx.arm(bytes(at));
+                    let result = loop {
+                        select! {
+                            wait;
+                            ready = arm.recv() => {
+                                if let Some(result) = arm.attempt(ready.unwrap()).wait() {
+                                    break Some(result);
+                                }
+                            }
+                            value = local.recv() => {
+                                assert_eq!(value.unwrap(), counted);
+                                counted += 1;
+                                break None;
+                            }
+                        }
+                    };
+                    match result {
+                        Some(result) => {
+                            result.unwrap();
+                            sent.push(at);
+                        }
+                        None => assert_eq!(arm.into_inner(), Some(bytes(at).into())),
+                    }
+                }
+                assert_eq!(closer.close().wait(), Ok(true));
+                let error = tx.arm("late");
+                let error = error.attempt(error.recv().wait().unwrap()).wait().unwrap();
+                assert!(error.unwrap_err().is_closed());
+                drop(local);
+                // One more may have been in the local channel.
+                assert!((counted..=counted + 1).contains(&(counter.join().unwrap() as u32)));
+                let counts = tx.snapshot();
+                assert_eq!(counts.sends, sent.len() as u64);
+                assert_eq!((counts.send_failures.closed, counts.send_failures.total()), (1, 1));
+                let received = receiver.join().unwrap();
+                if kind == Kind::Conflated {
+                    assert!(received.iter().all(|value| sent.contains(value)));
+                    assert_eq!(received.last(), sent.last());
+                } else {
+                    assert_eq!(received, sent);
+                }
+            });
+        }
     }
 
     pub(crate) fn an_id_is_accepted_once(server: &impl Open) {

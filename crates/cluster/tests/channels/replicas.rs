@@ -65,6 +65,7 @@ fn what_holds_on_one_server_holds_on_three() {
         kinds::a_leased_value_that_is_replaced_is_safe
         kinds::unlimited_channels_are_bounded_by_bytes
         kinds::an_id_is_accepted_once
+        kinds::a_select_sends_or_receives_a_local_value
         closing::a_close_wakes_receivers_that_wait
         closing::a_close_wakes_senders_that_wait_and_receivers_drain
         closing::a_receiver_is_closed_when_the_last_message_is_acknowledged
