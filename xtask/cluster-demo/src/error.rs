@@ -62,6 +62,7 @@ impl Error {
         };
         // Writing to a String cannot fail.
         if let Some(cause) = cause {
+            let cause = cause.replace('\n', "\n       ");
             let _ = write!(text, "\ncause: {cause}");
         }
         if let Some(hint) = hint {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::process::Process;
-use crate::servers::last_line;
+use crate::servers::last_lines;
 use crate::{Programs, WAIT_MAX};
 
 pub(crate) const GATEWAYS: usize = 3;
@@ -108,7 +108,7 @@ impl Gateways {
 
 /// Why a gateway ended: the last line of its log is an object then.
 fn reason(log: &Path) -> String {
-    let line = last_line(log);
+    let line = last_lines(log, 1);
     let reason = serde_json::from_str::<Value>(&line).ok();
     let error = reason.as_ref().and_then(|reason| reason.get("error")?.as_str());
     error.map_or(line.clone(), str::to_owned)

@@ -11,13 +11,17 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, Context};
 use becket_cluster::Kind;
+use tokio::io::{copy, sink};
 use tokio::net::TcpStream;
+use tokio::process::ChildStdout;
 
 use crate::error::Error;
 use crate::process::Process;
 use crate::wait_for;
 
 pub(crate) const SERVERS: usize = 3;
+/// The lines of a log that a failure shows.
+const LINES_SHOWN: usize = 5;
 /// A server that is away answers nothing for so long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -30,7 +34,8 @@ struct Server {
     folder: PathBuf,
     port: u16,
     route_port: u16,
-    process: Option<Process>,
+    /// Nothing is written to its standard output, which ends with it.
+    process: Option<(Process, ChildStdout)>,
 }
 
 impl Servers {
@@ -90,21 +95,33 @@ impl Servers {
         fs::write(&config, text).map_err(Error::file("write", &config))?;
         let log = File::create(&log).map_err(Error::file("create", &log))?;
         let arguments = ["--config".into(), config.display().to_string()];
-        server.process = Some(Process::start(&self.program, &arguments, |command| {
-            command.stdout(Stdio::null()).stderr(log);
-        })?);
+        let mut process = Process::start(&self.program, &arguments, |command| {
+            command.stdout(Stdio::piped()).stderr(log);
+        })?;
+        let stdout = process.stdout.take().map(ChildStdout::from_std).transpose();
+        let stdout = stdout.map_err(Error::system("read the output of a server"))?;
+        server.process = stdout.map(|stdout| (process, stdout));
         Ok(())
     }
 
-    async fn accepts_clients(&self, at: usize) -> Result<(), Error> {
-        let Some(server) = self.servers.get(at) else { return Ok(()) };
-        let address = (Ipv4Addr::LOCALHOST, server.port);
+    /// Waits until a server accepts clients, or has ended.
+    async fn accepts_clients(&mut self, at: usize) -> Result<(), Error> {
+        let Some(server) = self.servers.get_mut(at) else { return Ok(()) };
+        let Server { folder, port, process, .. } = server;
+        let failed = || Error::Start {
+            name: format!("server {}", name(at)),
+            cause: last_lines(&folder.join("log"), LINES_SHOWN),
+        };
+        let Some((_, stdout)) = process else { return Err(failed()) };
+        let address = (Ipv4Addr::LOCALHOST, *port);
         let what = || format!("server {} does not accept clients", name(at));
         let accepts = wait_for(what, async || TcpStream::connect(address).await.ok().map(drop));
-        accepts.await.map_err(|_| Error::Start {
-            name: format!("server {}", name(at)),
-            cause: last_line(&server.folder.join("log")),
-        })
+        let mut nowhere = sink();
+        tokio::select! {
+            biased;
+            _ended = copy(stdout, &mut nowhere) => Err(failed()),
+            accepted = accepts => accepted.map_err(|_| failed()),
+        }
     }
 }
 
@@ -114,9 +131,11 @@ pub(crate) fn name(at: usize) -> String {
 }
 
 /// The end of a log, which has the cause of a failure.
-pub(crate) fn last_line(log: &Path) -> String {
+pub(crate) fn last_lines(log: &Path, count: usize) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
-    text.lines().next_back().unwrap_or("it has no log").to_owned()
+    let mut lines: Vec<_> = text.lines().rev().take(count).collect();
+    lines.reverse();
+    if lines.is_empty() { "it has no log".to_owned() } else { lines.join("\n") }
 }
 
 /// Ports that are free in this moment.
@@ -160,5 +179,29 @@ impl Streams {
         let Some(cluster) = &stream.cached_info().cluster else { return false };
         let current = cluster.replicas.iter().filter(|replica| replica.current && !replica.offline);
         cluster.leader.is_some() && current.count() == SERVERS - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails so")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Writes more than is shown, and ends.
+    const BROKEN: &str = "#!/bin/sh\nfor at in 1 2 3 4 5 6 7; do echo line $at >&2; done\nexit 1\n";
+
+    #[tokio::test]
+    async fn a_server_that_ends_is_reported_with_its_last_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("broken");
+        fs::write(&program, BROKEN).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let error = Servers::start(&program, folder.path()).await.err().unwrap();
+        let Error::Start { name, cause } = error else { panic!("{error}") };
+        assert_eq!(name, "server n1");
+        assert_eq!(cause, "line 3\nline 4\nline 5\nline 6\nline 7");
     }
 }
