@@ -11,7 +11,7 @@ use async_nats::Client;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{ClusterInfo, LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use futures_lite::StreamExt as _;
 use serde::Serialize;
@@ -69,8 +69,10 @@ pub struct ChannelReport {
     pub kind: &'static str,
     /// Its capacity in values, or for `unlimited` in bytes.
     pub capacity: Option<u64>,
-    /// How many servers store a value before a send completes.
+    /// How many servers are to store the channel.
     pub replicas: u32,
+    /// How many of them are there.
+    pub replicas_online: u32,
     /// Values that are stored, those in hand included.
     pub len: u64,
     /// Values that receivers have and have not acknowledged.
@@ -223,11 +225,15 @@ async fn channels(context: &Context, namespace: &str) -> Result<Vec<ChannelRepor
             Kind::Conflated => ("conflated", None),
             Kind::Unlimited { bytes_max } => ("unlimited", Some(bytes_max)),
         };
+        // Of a rendezvous the close alone is stored, with the names of all channels.
+        let of_close = u32::try_from(registry.cached_info().config.num_replicas);
+        let replicas = if kind == "rendezvous" { of_close.unwrap_or(replicas) } else { replicas };
         let mut report = ChannelReport {
             name: name.to_owned(),
             kind,
             capacity,
             replicas,
+            replicas_online: online(&registry.cached_info().cluster),
             len: 0,
             in_hand: 0,
             receivers_waiting: 0,
@@ -236,7 +242,7 @@ async fn channels(context: &Context, namespace: &str) -> Result<Vec<ChannelRepor
         };
         if kind != "rendezvous" {
             if !streams.contains_key(&token) {
-                let stream = context.get_stream_no_info(format!("{namespace}-{token}")).await;
+                let stream = context.get_stream(format!("{namespace}-{token}")).await;
                 let stream = stream.map_err(|error| failed(error.to_string()))?;
                 let held = subjects(&stream, &format!("{namespace}.{token}.>")).await?;
                 streams.insert(token.clone(), (stream, held));
@@ -244,6 +250,7 @@ async fn channels(context: &Context, namespace: &str) -> Result<Vec<ChannelRepor
             if let Some((stream, held)) = streams.get(&token) {
                 let of = |part| held.get(&format!("{namespace}.{token}.{part}.{name}")).copied();
                 report.len = of("d").unwrap_or_default();
+                report.replicas_online = online(&stream.cached_info().cluster);
                 // The gate of a replicated channel has more tokens.
                 let gate = format!("{namespace}.{token}.g.{name}");
                 let is_gate = |subject: &String| {
@@ -264,6 +271,12 @@ async fn channels(context: &Context, namespace: &str) -> Result<Vec<ChannelRepor
         reports.push(report);
     }
     Ok(reports)
+}
+
+/// The servers of a stream that are there: the one that answers, and those that follow it.
+fn online(cluster: &Option<ClusterInfo>) -> u32 {
+    let others = cluster.iter().flat_map(|cluster| &cluster.replicas);
+    u32::try_from(1 + others.filter(|replica| !replica.offline).count()).unwrap_or(u32::MAX)
 }
 
 /// The subjects of a stream that match, and how many messages each has.

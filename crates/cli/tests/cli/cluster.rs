@@ -18,15 +18,20 @@ use tempfile::TempDir;
 
 use self::server::Server as Nats;
 use crate::serve::{Server, curl};
-use crate::support::becket;
+use crate::support::{becket, sample};
 
 const OFFERED: &str = "offered on the cluster";
 const LOADED: &str = "loaded from the cluster";
 
 /// The sample plugin at a placement.
 fn configuration(folder: &Path, placement: &str) -> PathBuf {
+    configured(folder, "linked = \"sample\"", placement)
+}
+
+/// The same, of a file or linked.
+fn configured(folder: &Path, plugin: &str, placement: &str) -> PathBuf {
     let file = folder.join("becket.toml");
-    let text = format!("[plugins.sample]\nlinked = \"sample\"\nplacement = \"{placement}\"\n");
+    let text = format!("[plugins.sample]\n{plugin}\nplacement = \"{placement}\"\n");
     // Whole when it is seen: the gateway watches it.
     fs::write(folder.join("next"), text).unwrap();
     fs::rename(folder.join("next"), &file).unwrap();
@@ -114,12 +119,27 @@ fn a_plugin_is_called_where_it_is_offered() {
 
 #[test]
 fn a_plugin_moves_by_one_word_and_no_request_is_lost() {
+    moves("linked = \"sample\"", "inline");
+}
+
+#[test]
+fn a_plugin_moves_between_processes_of_its_own_and_the_cluster() {
+    moves(&format!("path = {:?}", sample()), "process");
+}
+
+/// A plugin moves from a placement on this machine to the cluster and back, under load.
+fn moves(plugin: &str, local: &str) {
     let (nats, folder) = (Nats::start(), TempDir::new().unwrap());
     let (mut node, _) = gateway(&nats, None);
     node.says(OFFERED);
-    let file = configuration(folder.path(), "inline");
-    let (mut front, at) = gateway(&nats, Some(&file));
+    let file = configured(folder.path(), plugin, local);
+    let (mut front, at, begun) = started(&nats, Some(&file));
     front.says(OFFERED);
+    let admin = begun["admin"].as_str().unwrap();
+    let workers = || -> usize {
+        let all: Value = serde_json::from_str(&curl(&format!("http://{admin}/plugins"))).unwrap();
+        all["plugins"][0]["workers"]["workers"].as_array().map_or(0, Vec::len)
+    };
     let echo = format!("{at}/sample/echo");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -132,9 +152,11 @@ fn a_plugin_moves_by_one_word_and_no_request_is_lost() {
             calls
         };
         let callers = [scope.spawn(call), scope.spawn(call)];
-        for placement in ["cluster", "inline", "cluster"] {
-            configuration(folder.path(), placement);
+        for placement in ["cluster", local, "cluster"] {
+            configured(folder.path(), plugin, placement);
             front.says("configuration reloaded");
+            // What ran here has ended, and what runs there is no process of this gateway.
+            assert_eq!(workers() > 0, placement == "process", "{placement}");
             let nodes = if placement == "cluster" { 1 } else { 2 };
             if nodes == 2 {
                 front.says(OFFERED);
@@ -145,11 +167,11 @@ fn a_plugin_moves_by_one_word_and_no_request_is_lost() {
         assert!(callers.into_iter().all(|caller| caller.join().unwrap() > 0));
     });
     // The last node has left: what calls it stays as it was, as there is nothing to move to.
-    configuration(folder.path(), "inline");
+    configured(folder.path(), plugin, local);
     front.says(OFFERED);
     drop(node);
     while cluster("plugins", &nats).len() > 1 {}
-    configuration(folder.path(), "cluster");
+    configured(folder.path(), plugin, "cluster");
     front.says("no node offers the plugin");
     front.says(OFFERED);
     answered(&echo, "hi");

@@ -8,9 +8,10 @@ use crate::failure::Failure;
 use crate::ui::table::{self, Column};
 use crate::ui::{Ui, text};
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("CHANNEL", false),
     ("KIND", false),
+    ("REPLICAS", true),
     ("DEPTH", true),
     ("IN HAND", true),
     ("WAITING", true),
@@ -44,10 +45,20 @@ fn cells(channel: &ChannelReport) -> Vec<String> {
     vec![
         channel.name.clone(),
         kind,
+        replicas(channel),
         stored(channel.len),
         stored(channel.in_hand),
         stored(channel.receivers_waiting),
         stored(channel.redelivered),
         if channel.is_closed { "closed" } else { "open" }.to_owned(),
     ]
+}
+
+/// How many servers have it; and of how many, if some are away.
+fn replicas(channel: &ChannelReport) -> String {
+    if channel.replicas_online < channel.replicas {
+        format!("{} of {}", channel.replicas_online, channel.replicas)
+    } else {
+        channel.replicas.to_string()
+    }
 }
