@@ -109,21 +109,20 @@ impl<'a> SendArm<'a> {
         limits: Limits<'_>,
     ) -> Option<Result<(), SendError>> {
         loop {
-            match self.channel.step(sending, false, limits).await {
+            match self.channel.step(&mut sending, false, limits).await {
                 Step::Over(result) => return Some(result),
-                Step::Refused(refused, _, Some(stop)) => return Some(Err(refused.stopped(stop))),
+                Step::Refused(_, Some(stop)) => return Some(Err(sending.stopped(stop))),
                 // It may still be accepted: the other arms would not be the only ones that complete.
-                Step::Refused(mut refused, answer, None) if refused.is_doubtful() => {
-                    let waited = self.channel.wait_for_room(refused.refused(), &answer, limits);
+                Step::Refused(answer, None) if sending.is_doubtful() => {
+                    let waited = self.channel.wait_for_room(sending.refused(), &answer, limits);
                     match waited.await {
-                        Ok(note) => refused.called_by(note),
-                        Err(stop) => return Some(Err(refused.stopped(stop))),
+                        Ok(note) => sending.called_by(note),
+                        Err(stop) => return Some(Err(sending.stopped(stop))),
                     }
-                    sending = refused;
                 }
-                Step::Refused(mut refused, answer, None) => {
-                    let refusals = refused.refused();
-                    *self.sending.lock() = Some(refused);
+                Step::Refused(answer, None) => {
+                    let refusals = sending.refused();
+                    *self.sending.lock() = Some(sending);
                     self.begin_to_wait(refusals, answer);
                     return None;
                 }

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Request,
-    ServerAddr,
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Message, Request, ServerAddr,
 };
 use becket_chan::unlimited;
 use becket_host::lend_nothing_here;
@@ -29,6 +28,7 @@ use crate::logs;
 use crate::names::unescape;
 use crate::options::{Kind, Options};
 use crate::receiver::Receiver;
+use crate::request::Pool;
 use crate::sender::Sender;
 
 /// A connection to a NATS server, or to one of several. Clones share it.
@@ -50,6 +50,7 @@ pub(crate) struct Link {
     /// each waiting operation.
     outgoing: becket_chan::Sender<(String, Bytes)>,
     worker: Worker,
+    requests: Pool,
 }
 
 /// The thread of a connection. Dropped, it ends once what was posted is transmitted, or after
@@ -148,7 +149,8 @@ impl Connection {
                 let (outgoing, messages) = unlimited();
                 worker.transmitting =
                     worker.handle().map(|handle| handle.spawn(transmit(client.clone(), messages)));
-                let link = Link { client, server, connects, outgoing, worker };
+                let requests = Pool::default();
+                let link = Link { client, server, connects, outgoing, worker, requests };
                 return Ok(Self { link: Arc::new(link) });
             }
             Some(Err(error)) => match error.kind() {
@@ -212,25 +214,17 @@ impl Link {
         self.connects.clone()
     }
 
+    pub(crate) const fn requests(&self) -> &Pool {
+        &self.requests
+    }
+
     /// Publishes a message without waiting, in order with the others.
     pub(crate) fn post(&self, subject: &str, payload: Bytes) {
         // It closes with the connection's thread only.
         let _closed = self.outgoing.try_send((subject.to_owned(), payload));
     }
 
-    /// Sends a request, and waits for the answer for as long as it is polled: on any executor, for no
-    /// timer of the client is used.
-    pub(crate) fn request(
-        &self,
-        subject: &str,
-        headers: Option<HeaderMap>,
-        payload: Bytes,
-    ) -> impl Future<Output = Result<Message, async_nats::RequestError>> + Send + use<> {
-        let request = Request::new().payload(payload).timeout(None);
-        self.request_with(subject, headers, request)
-    }
-
-    /// As [`request`](Self::request); the answer may come under any subject, as a stream's messages do.
+    /// A request whose answer may come under any subject, as a stream's messages do.
     pub(crate) fn request_message(
         &self,
         subject: &str,
@@ -238,18 +232,6 @@ impl Link {
     ) -> impl Future<Output = Result<Message, async_nats::RequestError>> + Send + use<> {
         let inbox = self.client.new_inbox();
         let request = Request::new().payload(payload).timeout(None).inbox(inbox);
-        self.request_with(subject, None, request)
-    }
-
-    fn request_with(
-        &self,
-        subject: &str,
-        headers: Option<HeaderMap>,
-        mut request: Request,
-    ) -> impl Future<Output = Result<Message, async_nats::RequestError>> + Send + use<> {
-        if let Some(headers) = headers {
-            request = request.headers(headers);
-        }
         let (client, subject) = (self.client.clone(), subject.to_owned());
         async move { client.send_request(subject, request).await }
     }

@@ -14,20 +14,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::future::Future;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::{Message, RequestError};
 use becket_chan::{Token, timer};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::channel::{Channel, RETRY_PAUSE};
+use crate::engine::Answering;
 use crate::error::AckError;
 use crate::hand_back;
 use crate::limits::{at_most, within};
@@ -144,8 +142,6 @@ enum Stage {
     Done,
 }
 
-type Acking = Pin<Box<dyn Future<Output = Result<Message, RequestError>> + Send>>;
-
 /// A message that was received and not acknowledged yet. It dereferences to its bytes.
 ///
 /// Dropped, it is requeued: the server delivers it again, to any receiver, perhaps behind newer
@@ -159,7 +155,7 @@ pub struct Delivery {
     attempt: u64,
     expires: Instant,
     stage: Stage,
-    acking: Option<Acking>,
+    acking: Option<Answering>,
     /// A receive has returned its value: should the message arrive again, it is a duplicate.
     is_received: bool,
     /// Its caller has the value, and acknowledges it: it goes back nowhere.
@@ -324,7 +320,7 @@ impl Delivery {
             }
             let engine = &self.home.channel.engine;
             let ack = || engine.request(&self.reply, None, Bytes::from_static(b"+ACK"));
-            let acking = self.acking.get_or_insert_with(|| Box::pin(ack()));
+            let acking = self.acking.get_or_insert_with(ack);
             match at_most(CONFIRM_TIMEOUT, acking).await {
                 Some(Ok(_)) => self.done(),
                 Some(Err(_)) => {

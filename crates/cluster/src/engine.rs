@@ -7,7 +7,9 @@
 //! the enum costs nothing.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_nats::{
@@ -23,6 +25,7 @@ use crate::error::OpenError;
 use crate::lab::client;
 use crate::names::Names;
 use crate::options::{Kind, Options};
+use crate::request::Requesting;
 use crate::server;
 
 /// A connection. Clones share it.
@@ -31,6 +34,25 @@ pub(crate) enum Engine {
     Nats(Arc<Link>),
     #[cfg(test)]
     Model(client::Client),
+}
+
+/// The answer to a request.
+pub(crate) enum Answering {
+    Nats(Requesting),
+    #[cfg(test)]
+    Model(Pin<Box<dyn Future<Output = Result<Message, RequestError>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Message, RequestError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Nats(requesting) => Pin::new(requesting).poll(context),
+            #[cfg(test)]
+            Self::Model(requesting) => requesting.as_mut().poll(context),
+        }
+    }
 }
 
 /// The messages of a subject.
@@ -118,13 +140,17 @@ impl Engine {
         subject: &str,
         headers: Option<HeaderMap>,
         payload: Bytes,
-    ) -> impl Future<Output = Result<Message, RequestError>> + Send + use<> {
-        let (engine, subject) = (self.clone(), subject.to_owned());
-        async move {
-            match engine {
-                Self::Nats(link) => link.request(&subject, headers, payload).await,
-                #[cfg(test)]
-                Self::Model(client) => client.request(&subject, headers, payload).await,
+    ) -> Answering {
+        match self {
+            Self::Nats(link) => {
+                Answering::Nats(Requesting::new(link, (subject.to_owned(), headers, payload)))
+            }
+            #[cfg(test)]
+            Self::Model(client) => {
+                let (client, subject) = (client.clone(), subject.to_owned());
+                Answering::Model(Box::pin(async move {
+                    client.request(&subject, headers, payload).await
+                }))
             }
         }
     }

@@ -85,6 +85,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `connection`, `logs` | the connection, its thread, its outgoing notes; what the client may log |
+//! | `request` | requests, and the memory that they use again |
 //! | `engine` | what the channels use of a connection; in tests, a model of a server |
 //! | `options`, `names`, `error` | kinds and options; subjects and streams; errors |
 //! | `server` | what is created and asked of the server |
@@ -126,6 +127,7 @@ mod plugins;
 mod publish;
 mod pull;
 mod receiver;
+mod request;
 mod sender;
 mod server;
 mod survey;

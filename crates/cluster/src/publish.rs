@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use async_nats::client::RequestErrorKind;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
-use async_nats::{HeaderMap, Message, RequestError};
+use async_nats::{HeaderMap, HeaderName, Message, RequestError};
 use serde::Deserialize;
 
 /// The subject that [`NATS_EXPECTED_LAST_SUBJECT_SEQUENCE`] is about, if it is not the message's.
-const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+static EXPECTED_SUBJECT: HeaderName =
+    HeaderName::from_static("Nats-Expected-Last-Subject-Sequence-Subject");
 
 /// What a receiver of a rendezvous answers.
 pub(crate) mod answer {
@@ -42,7 +43,7 @@ pub(crate) enum Answer {
 pub(crate) fn only_if_open(subject: &str, id: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
-    headers.insert(EXPECTED_SUBJECT, subject);
+    headers.insert(EXPECTED_SUBJECT.clone(), subject);
     if let Some(id) = id {
         headers.insert(NATS_MESSAGE_ID, id);
     }

@@ -13,7 +13,6 @@
 //! ```
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,11 +132,9 @@ impl Sender {
     }
 
     fn sending(&self, value: Bytes, id: Option<String>, is_try: bool) -> Send<'_> {
-        Operation::new(move |limits| async move {
-            let bytes = value.len();
-            let result = self.channel.send(value, id, is_try, limits).await;
-            self.channel.counters.sent(bytes, &result);
-            result
+        Operation::new(move |limits| {
+            let sending = self.channel.sending(value, id);
+            self.channel.send(sending, is_try, limits)
         })
     }
 
@@ -231,8 +228,8 @@ pub(crate) struct Sending {
 pub(crate) enum Step {
     /// The send is over.
     Over(Result<(), SendError>),
-    /// Nothing was accepted: there is no room, no receiver, or no server. With the value, and the limit that has passed.
-    Refused(Sending, Answer, Option<Stop>),
+    /// Nothing was accepted: there is no room, no receiver, or no server. With the limit that has passed.
+    Refused(Answer, Option<Stop>),
 }
 
 impl Sending {
@@ -257,14 +254,20 @@ impl Sending {
         self.receiver = subject.and_then(|subject| String::from_utf8(subject.into()).ok());
     }
 
-    pub(crate) fn stopped(self, stop: Stop) -> SendError {
+    /// The value; the send is over.
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.value)
+    }
+
+    pub(crate) fn stopped(&mut self, stop: Stop) -> SendError {
         match self.doubtful {
-            Some(_) => SendError::Unknown(self.value),
-            None => stop.of_send(self.value),
+            Some(_) => SendError::Unknown(self.take()),
+            None => stop.of_send(self.take()),
         }
     }
 }
 
+/// What is rare is boxed: a future is as large as the largest that it may wait for, and each operation is allocated.
 impl Channel {
     /// A send that has not begun.
     pub(crate) fn sending(&self, value: Bytes, id: Option<String>) -> Sending {
@@ -274,38 +277,36 @@ impl Channel {
 
     async fn send(
         self: &Arc<Self>,
-        value: Bytes,
-        id: Option<String>,
+        mut sending: Sending,
         is_try: bool,
         limits: Limits<'_>,
     ) -> Result<(), SendError> {
-        if limits.is_cancelled() {
-            return Err(SendError::Cancelled(value));
-        }
-        let mut sending = self.sending(value, id);
-        loop {
-            let answer = match self.step(sending, is_try, limits).await {
-                Step::Over(result) => return result,
-                Step::Refused(refused, _, Some(stop)) => return Err(refused.stopped(stop)),
-                Step::Refused(refused, _, None) if is_try => {
-                    return Err(SendError::WouldBlock(refused.value));
-                }
-                Step::Refused(refused, answer, None) => {
-                    sending = refused;
-                    answer
-                }
-            };
-            match self.wait_for_room(sending.refused(), &answer, limits).await {
-                Ok(note) => sending.called_by(note),
-                Err(stop) => return Err(sending.stopped(stop)),
+        let bytes = sending.value.len();
+        let result = loop {
+            if limits.is_cancelled() && !sending.is_doubtful() {
+                break Err(SendError::Cancelled(sending.take()));
             }
-        }
+            let answer = match self.step(&mut sending, is_try, limits).await {
+                Step::Over(result) => break result,
+                Step::Refused(_, Some(stop)) => break Err(sending.stopped(stop)),
+                Step::Refused(_, None) if is_try => {
+                    break Err(SendError::WouldBlock(sending.take()));
+                }
+                Step::Refused(answer, None) => answer,
+            };
+            match Box::pin(self.wait_for_room(sending.refused(), &answer, limits)).await {
+                Ok(note) => sending.called_by(note),
+                Err(stop) => break Err(sending.stopped(stop)),
+            }
+        };
+        self.counters.sent(bytes, &result);
+        result
     }
 
     /// Attempts until one has an answer.
     pub(crate) async fn step(
         self: &Arc<Self>,
-        mut sending: Sending,
+        sending: &mut Sending,
         is_try: bool,
         limits: Limits<'_>,
     ) -> Step {
@@ -313,16 +314,16 @@ impl Channel {
             && sending.value.len() as u64 > bytes_max
         {
             let cause = format!("{} bytes, and the stream holds {bytes_max}", sending.value.len());
-            let (value, cause) = (sending.value, cause.into());
+            let (value, cause) = (sending.take(), cause.into());
             return Step::Over(Err(SendError::Unsupported { value, cause }));
         }
         loop {
             match sending.doubtful {
                 // The server would not recognise its id.
                 Some(since) if self.engine.now() - since >= REPEATED_AT_MOST => {
-                    return Step::Over(Err(SendError::Unknown(sending.value)));
+                    return Step::Over(Err(SendError::Unknown(sending.take())));
                 }
-                None if self.is_closed() => return Step::Over(Err(self.closed(sending.value))),
+                None if self.is_closed() => return Step::Over(Err(self.closed(sending.take()))),
                 _ => {}
             }
             let to = sending.receiver.take();
@@ -330,10 +331,10 @@ impl Channel {
             let (answer, stop) = match attempt.await {
                 Ok(answered) => answered,
                 Err(_) if sending.is_doubtful() => {
-                    return Step::Over(Err(SendError::Unknown(sending.value)));
+                    return Step::Over(Err(SendError::Unknown(sending.take())));
                 }
-                Err(None) => return Step::Over(Err(SendError::WouldBlock(sending.value))),
-                Err(Some(stop)) => return Step::Over(Err(stop.of_send(sending.value))),
+                Err(None) => return Step::Over(Err(SendError::WouldBlock(sending.take()))),
+                Err(Some(stop)) => return Step::Over(Err(stop.of_send(sending.take()))),
             };
             match answer {
                 Answer::Accepted { duplicate } => {
@@ -347,27 +348,27 @@ impl Channel {
                     sending.doubtful.get_or_insert(now);
                     let is_over = is_try || stop.is_some() || self.kind == Kind::Rendezvous;
                     if is_over || within(limits, timer::sleep(RETRY_PAUSE)).await.is_err() {
-                        return Step::Over(Err(SendError::Unknown(sending.value)));
+                        return Step::Over(Err(SendError::Unknown(sending.take())));
                     }
                 }
                 // The gate comes before the ids: an attempt without an answer may have been
                 // accepted before the close.
                 Answer::Closed | Answer::Refused(_) if sending.is_doubtful() => {
-                    return Step::Over(Err(SendError::Unknown(sending.value)));
+                    return Step::Over(Err(SendError::Unknown(sending.take())));
                 }
                 Answer::Closed => {
                     // For the reason. A limit may have passed already.
-                    at_most(OUTCOME_TIMEOUT, self.look_at_gate()).await;
-                    return Step::Over(Err(self.closed(sending.value)));
+                    Box::pin(at_most(OUTCOME_TIMEOUT, self.look_at_gate())).await;
+                    return Step::Over(Err(self.closed(sending.take())));
                 }
                 Answer::Refused(cause) => {
-                    let value = sending.value;
+                    let value = sending.take();
                     return Step::Over(Err(SendError::Unsupported { value, cause }));
                 }
                 Answer::Raced if stop.is_none() => {}
                 // An attempt without an answer may still be on its way, through another server.
                 Answer::Full | Answer::Unavailable | Answer::Raced => {
-                    return Step::Refused(sending, answer, stop);
+                    return Step::Refused(answer, stop);
                 }
             }
         }
@@ -403,7 +404,7 @@ impl Channel {
         let permit = match self.in_flight.try_acquire() {
             Ok(permit) => Ok(permit),
             Err(_) if is_try => return Err(None),
-            Err(_) => within(limits, self.in_flight.acquire()).await.map_err(Some)?,
+            Err(_) => Box::pin(within(limits, self.in_flight.acquire())).await.map_err(Some)?,
         };
         let in_flight = InFlight(Some(self));
         let is_rendezvous = self.kind == Kind::Rendezvous;
@@ -413,10 +414,14 @@ impl Channel {
             (Some(only_if_open(&self.names.condition(), Some(id))), ANSWER_TIMEOUT)
         };
         let to = receiver.as_deref().unwrap_or(&self.names.data);
-        let mut request = pin!(self.engine.request(to, headers, value.clone()));
-        let (result, stop) = match within(limits, at_most(timeout, request.as_mut())).await {
-            Ok(result) => (result, None),
-            Err(stop) => (at_most(OUTCOME_TIMEOUT, request.as_mut()).await, Some(stop)),
+        let mut request = self.engine.request(to, headers, value.clone());
+        // One timer for both, and not a future in another: the operation's size counts.
+        let (result, stop) = match within(limits.timeout(timeout), &mut request).await {
+            Ok(result) => (Some(result), None),
+            Err(Stop::TimedOut) if limits.until().is_none_or(|at| self.engine.now() < at) => {
+                (None, None)
+            }
+            Err(stop) => (at_most(OUTCOME_TIMEOUT, &mut request).await, Some(stop)),
         };
         drop(permit);
         in_flight.answered();
