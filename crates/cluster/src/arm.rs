@@ -147,7 +147,7 @@ impl<'a> SendArm<'a> {
     }
 }
 
-/// Gives the note of an attempt that nobody makes to another waiting sender.
+/// Gives the note of an attempt that is not made to another waiting sender.
 fn pass_on(channel: &Channel, ready: &becket_chan::Receiver<Attempt>) {
     if let Ok(Attempt { note: Some(note) }) = ready.try_recv() {
         channel.noted(note);

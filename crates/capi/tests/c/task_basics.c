@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The running task by its handle: who it is, blocking, waking.
+// The running task by its handle: which one it is, blocking, waking.
 
 #include "expect.h"
 #include "kcoro_abi.h"

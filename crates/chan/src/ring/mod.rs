@@ -140,7 +140,7 @@ impl<T> Ring<T> {
         if D::SENDS { &self.tail } else { &self.head }
     }
 
-    /// The stamp of the first slot, and the distance to the next one in bytes.
+    /// The stamp of the first slot, and how many bytes further the next one is.
     pub(crate) fn stamps(&self) -> (*const AtomicU64, usize) {
         let first = self.slots.as_ptr();
         (first.wrapping_byte_add(offset_of!(Slot<T>, stamp)).cast(), size_of::<Slot<T>>())

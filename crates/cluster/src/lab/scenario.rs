@@ -244,7 +244,7 @@ impl Stage {
             let _closed = all_sent.recv().await;
         }
         if self.setup.drops {
-            // Who finds the channel drained does not get what is handed back behind that.
+            // A receiver that finds the channel drained does not get what is handed back behind that.
             self.seen.lock().has_all_sent = true;
             timer::sleep(HANDED_BACK).await;
         }

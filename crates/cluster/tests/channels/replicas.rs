@@ -44,19 +44,22 @@ fn number(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().unwrap())
 }
 
+/// Runs these tests of one server on a cluster, each in a namespace of its own, and prints how long each took.
+macro_rules! holds {
+    ($cluster:ident: $($module:ident::$name:ident)*) => {$({
+        let begun = Instant::now();
+        let namespace = format!("ns{}", line!());
+        let namespace = namespace + stringify!($name).get(..20).unwrap_or(stringify!($name));
+        $module::on_any::$name(&Replicated { cluster: &$cluster, namespace: &namespace });
+        println!("{} {:?}", stringify!($name), begun.elapsed());
+    })*};
+}
+
 #[test]
 fn what_holds_on_one_server_holds_on_three() {
     let cluster = Cluster::start();
-    macro_rules! holds {
-        ($($module:ident::$name:ident)*) => {$({
-            let begun = Instant::now();
-            let namespace = format!("ns{}", line!());
-            let namespace = namespace + stringify!($name).get(..20).unwrap_or(stringify!($name));
-            $module::on_any::$name(&Replicated { cluster: &cluster, namespace: &namespace });
-            println!("{} {:?}", stringify!($name), begun.elapsed());
-        })*};
-    }
     holds! {
+        cluster:
         kinds::values_arrive_once_and_in_order
         kinds::a_bounded_channel_holds_exactly_its_capacity
         kinds::of_800_racing_sends_a_capacity_of_100_accepts_100
@@ -66,6 +69,16 @@ fn what_holds_on_one_server_holds_on_three() {
         kinds::unlimited_channels_are_bounded_by_bytes
         kinds::an_id_is_accepted_once
         kinds::a_select_sends_or_receives_a_local_value
+    }
+    a_full_channel_answers_after_one_message(&cluster);
+    channels_of_one_and_of_three_replicas_are_two_kinds(&cluster);
+}
+
+#[test]
+fn closes_drops_and_rendezvous_are_on_three_servers_as_on_one() {
+    let cluster = Cluster::start();
+    holds! {
+        cluster:
         closing::a_close_wakes_receivers_that_wait
         closing::a_close_wakes_senders_that_wait_and_receivers_drain
         closing::a_receiver_is_closed_when_the_last_message_is_acknowledged
@@ -80,9 +93,7 @@ fn what_holds_on_one_server_holds_on_three() {
         rendezvous::a_close_ends_both_sides
         rendezvous::a_close_ends_a_send_that_waits
     }
-    a_full_channel_answers_after_one_message(&cluster);
     a_close_is_seen_soon(&cluster);
-    channels_of_one_and_of_three_replicas_are_two_kinds(&cluster);
 }
 
 /// One message to the server, and its answer: no server is asked twice.

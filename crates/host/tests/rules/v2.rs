@@ -364,7 +364,7 @@ fn a_lease_whose_caller_left_makes_room_and_stays_written_to() {
     unload_clean(&host, &plugin);
 }
 
-/// At its deadline as with its caller; a late answer gives the buffer back, and what it wrote there is nobody's.
+/// At its deadline as with its caller; a late answer gives the buffer back, and what it wrote there is not read.
 #[test]
 fn a_lease_of_a_call_that_ran_out_of_time_is_over() {
     let host = Host::new();

@@ -80,7 +80,7 @@ pub struct Limits {
     /// channel whose elements have one length.
     pub channel_bytes_max: u64,
     /// Bytes that a client may use: the slots of the channels that it has created, and the elements
-    /// that it has sent and nobody has received, also after it is gone. All clients together are
+    /// that it has sent and no receiver has taken, also after it is gone. All clients together are
     /// bounded by the [`Channels`].
     pub bytes_max: u64,
     /// Channels of which a connection keeps its own statistics.
