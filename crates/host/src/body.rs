@@ -140,7 +140,7 @@ impl AsRef<[u8]> for Body {
     }
 }
 
-/// At most [`SMALL_BYTES_MAX`] bytes are copied, more are shared.
+/// At most 64 bytes are copied, more are shared.
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         Self::shared(bytes)

@@ -8,7 +8,7 @@
 //! 3. A destroyed channel is closed and in no table any more; holders of its ends may drain it.
 //! 4. A retired channel is closed, and stays in the table for clients that drain it: it is removed
 //!    when it is drained and no client has a value of it in hand.
-//! 5. A channel that a client creates is charged to a [`Quota`] with all its slots.
+//! 5. A channel that a client creates is charged to a quota (`quota`) with all its slots.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
