@@ -18,8 +18,11 @@
 //! 2. A thread of the worker that sleeps keeps its class: those that serve the session answer pings as before.
 //! 3. A worker that sleeps is looked at as rarely as its session is pinged, and one with a claim by two loads a second.
 //!
-//! Whether a thread has slept is what the kernel counts in `schedstat`: the time that it ran or waited for a processor.
-//! So it does not matter how busy the machine is. Where the kernel does not count that, no thread is lowered.
+//! A thread has not slept from one look to the next if it ran or waited for a processor all the time, which the kernel
+//! counts in `schedstat`; so it does not matter how busy the machine is. The kernel adds a wait only when it ends, and in
+//! the idle class one can last for longer than the time between two looks. So a thread that is runnable at both looks has
+//! not slept either, if it never gave its processor up in between. Where the kernel counts none of that, no thread is
+//! lowered.
 
 use std::collections::HashMap;
 use std::fs;
@@ -92,23 +95,32 @@ pub(crate) struct Share {
 }
 
 struct Thread {
-    times: Times,
+    seen: Seen,
     /// Since when it has not slept, and how long it had run before.
     awake_since: Option<(Instant, u64)>,
     is_lowered: bool,
 }
 
-/// Nanoseconds that a thread ran, and that it waited for a processor.
+/// What the kernel counts of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Times {
+struct Seen {
+    /// Nanoseconds that it ran.
     ran_ns: u64,
+    /// Nanoseconds that it waited for a processor, in waits that have ended.
     waited_ns: u64,
+    /// How often it gave its processor up.
+    gave_up: u64,
+    /// It runs, or waits for a processor.
+    is_runnable: bool,
 }
 
-impl Times {
-    fn awake_since(self, before: Self) -> Duration {
+impl Seen {
+    /// Whether it has not slept in the `time` since `before`.
+    fn is_awake_since(self, before: Self, time: Duration) -> bool {
+        let never_slept = before.is_runnable && self.is_runnable && self.gave_up == before.gave_up;
         let ran = self.ran_ns.saturating_sub(before.ran_ns);
-        Duration::from_nanos(ran.saturating_add(self.waited_ns.saturating_sub(before.waited_ns)))
+        let awake_ns = ran.saturating_add(self.waited_ns.saturating_sub(before.waited_ns));
+        never_slept || Duration::from_nanos(awake_ns) >= time * AWAKE_PERCENT / 100
     }
 }
 
@@ -173,31 +185,27 @@ impl Share {
     }
 
     /// `threads` are the numbers of the worker's.
-    fn changes(
-        &mut self,
-        now: Instant,
-        threads: impl IntoIterator<Item = (i32, Times)>,
-    ) -> Changes {
+    fn changes(&mut self, now: Instant, threads: impl IntoIterator<Item = (i32, Seen)>) -> Changes {
         let looked = std::mem::replace(&mut self.looked, now);
-        let awake_min = now.saturating_duration_since(looked) * AWAKE_PERCENT / 100;
+        let time = now.saturating_duration_since(looked);
         let patience = self.rules.patience;
         let is_over = |since: Instant| now.saturating_duration_since(since) >= patience;
         let is_unclaimed = self.unclaimed_since.is_some_and(is_over);
         let mut changes = Changes::default();
         // What was not looked at before may be awake.
         let mut is_awake = self.threads.is_empty();
-        let mut seen = HashMap::new();
-        for (number, times) in threads {
-            let mut thread = Thread { times, awake_since: None, is_lowered: false };
+        let mut looked_at = HashMap::new();
+        for (number, seen) in threads {
+            let mut thread = Thread { seen, awake_since: None, is_lowered: false };
             if let Some(before) = self.threads.get(&number) {
                 thread.is_lowered = before.is_lowered;
-                if times.awake_since(before.times) >= awake_min {
-                    let since = before.awake_since.unwrap_or((looked, before.times.ran_ns));
+                if seen.is_awake_since(before.seen, time) {
+                    let since = before.awake_since.unwrap_or((looked, before.seen.ran_ns));
                     thread.awake_since = Some(since);
                     is_awake = true;
                 }
                 let goes_on = thread.awake_since.is_some_and(|(since, ran_before_ns)| {
-                    let ran = Duration::from_nanos(times.ran_ns.saturating_sub(ran_before_ns));
+                    let ran = Duration::from_nanos(seen.ran_ns.saturating_sub(ran_before_ns));
                     is_over(since) && ran >= patience / 2
                 });
                 if is_unclaimed && goes_on && !thread.is_lowered {
@@ -207,29 +215,36 @@ impl Share {
                     changes.raise.push(number);
                 }
             }
-            seen.insert(number, thread);
+            looked_at.insert(number, thread);
         }
-        self.threads = seen;
+        self.threads = looked_at;
         self.next = if is_awake { LOOK } else { LOOK_ASLEEP };
         changes
     }
 }
 
 /// The threads of a process.
-fn threads_of(pid: u32) -> Vec<(i32, Times)> {
+fn threads_of(pid: u32) -> Vec<(i32, Seen)> {
     let folder = format!("/proc/{pid}/task");
     let entries = fs::read_dir(&folder).into_iter().flatten().flatten().take(THREADS_MAX);
     let thread = |entry: fs::DirEntry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
-        Some((number, times(&fs::read_to_string(entry.path().join("schedstat")).ok()?)?))
+        let read = |name| fs::read_to_string(entry.path().join(name)).ok();
+        Some((number, seen(&read("schedstat")?, &read("status")?)?))
     };
     entries.filter_map(thread).collect()
 }
 
-/// The first two fields.
-fn times(schedstat: &str) -> Option<Times> {
+/// From the first two fields of the one, and two lines of the other.
+fn seen(schedstat: &str, status: &str) -> Option<Seen> {
     let mut fields = schedstat.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
-    Some(Times { ran_ns: fields.next()??, waited_ns: fields.next()?? })
+    let line = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some(Seen {
+        ran_ns: fields.next()??,
+        waited_ns: fields.next()??,
+        gave_up: line("voluntary_ctxt_switches:")?.parse().ok()?,
+        is_runnable: line("State:")?.starts_with('R'),
+    })
 }
 
 #[cfg(test)]
@@ -246,7 +261,7 @@ mod tests {
     struct Looks {
         share: Share,
         now: Instant,
-        busy: Times,
+        busy: Seen,
         /// Of the time that it is awake, in percent: it runs.
         runs: u64,
     }
@@ -257,7 +272,7 @@ mod tests {
             let mut looks = Self {
                 share: Share::new(1, rules, now),
                 now,
-                busy: Times { ran_ns: 0, waited_ns: 0 },
+                busy: Seen { ran_ns: 0, waited_ns: 0, gave_up: 0, is_runnable: true },
                 runs: 100,
             };
             // What it is first seen with.
@@ -271,7 +286,9 @@ mod tests {
             let awake_ns = if is_busy { LOOK.as_nanos() as u64 } else { 1000 };
             self.busy.ran_ns += awake_ns * self.runs / 100;
             self.busy.waited_ns += awake_ns * (100 - self.runs) / 100;
-            let session = Times { ran_ns: 400, waited_ns: 100 };
+            self.busy.gave_up += u64::from(!is_busy);
+            self.busy.is_runnable = is_busy;
+            let session = Seen { ran_ns: 400, waited_ns: 100, gave_up: 7, is_runnable: false };
             let threads = [(BUSY, self.busy), (SESSION, session)];
             self.share.claim(given, self.now);
             let Changes { lower, raise } = self.share.changes(self.now, threads);
@@ -363,9 +380,27 @@ mod tests {
     }
 
     #[test]
-    fn the_time_awake_is_that_on_a_processor_and_that_waiting_for_one() {
-        assert_eq!(times("700 42 3\n"), Some(Times { ran_ns: 700, waited_ns: 42 }));
-        assert_eq!((times(""), times("7"), times("x y z")), (None, None, None));
-        assert!(threads_of(std::process::id()).iter().any(|(_, times)| times.ran_ns > 0));
+    fn a_wait_that_lasts_from_look_to_look_is_no_sleep() {
+        let before = Seen { ran_ns: 100, waited_ns: 100, gave_up: 3, is_runnable: true };
+        assert!(before.is_awake_since(before, SECOND), "the kernel adds the wait when it ends");
+        let slept = Seen { gave_up: 4, ..before };
+        assert!(!slept.is_awake_since(before, SECOND), "for a moment");
+        let asleep = Seen { is_runnable: false, ..before };
+        assert!(!before.is_awake_since(asleep, SECOND), "it was woken in between");
+        assert!(!asleep.is_awake_since(asleep, SECOND));
+        let briefly = Seen { ran_ns: 900_000_000, waited_ns: 50_000_000, ..slept };
+        assert!(briefly.is_awake_since(before, SECOND), "95 of 100");
+    }
+
+    #[test]
+    fn what_the_kernel_counts_is_read_from_two_files() {
+        let status = "Name:\tplugin\nState:\tR (running)\nvoluntary_ctxt_switches:\t12\n\
+                      nonvoluntary_ctxt_switches:\t34\n";
+        let read = Seen { ran_ns: 700, waited_ns: 42, gave_up: 12, is_runnable: true };
+        assert_eq!(seen("700 42 3\n", status), Some(read));
+        for (schedstat, status) in [("", status), ("7", status), ("x y z", status), ("7 4 3", "")] {
+            assert_eq!(seen(schedstat, status), None, "{schedstat:?}, {status:?}");
+        }
+        assert!(threads_of(std::process::id()).iter().any(|(_, seen)| seen.ran_ns > 0));
     }
 }
