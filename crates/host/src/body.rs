@@ -77,7 +77,8 @@ impl Body {
         })
     }
 
-    fn held(held: Held) -> Self {
+    #[inline(always)]
+    fn held(held: impl FnOnce() -> Held) -> Self {
         Self(Some(Repr::Held(SmallBox::new(held))))
     }
 
@@ -85,17 +86,19 @@ impl Body {
     pub(crate) fn shared(bytes: Bytes) -> Self {
         match bytes.len() {
             0..=SMALL_BYTES_MAX => Self::copy_of(&bytes),
-            _ => Self::held(Held::Shared(bytes)),
+            _ => Self::held(|| Held::Shared(bytes)),
         }
     }
 
     /// The first `len` bytes of a lease that `instance` wrote into.
     pub(crate) fn leased(lease: TakenLease, len: usize, instance: &'static Instance) -> Self {
-        Self::held(Held::Leased(LeasedBody { lease: Some(lease), len, instance }))
+        Self::held(|| Held::Leased(LeasedBody { lease: Some(lease), len, instance }))
     }
 
-    pub(crate) fn owned(body: OwnedBody) -> Self {
-        Self::held(Held::Owned(body))
+    /// The bytes that `body` takes over.
+    #[inline(always)]
+    pub(crate) fn owned(body: impl FnOnce() -> OwnedBody) -> Self {
+        Self::held(|| Held::Owned(body()))
     }
 
     /// The bytes, shared.
@@ -157,7 +160,7 @@ impl Clone for Body {
     fn clone(&self) -> Self {
         match &self.0 {
             Some(Repr::Held(held)) if let Held::Shared(bytes) = &**held => {
-                Self::held(Held::Shared(bytes.clone()))
+                Self::held(|| Held::Shared(bytes.clone()))
             }
             _ => Self::copy_of(self),
         }
@@ -238,27 +241,16 @@ impl OwnedBody {
     /// # Safety
     /// `len` bytes at `raw.ptr` are readable and unchanged until `raw.release` is called, and no
     /// other code calls that.
-    pub(crate) unsafe fn new(len: usize, raw: NrOwnedBytes, instance: &'static Instance) -> Self {
+    #[inline(always)]
+    pub(crate) unsafe fn new(len: usize, raw: &NrOwnedBytes, instance: &'static Instance) -> Self {
         instance.retain();
         Self { ptr: raw.ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }
-    }
-
-    /// Releases the bytes on this thread, which the plugin's code runs on anyway.
-    pub(crate) fn release_here(mut self) {
-        if let Some(bytes) = self.take() {
-            bytes.release();
-        }
     }
 
     /// The bytes, if they are to be released.
     fn take(&mut self) -> Option<OwnedBytes> {
         let (ptr, len, owner_ctx) = (self.ptr, self.len, self.owner_ctx);
         self.release.take().map(|release| OwnedBytes { ptr, len, owner_ctx, release })
-    }
-
-    /// Forgets the bytes without releasing them: they are the plugin's again.
-    pub(crate) fn give_back(mut self) {
-        self.release = None;
     }
 }
 

@@ -182,7 +182,9 @@ impl Future for Call<'_> {
             match starting.start(input) {
                 Started::Answered => {
                     count_answer(tally, &frame);
-                    return this.over(Ok(frame.into_response()));
+                    // Before the answer is moved, so that it is moved to where the caller wants it.
+                    this.state = State::Over;
+                    return Poll::Ready(Ok(frame.into_response()));
                 }
                 Started::Failed(error) => return this.over(Err(error)),
                 // The plugin has it; a long request is not kept for as long as the answer takes.

@@ -130,12 +130,13 @@ impl<T> SmallBox<T> {
     const FITS: () =
         assert!(size_of::<T>() <= size_of::<Block>() && align_of::<T>() <= align_of::<Block>());
 
-    #[inline]
-    pub(crate) fn new(value: T) -> Self {
+    /// A value that is made where it stands, once there is a block for it.
+    #[inline(always)]
+    pub(crate) fn new(make: impl FnOnce() -> T) -> Self {
         const { Self::FITS };
         let block = thread::current().free_blocks.take();
         // SAFETY: the block is ours alone, and a `T` fits (`FITS`).
-        unsafe { block.cast().write(value) };
+        unsafe { block.cast().write(make()) };
         Self { block, _value: PhantomData }
     }
 
@@ -161,10 +162,9 @@ impl<T> Deref for SmallBox<T> {
 
 impl<T> Drop for SmallBox<T> {
     fn drop(&mut self) {
-        // The block is free before the value's drop runs, which may be the plugin's code.
+        // Where it is, not moved. Its drop may be the plugin's code, which may drop others meanwhile.
         // SAFETY: `new` wrote it, and nothing reads it again.
-        let value = unsafe { self.block.cast::<T>().read() };
+        unsafe { self.block.cast::<T>().drop_in_place() };
         thread::current().free_blocks.put(self.block);
-        drop(value);
     }
 }

@@ -131,7 +131,7 @@ pub(super) unsafe extern "C" fn send_owned(
     payload: NrOwnedBytes,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        owned(instance, sid, status, payload, OnFull::GiveBack)
+        owned(instance, sid, status, &payload, OnFull::GiveBack)
     })
 }
 
@@ -145,11 +145,15 @@ pub(super) enum OnFull {
 }
 
 /// Bytes in the plugin's memory as an answer or a frame.
+///
+/// `payload` is read where the plugin has just written it, a field at a time: a copy of it would wait until its words have
+/// left the store buffer.
+#[inline]
 pub(super) fn owned(
     instance: &'static Instance,
     sid: u64,
     status: NrStatus,
-    payload: NrOwnedBytes,
+    payload: &NrOwnedBytes,
     on_full: OnFull,
 ) -> NrStatus {
     if payload.release.is_some_and(|release| !is_function(instance, release as usize)) {
@@ -164,19 +168,16 @@ pub(super) fn owned(
             return refuse_view(instance, sid, status, error, WhenFull::Refuse);
         }
     };
-    // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
-    let body = unsafe { OwnedBody::new(len, payload, instance) };
-    let mut body = Some(body);
+    let mut is_taken = false;
     let taken = deliver(instance, sid, status, len as u64, WhenFull::Refuse, || {
-        body.take().map_or(Body::EMPTY, Body::owned)
+        is_taken = true;
+        // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
+        Body::owned(|| unsafe { OwnedBody::new(len, payload, instance) })
     });
-    match body {
-        Some(body) if taken == NrStatus::Backpressure && on_full == OnFull::GiveBack => {
-            body.give_back();
-        }
+    let is_given_back = taken == NrStatus::Backpressure && on_full == OnFull::GiveBack;
+    if !is_taken && !is_given_back {
         // Refused: released before this returns.
-        Some(body) => body.release_here(),
-        None => {}
+        release(payload);
     }
     taken
 }
@@ -191,7 +192,8 @@ pub(super) unsafe extern "C" fn stream_ready(host_ctx: *mut c_void, sid: u64) ->
     })
 }
 
-fn release(payload: NrOwnedBytes) {
+#[cold]
+fn release(payload: &NrOwnedBytes) {
     if let Some(release) = payload.release {
         // SAFETY: the plugin handed the bytes over with this function; this is the only call.
         reentry::outside(|| unsafe { release(payload.owner_ctx, payload.ptr, payload.len) });

@@ -83,7 +83,7 @@ unsafe extern "C" fn send_result(
                 let is_whole = counted(instance, payload.len <= payload.cap);
                 if is_whole && payload.len > SMALL_BYTES_MAX as u64 {
                     let bytes = Vector::lend(payload, drop_fn);
-                    answer::owned(instance, sid, status, bytes, OnFull::Release)
+                    answer::owned(instance, sid, status, &bytes, OnFull::Release)
                 } else {
                     let taken = if is_whole {
                         answer::copied(instance, sid, status, view, WhenFull::Refuse)
@@ -112,7 +112,7 @@ unsafe extern "C" fn send_result_owned(
     payload: NrOwnedBytes,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        let taken = answer::owned(instance, sid, status, payload, OnFull::Release);
+        let taken = answer::owned(instance, sid, status, &payload, OnFull::Release);
         answered(instance, sid, taken)
     })
 }
