@@ -53,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("libkcoro", &["becket-chan", "becket-coro", "becket-zcopy", "becket-wire", "becket-ipc"]),
     ("becket-example-hosts", &["becket-chan", "becket-host", "becket-sample"]),
     ("memory-ring", &["becket-chan", "becket-zcopy"]),
+    ("tls-link", &["becket-chan", "becket-ipc", "becket-wire"]),
     ("becket-cluster-demo", &["becket-cluster"]),
     ("becket-load", &[]),
     ("becket-process-calls", &["becket-coro", "becket-host", "becket-process"]),

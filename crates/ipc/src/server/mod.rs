@@ -209,11 +209,13 @@ impl Builder {
         ])
     }
 
-    fn open(self, places: &[(PathBuf, SocketKind)]) -> Result<Server, ServeError> {
+    /// Listens nowhere: it serves the links that are given to [`Server::serve`].
+    #[must_use]
+    pub fn without_socket(self) -> Server {
         let keeps_channels = self.channels.is_some();
         let own = || Arc::new(Channels::new(self.channels_max));
         let channels = self.channels.unwrap_or_else(own);
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             v1: v1::Server::new(channels.clone(), self.v1_limits),
             channels,
             keeps_channels,
@@ -222,10 +224,16 @@ impl Builder {
             report: self.report,
             sessions: Mutex::default(),
             has_ended: AtomicBool::new(false),
-        });
-        let mut server = Server { shared: shared.clone(), sockets: Vec::new() };
+        };
+        Server { shared: Arc::new(shared), sockets: Vec::new() }
+    }
+
+    fn open(self, places: &[(PathBuf, SocketKind)]) -> Result<Server, ServeError> {
+        let (access, connections_max) = (self.access.clone(), self.connections_max);
+        let mut server = self.without_socket();
+        let shared = server.shared.clone();
         for (path, kind) in places {
-            let listener = Listener::bind(path, *kind, self.access.clone(), self.connections_max)?;
+            let listener = Listener::bind(path, *kind, access.clone(), connections_max)?;
             let listen_socket = Arc::new(ListenSocket {
                 path: path.clone(),
                 admissions: listener.admissions().clone(),

@@ -25,7 +25,14 @@
 //!    returned and `prepare_wait` returned `false`. Frames or room that come later make a watched
 //!    descriptor ready, or call `on_ready`. Readiness of descriptors is level-triggered. Spurious
 //!    wakeups are possible.
-//! 6. **Descriptors arrive with their frame**, or not at all. Those that are not taken are closed.
+//! 6. **Descriptors arrive with their frame**, or not at all. Those that are not taken are closed. A link that carries
+//!    none refuses them with a `count_max` of 0; blocks then cross as bytes.
+//!
+//! # Compatibility
+//!
+//! A link outside this crate implements the methods without a body here, and passes the suite in
+//! `conformance` (a feature). Methods that are added have a body, so that it goes on as it is; a rule that
+//! changes, or a method without a body, is a new major version of this crate.
 
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};

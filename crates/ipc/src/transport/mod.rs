@@ -14,8 +14,11 @@
 //! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
 //! | `seqpacket` | one frame per packet |
 //! | `listen` | listening sockets and access control |
+//! | `conformance` | with the feature of that name: the suite that any transport passes |
 
 mod backlog;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod counters;
 mod error;
 mod limits;

@@ -13,7 +13,7 @@ use becket_wire::{Head, Kind, Outlet as _};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::shared_memory::{finish, pair, shm_limits};
-use crate::waiting::or_long;
+use becket_ipc::transport::conformance::waiting::or_long;
 
 const VARIABLE: &str = "BECKET_TEST_HAMMER";
 const OTHER_SIDE: &str = "kill::other_side";

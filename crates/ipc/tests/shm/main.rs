@@ -3,26 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../transport/conformance.rs"]
-mod conformance;
 #[path = "../transport/death.rs"]
 #[allow(dead_code, unused_imports, unused_macros, reason = "shared with the other transports")]
 mod death;
-#[path = "../transport/descriptors.rs"]
-mod descriptors;
 #[path = "../transport/factory.rs"]
 #[allow(dead_code, reason = "shared with the other transports")]
 mod factory;
 mod hostile;
 mod kill;
 mod shared_memory;
-#[path = "../transport/waiting.rs"]
-#[allow(dead_code, reason = "shared with the other transports")]
-mod waiting;
 
 use shared_memory::SharedMemory;
 
-conformance::conforms!(link, SharedMemory);
+becket_ipc::link_conforms!(link, SharedMemory);
 
 /// The other side of these is a process; both sides' handshakes depend on each other.
 mod process {

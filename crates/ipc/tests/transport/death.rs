@@ -10,7 +10,7 @@ use std::thread;
 use becket_ipc::transport::{Link, LinkError, Socket};
 
 use super::factory::ProcessFactory;
-use super::waiting::{Waiting, numbers};
+use becket_ipc::transport::conformance::waiting::{Waiting, numbers};
 
 /// Included by its path, so that other users of this file have it too.
 #[path = "child.rs"]

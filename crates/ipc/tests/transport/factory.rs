@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Creating a pair of links of each transport.
 
+pub(crate) use becket_ipc::transport::conformance::{LinkFactory, Pair};
 use becket_ipc::transport::{
     Link, LinkLimits, SeqpacketLink, Socket, SocketKind, UnixStreamLink, memory,
 };
-
-pub(crate) type Pair = (Box<dyn Link>, Box<dyn Link>);
-
-/// Creates connected links. Their limits are low, so that tests reach them soon; but at least 20
-/// frames of 100 bytes, bodies of 19,000, and 3 descriptors per frame.
-pub(crate) trait LinkFactory {
-    /// Two links, each the other's peer.
-    fn pair() -> Pair;
-}
 
 /// A transport whose two ends may be in two processes, with a socket between them.
 pub(crate) trait ProcessFactory {

@@ -11,9 +11,9 @@ use fastrand::Rng;
 use proptest::prelude::*;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
-use super::descriptors::assert_closed;
 use super::factory::{BODY_BYTES_MAX, limits};
-use super::waiting::{Waiting, frame, numbers, take};
+use becket_ipc::transport::conformance::descriptors::assert_closed;
+use becket_ipc::transport::conformance::waiting::{Waiting, frame, numbers, take};
 
 fn stream() -> (Socket, Waiting) {
     let (raw, socket) = Socket::pair(SocketKind::Stream).unwrap();

@@ -9,8 +9,8 @@ use becket_ipc::transport::{Link, LinkError, memory};
 use proptest::prelude::*;
 
 use super::factory::{BODY_BYTES_MAX, LinkFactory, Pair};
-use super::waiting::{numbers, put, take};
 use crate::impaired_link::{Impaired, ImpairedClock, Impairments};
+use becket_ipc::transport::conformance::waiting::{numbers, put, take};
 
 /// Without impairments an impaired link is a link like any other.
 pub(crate) struct Calm;

@@ -4,7 +4,7 @@
 use becket_ipc::transport::Link;
 
 use super::factory::{LinkFactory, Seqpacket, Stream};
-use super::waiting::{numbers, put, take};
+use becket_ipc::transport::conformance::waiting::{numbers, put, take};
 
 const WINDOW: u64 = 64;
 const ROUNDS: u64 = 100;

@@ -5,17 +5,19 @@ use std::fs::File;
 use std::io::{PipeReader, Read as _};
 use std::os::fd::OwnedFd;
 
-use becket_ipc::transport::{LinkError, LinkLimits};
 use fastrand::Rng;
 
-use super::factory::LinkFactory;
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::LinkFactory;
 use super::waiting::{Waiting, put, take};
+use crate::transport::{LinkError, LinkLimits};
 
 /// A file with an identity.
 fn file() -> (OwnedFd, u64) {
-    let file = tempfile::tempfile().unwrap();
+    let file = memfd_create("becket-conformance", MemfdFlags::CLOEXEC).unwrap();
     let inode = inode(&file);
-    (file.into(), inode)
+    (file, inode)
 }
 
 fn inode(file: impl std::os::fd::AsFd) -> u64 {
@@ -23,7 +25,7 @@ fn inode(file: impl std::os::fd::AsFd) -> u64 {
 }
 
 /// Small and large frames, flushed together or separately: each has the files it was put with.
-pub(crate) fn arrive_with_their_frame<F: LinkFactory>() {
+pub fn arrive_with_their_frame<F: LinkFactory>() {
     for seed in 0..20 {
         let mut rng = Rng::with_seed(seed);
         let (mut from, to) = F::pair();
@@ -71,7 +73,7 @@ pub(crate) fn arrive_with_their_frame<F: LinkFactory>() {
 }
 
 /// A pipe's reader reaches the end: no writer is open any more.
-pub(crate) fn are_closed_if_not_taken<F: LinkFactory>() {
+pub fn are_closed_if_not_taken<F: LinkFactory>() {
     let (from, to) = F::pair();
     let (mut from, mut to) = (Waiting::new(from), Waiting::new(to));
     let (reader, writer) = std::io::pipe().unwrap();
@@ -95,7 +97,8 @@ pub(crate) fn are_closed_if_not_taken<F: LinkFactory>() {
     assert_closed(reader);
 }
 
-pub(crate) fn too_many_are_refused<F: LinkFactory>() {
+/// As many as no frame carries are refused, and the link goes on.
+pub fn too_many_are_refused<F: LinkFactory>() {
     let (mut from, _to) = F::pair();
     let count = LinkLimits::DESCRIPTORS_MAX + 1;
     let many = (0..count).map(|_| OwnedFd::from(File::open("/dev/null").unwrap())).collect();
@@ -105,7 +108,18 @@ pub(crate) fn too_many_are_refused<F: LinkFactory>() {
     assert!(from.flush().unwrap(), "the link goes on");
 }
 
+/// For a link that carries none: it says so, and goes on.
+pub fn are_refused<F: LinkFactory>() {
+    let (from, to) = F::pair();
+    let (mut from, mut to) = (Waiting::new(from), Waiting::new(to));
+    let refused = from.link.put_descriptors(vec![file().0]).unwrap_err();
+    assert_eq!(refused, LinkError::TooManyDescriptors { count: 1, count_max: 0 });
+    from.link.put_descriptors(Vec::new()).unwrap();
+    from.send(1, 1);
+    assert_eq!(to.receive(1).unwrap()[0].descriptors.len(), 0, "the link goes on");
+}
+
 /// Returns once no writer is left.
-pub(crate) fn assert_closed(mut reader: PipeReader) {
+pub fn assert_closed(mut reader: PipeReader) {
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }

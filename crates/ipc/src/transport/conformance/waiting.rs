@@ -4,24 +4,27 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use becket_ipc::transport::{Link, LinkError};
 use becket_wire::{Full, Head, Kind};
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags};
 
+use crate::transport::{Link, LinkError};
+
 /// The value for the form of a test that is asked for: `BECKET_TEST_LONG` asks for the long one.
-pub(crate) fn or_long<T>(short: T, long: T) -> T {
+pub fn or_long<T>(short: T, long: T) -> T {
     if std::env::var_os("BECKET_TEST_LONG").is_some() { long } else { short }
 }
 
 /// A link and its waiter.
-pub(crate) struct Waiting {
-    pub(crate) link: Box<dyn Link>,
+pub struct Waiting {
+    /// The link.
+    pub link: Box<dyn Link>,
     woken: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Waiting {
-    pub(crate) fn new(mut link: Box<dyn Link>) -> Self {
+    /// Waits for this link.
+    pub fn new(mut link: Box<dyn Link>) -> Self {
         let woken = Arc::new((Mutex::new(false), Condvar::new()));
         let bell = Arc::clone(&woken);
         link.on_ready(Arc::new(move || {
@@ -32,7 +35,7 @@ impl Waiting {
     }
 
     /// Until there may be something to do: without a time limit, so a lost wake hangs the test.
-    pub(crate) fn wait(&mut self) {
+    pub fn wait(&mut self) {
         if self.link.prepare_wait() {
             return;
         }
@@ -52,7 +55,7 @@ impl Waiting {
     }
 
     /// Puts and flushes one frame, waiting for room.
-    pub(crate) fn send(&mut self, number: u64, body_bytes: usize) {
+    pub fn send(&mut self, number: u64, body_bytes: usize) {
         while put(&mut *self.link, number, body_bytes).is_err() {
             if !self.link.flush().unwrap() {
                 self.wait();
@@ -64,7 +67,7 @@ impl Waiting {
     }
 
     /// The next frames, at least one, waiting for them.
-    pub(crate) fn receive(&mut self, frames_max: usize) -> Result<Vec<Came>, LinkError> {
+    pub fn receive(&mut self, frames_max: usize) -> Result<Vec<Came>, LinkError> {
         loop {
             let came = take(&mut *self.link, frames_max)?;
             if !came.is_empty() {
@@ -75,7 +78,7 @@ impl Waiting {
     }
 
     /// All frames until the end, and the end.
-    pub(crate) fn receive_all(&mut self) -> (Vec<Came>, LinkError) {
+    pub fn receive_all(&mut self) -> (Vec<Came>, LinkError) {
         let mut all = Vec::new();
         loop {
             match self.receive(100) {
@@ -86,15 +89,18 @@ impl Waiting {
     }
 }
 
-/// A frame that arrived whole: its number and the length of its body; its descriptors.
-pub(crate) struct Came {
-    pub(crate) number: u64,
-    pub(crate) body_bytes: usize,
-    pub(crate) descriptors: Vec<OwnedFd>,
+/// A frame that arrived whole.
+pub struct Came {
+    /// Its number.
+    pub number: u64,
+    /// The length of its body.
+    pub body_bytes: usize,
+    /// Its descriptors.
+    pub descriptors: Vec<OwnedFd>,
 }
 
 /// The head and the body of frame `number`: every byte is a function of both.
-pub(crate) fn frame(number: u64, body_bytes: usize) -> (Head, Vec<u8>) {
+pub fn frame(number: u64, body_bytes: usize) -> (Head, Vec<u8>) {
     let mut head = Head::new(Kind::Data);
     head.length = u32::try_from(body_bytes).unwrap();
     head.sequence = number;
@@ -104,13 +110,14 @@ pub(crate) fn frame(number: u64, body_bytes: usize) -> (Head, Vec<u8>) {
     (head, body)
 }
 
-pub(crate) fn put(link: &mut dyn Link, number: u64, body_bytes: usize) -> Result<(), Full> {
+/// Puts frame `number`.
+pub fn put(link: &mut dyn Link, number: u64, body_bytes: usize) -> Result<(), Full> {
     let (head, body) = frame(number, body_bytes);
     link.put(&head, &body)
 }
 
 /// Takes frames, and checks every byte of each.
-pub(crate) fn take(link: &mut dyn Link, frames_max: usize) -> Result<Vec<Came>, LinkError> {
+pub fn take(link: &mut dyn Link, frames_max: usize) -> Result<Vec<Came>, LinkError> {
     let mut all = Vec::new();
     let taken = link.take(frames_max, &mut |came, ancillary| {
         let (head, body) = frame(came.head.sequence, came.body.len());
@@ -127,6 +134,7 @@ pub(crate) fn take(link: &mut dyn Link, frames_max: usize) -> Result<Vec<Came>, 
     Ok(all)
 }
 
-pub(crate) fn numbers(came: &[Came]) -> Vec<u64> {
+/// The numbers of these frames.
+pub fn numbers(came: &[Came]) -> Vec<u64> {
     came.iter().map(|came| came.number).collect()
 }
