@@ -12,7 +12,11 @@
 //! ```
 //!
 //! It is taken if it has the build id of the file, which the linker has put into both.
+//!
+//! The worker's own program has names and no lines: its debug information is as long as all else that is read, and the
+//! time for that is another plugin's.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -56,6 +60,8 @@ impl PluginFile {
 pub(super) struct Modules<'a> {
     record: &'a Record,
     plugin: Option<&'a PluginFile>,
+    /// The worker's program, which is this process's.
+    program: Option<PathBuf>,
     /// By mappings, those that were looked for.
     seen: Vec<(&'a Mapping, Module)>,
 }
@@ -65,6 +71,8 @@ pub(super) struct Module {
     /// As people know it.
     pub(super) name: Option<String>,
     pub(super) is_plugin: bool,
+    /// Its debug information is read.
+    pub(super) has_lines: bool,
     pub(super) image: Option<Image>,
 }
 
@@ -81,7 +89,7 @@ pub(super) type Elf<'a> = ElfFile64<'a, Endianness, &'a ReadCache<File>>;
 
 impl<'a> Modules<'a> {
     pub(super) fn new(record: &'a Record, plugin: Option<&'a PluginFile>) -> Self {
-        Self { record, plugin, seen: Vec::new() }
+        Self { record, plugin, program: env::current_exe().ok(), seen: Vec::new() }
     }
 
     /// The module at an address, looked for if it is the first time; true then. `None`: there is no code.
@@ -111,7 +119,8 @@ impl<'a> Modules<'a> {
         let plugin = self.plugin.filter(|plugin| plugin.is_in(mapping));
         let path = plugin.map_or(&mapping.path, |plugin| &plugin.path);
         let name = Some(super::text(&path.to_string_lossy())).filter(|name| !name.is_empty());
-        let module = Module { name, is_plugin: plugin.is_some(), image: None };
+        let has_lines = plugin.is_some() || self.program.as_ref() != Some(path);
+        let module = Module { name, is_plugin: plugin.is_some(), has_lines, image: None };
         let file = match plugin {
             _ if self.is_late() => return module,
             Some(plugin) => plugin.file.try_clone().ok(),

@@ -17,22 +17,25 @@ pub(super) fn frames(addresses: &[FrameAddress], modules: &Modules<'_>) -> Vec<C
     // The frames of each address.
     let mut named: Vec<Vec<CrashFrame>> =
         addresses.iter().map(|address| vec![unnamed(*address, modules)]).collect();
-    let image_of =
-        |address: &FrameAddress| modules.at(address.address_for_lookup())?.image.as_ref();
+    let image_of = |address: &FrameAddress| {
+        let module = modules.at(address.address_for_lookup())?;
+        Some((module.image.as_ref()?, module.has_lines))
+    };
     let mut done: Vec<&Image> = Vec::new();
-    for image in addresses.iter().filter_map(image_of) {
+    for (image, has_lines) in addresses.iter().filter_map(image_of) {
         if modules.is_late() || done.iter().any(|known| std::ptr::eq(*known, image)) {
             continue;
         }
         done.push(image);
         let Some(elf) = image.elf() else { continue };
-        let is_here =
-            |address: &FrameAddress| image_of(address).is_some_and(|it| std::ptr::eq(it, image));
+        let is_here = |address: &FrameAddress| {
+            image_of(address).is_some_and(|(it, _)| std::ptr::eq(it, image))
+        };
         let here = addresses.iter().zip(&mut named).filter(|(address, _)| is_here(address));
         let here = here.map(|(address, frames)| {
             (address.address_for_lookup().wrapping_sub(image.bias), frames)
         });
-        name(&elf, image.debug_elf().as_ref(), here.collect());
+        name(&elf, image.debug_elf().as_ref(), has_lines, here.collect());
     }
     named.into_iter().flatten().take(FRAMES_MAX).collect()
 }
@@ -50,10 +53,15 @@ fn unnamed(address: FrameAddress, modules: &Modules<'_>) -> CrashFrame {
 }
 
 /// Names the frames at these addresses of one file, whose debug information may be in another one.
-fn name(elf: &Elf<'_>, debug: Option<&Elf<'_>>, mut frames: Vec<(u64, &mut Vec<CrashFrame>)>) {
+fn name(
+    elf: &Elf<'_>,
+    debug: Option<&Elf<'_>>,
+    has_lines: bool,
+    mut frames: Vec<(u64, &mut Vec<CrashFrame>)>,
+) {
     let addresses: Vec<_> = frames.iter().map(|(address, _)| *address).collect();
     let symbols = symbols([Some(elf), debug], &addresses);
-    let context = context(debug.unwrap_or(elf));
+    let context = if has_lines { context(debug.unwrap_or(elf)) } else { None };
     for ((address, frames), symbol) in frames.iter_mut().zip(symbols) {
         let Some(outer) = frames.pop() else { continue };
         if let Some(context) = &context {
