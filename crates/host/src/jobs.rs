@@ -49,7 +49,7 @@ use std::{
 
 use async_task::{Runnable, Task};
 
-use crate::reentry::Mutex;
+use crate::{reentry::Mutex, sys};
 
 /// How long a thread waits for another job before it ends.
 const LINGER: Duration = Duration::from_secs(10);
@@ -285,7 +285,7 @@ impl Jobs {
     fn work(&'static self) {
         let thread = crate::thread::current();
         thread.set_worker();
-        naps_are_short();
+        sys::naps_are_short();
         let sleeper =
             Arc::new(Sleeper { thread: thread::current(), woken: AtomicBool::new(false) });
         let mut is_looking = true;
@@ -302,7 +302,7 @@ impl Jobs {
                     burst = Run { drains: true, ..Run::begin() };
                     continue;
                 }
-                if state.ending || thread.take_stuck() && is_of_idle_class() {
+                if state.ending || thread.take_stuck() && sys::is_of_idle_class() {
                     state.threads -= 1;
                     return;
                 }
@@ -381,18 +381,6 @@ impl Run {
         now.saturating_duration_since(self.since) < QUICK * self.jobs
             && eager_until.is_none_or(|until| now >= until)
     }
-}
-
-/// The system wakes this thread when a nap is over, and not up to 50 µs later.
-fn naps_are_short() {
-    // SAFETY: sets a number of the calling thread.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
-}
-
-/// The calling thread runs only when no other wants the processor.
-fn is_of_idle_class() -> bool {
-    // SAFETY: reads a number of the calling thread.
-    unsafe { libc::sched_getscheduler(0) == libc::SCHED_IDLE }
 }
 
 impl Sleeper {
@@ -511,6 +499,7 @@ mod tests {
         assert!(MOST.load(Ordering::SeqCst) <= 3);
     }
 
+    #[cfg_attr(becket_portable, ignore = "there is no such class")]
     #[test]
     fn a_thread_that_was_put_into_the_idle_class_ends_and_the_next_is_not_of_it() {
         let jobs = jobs(1, 3);
@@ -522,14 +511,14 @@ mod tests {
             unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
             // As the watchdog does.
             crate::thread::current().set_stuck();
-            lowered.try_send(is_of_idle_class()).unwrap();
+            lowered.try_send(sys::is_of_idle_class()).unwrap();
         };
         jobs.submit(Box::new(lowers)).unwrap();
         assert_eq!(all.recv().wait(), Ok(true));
         while jobs.state.lock().threads > 0 {
             thread::yield_now();
         }
-        jobs.submit(Box::new(move || ran.try_send(is_of_idle_class()).unwrap())).unwrap();
+        jobs.submit(Box::new(move || ran.try_send(sys::is_of_idle_class()).unwrap())).unwrap();
         assert_eq!(all.recv().wait(), Ok(false));
     }
 

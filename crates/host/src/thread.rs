@@ -42,7 +42,7 @@ use becket_chan::fence;
 
 use crate::{
     frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks,
-    stream::SpareBuffer, table::FreeList, timer,
+    stream::SpareBuffer, sys, table::FreeList, timer,
 };
 
 /// Vtable calls of one thread that may be nested in one another.
@@ -156,8 +156,7 @@ fn adopt() -> &'static ThreadRecord {
             record
         }
     };
-    // SAFETY: takes and touches nothing.
-    record.tid.store(unsafe { libc::gettid() }, Ordering::Relaxed);
+    record.tid.store(sys::thread_number(), Ordering::Relaxed);
     // Those were another thread's deferrals.
     record.answers_came.set((0, 0));
     CURRENT.set(Some(record));

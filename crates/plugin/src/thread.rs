@@ -48,9 +48,12 @@ impl Thread {
         const SHOWN_BYTES_MAX: usize = 15;
         let shown: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(SHOWN_BYTES_MAX).collect();
         if let Ok(shown) = CString::new(shown) {
-            // A thread without a name works as well.
+            // A thread without a name works as well; on macOS only the thread itself could set it.
+            #[cfg(not(target_vendor = "apple"))]
             // SAFETY: the thread is not joined yet; the text ends in a zero.
             let _ = unsafe { libc::pthread_setname_np(self.0, shown.as_ptr()) };
+            #[cfg(target_vendor = "apple")]
+            let _ = shown;
         }
     }
 }

@@ -112,7 +112,7 @@ extern "C" fn on_fault(
         && let Some(hit) = guard_of(address)
     {
         // SAFETY: the kernel passes a valid context.
-        report(hit, unsafe { stack_pointer(context) });
+        report(hit, unsafe { sys::stack_pointer(context) });
         // SAFETY: has no preconditions.
         unsafe { libc::abort() };
     }
@@ -147,28 +147,6 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
             handler(signal);
         }
     }
-}
-
-/// The thread's stack pointer at the fault; 0 where it is not known.
-///
-/// # Safety
-///
-/// `context` is what the kernel passed to a handler with SA_SIGINFO.
-unsafe fn stack_pointer(context: *mut libc::c_void) -> usize {
-    // SAFETY: the caller's.
-    let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
-    #[cfg(target_arch = "x86_64")]
-    let pointer = machine.gregs.get(libc::REG_RSP as usize).map_or(0, |rsp| *rsp as usize);
-    #[cfg(target_arch = "aarch64")]
-    let pointer = machine.sp as usize;
-    #[cfg(target_arch = "riscv64")]
-    let pointer = machine.__gregs.get(libc::REG_SP).map_or(0, |sp| *sp as usize);
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
-    let pointer = {
-        let _ = machine;
-        0
-    };
-    pointer
 }
 
 fn report(hit: GuardHit, stack_pointer: usize) {
@@ -250,9 +228,7 @@ impl SignalStack {
 
     /// Sets one, unless the thread has one that is large enough.
     fn if_needed() -> Option<Self> {
-        // SAFETY: a query.
-        let frame = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
-        let needed = frame.max(libc::MINSIGSTKSZ) + Self::WORK_BYTES;
+        let needed = sys::signal_frame_bytes() + Self::WORK_BYTES;
         let current = current()?;
         if current.ss_flags & libc::SS_DISABLE == 0 && current.ss_size >= needed {
             return None;

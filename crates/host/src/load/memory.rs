@@ -21,10 +21,14 @@
 //!   the plugin's address is only ever the *source*, which the kernel checks.
 //! - `dl_iterate_phdr`: the records are valid during the callback, and what is kept is copied there.
 
-use std::ffi::{c_int, c_void};
+#[cfg(not(target_vendor = "apple"))]
+use std::ffi::c_int;
+use std::ffi::c_void;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
+
+use crate::sys;
 
 /// A pipe takes this much without anyone reading, whatever its configured size.
 const PIPE_CHUNK_BYTES: usize = 4096;
@@ -42,18 +46,10 @@ pub(super) fn read(address: usize, len: usize) -> Result<Vec<u8>, Fault> {
         return Err(Fault);
     }
     let mut copy = vec![0_u8; len];
-    let local = libc::iovec { iov_base: copy.as_mut_ptr().cast(), iov_len: len };
-    let remote =
-        libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(address), iov_len: len };
-    // SAFETY: `local` is `copy`, alive, exclusive and `len` long; the remote range is only read,
-    // and only by the kernel, which reports what it cannot read.
-    let got = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
-    match usize::try_from(got) {
-        Ok(got) if got == len => Ok(copy),
-        Ok(_) => Err(Fault),
-        Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT) => Err(Fault),
-        // Forbidden by a sandbox, or not in this kernel.
-        Err(_) => read_by_pipe(address, &mut copy).map(|()| copy),
+    match sys::copy_memory(address, &mut copy) {
+        Some(true) => Ok(copy),
+        Some(false) => Err(Fault),
+        None => read_by_pipe(address, &mut copy).map(|()| copy),
     }
 }
 
@@ -87,15 +83,7 @@ pub(super) fn word(bytes: &[u8], offset: usize) -> usize {
 }
 
 fn read_by_pipe(address: usize, copy: &mut [u8]) -> Result<(), Fault> {
-    let mut ends: [c_int; 2] = [-1; 2];
-    // SAFETY: `ends` is room for the two descriptors.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(Fault);
-    }
-    let [reading, writing] = ends;
-    // SAFETY: `pipe2` has just made both, and nothing else owns them.
-    let (mut reading, writing) =
-        unsafe { (File::from_raw_fd(reading), File::from_raw_fd(writing)) };
+    let (mut reading, writing) = io::pipe().map_err(|_| Fault)?;
     let mut at = address;
     for chunk in copy.chunks_mut(PIPE_CHUNK_BYTES) {
         let source: *const c_void = std::ptr::with_exposed_provenance(at);
@@ -129,10 +117,15 @@ pub(super) struct MappedImage {
 impl MappedImage {
     /// The image that `address` lies in.
     pub(super) fn containing(address: usize) -> Option<Self> {
+        #[cfg_attr(target_vendor = "apple", expect(unused_mut, reason = "none are collected"))]
         let mut images: Vec<Self> = Vec::new();
+        // On systems of Apple images are of another form, and plugins in that form are refused.
+        #[cfg(not(target_vendor = "apple"))]
         // SAFETY: `collect` gets the address of `images`, which outlives the call and is touched
         // by nothing else meanwhile.
-        unsafe { libc::dl_iterate_phdr(Some(collect), (&raw mut images).cast()) };
+        unsafe {
+            libc::dl_iterate_phdr(Some(collect), (&raw mut images).cast())
+        };
         images.into_iter().find(|image| image.segment(address).is_some())
     }
 
@@ -173,8 +166,13 @@ fn mapping_is_executable(address: usize) -> Option<bool> {
     Some(false)
 }
 
+/// The flag of a segment that holds code, in the format of the file.
+#[cfg(not(target_vendor = "apple"))]
+const SEGMENT_EXECUTABLE: u32 = 1;
+
 /// # Safety
 /// `info` is a record of `dl_iterate_phdr`, and `images` the `Vec<MappedImage>` given to it.
+#[cfg(not(target_vendor = "apple"))]
 unsafe extern "C" fn collect(
     info: *mut libc::dl_phdr_info,
     _size: libc::size_t,
@@ -201,7 +199,7 @@ unsafe extern "C" fn collect(
             Segment {
                 start,
                 end: start.saturating_add(header.p_memsz as usize),
-                executable: header.p_flags & libc::PF_X != 0,
+                executable: header.p_flags & SEGMENT_EXECUTABLE != 0,
             }
         })
         .collect();
