@@ -2,8 +2,9 @@
 //! `cargo xtask fuzz`: hostile bytes for the decoders and state machines of `becket-wire` and
 //! `becket-ipc`.
 //!
-//! A run starts from the inputs in `fuzz/corpus`; new inputs stay in `target`. An input that fails
-//! is kept in `fuzz/artifacts`, and libFuzzer prints its path.
+//! A run starts from the inputs in `fuzz/corpus`; new inputs stay in `target`, unless `--keep` adds to the corpus those
+//! that reach code which no other input reaches. An input that fails is kept in `fuzz/artifacts`, and libFuzzer prints its
+//! path.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
     /// How long each target is fuzzed.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Add what was found to the corpus, as far as it reaches code that nothing there reaches.
+    #[arg(long)]
+    keep: bool,
 }
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
@@ -38,6 +42,9 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     for target in TARGETS {
         if arguments.target.as_ref().is_none_or(|only| only == target) {
             fuzzer.run(target, arguments.seconds, output)?;
+            if arguments.keep {
+                fuzzer.keep(target, output)?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -59,22 +66,39 @@ impl<'a> Fuzzer<'a> {
     }
 
     fn run(&self, target: &str, seconds: u32, output: &mut Output) -> Result<(), Error> {
-        let found = self.context.target().join("fuzz-corpus").join(target);
+        let [found, corpus] = self.folders(target);
         create_folder(&found)?;
-        let mut command = self.cargo();
+        let mut command = self.fuzz(target);
         command
-            .args(["fuzz", "run", "--fuzz-dir", "fuzz", "--target-dir"])
-            .arg(self.context.target().join("fuzz"))
-            .arg(target)
             // New inputs go to the first; both are read.
-            .arg(found)
-            .arg(Path::new("fuzz/corpus").join(target))
+            .args([&found, &corpus])
             .arg("--")
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
             .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
             .arg("-print_final_stats=1");
         output.run(&mut command)
+    }
+
+    /// Adds to the corpus what reaches more code.
+    fn keep(&self, target: &str, output: &mut Output) -> Result<(), Error> {
+        let [found, corpus] = self.folders(target);
+        output.run(self.fuzz(target).args([&corpus, &found]).args(["--", "-merge=1"]))
+    }
+
+    /// Where inputs are that were found, and the corpus.
+    fn folders(&self, target: &str) -> [PathBuf; 2] {
+        let found = self.context.target().join("fuzz-corpus").join(target);
+        [found, Path::new("fuzz/corpus").join(target)]
+    }
+
+    fn fuzz(&self, target: &str) -> Command {
+        let mut command = self.cargo();
+        command
+            .args(["fuzz", "run", "--fuzz-dir", "fuzz", "--target-dir"])
+            .arg(self.context.target().join("fuzz"))
+            .arg(target);
+        command
     }
 
     /// Cargo finds cargo-fuzz on `PATH`, and passes its own path to it.

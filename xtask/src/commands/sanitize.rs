@@ -36,6 +36,8 @@ enum Sanitizer {
 /// Skipped: the sanitizers install their own fault handlers, and reserve much of the address space.
 const SKIPPED: [&str; 2] = ["--skip=stack::tests::faults", "--skip=stack::tests::limits"];
 
+const ALL: [Sanitizer; 2] = [Sanitizer::Address, Sanitizer::Thread];
+
 const CHANNELS: &[&str] = &["--package=becket-chan", "--all-features"];
 
 impl Sanitizer {
@@ -55,17 +57,31 @@ impl Sanitizer {
 }
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
+    let chosen = arguments.sanitizer.as_ref().map_or(&ALL[..], std::slice::from_ref);
+    under(context, chosen, &arguments.parts, &mut Output::Screen)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Both, and all tests.
+pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
+    under(context, &ALL, &[], output)
+}
+
+fn under(
+    context: &Context,
+    sanitizers: &[Sanitizer],
+    parts: &[String],
+    output: &mut Output,
+) -> Result<(), Error> {
     let nightly = Nightly::find()?;
     nightly.need_sources()?;
-    let all = [Sanitizer::Address, Sanitizer::Thread];
-    let chosen = arguments.sanitizer.as_ref().map_or(&all[..], std::slice::from_ref);
-    for sanitizer in chosen {
+    for sanitizer in sanitizers {
         for suite in [CHANNELS, sanitizer.coroutines()] {
             let mut command = tests(context, &nightly, *sanitizer, suite);
-            Output::Screen.run(command.arg("--").args(&arguments.parts).args(SKIPPED))?;
+            output.run(command.arg("--").args(parts).args(SKIPPED))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer, suite: &[&str]) -> Command {

@@ -62,6 +62,8 @@ pub(crate) const ALL: &[Step] = &[
     Step::full("serve-only", rust::serve_only),
     Step::full("published", plugins::published),
     Step::full("miri", proofs::miri),
+    Step::full("sanitize", proofs::sanitize),
+    Step::full("cross", proofs::cross),
     Step::full("valgrind", native::valgrind),
     Step::full("planted", proofs::planted),
     Step::full("soak", proofs::soak),

@@ -14,6 +14,14 @@ pub(super) fn miri(context: &Context, output: &mut Output) -> Result<(), Error> 
     commands::miri::check(context, output)
 }
 
+pub(super) fn sanitize(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::sanitize::check(context, output)
+}
+
+pub(super) fn cross(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::cross::check(context, output)
+}
+
 pub(super) fn ipc_death(context: &Context, output: &mut Output) -> Result<(), Error> {
     commands::ipc_death::check(context, output)
 }
