@@ -2,7 +2,7 @@
 //! `cargo xtask install`: the C library `libkcoro` for the programs of a machine.
 //!
 //! ```text
-//!   PREFIX/include/kcoro/*.h
+//!   PREFIX/include/kcoro/*.h, kcoro.hpp, kcoro/*.hpp
 //!   PREFIX/lib/libkcoro.a
 //!   PREFIX/lib/libkcoro.so -> libkcoro.so.0 -> libkcoro.so.0.1.0
 //!   PREFIX/lib/pkgconfig/kcoro.pc
@@ -110,6 +110,14 @@ pub(crate) fn check(
     }
     check_tests(context, &scratch, &libraries, runs_all, output)?;
     check_cmake(context, &scratch, &examples, &place.prefix, output)
+}
+
+/// Installs into the folder `prefix`, which is emptied before, without optimisation: for other
+/// languages' tests.
+pub(crate) fn into(context: &Context, prefix: &Path, output: &mut Output) -> Result<(), Error> {
+    remove_folder(prefix)?;
+    let place = Place { destination: None, prefix: prefix.into(), libdir: "lib".to_owned() };
+    install(context, &place, true, output).map(drop)
 }
 
 /// Builds the C tests, which use every function, with the flags of pkg-config and no others. They
@@ -376,7 +384,7 @@ fn headers(folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
             let relative = below.join(name);
             if is_folder {
                 folders.push(relative);
-            } else if path.extension().is_some_and(|extension| extension == "h") {
+            } else if path.extension().is_some_and(|it| it == "h" || it == "hpp") {
                 headers.push((path, relative));
             }
         }

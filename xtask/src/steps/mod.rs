@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `rust` | format, lints, licences, tests, documentation |
 //! | `native` | the C headers, the C and C++ SDKs, the C library |
+//! | `kcoro` | the C library for C++20 |
 //! | `go`, `node`, `python`, `zig` | those SDKs, with their own formatter and tests |
 //! | `plugins` | the sample in each language, the zoo, plugins of published crates |
 //! | `lab` | adapters, the samples and the zoo, checked |
@@ -14,6 +15,7 @@
 //! | `runner` | runs steps, keeps a log of each, says what failed |
 
 mod go;
+mod kcoro;
 mod lab;
 mod native;
 mod node;
@@ -40,6 +42,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("c-sdk", native::c_sdk),
     Step::always("cpp-sdk", native::cpp_sdk),
     Step::always("c-library", native::c_library),
+    Step::always("kcoro-cpp", kcoro::cpp),
     Step::always("go-sdk", go::sdk),
     Step::always("zig-sdk", zig::sdk),
     Step::always("node-sdk", node::sdk),

@@ -12,9 +12,10 @@ use crate::error::{Error, Missing};
 use crate::process::{Output, cargo, cc, create_folder, cxx, on_path, probe, write};
 use crate::samples::includes;
 
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
+pub(super) const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
 
-/// Every header stands alone, may be included twice, and is C11 pedantic as well as C++17.
+/// Every header stands alone, may be included twice, and is C11 pedantic as well as C++17. Those of
+/// `kcoro.hpp` are C++20, for clang too where it is there. (The tests of `libkcoro` check its C headers.)
 pub(super) fn headers(context: &Context, output: &mut Output) -> Result<(), Error> {
     let folder = scratch(context, "headers")?;
     let c =
@@ -27,6 +28,17 @@ pub(super) fn headers(context: &Context, output: &mut Output) -> Result<(), Erro
     for header in c.iter().chain(&listed(&context.path("sdk/cpp"), "hpp")?) {
         let unit = twice(&folder, header, "cpp")?;
         output.run(syntax(&mut cxx(), "-std=c++17", context).arg(unit))?;
+    }
+    let kcoro = context.path("crates/capi/include");
+    let mut compilers: Vec<fn() -> Command> = vec![cxx];
+    if on_path("clang++").is_some() {
+        compilers.push(|| Command::new("clang++"));
+    }
+    for header in [listed(&kcoro, "hpp")?, listed(&kcoro.join("kcoro"), "hpp")?].concat() {
+        let unit = twice(&folder, &header, "kcoro.cpp")?;
+        for compiler in &compilers {
+            output.run(syntax(&mut compiler(), "-std=c++20", context).arg(&unit))?;
+        }
     }
     Ok(())
 }
@@ -107,14 +119,22 @@ fn run_tests(
     if has_sanitizers {
         return Ok(());
     }
-    Err(Error::Missing(Missing {
+    Err(no_sanitizers(compiler))
+}
+
+pub(super) fn no_sanitizers(compiler: &dyn Fn() -> Command) -> Error {
+    Error::Missing(Missing {
         tool: "the runtime of the address and undefined behaviour sanitizers".into(),
         cause: format!("{:?} builds no program with them that runs", compiler().get_program()),
         hint: "`apt install libasan8 libubsan1`, or another compiler in CC and CXX".into(),
-    }))
+    })
 }
 
-fn has_sanitizers(compiler: &dyn Fn() -> Command, folder: &Path, extension: &str) -> bool {
+pub(super) fn has_sanitizers(
+    compiler: &dyn Fn() -> Command,
+    folder: &Path,
+    extension: &str,
+) -> bool {
     let source = folder.join("probe").with_extension(extension);
     let program = folder.join("probe");
     std::fs::write(&source, "int main(void) { return 0; }\n").is_ok()
@@ -142,14 +162,14 @@ fn syntax<'a>(compiler: &'a mut Command, standard: &str, context: &Context) -> &
     includes(compiler.arg(standard), context).args(WARNINGS).arg("-fsyntax-only")
 }
 
-fn scratch(context: &Context, name: &str) -> Result<PathBuf, Error> {
+pub(super) fn scratch(context: &Context, name: &str) -> Result<PathBuf, Error> {
     let folder = context.target().join("xtask").join(name);
     create_folder(&folder)?;
     Ok(folder)
 }
 
 /// The files of one extension directly in a folder, sorted.
-fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::File { action: "list", path: folder.into(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -162,6 +182,6 @@ fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-fn stem(path: &Path) -> &str {
+pub(super) fn stem(path: &Path) -> &str {
     path.file_stem().and_then(OsStr::to_str).unwrap_or_default()
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Steps on `libkcoro` for other languages, each with an installed library.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::native::{WARNINGS, has_sanitizers, listed, no_sanitizers, scratch, stem};
+use crate::commands::install;
+use crate::context::Context;
+use crate::error::Error;
+use crate::process::{Output, cxx, read};
+
+const TESTS: &str = "crates/capi/tests/cpp";
+/// Each with what it prints in `expected`.
+const EXAMPLES: &str = "examples/kcoro";
+
+/// Freed memory is overwritten at once: its use by the library, which is not sanitized, ends the
+/// program.
+const FREED_IS_GARBAGE: &str = "glibc.malloc.tcache_count=0:glibc.malloc.perturb=84";
+
+/// The tests of `kcoro.hpp`, and the example: with the shared library, and with the static one under
+/// the address and undefined behaviour sanitizers. Where the compiler has none, the step fails after
+/// the others have run.
+pub(super) fn cpp(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let folder = scratch(context, "kcoro-cpp")?;
+    let libraries = library(context, output)?;
+    let mut flavours = vec![("shared", "-O0", flags(&libraries, &["--cflags", "--libs"], output)?)];
+    let has_sanitizers = has_sanitizers(&cxx, &folder, "cpp");
+    if has_sanitizers {
+        let mut flags = flags(&libraries, &["--static", "--cflags", "--libs"], output)?;
+        flags.retain(|flag| flag != "-lkcoro");
+        flags.insert(0, libraries.join("libkcoro.a").display().to_string());
+        flags.extend(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"].map(Into::into));
+        flavours.push(("sanitized", "-O1", flags));
+    }
+    let example = context.path(EXAMPLES).join("tasks.cpp");
+    let (mut compilers, mut programs) = (Vec::new(), Vec::new());
+    for source in listed(&context.path(TESTS), "cpp")?.iter().chain([&example]) {
+        for (flavour, optimised, flags) in &flavours {
+            let program = folder.join(format!("{}-{flavour}", stem(source)));
+            let mut compiler = cxx();
+            compiler.args(["-std=c++20", "-g", "-pthread", optimised]).args(WARNINGS);
+            compiler.arg(source).args(flags).arg("-o").arg(&program);
+            compilers.push(compiler);
+            programs.push((program, *source == example));
+        }
+    }
+    output.run_all(compilers)?;
+    for (program, is_example) in programs {
+        let mut run = Command::new(&program);
+        run.env("LD_LIBRARY_PATH", &libraries).env("GLIBC_TUNABLES", FREED_IS_GARBAGE);
+        match is_example {
+            true => prints(context, "tasks", &mut run, output)?,
+            false => output.run(&mut run)?,
+        }
+    }
+    if has_sanitizers { Ok(()) } else { Err(no_sanitizers(&cxx)) }
+}
+
+/// Runs an example and compares what it prints.
+fn prints(
+    context: &Context,
+    name: &str,
+    program: &mut Command,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let expected = context.path(EXAMPLES).join("expected").join(format!("{name}.txt"));
+    let printed = output.read(program)?;
+    if printed == read(&expected)? {
+        return Ok(());
+    }
+    let what = format!("expected {}, got:\n{printed}", expected.display());
+    Err(Error::Output { command: name.to_owned(), what })
+}
+
+/// Installs the library; the folder of the libraries.
+fn library(context: &Context, output: &mut Output) -> Result<PathBuf, Error> {
+    let prefix = context.target().join("xtask").join("kcoro");
+    install::into(context, &prefix, output)?;
+    Ok(prefix.join("lib"))
+}
+
+/// What pkg-config says of it.
+fn flags(libraries: &Path, arguments: &[&str], output: &mut Output) -> Result<Vec<String>, Error> {
+    let mut command = Command::new("pkg-config");
+    command.env("PKG_CONFIG_PATH", libraries.join("pkgconfig")).args(arguments).arg("kcoro");
+    Ok(output.read(&mut command)?.split_whitespace().map(str::to_owned).collect())
+}
