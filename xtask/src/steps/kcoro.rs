@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Steps on `libkcoro` for other languages, each with an installed library.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::native::{WARNINGS, has_sanitizers, listed, no_sanitizers, scratch, stem};
+use super::python;
 use crate::commands::install;
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Missing};
 use crate::process::{Output, cxx, read};
 
 const TESTS: &str = "crates/capi/tests/cpp";
 /// Each with what it prints in `expected`.
 const EXAMPLES: &str = "examples/kcoro";
+const SDK: &str = "sdk/kcoro-python";
+
+/// What the binding for Python needs, pinned.
+const CFFI: [&str; 2] = ["cffi==2.0.0", "pycparser==2.23"];
 
 /// Freed memory is overwritten at once: its use by the library, which is not sanitized, ends the
 /// program.
@@ -55,6 +61,57 @@ pub(super) fn cpp(context: &Context, output: &mut Output) -> Result<(), Error> {
         }
     }
     if has_sanitizers { Ok(()) } else { Err(no_sanitizers(&cxx)) }
+}
+
+/// The tests of the binding for Python, and the example; its wheel, installed and imported; its types and its style,
+/// where pip can fetch the tools for that.
+pub(super) fn python(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let libraries = library(context, output)?;
+    let cffi = python::fetched(context, ".tools/kcoro-python", &CFFI, output).map_err(|error| {
+        Error::Missing(Missing {
+            tool: CFFI.join(", "),
+            cause: error.to_string(),
+            hint: "connect to a registry of Python packages, once".into(),
+        })
+    })?;
+    let folder = context.path(SDK);
+    let run = |arguments: &[&str], paths: &[&Path]| -> Result<Command, Error> {
+        let mut command = python::python(&folder);
+        let path = env::join_paths(paths).map_err(|error| Error::Output {
+            command: "python3".into(),
+            what: error.to_string(),
+        })?;
+        command.env("PYTHONPATH", path).env("KCORO_LIBRARY", libraries.join("libkcoro.so"));
+        command.args(arguments);
+        Ok(command)
+    };
+    let tests = ["-X", "dev", "-m", "unittest", "discover", "-t", ".", "-s", "tests"];
+    output.run(&mut run(&tests, &[&cffi])?)?;
+    let example = context.path(EXAMPLES).join("channels.py");
+    let mut program = run(&["-X", "dev"], &[&folder, &cffi])?;
+    prints(context, "channels", program.arg(&example), output)?;
+    let tools = match python::checkers(context, output) {
+        Ok(tools) => tools,
+        Err(error) => {
+            output.say(&format!(
+                "the types are not checked and the wheel is not built: pip fetched no tools\n  cause: {error}"
+            ));
+            return Ok(());
+        }
+    };
+    let target = python::installed(context, &tools, SDK, output)?;
+    let import = "import kcoro; assert kcoro.__file__.startswith(__import__('sys').argv[1])";
+    // As a user has it: found by pkg-config, with nothing set.
+    let mut command = run(&["-c", import], &[&target, &cffi])?;
+    command.arg(&target).current_dir(&target).env_remove("KCORO_LIBRARY");
+    output.run(command.env("PKG_CONFIG_PATH", libraries.join("pkgconfig")))?;
+    output.run(&mut run(&["-m", "mypy", "--strict", "kcoro", "tests"], &[&tools, &cffi])?)?;
+    for check in [&["check"][..], &["format", "--check"]] {
+        let mut ruff = run(&["-m", "ruff"], &[&tools])?;
+        ruff.args(check).args(["--config", "pyproject.toml", "."]);
+        output.run(ruff.arg(&example))?;
+    }
+    Ok(())
 }
 
 /// Runs an example and compares what it prints.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `rust` | format, lints, licences, tests, documentation |
 //! | `native` | the C headers, the C and C++ SDKs, the C library |
-//! | `kcoro` | the C library for C++20 |
+//! | `kcoro` | the C library for C++20 and Python |
 //! | `go`, `node`, `python`, `zig` | those SDKs, with their own formatter and tests |
 //! | `plugins` | the sample in each language, the zoo, plugins of published crates |
 //! | `lab` | adapters, the samples and the zoo, checked |
@@ -43,6 +43,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("cpp-sdk", native::cpp_sdk),
     Step::always("c-library", native::c_library),
     Step::always("kcoro-cpp", kcoro::cpp),
+    Step::always("kcoro-python", kcoro::python),
     Step::always("go-sdk", go::sdk),
     Step::always("zig-sdk", zig::sdk),
     Step::always("node-sdk", node::sdk),

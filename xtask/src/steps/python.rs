@@ -28,7 +28,10 @@ pub(super) fn sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
             return Ok(());
         }
     };
-    installed(context, &tools, output)?;
+    let target = installed(context, &tools, SDK, output)?;
+    let import =
+        "import becket.testing; assert becket.__file__.startswith(__import__('sys').argv[1])";
+    output.run(python(&target).args(["-c", import]).arg(&target))?;
     let sample = context.path(SAMPLE);
     let checked = |arguments: &[&str]| {
         let mut check = python(&folder);
@@ -42,41 +45,56 @@ pub(super) fn sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
     output.run(checked(&format).arg(&sample))
 }
 
-/// Builds the wheel, installs it into a folder of its own, and imports it from there.
-fn installed(context: &Context, tools: &Path, output: &mut Output) -> Result<(), Error> {
-    let target = context.target().join("python-sdk");
+/// Builds the wheel of a package and installs it into a folder of its own.
+pub(super) fn installed(
+    context: &Context,
+    tools: &Path,
+    package: &str,
+    output: &mut Output,
+) -> Result<PathBuf, Error> {
+    let source = context.path(package);
+    let name = source.file_name().unwrap_or_default().to_string_lossy();
+    let target = context.target().join(format!("{name}-sdk"));
     create_folder(&target)?;
     // What a build before has left would be part of this one; there may be none.
-    let _ = std::fs::remove_dir_all(context.path(SDK).join("build"));
+    let _ = std::fs::remove_dir_all(source.join("build"));
     let mut pip = python(context.root());
     pip.env("PYTHONPATH", tools)
         .args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps", "--no-build-isolation"])
         .args(["--disable-pip-version-check", "--root-user-action=ignore", "--target"])
         .arg(&target)
-        .arg(context.path(SDK));
+        .arg(source);
     output.run(&mut pip)?;
-    let import =
-        "import becket.testing; assert becket.__file__.startswith(__import__('sys').argv[1])";
-    output.run(python(&target).args(["-c", import]).arg(&target))
+    Ok(target)
 }
 
-fn python(folder: &Path) -> Command {
+pub(super) fn python(folder: &Path) -> Command {
     let mut python = Command::new("python3");
     python.current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1");
     python
 }
 
 /// The folder of the checkers, fetched by pip if they are not there.
-fn checkers(context: &Context, output: &mut Output) -> Result<PathBuf, Error> {
-    let folder = context.path(".tools/python");
+pub(super) fn checkers(context: &Context, output: &mut Output) -> Result<PathBuf, Error> {
+    fetched(context, ".tools/python", &CHECKERS, output)
+}
+
+/// A folder with these packages, fetched by pip if they are not there.
+pub(super) fn fetched(
+    context: &Context,
+    folder: &str,
+    packages: &[&str],
+    output: &mut Output,
+) -> Result<PathBuf, Error> {
+    let folder = context.path(folder);
     // Of these versions: the name is there once all are.
-    let mark = folder.join(format!("{}.fetched", CHECKERS.join("+")));
+    let mark = folder.join(format!("{}.fetched", packages.join("+")));
     if !mark.is_file() {
         let mut pip = python(context.root());
         pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-compile"])
             .args(["--disable-pip-version-check", "--root-user-action=ignore", "--target"])
             .arg(&folder)
-            .args(CHECKERS);
+            .args(packages);
         output.run(&mut pip)?;
         std::fs::write(&mark, "").map_err(|source| Error::File {
             action: "write",
