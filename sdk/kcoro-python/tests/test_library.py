@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The declarations are those of the headers, and the library is found where the documentation says."""
+"""The declarations are those of the headers, and the library is found where the documentation names it."""
 
 import dataclasses
 import os
@@ -70,7 +70,7 @@ class Finding(unittest.TestCase):
                 said = self.imported(**variables)
                 self.assertEqual(said.stdout, "0\n", f"{variables}: {said.stderr}")
 
-    def test_a_variable_that_names_no_library_is_an_error_that_says_what_to_do(self) -> None:
+    def test_a_variable_that_names_no_library_is_an_error_with_a_hint(self) -> None:
         said = self.imported(KCORO_LIBRARY="/nowhere/libkcoro.so")
         self.assertIn("/nowhere/libkcoro.so", said.stderr)
         self.assertIn("set KCORO_LIBRARY to its file", said.stderr)

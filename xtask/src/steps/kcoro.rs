@@ -24,13 +24,15 @@ const CFFI: [&str; 2] = ["cffi==2.0.0", "pycparser==2.23"];
 /// program.
 const FREED_IS_GARBAGE: &str = "glibc.malloc.tcache_count=0:glibc.malloc.perturb=84";
 
-/// The tests of `kcoro.hpp`, and the example: with the shared library, and with the static one under
-/// the address and undefined behaviour sanitizers. Where the compiler has none, the step fails after
+/// The tests of `kcoro.hpp`, and the example: with the shared library and without exceptions, and with
+/// the static one under the address and undefined behaviour sanitizers. Where the compiler has none, the step fails after
 /// the others have run.
 pub(super) fn cpp(context: &Context, output: &mut Output) -> Result<(), Error> {
     let folder = scratch(context, "kcoro-cpp")?;
     let libraries = library(context, output)?;
-    let mut flavours = vec![("shared", "-O0", flags(&libraries, &["--cflags", "--libs"], output)?)];
+    let mut shared = flags(&libraries, &["--cflags", "--libs"], output)?;
+    shared.extend(["-fno-exceptions", "-fno-rtti"].map(Into::into));
+    let mut flavours = vec![("shared", "-O0", shared)];
     let has_sanitizers = has_sanitizers(&cxx, &folder, "cpp");
     if has_sanitizers {
         let mut flags = flags(&libraries, &["--static", "--cflags", "--libs"], output)?;
@@ -137,7 +139,7 @@ fn library(context: &Context, output: &mut Output) -> Result<PathBuf, Error> {
     Ok(prefix.join("lib"))
 }
 
-/// What pkg-config says of it.
+/// The flags that pkg-config prints for it.
 fn flags(libraries: &Path, arguments: &[&str], output: &mut Output) -> Result<Vec<String>, Error> {
     let mut command = Command::new("pkg-config");
     command.env("PKG_CONFIG_PATH", libraries.join("pkgconfig")).args(arguments).arg("kcoro");

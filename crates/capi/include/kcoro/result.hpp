@@ -14,7 +14,7 @@
 
 namespace kc {
 
-/// The numbers of the C interface. Another number of the system is possible where a function says so.
+/// The numbers of the C interface. Other numbers of the system are possible too.
 enum class errc : int {
     none = 0,
     again = KC_EAGAIN,          ///< it would have to wait

@@ -224,7 +224,8 @@ class [[nodiscard]] join_operation : public operation<join_operation<T>> {
     detail::ending<T> *end_;
 };
 
-/// The result of a spawned task. Destroying the handle neither ends the task nor waits for it.
+/// The result of a spawned task. Destroying the handle neither ends the task nor waits for it. A join of a
+/// coroutine that was abandoned ends by its limits alone.
 template <class T>
 class join_handle {
   public:

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tasks: awaiting, spawning, joining, sleeping, select, scopes, schedulers.
 
+#include <sys/wait.h>
+
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "../c/expect.h"
@@ -185,9 +189,56 @@ void scopes() {
     EXPECT_EQ(ended, 2);
 }
 
+#ifdef __cpp_exceptions
+int thrown_and_caught(int depth) {
+    try {
+        if (depth == 0) throw std::runtime_error("inside");
+        return thrown_and_caught(depth - 1) + 1;
+    } catch (const std::logic_error &) {
+        return -1;
+    }
+}
+
+kc::task<bool> catches(kc::channel<int> &from) {
+    EXPECT(co_await from.recv());
+    bool is_caught = false;
+    try {
+        thrown_and_caught(5);
+    } catch (const std::runtime_error &error) {
+        is_caught = error.what() == std::string("inside");
+    }
+    EXPECT(co_await from.recv());
+    co_return is_caught;
+}
+
+void exceptions_stay_inside() {
+    auto channel = kc::channel<int>::rendezvous();
+    auto catching = kc::spawn(catches(*channel));
+    EXPECT(channel->send(1).wait() && channel->send(2).wait());
+    EXPECT(*catching->join().wait());
+    // One that leaves a task ends the program.
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        std::set_terminate([] { _exit(42); });
+        [](int number) -> kc::task<> {
+            if (number == 7) throw number;
+            co_return;
+        }(7).run();
+        _exit(0);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(WEXITSTATUS(status), 42);
+}
+#endif
+
 }  // namespace
 
 int main() {
+#ifdef __cpp_exceptions
+    RUN(exceptions_stay_inside);
+#endif
     RUN(awaited_run_and_spawned);
     RUN(on_one_worker);
     RUN(a_scheduler_ends_after_its_tasks);
