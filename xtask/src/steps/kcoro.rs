@@ -32,25 +32,28 @@ pub(super) fn cpp(context: &Context, output: &mut Output) -> Result<(), Error> {
     let libraries = library(context, output)?;
     let mut shared = flags(&libraries, &["--cflags", "--libs"], output)?;
     shared.extend(["-fno-exceptions", "-fno-rtti"].map(Into::into));
-    let mut flavours = vec![("shared", "-O0", shared)];
+    let mut flavours = vec![("shared", shared)];
     let has_sanitizers = has_sanitizers(&cxx, &folder, "cpp");
     if has_sanitizers {
         let mut flags = flags(&libraries, &["--static", "--cflags", "--libs"], output)?;
         flags.retain(|flag| flag != "-lkcoro");
         flags.insert(0, libraries.join("libkcoro.a").display().to_string());
         flags.extend(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"].map(Into::into));
-        flavours.push(("sanitized", "-O1", flags));
+        flavours.push(("sanitized", flags));
     }
     let example = context.path(EXAMPLES).join("tasks.cpp");
     let (mut compilers, mut programs) = (Vec::new(), Vec::new());
     for source in listed(&context.path(TESTS), "cpp")?.iter().chain([&example]) {
-        for (flavour, optimised, flags) in &flavours {
-            let program = folder.join(format!("{}-{flavour}", stem(source)));
+        for (flavour, flags) in &flavours {
+            let is_example = *source == example;
+            // A test may have the example's name.
+            let kind = if is_example { "example" } else { "test" };
+            let program = folder.join(format!("{kind}-{}-{flavour}", stem(source)));
             let mut compiler = cxx();
-            compiler.args(["-std=c++20", "-g", "-pthread", optimised]).args(WARNINGS);
+            compiler.args(["-std=c++20", "-g", "-pthread"]).args(WARNINGS);
             compiler.arg(source).args(flags).arg("-o").arg(&program);
             compilers.push(compiler);
-            programs.push((program, *source == example));
+            programs.push((program, is_example));
         }
     }
     output.run_all(compilers)?;
@@ -65,8 +68,8 @@ pub(super) fn cpp(context: &Context, output: &mut Output) -> Result<(), Error> {
     if has_sanitizers { Ok(()) } else { Err(no_sanitizers(&cxx)) }
 }
 
-/// The tests of the binding for Python, and the example; its wheel, installed and imported; its types and its style,
-/// where pip can fetch the tools for that.
+/// The tests of the binding for Python, and the example; its wheel, installed and imported; its types
+/// and its style, where pip can fetch the tools for that.
 pub(super) fn python(context: &Context, output: &mut Output) -> Result<(), Error> {
     let libraries = library(context, output)?;
     let cffi = python::fetched(context, ".tools/kcoro-python", &CFFI, output).map_err(|error| {
