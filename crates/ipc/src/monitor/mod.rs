@@ -33,6 +33,7 @@
 //! | `tame` | validation of external input |
 //! | `rate` | the one rate function; smoothing and peak |
 //! | `source` | creates reports: the exporter |
+//! | `serve` | a socket that answers monitors |
 //! | `feed`, `attach` | fetches them: in process, from a recording, over a connection |
 
 mod attach;
@@ -41,6 +42,7 @@ mod figures;
 mod query;
 mod rate;
 mod report;
+mod serve;
 mod source;
 mod tame;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub use self::{
         PluginReport, PluginWorker, Process, Report, RolloutReport, SCHEMA, SessionReport,
         WorkerEnd, WorkerReport,
     },
+    serve::serve,
     source::{ExportError, Exporter, Limits, Source, plugin_id},
     tame::{REPORT_BYTES_MAX, ROWS_MAX, ReportError, TEXT_BYTES_MAX},
 };

@@ -57,6 +57,23 @@ fn a_channel_that_is_gone_leaves_the_list_and_stays_in_the_totals() {
 }
 
 #[test]
+fn a_channel_is_renamed_and_removed_by_its_id() {
+    let exporter = Exporter::new("test");
+    let pair = Arc::new(unlimited());
+    let id = show(&exporter, "", &pair);
+    pair.0.try_send(1).unwrap();
+    assert!(exporter.rename_channel(id, "orders\n"));
+    let report = exporter.collect(&Query::default());
+    assert!(report.channels.rows[0].name.starts_with("orders") && report.channels.total == 1);
+    assert!(!report.channels.rows[0].name.contains('\n'));
+    exporter.remove_channel(id);
+    exporter.remove_channel(id);
+    assert!(!exporter.rename_channel(id, "again"));
+    let report = exporter.collect(&Query::default());
+    assert_eq!((report.channels.total, report.totals.sends), (0, 1), "its counts stay");
+}
+
+#[test]
 fn showing_a_handle_neither_keeps_its_channel_nor_counts_as_a_handle() {
     let exporter = Exporter::new("test");
     let (tx, rx) = bounded::<u8>(4);

@@ -47,6 +47,7 @@ use std::sync::Arc;
 use becket_chan::{Kind, Receiver, Token};
 use becket_wire::Priority;
 
+use self::availability::Availability;
 pub use self::backoff::{Backoff, Delays};
 pub use self::driver::Event;
 use self::driver::ReconnectState;
@@ -55,7 +56,7 @@ pub use self::operation::{Limited, Waiting};
 pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv};
 use self::reopen::ReopenSpec;
 pub use self::sender::{ReconnectingSend, ReconnectingSender};
-use crate::client::{Options, ReceiverOptions};
+use crate::client::{Client, Options, ReceiverOptions};
 use crate::connection::Ended;
 
 /// A client that reconnects when its connection has ended. Clones share the connection; it stops
@@ -116,9 +117,18 @@ impl Reconnecting {
     /// When driven: [`Ended::GaveUp`], or [`Ended::Here`] after [`close`](Self::close).
     pub fn connected(&self) -> Opened<'_, ()> {
         Opened::new(async {
-            let is_live = |client: &crate::Client| client.ended().is_none();
+            let is_live = |client: &Client| client.ended().is_none();
             self.owner.0.client.available(is_live).await.map(|_| ())
         })
+    }
+
+    /// The current connection, if there is one: for requests, which nothing repeats.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        match self.owner.0.client.get().0 {
+            Availability::Available(client) if client.ended().is_none() => Some(client),
+            _ => None,
+        }
     }
 
     /// Ends the connection, and does not reconnect.

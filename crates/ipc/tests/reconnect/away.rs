@@ -66,6 +66,23 @@ fn waiting_operations_complete_when_the_server_starts() {
 }
 
 #[test]
+fn requests_go_through_the_current_connection() {
+    let world = World::new(false);
+    let client = world.client();
+    assert!(client.client().is_none());
+    let server = world.serve();
+    client.connected().wait().unwrap();
+    let rx = world.opens_into("jobs", 4);
+    let current = client.client().unwrap();
+    current.close_channel("jobs", None).wait().unwrap();
+    assert!(rx.is_closed());
+    drop(server);
+    // Its end is noticed by the next request, at the latest.
+    assert!(current.list(None).wait().is_err() && current.ended().is_some());
+    assert!(client.client().is_none_or(|client| client.ended().is_none()));
+}
+
+#[test]
 fn a_limited_number_of_attempts_is_given_up() {
     let world = World::new(false);
     let client = world.giving_up(3);

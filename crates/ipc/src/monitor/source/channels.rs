@@ -42,7 +42,7 @@ struct List {
 
 struct Entry {
     id: u64,
-    name: String,
+    name: Mutex<Arc<str>>,
     read: ReadChannel,
     recent: Mutex<RecentCounts>,
 }
@@ -58,6 +58,8 @@ struct RecentCounts {
 
 struct Item {
     entry: Arc<Entry>,
+    /// When it was read: the entry may be renamed.
+    name: Arc<str>,
     at_ns: u64,
     snapshot: Snapshot,
     receives_per_second: f64,
@@ -77,12 +79,20 @@ impl Channels {
         }
         list.last_id += 1;
         let id = list.last_id;
+        let name = Mutex::new(name.into());
         let entry = Entry { id, name, read, recent: Mutex::default() };
         list.entries.insert(id, Arc::new(entry));
         Ok(id)
     }
 
-    fn remove(&self, id: u64) {
+    /// False: there is no channel of this id.
+    pub(super) fn rename(&self, id: u64, mut name: String) -> bool {
+        tame_text(&mut name, TEXT_BYTES_MAX);
+        let entry = self.list.lock().entries.get(&id).cloned();
+        entry.map(|entry| *entry.name.lock() = name.into()).is_some()
+    }
+
+    pub(super) fn remove(&self, id: u64) {
         let mut list = self.list.lock();
         if let Some(entry) = list.entries.remove(&id) {
             let seen = entry.recent.lock().seen;
@@ -113,18 +123,18 @@ impl Channels {
         totals.add_counts(&self.list.lock().gone);
         let page = select.page(
             &items,
-            |item| &item.entry.name,
+            |item| &item.name,
             |item| item.entry.id,
             |a, b| match select.sort {
                 ChannelSort::Id => a.entry.id.cmp(&b.entry.id),
-                ChannelSort::Name => a.entry.name.cmp(&b.entry.name),
+                ChannelSort::Name => a.name.cmp(&b.name),
                 ChannelSort::Depth => b.snapshot.len.cmp(&a.snapshot.len),
                 ChannelSort::Waiting => b.waiting().cmp(&a.waiting()),
                 ChannelSort::Rate => b.receives_per_second.total_cmp(&a.receives_per_second),
                 ChannelSort::Bytes => b.bytes_per_second.total_cmp(&a.bytes_per_second),
                 ChannelSort::Failed => b.failures().cmp(&a.failures()),
             },
-            |item| ChannelReport::new(item.entry.id, &item.entry.name, item.at_ns, &item.snapshot),
+            |item| ChannelReport::new(item.entry.id, &item.name, item.at_ns, &item.snapshot),
         );
         (page, totals)
     }
@@ -159,6 +169,7 @@ impl Item {
         let at_ns = at_ns(snapshot.taken_at);
         let mut item = Self {
             entry: Arc::clone(&entry),
+            name: entry.name.lock().clone(),
             at_ns,
             snapshot,
             receives_per_second: 0.0,

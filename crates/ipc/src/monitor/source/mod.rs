@@ -132,6 +132,17 @@ impl Exporter {
         self.channels.add(name.into(), Box::new(look))
     }
 
+    /// Shows a channel under another name. False: there is no channel of this id any more.
+    pub fn rename_channel(&self, id: u64, name: impl Into<String>) -> bool {
+        self.channels.rename(id, name.into())
+    }
+
+    /// Removes a channel. Its counts, as last read, stay in the sums. Without this it is removed by
+    /// the next report after its end.
+    pub fn remove_channel(&self, id: u64) {
+        self.channels.remove(id);
+    }
+
     /// Exports a runtime's coroutines and workers.
     ///
     /// # Errors
