@@ -162,6 +162,7 @@ impl Actor {
         });
         let (running, ending) = (Arc::clone(&actor), Arc::clone(&actor));
         let start = Start::coroutine(Body::Rust(Box::new(move || running.run())), 0).ok()?;
+        let start = start.named("actor ", actor.process as *const c_void);
         let start = match &member {
             Some(member) => of_member(start, member),
             None => start,

@@ -12,9 +12,10 @@
 //! says.
 
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use becket_chan::{Ready, RecvCase, Select, SelectError, SendCase, SendError, Token};
+use becket_chan::{Ready, Receiver, RecvCase, Select, SelectError, SendCase, SendError, Token};
 use libc::{c_int, c_long, c_void};
 use smallvec::SmallVec;
 
@@ -24,11 +25,13 @@ use crate::chan::element::{Block, Element, Inline};
 use crate::chan::hook::quietly;
 use crate::chan::lane::{Lane, Pair};
 use crate::chan::operate;
+use crate::chan::port::{PortCase, Receives};
 use crate::chan::{Chan, lent};
 use crate::current_token;
 use crate::errno;
 use crate::handle::{place, write_any};
 use crate::limit::{self, Until};
+use crate::session::msg::Messages;
 
 /// `kc_select_t`. One thread or coroutine at a time uses it.
 pub struct SelectSet {
@@ -49,12 +52,16 @@ enum Place {
 }
 
 /// A clause of a waiting select.
-enum Case {
+enum Case<'a> {
     W1(CaseOf<Inline<1>>),
     W5(CaseOf<Inline<5>>),
     W8(CaseOf<Inline<8>>),
     Block(CaseOf<Block>),
+    Port(Box<dyn PortCase + 'a>),
 }
+
+/// Where messages of another process arrive while a select waits for one.
+type Want<'a> = Box<dyn Deref<Target = Receiver<becket_ipc::Element>> + 'a>;
 
 enum CaseOf<E> {
     Recv(RecvCase<E>),
@@ -73,7 +80,8 @@ impl Drop for Waiting<'_> {
 
 impl SelectSet {
     fn add(&mut self, chan: &Arc<Chan>, place: Place) -> Result<(), c_int> {
-        if !chan.takes_elements() {
+        let sends = matches!(place, Place::Message(_));
+        if !chan.takes_elements() || chan.port().is_some_and(|port| !port.can_select(sends)) {
             return Err(errno::ENOTSUP);
         }
         self.clauses.push(Clause { chan: chan.clone(), place });
@@ -106,11 +114,21 @@ impl SelectSet {
         // its own references.
         let chans: SmallVec<[Arc<Chan>; 8]> =
             self.clauses.iter().map(|clause| clause.chan.clone()).collect();
+        let wants: SmallVec<[Option<Want<'_>>; 8]> =
+            chans.iter().zip(&self.clauses).map(|(chan, clause)| clause.want(chan)).collect();
         let mut select = Waiting(ManuallyDrop::new(Select::new().biased()));
-        let mut cases: SmallVec<[(Case, Place, usize); 8]> = SmallVec::new();
-        for (chan, clause) in chans.iter().zip(&self.clauses) {
-            let case = clause.join(chan, &mut select.0).ok_or(errno::ENOMEM)?;
+        let mut cases: SmallVec<[(Case<'_>, Place, usize); 8]> = SmallVec::new();
+        for ((chan, clause), want) in chans.iter().zip(&self.clauses).zip(&wants) {
+            let case = clause.join(chan, want.as_ref(), &mut select.0)?;
             cases.push((case, clause.place, chan.elem_size));
+        }
+        // A handle may be destroyed meanwhile whose lane lives on.
+        let mut overs: SmallVec<[usize; 8]> = SmallVec::new();
+        for (index, chan) in chans.iter().enumerate() {
+            if let Some(over) = chan.port().and_then(|port| port.over()) {
+                select.0.recv(over);
+                overs.push(index);
+            }
         }
         let ready = limit::drive(select.0.ready(), until, token);
         let ready = ready.map_err(|error| match error {
@@ -119,6 +137,9 @@ impl SelectSet {
             _ => errno::ETIME,
         })?;
         let index = ready.index();
+        if let Some(over) = index.checked_sub(cases.len()).and_then(|at| overs.get(at)) {
+            return Ok((*over, errno::EPIPE));
+        }
         let (Some((case, place, size)), Some(chan)) = (cases.get(index), chans.get(index)) else {
             return Err(errno::EIO);
         };
@@ -148,13 +169,43 @@ impl Clause {
         }
     }
 
-    /// `None`: there is no memory for its element.
-    fn join<'a>(&self, chan: &'a Arc<Chan>, select: &mut Select<'a>) -> Option<Case> {
+    fn want<'a>(&self, chan: &'a Chan) -> Option<Want<'a>> {
+        match self.place {
+            Place::Out(_) => chan.port()?.want(),
+            Place::Message(_) => None,
+        }
+    }
+
+    /// An error: there is no memory for its element, or it is none.
+    fn join<'a>(
+        &self,
+        chan: &'a Arc<Chan>,
+        want: Option<&'a Want<'a>>,
+        select: &mut Select<'a>,
+    ) -> Result<Case<'a>, c_int> {
+        let pair = match (&chan.lane, self.place, want) {
+            (_, Place::Out(out), Some(want)) => {
+                let case = Receives::<_, Messages>::new(select.recv(&***want), out);
+                return Ok(Case::Port(Box::new(case)));
+            }
+            // SAFETY: the places are valid while the set waits.
+            (Lane::Port(port), Place::Out(out), None) => unsafe { port.join_recv(select, out) },
+            // SAFETY: as above.
+            (Lane::Port(port), Place::Message(message), _) => unsafe {
+                port.join_send(select, message)
+            },
+            _ => return self.join_pair(chan, select).ok_or(errno::ENOMEM),
+        };
+        pair.map(Case::Port)
+    }
+
+    fn join_pair<'a>(&self, chan: &'a Arc<Chan>, select: &mut Select<'a>) -> Option<Case<'a>> {
         Some(match &chan.lane {
             Lane::W1(pair) => Case::W1(self.place.join(pair, select, chan.elem_size)?),
             Lane::W5(pair) => Case::W5(self.place.join(pair, select, chan.elem_size)?),
             Lane::W8(pair) => Case::W8(self.place.join(pair, select, chan.elem_size)?),
             Lane::Block(pair) => Case::Block(self.place.join(pair, select, chan.elem_size)?),
+            Lane::Port(_) => return None,
         })
     }
 }
@@ -177,7 +228,7 @@ impl Place {
     }
 }
 
-impl Case {
+impl Case<'_> {
     fn result(
         &self,
         ready: &Ready<'_, '_>,
@@ -190,7 +241,29 @@ impl Case {
             Self::W5(case) => case.result(ready, place, size, chan),
             Self::W8(case) => case.result(ready, place, size, chan),
             Self::Block(case) => case.result(ready, place, size, chan),
+            Self::Port(case) => port_result(&**case, ready, place, chan),
         }
+    }
+}
+
+fn port_result(
+    case: &dyn PortCase,
+    ready: &Ready<'_, '_>,
+    place: Place,
+    chan: &Chan,
+) -> Result<(), c_int> {
+    let port = chan.port().ok_or(errno::EIO)?;
+    match case.result(ready) {
+        Ok(bytes) => {
+            let sends = matches!(place, Place::Message(_));
+            port.passed(sends, bytes);
+            if !sends {
+                chan.counters.received.happened();
+            }
+            Ok(())
+        }
+        Err(errno::EPIPE) => Err(port.why_closed()),
+        Err(code) => Err(code),
     }
 }
 

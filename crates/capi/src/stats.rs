@@ -108,6 +108,17 @@ pub(crate) struct Totals {
 pub(crate) fn totals(chan: &Chan) -> Totals {
     let lane = chan.lane.snapshot();
     let (sides, apart) = ((&chan.counters.sent, &chan.counters.received), &chan.counters.apart);
+    if chan.port().is_some() {
+        return Totals {
+            sends: lane.sends,
+            recvs: lane.receives,
+            bytes_sent: lane.bytes_sent,
+            bytes_recv: lane.bytes_received,
+            matches: lane.matches,
+            len: lane.len,
+            high_water: lane.high_water,
+        };
+    }
     // On a lane of pointers every value is a descriptor, on a lane of their size some are.
     let (sent, received) = if chan.pointers {
         (0, 0)
@@ -171,6 +182,25 @@ fn stats(chan: &Chan) -> ChanStats {
         recv_rate_bytes_sec: per_second(totals.bytes_recv, duration_sec),
         duration_sec,
     }
+}
+
+/// The channel as a monitor shows it.
+pub(crate) fn for_monitor(chan: &Chan) -> becket_chan::Snapshot {
+    let (totals, counters) = (totals(chan), &chan.counters);
+    let mut seen = chan.lane.snapshot();
+    // The lane also counts the tries of operations that went on to wait.
+    for (failures, counted) in
+        [(&mut seen.send_failures, &counters.send), (&mut seen.receive_failures, &counters.recv)]
+    {
+        failures.would_block = read(&counted.would_block);
+        failures.timed_out = read(&counted.timed_out);
+        failures.closed = read(&counted.closed);
+        failures.cancelled = read(&counted.cancelled);
+    }
+    seen.closed = chan.has(CLOSED);
+    (seen.sends, seen.receives) = (totals.sends, totals.recvs);
+    (seen.bytes_sent, seen.bytes_received) = (totals.bytes_sent, totals.bytes_recv);
+    seen
 }
 
 fn snapshot(chan: &Arc<Chan>) -> ChanSnapshot {

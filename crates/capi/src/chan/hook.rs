@@ -41,6 +41,15 @@ thread_local! {
 }
 
 impl Hook {
+    /// No functions, no descriptors.
+    pub(crate) const NONE: Self = Self {
+        on_copy: None,
+        on_ptr: None,
+        arg: std::ptr::null_mut(),
+        elem_size: 0,
+        descriptors: false,
+    };
+
     /// The element is undelivered.
     pub(crate) fn lost<E: Element>(&self, mut value: E) {
         if QUIET.get() {

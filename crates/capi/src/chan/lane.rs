@@ -8,6 +8,7 @@ use becket_chan::{Builder, Receiver, Sender, Snapshot};
 
 use super::element::{Block, Element, Inline};
 use super::hook::Hook;
+use super::port::Port;
 
 /// Both ends of a channel.
 pub(crate) struct Pair<E> {
@@ -21,16 +22,19 @@ pub(crate) enum Lane {
     W5(Pair<Inline<5>>),
     W8(Pair<Inline<8>>),
     Block(Pair<Block>),
+    /// Values that are not this library's own.
+    Port(Box<dyn Port>),
 }
 
-/// Runs the expression with the pair of a lane, whatever its size.
+/// Runs the first expression with the pair of a lane, whatever its size, or the second with a port.
 macro_rules! on_pair {
-    ($lane:expr, $pair:ident => $body:expr) => {
+    ($lane:expr, $pair:ident => $body:expr, $port:ident => $other:expr $(,)?) => {
         match $lane {
             $crate::chan::lane::Lane::W1($pair) => $body,
             $crate::chan::lane::Lane::W5($pair) => $body,
             $crate::chan::lane::Lane::W8($pair) => $body,
             $crate::chan::lane::Lane::Block($pair) => $body,
+            $crate::chan::lane::Lane::Port($port) => $other,
         }
     };
 }
@@ -46,16 +50,20 @@ pub(crate) enum Kind {
     Unlimited,
 }
 
+/// Whether there is memory for a ring. It ends the process if it cannot be allocated: check before.
+/// A stamp is stored with each value.
+pub(crate) fn has_memory(capacity: usize, value_bytes: usize) -> Option<()> {
+    let bytes = capacity.checked_mul(value_bytes + size_of::<u64>())?;
+    Vec::<u8>::new().try_reserve_exact(bytes).ok()
+}
+
 impl<E: Element> Pair<E> {
     /// `None`: there is no memory for it.
     pub(crate) fn new(kind: Kind, hook: Option<Arc<Hook>>) -> Option<Self> {
         let builder = match kind {
             Kind::Rendezvous => Builder::rendezvous(),
             Kind::Buffered(capacity) => {
-                // The ring ends the process if it cannot be allocated: check before. A stamp is
-                // stored with each value.
-                let bytes = capacity.checked_mul(size_of::<E>() + size_of::<u64>())?;
-                Vec::<u8>::new().try_reserve_exact(bytes).ok()?;
+                has_memory(capacity, size_of::<E>())?;
                 Builder::bounded(capacity)
             }
             Kind::Conflated => Builder::conflated(),
@@ -114,18 +122,19 @@ impl Lane {
     }
 
     pub(crate) fn close(&self) {
-        on_pair!(self, pair => pair.tx.close());
+        on_pair!(self, pair => { pair.tx.close(); }, port => port.close());
+    }
+
+    /// The handle is destroyed.
+    pub(crate) fn destroy(&self) {
+        on_pair!(self, pair => { pair.tx.close(); pair.drain(); }, port => port.destroy());
     }
 
     pub(crate) fn len(&self) -> usize {
-        on_pair!(self, pair => pair.tx.len())
+        on_pair!(self, pair => pair.tx.len(), port => port.snapshot().len)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        on_pair!(self, pair => pair.tx.snapshot())
-    }
-
-    pub(crate) fn drain(&self) {
-        on_pair!(self, pair => pair.drain());
+        on_pair!(self, pair => pair.tx.snapshot(), port => port.snapshot())
     }
 }

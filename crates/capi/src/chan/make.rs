@@ -12,11 +12,13 @@ use super::counters::ChannelCounters;
 use super::descriptor::PtrMsg;
 use super::hook::{Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
+use super::port::Port;
 use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
 use crate::boundary::{answer, call};
 use crate::errno;
 use crate::handle::{lend, place};
 use crate::metrics::{self, Pipe};
+use crate::monitor::{self, Shown};
 use crate::trace;
 use crate::zcopy::Binding;
 
@@ -74,17 +76,9 @@ impl Plan {
         let lane_hook = needed.then(|| Arc::new(hook.clone()));
         let lane = Lane::new(kind, self.elem_size, lane_hook).ok_or(errno::ENOMEM)?;
         Ok(Arc::new(Chan {
-            lane,
-            kind,
-            capacity,
-            elem_size: self.elem_size,
             pointers: self.pointers,
-            flags: AtomicU32::new(if trace::is_wanted() { TRACE } else { 0 }),
             hook,
-            handoff: OnceLock::new(),
-            counters: ChannelCounters::default(),
-            zcopy: Binding::default(),
-            pipe: Pipe::default(),
+            ..bare(lane, kind, capacity, self.elem_size)
         }))
     }
 
@@ -93,11 +87,70 @@ impl Plan {
     /// `out` is null or valid for a write.
     unsafe fn make_for_c(&self, out: *mut *mut Chan) -> Result<(), c_int> {
         let (out, chan) = (place(out)?, self.make()?);
-        metrics::enable_if_configured(&chan);
-        trace::ended(&chan, "make", Ok(()));
         // SAFETY: the caller's promise.
-        unsafe { out.write(lend(chan)) };
+        unsafe { out.write(lend_made(chan)) };
         Ok(())
+    }
+}
+
+/// A channel without hooks.
+fn bare(lane: Lane, kind: Kind, capacity: usize, elem_size: usize) -> Chan {
+    Chan {
+        lane,
+        kind,
+        capacity,
+        elem_size,
+        pointers: false,
+        flags: AtomicU32::new(if trace::is_wanted() { TRACE } else { 0 }),
+        hook: Hook { elem_size, ..Hook::NONE },
+        handoff: OnceLock::new(),
+        counters: ChannelCounters::default(),
+        zcopy: Binding::default(),
+        pipe: Pipe::default(),
+        shown: Shown::default(),
+    }
+}
+
+/// A channel over a port.
+pub(crate) fn over(
+    port: Box<dyn Port>,
+    kind: Kind,
+    capacity: usize,
+    elem_size: usize,
+) -> Arc<Chan> {
+    Arc::new(bare(Lane::Port(port), kind, capacity, elem_size))
+}
+
+/// A handle of a new channel for C.
+pub(crate) fn lend_made(chan: Arc<Chan>) -> *mut Chan {
+    metrics::enable_if_configured(&chan);
+    monitor::made(&chan);
+    trace::ended(&chan, "make", Ok(()));
+    lend(chan)
+}
+
+/// The kind and the capacity that a channel gets.
+pub(crate) fn kind_of(kind: c_int, capacity: usize) -> Option<(Kind, usize)> {
+    Plan::copy(kind, 1, capacity).kind()
+}
+
+/// The same for `becket_chan`.
+pub(crate) fn kind_for_rust(kind: c_int, capacity: usize) -> Option<(becket_chan::Kind, usize)> {
+    Some(match kind_of(kind, capacity)? {
+        (Kind::Rendezvous, _) => (becket_chan::Kind::Rendezvous, 0),
+        (Kind::Buffered(capacity), _) => (becket_chan::Kind::Bounded, capacity),
+        (Kind::Conflated, _) => (becket_chan::Kind::Conflated, 0),
+        (Kind::Unlimited, _) => (becket_chan::Kind::Unlimited, 0),
+    })
+}
+
+/// A kind of `becket_chan`; a buffered one without its capacity.
+pub(crate) fn kind_as_lane(kind: becket_chan::Kind) -> Kind {
+    match kind {
+        becket_chan::Kind::Rendezvous => Kind::Rendezvous,
+        becket_chan::Kind::Conflated => Kind::Conflated,
+        becket_chan::Kind::Unlimited => Kind::Unlimited,
+        _ => Kind::Buffered(0),
     }
 }
 
@@ -184,11 +237,7 @@ pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
         let Some(chan) = (unsafe { lent(handle) }) else {
             return;
         };
-        chan.close();
-        chan.lane.drain();
-        if let Some(handoff) = chan.handoff.get() {
-            handoff.drain();
-        }
+        chan.destroy();
         metrics::disable(&chan);
         chan.zcopy.detach();
         trace::ended(&chan, "destroy", Ok(()));

@@ -8,6 +8,7 @@
 //! | `lane` | a channel of one of the sizes of elements |
 //! | `hook` | the hooks for undelivered elements |
 //! | `counters` | counters kept here: failures, descriptors, times |
+//! | `port` | a channel whose values Rust, or another process, has too |
 //! | `operate` | sending and receiving, with their limits |
 //! | `make` | making, closing, destroying: the C functions |
 //! | `copy` | sends and receives of elements: the C functions |
@@ -43,6 +44,7 @@ pub(crate) mod lane;
 pub mod make;
 pub(crate) mod operate;
 pub mod pointer;
+pub(crate) mod port;
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,8 +56,10 @@ use self::counters::ChannelCounters;
 use self::descriptor::{PtrMsg, Slot};
 use self::hook::Hook;
 use self::lane::{Kind, Lane, Pair};
+use self::port::Port;
 use crate::errno;
 use crate::metrics::Pipe;
+use crate::monitor::Shown;
 use crate::zcopy::Binding;
 
 pub(crate) const KC_RENDEZVOUS: c_int = 0;
@@ -92,6 +96,8 @@ pub struct Chan {
     pub(crate) counters: ChannelCounters,
     pub(crate) zcopy: Binding,
     pub(crate) pipe: Pipe,
+    /// Its entry in the monitor.
+    pub(crate) shown: Shown,
 }
 
 /// A handle that C lent to a call.
@@ -147,6 +153,20 @@ impl Chan {
     pub(crate) fn close(&self) {
         self.set(CLOSED);
         self.lane.close();
+        self.close_others();
+    }
+
+    /// Its handle is destroyed: closes what is this process's, and drains it.
+    fn destroy(&self) {
+        self.set(CLOSED);
+        self.lane.destroy();
+        self.close_others();
+        if let Some(handoff) = self.handoff.get() {
+            handoff.drain();
+        }
+    }
+
+    fn close_others(&self) {
         if let Some(handoff) = self.handoff.get() {
             handoff.tx.close();
         }
@@ -194,6 +214,14 @@ impl Chan {
             }
         }
         self.set(ZERO_COPY);
+    }
+
+    /// Its lane, if its values are not this library's own.
+    pub(crate) fn port(&self) -> Option<&dyn Port> {
+        match &self.lane {
+            Lane::Port(port) => Some(&**port),
+            _ => None,
+        }
     }
 
     /// The number of elements held.

@@ -13,6 +13,7 @@ use libc::{c_int, c_long};
 use super::descriptor::{self, Slot, Zdesc};
 use super::element::Element;
 use super::lane::{Pair, on_pair};
+use super::port::Port;
 use super::{Chan, ZERO_COPY};
 use crate::cancel::{self, Cancel};
 use crate::current_token;
@@ -151,6 +152,9 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> Result<()
     // SAFETY: the caller's promise.
     let sent = on_pair!(&chan.lane, pair => unsafe {
         send_on(chan, pair, message, limits, &mut share)
+    }, port => {
+        // SAFETY: likewise.
+        unsafe { port.send(chan, message, limits, &mut share) }
     });
     if sent == Err(errno::EAGAIN) { sent } else { sending_ended(chan, sent) }
 }
@@ -166,6 +170,9 @@ pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> Result<(), c_in
     // SAFETY: the caller's promise.
     let received = on_pair!(&chan.lane, pair => unsafe {
         recv_on(chan, pair, out, limits, &mut share)
+    }, port => {
+        // SAFETY: likewise.
+        unsafe { recv_at(chan, &**port, out, limits, &mut share) }
     });
     if received == Err(errno::EAGAIN) { received } else { receiving_ended(chan, received) }
 }
@@ -188,6 +195,9 @@ pub(crate) unsafe fn send(
     // SAFETY: the caller's promise; a lane is of its elements' size.
     let sent = on_pair!(&chan.lane, pair => unsafe {
         send_on(chan, pair, message, limits, &mut share)
+    }, port => {
+        // SAFETY: likewise.
+        unsafe { port.send(chan, message, limits, &mut share) }
     });
     sending_ended(chan, sent)
 }
@@ -222,6 +232,9 @@ pub(crate) unsafe fn recv(chan: &Arc<Chan>, out: *mut u8, limits: Limits<'_>) ->
     // SAFETY: the caller's promise; a lane is of its elements' size.
     let received = on_pair!(&chan.lane, pair => unsafe {
         recv_on(chan, pair, out, limits, &mut share)
+    }, port => {
+        // SAFETY: likewise.
+        unsafe { recv_at(chan, &**port, out, limits, &mut share) }
     });
     receiving_ended(chan, received)
 }
@@ -241,6 +254,22 @@ unsafe fn recv_on<E: Element>(
     // SAFETY: the caller's promise.
     unsafe { value.store(out, chan.elem_size) };
     landed(chan, &value);
+    Ok(())
+}
+
+/// # Safety
+///
+/// As for [`recv`].
+unsafe fn recv_at(
+    chan: &Arc<Chan>,
+    port: &dyn Port,
+    out: *mut u8,
+    limits: Limits<'_>,
+    share: &mut Share,
+) -> Result<(), c_int> {
+    // SAFETY: the caller's promise.
+    unsafe { port.recv(chan, out, limits, share) }?;
+    chan.counters.received.happened();
     Ok(())
 }
 

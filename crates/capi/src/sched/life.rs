@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::core::flow::{self, FLOW};
 use crate::core::object::{Coro, CoroRef, Function, Role, stack_size, state};
 use crate::errno;
+use crate::monitor;
 
 /// The stack size of a task in bytes: it may be code that was written for a thread.
 const TASK_STACK_BYTES: usize = 256 * 1024;
@@ -48,6 +49,8 @@ pub(crate) struct Start {
     /// Runs once, when it has ended or could not be started. True: its function has returned.
     pub(crate) at_end: Option<Box<dyn FnOnce(bool) + Send>>,
     pub(crate) site: &'static Location<'static>,
+    /// For the monitor.
+    pub(crate) name: Option<String>,
 }
 
 impl Start {
@@ -66,7 +69,22 @@ impl Start {
     #[track_caller]
     pub(crate) fn task(body: Body) -> Self {
         let site = Location::caller();
-        Self { coro: None, body, context: flow::context(), scope: 0, at_end: None, site }
+        Self {
+            coro: None,
+            body,
+            context: flow::context(),
+            scope: 0,
+            at_end: None,
+            site,
+            name: None,
+        }
+    }
+
+    /// Named, if the process is watched: after the function that it runs for C.
+    pub(crate) fn named(self, what: &str, function: *const c_void) -> Self {
+        let function = || monitor::function_name(function).unwrap_or_default();
+        let name = monitor::is_on().then(|| format!("{what}{}", function()));
+        Self { name, ..self }
     }
 
     /// With an action at the end.
@@ -94,7 +112,11 @@ unsafe impl Send for Life {}
 impl Sched {
     /// Starts it, or ends its life at once: a queue is full, there is no memory, the scheduler ends.
     pub(crate) fn start(&self, start: Start) -> Result<(), c_int> {
-        let Start { coro, body, context, scope, at_end, site } = start;
+        let start = match start.body {
+            Body::C { function: Some(function), .. } => start.named("", function as *const c_void),
+            _ => start,
+        };
+        let Start { coro, body, context, scope, at_end, site, name } = start;
         let is_task = coro.is_none() && matches!(body, Body::C { .. });
         let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
         if let Some(coro) = &coro {
@@ -125,6 +147,10 @@ impl Sched {
             self.tasks_submitted.fetch_add(1, Ordering::Relaxed);
         }
         let spawn = Spawn::new().on(self.handle()).stack_size(stack).site(site);
+        let spawn = match name {
+            Some(name) => spawn.name(name),
+            None => spawn,
+        };
         let spawned = spawn.spawn(move || run(life, context, scope));
         if spawned.is_err() && is_task {
             self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);

@@ -37,6 +37,7 @@ pub(crate) use self::hook::install as install_hook;
 pub(crate) use self::life::{Body, Life, Start};
 use self::queues::Queues;
 use crate::core::group::Group;
+use crate::monitor;
 
 /// The largest number of workers of a scheduler.
 const WORKERS_MAX: usize = 256;
@@ -80,6 +81,7 @@ impl Sched {
         let workers = if workers == 0 { cpus() } else { workers };
         let workers = workers.clamp(1, WORKERS_MAX);
         let runtime = Runtime::builder().name(name).workers(workers).build().ok()?;
+        monitor::started(runtime.handle());
         Some(Box::new(Self {
             runtime,
             members: Group::default(),
@@ -134,6 +136,7 @@ impl Sched {
 
 impl Drop for Sched {
     fn drop(&mut self) {
+        monitor::ended(self.handle());
         self.alarms.cancel_all();
         // Then the runtime: it is the first of the fields to be dropped, and the lives with it.
     }

@@ -96,6 +96,9 @@ pub unsafe extern "C" fn kc_chan_enable_zero_copy_backend(
     answer(|| {
         // SAFETY: the caller's promise.
         let chan = unsafe { known(handle) }?;
+        if chan.port().is_some() {
+            return Err(errno::ENOTSUP);
+        }
         chan.zcopy.bind(handle, self::id(id).ok_or(errno::ENOENT)?, opts)?;
         chan.allow_descriptors();
         if chan.has(CLOSED) {

@@ -8,6 +8,8 @@
 //! | `channels` | the C programs on channels, select, tokens and zero copy |
 //! | `coroutines` | the C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls |
 //! | `ipc` | the headers of protocol 1.0 and their C programs |
+//! | `monitor` | a C program as a monitor shows it |
+//! | `session` | channels between processes by protocol 2, and between C and Rust |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -17,3 +19,5 @@ mod channels;
 mod common;
 mod coroutines;
 mod ipc;
+mod monitor;
+mod session;

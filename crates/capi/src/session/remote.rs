@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A channel of another process as a `kc_chan_t`.
+//!
+//! | operation | is |
+//! |---|---|
+//! | send | acknowledged by the server, which has accepted the message when it returns |
+//! | receive | of a message that was prefetched, or that the server is asked for |
+//! | clause of a select | a receive of what arrives while the select waits; a send that is handed over as soon as the server has granted credit, and acknowledged later |
+//! | close | a request to the server: the channel is closed for all its users |
+//! | destroy | gives the handle up: what was prefetched goes back to its channel |
+
+use std::ffi::c_int;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use becket_chan::{Receiver, Select, Sender, Snapshot, rendezvous};
+use becket_ipc::{Element, ReconnectingReceiver, ReconnectingSender, RemoteReceiver, RemoteSender};
+
+use super::client::Session;
+use super::msg::Messages;
+use super::{code, wait};
+use crate::chan::Chan;
+use crate::chan::operate::{Limits, Share};
+use crate::chan::port::{Codec as _, Port, PortCase, Sends, nothing};
+use crate::current_token;
+use crate::errno;
+use crate::limit::Until;
+
+pub(super) struct Remote {
+    pub(super) session: Arc<Session>,
+    pub(super) name: Box<str>,
+    pub(super) outlet: Option<Outlet>,
+    pub(super) inlet: Option<Inlet>,
+    pub(super) kind: becket_chan::Kind,
+    /// Closed when the handle is destroyed.
+    over: (Sender<()>, Receiver<()>),
+    /// For the sends of selects; made by the first.
+    ahead: OnceLock<Sender<Element>>,
+    sent: Passed,
+    received: Passed,
+}
+
+pub(crate) enum Outlet {
+    Once(RemoteSender),
+    Reconnecting(ReconnectingSender),
+}
+
+pub(super) enum Inlet {
+    Once(RemoteReceiver),
+    Reconnecting(ReconnectingReceiver),
+}
+
+/// Messages that have passed through this handle.
+#[derive(Default)]
+struct Passed {
+    count: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Passed {
+    fn add(&self, bytes: usize) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl Remote {
+    pub(super) fn new(
+        session: Arc<Session>,
+        name: &str,
+        outlet: Option<Outlet>,
+        inlet: Option<Inlet>,
+        kind: becket_chan::Kind,
+    ) -> Self {
+        Self {
+            session,
+            name: name.into(),
+            outlet,
+            inlet,
+            kind,
+            over: rendezvous(),
+            ahead: OnceLock::new(),
+            sent: Passed::default(),
+            received: Passed::default(),
+        }
+    }
+
+    fn wait<T>(&self, operation: impl Future<Output = T>) -> Option<T> {
+        wait::wait(self.session.client(), wait::unless(&self.over.1, operation))
+    }
+}
+
+impl Port for Remote {
+    unsafe fn send(
+        &self,
+        chan: &Arc<Chan>,
+        message: *const u8,
+        limits: Limits<'_>,
+        share: &mut Share,
+    ) -> Result<(), c_int> {
+        let outlet = self.outlet.as_ref().ok_or(errno::ENOTSUP)?;
+        // SAFETY: the caller's promise.
+        let element = unsafe { Messages::load(message) }?;
+        let bytes = element.len();
+        *share = Some(chan.clone());
+        let token = limits.token.cloned().or_else(current_token::token);
+        let until = Until::of(limits.timeout_ms);
+        let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
+        let sent = match (outlet, tries) {
+            (Outlet::Once(to), true) => self.wait(to.try_send(element).limits(limits)),
+            (Outlet::Once(to), false) => self.wait(to.send(element).limits(limits)),
+            (Outlet::Reconnecting(to), true) => self.wait(to.try_send(element).limits(limits)),
+            (Outlet::Reconnecting(to), false) => self.wait(to.send(element).limits(limits)),
+        };
+        sent.ok_or(errno::EPIPE)?.map_err(|error| code::of_send(&error))?;
+        self.sent.add(bytes);
+        // SAFETY: the caller's promise.
+        unsafe { Messages::sent(message) };
+        Ok(())
+    }
+
+    unsafe fn recv(
+        &self,
+        chan: &Arc<Chan>,
+        out: *mut u8,
+        limits: Limits<'_>,
+        share: &mut Share,
+    ) -> Result<(), c_int> {
+        let inlet = self.inlet.as_ref().ok_or(errno::ENOTSUP)?;
+        *share = Some(chan.clone());
+        let token = limits.token.cloned().or_else(current_token::token);
+        let until = Until::of(limits.timeout_ms);
+        let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
+        let received = match (inlet, tries) {
+            (Inlet::Once(from), true) => Some(from.try_recv()),
+            (Inlet::Once(from), false) => self.wait(from.recv().limits(limits)),
+            (Inlet::Reconnecting(from), true) => Some(from.try_recv()),
+            (Inlet::Reconnecting(from), false) => self.wait(from.recv().limits(limits)),
+        };
+        let element = received.ok_or(errno::EPIPE)?.map_err(|error| code::of_recv(&error))?;
+        self.received.add(element.len());
+        // SAFETY: the caller's promise.
+        unsafe { Messages::store(element, out) };
+        Ok(())
+    }
+
+    fn want(&self) -> Option<Box<dyn Deref<Target = Receiver<Element>> + '_>> {
+        match &self.inlet {
+            Some(Inlet::Once(from)) => Some(Box::new(from.want())),
+            _ => None,
+        }
+    }
+
+    unsafe fn join_recv<'a>(
+        &'a self,
+        _: &mut Select<'a>,
+        _: *mut u8,
+    ) -> Result<Box<dyn PortCase + 'a>, c_int> {
+        // With an end, it is joined by what `want` returns.
+        Err(errno::ENOTSUP)
+    }
+
+    unsafe fn join_send<'a>(
+        &'a self,
+        select: &mut Select<'a>,
+        message: *const u8,
+    ) -> Result<Box<dyn PortCase + 'a>, c_int> {
+        let Some(Outlet::Once(to)) = &self.outlet else { return Err(errno::ENOTSUP) };
+        // SAFETY: the caller's promise.
+        let element = unsafe { Messages::load(message) }?;
+        let ahead = self.ahead.get_or_init(|| to.ahead());
+        let bytes = element.len();
+        Ok(Box::new(Sends::<_, Messages>::new(select.send(ahead, element), message, bytes)))
+    }
+
+    fn can_select(&self, sends: bool) -> bool {
+        if sends {
+            matches!(self.outlet, Some(Outlet::Once(_)))
+        } else {
+            matches!(self.inlet, Some(Inlet::Once(_)))
+        }
+    }
+
+    fn over(&self) -> Option<&Receiver<()>> {
+        Some(&self.over.1)
+    }
+
+    fn why_closed(&self) -> c_int {
+        let ended = self.session.client().and_then(becket_ipc::Client::ended);
+        ended.map_or(errno::EPIPE, |ended| code::of_end(&ended))
+    }
+
+    fn passed(&self, sent: bool, bytes: usize) {
+        if sent { self.sent.add(bytes) } else { self.received.add(bytes) }
+    }
+
+    fn close(&self) {
+        self.session.close_channel(&self.name);
+    }
+
+    fn destroy(&self) {
+        self.over.0.close();
+        if let Some(ahead) = self.ahead.get() {
+            ahead.close();
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut seen = nothing();
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (seen.kind, seen.capacity) = (self.kind, None);
+        (seen.sends, seen.receives) = (read(&self.sent.count), read(&self.received.count));
+        (seen.bytes_sent, seen.bytes_received) =
+            (read(&self.sent.bytes), read(&self.received.bytes));
+        seen
+    }
+
+    fn remote_outlet(&self) -> Option<&Outlet> {
+        self.outlet.as_ref()
+    }
+}
