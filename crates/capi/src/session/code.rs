@@ -58,7 +58,7 @@ pub(super) fn of_open(error: &OpenError) -> c_int {
     }
 }
 
-/// A peer that breaks the rules is told apart from one that is gone.
+/// A peer that violates the protocol has another number than one that is gone.
 pub(super) fn of_end(ended: &Ended) -> c_int {
     match ended {
         Ended::Protocol(_) => EPROTO,
