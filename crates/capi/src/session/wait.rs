@@ -23,10 +23,10 @@ pub(super) fn limits(until: Until, token: Option<&Token>) -> Limits<'_> {
 }
 
 /// Drives an operation. A thread drives the connection itself where there is one; a coroutine
-/// parks, also one that is resumed by hand.
+/// parks, which its object shows, also if it is resumed by hand.
 pub(super) fn wait<F: Future>(client: Option<&Client>, operation: F) -> F::Output {
-    if flow::with_coro(|coro| coro.role() == Role::Manual) == Some(true) {
-        return by_hand(operation);
+    if flow::with_coro(|coro| coro.role() != Role::Main) == Some(true) {
+        return parked(operation);
     }
     match client {
         Some(client) => client.wait(operation),
@@ -42,8 +42,8 @@ impl Wake for Woken {
     }
 }
 
-/// A coroutine that is resumed by hand waits as it does for a channel: for a token.
-fn by_hand<F: Future>(operation: F) -> F::Output {
+/// A coroutine waits as it does for a channel: for a token.
+fn parked<F: Future>(operation: F) -> F::Output {
     let mut operation = pin!(operation);
     loop {
         let woken = Token::new();

@@ -154,16 +154,32 @@ static void *selects(void *arg) {
     return NULL;
 }
 
+static void receives_parked(void *arg) {
+    receives(arg);
+}
+
+static void selects_parked(void *arg) {
+    selects(arg);
+}
+
 static void a_destroyed_handle_ends_its_waits_and_leaves_the_channel(void) {
-    void *(*const runs[])(void *) = {receives, selects};
+    const kcoro_fn_t runs[] = {receives_parked, selects_parked};
+    kc_sched_opts_t opts = {1, 0, 0};
+    kc_sched_t *sched = kc_sched_init(&opts);
     for (int i = 0; i < 2; i++) {
         waiter_t waiter = {open_as(session, "jobs", BOTH, 0), 1};
-        pthread_t thread = thread_of(runs[i], &waiter);
-        sleep_ms(20);
+        kcoro_t *co = NULL;
+        EXPECT_EQ(kc_spawn_co(sched, runs[i], &waiter, 1 << 17, &co), 0);
+        // Only a call that has begun may find its handle destroyed.
+        while (!kcoro_is_parked(co)) {
+            sleep_ms(1);
+        }
         kc_chan_destroy(waiter.chan);
-        join(thread);
+        EXPECT_EQ(kc_sched_drain(sched, -1), 0);
         EXPECT_EQ(waiter.error, KC_EPIPE);
+        kcoro_release(co);
     }
+    kc_sched_shutdown(sched);
     kc_chan_t *jobs = open_as(session, "jobs", BOTH, 0);
     EXPECT_EQ(send_text(jobs, "still", -1), 0);
     expect_text(jobs, "still", -1);
@@ -373,15 +389,33 @@ static void ready(void) {
     EXPECT_EQ(write(STDOUT_FILENO, "ready\n", 6), 6);
 }
 
+static void meets_nobody(void *arg) {
+    waiter_t *waiter = (waiter_t *)arg;
+    waiter->error = send_text(waiter->chan, "unanswered", -1);
+}
+
 static void expect_death(void) {
     session = connected(0, 0);
+    kc_sched_opts_t opts = {1, 0, 0};
+    kc_sched_t *sched = kc_sched_init(&opts);
+    kcoro_t *co = NULL;
     waiter_t receiver = {open_as(session, "jobs", BOTH, 0), 1};
     waiter_t selector = {open_as(session, "jobs", BOTH, 0), 1};
     pthread_t thread = thread_of(selects, &selector);
     kc_chan_t *meet = open_as(session, "meet", BOTH, 0);
+    // It has been transmitted when its sender waits.
+    waiter_t sender = {meet, 1};
+    EXPECT_EQ(kc_spawn_co(sched, meets_nobody, &sender, 1 << 17, &co), 0);
+    while (!kcoro_is_parked(co)) {
+        sleep_ms(1);
+    }
     ready();
     receives(&receiver);
     join(thread);
+    EXPECT_EQ(kc_sched_drain(sched, -1), 0);
+    EXPECT_EQ(sender.error, KC_EUNKNOWN);
+    kcoro_release(co);
+    kc_sched_shutdown(sched);
     EXPECT_EQ(receiver.error, -ECONNRESET);
     EXPECT_EQ(selector.error, -ECONNRESET);
     EXPECT_EQ(send_text(meet, "x", -1), -ECONNRESET);
