@@ -10,6 +10,7 @@
 #include "expect.h"
 #include "kcoro_monitor.h"
 #include "kcoro_sched.h"
+#include "kcoro_session.h"
 
 static char folder[FOLDER_BYTES];
 static char path[64];
@@ -75,8 +76,12 @@ static int handles(const void *msg, void *user) {
     return 0;
 }
 
-static void be_watched(void) {
+static void be_watched(const char *socket) {
     kc_chan_t *orders, *meetings;
+    char at[200];
+    kc_server_t *server;
+    kc_session_t *session;
+    snprintf(at, sizeof at, "%s-%ld", socket, (long)getpid());
     int value = 7, out;
     EXPECT_EQ(kc_chan_make(&orders, KC_BUFFERED, sizeof(int), 2), 0);
     EXPECT_EQ(kc_monitor_channel(orders, "orders"), 0);
@@ -100,10 +105,15 @@ static void be_watched(void) {
     EXPECT(actors != NULL);
     struct kc_chan_snapshot seen;
     EXPECT_EQ(kc_chan_snapshot(meetings, &seen), 0);
+    // A session with itself: both of its ends are here.
+    EXPECT_EQ(kc_server_listen(&server, at, 0, 0), 0);
+    EXPECT_EQ(kc_session_connect(&session, at, NULL), 0);
     EXPECT_EQ(write(STDOUT_FILENO, "ready\n", 6), 6);
     char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0) {
     }
+    kc_session_close(session);
+    kc_server_close(server);
     kc_actor_stop(actors);
     kc_chan_close(meetings);
     EXPECT_EQ(kc_sched_drain(sched, -1), 0);
@@ -117,7 +127,7 @@ int main(int argc, char **argv) {
         EXPECT_EQ(kc_monitor_serve(argv[2]), 0);
     }
     if (argc >= 2) {
-        be_watched();
+        be_watched(argc == 3 ? argv[2] : getenv("KCORO_MON"));
         return 0;
     }
     make_folder(folder, "monitor");

@@ -44,12 +44,12 @@ impl Watched {
     }
 }
 
-/// A report in which the coroutine and the actor have begun to wait.
+/// A report in which the coroutine and the actor have begun to wait, and the three sessions are open.
 fn report(socket: &Path) -> Report {
     let mut feed = ClientFeed::new(Client::connect(socket).wait().unwrap(), "test");
     loop {
         let report = feed.next(&Query::default()).unwrap();
-        if report.coroutines.parked == 2 {
+        if report.coroutines.parked == 2 && report.sessions.total == 3 {
             return report;
         }
     }
@@ -79,7 +79,8 @@ fn is_whole(report: &Report, pid: u32) {
         "{names:?}"
     );
     assert!(report.workers.len() >= 2, "of both schedulers");
-    assert!(report.sessions.rows.iter().any(|row| row.peer_pid == std::process::id()));
+    let with = |peer| report.sessions.rows.iter().filter(|row| row.peer_pid == peer).count();
+    assert_eq!((with(std::process::id()), with(pid)), (1, 2), "the monitor; both ends of its own");
 }
 
 #[test]
