@@ -6,6 +6,7 @@
 //                           (rendezvous), "ask" and "answers" (see session.h), "news" (only to
 //                           receive)
 
+#include "kcoro_ipc_chan.h"
 #include "session.h"
 
 static char folder[FOLDER_BYTES];
@@ -153,13 +154,35 @@ static void only_what_can_be_served_is(void) {
     EXPECT_EQ(send_text(chan, "x", 0), KC_EPIPE);
     kc_chan_destroy(chan);
     kc_chan_destroy(plain);
-    // Protocol 1.0 at the path, protocol 2 beside it.
+}
+
+// Protocol 1.0 at the path, protocol 2 beside it; one channel for both.
+static void clients_of_both_protocols(void) {
+    kc_server_t *server = NULL;
+    kc_chan_t *chan = made(KC_BUFFERED, 1), *remote = NULL;
     EXPECT_EQ(kc_server_listen(&server, path, KC_SERVER_V1 | KC_SERVER_NO_SHM, 1 << 20), 0);
     kc_session_t *session = NULL;
     EXPECT_EQ(kc_session_connect(&session, path, NULL), 0);
     EXPECT_EQ(kc_session_wait(session, 0), 0);
+    EXPECT_EQ(kc_server_export(server, "jobs", chan, KC_OPEN_SEND | KC_OPEN_RECV), 0);
+    EXPECT_EQ(kc_session_open(session, "jobs", NULL, &remote), 0);
+    kc_ipc_conn_t *conn = NULL;
+    kc_ipc_chan_t *older = NULL;
+    char four[4];
+    EXPECT_EQ(kc_ipc_connect(path, &conn), 0);
+    EXPECT_EQ(kc_ipc_hs_cli(conn, NULL, NULL), 0);
+    EXPECT_EQ(kc_ipc_chan_open(conn, 1001, KC_BUFFERED, sizeof four, &older), 0);
+    EXPECT_EQ(kc_ipc_chan_send(older, "four", -1), 0);
+    expect_text(remote, "four", -1);
+    EXPECT_EQ(send_text(remote, "more", -1), 0);
+    EXPECT_EQ(kc_ipc_chan_recv(older, four, -1), 0);
+    EXPECT_EQ(memcmp(four, "more", 4), 0);
+    kc_ipc_conn_close(conn);
+    kc_ipc_chan_destroy(older);
     kc_session_close(session);
+    kc_chan_destroy(remote);
     kc_server_close(server);
+    kc_chan_destroy(chan);
 }
 
 typedef struct {
@@ -216,6 +239,7 @@ int main(int argc, char **argv) {
     RUN(blocks_return_to_their_pool);
     RUN(a_channel_of_messages_is_a_channel);
     RUN(only_what_can_be_served_is);
+    RUN(clients_of_both_protocols);
     EXPECT_EQ(rmdir(folder), 0);
     return 0;
 }
