@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | a short nap ends in time | `PR_SET_TIMERSLACK` | it may end later |
 //! | whether a thread is of the scheduler's idle class | `sched_getscheduler` | it is not |
-//! | the number of a thread, for the time that it has run | `gettid`, `/proc` | none: a thread that computes is not told from one that sleeps |
+//! | the number of a thread, for the time that it has run | `gettid`, `/proc` | none: a thread that computes looks like one that sleeps |
 //! | a copy of memory that may not be there | `process_vm_readv` | through a pipe |
 
 /// The system wakes this thread when a nap is over, and not up to 50 µs later.
