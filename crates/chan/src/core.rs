@@ -157,7 +157,8 @@ impl<T> Core<T> {
         let ringless = matches!(kind, Kind::Rendezvous | Kind::Conflated);
         Self {
             kind,
-            overflow,
+            // The other kinds have none.
+            overflow: if kind == Kind::Bounded { overflow } else { Overflow::Suspend },
             slow: ringless,
             past: false,
             pinned: ringless || timed,
@@ -487,19 +488,35 @@ impl<T> Core<T> {
         }
     }
 
-    /// Moves the values of waiting senders into free slots. True if any moved.
+    /// Moves the values of waiting senders into free slots, or does with them what the overflow
+    /// policy says, if it has changed since they began to wait. True if any moved.
     fn admit(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) -> bool {
         let mut moved = false;
         while !self.senders.is_empty() {
-            let drops = self.overflow == Overflow::DropOldest && self.is_ready(ring);
-            if !self.has_room(ring) && !drops {
+            if self.overflow != Overflow::Suspend && effects.is_enough() {
+                effects.again = true;
                 break;
+            }
+            if !self.has_room(ring) {
+                match self.overflow {
+                    Overflow::DropOldest if self.is_ready(ring) => {}
+                    Overflow::DropLatest if self.full(ring) == LockedOutcome::Blocked => {
+                        let Some(sender) = self.senders.pop_claimed() else {
+                            break;
+                        };
+                        // SAFETY: a claimed sender's slot holds its value, which is moved out.
+                        self.drop_latest(unsafe { sender.node().slot::<T>().read() }, effects);
+                        effects.wakes.push(sender.matched());
+                        continue;
+                    }
+                    _ => break,
+                }
             }
             let Some(sender) = self.senders.pop_claimed() else {
                 break;
             };
-            // A send with `DropOldest` waits only if every slot was between claim and publication
-            // when it was queued.
+            // With `DropOldest` a send waits if every slot was between claim and publication when it
+            // was queued, or if the policy was another then.
             while !self.has_room(ring) && self.drop_oldest(ring, effects) {}
             // SAFETY: entered; a claimed sender's slot holds its value.
             let pushed = unsafe { ring.push_locked(sender.node().slot::<T>()) };

@@ -8,8 +8,8 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::Arc as StdArc;
 
 use crate::batch::{ManyReceived, ManySent, RecvMany, SendMany};
-use crate::channel::Kind;
 use crate::channel::{Channel, FailureCause, Outcome};
+use crate::channel::{Kind, Overflow};
 use crate::counters::Snapshot;
 use crate::error::{TryRecvError, TrySendError};
 use crate::op::Operation;
@@ -112,6 +112,40 @@ impl<T> Sender<T> {
     #[inline]
     pub fn send_many<'a>(&'a self, values: &'a mut VecDeque<T>) -> SendMany<'a, T> {
         Operation::new(ManySent::new(&self.channel, values))
+    }
+}
+
+impl<T> Sender<T> {
+    /// What a bounded channel does with a value for which it has no room.
+    pub fn overflow(&self) -> Overflow {
+        self.channel.overflow()
+    }
+
+    /// Changes the policy of a bounded channel. Sends that wait for room complete at once, if the
+    /// new policy does not wait: their values are stored, and the oldest ones dropped, or they are
+    /// dropped themselves. The other kinds always have room, or never, and ignore it.
+    ///
+    /// ```
+    /// use becket_chan::{Overflow, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// assert!(tx.try_send(1).is_ok() && tx.try_send(2).is_err());
+    /// tx.set_overflow(Overflow::DropOldest);
+    /// assert!(tx.try_send(2).is_ok());
+    /// assert_eq!(rx.try_recv(), Ok(2));
+    /// ```
+    pub fn set_overflow(&self, overflow: Overflow) {
+        self.channel.set_overflow(overflow);
+    }
+
+    /// Sets the undelivered hook of a channel that was built without one: see
+    /// [`Builder::on_undelivered`](crate::Builder::on_undelivered). Values that were dropped before
+    /// do not reach it. False: the channel has a hook, which stays.
+    pub fn set_on_undelivered(
+        &self,
+        hook: impl Fn(T) + std::marker::Send + Sync + 'static,
+    ) -> bool {
+        self.channel.set_undelivered(Box::new(hook))
     }
 }
 

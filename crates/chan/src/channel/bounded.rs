@@ -43,7 +43,7 @@ impl<T> Channel<T> {
     /// As for [`Self::try_send`].
     #[inline(never)]
     pub(super) unsafe fn send_bounded(&self, value: *const T) -> Outcome {
-        if self.suspends && self.ring.push_stopped() == Some(RingOutcome::Blocked) {
+        if self.suspends() && self.ring.push_stopped() == Some(RingOutcome::Blocked) {
             return Outcome::Blocked;
         }
         // SAFETY: the caller's promise.
@@ -62,9 +62,9 @@ impl<T> Channel<T> {
                 self.rebalance();
                 Outcome::Done
             }
-            RingOutcome::Blocked if self.suspends => Outcome::Blocked,
+            RingOutcome::Blocked if self.suspends() => Outcome::Blocked,
             // SAFETY: the caller's promise.
-            RingOutcome::Busy if self.suspends => unsafe { self.try_send_busy(value) },
+            RingOutcome::Busy if self.suspends() => unsafe { self.try_send_busy(value) },
             // SAFETY: the caller's promise.
             _ => unsafe { self.send_stored(value) },
         }
@@ -102,7 +102,7 @@ impl<T> Channel<T> {
     pub(super) unsafe fn send_stored(&self, value: *const T) -> Outcome {
         for round in 0.. {
             let core = self.core.lock.lock();
-            if core.is_slow() || !self.suspends {
+            if core.is_slow() || !self.suspends() {
                 // SAFETY: the caller's promise.
                 return unsafe { self.try_locked::<Sending>(core, value.cast_mut()) };
             }
@@ -224,13 +224,18 @@ impl<T> Core<T> {
                 (_, Overflow::DropOldest) => LockedOutcome::Busy,
                 (_, Overflow::DropLatest) => {
                     // SAFETY: moved out, as promised by `Done`.
-                    effects.discard(unsafe { value.read() });
-                    self.counts.sent_apart += 1;
-                    self.counts.dropped += 1;
+                    self.drop_latest(unsafe { value.read() }, effects);
                     LockedOutcome::Done
                 }
             };
         }
+    }
+
+    /// Accepts a value that is dropped at once.
+    pub(crate) fn drop_latest(&mut self, value: T, effects: &mut DeferredEffects<T>) {
+        effects.discard(value);
+        self.counts.sent_apart += 1;
+        self.counts.dropped += 1;
     }
 
     pub(crate) fn drop_oldest(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) -> bool {

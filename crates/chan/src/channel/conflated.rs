@@ -21,7 +21,7 @@ impl<T> Channel<T> {
     /// As for [`Channel::try_send`].
     #[inline(never)]
     pub(crate) unsafe fn send_latest(&self, value: *const T) -> Outcome {
-        if mem::needs_drop::<T>() || self.undelivered.is_some() {
+        if mem::needs_drop::<T>() || self.undelivered.get().is_some() {
             // SAFETY: the caller's promise.
             return unsafe { self.send_latest_calling(value) };
         }

@@ -15,7 +15,7 @@ impl<T> Channel<T> {
     pub(crate) fn try_send_many(&self, values: &mut VecDeque<T>) -> (usize, Outcome) {
         let mut sent = 0;
         while !values.is_empty() {
-            if self.weigh.is_none() && (self.suspends || self.kind == Kind::Unlimited) {
+            if self.weigh.is_none() && (self.suspends() || self.kind == Kind::Unlimited) {
                 // The values that lie one after the other: the next round sends the others.
                 let (front, _) = values.as_slices();
                 let mut next = front.as_ptr();

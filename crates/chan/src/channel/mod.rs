@@ -34,7 +34,9 @@ mod unlimited;
 
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+// Not of `sync`: no operation depends on the order of these two (see `set_overflow`).
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
@@ -108,9 +110,9 @@ pub(crate) struct Channel<T> {
     pub(crate) core: CachePadded<LockedCore<T>>,
     pub(crate) kind: Kind,
     send_way: SendWay,
-    /// A send waits if the ring has no room.
-    suspends: bool,
-    undelivered: Option<Undelivered<T>>,
+    /// A send waits if the ring has no room: as the core's policy, for the paths without the lock.
+    suspends: AtomicBool,
+    undelivered: OnceLock<Undelivered<T>>,
     weigh: Option<Weigh<T>>,
     pub(crate) senders: AtomicUsize,
     pub(crate) receivers: AtomicUsize,
@@ -133,6 +135,7 @@ impl<T> Channel<T> {
             Kind::Unlimited => unlimited::RING_SLOTS,
         };
         let ring = Ring::new(slots);
+        let suspends = plan.kind == Kind::Bounded && plan.overflow == Overflow::Suspend;
         let mut core = Core::new(plan.kind, plan.overflow, plan.timing);
         let hint = ReadinessHint::new();
         if plan.timing {
@@ -146,8 +149,8 @@ impl<T> Channel<T> {
             core: CachePadded::new(LockedCore { hint, lock: Lock::new(core) }),
             kind: plan.kind,
             send_way: plan.weigh.as_ref().map_or(SendWay::Kind(plan.kind), |_| SendWay::Weighed),
-            suspends: plan.kind == Kind::Bounded && plan.overflow == Overflow::Suspend,
-            undelivered: plan.undelivered,
+            suspends: AtomicBool::new(suspends),
+            undelivered: plan.undelivered.map_or_else(OnceLock::new, OnceLock::from),
             weigh: plan.weigh,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
@@ -174,7 +177,7 @@ impl<T> Channel<T> {
     pub(crate) fn may<D: Direction>(&self) -> bool {
         if D::SENDS {
             return match self.ring.may_push() {
-                Some(room) => room || !self.suspends,
+                Some(room) => room || !self.suspends(),
                 None => self.core.hint.may::<D>(),
             };
         }
@@ -191,8 +194,35 @@ impl<T> Channel<T> {
     }
 
     /// Whether a send waits if the ring has no room.
+    #[inline]
     pub(crate) fn suspends(&self) -> bool {
-        self.suspends
+        self.suspends.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.core.lock.lock().overflow
+    }
+
+    /// Changes the policy of a bounded channel. Sends that wait for room complete as the new one
+    /// says.
+    pub(crate) fn set_overflow(&self, overflow: Overflow) {
+        if self.kind != Kind::Bounded {
+            return;
+        }
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
+        core.overflow = overflow;
+        // Under the lock, so that of two calls the same is the last in both places. A send that
+        // still reads the old value came before this call, or attempts under the lock before it
+        // waits.
+        self.suspends.store(overflow == Overflow::Suspend, Ordering::Relaxed);
+        core.rebalance(&self.ring, &mut effects);
+        self.leave(core, &mut effects);
+    }
+
+    /// Sets the undelivered hook. False: there is one.
+    pub(crate) fn set_undelivered(&self, undelivered: Undelivered<T>) -> bool {
+        self.undelivered.set(undelivered).is_ok()
     }
 
     /// The adaptive spinning of tasks that wait.
@@ -240,7 +270,7 @@ impl<T> Channel<T> {
     /// The value is undelivered: calls the hook, or drops it.
     #[inline]
     pub(crate) fn discard(&self, value: T) {
-        match &self.undelivered {
+        match self.undelivered.get() {
             Some(undelivered) => contain(|| undelivered(value)),
             None if mem::needs_drop::<T>() => contain(|| drop(value)),
             None => {}
@@ -394,7 +424,7 @@ impl<T> Channel<T> {
     /// A send that found no room saw the channel full, though it may not have taken the lock.
     fn high_water(&self, seen: u64) -> usize {
         let seen = usize::try_from(seen).unwrap_or(usize::MAX);
-        if self.suspends && self.send_failures.read().would_block > 0 {
+        if self.suspends() && self.send_failures.read().would_block > 0 {
             return seen.max(self.ring.capacity());
         }
         seen

@@ -164,6 +164,25 @@ fn two_senders_drop_the_oldest() {
     });
 }
 
+/// A send waits, or has found the channel full, when the policy changes: it completes.
+#[test]
+fn a_changed_policy_ends_a_wait() {
+    for policy in [Overflow::DropOldest, Overflow::DropLatest] {
+        model(move || {
+            let (tx, rx) = Builder::bounded(1).channel();
+            assert_eq!(send(&tx, 1), Ok(()));
+            let other = tx.clone();
+            let waits = spawn(move || assert_eq!(send(&other, 2), Ok(())));
+            tx.set_overflow(policy);
+            join(waits);
+            let got: Vec<_> = rx.try_iter().map(Value::open).collect();
+            let kept = if policy == Overflow::DropOldest { 2 } else { 1 };
+            assert_eq!((got, lost()), (vec![kept], vec![3 - kept]));
+            balance(&tx, 2, 1);
+        });
+    }
+}
+
 #[test]
 fn a_batch_against_single_receives() {
     model(|| {

@@ -9,6 +9,7 @@
 //! | `model` | every kind against a reference model, step by step |
 //! | `park_hook` | flows that are not threads: the park hook |
 //! | `peers` | promises of Go, crossbeam-channel and Kotlin, as properties |
+//! | `policy` | the overflow policy changes, and the hook comes, after a channel was made |
 //! | `put_back` | a requeued value is received again, first, and counted once |
 //! | `reentry` | hooks, weights and wakers run without a lock |
 //! | `select` | exactly one operation of a select completes |
@@ -30,6 +31,7 @@ mod known_mistakes_select;
 mod model;
 mod park_hook;
 mod peers;
+mod policy;
 mod put_back;
 mod reentry;
 mod select;

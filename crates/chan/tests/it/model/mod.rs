@@ -3,8 +3,8 @@
 //!
 //! proptest generates a sequence of steps: operations that do not wait, operations that are started
 //! as futures, polled again with the same or another waker or dropped, batches, selects of both
-//! sides, requeued values, removal of the newest values, tokens, closing, handles that are cloned
-//! and dropped. The channel and the reference (`reference.rs`) run the same steps. After each step
+//! sides, requeued values, removal of the newest values, changes of the overflow policy, tokens,
+//! closing, handles that are cloned and dropped. The channel and the reference (`reference.rs`) run the same steps. After each step
 //! these must agree: the result of every operation, the undelivered values, the number of wakes of
 //! every waker, length, room, the waiters, and every counter. At the end no value is alive and none
 //! was dropped twice.
@@ -40,6 +40,7 @@ enum Step {
     /// Puts back up to that many of the received values, the last ones.
     PutBack(usize),
     SplitOff(usize),
+    SetOverflow(Overflow),
     /// Polls a pending operation with its first or second waker.
     Poll(usize, usize),
     GiveUp(usize),
@@ -51,6 +52,14 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let limits = || (0..3_usize, prop::bool::weighted(0.1));
+    let overflow = || {
+        let any = prop_oneof![
+            Just(Overflow::Suspend),
+            Just(Overflow::DropOldest),
+            Just(Overflow::DropLatest),
+        ];
+        any.prop_map(Step::SetOverflow)
+    };
     let side = || prop_oneof![Just(Side::Sending), Just(Side::Receiving)];
     prop_oneof![
         8 => Just(Step::TrySend),
@@ -64,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Select),
         4 => (0..6_usize).prop_map(Step::PutBack),
         3 => (0..6_usize).prop_map(Step::SplitOff),
+        1 => overflow(),
         10 => (any::<usize>(), 0..2_usize).prop_map(|(which, waker)| Step::Poll(which, waker)),
         10 => any::<usize>().prop_map(Step::GiveUp),
         1 => (1..3_usize).prop_map(Step::Cancel),

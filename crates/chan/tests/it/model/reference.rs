@@ -403,6 +403,25 @@ impl Reference {
         }
     }
 
+    /// Sends that wait complete as the new policy says.
+    pub(crate) fn set_overflow(&mut self, overflow: Overflow) {
+        if self.kind != Kind::Bounded {
+            return;
+        }
+        self.overflow = overflow;
+        while overflow != Overflow::Suspend
+            && let Some(row) = self.pop(Side::Sending)
+        {
+            let value = self.waiting_value(row);
+            self.offer(value).unwrap();
+            self.end(row, State::Sent);
+        }
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
     fn waiting_value(&self, row: usize) -> u64 {
         match &self.rows[&row].what {
             What::Send(value) | What::Select(value) | What::SendMany(Some(value), _) => *value,

@@ -202,6 +202,11 @@ impl System {
                 let ids = self.hold(rx.split_off(*keep));
                 assert_eq!(ids, self.reference.split_off(*keep));
             }
+            (Step::SetOverflow(overflow), Some(tx), _) => {
+                tx.set_overflow(*overflow);
+                self.reference.set_overflow(*overflow);
+                assert_eq!(tx.overflow(), self.reference.overflow());
+            }
             (Step::Poll(which, waker), tx, rx) if !self.pending.is_empty() => {
                 drop((tx, rx));
                 let at = which % self.pending.len();
