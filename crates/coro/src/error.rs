@@ -23,6 +23,14 @@ pub enum SpawnError {
     /// The runtime has ended, or is about to.
     #[error("the runtime has ended")]
     ShutDown,
+    /// The runtime has no worker of that index.
+    #[error("no worker {worker}: the runtime has {workers}")]
+    NoWorker {
+        /// The index that was asked for.
+        worker: usize,
+        /// The number of workers.
+        workers: usize,
+    },
     /// The default runtime could not be started.
     #[error("no runtime: {cause}")]
     NoRuntime {

@@ -23,12 +23,14 @@ pub(crate) struct Options {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) stack_size: Option<usize>,
     pub(crate) runtime: Option<Handle>,
+    /// The index of the worker that it runs on, if not any.
+    pub(crate) worker: Option<usize>,
     pub(crate) site: &'static Location<'static>,
 }
 
 impl Options {
     pub(crate) const fn at(site: &'static Location<'static>) -> Self {
-        Self { name: None, stack_size: None, runtime: None, site }
+        Self { name: None, stack_size: None, runtime: None, worker: None, site }
     }
 
     /// The same options, with this name and spawn site.
@@ -102,6 +104,13 @@ impl<P> Spawn<P> {
         self.options.runtime = Some(runtime.clone());
         self
     }
+
+    /// The worker that starts it, and on which it stays, by its index among the runtime's: no idle
+    /// worker steals it.
+    pub fn on_worker(mut self, worker: usize) -> Self {
+        self.options.worker = Some(worker);
+        self
+    }
 }
 
 impl Spawn {
@@ -121,8 +130,8 @@ impl Spawn {
     ///
     /// # Errors
     ///
-    /// The stack size is too large, too many coroutines live, the runtime has ended, or there is no
-    /// default runtime. `f` is dropped.
+    /// The stack size is too large, too many coroutines live, the runtime has ended or has no such
+    /// worker, or there is no default runtime. `f` is dropped.
     pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,

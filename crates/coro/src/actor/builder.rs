@@ -140,7 +140,7 @@ impl<M: Send + 'static> Builder<M> {
         make: impl FnMut() -> Option<A> + Send + 'static,
     ) -> Result<Address<M>, SpawnError> {
         let Self { mailbox, name, stack_size, runtime, parent } = self;
-        let options = Options { name, stack_size, runtime, site };
+        let options = Options { name, stack_size, runtime, ..Options::at(site) };
         let body = options.job(parent.as_ref()).begin_at(site);
         let core = Core::new(body.job().clone());
         let (tx, rx) = mailbox.build();

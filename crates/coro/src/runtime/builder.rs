@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_deque::Worker as Deque;
+use crossbeam_deque::{Injector, Worker as Deque};
 use crossbeam_utils::CachePadded;
 
 use super::{
@@ -123,6 +123,7 @@ impl Builder {
                 remote,
                 stealer: deque.stealer(),
                 counters: remote.counters(),
+                pinned: Injector::new(),
                 bound: AtomicU64::new(u64::MAX),
             });
             deques.push(deque);

@@ -69,6 +69,8 @@ pub(super) struct Member {
     pub(super) remote: &'static Remote,
     pub(super) stealer: Stealer<&'static Slot>,
     pub(super) counters: &'static CachePadded<Counters>,
+    /// Coroutines that this worker alone starts.
+    pub(super) pinned: Injector<&'static Slot>,
     /// Its next timer at the time it went to sleep, for a virtual clock.
     pub(super) bound: AtomicU64,
 }
@@ -126,7 +128,12 @@ impl Shared {
         self.members.get(index).map(|member| &member.stealer)
     }
 
-    /// Whether there are fresh coroutines that worker `index` could take.
+    /// The coroutines that worker `index` alone starts.
+    pub(crate) fn pinned(&self, index: usize) -> Option<&Injector<&'static Slot>> {
+        self.members.get(index).map(|member| &member.pinned)
+    }
+
+    /// Whether there are fresh coroutines that worker `index` could take, as others could.
     pub(crate) fn has_fresh(&self, index: usize) -> bool {
         !self.injector.is_empty()
             || self
@@ -228,7 +235,7 @@ impl Shared {
         };
         if idle.len() != self.workers()
             || !self.members.iter().all(asleep)
-            || self.members.iter().any(|member| !member.stealer.is_empty())
+            || self.members.iter().any(|it| !it.stealer.is_empty() || !it.pinned.is_empty())
             || !self.injector.is_empty()
         {
             return false;
@@ -303,34 +310,49 @@ impl Shared {
         self.is_quiet()
     }
 
-    /// Drops coroutines that were spawned from outside and never started. Any thread, once the
-    /// runtime ends.
+    /// Drops coroutines that were spawned from outside, or for a certain worker, and never started.
+    /// Any thread, once the runtime ends.
     pub(super) fn drop_injected(&self) {
-        while let Some(slot) = loop {
-            match self.injector.steal() {
-                Steal::Success(slot) => break Some(slot),
-                Steal::Empty => break None,
-                Steal::Retry => {}
+        let pinned = self.members.iter().map(|member| &member.pinned);
+        for queue in std::iter::once(&self.injector).chain(pinned) {
+            while let Some(slot) = take(queue) {
+                // SAFETY: fresh, and taken out of its queue.
+                unsafe { self.drop_fresh(slot) };
             }
-        } {
-            // SAFETY: fresh, and taken out of the injector.
-            let task = unsafe { slot.take_task() };
-            contain(|| {
-                task.never(JoinError::Cancelled);
-                drop(task);
-            });
-            if slot.is_named() {
-                names::remove(slot.index());
-            }
-            slot.set_state(State::Free);
-            // It has no owner, so it is in no inbox and this succeeds.
-            if slot.wake.close() {
-                free_list::give_slot(slot);
-            }
-            self.one_ended();
-            self.dropped_outside.fetch_add(1, Ordering::Release);
         }
         self.report_quiet();
+    }
+
+    /// # Safety
+    ///
+    /// The slot's coroutine is fresh, and in no queue.
+    unsafe fn drop_fresh(&self, slot: &'static Slot) {
+        // SAFETY: the caller's promise.
+        let task = unsafe { slot.take_task() };
+        contain(|| {
+            task.never(JoinError::Cancelled);
+            drop(task);
+        });
+        if slot.is_named() {
+            names::remove(slot.index());
+        }
+        slot.set_state(State::Free);
+        // It has no owner, so it is in no inbox and this succeeds.
+        if slot.wake.close() {
+            free_list::give_slot(slot);
+        }
+        self.one_ended();
+        self.dropped_outside.fetch_add(1, Ordering::Release);
+    }
+}
+
+fn take(queue: &Injector<&'static Slot>) -> Option<&'static Slot> {
+    loop {
+        match queue.steal() {
+            Steal::Success(slot) => return Some(slot),
+            Steal::Empty => return None,
+            Steal::Retry => {}
+        }
     }
 }
 

@@ -36,9 +36,9 @@ where
     let site = Location::caller();
     let packet = Arc::new(Packet::new(f));
     let spawned = context::with_worker(|worker| match worker {
-        Some(worker) => put(&worker.shared, Some(worker), site, None, None, &packet),
+        Some(worker) => put(&worker.shared, Some(worker), Details::at(site), &packet),
         None => Handle::current()
-            .and_then(|handle| put(&handle.shared, None, site, None, None, &packet)),
+            .and_then(|handle| put(&handle.shared, None, Details::at(site), &packet)),
     });
     joined(packet, spawned)
 }
@@ -51,7 +51,7 @@ where
 {
     let packet = Arc::new(Packet::new(f));
     let site = Location::caller();
-    let spawned = put_on(handle, site, None, None, &packet);
+    let spawned = put_on(handle, Details::at(site), &packet);
     joined(packet, spawned)
 }
 
@@ -76,22 +76,20 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let Options { name, stack_size, runtime, site } = options;
+    let Options { name, stack_size, runtime, worker, site } = options;
     let handle = match runtime {
         Some(runtime) => runtime,
         None => Handle::current()?,
     };
     let packet = Arc::new(Packet::new(f));
-    let key = put_on(&handle, site, stack_size, name, &packet)?;
+    let key = put_on(&handle, Details { name, stack_size, pinned_to: worker, site }, &packet)?;
     Ok(JoinHandle::new(packet, key))
 }
 
 /// As [`put`], on this runtime, from one of its workers or from another thread.
 fn put_on<F, T>(
     handle: &Handle,
-    site: &'static Location<'static>,
-    stack_size: Option<usize>,
-    name: Option<Arc<str>>,
+    details: Details,
     packet: &Arc<Packet<F, T>>,
 ) -> Result<CoroutineKey, SpawnError>
 where
@@ -101,7 +99,7 @@ where
     let shared = &handle.shared;
     context::with_worker(|worker| {
         let worker = worker.filter(|worker| Arc::ptr_eq(&worker.shared, shared));
-        put(shared, worker, site, stack_size, name, packet)
+        put(shared, worker, details, packet)
     })
 }
 
@@ -109,9 +107,7 @@ where
 fn put<F, T>(
     shared: &Shared,
     worker: Option<&Worker>,
-    site: &'static Location<'static>,
-    stack_size: Option<usize>,
-    name: Option<Arc<str>>,
+    details: Details,
     packet: &Arc<Packet<F, T>>,
 ) -> Result<CoroutineKey, SpawnError>
 where
@@ -119,19 +115,36 @@ where
     T: Send + 'static,
 {
     let task: Arc<dyn Run> = Arc::<Packet<F, T>>::clone(packet);
-    put_task(shared, worker, site, stack_size, name, task)
+    put_task(shared, worker, details, task)
+}
+
+/// The options of a coroutine on a runtime.
+struct Details {
+    name: Option<Arc<str>>,
+    stack_size: Option<usize>,
+    /// The index of the worker that starts it.
+    pinned_to: Option<usize>,
+    site: &'static Location<'static>,
+}
+
+impl Details {
+    const fn at(site: &'static Location<'static>) -> Self {
+        Self { name: None, stack_size: None, pinned_to: None, site }
+    }
 }
 
 fn put_task(
     shared: &Shared,
     worker: Option<&Worker>,
-    site: &'static Location<'static>,
-    stack_size: Option<usize>,
-    name: Option<Arc<str>>,
+    details: Details,
     task: Arc<dyn Run>,
 ) -> Result<CoroutineKey, SpawnError> {
+    let Details { name, stack_size, pinned_to, site } = details;
     if shared.stop.load(Ordering::Relaxed) {
         return Err(SpawnError::ShutDown);
+    }
+    if let Some(worker) = pinned_to.filter(|worker| *worker >= shared.workers()) {
+        return Err(SpawnError::NoWorker { worker, workers: shared.workers() });
     }
     // The stack itself comes when the coroutine starts, on the worker that starts it. An impossible
     // size is reported now.
@@ -158,20 +171,27 @@ fn put_task(
         names::insert(slot.index(), name);
     }
     let key = slot.key();
-    match worker {
-        Some(worker) => worker.push_fresh(slot),
-        None => {
-            shared.spawned_outside.fetch_add(1, Ordering::Release);
-            shared.injector.push(slot);
-            std::sync::atomic::fence(Ordering::SeqCst);
-            shared.call_helper();
-            if shared.stop.load(Ordering::SeqCst) {
-                // The runtime may have ended meanwhile, with no worker left to find the coroutine.
-                shared.drop_injected();
-            }
-        }
+    match (pinned_to, worker) {
+        (None, Some(worker)) => worker.push_fresh(slot),
+        (pinned_to, _) => inject(shared, pinned_to, slot),
     }
     Ok(key)
+}
+
+/// Puts a fresh coroutine where a certain worker finds it, or any.
+fn inject(shared: &Shared, pinned_to: Option<usize>, slot: &'static Slot) {
+    shared.spawned_outside.fetch_add(1, Ordering::Release);
+    let queue = pinned_to.and_then(|worker| shared.pinned(worker));
+    queue.unwrap_or(&shared.injector).push(slot);
+    std::sync::atomic::fence(Ordering::SeqCst);
+    match pinned_to.and_then(|worker| shared.remote(worker)) {
+        Some(remote) => remote.wake(),
+        None => shared.call_helper(),
+    }
+    if shared.stop.load(Ordering::SeqCst) {
+        // The runtime may have ended meanwhile, with no worker left to find the coroutine.
+        shared.drop_injected();
+    }
 }
 
 #[cold]

@@ -72,6 +72,11 @@ impl Fresh {
         })
     }
 
+    /// Takes one that this worker alone starts.
+    pub(super) fn take_pinned(pinned: &Injector<&'static Slot>) -> Option<&'static Slot> {
+        retry(|| pinned.steal())
+    }
+
     /// Takes one of another worker's, and moves some more to the deque.
     pub(super) fn steal(&self, other: &Stealer<&'static Slot>) -> Option<&'static Slot> {
         match self {

@@ -148,7 +148,16 @@ impl Worker {
         !self.ready.is_empty()
             || !self.lifo.get().is_null()
             || !self.fresh.is_empty()
-            || !self.remote.inbox.is_empty()
+            || self.is_sent_something()
+    }
+
+    /// Whether other threads have brought something for this worker alone.
+    pub(super) fn is_sent_something(&self) -> bool {
+        !self.remote.inbox.is_empty() || self.has_pinned()
+    }
+
+    fn has_pinned(&self) -> bool {
+        self.shared.pinned(self.index).is_some_and(|pinned| !pinned.is_empty())
     }
 
     /// Spins for wakes to coroutines of this worker, while others search. True: continue.
@@ -157,7 +166,7 @@ impl Worker {
             return false;
         }
         let found = || {
-            !self.remote.inbox.is_empty()
+            self.is_sent_something()
                 || self.shared.has_fresh(self.index)
                 || self.shared.stop.load(Ordering::Relaxed)
         };
@@ -180,9 +189,7 @@ impl Worker {
         let since = Instant::now();
         let mut left_for = LEFT_FOR;
         let mut before = since;
-        while self.remote.inbox.is_empty()
-            && may_be_taken()
-            && before.duration_since(since) < left_for
+        while !self.is_sent_something() && may_be_taken() && before.duration_since(since) < left_for
         {
             std::thread::yield_now();
             let after = Instant::now();
@@ -207,7 +214,7 @@ impl Worker {
             }
             let shared = &self.shared;
             let news = || {
-                !self.remote.inbox.is_empty()
+                self.is_sent_something()
                     || shared.has_fresh(self.index)
                     || shared.stop.load(Ordering::Relaxed)
             };
@@ -269,6 +276,7 @@ impl Worker {
             becket_chan::fence::heavy();
         }
         let idle = self.remote.inbox.is_empty_for_sleep()
+            && !self.has_pinned()
             && !shared.has_fresh(self.index)
             && !self.is_stopped();
         let mut trim_at = None;
@@ -339,7 +347,10 @@ impl Worker {
             return true;
         }
         self.remote.sleeper.announce();
-        if self.remote.inbox.is_empty_for_sleep() && self.shared.injector.is_empty() {
+        if self.remote.inbox.is_empty_for_sleep()
+            && !self.has_pinned()
+            && self.shared.injector.is_empty()
+        {
             self.remote.sleeper.sleep(bound.map(|bound| self.shared.clock.instant(bound)));
         }
         self.remote.sleeper.retract();

@@ -17,6 +17,7 @@
 //! ```text
 //!   spawn ─► fresh deque ──(stolen by idle workers)       other threads ─► inbox
 //!              │        injector ◄─ spawn from outside                      │
+//!              │        pinned   ◄─ spawn for this worker alone             │
 //!              ▼           ▼                                                ▼
 //!            start: the coroutine is this worker's     unpark ─► lifo slot, ready queue
 //!              │                                                       │
@@ -27,7 +28,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A coroutine is in one place at most: a deque, an injector, the lifo slot, the ready queue; or
+//! 1. A coroutine is in one place at most: a deque, an injector (the runtime's, or a worker's of
+//!    pinned ones), the lifo slot, the ready queue; or
 //!    it runs; or it waits and is in none.
 //! 2. Everything in a deque or an injector is fresh; everything in the lifo slot and the ready
 //!    queue is this worker's.
@@ -97,6 +99,8 @@ pub(crate) struct Worker {
     /// The last coroutine that was started out of order came from this worker's deque; the next
     /// comes from outside.
     fresh_turn: Cell<bool>,
+    /// The last one from outside was for this worker alone, if there was such a one.
+    pinned_turn: Cell<bool>,
     /// Coroutines that this worker owns, including those that ended with a wake in flight.
     owned: Cell<usize>,
     /// The runtime ends: waiting coroutines are unwound.
@@ -132,6 +136,7 @@ impl Worker {
             gave_way: Cell::new(false),
             has_fresh: Cell::new(false),
             fresh_turn: Cell::new(false),
+            pinned_turn: Cell::new(false),
             owned: Cell::new(0),
             stopping: Cell::new(false),
             searching: Cell::new(false),

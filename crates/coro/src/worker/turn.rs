@@ -11,12 +11,13 @@
 //! |---|---|
 //! | ready in the queue | 2 · (`LIFO_STREAK_MAX` + 1) dispatches for each that is before it |
 //! | fresh: the oldest of the deque, or the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it; those from outside are moved in batches, behind the deque's |
+//! | fresh, for this worker alone, or from outside beside such ones | 4 · `FRESH_EVERY` dispatches for each before it |
 //! | due timers | `CLOCK_EVERY` dispatches |
 //! | wakes from other threads | one dispatch |
 
 use std::{ptr, sync::atomic::Ordering};
 
-use super::Worker;
+use super::{Worker, fresh::Fresh};
 use crate::{
     error::{JoinError, SpawnError},
     runtime::{Counters, run},
@@ -204,7 +205,23 @@ impl Worker {
         self.fresh.pop_oldest(self.shared.stealer(self.index))
     }
 
+    /// One from outside, alternately for this worker alone and for any.
     pub(super) fn take_injected(&self) -> Option<&'static Slot> {
+        let pinned = !self.pinned_turn.get();
+        self.pinned_turn.set(pinned);
+        if pinned {
+            self.take_pinned().or_else(|| self.take_shared())
+        } else {
+            self.take_shared().or_else(|| self.take_pinned())
+        }
+    }
+
+    fn take_pinned(&self) -> Option<&'static Slot> {
+        let pinned = self.shared.pinned(self.index)?;
+        if pinned.is_empty() { None } else { Fresh::take_pinned(pinned) }
+    }
+
+    fn take_shared(&self) -> Option<&'static Slot> {
         if self.shared.injector.is_empty() {
             return None;
         }

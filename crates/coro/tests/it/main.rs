@@ -12,6 +12,7 @@
 //! | `job` | jobs: states, waits, how far a failure propagates |
 //! | `job_states` | the states of a tree of jobs, beside a model that computes them anew each time |
 //! | `panicking` | `std::thread::panicking()` is a property of a coroutine, not of its thread |
+//! | `pinned` | coroutines that a certain worker starts |
 //! | `scope` | scopes: borrows of children, failures, cancellation |
 //! | `scope_endings` | scopes whose runtime, fiber or owner ends in the middle |
 //! | `scope_trees` | random trees of scopes, beside the outcome that their leaves imply |
@@ -30,6 +31,7 @@ mod hostile;
 mod job;
 mod job_states;
 mod panicking;
+mod pinned;
 mod scope;
 mod scope_endings;
 mod scope_trees;
