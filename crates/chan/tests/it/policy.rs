@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::Poll;
 use std::thread;
 
-use crate::common::or_long;
-use becket_chan::{Overflow, bounded, conflated, unlimited};
+use crate::common::{or_long, poll_once};
+use becket_chan::{Builder, Overflow, bounded, conflated, unlimited};
 
 #[test]
 fn a_hook_comes_later_and_stays() {
@@ -21,6 +22,26 @@ fn a_hook_comes_later_and_stays() {
         assert!(undelivered.try_iter().eq([1, 2]));
         drop(rx);
         assert!(undelivered.try_iter().eq([3]));
+    }
+}
+
+/// Neither the builder nor a later call gives them one, for sends that wait or for requeued values.
+#[test]
+fn the_other_kinds_have_no_policy() {
+    for overflow in [Overflow::DropOldest, Overflow::DropLatest] {
+        let (tx, rx) = Builder::rendezvous().overflow(overflow).build();
+        tx.set_overflow(overflow);
+        assert_eq!((tx.overflow(), tx.try_send(0).is_err()), (Overflow::Suspend, true));
+        let mut send = Box::pin(tx.send(1));
+        assert!(poll_once(&mut send).is_pending());
+        assert_eq!(rx.try_recv(), Ok(1));
+        assert_eq!(poll_once(&mut send), Poll::Ready(Ok(())));
+        let mut send = Box::pin(tx.send(2));
+        assert!(poll_once(&mut send).is_pending());
+        rx.put_back(1);
+        assert!(poll_once(&mut send).is_pending());
+        assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Ok(2)));
+        assert_eq!(tx.snapshot().dropped, 0);
     }
 }
 
