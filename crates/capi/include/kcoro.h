@@ -82,10 +82,11 @@ typedef void (*kc_on_undelivered_copy_fn)(void *elem, size_t len, void *arg);
 typedef void (*kc_on_undelivered_ptr_fn)(void *ptr, size_t len, void *arg);
 
 /* As kc_chan_make, with hooks (each may be NULL). They run once for each element that was never
- * delivered, and never for one that was: replaced on a conflated channel; left when the channel is
- * destroyed; in a send that waits when the channel is closed, its token is set or its coroutine is
- * destroyed. (Such a send has failed: its element belongs to the hook then, not to the sender.)
- * They run on the thread that finds this out, without a lock. */
+ * delivered, and never for one that was: replaced on a conflated channel; dropped by the overflow
+ * policy (kcoro_ext.h, where a hook can also be set later); left when the channel is destroyed; in a
+ * send that waits when the channel is closed, its token is set or its coroutine is destroyed. (Such
+ * a send has failed: its element belongs to the hook then, not to the sender.) They run on the
+ * thread that finds this out, without a lock. */
 int kc_chan_make_ex(kc_chan_t **out, int kind, size_t elem_sz, size_t capacity,
                     kc_on_undelivered_copy_fn on_undelivered_copy,
                     kc_on_undelivered_ptr_fn on_undelivered_ptr, void *on_ud_arg);
@@ -100,7 +101,8 @@ int kc_chan_send(kc_chan_t *ch, const void *msg, long timeout_ms);
 /* KC_EAGAIN, KC_ETIME: empty. KC_EPIPE: closed, and drained. -EINVAL: as for kc_chan_send. */
 int kc_chan_recv(kc_chan_t *ch, void *out, long timeout_ms);
 
-/* Later sends fail; held elements can still be received; waits for more end. Again: no effect. */
+/* Later sends fail; held elements can still be received; waits for more end. Again: no effect. With
+ * a reason: kc_chan_close_ex (kcoro_ext.h). */
 void kc_chan_close(kc_chan_t *ch);
 
 /* The number of elements held; of a conflated channel 0 or 1, of a rendezvous channel 0. */
@@ -306,7 +308,8 @@ void kc_select_reset(kc_select_t *s);
  * a channel of pointers, or one that switched to zero copy. */
 int kc_select_add_recv(kc_select_t *s, kc_chan_t *ch, void *out);
 int kc_select_add_send(kc_select_t *s, kc_chan_t *ch, const void *msg);
-/* Waits until one clause completes; of several that can, the first. Returns its result: 0, or
+/* Waits until one clause completes; of several that can, the first (kc_select_set_fair in
+ * kcoro_ext.h: each in turn). Returns its result: 0, or
  * KC_EPIPE if its channel is closed; its index is in *selected_index, its result in *op_result
  * (each may be NULL). KC_EAGAIN, KC_ETIME, KC_ECANCELED, -EINVAL (no clauses): the index is -1. */
 int kc_select_wait(kc_select_t *s, long timeout_ms, int *selected_index, int *op_result);
@@ -365,8 +368,9 @@ int kc_scope_launch(kc_scope_t *scope, kcoro_fn_t fn, void *arg, size_t stack_si
  * cancelled earlier, which sets no token of the scope's, and must not be used after the scope.
  * NULL: refused, or the scope is cancelled. */
 kc_actor_t kc_scope_actor(kc_scope_t *scope, const kc_actor_ctx_t *ctx);
-/* Starts a coroutine that fills a new channel, which is closed when it returns and is the caller's
- * to destroy. NULL: refused, or the scope is cancelled. */
+/* Starts a coroutine that fills a new channel, which is closed when it returns, with its result as
+ * the reason (kc_chan_close_reason in kcoro_ext.h), and is the caller's to destroy. NULL: refused,
+ * or the scope is cancelled. */
 kc_chan_t *kc_scope_produce(kc_scope_t *scope, int kind, size_t elem_sz, size_t capacity,
                             kc_producer_fn fn, void *user);
 /* Waits until everything in it has ended: 0; KC_EAGAIN (timeout 0) or KC_ETIME. -EDEADLK: called by a

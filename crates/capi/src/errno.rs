@@ -30,5 +30,7 @@ pub const EALREADY: c_int = -libc::EALREADY;
 pub const EIO: c_int = -libc::EIO;
 /// A file that is too large.
 pub const EFBIG: c_int = -libc::EFBIG;
+/// No open file.
+pub const EBADF: c_int = -libc::EBADF;
 /// A wait for itself.
 pub const EDEADLK: c_int = -libc::EDEADLK;

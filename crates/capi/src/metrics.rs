@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The metrics pipe: a channel on which a channel reports its operations.
+//! Channels on which a channel reports its operations: its metrics pipe, and event channels, each of
+//! which several channels may report to.
 //!
 //! An event is due when `emit_min_ops` operations have happened since the last one, or when
 //! `emit_min_ms` have passed since then with at least one operation. Both are exact: the operation
@@ -14,9 +15,11 @@
 //! # Invariants
 //!
 //! 1. `state` is locked for an emission, so that events are in order and their deltas add up.
-//! 2. An event for which the pipe has no room is dropped; its deltas are in the next one.
+//! 2. An event for which its destination has no room is dropped; its deltas are in the next one.
 //! 3. `armed` is true while a timer is set, or none is needed.
 //! 4. The pipe's handle belongs to C once C has got it; until then it is ours.
+//! 5. Reports go round in no circle: only a pipe or an event channel (`EVENTS`) is reported to, and
+//!    such a channel itself reports to a new pipe at most. So the locks of `state` have an order.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -29,7 +32,7 @@ use parking_lot::Mutex;
 use crate::boundary::{answer, call};
 use crate::chan::make::Plan;
 use crate::chan::operate::{self, Limits};
-use crate::chan::{CLOSED, Chan, KC_BUFFERED, METRICS, known, lent};
+use crate::chan::{CLOSED, Chan, EVENTS, KC_BUFFERED, METRICS, known, lent};
 use crate::clock;
 use crate::config;
 use crate::errno;
@@ -37,6 +40,13 @@ use crate::handle::{lend, place};
 use crate::stats::{self, Totals};
 
 const CAPACITY_DEFAULT: usize = 64;
+/// The largest number of event channels that one channel reports to.
+const SUBSCRIBED_MAX: usize = 8;
+
+/// The event channels that every new channel reports to.
+static SUBSCRIBED: Mutex<Vec<Arc<Chan>>> = Mutex::new(Vec::new());
+/// Whether there are some. Changed under their lock.
+static HAS_SUBSCRIBED: AtomicBool = AtomicBool::new(false);
 
 static TIMERS: Timers<Weak<Chan>> = Timers::new("kcoro-metrics", |chan, _| elapsed(&chan));
 
@@ -72,15 +82,21 @@ pub(crate) struct Pipe {
 
 #[derive(Default)]
 struct State {
-    to: Option<Arc<Chan>>,
-    /// C has the handle.
+    pipe: Option<Destination>,
+    /// C has the pipe's handle.
     given: bool,
-    /// The totals of the last event.
-    reported: Totals,
+    subscribed: Vec<Destination>,
     /// The count at the last attempt to report.
     reported_count: u64,
     reported_ns: i64,
     timer: Option<Key>,
+}
+
+/// A channel that gets the events.
+struct Destination {
+    to: Arc<Chan>,
+    /// The totals of the last event that it got.
+    reported: Totals,
 }
 
 impl State {
@@ -151,31 +167,41 @@ fn elapsed(chan: &Weak<Chan>) {
 }
 
 fn emit(chan: &Arc<Chan>, state: &mut State) {
+    schedule(chan, state);
+    let (totals, now_ns) = (stats::totals(chan), state.reported_ns);
+    if state.pipe.as_mut().is_some_and(|pipe| !pipe.report(chan, &totals, now_ns)) {
+        state.pipe = None;
+        state.given = false;
+    }
+    state.subscribed.retain_mut(|subscribed| subscribed.report(chan, &totals, now_ns));
+    disarm_if_unused(chan, state);
+}
+
+/// From now on the next event is counted.
+fn schedule(chan: &Chan, state: &mut State) {
     let pipe = &chan.pipe;
-    let Some(to) = state.to.clone() else {
-        return;
-    };
-    let config = config::current();
-    let every = config.chan_metrics_emit_min_ops.load(Ordering::Relaxed).max(1);
+    let every = config::current().chan_metrics_emit_min_ops.load(Ordering::Relaxed).max(1);
     state.cancel_timer();
     state.reported_count = pipe.count.load(Ordering::Acquire);
     state.reported_ns = clock::now_ns();
     pipe.due.store(state.reported_count.saturating_add(every), Ordering::Release);
     pipe.armed.store(false, Ordering::Release);
+}
 
-    let totals = stats::totals(chan);
-    let event = event(chan, state, &totals);
-    // SAFETY: the pipe's elements are events.
-    let sent = unsafe { operate::send(&to, (&raw const event).cast(), Limits::plain(0)) };
-    match sent {
-        Ok(()) => state.reported = totals,
-        // C has closed or destroyed the pipe.
-        Err(errno::EPIPE) => stop(chan, state),
-        Err(_) => {}
+impl Destination {
+    /// False: C has closed or destroyed it.
+    fn report(&mut self, chan: &Arc<Chan>, totals: &Totals, now_ns: i64) -> bool {
+        let event = event(chan, &self.reported, totals, now_ns);
+        // SAFETY: its elements are events.
+        let sent = unsafe { operate::send(&self.to, (&raw const event).cast(), Limits::plain(0)) };
+        if sent.is_ok() {
+            self.reported = *totals;
+        }
+        sent != Err(errno::EPIPE)
     }
 }
 
-fn event(chan: &Arc<Chan>, state: &State, totals: &Totals) -> MetricsEvent {
+fn event(chan: &Arc<Chan>, reported: &Totals, totals: &Totals, now_ns: i64) -> MetricsEvent {
     let (first, last) = chan.counters.times_ns();
     let delta = |now: u64, before: u64| now.wrapping_sub(before) as c_ulong;
     MetricsEvent {
@@ -184,45 +210,89 @@ fn event(chan: &Arc<Chan>, state: &State, totals: &Totals) -> MetricsEvent {
         total_recvs: totals.recvs as c_ulong,
         total_bytes_sent: totals.bytes_sent as c_ulong,
         total_bytes_recv: totals.bytes_recv as c_ulong,
-        delta_sends: delta(totals.sends, state.reported.sends),
-        delta_recvs: delta(totals.recvs, state.reported.recvs),
-        delta_bytes_sent: delta(totals.bytes_sent, state.reported.bytes_sent),
-        delta_bytes_recv: delta(totals.bytes_recv, state.reported.bytes_recv),
+        delta_sends: delta(totals.sends, reported.sends),
+        delta_recvs: delta(totals.recvs, reported.recvs),
+        delta_bytes_sent: delta(totals.bytes_sent, reported.bytes_sent),
+        delta_bytes_recv: delta(totals.bytes_recv, reported.bytes_recv),
         first_op_time_ns: first as c_long,
         last_op_time_ns: last as c_long,
-        emit_time_ns: state.reported_ns as c_long,
+        emit_time_ns: now_ns as c_long,
+    }
+}
+
+/// Reports no more, if there is nowhere to report to.
+fn disarm_if_unused(chan: &Chan, state: &mut State) {
+    if state.pipe.is_none() && state.subscribed.is_empty() {
+        chan.clear(METRICS);
+        state.cancel_timer();
     }
 }
 
 fn stop(chan: &Chan, state: &mut State) {
-    chan.clear(METRICS);
-    state.cancel_timer();
-    state.to = None;
+    state.pipe = None;
     state.given = false;
+    disarm_if_unused(chan, state);
+}
+
+/// A destination that gets what happens from now on.
+fn begin(chan: &Arc<Chan>, state: &mut State, to: Arc<Chan>) -> Destination {
+    if !chan.has(METRICS) {
+        schedule(chan, state);
+        chan.set(METRICS);
+    }
+    Destination { to, reported: stats::totals(chan) }
 }
 
 /// Enables it, if it is not on.
 fn enable(chan: &Arc<Chan>, state: &mut State, capacity: usize) -> Result<(), c_int> {
-    if state.to.as_ref().is_some_and(|pipe| !pipe.has(CLOSED)) {
+    if state.pipe.as_ref().is_some_and(|pipe| !pipe.to.has(CLOSED)) {
         return Ok(());
     }
-    let capacity = if capacity == 0 { CAPACITY_DEFAULT } else { capacity };
-    state.to = Some(Plan::copy(KC_BUFFERED, size_of::<MetricsEvent>(), capacity).make()?);
+    let pipe = begin(chan, state, event_channel(capacity)?);
+    state.pipe = Some(pipe);
     state.given = false;
-    state.reported = stats::totals(chan);
-    state.reported_ns = clock::now_ns();
-    let pipe = &chan.pipe;
-    state.reported_count = pipe.count.load(Ordering::Acquire);
-    let every = config::current().chan_metrics_emit_min_ops.load(Ordering::Relaxed).max(1);
-    pipe.due.store(state.reported_count.saturating_add(every), Ordering::Release);
-    pipe.armed.store(false, Ordering::Release);
-    chan.set(METRICS);
     Ok(())
+}
+
+/// A channel of events.
+fn event_channel(capacity: usize) -> Result<Arc<Chan>, c_int> {
+    let capacity = if capacity == 0 { CAPACITY_DEFAULT } else { capacity };
+    let events = Plan::copy(KC_BUFFERED, size_of::<MetricsEvent>(), capacity).make()?;
+    events.set(EVENTS);
+    Ok(events)
+}
+
+/// Subscribes `to`, an event channel, to a channel that is none.
+fn subscribe(chan: &Arc<Chan>, to: &Arc<Chan>) -> Result<(), c_int> {
+    if chan.has(EVENTS) {
+        return Err(errno::EINVAL);
+    }
+    let mut state = chan.pipe.state.lock();
+    if state.pipe.as_ref().is_some_and(|pipe| Arc::ptr_eq(&pipe.to, to)) {
+        return Err(errno::EALREADY);
+    }
+    add_to(&mut state.subscribed, to, |it| &it.to)?;
+    let subscribed = begin(chan, &mut state, Arc::clone(to));
+    state.subscribed.push(subscribed);
+    Ok(())
+}
+
+/// Whether there is room for `to`, which is not there yet.
+fn add_to<T>(
+    those: &mut Vec<T>,
+    to: &Arc<Chan>,
+    channel: impl Fn(&T) -> &Arc<Chan>,
+) -> Result<(), c_int> {
+    those.retain(|it| !channel(it).has(CLOSED));
+    if those.iter().any(|it| Arc::ptr_eq(channel(it), to)) {
+        return Err(errno::EALREADY);
+    }
+    if those.len() >= SUBSCRIBED_MAX { Err(errno::ENOSPC) } else { Ok(()) }
 }
 
 /// The handle, which from now on is C's to destroy.
 fn give(state: &mut State) -> *mut Chan {
-    let Some(pipe) = &state.to else {
+    let Some(Destination { to: pipe, .. }) = &state.pipe else {
         return std::ptr::null_mut();
     };
     if state.given {
@@ -232,7 +302,7 @@ fn give(state: &mut State) -> *mut Chan {
     lend(pipe.clone())
 }
 
-/// Enables it as the configuration requires for every new channel.
+/// Enables what the configuration, and what subscribers to all channels, require for a new one.
 pub(crate) fn enable_if_configured(chan: &Arc<Chan>) {
     let config = config::current();
     if config.chan_metrics_auto_enable.load(Ordering::Relaxed) != 0 {
@@ -240,11 +310,34 @@ pub(crate) fn enable_if_configured(chan: &Arc<Chan>) {
         // A channel without metrics is better than none.
         let _without = enable(chan, &mut chan.pipe.state.lock(), capacity);
     }
+    if HAS_SUBSCRIBED.load(Ordering::Acquire) {
+        for events in subscribed_to_all() {
+            // None is there twice, nor more than fit.
+            let _is_there = subscribe(chan, &events);
+        }
+    }
 }
 
-/// Disables it; the pipe stays, if C has it.
-pub(crate) fn disable(chan: &Chan) {
+#[cold]
+fn subscribed_to_all() -> Vec<Arc<Chan>> {
+    let mut subscribed = SUBSCRIBED.lock();
+    subscribed.retain(|events| !events.has(CLOSED));
+    HAS_SUBSCRIBED.store(!subscribed.is_empty(), Ordering::Release);
+    subscribed.clone()
+}
+
+/// Disables the pipe, which stays, if C has it.
+fn disable(chan: &Chan) {
     stop(chan, &mut chan.pipe.state.lock());
+}
+
+/// The channel is destroyed.
+pub(crate) fn end(chan: &Chan) {
+    let mut state = chan.pipe.state.lock();
+    let subscribed = std::mem::take(&mut state.subscribed);
+    stop(chan, &mut state);
+    drop(state);
+    drop(subscribed);
 }
 
 /// See `kcoro.h`.
@@ -293,9 +386,53 @@ pub unsafe extern "C" fn kc_chan_metrics_pipe(handle: *mut Chan) -> *mut Chan {
             return std::ptr::null_mut();
         };
         let mut state = chan.pipe.state.lock();
-        if state.to.as_ref().is_some_and(|pipe| pipe.has(CLOSED)) {
+        if state.pipe.as_ref().is_some_and(|pipe| pipe.to.has(CLOSED)) {
             stop(&chan, &mut state);
         }
         give(&mut state)
+    })
+}
+
+/// See `kcoro_ext.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_metrics_event_channel(out: *mut *mut Chan, capacity: usize) -> c_int {
+    answer(|| {
+        let (out, events) = (place(out)?, event_channel(capacity)?);
+        // SAFETY: the caller's promise.
+        unsafe { out.write(lend(events)) };
+        Ok(())
+    })
+}
+
+/// See `kcoro_ext.h`.
+///
+/// # Safety
+///
+/// Each is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_metrics_subscribe(handle: *mut Chan, events: *mut Chan) -> c_int {
+    answer(|| {
+        // SAFETY: the caller's promise.
+        let (chan, events) = unsafe { (lent(handle), known(events)?) };
+        if !events.has(EVENTS) {
+            return Err(errno::EINVAL);
+        }
+        if events.has(CLOSED) {
+            return Err(errno::EPIPE);
+        }
+        match chan {
+            Some(chan) => subscribe(&chan, &events),
+            None => {
+                let mut subscribed = SUBSCRIBED.lock();
+                add_to(&mut subscribed, &events, |events| events)?;
+                subscribed.push(Arc::clone(&events));
+                HAS_SUBSCRIBED.store(true, Ordering::Release);
+                Ok(())
+            }
+        }
     })
 }

@@ -12,18 +12,15 @@ use std::sync::Arc;
 use crate::actor::{Actor, ActorCtx};
 use crate::boundary::{answer, call};
 use crate::cancel::Cancel;
-use crate::chan::make::{kc_chan_destroy, kc_chan_make};
-use crate::chan::{self, Chan};
+use crate::chan::Chan;
 use crate::core::flow;
 use crate::core::group::Group;
 use crate::core::object::{Coro, Function};
 use crate::errno;
 use crate::handle::{lend, place, share, shared, take_back};
 use crate::limit::Until;
+use crate::produce::{Producer, Target, produce};
 use crate::sched::{Body, Start, default};
-
-/// `kc_producer_fn`.
-pub type Producer = unsafe extern "C" fn(*mut Chan, *mut c_void) -> c_int;
 
 /// `kc_scope_t`.
 pub struct Scope {
@@ -189,43 +186,11 @@ pub unsafe extern "C" fn kc_scope_produce(
             return ptr::null_mut();
         };
         let Ok(member) = Member::new(&scope) else { return ptr::null_mut() };
-        let mut chan = ptr::null_mut();
-        // SAFETY: the place is valid.
-        if unsafe { kc_chan_make(&raw mut chan, kind, elem_size, capacity) } != errno::OK {
-            return ptr::null_mut();
-        }
-        // SAFETY: just made. The producer's own reference, in case the caller destroys its one
-        // before.
-        let Some(shared) = unsafe { chan::lent(chan) }.map(|chan| Arc::clone(&chan)) else {
-            return ptr::null_mut();
-        };
-        let produce = Produce { producer, chan, user };
-        let starting = Start::coroutine(Body::Rust(Box::new(move || produce.run())), 0);
-        let started = starting.and_then(|it| start(member, it, move || shared.close()));
-        if started.is_err() {
-            // SAFETY: made above, and not shared.
-            unsafe { kc_chan_destroy(chan) };
-            return ptr::null_mut();
-        }
-        chan
+        let target = Target { kind, elem_size, capacity };
+        produce(&target, producer, user, |starting, output| {
+            start(member, starting, move || output.close())
+        })
     })
-}
-
-/// A producer and its arguments.
-struct Produce {
-    producer: Producer,
-    chan: *mut Chan,
-    user: *mut c_void,
-}
-
-// SAFETY: C's function may be called by any thread, as the header says.
-unsafe impl Send for Produce {}
-
-impl Produce {
-    fn run(&self) {
-        // SAFETY: as above; the channel lives as long as its coroutine.
-        unsafe { (self.producer)(self.chan, self.user) };
-    }
 }
 
 /// See `kcoro.h`.

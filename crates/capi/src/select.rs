@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_select_t`: one of several sends and receives.
 //!
-//! A wait first tries its clauses in their order; the first that can complete does. Only if none
-//! can is a `becket_chan::Select` built of them, which queues the wait at each channel. It is
+//! A wait first tries its clauses in their order; the first that can complete does. The order of a
+//! fair set begins behind the clause that completed last, so that of `n` clauses one that can
+//! complete does within `n` waits. Only if none can is a `becket_chan::Select` built of them, which queues the wait at each channel. It is
 //! dismantled at the end of the wait: no clause holds a queue position, or an element, between two
 //! waits.
 //!
@@ -14,6 +15,7 @@
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use becket_chan::{Ready, Receiver, RecvCase, Select, SelectError, SendCase, SendError, Token};
 use libc::{c_int, c_long, c_void};
@@ -34,9 +36,13 @@ use crate::limit::{self, Until};
 use crate::session::msg::Messages;
 
 /// `kc_select_t`. One thread or coroutine at a time uses it.
+#[derive(Default)]
 pub struct SelectSet {
     token: Option<Token>,
     clauses: Vec<Clause>,
+    is_fair: bool,
+    /// Where the next wait begins, if it is fair.
+    first: AtomicUsize,
 }
 
 struct Clause {
@@ -97,7 +103,10 @@ impl SelectSet {
         if self.clauses.is_empty() {
             return Err(errno::EINVAL);
         }
-        for (index, clause) in self.clauses.iter().enumerate() {
+        let begin = if self.is_fair { self.first.load(Ordering::Relaxed) } else { 0 };
+        let begin = begin % self.clauses.len();
+        let clauses = || self.clauses.iter().enumerate();
+        for (index, clause) in clauses().skip(begin).chain(clauses().take(begin)) {
             let answer = clause.attempt();
             if answer != Err(errno::EAGAIN) {
                 return Ok((index, code(answer)));
@@ -106,19 +115,25 @@ impl SelectSet {
         if until == Until::Now {
             return Err(errno::EAGAIN);
         }
-        self.wait_in_line(until, token.as_ref())
+        self.wait_in_line(begin, until, token.as_ref())
     }
 
-    fn wait_in_line(&self, until: Until, token: Option<&Token>) -> Result<(usize, c_int), c_int> {
+    /// Waits at every channel, in the order from `begin` on.
+    fn wait_in_line(
+        &self,
+        begin: usize,
+        until: Until,
+        token: Option<&Token>,
+    ) -> Result<(usize, c_int), c_int> {
         // A clause may be added, or the set be destroyed, by other code meanwhile: this wait holds
         // its own references.
-        let chans: SmallVec<[Arc<Chan>; 8]> =
-            self.clauses.iter().map(|clause| clause.chan.clone()).collect();
+        let in_order = || self.clauses.iter().skip(begin).chain(self.clauses.iter().take(begin));
+        let chans: SmallVec<[Arc<Chan>; 8]> = in_order().map(|it| it.chan.clone()).collect();
         let wants: SmallVec<[Option<Want<'_>>; 8]> =
-            chans.iter().zip(&self.clauses).map(|(chan, clause)| clause.want(chan)).collect();
+            chans.iter().zip(in_order()).map(|(chan, clause)| clause.want(chan)).collect();
         let mut select = Waiting(ManuallyDrop::new(Select::new().biased()));
         let mut cases: SmallVec<[(Case<'_>, Place, usize); 8]> = SmallVec::new();
-        for ((chan, clause), want) in chans.iter().zip(&self.clauses).zip(&wants) {
+        for ((chan, clause), want) in chans.iter().zip(in_order()).zip(&wants) {
             let case = clause.join(chan, want.as_ref(), &mut select.0)?;
             cases.push((case, clause.place, chan.elem_size));
         }
@@ -138,7 +153,7 @@ impl SelectSet {
         })?;
         let index = ready.index();
         if let Some(over) = index.checked_sub(cases.len()).and_then(|at| overs.get(at)) {
-            return Ok((*over, errno::EPIPE));
+            return Ok(((begin + over) % chans.len(), errno::EPIPE));
         }
         let (Some((case, place, size)), Some(chan)) = (cases.get(index), chans.get(index)) else {
             return Err(errno::EIO);
@@ -150,7 +165,7 @@ impl SelectSet {
             (Err(code), Place::Out(_)) => chan.counters.recv.note(code),
             (Err(code), Place::Message(_)) => chan.counters.send.note(code),
         }
-        Ok((index, code(answer)))
+        Ok(((begin + index) % chans.len(), code(answer)))
     }
 }
 
@@ -309,7 +324,8 @@ pub unsafe extern "C" fn kc_select_create(
         // SAFETY: the caller's promise.
         unsafe {
             let token = cancel::token(cancel).cloned();
-            out.write(Box::into_raw(Box::new(SelectSet { token, clauses: Vec::new() })));
+            let set = SelectSet { token, ..SelectSet::default() };
+            out.write(Box::into_raw(Box::new(set)));
         }
         Ok(())
     })
@@ -343,6 +359,21 @@ pub unsafe extern "C" fn kc_select_reset(set: *mut SelectSet) {
             set.clauses.clear();
         }
     });
+}
+
+/// See `kcoro_ext.h`.
+///
+/// # Safety
+///
+/// `set` is null or valid, and no other call uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_set_fair(set: *mut SelectSet, fair: c_int) -> c_int {
+    answer(|| {
+        // SAFETY: the caller's promise.
+        let set = unsafe { set.as_mut() }.ok_or(errno::EINVAL)?;
+        set.is_fair = fair != 0;
+        Ok(())
+    })
 }
 
 /// See `kcoro.h`.
@@ -398,7 +429,10 @@ pub unsafe extern "C" fn kc_select_wait(
         // SAFETY: the caller's promise.
         let Some(set) = (unsafe { set.as_ref() }) else { return errno::EINVAL };
         let (index, code) = match set.wait(Until::of(timeout_ms)) {
-            Ok((index, code)) => (c_int::try_from(index).unwrap_or(c_int::MAX), code),
+            Ok((index, code)) => {
+                set.first.store(index.wrapping_add(1), Ordering::Relaxed);
+                (c_int::try_from(index).unwrap_or(c_int::MAX), code)
+            }
             Err(code) => (-1, code),
         };
         // SAFETY: the caller's promise.

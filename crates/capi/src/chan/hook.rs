@@ -2,11 +2,15 @@
 //! The hooks for undelivered elements (`kc_on_undelivered_copy_fn`, `kc_on_undelivered_ptr_fn`).
 //!
 //! The hook runs exactly once for each such element: one that a conflated channel replaced, one
-//! that is left when the channel is destroyed, one whose send was waiting when the channel was
+//! that the overflow policy dropped, one that is left when the channel is destroyed, one whose send was waiting when the channel was
 //! closed, its token set or its coroutine destroyed. It runs on the thread that found this out, and
 //! under no lock. A send that fails at once, or by its timeout, only returns its result.
+//!
+//! A channel gets its functions when it is made, or later, and keeps them: one that has none has no
+//! hook in its lane either, so that it costs nothing.
 
 use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
 
 use libc::c_void;
 
@@ -18,22 +22,29 @@ pub type OnUndeliveredCopy = unsafe extern "C" fn(*mut c_void, usize, *mut c_voi
 /// `kc_on_undelivered_ptr_fn`.
 pub type OnUndeliveredPtr = unsafe extern "C" fn(*mut c_void, usize, *mut c_void);
 
-/// What a channel does with undelivered elements.
-#[derive(Clone)]
-pub(crate) struct Hook {
+/// C's functions for undelivered elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Callbacks {
     pub(crate) on_copy: Option<OnUndeliveredCopy>,
     pub(crate) on_ptr: Option<OnUndeliveredPtr>,
     /// The functions' last argument.
     pub(crate) arg: *mut c_void,
+}
+
+// SAFETY: the functions and their argument are C's, which allows calls on any thread.
+unsafe impl Send for Callbacks {}
+// SAFETY: as above.
+unsafe impl Sync for Callbacks {}
+
+/// What a channel does with undelivered elements. Clones have the same functions.
+#[derive(Clone)]
+pub(crate) struct Hook {
+    /// Set once.
+    pub(crate) callbacks: Arc<OnceLock<Callbacks>>,
     pub(crate) elem_size: usize,
     /// Descriptors may travel on the channel.
     pub(crate) descriptors: bool,
 }
-
-// SAFETY: the functions and their argument are C's, which allows calls on any thread.
-unsafe impl Send for Hook {}
-// SAFETY: as above.
-unsafe impl Sync for Hook {}
 
 thread_local! {
     /// Values dropped now, on this thread, were never offered.
@@ -41,14 +52,11 @@ thread_local! {
 }
 
 impl Hook {
-    /// No functions, no descriptors.
-    pub(crate) const NONE: Self = Self {
-        on_copy: None,
-        on_ptr: None,
-        arg: std::ptr::null_mut(),
-        elem_size: 0,
-        descriptors: false,
-    };
+    /// Whether an undelivered element makes a difference: a function is called, or a region is
+    /// notified.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.descriptors || self.callbacks.get().is_some()
+    }
 
     /// The element is undelivered.
     pub(crate) fn lost<E: Element>(&self, mut value: E) {
@@ -57,14 +65,14 @@ impl Hook {
         }
         if let Some(slot) = self.descriptor(&value) {
             let landed = descriptor::land(&slot);
-            if let Some(on_ptr) = self.on_ptr {
+            if let Some(Callbacks { on_ptr: Some(on_ptr), arg, .. }) = self.callbacks.get() {
                 // SAFETY: C passed the function for this.
-                unsafe { on_ptr(landed.addr, landed.len, self.arg) };
+                unsafe { on_ptr(landed.addr, landed.len, *arg) };
             }
-        } else if let Some(on_copy) = self.on_copy {
+        } else if let Some(Callbacks { on_copy: Some(on_copy), arg, .. }) = self.callbacks.get() {
             // SAFETY: C passed the function for this.
             value.show(self.elem_size, |element| unsafe {
-                on_copy(element.cast(), self.elem_size, self.arg);
+                on_copy(element.cast(), self.elem_size, *arg);
             });
         }
     }

@@ -4,7 +4,7 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
-use becket_chan::{Builder, Receiver, Sender, Snapshot};
+use becket_chan::{Builder, Overflow, Receiver, Sender, Snapshot};
 
 use super::element::{Block, Element, Inline};
 use super::hook::Hook;
@@ -14,7 +14,7 @@ use super::port::Port;
 pub(crate) struct Pair<E> {
     pub(crate) tx: Sender<E>,
     pub(crate) rx: Receiver<E>,
-    pub(crate) hook: Option<Arc<Hook>>,
+    pub(crate) hook: Arc<Hook>,
 }
 
 pub(crate) enum Lane {
@@ -59,7 +59,7 @@ pub(crate) fn has_memory(capacity: usize, value_bytes: usize) -> Option<()> {
 
 impl<E: Element> Pair<E> {
     /// `None`: there is no memory for it.
-    pub(crate) fn new(kind: Kind, hook: Option<Arc<Hook>>) -> Option<Self> {
+    pub(crate) fn new(kind: Kind, hook: Arc<Hook>) -> Option<Self> {
         let builder = match kind {
             Kind::Rendezvous => Builder::rendezvous(),
             Kind::Buffered(capacity) => {
@@ -73,15 +73,23 @@ impl<E: Element> Pair<E> {
     }
 
     pub(crate) fn rendezvous(hook: Arc<Hook>) -> Self {
-        Self::built(Builder::rendezvous(), Some(hook))
+        Self::built(Builder::rendezvous(), hook)
     }
 
-    fn built(mut builder: Builder<E>, hook: Option<Arc<Hook>>) -> Self {
-        if let Some(hook) = hook.clone() {
-            builder = builder.on_undelivered(move |value: E| hook.lost(value));
-        }
+    fn built(builder: Builder<E>, hook: Arc<Hook>) -> Self {
         let (tx, rx) = builder.build();
-        Self { tx, rx, hook }
+        let pair = Self { tx, rx, hook };
+        pair.hook_in();
+        pair
+    }
+
+    /// Has undelivered elements passed to the hook, once it is needed.
+    pub(crate) fn hook_in(&self) {
+        if self.hook.is_needed() {
+            let hook = Arc::clone(&self.hook);
+            // False: it is in already.
+            let _is_new = self.tx.set_on_undelivered(move |value: E| hook.lost(value));
+        }
     }
 
     /// Passes the remaining elements to the hook.
@@ -93,23 +101,19 @@ impl<E: Element> Pair<E> {
 
     /// The value is undelivered.
     pub(crate) fn lost(&self, value: E) {
-        if let Some(hook) = &self.hook {
-            hook.lost(value);
-        }
+        self.hook.lost(value);
     }
 
     /// The value stays with its sender.
     #[inline]
     pub(crate) fn kept(&self, value: &E) {
-        if let Some(hook) = &self.hook {
-            hook.kept(value);
-        }
+        self.hook.kept(value);
     }
 }
 
 impl Lane {
     /// For elements of `size` bytes. `None`: there is no memory for it.
-    pub(crate) fn new(kind: Kind, size: usize, hook: Option<Arc<Hook>>) -> Option<Self> {
+    pub(crate) fn new(kind: Kind, size: usize, hook: Arc<Hook>) -> Option<Self> {
         Some(if size <= Inline::<1>::BYTES_MAX {
             Self::W1(Pair::new(kind, hook)?)
         } else if size <= Inline::<5>::BYTES_MAX {
@@ -136,5 +140,19 @@ impl Lane {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         on_pair!(self, pair => pair.tx.snapshot(), port => port.snapshot())
+    }
+
+    /// See [`Pair::hook_in`]. A port has no elements of this library.
+    pub(crate) fn hook_in(&self) {
+        on_pair!(self, pair => pair.hook_in(), _port => {});
+    }
+
+    /// `None`: it is another process's, or Rust's.
+    pub(crate) fn overflow(&self) -> Option<Overflow> {
+        on_pair!(self, pair => Some(pair.tx.overflow()), _port => None)
+    }
+
+    pub(crate) fn set_overflow(&self, overflow: Overflow) {
+        on_pair!(self, pair => { pair.tx.set_overflow(overflow); }, _port => {});
     }
 }

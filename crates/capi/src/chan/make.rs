@@ -10,7 +10,7 @@ use libc::{c_int, c_uint, c_void};
 
 use super::counters::ChannelCounters;
 use super::descriptor::PtrMsg;
-use super::hook::{Hook, OnUndeliveredCopy, OnUndeliveredPtr};
+use super::hook::{Callbacks, Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
 use super::port::Port;
 use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
@@ -19,8 +19,8 @@ use crate::errno;
 use crate::handle::{lend, place};
 use crate::metrics::{self, Pipe};
 use crate::monitor::{self, Shown};
-use crate::trace;
 use crate::zcopy::Binding;
+use crate::{debug, trace};
 
 /// The parameters of a new channel.
 pub(crate) struct Plan {
@@ -65,15 +65,18 @@ impl Plan {
         }
         let (kind, capacity) = self.kind().ok_or(errno::EINVAL)?;
         let queued_pointers = self.elem_size == size_of::<PtrMsg>() && kind != Kind::Rendezvous;
-        let hook = Hook {
+        let has_hook = self.on_copy.is_some() || self.on_ptr.is_some();
+        let callbacks = has_hook.then_some(Callbacks {
             on_copy: self.on_copy,
             on_ptr: self.on_ptr,
             arg: self.arg,
+        });
+        let hook = Hook {
+            callbacks: Arc::new(callbacks.map_or_else(OnceLock::new, OnceLock::from)),
             elem_size: self.elem_size,
             descriptors: self.pointers || queued_pointers,
         };
-        let needed = hook.descriptors || hook.on_copy.is_some();
-        let lane_hook = needed.then(|| Arc::new(hook.clone()));
+        let lane_hook = Arc::new(hook.clone());
         let lane = Lane::new(kind, self.elem_size, lane_hook).ok_or(errno::ENOMEM)?;
         Ok(Arc::new(Chan {
             pointers: self.pointers,
@@ -102,7 +105,8 @@ fn bare(lane: Lane, kind: Kind, capacity: usize, elem_size: usize) -> Chan {
         elem_size,
         pointers: false,
         flags: AtomicU32::new(if trace::is_wanted() { TRACE } else { 0 }),
-        hook: Hook { elem_size, ..Hook::NONE },
+        hook: Hook { callbacks: Arc::default(), elem_size, descriptors: false },
+        reason: OnceLock::new(),
         handoff: OnceLock::new(),
         counters: ChannelCounters::default(),
         zcopy: Binding::default(),
@@ -126,6 +130,9 @@ pub(crate) fn lend_made(chan: Arc<Chan>) -> *mut Chan {
     metrics::enable_if_configured(&chan);
     monitor::made(&chan);
     trace::ended(&chan, "make", Ok(()));
+    debug::log(debug::OBJECTS, || {
+        format!("{}: made, {:?}, elements of {} bytes", chan.label(), chan.kind, chan.elem_size)
+    });
     lend(chan)
 }
 
@@ -238,9 +245,10 @@ pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
             return;
         };
         chan.destroy();
-        metrics::disable(&chan);
+        metrics::end(&chan);
         chan.zcopy.detach();
         trace::ended(&chan, "destroy", Ok(()));
+        debug::log(debug::OBJECTS, || format!("{}: destroyed", chan.label()));
         // The handle's reference.
         drop(ManuallyDrop::into_inner(chan));
     });

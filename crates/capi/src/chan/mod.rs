@@ -57,10 +57,10 @@ use self::descriptor::{PtrMsg, Slot};
 use self::hook::Hook;
 use self::lane::{Kind, Lane, Pair};
 use self::port::Port;
-use crate::errno;
 use crate::metrics::Pipe;
 use crate::monitor::Shown;
 use crate::zcopy::Binding;
+use crate::{debug, errno};
 
 pub(crate) const KC_RENDEZVOUS: c_int = 0;
 pub(crate) const KC_BUFFERED: c_int = 1;
@@ -79,6 +79,8 @@ pub(crate) const METRICS: u32 = 4;
 pub(crate) const ZERO_COPY: u32 = 8;
 /// Its operations are traced.
 pub(crate) const TRACE: u32 = 16;
+/// Its elements are the events of other channels.
+pub(crate) const EVENTS: u32 = 32;
 
 /// `kc_chan_t`.
 pub struct Chan {
@@ -90,6 +92,8 @@ pub struct Chan {
     /// Made by `kc_chan_make_ptr`.
     pub(crate) pointers: bool,
     flags: AtomicU32,
+    /// The reason of its close, set before `CLOSED`.
+    reason: OnceLock<c_int>,
     /// C's hooks for undelivered elements.
     pub(crate) hook: Hook,
     pub(crate) handoff: OnceLock<Pair<Slot>>,
@@ -151,13 +155,25 @@ impl Chan {
     }
 
     pub(crate) fn close(&self) {
+        self.close_with(0);
+    }
+
+    /// Closes it with a reason. False: it was closed before, and keeps its reason.
+    pub(crate) fn close_with(&self, reason: c_int) -> bool {
+        let is_first = self.reason.set(reason).is_ok();
         self.set(CLOSED);
         self.lane.close();
         self.close_others();
+        if is_first {
+            debug::log(debug::OBJECTS, || format!("{}: closed, reason {reason}", self.label()));
+        }
+        is_first
     }
 
     /// Its handle is destroyed: closes what is this process's, and drains it.
     fn destroy(&self) {
+        // One that was closed before keeps its reason.
+        let _is_first = self.reason.set(0);
         self.set(CLOSED);
         self.lane.destroy();
         self.close_others();
@@ -171,6 +187,16 @@ impl Chan {
             handoff.tx.close();
         }
         self.zcopy.links().close();
+    }
+
+    /// Its name in lines for a person: the handle that C has.
+    pub(crate) fn label(&self) -> String {
+        format!("chan {:p}", std::ptr::from_ref(self))
+    }
+
+    /// The reason of its close; `None` while it is open.
+    pub(crate) fn reason(&self) -> Option<c_int> {
+        self.reason.get().copied()
     }
 
     /// The meaning of a closed lane.

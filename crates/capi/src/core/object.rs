@@ -31,6 +31,7 @@ use becket_chan::park::Unparker;
 use becket_coro::fiber::Fiber;
 
 use super::{main, manual, wake};
+use crate::debug;
 
 /// `kcoro_fn_t`, and `kc_task_fn`.
 pub type Function = Option<unsafe extern "C" fn(*mut c_void)>;
@@ -168,7 +169,11 @@ impl Coro {
         };
         // SAFETY: just allocated, with this layout.
         unsafe { place.write(coro) };
-        Some(CoroRef(place))
+        let made = CoroRef(place);
+        if role != Role::Main {
+            debug::log(debug::OBJECTS, || format!("coroutine {}: made", made.id));
+        }
+        Some(made)
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -185,6 +190,11 @@ impl Coro {
         self.role.store(Role::Scheduled as c_int, Ordering::Release);
     }
 
+    /// Its number, for lines for a person.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(crate) fn state(&self) -> c_int {
         self.state.load(Ordering::Relaxed)
     }
@@ -199,6 +209,7 @@ impl Coro {
 
     pub(crate) fn finish(&self) {
         self.state.store(state::FINISHED, Ordering::Release);
+        debug::log(debug::OBJECTS, || format!("coroutine {}: ended", self.id));
     }
 
     /// Wakes it: PARKED becomes READY. Other states stay.
@@ -217,7 +228,8 @@ impl Coro {
 
     /// One more reference.
     pub(crate) fn share(&self) -> CoroRef {
-        self.refcount.fetch_add(1, Ordering::Relaxed);
+        let before = self.refcount.fetch_add(1, Ordering::Relaxed);
+        debug::log(debug::REFS, || counted(self.id, before.wrapping_add(1)));
         CoroRef(NonNull::from(self))
     }
 
@@ -274,12 +286,19 @@ impl Clone for CoroRef {
 
 impl Drop for CoroRef {
     fn drop(&mut self) {
+        let id = self.id;
         let before = self.refcount.fetch_sub(1, Ordering::AcqRel);
+        debug::log(debug::REFS, || counted(id, before.wrapping_sub(1)));
         if before == 1 {
             self.refcount.store(ENDING, Ordering::Relaxed);
             end(self.0);
         }
     }
+}
+
+/// A line of `KCORO_REF_DEBUG`.
+fn counted(id: u64, references: c_int) -> String {
+    format!("coroutine {id}: references {references}")
 }
 
 /// Called with the last reference.

@@ -92,6 +92,28 @@ pub unsafe extern "C" fn kc_spawn(
     })
 }
 
+/// See `kcoro_ext.h`.
+///
+/// # Safety
+///
+/// See the module; `function` may be called with `argument` on any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_submit_to(
+    sched: *mut Sched,
+    worker: c_int,
+    function: Function,
+    argument: *mut c_void,
+) -> c_int {
+    call(FAILED, || {
+        // SAFETY: see the module.
+        let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
+        let Ok(worker) = usize::try_from(worker) else { return FAILED };
+        let task = Start::task(Body::C { function, argument });
+        let started = sched.start(Start { worker: Some(worker), ..task });
+        started.map_or(FAILED, |()| errno::OK)
+    })
+}
+
 /// See `kcoro_sched.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn kc_yield() {

@@ -23,8 +23,7 @@ use super::{Sched, install_hook};
 use crate::context::Context;
 use crate::core::flow::{self, FLOW};
 use crate::core::object::{Coro, CoroRef, Function, Role, stack_size, state};
-use crate::errno;
-use crate::monitor;
+use crate::{debug, errno, monitor};
 
 /// The stack size of a task in bytes: it may be code that was written for a thread.
 const TASK_STACK_BYTES: usize = 256 * 1024;
@@ -48,6 +47,8 @@ pub(crate) struct Start {
     pub(crate) scope: usize,
     /// Runs once, when it has ended or could not be started. True: its function has returned.
     pub(crate) at_end: Option<Box<dyn FnOnce(bool) + Send>>,
+    /// The index of the worker that runs it; `None`: any.
+    pub(crate) worker: Option<usize>,
     pub(crate) site: &'static Location<'static>,
     /// For the monitor.
     pub(crate) name: Option<String>,
@@ -75,6 +76,7 @@ impl Start {
             context: flow::context(),
             scope: 0,
             at_end: None,
+            worker: None,
             site,
             name: None,
         }
@@ -116,7 +118,7 @@ impl Sched {
             Body::C { function: Some(function), .. } => start.named("", function as *const c_void),
             _ => start,
         };
-        let Start { coro, body, context, scope, at_end, site, name } = start;
+        let Start { coro, body, context, scope, at_end, worker, site, name } = start;
         let is_task = coro.is_none() && matches!(body, Body::C { .. });
         let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
         if let Some(coro) = &coro {
@@ -138,19 +140,23 @@ impl Sched {
             body: Some(body),
         };
         if !has_room {
+            debug::log(debug::SCHED, || format!("{}: refused, a queue is full", life.label()));
             return Err(errno::ENOMEM);
         }
+        debug::log(debug::SCHED, || format!("{}: queued", life.label()));
         if is_injected {
             self.injected.fetch_add(1, Ordering::Relaxed);
         }
         if is_task {
             self.tasks_submitted.fetch_add(1, Ordering::Relaxed);
         }
-        let spawn = Spawn::new().on(self.handle()).stack_size(stack).site(site);
-        let spawn = match name {
-            Some(name) => spawn.name(name),
-            None => spawn,
-        };
+        let mut spawn = Spawn::new().on(self.handle()).stack_size(stack).site(site);
+        if let Some(worker) = worker {
+            spawn = spawn.on_worker(worker);
+        }
+        if let Some(name) = name {
+            spawn = spawn.name(name);
+        }
         let spawned = spawn.spawn(move || run(life, context, scope));
         if spawned.is_err() && is_task {
             self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);
@@ -202,6 +208,16 @@ fn run(mut life: Life, context: Option<Arc<Context>>, scope: usize) {
 }
 
 impl Life {
+    /// Its name in lines for a person.
+    fn label(&self) -> String {
+        // SAFETY: it outlives this life.
+        let sched = unsafe { &*self.sched }.label();
+        match &self.coro {
+            Some(coro) => format!("{sched}: coroutine {}", coro.id()),
+            None => format!("{sched}: task"),
+        }
+    }
+
     /// It has started, or never will.
     fn leave_queue(&mut self) {
         if let Some(is_injected) = self.queued.take() {
@@ -214,6 +230,14 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         self.leave_queue();
+        debug::log(debug::SCHED, || {
+            let how = match (self.started, self.returned) {
+                (_, true) => "ended",
+                (true, false) => "ended where it waited",
+                (false, false) => "never started",
+            };
+            format!("{}: {how}", self.label())
+        });
         if let Some(coro) = self.coro.take() {
             coro.running.store(0, Ordering::Relaxed);
             coro.finish();

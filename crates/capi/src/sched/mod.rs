@@ -9,6 +9,7 @@
 //! | `alarms` | `kc_sched_timer_*` |
 //! | `default` | the process's scheduler |
 //! | `api` | the functions of the header |
+//! | `describe` | its description for a person |
 //! | `task` | the functions of `kcoro_task.h` |
 //!
 //! # Invariants
@@ -21,6 +22,7 @@
 mod alarms;
 pub mod api;
 pub(crate) mod default;
+pub mod describe;
 mod hook;
 mod life;
 mod queues;
@@ -37,7 +39,7 @@ pub(crate) use self::hook::install as install_hook;
 pub(crate) use self::life::{Body, Life, Start};
 use self::queues::Queues;
 use crate::core::group::Group;
-use crate::monitor;
+use crate::{debug, monitor};
 
 /// The largest number of workers of a scheduler.
 const WORKERS_MAX: usize = 256;
@@ -82,7 +84,7 @@ impl Sched {
         let workers = workers.clamp(1, WORKERS_MAX);
         let runtime = Runtime::builder().name(name).workers(workers).build().ok()?;
         monitor::started(runtime.handle());
-        Some(Box::new(Self {
+        let sched = Box::new(Self {
             runtime,
             members: Group::default(),
             queues,
@@ -90,7 +92,14 @@ impl Sched {
             tasks_completed: AtomicU64::new(0),
             injected: AtomicU64::new(0),
             alarms: Arc::default(),
-        }))
+        });
+        debug::log(debug::SCHED, || format!("{}: started, {workers} workers", sched.label()));
+        Some(sched)
+    }
+
+    /// Its name in lines for a person: the handle that C has.
+    pub(crate) fn label(&self) -> String {
+        format!("sched {:p}", std::ptr::from_ref(self))
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -99,6 +108,7 @@ impl Sched {
 
     /// Ends it. If called on one of its own workers, a separate thread does.
     pub(crate) fn shutdown(self: Box<Self>) {
+        debug::log(debug::SCHED, || format!("{}: shut down", self.label()));
         // Not by the coroutine's `Flow`, which is gone when its context drops a dispatcher.
         let own = becket_coro::current().and_then(|current| current.runtime());
         if own.as_ref() == Some(self.handle()) {

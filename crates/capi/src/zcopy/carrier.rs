@@ -13,6 +13,7 @@ use becket_zcopy::{Block, Carrier, Desc, Event};
 use libc::c_void;
 
 use super::count;
+use crate::chan::hook::Callbacks;
 use crate::chan::lane::Kind;
 use crate::chan::{Chan, Lent, lent};
 
@@ -58,11 +59,13 @@ impl Carrier for CarrierOf {
     }
 
     fn undelivered(&self, desc: Desc) {
-        let on_ptr = self.chan().and_then(|chan| chan.hook.on_ptr.zip(Some(chan.hook.arg)));
-        match on_ptr {
+        let callbacks = self.chan().and_then(|chan| chan.hook.callbacks.get().copied());
+        match callbacks {
             // SAFETY: C passed the function for this.
-            Some((on_ptr, arg)) => unsafe { on_ptr(desc.addr.cast(), desc.len, arg) },
-            None => {
+            Some(Callbacks { on_ptr: Some(on_ptr), arg, .. }) => unsafe {
+                on_ptr(desc.addr.cast(), desc.len, arg);
+            },
+            _ => {
                 Block::give_back(&desc);
             }
         }

@@ -5,6 +5,7 @@
 
 #include "expect.h"
 #include "kcoro.h"
+#include "kcoro_ext.h"
 
 typedef struct {
     char bytes[200];
@@ -82,6 +83,62 @@ static void the_first_that_is_ready(void) {
     kc_chan_destroy(two);
 }
 
+static void a_fair_set_begins_behind_the_last(void) {
+    enum { CLAUSES = 3 };
+    kc_chan_t *chans[CLAUSES];
+    kc_select_t *set = set_of(NULL);
+    int value = 0, index = -1, seen[CLAUSES];
+    EXPECT_EQ(kc_select_set_fair(NULL, 1), -22);
+    EXPECT_EQ(kc_select_set_fair(set, 1), 0);
+    EXPECT_EQ(kc_select_wait(set, 0, &index, NULL), -22);
+    for (int i = 0; i < CLAUSES; i++) {
+        chans[i] = make(KC_UNLIMITED, sizeof(int), 0);
+        EXPECT_EQ(kc_select_add_recv(set, chans[i], &value), 0);
+        for (int sent = 0; sent < 100; sent++) {
+            EXPECT_EQ(kc_chan_try_send(chans[i], &i), 0);
+        }
+    }
+    for (int round = 0; round < 30; round++) {
+        EXPECT_EQ(kc_select_wait(set, -1, &index, NULL), 0);
+        EXPECT_EQ(index, round % CLAUSES);
+        EXPECT_EQ(value, index);
+    }
+    // Of those that can complete, in turn; one that is closed can.
+    kc_chan_t *empty = make(KC_BUFFERED, sizeof(int), 1);
+    kc_chan_t *closed = make(KC_BUFFERED, sizeof(int), 1);
+    EXPECT_EQ(kc_select_add_recv(set, empty, &value), 0);
+    EXPECT_EQ(kc_select_add_recv(set, closed, &value), 0);
+    kc_chan_close(closed);
+    static const int in_turn[] = {4, 0, 1, 2};
+    for (int round = 0; round < 20; round++) {
+        EXPECT_EQ(kc_select_wait(set, 0, &index, NULL), round % 4 == 0 ? KC_EPIPE : 0);
+        EXPECT_EQ(index, in_turn[round % 4]);
+    }
+    // With fewer clauses it begins within them.
+    kc_select_reset(set);
+    EXPECT_EQ(kc_select_add_recv(set, chans[1], &value), 0);
+    EXPECT_EQ(kc_select_wait(set, 0, &index, NULL), 0);
+    EXPECT(index == 0 && value == 1);
+    // Not fair again: the first.
+    kc_select_reset(set);
+    EXPECT_EQ(kc_select_set_fair(set, 0), 0);
+    memset(seen, 0, sizeof seen);
+    for (int i = 0; i < CLAUSES; i++) {
+        EXPECT_EQ(kc_select_add_recv(set, chans[i], &value), 0);
+    }
+    for (int round = 0; round < 30; round++) {
+        EXPECT_EQ(kc_select_wait(set, -1, &index, NULL), 0);
+        seen[index]++;
+    }
+    EXPECT_EQ(seen[0], 30);
+    kc_select_destroy(set);
+    for (int i = 0; i < CLAUSES; i++) {
+        kc_chan_destroy(chans[i]);
+    }
+    kc_chan_destroy(empty);
+    kc_chan_destroy(closed);
+}
+
 static void a_set_token_comes_first(void) {
     int value = 1, index = 5, result = 5;
     kc_cancel_t *token = NULL;
@@ -120,7 +177,7 @@ static void *recv_from(void *arg) {
 }
 
 // Channels of all sizes of elements at once; each partner is served by the right clause.
-static void waits_for_a_partner(void) {
+static void waits_for_a_partner_or_fair(int fair) {
     char small = 0;
     int middle = 0;
     char forty[40], sixty[60];
@@ -136,6 +193,7 @@ static void waits_for_a_partner(void) {
     for (int round = 0; round < 100; round++) {
         int at = round % 5, sends = round / 5 % 2, index = -1, result = -1;
         kc_select_t *set = set_of(NULL);
+        EXPECT_EQ(kc_select_set_fair(set, fair), 0);
         for (int i = 0; i < 5; i++) {
             memset(outs[i], 0, sizes[i]);
             EXPECT_EQ(sends ? kc_select_add_send(set, chans[i], &sent)
@@ -160,6 +218,37 @@ static void waits_for_a_partner(void) {
         EXPECT_EQ(snapshot.total_recvs, 20);
         EXPECT_EQ(snapshot.total_bytes_sent, 20 * sizes[i]);
         EXPECT_EQ(snapshot.rv_matches, 20);
+        kc_chan_destroy(chans[i]);
+    }
+}
+
+static void waits_for_a_partner(void) {
+    waits_for_a_partner_or_fair(0);
+    waits_for_a_partner_or_fair(1);
+}
+
+// The wait itself is fair too: a set that waits each time begins somewhere else.
+static void a_fair_set_waits_at_each(void) {
+    enum { CLAUSES = 3 };
+    kc_chan_t *chans[CLAUSES];
+    kc_select_t *set = set_of(NULL);
+    int value = 0, index = -1;
+    EXPECT_EQ(kc_select_set_fair(set, 1), 0);
+    for (int i = 0; i < CLAUSES; i++) {
+        chans[i] = make(KC_RENDEZVOUS, sizeof(int), 0);
+        EXPECT_EQ(kc_select_add_recv(set, chans[i], &value), 0);
+    }
+    for (int round = 0; round < 60; round++) {
+        int at = round * 2 % CLAUSES;
+        partner_t partner = {chans[at], &round, NULL};
+        pthread_t thread;
+        pthread_create(&thread, NULL, send_to, &partner);
+        EXPECT_EQ(kc_select_wait(set, -1, &index, NULL), 0);
+        EXPECT(index == at && value == round);
+        pthread_join(thread, NULL);
+    }
+    kc_select_destroy(set);
+    for (int i = 0; i < CLAUSES; i++) {
         kc_chan_destroy(chans[i]);
     }
 }
@@ -206,8 +295,10 @@ static void close_and_cancel_end_a_wait(void) {
 int main(void) {
     RUN(refuses_what_makes_no_sense);
     RUN(the_first_that_is_ready);
+    RUN(a_fair_set_begins_behind_the_last);
     RUN(a_set_token_comes_first);
     RUN(waits_for_a_partner);
+    RUN(a_fair_set_waits_at_each);
     RUN(close_and_cancel_end_a_wait);
     EXPECT_EQ(kc_panics_contained(), 0);
     return 0;

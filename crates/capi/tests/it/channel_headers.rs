@@ -20,7 +20,13 @@ use kcoro::metrics::MetricsEvent;
 use kcoro::stats::{ChanRateSample, ChanSnapshot, ChanStats};
 use kcoro::zcopy::registry::BackendOps;
 
-const HEADERS: [&str; 9] = [
+const HEADERS: [&str; 15] = [
+    "kcoro_ext.h",
+    "kc_job.h",
+    "kc_context.h",
+    "kcoro_core.h",
+    "kcoro_dispatch.h",
+    "kcoro_sched.h",
     "kcoro.h",
     "kcoro_abi.h",
     "kcoro_task.h",
@@ -94,7 +100,12 @@ types! {
 }
 
 /// What C has a name for, and the number that it must be.
-const NUMBERS: [(&str, i64); 32] = [
+const NUMBERS: [(&str, i64); 37] = [
+    ("KC_CHAN_SUSPEND", 0),
+    ("KC_CHAN_DROP_OLDEST", 1),
+    ("KC_CHAN_DROP_LATEST", 2),
+    ("KC_CHAN_DROP_NEWEST", 2),
+    ("sizeof(kc_chan_policy_t)", 4),
     ("KC_EAGAIN", errno::EAGAIN as i64),
     ("KC_EPIPE", errno::EPIPE as i64),
     ("KC_ETIME", errno::ETIME as i64),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The C programs on channels, select, tokens and zero copy.
+//! The C programs on channels, select, tokens, zero copy and event channels.
 
 use crate::common::{C, Library, check, folder, program, run};
 
@@ -16,6 +16,11 @@ fn copies_with_the_static_library() {
 #[test]
 fn undelivered() {
     check("chan_hook");
+}
+
+#[test]
+fn policies_and_reasons() {
+    check("chan_policy");
 }
 
 #[test]
@@ -66,4 +71,65 @@ fn traces() {
 #[test]
 fn statistics() {
     check("stats");
+}
+
+#[test]
+fn event_channels() {
+    check("metrics_events");
+}
+
+/// Each variable asks for its own lines, and nothing is written without one.
+#[test]
+fn debug_lines() {
+    let quiet = lines_with(&[("KCORO_DEBUG", "0"), ("KC_SCHED_DEBUG", "")]);
+    assert_eq!(quiet, [""; 0]);
+
+    let objects = lines_with(&[("KCORO_DEBUG", "1")]);
+    let about = |what: &str| -> Vec<&str> {
+        let (made, _) = objects.iter().find_map(|line| line.split_once(what)).unwrap();
+        objects.iter().filter_map(|line| line.strip_prefix(made)).collect()
+    };
+    let channel = about(": made, Buffered(3), elements of 4 bytes");
+    let wanted = [": made, Buffered(3), elements of 4 bytes", ": closed, reason -5", ": destroyed"];
+    assert_eq!(channel, wanted);
+    let coroutines = objects.iter().filter(|line| line.starts_with("coroutine "));
+    assert_eq!(coroutines.count(), 2, "{objects:#?}");
+
+    let scheduler = lines_with(&[("KC_SCHED_DEBUG", "1")]);
+    let label = scheduler[0].strip_suffix(": started, 1 workers").unwrap();
+    let events: Vec<_> =
+        scheduler[1..].iter().map(|line| line.strip_prefix(label).unwrap()).collect();
+    let (coroutine, _) = events[0].split_once(": queued").unwrap();
+    let wanted = [
+        format!("{coroutine}: queued"),
+        format!("{coroutine}: ended"),
+        ": task: queued".into(),
+        ": task: ended".into(),
+        ": shut down".into(),
+    ];
+    assert_eq!(events, wanted);
+
+    // The one of the life and the handle's, one more and one less, and then the end.
+    let references = lines_with(&[("KCORO_REF_DEBUG", "yes")]);
+    let (name, _) = references[0].split_once(": references ").unwrap();
+    let counts: Vec<_> = references
+        .iter()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": references "))
+        .collect();
+    assert!(counts.ends_with(&["2", "1", "0"]), "{references:#?}");
+}
+
+/// The lines of `debug_lines.c` with these variables, without the library's name and the time.
+fn lines_with(variables: &[(&str, &str)]) -> Vec<String> {
+    let mut program = program("debug_lines", &C, Library::Static);
+    let output = program.envs(variables.iter().copied()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    text.lines()
+        .map(|line| {
+            let (time, rest) = line.strip_prefix("kcoro: ").unwrap().split_once(' ').unwrap();
+            assert!(time.parse::<u64>().unwrap() > 0);
+            rest.to_owned()
+        })
+        .collect()
 }

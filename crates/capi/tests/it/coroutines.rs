@@ -69,6 +69,11 @@ fn results_and_joints() {
 }
 
 #[test]
+fn launches_producers_and_workers() {
+    check("ext_launch");
+}
+
+#[test]
 fn blocking_calls_and_tools() {
     check("blocking_basics");
 }

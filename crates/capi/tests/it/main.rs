@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `adapters` | the adapter of `examples/adapters/memory-ring-c` and its check |
 //! | `channel_headers` | the C headers of channels agree with the Rust types |
-//! | `channels` | the C programs on channels, select, tokens and zero copy |
+//! | `channels` | the C programs on channels, select, tokens, zero copy and event channels |
 //! | `coroutines` | the C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls |
 //! | `ipc` | the headers of protocol 1.0 and their C programs |
 //! | `monitor` | a C program as a monitor shows it |
