@@ -33,11 +33,11 @@ typedef enum kc_chan_policy {
 } kc_chan_policy_t;
 
 /**
- * Changes the policy of a buffered channel, at any time. With the last two, sends do not wait for a
- * receiver, and those that wait complete: their elements are held, or dropped. (A send with timeout
- * 0 may be KC_EAGAIN while another thread is in the middle of a send.) A dropped element counts as
- * sent, and goes to the undelivered hook. 0; KC_ENOTSUP: a channel of another kind, which has room
- * always or never, and one of messages (kcoro_session.h); -EINVAL.
+ * Changes the policy of a buffered channel, at any time. With one that drops, sends do not wait for
+ * a receiver, and those that wait complete: their elements are held, or dropped. (A send with
+ * timeout 0 may be KC_EAGAIN while another thread is in the middle of a send.) A dropped element
+ * counts as sent, and goes to the undelivered hook. 0; KC_ENOTSUP: a channel of another kind, which
+ * has room always or never, and one of messages (kcoro_session.h); -EINVAL.
  */
 int kc_chan_set_policy(kc_chan_t *ch, kc_chan_policy_t policy);
 
@@ -46,15 +46,14 @@ typedef void (*kc_chan_on_drop_fn)(void *elem, size_t len, void *arg);
 
 /**
  * Sets the undelivered hook of a channel that has none: what kc_chan_make_ex says of hooks holds
- * for this one, which is for copies and pointers alike. It also runs for each element that the
- * policy drops, in the send that finds no room. 0; -EALREADY: it has a hook, which stays;
+ * for this one, which is for copies and pointers alike. 0; -EALREADY: it has a hook, which stays;
  * KC_ENOTSUP: an event channel, a metrics pipe, or a channel of messages; -EINVAL.
  */
 int kc_chan_set_on_drop(kc_chan_t *ch, kc_chan_on_drop_fn on_drop, void *arg);
 
 /**
- * As kc_chan_close, with a reason, of which the library knows nothing. 0; -EALREADY: it is closed,
- * and keeps the reason of its first close; -EINVAL.
+ * As kc_chan_close, with a reason, which is a number of the program's own. 0; -EALREADY: it is
+ * closed, and keeps the reason of its first close; -EINVAL.
  */
 int kc_chan_close_ex(kc_chan_t *ch, int reason);
 
@@ -68,7 +67,8 @@ int kc_chan_close_reason(kc_chan_t *ch, int *out_reason);
 /**
  * Writes some lines about a channel to a file descriptor: its kind, what it holds, its policy,
  * whether it is closed; for each side the operations, the failures and the waiting calls; what was
- * dropped. For a person: the words may change. 0; -EBADF or another error of write; -EINVAL.
+ * dropped. For a person: the words may change. The thread blocks while the descriptor is not
+ * writable. 0; -EBADF or another error of write; -EINVAL.
  */
 int kc_chan_dump(kc_chan_t *ch, int fd);
 
@@ -109,8 +109,7 @@ int kc_sched_submit_to(kc_sched_t *s, int worker, kc_task_fn fn, void *arg);
 
 /**
  * Writes some lines about a scheduler to a file descriptor: itself, each of its workers, and each
- * coroutine and task that lives there, up to 1000, with its state. For a person: the words may
- * change. 0; -EBADF or another error of write; -EINVAL.
+ * coroutine and task that lives there, up to 1000, with its state; otherwise as kc_chan_dump.
  */
 int kc_sched_debug_dump(kc_sched_t *s, int fd);
 
