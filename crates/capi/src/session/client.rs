@@ -49,6 +49,18 @@ pub struct SessionOpts {
     pub message_bytes_max: usize,
 }
 
+impl SessionOpts {
+    const DEFAULTS: Self = Self {
+        size: size_of::<Self>(),
+        flags: 0,
+        attempts_max: 0,
+        backoff_first_ms: 0,
+        backoff_max_ms: 0,
+        handshake_ms: 0,
+        message_bytes_max: 0,
+    };
+}
+
 /// `kc_open_opts_t`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +87,12 @@ enum Link {
 }
 
 impl Session {
+    /// Over a link, which was set up with these options.
+    pub(super) fn over(client: Client, options: &Options) -> Self {
+        let message_bytes_max = options.limits.element_bytes_max;
+        Self { link: Link::Once(client), message_bytes_max }
+    }
+
     /// The connection, unless it is made again.
     pub(super) fn client(&self) -> Option<&Client> {
         match &self.link {
@@ -102,6 +120,29 @@ impl Session {
             Link::Reconnecting(again) => again.close(),
         }
     }
+}
+
+/// A session that a monitor shows.
+pub(super) fn listed(session: Session) -> Arc<Session> {
+    let session = Arc::new(session);
+    let mut all = ALL.lock();
+    all.retain(|session| session.strong_count() > 0);
+    all.push(Arc::downgrade(&session));
+    session
+}
+
+/// The options of a session over a link, which has no socket to connect to.
+///
+/// # Safety
+///
+/// As for [`read_options`].
+pub(super) unsafe fn options_over(opts: *const SessionOpts) -> Result<Options, c_int> {
+    // SAFETY: the caller's promise.
+    let opts = unsafe { read_options(opts, SessionOpts::DEFAULTS) }?;
+    if opts.flags & !NO_SHM != 0 {
+        return Err(errno::EINVAL);
+    }
+    options(&opts)
 }
 
 /// The sessions of this process, for a monitor.
@@ -142,7 +183,7 @@ pub(super) unsafe fn name<'a>(name: *const c_char) -> Result<&'a str, c_int> {
 /// # Safety
 ///
 /// `given` is null or begins with its size in bytes, of which so many are valid for reads.
-unsafe fn read_options<T: Copy>(given: *const T, defaults: T) -> Result<T, c_int> {
+pub(super) unsafe fn read_options<T: Copy>(given: *const T, defaults: T) -> Result<T, c_int> {
     if given.is_null() {
         return Ok(defaults);
     }
@@ -174,24 +215,10 @@ pub unsafe extern "C" fn kc_session_connect(
 ) -> c_int {
     answer(|| {
         place(out)?;
-        let defaults = SessionOpts {
-            size: size_of::<SessionOpts>(),
-            flags: 0,
-            attempts_max: 0,
-            backoff_first_ms: 0,
-            backoff_max_ms: 0,
-            handshake_ms: 0,
-            message_bytes_max: 0,
-        };
         // SAFETY: the caller's promise.
-        let (path, opts) = unsafe { (text(path)?, read_options(opts, defaults)?) };
+        let (path, opts) = unsafe { (text(path)?, read_options(opts, SessionOpts::DEFAULTS)?) };
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        let session = connect(path, &opts)?;
-        let session = Arc::new(session);
-        let mut all = ALL.lock();
-        all.retain(|session| session.strong_count() > 0);
-        all.push(Arc::downgrade(&session));
-        drop(all);
+        let session = listed(connect(path, &opts)?);
         // SAFETY: the caller's promise.
         unsafe { out.write(crate::handle::lend(session)) };
         Ok(())

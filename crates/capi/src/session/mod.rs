@@ -8,6 +8,7 @@
 //! | `client` | `kc_session_t`: connecting, opening channels |
 //! | `remote` | a channel of another process as a `kc_chan_t` |
 //! | `server` | `kc_server_t`: offering channels |
+//! | `link` | a transport whose functions are C's (`kcoro_link.h`) |
 //! | `code` | the one table of errors |
 //! | `wait` | waiting for an operation of a session |
 //! | `rust` | a channel with one end in Rust |
@@ -29,6 +30,7 @@
 
 pub mod client;
 pub(crate) mod code;
+pub mod link;
 pub mod msg;
 pub(crate) mod remote;
 pub mod rust;

@@ -32,7 +32,7 @@ struct Listed {
 }
 
 /// `kc_server_t`.
-pub struct Serving(Arc<Server>);
+pub struct Serving(pub(super) Arc<Server>);
 
 /// The longest message of a session, and room for it: the limits of both sides have to allow it.
 pub(super) fn allow_bytes(options: &mut Options, bytes_max: usize) -> Result<(), c_int> {
@@ -87,12 +87,24 @@ fn listen(path: &Path, flags: c_uint, message_bytes_max: usize) -> Result<Servin
     allow_bytes(&mut options, message_bytes_max)?;
     let builder = Server::builder().options(options);
     let bound = if flags & V1 == 0 { builder.bind(path) } else { builder.bind_both(path) };
-    let server = Arc::new(bound.map_err(|error| code::of_serve(&error))?);
+    Ok(listed(bound.map_err(|error| code::of_serve(&error))?))
+}
+
+/// A server that serves only the links that it is given.
+pub(super) fn without_socket(message_bytes_max: usize) -> Result<Serving, c_int> {
+    let mut options = Options::default();
+    allow_bytes(&mut options, message_bytes_max)?;
+    Ok(listed(Server::builder().options(options).without_socket()))
+}
+
+/// A server whose connections a monitor shows.
+fn listed(server: Server) -> Serving {
+    let server = Arc::new(server);
     let mut all = ALL.lock();
     all.retain(|listed| listed.server.strong_count() > 0);
     let sessions = Box::new(server.sessions_later());
     all.push(Listed { server: Arc::downgrade(&server), sessions });
-    Ok(Serving(server))
+    Serving(server)
 }
 
 /// See `kcoro_session.h`.

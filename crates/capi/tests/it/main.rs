@@ -8,6 +8,7 @@
 //! | `channels` | the C programs on channels, select, tokens, zero copy and event channels |
 //! | `coroutines` | the C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls |
 //! | `ipc` | the headers of protocol 1.0 and their C programs |
+//! | `link` | a transport whose functions are C's, below sessions |
 //! | `monitor` | a C program as a monitor shows it |
 //! | `session` | channels between processes by protocol 2, and between C and Rust |
 
@@ -19,5 +20,6 @@ mod channels;
 mod common;
 mod coroutines;
 mod ipc;
+mod link;
 mod monitor;
 mod session;
