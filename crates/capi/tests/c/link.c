@@ -11,6 +11,11 @@
 enum { BODY_MAX = 32 << 10, FRAME_MAX = KC_LINK_HEAD_BYTES + BODY_MAX, ROOM = 4 * FRAME_MAX };
 enum { LARGE = 300000, COUNT = 2000 };
 
+/** Some messages are longer than a frame. */
+static size_t len_of(unsigned number) {
+    return number % 500 == 0 ? (size_t)LARGE : sizeof number;
+}
+
 /** What was put and not written yet; what was read, from the frame that was taken last on. */
 typedef struct {
     int fd;
@@ -145,8 +150,7 @@ static void *send_all(void *of) {
     static unsigned char bytes[LARGE];
     kc_chan_t *jobs = (kc_chan_t *)of;
     for (unsigned number = 0; number < COUNT; number++) {
-        // Some are longer than a frame.
-        size_t len = number % 500 == 0 ? LARGE : sizeof number;
+        size_t len = len_of(number);
         memset(bytes, (int)(number & 0xff), len);
         memcpy(bytes, &number, sizeof number);
         EXPECT_EQ(kc_chan_send_bytes(jobs, bytes, len, -1), 0);
@@ -174,7 +178,7 @@ static void messages_cross_a_link_of_ones_own(void) {
         kc_msg_t *msg = NULL;
         unsigned got = 0;
         EXPECT_EQ(kc_chan_recv(receives, &msg, -1), 0);
-        EXPECT_EQ(kc_msg_len(msg), number % 500 == 0 ? LARGE : sizeof number);
+        EXPECT_EQ(kc_msg_len(msg), len_of(number));
         EXPECT_EQ(kc_msg_copy(msg, 0, &got, sizeof got), sizeof got);
         EXPECT_EQ(got, number);
         if (kc_msg_len(msg) == LARGE) {
