@@ -73,7 +73,10 @@ fn send(address: &str, authority: &str, name: &str, count: &str) -> Result<(), B
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority)?)?;
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let (socket, name) = (TcpStream::connect(address)?, ServerName::try_from(name.to_owned())?);
+    let socket = TcpStream::connect(address).map_err(|error| {
+        format!("cannot connect to {address}\ncause: {error}\nhint: is `tls-link serve` there?")
+    })?;
+    let name = ServerName::try_from(name.to_owned())?;
     let link =
         tls_link::client(socket, name, Arc::new(config), LinkLimits::default(), Peer::own())?;
 
