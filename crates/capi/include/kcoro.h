@@ -190,8 +190,9 @@ int kc_chan_recv_ptr_c(kc_chan_t *ch, void **out_ptr, size_t *out_len, long time
 
 /* Counts are exact: one per successful operation; for elements sent by pointer, bytes are their
  * length. Times are CLOCK_MONOTONIC's, in nanoseconds, 0 before the first operation. The last time
- * is never later than the truth; with dense operations it may be earlier by less than a tick of the
- * kernel's clock, some milliseconds. A rate over an interval of 0 is computed over a
+ * is never later than the truth; with dense operations (64 in a millisecond) it may be earlier by
+ * 4 ms, the step of a thread of the library that then keeps the time, or by as long as that thread
+ * waits for a processor. A rate over an interval of 0 is computed over a
  * microsecond. */
 struct kc_chan_stats {
     unsigned long total_sends;

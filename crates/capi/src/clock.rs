@@ -5,11 +5,18 @@ use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use becket_chan::timer;
-use libc::{clockid_t, timespec};
+use libc::timespec;
 
 /// Now.
+#[allow(clippy::useless_conversion, reason = "narrower on some systems")]
 pub(crate) fn now_ns() -> i64 {
-    read(libc::CLOCK_MONOTONIC)
+    let mut time = MaybeUninit::<timespec>::zeroed();
+    // SAFETY: the place is valid for the write; a zeroed one is a time too, should it fail.
+    let time = unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr());
+        time.assume_init()
+    };
+    i64::from(time.tv_sec) * 1_000_000_000 + i64::from(time.tv_nsec)
 }
 
 /// The instant of a time: not later than it, and earlier by a few microseconds at most, unless the
@@ -34,32 +41,6 @@ pub(crate) fn instant(at_ns: i64) -> Instant {
     let (_, instant, now) = best;
     let left = Duration::from_nanos(u64::try_from(at_ns.saturating_sub(now)).unwrap_or(0));
     instant.checked_add(left).unwrap_or_else(|| timer::after(left))
-}
-
-/// The time of the kernel's last clock tick: a few milliseconds ago at most, for a quarter of the
-/// cost.
-#[cfg(target_os = "linux")]
-#[inline]
-pub(crate) fn coarse_ns() -> i64 {
-    read(libc::CLOCK_MONOTONIC_COARSE)
-}
-
-/// As [`now_ns`]: this system has no coarser clock.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn coarse_ns() -> i64 {
-    now_ns()
-}
-
-#[inline]
-#[allow(clippy::useless_conversion, reason = "narrower on some systems")]
-fn read(clock: clockid_t) -> i64 {
-    let mut time = MaybeUninit::<timespec>::zeroed();
-    // SAFETY: the place is valid for the write; a zeroed one is a time too, should it fail.
-    let time = unsafe {
-        libc::clock_gettime(clock, time.as_mut_ptr());
-        time.assume_init()
-    };
-    i64::from(time.tv_sec) * 1_000_000_000 + i64::from(time.tv_nsec)
 }
 
 #[cfg(test)]

@@ -34,5 +34,6 @@ pub mod scope;
 pub mod select;
 pub mod session;
 pub mod stats;
+mod tick;
 mod trace;
 pub mod zcopy;

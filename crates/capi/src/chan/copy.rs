@@ -78,6 +78,14 @@ pub unsafe extern "C" fn kc_chan_recv_c(
 unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
+        Some(chan)
+            // SAFETY: the caller's promise.
+            if !msg.is_null()
+                && !limits.is_cancelled()
+                && unsafe { operate::send_at_once(&chan, msg.cast()) } =>
+        {
+            Ok(())
+        }
         Some(chan) if !msg.is_null() && chan.takes_elements() => {
             // SAFETY: the caller's promise.
             unsafe { operate::send(&chan, msg.cast(), limits) }
@@ -93,6 +101,14 @@ unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Res
 unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
+        Some(chan)
+            // SAFETY: the caller's promise.
+            if !out.is_null()
+                && !limits.is_cancelled()
+                && unsafe { operate::recv_at_once(&chan, out.cast()) } =>
+        {
+            Ok(())
+        }
         Some(chan) if !out.is_null() && chan.takes_elements() => {
             // SAFETY: the caller's promise.
             unsafe { operate::recv(&chan, out.cast(), limits) }

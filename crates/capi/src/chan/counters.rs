@@ -7,23 +7,25 @@
 //!
 //! # Times
 //!
-//! Reading the clock costs several times as much as an operation. So an operation reads the coarse
-//! clock, which the kernel advances at each of its ticks, and the exact one only when that has
-//! changed. The first [`EXACT`] operations of a side, and the first one after a pause of a tick,
-//! have exact times; any other operation has the time of the first one of its tick: the last time
-//! is never later than the truth, and earlier by less than a tick, some milliseconds.
+//! Reading a clock costs more than an operation. A side whose operations are far apart reads it each
+//! time. One that has had [`DENSE`] operations within [`DENSE_NS`] asks for ticks (`tick`), and reads
+//! the clock once a tick: an operation has the time of the first one of its tick. The last time is
+//! never later than the truth, and earlier by less than a tick.
 //!
-//! Each side has its own cache line, to which it writes once a tick.
+//! Each side has its own cache line, to which it writes once a tick. Operations of several threads on
+//! one side may lose each other's count towards [`DENSE`]: then ticks start a little later.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use libc::c_int;
 
-use crate::clock;
 use crate::errno;
+use crate::{clock, tick};
 
-/// Operations of a side that have exact times.
-const EXACT: u32 = 64;
+/// So many operations of a side...
+const DENSE: u32 = 64;
+/// ...within so many nanoseconds are too many to read the clock each time.
+const DENSE_NS: i64 = 1_000_000;
 
 #[derive(Default)]
 pub(crate) struct ChannelCounters {
@@ -40,9 +42,10 @@ pub(crate) struct ChannelCounters {
 #[derive(Default)]
 #[repr(align(64))]
 pub(crate) struct Moved {
-    /// The number of the first operations so far.
-    early: AtomicU32,
-    /// The coarse clock at the last read of the exact one.
+    /// The operations since `since_ns` that have read the clock.
+    dense: AtomicU32,
+    since_ns: AtomicI64,
+    /// The last tick that had an operation.
     tick_ns: AtomicI64,
     first_ns: AtomicI64,
     last_ns: AtomicI64,
@@ -104,10 +107,8 @@ impl Moved {
     /// Counts an operation.
     #[inline]
     pub(crate) fn happened(&self) {
-        let tick = clock::coarse_ns();
-        if tick != self.tick_ns.load(Ordering::Relaxed)
-            || self.early.load(Ordering::Relaxed) < EXACT
-        {
+        let tick = tick::last();
+        if tick == tick::RESTS || tick != self.tick_ns.load(Ordering::Relaxed) {
             self.read_clock(tick);
         }
     }
@@ -115,12 +116,25 @@ impl Moved {
     #[cold]
     fn read_clock(&self, tick: i64) {
         let now = clock::now_ns();
-        self.early.fetch_add(1, Ordering::Relaxed);
         self.tick_ns.store(tick, Ordering::Relaxed);
         self.last_ns.fetch_max(now, Ordering::Relaxed);
         if self.first_ns.load(Ordering::Relaxed) == 0 {
             let _earlier =
                 self.first_ns.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        if tick == tick::RESTS {
+            self.count_dense(now);
+        }
+    }
+
+    fn count_dense(&self, now: i64) {
+        let is_late = now - self.since_ns.load(Ordering::Relaxed) > DENSE_NS;
+        let dense = if is_late { 0 } else { self.dense.load(Ordering::Relaxed) + 1 };
+        self.dense.store(dense % DENSE, Ordering::Relaxed);
+        if is_late {
+            self.since_ns.store(now, Ordering::Relaxed);
+        } else if dense == DENSE {
+            tick::run();
         }
     }
 
@@ -172,9 +186,12 @@ mod tests {
         let after = clock::now_ns();
         let (first, last) = counters.times_ns();
         assert!(before <= first && first == last && last <= after);
-        for _ in 0..100 * EXACT {
+        for _ in 0..100 * DENSE {
             counters.sent.happened();
         }
+        let (same, last) = counters.times_ns();
+        assert!(same == first && after <= last && last <= clock::now_ns());
+        let after = clock::now_ns();
         counters.received.happened();
         let end = clock::now_ns();
         let (same, last) = counters.times_ns();

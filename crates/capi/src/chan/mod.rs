@@ -81,6 +81,8 @@ pub(crate) const ZERO_COPY: u32 = 8;
 pub(crate) const TRACE: u32 = 16;
 /// Its elements are the events of other channels.
 pub(crate) const EVENTS: u32 = 32;
+/// Its values may be descriptors.
+pub(crate) const DESCRIPTORS: u32 = 64;
 
 /// `kc_chan_t`.
 pub struct Chan {
@@ -144,6 +146,12 @@ impl Chan {
 
     pub(crate) fn clear(&self, flag: u32) {
         self.flags.fetch_and(!flag, Ordering::AcqRel);
+    }
+
+    /// Whether an operation on an element is only that: with no flag there is nothing else to do.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags.load(Ordering::Acquire) == 0
     }
 
     /// Whether elements may be sent and received: not on a pointer channel, nor on a rendezvous

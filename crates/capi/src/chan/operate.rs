@@ -12,7 +12,7 @@ use libc::{c_int, c_long};
 
 use super::descriptor::{self, Slot, Zdesc};
 use super::element::Element;
-use super::lane::{Pair, on_pair};
+use super::lane::{Lane, Pair, on_pair};
 use super::port::Port;
 use super::{Chan, ZERO_COPY};
 use crate::cancel::{self, Cancel};
@@ -139,6 +139,70 @@ fn take_again<E: Element>(
         RecvError::Cancelled => errno::ECANCELED,
         _ => errno::ETIME,
     })
+}
+
+/// The common case of a send: an element of a plain channel, which is taken at once. False: nothing has
+/// happened yet, and [`send`] does it all.
+///
+/// # Safety
+///
+/// As for [`send`].
+#[inline]
+pub(crate) unsafe fn send_at_once(chan: &Chan, message: *const u8) -> bool {
+    /// # Safety
+    ///
+    /// As for [`send`].
+    #[inline]
+    unsafe fn on<E: Element>(chan: &Chan, pair: &Pair<E>, message: *const u8) -> bool {
+        // SAFETY: the caller's promise.
+        let value = unsafe { E::load(message, chan.elem_size) };
+        value.is_some_and(|value| pair.tx.try_send(value).is_ok())
+    }
+    let is_sent = chan.is_plain()
+        && match &chan.lane {
+            // SAFETY: the caller's promise; a lane is of its elements' size.
+            Lane::W1(pair) => unsafe { on(chan, pair, message) },
+            // SAFETY: likewise.
+            Lane::W5(pair) => unsafe { on(chan, pair, message) },
+            // SAFETY: likewise.
+            Lane::W8(pair) => unsafe { on(chan, pair, message) },
+            Lane::Block(_) | Lane::Port(_) => false,
+        };
+    if is_sent {
+        chan.counters.sent.happened();
+    }
+    is_sent
+}
+
+/// The common case of a receive, as [`send_at_once`].
+///
+/// # Safety
+///
+/// As for [`recv`].
+#[inline]
+pub(crate) unsafe fn recv_at_once(chan: &Chan, out: *mut u8) -> bool {
+    /// # Safety
+    ///
+    /// As for [`recv`].
+    #[inline]
+    unsafe fn on<E: Element>(chan: &Chan, pair: &Pair<E>, out: *mut u8) -> bool {
+        // SAFETY: the caller's promise.
+        pair.rx.try_recv().map(|value| unsafe { value.store(out, chan.elem_size) }).is_ok()
+    }
+    let is_received = chan.is_plain()
+        && match &chan.lane {
+            // SAFETY: the caller's promise; a lane is of its elements' size.
+            Lane::W1(pair) => unsafe { on(chan, pair, out) },
+            // SAFETY: likewise.
+            Lane::W5(pair) => unsafe { on(chan, pair, out) },
+            // SAFETY: likewise.
+            Lane::W8(pair) => unsafe { on(chan, pair, out) },
+            Lane::Block(_) | Lane::Port(_) => false,
+        };
+    if is_received {
+        chan.counters.received.happened();
+    }
+    is_received
 }
 
 /// Sends an element without waiting, for a select: a would-block result is not counted.
