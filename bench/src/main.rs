@@ -6,6 +6,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`c_api`] | group `c_api`: the C library, beside the Rust crates under it |
 //! | [`calls`] | group `calls`: plugin calls, beside nylon-ring-host |
 //! | [`channels`] | groups `channels`, `channels_scaling`: beside ten channel crates |
 //! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
@@ -23,6 +24,7 @@
 //! | [`versions`] | the peers' versions |
 //! | [`error`] | the errors of a benchmark |
 
+mod c_api;
 mod calls;
 mod channels;
 mod coroutines;
@@ -54,7 +56,8 @@ const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 12] = [
+const GROUPS: [(&str, Run); 13] = [
+    ("c_api", c_api::run),
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),

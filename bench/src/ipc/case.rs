@@ -3,7 +3,6 @@
 
 use rustix::thread::CpuSet;
 
-use super::columns::COLUMNS;
 use super::place::Place;
 use super::work::Work;
 use crate::error::BenchError;
@@ -43,7 +42,12 @@ pub(crate) struct Case {
 
 impl Case {
     /// Measures it.
-    pub(crate) fn run(&self, plan: Plan<'_>, cpus: &CpuSet) -> Result<Row, BenchError> {
+    pub(crate) fn run(
+        &self,
+        plan: Plan<'_>,
+        columns: &[&str],
+        cpus: &CpuSet,
+    ) -> Result<Row, BenchError> {
         // Threads that are started from here on are where this one is.
         pin(FIRST_CPU)?;
         let plan = match self.place {
@@ -52,7 +56,7 @@ impl Case {
         };
         let taken = contest(plan, 1, (self.sides)(self.place, self.work)?)?;
         set(cpus)?;
-        let row = Row::of(&COLUMNS, self.name.as_str(), self.goal, taken);
+        let row = Row::of(columns, self.name.as_str(), self.goal, taken);
         let bytes = self.work.bytes() as f64;
         Ok(match self.unit {
             Unit::Nanoseconds => row,

@@ -3,7 +3,7 @@
 
 use super::child::Arguments;
 use super::floors::{eventfd, futex, slots, word};
-use super::ours::{self, handed, remote, ring, streams};
+use super::ours::{self, c, handed, remote, ring, streams};
 use super::peers::{iceoryx2, ipc_channel, seqpacket, shmem_ipc, unix_stream};
 use super::way::Kind;
 use crate::error::BenchError;
@@ -56,6 +56,8 @@ kinds![
     remote::SharedServer,
     remote::UnixServer,
     streams::Streams,
+    c::Shared,
+    c::Unix,
     iceoryx2::Polling,
     iceoryx2::Events,
     iceoryx2::Loans,

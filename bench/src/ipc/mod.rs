@@ -40,10 +40,12 @@ pub(crate) mod work;
 
 use self::case::Case;
 use self::columns::{COLUMNS, FLOORS};
+pub(crate) use self::ours::COLUMN;
+pub(crate) use self::ours::c::COLUMN as C_COLUMN;
 use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::cpus;
-use crate::report::{Group, Row};
+use crate::report::{Goal, Group, Row};
 use crate::versions::pinned;
 
 const NOTES: &str = "\
@@ -88,7 +90,7 @@ const REPETITIONS_MAX: usize = 15;
 /// Measures the group `ipc`.
 pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
     let plan = plan.at_most(REPETITIONS_MAX);
-    let mut rows = measured(plan, rows::rows())?;
+    let mut rows = measured(plan, &COLUMNS, rows::rows())?;
     rows.extend(streams::shares(plan)?);
     rows.extend(death::rows(plan)?);
     Ok(group(("ipc", "Between processes"), NOTES, rows))
@@ -97,15 +99,20 @@ pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
 /// Measures the group `ipc_scaling`.
 pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
     let plan = plan.at_most(REPETITIONS_MAX);
-    let mut rows = measured(plan, curves::rows())?;
+    let mut rows = measured(plan, &COLUMNS, curves::rows())?;
     rows.extend(streams::curve(plan)?);
     Ok(group(("ipc_scaling", "Between processes: scaling"), SCALING_NOTES, rows))
 }
 
-fn measured(plan: Plan<'_>, cases: Vec<Case>) -> Result<Vec<Row>, BenchError> {
+/// Measures the rows of channels between processes from C and from Rust.
+pub(crate) fn of_c(plan: Plan<'_>, columns: &[&str], goal: Goal) -> Result<Vec<Row>, BenchError> {
+    measured(plan.at_most(REPETITIONS_MAX), columns, rows::of_c(goal))
+}
+
+fn measured(plan: Plan<'_>, columns: &[&str], cases: Vec<Case>) -> Result<Vec<Row>, BenchError> {
     let cpus = cpus()?;
     let wanted = cases.into_iter().filter(|case| plan.wants(&case.name));
-    wanted.map(|case| case.run(plan, &cpus)).collect()
+    wanted.map(|case| case.run(plan, columns, &cpus)).collect()
 }
 
 fn group(named: (&'static str, &'static str), notes: &str, rows: Vec<Row>) -> Group {

@@ -4,7 +4,7 @@
 use super::case::{Case, Sides, Unit};
 use super::contest;
 use super::floors::{eventfd, futex, memcpy, slots, word};
-use super::ours::{handed, remote, ring};
+use super::ours::{c, handed, remote, ring};
 use super::peers::{iceoryx2, ipc_channel, seqpacket, shmem_ipc, unix_stream};
 use super::place::Place::{self, Apart, Packed};
 use super::way::Kind;
@@ -185,6 +185,29 @@ fn remote() -> Vec<Case> {
         .rate(Unit::MillionPerSecond)
         .goal(Goal::Figure(1.3)),
     ]
+}
+
+/// Channels of another process from C, and from Rust.
+pub(crate) fn of_c(goal: Goal) -> Vec<Case> {
+    const SHARED: Sides = sides![c::Shared, remote::Shared];
+    const UNIX: Sides = sides![c::Unix, remote::Unix];
+    [
+        ("channels: 64 B there and back, awake", Apart, Work::RoundTrip(SMALL), SHARED),
+        ("channels: 64 B there and back, packed", Packed, Work::RoundTrip(SMALL), SHARED),
+        ("channels: 64 B there and back, asleep", Apart, Work::Asleep(SMALL), SHARED),
+        ("channels: 64 B, window of 64", Apart, Work::Window(SMALL, WINDOW), SHARED),
+        ("channels: 64 B one way", Apart, Work::OneWay(SMALL), SHARED),
+        (
+            "channels over a Unix socket: 64 B there and back, awake",
+            Apart,
+            Work::RoundTrip(SMALL),
+            UNIX,
+        ),
+        ("channels over a Unix socket, window of 64", Apart, Work::Window(SMALL, WINDOW), UNIX),
+    ]
+    .into_iter()
+    .map(|(name, place, work, sides)| case(name, place, work, sides).goal(goal))
+    .collect()
 }
 
 /// A row in nanoseconds, without a goal.

@@ -59,10 +59,10 @@ enum Inward {
 pub(crate) struct Directory(PathBuf);
 
 /// What a channel holds; what comes ahead.
-const CAPACITY: usize = 1024;
-const WINDOW: u32 = 256;
-const THERE: &str = "there";
-const BACK: &str = "back";
+pub(super) const CAPACITY: usize = 1024;
+pub(super) const WINDOW: u32 = 256;
+pub(super) const THERE: &str = "there";
+pub(super) const BACK: &str = "back";
 
 macro_rules! kind {
     ($kind:ident, shared_memory: $shared_memory:literal, one_server: $one_server:literal) => {

@@ -25,10 +25,11 @@ const FAILED: c_int = -1;
 
 /// `kc_sched_opts_t`.
 #[repr(C)]
+#[allow(missing_docs, reason = "documented in kcoro_sched.h")]
 pub struct Options {
-    workers: c_int,
-    queue_capacity: c_int,
-    inject_q_cap: c_int,
+    pub workers: c_int,
+    pub queue_capacity: c_int,
+    pub inject_q_cap: c_int,
 }
 
 /// `kc_timer_handle_t`.
