@@ -13,9 +13,7 @@ use super::descriptor::PtrMsg;
 use super::hook::{Callbacks, Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
 use super::port::Port;
-use super::{
-    Chan, DESCRIPTORS, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent,
-};
+use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
 use crate::boundary::{answer, call};
 use crate::errno;
 use crate::handle::{lend, place};
@@ -80,12 +78,11 @@ impl Plan {
         };
         let lane_hook = Arc::new(hook.clone());
         let lane = Lane::new(kind, self.elem_size, lane_hook).ok_or(errno::ENOMEM)?;
-        let chan =
-            Chan { pointers: self.pointers, hook, ..bare(lane, kind, capacity, self.elem_size) };
-        if chan.hook.descriptors {
-            chan.set(DESCRIPTORS);
-        }
-        Ok(Arc::new(chan))
+        Ok(Arc::new(Chan {
+            pointers: self.pointers,
+            hook,
+            ..bare(lane, kind, capacity, self.elem_size)
+        }))
     }
 
     /// # Safety

@@ -81,8 +81,6 @@ pub(crate) const ZERO_COPY: u32 = 8;
 pub(crate) const TRACE: u32 = 16;
 /// Its elements are the events of other channels.
 pub(crate) const EVENTS: u32 = 32;
-/// Its values may be descriptors.
-pub(crate) const DESCRIPTORS: u32 = 64;
 
 /// `kc_chan_t`.
 pub struct Chan {
@@ -148,10 +146,13 @@ impl Chan {
         self.flags.fetch_and(!flag, Ordering::AcqRel);
     }
 
-    /// Whether an operation on an element is only that: with no flag there is nothing else to do.
+    /// Whether an operation on an element is that and nothing else: no flag, no descriptors. On a
+    /// rendezvous channel most have to wait, and are not tried twice.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.flags.load(Ordering::Acquire) == 0
+            && !self.hook.descriptors
+            && self.kind != Kind::Rendezvous
     }
 
     /// Whether elements may be sent and received: not on a pointer channel, nor on a rendezvous
