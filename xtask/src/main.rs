@@ -78,6 +78,8 @@ enum Command {
     ClusterDemo(commands::cluster_demo::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
     Install(commands::install::Arguments),
+    /// Make packages: a tarball and a .deb with everything, the same bytes each time.
+    Dist(commands::dist::Arguments),
     /// Bugs on purpose, in a copy of this repository, which the lab has to find.
     Planted(commands::planted::Arguments),
     /// Hostile bytes for the decoders and state machines of protocols. Needs nightly Rust.
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::ProcessDeath(arguments) => commands::process_death::run(&context, arguments),
         Command::ClusterDemo(arguments) => commands::cluster_demo::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
+        Command::Dist(arguments) => commands::dist::run(&context, arguments),
         Command::Planted(arguments) => commands::planted::run(&context, arguments),
         Command::Fuzz(arguments) => commands::fuzz::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),

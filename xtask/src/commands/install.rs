@@ -58,8 +58,10 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
             .filter(|it| !it.as_os_str().is_empty()),
         prefix,
         libdir: arguments.libdir,
+        root: None,
     };
-    for file in install(context, &place, arguments.debug, &mut Output::Screen)? {
+    let profile = profile(arguments.debug);
+    for file in install(context, cargo(), &place, profile, &mut Output::Screen)? {
         println!("{}", file.display());
     }
     Ok(ExitCode::SUCCESS)
@@ -81,9 +83,8 @@ pub(crate) fn check(
 ) -> Result<(), Error> {
     let scratch = context.target().join("xtask").join("install");
     remove_folder(&scratch)?;
-    let place =
-        Place { destination: None, prefix: scratch.join("prefix"), libdir: "lib".to_owned() };
-    install(context, &place, debug, output)?;
+    let place = Place::at(scratch.join("prefix"));
+    install(context, cargo(), &place, profile(debug), output)?;
     for program in ["make", "pkg-config"] {
         if on_path(program).is_none() {
             return Err(Error::Missing(Missing {
@@ -116,8 +117,26 @@ pub(crate) fn check(
 /// languages' tests.
 pub(crate) fn into(context: &Context, prefix: &Path, output: &mut Output) -> Result<(), Error> {
     remove_folder(prefix)?;
-    let place = Place { destination: None, prefix: prefix.into(), libdir: "lib".to_owned() };
-    install(context, &place, true, output).map(drop)
+    let place = Place::at(prefix.into());
+    install(context, cargo(), &place, profile(true), output).map(drop)
+}
+
+/// Installs below the folder `root` what will be below `prefix`, built by `cargo` with this profile.
+pub(crate) fn stage(
+    context: &Context,
+    cargo: Command,
+    root: &Path,
+    prefix: &str,
+    profile: &str,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let place = Place { root: Some(root.into()), ..Place::at(prefix.into()) };
+    install(context, cargo, &place, profile, output).map(drop)
+}
+
+/// As cargo names it.
+fn profile(debug: bool) -> &'static str {
+    if debug { "dev" } else { "release" }
 }
 
 /// Builds the C tests, which use every function, with the flags of pkg-config and no others. They
@@ -200,11 +219,20 @@ struct Place {
     destination: Option<PathBuf>,
     prefix: PathBuf,
     libdir: String,
+    /// In place of the prefix, until the files are moved there.
+    root: Option<PathBuf>,
 }
 
 impl Place {
+    fn at(prefix: PathBuf) -> Self {
+        Self { destination: None, prefix, libdir: "lib".to_owned(), root: None }
+    }
+
     /// Where a file of the prefix is written.
     fn staged(&self, relative: &Path) -> PathBuf {
+        if let Some(root) = &self.root {
+            return root.join(relative);
+        }
         let path = self.prefix.join(relative);
         match &self.destination {
             // The prefix is absolute: below the destination it is not.
@@ -266,12 +294,13 @@ impl Names {
 /// Builds and installs; the files that were written.
 fn install(
     context: &Context,
+    cargo: Command,
     place: &Place,
-    debug: bool,
+    profile: &str,
     output: &mut Output,
 ) -> Result<Vec<PathBuf>, Error> {
     let names = Names::new(&version(context)?);
-    let built = build(context, &names, debug, output)?;
+    let built = build(context, cargo, &names, profile, output)?;
     let source = context.path("crates/capi");
     let libdir = Path::new(&place.libdir);
     let mut files = Vec::new();
@@ -318,7 +347,7 @@ fn filled(text: &str, place: &Place, names: &Names, static_libs: &str, spaces: b
     .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-fn version(context: &Context) -> Result<String, Error> {
+pub(crate) fn version(context: &Context) -> Result<String, Error> {
     let packages = context.metadata().get("packages").and_then(Value::as_array);
     packages
         .into_iter()
@@ -331,15 +360,15 @@ fn version(context: &Context) -> Result<String, Error> {
 
 fn build(
     context: &Context,
+    mut command: Command,
     names: &Names,
-    debug: bool,
+    profile: &str,
     output: &mut Output,
 ) -> Result<Built, Error> {
-    let mut command = cargo();
     command
         .current_dir(context.root())
         .args(["rustc", "--package", PACKAGE, "--lib", "--message-format=json"])
-        .args((!debug).then_some("--release"))
+        .args(["--profile", profile])
         .args(["--", "--print=native-static-libs", "-C"])
         .arg(names.linker_argument());
     let text = output.read(&mut command)?;
@@ -417,7 +446,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn remove_folder(path: &Path) -> Result<(), Error> {
+pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::File { action: "remove", path: path.into(), source })
@@ -444,11 +473,11 @@ fn place_file(
     Ok(to.to_owned())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
     place_file(to, |beside| std::fs::copy(from, beside).map(drop))
 }
 
-fn write(text: &str, to: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn write(text: &str, to: &Path) -> Result<PathBuf, Error> {
     place_file(to, |beside| std::fs::write(beside, text))
 }
 
@@ -469,8 +498,8 @@ mod tests {
     fn place(destination: Option<&str>, libdir: &str) -> Place {
         Place {
             destination: destination.map(PathBuf::from),
-            prefix: "/opt/kc".into(),
             libdir: libdir.into(),
+            ..Place::at("/opt/kc".into())
         }
     }
 
