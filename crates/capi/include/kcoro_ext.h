@@ -46,7 +46,9 @@ typedef void (*kc_chan_on_drop_fn)(void *elem, size_t len, void *arg);
 
 /**
  * Sets the undelivered hook of a channel that has none: what kc_chan_make_ex says of hooks holds
- * for this one, which is for copies and pointers alike. 0; -EALREADY: it has a hook, which stays;
+ * for this one, which is for copies and pointers alike. A hook may destroy the channel, in a send or
+ * kc_chan_set_policy that displaces an element too, which then uses it no more; such a hook is set before
+ * another thread sends. 0; -EALREADY: it has a hook, which stays;
  * KC_ENOTSUP: an event channel, a metrics pipe, or a channel of messages; -EINVAL.
  */
 int kc_chan_set_on_drop(kc_chan_t *ch, kc_chan_on_drop_fn on_drop, void *arg);
@@ -170,8 +172,9 @@ int kc_with_dispatcher(kc_dispatcher_t *dispatcher, kcoro_fn_t fn, void *arg, si
 /*
  * Channels joined by coroutines of a scope. Such a coroutine ends when its input is at its end,
  * when it cannot send any more, or with the scope. In each case it closes the channels on
- * both its sides, so that its senders and receivers end as well; an element that it holds is lost
- * unless the input had ended. The caller destroys the channels.
+ * both its sides, so that its senders and receivers end as well. An element that it cannot send is
+ * undelivered: it goes to the hook of the channel that it was for, and a message (kcoro_session.h)
+ * is released. The caller destroys the channels.
  */
 
 /**

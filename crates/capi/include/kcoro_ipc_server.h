@@ -42,7 +42,7 @@ void kc_ipc_server_ctx_destroy(kc_ipc_server_ctx_t *ctx);
  *              than 1048576 elements
  *   -EMSGSIZE  elements of more than 65535 bytes
  *   -EPROTO    a required attribute is missing, or one is cut off
- *   -ENOSYS    an unknown command, or one that is not supported here (actors)
+ *   -ENOSYS    an unknown command, or one of a reserved number (ACTOR_START, ACTOR_STOP)
  *   -ENOSPC    more than 4096 channels, 256 MiB in one, or 1 GiB in all; of one client more than
  *              1024 channels, 256 MiB, 1024 waiting commands, 256 selects. Bytes are those of
  *              elements that are held, and some 60 for each of a channel's slots, used or not

@@ -30,8 +30,8 @@ enum kcoro_cmd {
     KCORO_CMD_CHAN_TRY_RECV = 14, /* answered with the number of CHAN_RECV */
     KCORO_CMD_CHAN_CLOSE = 15,
     KCORO_CMD_CHAN_DESTROY = 16, /* has no answer */
-    KCORO_CMD_ACTOR_START = 20,
-    KCORO_CMD_ACTOR_STOP = 21,
+    KCORO_CMD_ACTOR_START = 20, /* reserved: answered with -ENOSYS */
+    KCORO_CMD_ACTOR_STOP = 21,  /* reserved: answered with -ENOSYS */
     KCORO_CMD_SELECT_SEND = 30,
     KCORO_CMD_SELECT_RECV = 31,
     KCORO_CMD_SELECT_REGISTER = 32,

@@ -45,8 +45,9 @@
 //! 7. **No user code runs under a lock** of this crate. A caller that operates on channels under a
 //!    lock of its own can [defer](wakes) the wakes. A panic of a waker, a hook or a drop inside
 //!    another operation is reported by the panic hook and does not propagate.
-//! 8. **The ring is allocated when the channel is created**; only an unlimited channel grows, in
-//!    blocks that it frees again.
+//! 8. **The ring is allocated when the channel is created**, a large one as address space that the
+//!    system fills with memory when it is used first; only an unlimited channel grows, in blocks
+//!    that it frees again.
 //!
 //! # Modules
 //!
@@ -78,7 +79,7 @@
 //!
 //! | modules | why they need it | why it is sound |
 //! |---|---|---|
-//! | `ring`, `spsc` | values in slots that several threads reach | a slot belongs to the operation that moved the index past it, until it stores the stamp |
+//! | `ring`, `spsc` | values in slots that several threads reach; a mapping of zeroes | a slot belongs to the operation that moved the index past it, until it stores the stamp; zeroes are slots that were never used |
 //! | `lock`, `sync` | a cell behind a lock | one swap acquires it, only its owner releases it |
 //! | `core`, `channel` | values are moved by copy, from slot to slot | under the lock; a result of *done* means that exactly one was moved |
 //! | `waiter`, `op`, `transfer`, `token`, `select`, `limit` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |

@@ -13,7 +13,9 @@ use super::descriptor::PtrMsg;
 use super::hook::{Callbacks, Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
 use super::port::Port;
-use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
+use super::{
+    Chan, HOOKED, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent,
+};
 use crate::boundary::{answer, call};
 use crate::errno;
 use crate::handle::{lend, place};
@@ -78,11 +80,12 @@ impl Plan {
         };
         let lane_hook = Arc::new(hook.clone());
         let lane = Lane::new(kind, self.elem_size, lane_hook).ok_or(errno::ENOMEM)?;
-        Ok(Arc::new(Chan {
-            pointers: self.pointers,
-            hook,
-            ..bare(lane, kind, capacity, self.elem_size)
-        }))
+        let chan =
+            Chan { pointers: self.pointers, hook, ..bare(lane, kind, capacity, self.elem_size) };
+        if has_hook {
+            chan.set(HOOKED);
+        }
+        Ok(Arc::new(chan))
     }
 
     /// # Safety

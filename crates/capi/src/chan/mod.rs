@@ -25,7 +25,8 @@
 //! # Invariants
 //!
 //! 1. A handle is one reference to its channel. A waiting operation has one more, taken before it
-//!    waits: a channel that is destroyed lives until the last waiter has left it.
+//!    waits, and so has a send on a channel with a hook, taken before it tries: a channel that is
+//!    destroyed, by another thread or by its hook, lives until the last of them has left it.
 //! 2. `CLOSED` is set before the lanes are closed: a lane that is closed without the flag means
 //!    that the channel switched to descriptors (`ZREF`), not that it was closed.
 //! 3. Each operation that succeeds for C is counted in a lane's positions once, or in
@@ -81,6 +82,8 @@ pub(crate) const ZERO_COPY: u32 = 8;
 pub(crate) const TRACE: u32 = 16;
 /// Its elements are the events of other channels.
 pub(crate) const EVENTS: u32 = 32;
+/// C has a function for undelivered elements, which may destroy the channel.
+pub(crate) const HOOKED: u32 = 64;
 
 /// `kc_chan_t`.
 pub struct Chan {

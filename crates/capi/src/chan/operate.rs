@@ -2,8 +2,9 @@
 //! Sending and receiving on a pair, with limits.
 //!
 //! Each operation first tries. Only an operation that must wait takes a reference to the channel,
-//! and to the token, so that both may be destroyed while it waits. The reference to the channel is
-//! held until the operation has been counted.
+//! and to the token, so that both may be destroyed while it waits; and a send on a channel with a
+//! hook, which may destroy the channel when the send displaces an element. The reference to the
+//! channel is held until the operation has been counted.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::descriptor::{self, Slot, Zdesc};
 use super::element::Element;
 use super::lane::{Lane, Pair, on_pair};
 use super::port::Port;
-use super::{Chan, ZERO_COPY};
+use super::{Chan, HOOKED, ZERO_COPY};
 use crate::cancel::{self, Cancel};
 use crate::current_token;
 use crate::errno;
@@ -26,12 +27,14 @@ use crate::trace;
 pub(crate) struct Limits<'a> {
     pub(crate) timeout_ms: c_long,
     pub(crate) token: Option<&'a Token>,
+    /// The element has no other owner: if it is not sent, it is undelivered.
+    pub(crate) is_owned: bool,
 }
 
 impl<'a> Limits<'a> {
     #[inline]
     pub(crate) fn plain(timeout_ms: c_long) -> Self {
-        Self { timeout_ms, token: None }
+        Self { timeout_ms, token: None, is_owned: false }
     }
 
     /// # Safety
@@ -40,7 +43,7 @@ impl<'a> Limits<'a> {
     #[inline]
     pub(crate) unsafe fn with(timeout_ms: c_long, token: *const Cancel) -> Self {
         // SAFETY: the caller's promise.
-        Self { timeout_ms, token: unsafe { cancel::token(token) } }
+        Self { timeout_ms, token: unsafe { cancel::token(token) }, is_owned: false }
     }
 
     #[inline]
@@ -78,7 +81,7 @@ fn offer_again<E: Element>(
     let closed = refused.is_closed();
     let value = refused.into_inner();
     if closed || limits.timeout_ms == 0 {
-        pair.kept(&value);
+        not_sent(pair, value, limits.is_owned);
         return Err(if closed { chan.why_closed() } else { errno::EAGAIN });
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
@@ -94,13 +97,18 @@ fn offer_again<E: Element>(
         SendError::Cancelled(_) => errno::ECANCELED,
         _ => errno::ETIME,
     };
-    let value = failed.into_inner();
-    if code == errno::EPIPE || code == errno::ECANCELED {
+    let is_lost = code == errno::EPIPE || code == errno::ECANCELED;
+    not_sent(pair, failed.into_inner(), is_lost || limits.is_owned);
+    Err(code)
+}
+
+/// The value is undelivered, or its sender's.
+fn not_sent<E: Element>(pair: &Pair<E>, value: E, is_lost: bool) {
+    if is_lost {
         pair.lost(value);
     } else {
         pair.kept(&value);
     }
-    Err(code)
 }
 
 #[inline]
@@ -253,9 +261,10 @@ pub(crate) unsafe fn send(
     limits: Limits<'_>,
 ) -> Result<(), c_int> {
     if limits.is_cancelled() {
-        return sending_ended(chan, Err(errno::ECANCELED));
+        // SAFETY: the caller's promise.
+        return unsafe { send_cancelled(chan, message, limits) };
     }
-    let mut share = None;
+    let mut share = if_hooked(chan);
     // SAFETY: the caller's promise; a lane is of its elements' size.
     let sent = on_pair!(&chan.lane, pair => unsafe {
         send_on(chan, pair, message, limits, &mut share)
@@ -264,6 +273,56 @@ pub(crate) unsafe fn send(
         unsafe { port.send(chan, message, limits, &mut share) }
     });
     sending_ended(chan, sent)
+}
+
+/// Sends an element that is this library's own: if it is not sent, it goes to the undelivered hook,
+/// and a message is released.
+///
+/// # Safety
+///
+/// As for [`send`].
+pub(crate) unsafe fn send_owned(
+    chan: &Arc<Chan>,
+    message: *const u8,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
+    // SAFETY: the caller's promise.
+    let sent = unsafe { send(chan, message, Limits { is_owned: true, ..limits }) };
+    if let (Err(_), Some(port)) = (sent, chan.port()) {
+        // SAFETY: the caller's promise; it was not sent.
+        unsafe { port.lose(message) };
+    }
+    sent
+}
+
+/// A send whose token was set before it began.
+///
+/// # Safety
+///
+/// As for [`send`].
+#[cold]
+unsafe fn send_cancelled(
+    chan: &Arc<Chan>,
+    message: *const u8,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
+    if limits.is_owned {
+        on_pair!(&chan.lane, pair => {
+            // SAFETY: the caller's promise; a lane is of its elements' size.
+            let value = unsafe { Element::load(message, chan.elem_size) };
+            // Without memory for a copy there is none to show.
+            if let Some(value) = value {
+                pair.lost(value);
+            }
+        }, _port => {});
+    }
+    sending_ended(chan, Err(errno::ECANCELED))
+}
+
+/// A reference to a channel that its hook may destroy.
+#[inline]
+fn if_hooked(chan: &Arc<Chan>) -> Share {
+    chan.has(HOOKED).then(|| Arc::clone(chan))
 }
 
 /// # Safety
@@ -398,6 +457,7 @@ pub(crate) fn send_descriptor(
     }
     let pair = chan.descriptor_pair()?;
     let slot = desc.launch().ok_or(errno::EINVAL)?;
+    *share = if_hooked(chan);
     let sent = offer(chan, pair, slot, limits, share);
     match sent {
         Ok(()) => {

@@ -45,6 +45,13 @@ pub(crate) trait Port: Send + Sync {
         share: &mut Share,
     ) -> Result<(), c_int>;
 
+    /// Releases an element that was not sent, and that nothing else owns.
+    ///
+    /// # Safety
+    ///
+    /// See the module; the element is not used again.
+    unsafe fn lose(&self, message: *const u8);
+
     /// Receives.
     ///
     /// # Safety
@@ -221,6 +228,11 @@ impl<T: Send + 'static, C: Codec<T>> Port for Ends<T, C> {
         // SAFETY: the caller's promise.
         unsafe { C::sent(message) };
         Ok(())
+    }
+
+    unsafe fn lose(&self, message: *const u8) {
+        // SAFETY: the caller's promise: it is C's no longer, as one that was sent.
+        unsafe { C::sent(message) };
     }
 
     unsafe fn recv(

@@ -5,6 +5,9 @@
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use becket_chan::Overflow;
 
 use super::Chan;
 use super::copy::{kc_chan_recv, kc_chan_recv_c, kc_chan_send};
@@ -12,6 +15,7 @@ use super::make::{kc_chan_close, kc_chan_destroy, kc_chan_make_ex, kc_chan_make_
 use super::pointer::{kc_chan_recv_ptr, kc_chan_send_ptr};
 use crate::cancel::{Cancel, kc_cancel_create, kc_cancel_destroy, kc_cancel_trigger};
 use crate::errno;
+use crate::ext::channel::kc_chan_set_on_drop;
 use crate::region::{Region, kc_region_deregister, kc_region_register};
 use crate::select::{
     SelectSet, kc_select_add_recv, kc_select_add_send, kc_select_create, kc_select_destroy,
@@ -43,6 +47,63 @@ unsafe extern "C" fn count(element: *mut c_void, len: usize, arg: *mut c_void) {
     unsafe {
         assert!(!element.is_null() && len > 0);
         (*arg.cast::<AtomicUsize>()).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A hook that destroys its channel, and sees whether the channel is there for the rest of the send.
+struct Destroying {
+    chan: *mut Chan,
+    seen: Weak<Chan>,
+    calls: usize,
+    outlives: bool,
+}
+
+unsafe extern "C" fn destroy(_: *mut c_void, _: usize, arg: *mut c_void) {
+    let destroying = arg.cast::<Destroying>();
+    // SAFETY: the test's, whose one thread is in the send that calls this.
+    unsafe {
+        (*destroying).calls += 1;
+        if (*destroying).calls == 1 {
+            kc_chan_destroy((*destroying).chan);
+            (*destroying).outlives = (*destroying).seen.upgrade().is_some();
+        }
+    }
+}
+
+#[test]
+fn a_channel_outlives_a_send_whose_hook_destroys_it() {
+    for (kind, overflow) in [
+        (super::KC_CONFLATED, None),
+        (super::KC_BUFFERED, Some(Overflow::DropOldest)),
+        (super::KC_BUFFERED, Some(Overflow::DropLatest)),
+    ] {
+        for is_set_later in [false, true] {
+            let mut chan = ptr::null_mut();
+            let none = Destroying { chan, seen: Weak::new(), calls: 0, outlives: false };
+            let destroying = Box::into_raw(Box::new(none));
+            let at_first = if is_set_later { None } else { Some(destroy as _) };
+            let value = 7_u64;
+            // SAFETY: valid handles, until the hook destroys the channel in the second send.
+            unsafe {
+                let arg = destroying.cast();
+                kc_chan_make_ex(&raw mut chan, kind, 8, 1, at_first, None, arg);
+                if is_set_later {
+                    assert_eq!(kc_chan_set_on_drop(chan, Some(destroy), arg), errno::OK);
+                }
+                let lent = super::lent(chan).unwrap();
+                (*destroying).chan = chan;
+                (*destroying).seen = Arc::downgrade(&lent);
+                if let Some(overflow) = overflow {
+                    lent.lane.set_overflow(overflow);
+                }
+                for _ in 0..2 {
+                    assert_eq!(kc_chan_send(chan, (&raw const value).cast(), -1), errno::OK);
+                }
+                let destroying = Box::from_raw(destroying);
+                assert_eq!((destroying.calls, destroying.outlives), (2, true), "{kind}");
+                assert!(destroying.seen.upgrade().is_none(), "nothing holds it afterwards");
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::boundary::answer;
 use crate::chan::counters::Failures;
 use crate::chan::hook::{Callbacks, OnUndeliveredCopy};
 use crate::chan::lane::Kind;
-use crate::chan::{Chan, EVENTS, known};
+use crate::chan::{Chan, EVENTS, HOOKED, known};
 use crate::errno;
 use crate::handle::place;
 use crate::{dump, stats, trace};
@@ -69,6 +69,8 @@ pub unsafe extern "C" fn kc_chan_set_on_drop(
         }
         let callbacks = Callbacks { on_copy: function, on_ptr: function, arg: argument };
         chan.hook.callbacks.set(callbacks).map_err(|_| errno::EALREADY)?;
+        // Before a send can call it.
+        chan.set(HOOKED);
         chan.lane.hook_in();
         Ok(())
     })

@@ -4,7 +4,7 @@
 //! Each coroutine has its own references to the channels that it uses, so they may be destroyed
 //! before it has ended: it finds them closed. It ends with its input, or with the scope's token. At
 //! its end, however it ends, its channels are closed on both sides, so that the other coroutines
-//! end as well.
+//! end as well. An element that it holds then is undelivered, on the channel that it was for.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -77,12 +77,12 @@ impl Joint {
         }
     }
 
-    /// Waits until it is sent. False: it cannot be.
+    /// Waits until it is sent. False: it cannot be, and is undelivered.
     fn send(&self, chan: &Arc<Chan>, from: &[u128]) -> bool {
         // SAFETY: an element is there; the token is held.
         unsafe {
             let limits = Limits::with(-1, Arc::as_ptr(&self.token));
-            operate::send(chan, from.as_ptr().cast(), limits).is_ok()
+            operate::send_owned(chan, from.as_ptr().cast(), limits).is_ok()
         }
     }
 

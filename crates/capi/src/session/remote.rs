@@ -120,6 +120,11 @@ impl Port for Remote {
         Ok(())
     }
 
+    unsafe fn lose(&self, message: *const u8) {
+        // SAFETY: the caller's promise: it is C's no longer, as one that was sent.
+        unsafe { Messages::sent(message) };
+    }
+
     unsafe fn recv(
         &self,
         chan: &Arc<Chan>,

@@ -5,6 +5,7 @@
 
 #include "expect.h"
 #include "kcoro.h"
+#include "kcoro_ext.h"
 
 typedef struct {
     pthread_mutex_t lock;
@@ -192,6 +193,38 @@ static void a_select_s_other_sends_stay_its_own(void) {
     EXPECT_EQ(lost.copies, 0);
 }
 
+static int calls;
+
+// The element that a send displaces ends the channel.
+static void destroys(void *elem, size_t len, void *arg) {
+    (void)elem;
+    (void)len;
+    if (calls++ == 0) {
+        kc_chan_destroy(*(kc_chan_t **)arg);
+    }
+}
+
+static void a_hook_destroys_its_channel_in_a_send_of(int kind, kc_chan_policy_t policy) {
+    kc_chan_t *ch = NULL;
+    long value = 1;
+    calls = 0;
+    EXPECT_EQ(kc_chan_make(&ch, kind, sizeof value, 1), 0);
+    EXPECT_EQ(kc_chan_set_on_drop(ch, destroys, &ch), 0);
+    if (kind == KC_BUFFERED) {
+        EXPECT_EQ(kc_chan_set_policy(ch, policy), 0);
+    }
+    EXPECT_EQ(kc_chan_send(ch, &value, -1), 0);
+    // Displaced, and then what the channel still held.
+    EXPECT_EQ(kc_chan_send(ch, &value, -1), 0);
+    EXPECT_EQ(calls, 2);
+}
+
+static void a_hook_destroys_its_channel(void) {
+    a_hook_destroys_its_channel_in_a_send_of(KC_CONFLATED, KC_CHAN_SUSPEND);
+    a_hook_destroys_its_channel_in_a_send_of(KC_BUFFERED, KC_CHAN_DROP_OLDEST);
+    a_hook_destroys_its_channel_in_a_send_of(KC_BUFFERED, KC_CHAN_DROP_LATEST);
+}
+
 int main(void) {
     RUN(what_remains);
     RUN(what_is_replaced);
@@ -199,6 +232,7 @@ int main(void) {
     RUN(a_send_that_waits);
     RUN(pointers_go_to_the_pointer_hook);
     RUN(a_select_s_other_sends_stay_its_own);
+    RUN(a_hook_destroys_its_channel);
     EXPECT_EQ(kc_panics_contained(), 0);
     return 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Results of coroutines, running elsewhere, and channels joined by coroutines.
 
+#include <string.h>
+
 #include "expect.h"
 #include "kc_context.h"
 #include "kc_job.h"
@@ -8,8 +10,8 @@
 #include "kcoro_core.h"
 #include "kcoro_dispatch.h"
 #include "kcoro_ext.h"
-#include "kcoro_ext.h"
 #include "kcoro_sched.h"
+#include "kcoro_session.h"
 
 static counter_t gate = COUNTER_INIT;
 
@@ -198,6 +200,78 @@ static void a_cancelled_scope_ends_the_joints(void) {
     kc_chan_destroy(out);
 }
 
+static void count_lost(void *elem, size_t len, void *arg) {
+    EXPECT(elem != NULL);
+    EXPECT_EQ(len, sizeof(int));
+    ++*(int *)arg;
+}
+
+// How the joint ends: its output is closed, or its scope cancelled, while it holds an element.
+static void end(kc_scope_t *scope, kc_chan_t *out, int cancels) {
+    if (cancels) {
+        kc_scope_cancel(scope);
+    } else {
+        kc_chan_close(out);
+    }
+    EXPECT_EQ(kc_scope_wait_all(scope, -1), 0);
+    kc_scope_destroy(scope);
+}
+
+static void an_element_that_a_joint_holds_goes_to_the_hook(int cancels, int waits) {
+    kc_scope_t *scope = NULL;
+    kc_chan_t *in = NULL, *out = NULL;
+    int lost = 0, value = 5;
+    EXPECT_EQ(kc_scope_init(&scope, NULL), 0);
+    EXPECT_EQ(kc_chan_make(&in, KC_RENDEZVOUS, sizeof(int), 0), 0);
+    EXPECT_EQ(kc_chan_make(&out, KC_RENDEZVOUS, sizeof(int), 0), 0);
+    EXPECT_EQ(kc_chan_set_on_drop(out, count_lost, &lost), 0);
+    if (!waits) {
+        kc_chan_close(out);
+    }
+    EXPECT_EQ(kc_fan_in(scope, &in, 1, sizeof(int), out), 0);
+    EXPECT_EQ(kc_chan_send(in, &value, -1), 0);
+    end(scope, out, cancels);
+    EXPECT_EQ(lost, 1);
+    kc_chan_destroy(in);
+    kc_chan_destroy(out);
+    EXPECT_EQ(lost, 1);
+}
+
+// Of a pool with one block: it is free again only if the message was released.
+static void a_message_that_a_joint_holds_is_released(int cancels, int waits) {
+    kc_scope_t *scope = NULL;
+    kc_chan_t *in = NULL, *out = NULL;
+    kc_pool_t *pool = NULL;
+    kc_msg_t *msg = NULL;
+    void *bytes = NULL;
+    EXPECT_EQ(kc_pool_make(&pool, 4096, 1), 0);
+    EXPECT_EQ(kc_scope_init(&scope, NULL), 0);
+    EXPECT_EQ(kc_chan_make_msg(&in, KC_RENDEZVOUS, 0), 0);
+    EXPECT_EQ(kc_chan_make_msg(&out, KC_RENDEZVOUS, 0), 0);
+    EXPECT_EQ(kc_pool_lease(pool, 100, 0, &msg, &bytes), 0);
+    memset(bytes, 7, 100);
+    if (!waits) {
+        kc_chan_close(out);
+    }
+    EXPECT_EQ(kc_fan_in(scope, &in, 1, sizeof msg, out), 0);
+    EXPECT_EQ(kc_chan_send(in, &msg, -1), 0);
+    end(scope, out, cancels);
+    kc_chan_destroy(in);
+    kc_chan_destroy(out);
+    EXPECT_EQ(kc_pool_lease(pool, 100, 0, &msg, &bytes), 0);
+    kc_msg_release(msg);
+    kc_pool_release(pool);
+}
+
+static void what_a_joint_holds_at_its_end(void) {
+    for (int cancels = 0; cancels < 2; cancels++) {
+        for (int waits = cancels; waits < 2; waits++) {
+            an_element_that_a_joint_holds_goes_to_the_hook(cancels, waits);
+            a_message_that_a_joint_holds_is_released(cancels, waits);
+        }
+    }
+}
+
 int main(void) {
     RUN(a_result_is_waited_for);
     RUN(another_dispatcher);
@@ -205,6 +279,7 @@ int main(void) {
     RUN(transforms);
     RUN(out_and_in_again);
     RUN(a_cancelled_scope_ends_the_joints);
+    RUN(what_a_joint_holds_at_its_end);
     kc_sched_shutdown(kc_sched_default());
     return 0;
 }

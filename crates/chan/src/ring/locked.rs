@@ -73,7 +73,7 @@ impl<T> Ring<T> {
         }
         // SAFETY: there are slots, and the index is one of them.
         let slot = unsafe { self.slot(position) };
-        if slot.stamp.load(Ordering::Acquire) != position {
+        if !self.is_free(slot.stamp.load(Ordering::Acquire), position) {
             return self.blocked_push(position);
         }
         // SAFETY: the stamp says free and the tail is ours (invariant 2).
@@ -101,7 +101,7 @@ impl<T> Ring<T> {
             && let Some(slot) = slots.get(index)
         {
             // Pairs with the store of the receive that has copied the last lap's value out.
-            if slot.stamp.load(Ordering::Acquire) != position {
+            if !self.is_free(slot.stamp.load(Ordering::Acquire), position) {
                 break;
             }
             // SAFETY: the stamp says free and the tail is ours (invariants 1 and 2); the caller's
@@ -168,7 +168,7 @@ impl<T> Ring<T> {
             return RingOutcome::Blocked;
         }
         let word = self.tail.load(Ordering::Relaxed);
-        if self.stamp_at(word) == word >> 1 {
+        if self.is_free(self.stamp_at(word), word >> 1) {
             return RingOutcome::Done;
         }
         self.blocked_push(word >> 1)

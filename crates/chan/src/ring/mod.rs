@@ -33,24 +33,31 @@
 //! sends go through the lock, which keeps their values behind the ring and moves them up in runs,
 //! while receives stay on `head` (`channel/unlimited.rs`).
 //!
+//! **Fresh.** A large ring takes its memory as it fills: its slots are zeroes that nothing was
+//! written to ([`slots`]). No operation stores the stamp 0. So a slot with that stamp, at a position
+//! of the first lap, was never used and is free. A send finds that out behind the comparison that
+//! fails for it, off the shortest path, once for each slot.
+//!
 //! [`locked`] has the operations of the holder of the lock on the ring.
 //!
 //! # Invariants
 //!
 //! 1. A slot is written only by the operation that moved `tail` past it, and only while its stamp
-//!    is its position; it is read only by the operation that moved `head` past it, while its stamp
+//!    is its position, or it is fresh; it is read only by the operation that moved `head` past it, while its stamp
 //!    is its position + 1.
 //! 2. While S is set in a word, only the holder of the lock changes that word. S is set in `tail`
 //!    whenever it is set in `head`, except between the two steps of going slow and going fast.
 //! 3. Every fast operation reads its word again after its publication.
 
 mod locked;
+mod slots;
 
 use std::mem::{MaybeUninit, offset_of};
 use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
+use self::slots::Slots;
 use crate::contend::Races;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 use crate::transfer::Direction;
@@ -97,7 +104,7 @@ pub(crate) struct Ring<T> {
     head: CachePadded<AtomicU64>,
     tail: CachePadded<AtomicU64>,
     races: CachePadded<Races>,
-    slots: Box<[Slot<T>]>,
+    slots: Slots<T>,
     /// The increment of a position from one lap to the next: a power of two above every index.
     one_lap: u64,
     /// The bits of a position that are its index.
@@ -112,19 +119,13 @@ unsafe impl<T: Send> Sync for Ring<T> {}
 impl<T> Ring<T> {
     /// A ring of exactly `capacity` slots; with none, it is slow for ever.
     pub(crate) fn new(capacity: usize) -> Self {
-        let slots: Box<[_]> = (0..capacity as u64)
-            .map(|at| Slot {
-                stamp: AtomicU64::new(at),
-                value: UnsafeCell::new(MaybeUninit::uninit()),
-            })
-            .collect();
         let word = if capacity == 0 { SLOW } else { 0 };
         let one_lap = (capacity as u64 + 1).next_power_of_two();
         Self {
             head: CachePadded::new(AtomicU64::new(word)),
             tail: CachePadded::new(AtomicU64::new(word)),
             races: CachePadded::new(Races::new()),
-            slots,
+            slots: Slots::new(capacity),
             one_lap,
             index: one_lap - 1,
         }
@@ -182,7 +183,7 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) fn may_push(&self) -> Option<bool> {
         let word = self.tail.load(Ordering::Relaxed);
-        (word & SLOW == 0).then(|| self.stamp_at(word) == word >> 1)
+        (word & SLOW == 0).then(|| self.is_free(self.stamp_at(word), word >> 1))
     }
 
     /// Whether a run of sends would find room; `None` if the word is slow.
@@ -203,7 +204,7 @@ impl<T> Ring<T> {
         } else {
             ((position & !self.index).wrapping_add(self.one_lap), ahead - capacity)
         };
-        Some(self.stamp_at((lap | index) << 1) == lap | index)
+        Some(self.is_free(self.stamp_at((lap | index) << 1), lap | index))
     }
 
     /// Whether a receive would find a value; `None` if the word is slow.
@@ -276,7 +277,8 @@ impl<T> Ring<T> {
         if word & SLOW != 0 {
             return Some(RingOutcome::Slow);
         }
-        if self.stamp_at(word) == word >> 1 { None } else { self.why_full(word).ok() }
+        let is_free = self.is_free(self.stamp_at(word), word >> 1);
+        if is_free { None } else { self.why_full(word).ok() }
     }
 
     /// Why [`Self::pop_once`] did nothing, as [`Self::push_stopped`].
@@ -304,7 +306,7 @@ impl<T> Ring<T> {
             let position = word >> 1;
             // SAFETY: as in `push_once`.
             let slot = unsafe { self.slot(position) };
-            if slot.stamp.load(Ordering::Acquire) != position {
+            if !self.is_free(slot.stamp.load(Ordering::Acquire), position) {
                 match self.why_full(word) {
                     Ok(attempt) => return attempt,
                     Err(now) => word = now,
@@ -454,7 +456,7 @@ impl<T> Ring<T> {
                 return (0, RingOutcome::Slow);
             }
             let position = word >> 1;
-            let run = self.run(position, max, position);
+            let run = self.run(position, max, |stamp, at| self.is_free(stamp, at));
             if run == 0 {
                 match self.why_full(word) {
                     Ok(_) => return (0, RingOutcome::Blocked),
@@ -491,7 +493,7 @@ impl<T> Ring<T> {
                 return (0, RingOutcome::Slow);
             }
             let position = word >> 1;
-            let run = self.run(position, max, position + 1);
+            let run = self.run(position, max, |stamp, at| stamp == at + 1);
             if run == 0 {
                 match self.why_empty(word) {
                     Ok(attempt) => return (0, attempt),
@@ -520,11 +522,10 @@ impl<T> Ring<T> {
         }
     }
 
-    /// How many slots from `position` to the end of the lap carry the stamps `first`, `first + 1`…
-    fn run(&self, position: u64, max: usize, first: u64) -> u64 {
-        let slots = (first..).zip(self.slots_at(position, max as u64));
-        slots.take_while(|(stamp, slot)| slot.stamp.load(Ordering::Acquire) == *stamp).count()
-            as u64
+    /// How many slots from `position` to the end of the lap have a stamp that suits their position.
+    fn run(&self, position: u64, max: usize, suits: impl Fn(u64, u64) -> bool) -> u64 {
+        let slots = (position..).zip(self.slots_at(position, max as u64));
+        slots.take_while(|(at, slot)| suits(slot.stamp.load(Ordering::Acquire), *at)).count() as u64
     }
 
     /// Up to `max` slots from `position` to the end of the lap.
@@ -554,6 +555,12 @@ impl<T> Ring<T> {
         } else {
             RingOutcome::Busy
         }
+    }
+
+    /// Whether the slot of a position is free by its stamp: it has its turn, or is fresh.
+    #[inline]
+    fn is_free(&self, stamp: u64, position: u64) -> bool {
+        stamp == position || is_fresh(stamp, position, self.index)
     }
 
     #[inline]
@@ -595,6 +602,13 @@ impl<T> Ring<T> {
     }
 }
 
+/// Whether a slot was never used: its stamp is still 0, at a position of the first lap, whose bits
+/// are all those of the `index`.
+#[inline]
+pub(crate) fn is_fresh(stamp: u64, position: u64, index: u64) -> bool {
+    stamp == 0 && position <= index
+}
+
 /// The position of a word, as a number that grows with each value that is taken.
 #[inline]
 pub(crate) fn position(word: u64) -> i64 {
@@ -631,25 +645,4 @@ fn prefetch_write<T>(slot: &Slot<T>) {
 
 #[cfg(test)]
 #[cfg(not(feature = "loom"))]
-mod tests {
-    use super::*;
-
-    /// A rendezvous or a conflated channel has such a ring: no check may reach for a slot.
-    #[test]
-    fn a_ring_without_slots_is_slow_for_every_check_and_holds_nothing() {
-        let ring = Ring::<u64>::new(0);
-        for _ in 0..2 {
-            assert_eq!((ring.may_push(), ring.may_push_run()), (None, None));
-            assert_eq!((ring.may_pop(), ring.may_pop_past()), (None, None));
-            assert_eq!((ring.tail_fast(), ring.head_fast()), (None, None));
-            assert_eq!(ring.push_stopped(), Some(RingOutcome::Slow));
-            assert_eq!(ring.pop_stopped(), Some(RingOutcome::Slow));
-            assert_eq!(ring.push_run(2, || 1), (0, RingOutcome::Slow));
-            assert_eq!(ring.pop_run(2, drop), (0, RingOutcome::Slow));
-            assert_eq!(ring.ready_locked(), RingOutcome::Blocked);
-            assert_eq!(ring.room_locked(), RingOutcome::Blocked);
-            assert_eq!((ring.len(), ring.pushed(), ring.popped()), (0, 0, 0));
-            ring.go_slow();
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@
 use super::race::{ArmRef, start_of_round};
 use crate::channel::Channel;
 use crate::hint::ReadinessHint;
-use crate::ring::SLOW;
+use crate::ring::{SLOW, is_fresh};
 use crate::sync::{AtomicU64, Ordering};
 use crate::transfer::Direction;
 
@@ -65,7 +65,9 @@ impl<'a> ReadyCheck<'a> {
         // SAFETY: the word is fast, so the ring has slots, which live as long as the channel, and
         // its index is one of them.
         let stamp = unsafe { &*self.stamps.byte_add(at * self.stride) };
-        stamp.load(Ordering::Acquire) == position + u64::from(!self.sends)
+        let stamp = stamp.load(Ordering::Acquire);
+        stamp == position + u64::from(!self.sends)
+            || self.sends && is_fresh(stamp, position, self.index)
     }
 }
 

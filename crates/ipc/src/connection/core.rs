@@ -257,15 +257,21 @@ impl<S: Side> Core<S> {
         if self.ended.is_some() {
             return true;
         }
-        let all = self.fill();
         self.is_unanswered = true;
-        self.is_blocked = match self.link.flush() {
-            Ok(flushed) => !(all && flushed),
-            Err(error) => {
-                self.failed(error);
-                false
-            }
-        };
+        loop {
+            let before = self.session.counters().sent.frames;
+            let all = self.fill();
+            self.is_blocked = match self.link.flush() {
+                // There is room for the frame that was refused: no wake will report it.
+                Ok(true) if !all && self.session.counters().sent.frames != before => continue,
+                Ok(flushed) => !(all && flushed),
+                Err(error) => {
+                    self.failed(error);
+                    false
+                }
+            };
+            break;
+        }
         self.wake_full();
         !self.is_blocked
     }

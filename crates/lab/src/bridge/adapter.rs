@@ -17,7 +17,7 @@ use super::flow::{Flow, Polled};
 use super::waker_flag::{FlagWaker, Scope};
 use crate::contract::{
     Adapter, AdapterError, Capability, Cause, Chunk, Context, Descriptor, Done, EgressAdapter,
-    FlowId, IngressAdapter, Manifest, Outlet, Took,
+    FlowId, IngressAdapter, Manifest, Outlet, Tick, Took,
 };
 
 /// A waiting read is cancelled and started anew once in this many polls.
@@ -98,7 +98,9 @@ impl<M: Medium> Bridge<M> {
     }
 
     fn poll_all(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
-        if std::mem::take(&mut self.has_work) {
+        let is_due = self.medium.deadline().is_some_and(|due| due <= cx.now());
+        if std::mem::take(&mut self.has_work) || is_due {
+            self.medium.turn(cx.now(), &mut |bound| cx.random(bound));
             let polled = self.medium.poll_work(&mut Task::from_waker(self.work.waker()));
             if let std::task::Poll::Ready(Err(failure)) = polled {
                 return self.fail_all(outlet, &failure);
@@ -200,6 +202,10 @@ impl<M: Medium> Adapter for Bridge<M> {
 
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
         self.call(cx, None, |bridge, cx| bridge.poll_all(cx, outlet));
+    }
+
+    fn deadline(&self) -> Option<Tick> {
+        self.medium.deadline()
     }
 
     fn buffered_bytes(&self) -> u64 {

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll};
 
-use crate::contract::{Cause, FlowId};
+use crate::contract::{Cause, FlowId, Tick};
 
 /// An operation of a thing failed: the kind of the failure. Texts of errors are not part of it,
 /// because they may contain payload.
@@ -129,8 +129,18 @@ pub trait Medium: 'static {
     /// There is no conduit for it: the flow does not exist.
     fn open(&mut self, flow: FlowId) -> Result<Self::Conduit, Failure>;
 
+    /// What a medium with delays and faults of its own needs: virtual time, and numbers below a
+    /// bound that the seed decides, of which 0 is no fault. Called before each
+    /// [`poll_work`](Self::poll_work).
+    fn turn(&mut self, _: Tick, _: &mut dyn FnMut(u32) -> u32) {}
+
+    /// When `poll_work` is called even if its waker was not woken.
+    fn deadline(&self) -> Option<Tick> {
+        None
+    }
+
     /// Drives work that all flows share, such as a common connection. Called when its waker was
-    /// woken, and once after each opened flow.
+    /// woken, at its deadline, and once after each opened flow.
     ///
     /// # Errors
     ///

@@ -20,6 +20,7 @@
 //! | `channel` | each kind of channel of `becket-chan` | `channel` |
 //! | `blocks` | a backend of `becket-zcopy`: descriptors are sent | `blocks` |
 //! | `plugin` | a plugin that echoes its input | `plugin` |
+//! | `transport` | a channel of `becket-ipc`, over a transport of one's own | `transport` |
 //!
 //! [`exec`] is not among them: there the adapter itself is a process, in any language.
 //!
@@ -68,6 +69,8 @@ pub mod plugin;
 mod rest;
 #[cfg(feature = "stream")]
 pub mod stream;
+#[cfg(feature = "transport")]
+pub mod transport;
 mod waker_flag;
 
 pub use adapter::Bridge;

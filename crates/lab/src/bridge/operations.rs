@@ -5,7 +5,7 @@
 //! |---|---|
 //! | bytes | a `send` of an item |
 //! | half-close | `close`, after the last send has completed |
-//! | reset | `close`; a pending send is dropped |
+//! | reset | `abandon`, by default `close`; a pending send is dropped |
 //! | the end comes out | a `recv` returns nothing |
 //! | an error | the flow has failed |
 //!
@@ -40,6 +40,11 @@ pub trait Operations {
 
     /// Nothing more is sent: the sending end is dropped.
     fn close(&mut self);
+
+    /// The flow is reset. The receiver must notice, by the end or by an error.
+    fn abandon(&mut self) {
+        self.close();
+    }
 
     /// Whether a pending receive may be dropped without losing anything, even after it was woken
     /// and before it is polled.
@@ -117,7 +122,7 @@ impl<O: Operations> Conduit for Ends<O> {
 
     fn abandon(&mut self) {
         self.sending = None;
-        self.channel.close();
+        self.channel.abandon();
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Failure>> {

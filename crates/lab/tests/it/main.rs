@@ -35,6 +35,7 @@
 //! | `selftest` | the lab's self-test passes |
 //! | `session_calls` | each public function of the session is called by a scenario |
 //! | `shrink` | planted failures, shrunk to what they need |
+//! | `transports` | channels over a transport of one's own: healthy ones pass, defects are found |
 //! | `variety` | the gate against collapse |
 //! | `verdicts` | verdicts and exit codes |
 
@@ -77,5 +78,6 @@ mod seeds;
 mod selftest;
 mod session_calls;
 mod shrink;
+mod transports;
 mod variety;
 mod verdicts;
