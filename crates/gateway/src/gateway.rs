@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::admin::Admin;
-use crate::config::Config;
+use crate::config::{Complaint, Config};
 use crate::connections::Connections;
 use crate::error::GatewayError;
 use crate::origins::{Origins, StartCluster, StartProcess};
@@ -20,6 +20,7 @@ use crate::router::{RouteInfo, Table};
 use crate::serve::{Listener, Public, accept};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::tls::{Loaded, Tls};
 
 /// Puts a gateway together: [`Gateway::builder`].
 #[derive(Debug, Default)]
@@ -57,13 +58,14 @@ impl Builder {
     /// [`GatewayError`]; plugins that were loaded for it are unloaded again.
     pub async fn start(self, config: Config, host: Host) -> Result<Gateway, GatewayError> {
         config.check()?;
+        let tls = load_tls(&config).await?.map(Tls::new);
         let listener = bind(config.listen, "requests").await?;
         let admin = match config.admin.enabled {
             true => Some(bind(config.admin.listen, "the admin page").await?),
             false => None,
         };
         let plugins = reload::load_all(&host, &self.origins, &config).await?;
-        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin);
+        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin, tls);
         match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
@@ -118,6 +120,7 @@ impl Gateway {
         plugins: &BTreeMap<String, Plugin>,
         listener: (TcpListener, SocketAddr),
         admin: Option<(TcpListener, SocketAddr)>,
+        tls: Option<Arc<Tls>>,
     ) -> Result<Self, GatewayError> {
         lend_threads(&host);
         let stats = Arc::new(Stats::default());
@@ -127,14 +130,14 @@ impl Gateway {
         }
         let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
         let connections = Arc::clone(&shared.connections);
-        let control = Control::new(host, origins, config, Arc::clone(&shared))?;
+        let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
         let (listener, addr) = listener;
         let public = Listener::Public(Public::new(Arc::clone(&shared)));
-        accept::start(listener, connections, public);
+        accept::start(listener, connections, public, tls);
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
             let admin = Listener::Admin(Admin::new(shared, addr));
-            accept::start(listener, Arc::clone(&connections), admin);
+            accept::start(listener, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
         Ok(Self { control, addr, admin })
@@ -144,6 +147,12 @@ impl Gateway {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Whether requests are taken with TLS: `https`.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.control.has_tls()
     }
 
     /// Where the admin page is, if there is one.
@@ -219,6 +228,15 @@ fn lend_threads(host: &Host) {
     let runtime = Handle::current();
     let threads = runtime.metrics().num_workers();
     host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
+}
+
+/// The settings of TLS, if there are to be any. Reading files may block.
+pub(crate) async fn load_tls(config: &Config) -> Result<Option<Loaded>, GatewayError> {
+    let Some(tls) = config.tls.clone() else { return Ok(None) };
+    match tokio::task::spawn_blocking(move || Loaded::read(&tls)).await {
+        Ok(loaded) => Ok(Some(loaded.map_err(Complaint::without_text)?)),
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
 }
 
 async fn bind(

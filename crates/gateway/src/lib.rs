@@ -19,6 +19,8 @@
 //! |---|---|
 //! | `config` | the TOML file: parsed, checked, every mistake shown |
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
+//! | `tls` | certificates and handshakes of the public listener; with the feature `tls` |
+//! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
 //! | `router` | from path and method to an entry |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
@@ -38,11 +40,17 @@ pub mod monitor;
 mod origins;
 mod problem;
 mod reload;
+mod repeats;
 mod router;
 mod serve;
 mod shared;
 mod stats;
 mod status;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod watch;
 
 pub use self::admin::{Family, metric_families};

@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let mut config = configuration(&args, Config::load)?;
+    let mut config = configuration(&args, Config::load_with_files)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     // Kept until the end. Bound first, so that a path that cannot be bound is reported before
     // plugins run.

@@ -32,7 +32,7 @@ pub use self::metrics::{Family, metric_families};
 use crate::config::HttpLimits;
 use crate::problem::{Problem, accepts};
 use crate::router::RouteInfo;
-use crate::serve::{Arrived, Body, Serve};
+use crate::serve::{Arrived, Body, Peer, Serve};
 use crate::shared::Shared;
 use crate::stats::Stats;
 
@@ -72,6 +72,10 @@ impl Admin {
 }
 
 impl Serve for Admin {
+    fn of(&self, _: Peer) -> Self {
+        self.clone()
+    }
+
     async fn answer(&self, request: Arrived) -> Response<Body> {
         let json = accepts(&request.head.headers, "json");
         self.show(&request.head).unwrap_or_else(|problem| problem.into_response(json, true))

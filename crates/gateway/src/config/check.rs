@@ -8,7 +8,8 @@ use http::{HeaderValue, Method};
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, RouteConfig, cluster, rollout, sandbox, workers,
+    Config, HttpLimits, Placement, PluginConfig, RouteConfig, cluster, rollout, sandbox, tls,
+    workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -19,7 +20,7 @@ pub(super) const WAIT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// What is wrong with the value at a key's path.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(crate) struct Complaint {
     path: KeyPath,
     message: String,
     cause: Option<String>,
@@ -27,11 +28,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    pub(super) fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
         Self { path, message, cause: None, hint: hint.into() }
     }
 
-    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -44,7 +45,7 @@ impl Complaint {
             .hinted(Some(self.hint))
     }
 
-    pub(super) fn without_text(self) -> ConfigError {
+    pub(crate) fn without_text(self) -> ConfigError {
         ConfigError::new("", self.message).because(self.cause).hinted(Some(self.hint))
     }
 }
@@ -52,6 +53,7 @@ impl Complaint {
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     check_admin(config)?;
     check_limits(&config.limits)?;
+    config.tls.as_ref().map_or(Ok(()), tls::check)?;
     cluster::check(&config.cluster)?;
     for (name, plugin) in &config.plugins {
         check_plugin(name, plugin)?;

@@ -11,6 +11,7 @@
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
+//! | `tls` | `[tls]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
 //! | `value` | values that are parsed into their type: digests, methods, names of choices |
@@ -28,6 +29,7 @@ mod error;
 mod locate;
 mod rollout;
 mod sandbox;
+mod tls;
 mod value;
 mod workers;
 
@@ -38,11 +40,17 @@ use std::path::{Path, PathBuf};
 use becket_host::{Dispatch, EntryKind, Layout};
 use serde::Deserialize;
 
+use crate::tls::Loaded;
+
+pub(crate) use self::check::Complaint;
 pub use self::cluster::{ClusterConfig, Secret};
 pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
+pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
+pub(crate) use self::tls::root as tls_root;
+pub use self::tls::{CertificateConfig, ClientCertificates, TlsConfig};
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
 
@@ -61,6 +69,8 @@ pub struct Config {
     pub watch: bool,
     /// Folders in which a plugin's `path` without a `/` is looked for.
     pub plugin_path: Vec<PathBuf>,
+    /// TLS on `listen`; `None`: without.
+    pub tls: Option<TlsConfig>,
     /// The admin listener.
     pub admin: AdminConfig,
     /// The bounds on what clients may ask for.
@@ -81,6 +91,7 @@ impl Default for Config {
             error_hints: true,
             watch: true,
             plugin_path: Vec::new(),
+            tls: None,
             admin: AdminConfig::default(),
             limits: HttpLimits::default(),
             cluster: ClusterConfig::default(),
@@ -327,6 +338,20 @@ impl Config {
         Self::parse(&read(path)?, &path.display().to_string())
     }
 
+    /// [`Self::load`], and looks into the files of `[tls]`, which [`crate::Gateway::start`] does too: so what is
+    /// wrong with one is shown with its line.
+    ///
+    /// # Errors
+    /// [`ConfigError`] as [`Self::load`], and if a certificate or a key cannot be used.
+    pub fn load_with_files(path: &Path) -> Result<Self, ConfigError> {
+        let (text, origin) = (read(path)?, path.display().to_string());
+        let config = Self::parse(&text, &origin)?;
+        if let Some(tls) = &config.tls {
+            Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
+        }
+        Ok(config)
+    }
+
     /// Reads the configuration that replaces the one in force. Writing a file in place truncates it
     /// first, so a blank file is an error: it is being written, and is no request for no plugins.
     ///
@@ -345,7 +370,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with the key in question.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check::check(self).map_err(check::Complaint::without_text)
+        check::check(self).map_err(Complaint::without_text)
     }
 
     /// Makes relative paths relative to `base`. A plugin's path without a `/` stays as it is: it
@@ -356,6 +381,9 @@ impl Config {
             *path = base.join(&*path);
         }
         self.cluster.resolve_paths(base);
+        if let Some(tls) = &mut self.tls {
+            tls.resolve_paths(base);
+        }
         for sandbox in self.plugins.values_mut().filter_map(|plugin| plugin.sandbox.as_mut()) {
             sandbox.resolve_paths(base);
         }
@@ -397,6 +425,7 @@ mod tests {
         let shown = Config::parse(EXAMPLE, "becket.toml").unwrap();
         assert_eq!(shown.listen, Config::default().listen);
         assert_eq!(shown.admin, Config::default().admin);
+        assert_eq!(shown.tls, None);
         assert_eq!(shown.limits, Config::default().limits);
         assert_eq!(shown.cluster, Config::default().cluster);
         let sample = &shown.plugins["sample"];
@@ -437,6 +466,9 @@ mod tests {
             "ca",
             "certificate",
             "key",
+            "client_certificates",
+            "client_ca",
+            "handshake_timeout_ms",
             "offer",
             "sandbox",
             "workers",

@@ -4,10 +4,11 @@
 //! # Invariants
 //!
 //! 1. At `connections_max` a further connection is accepted, answered 503 and closed: a clear
-//!    answer instead of a silent queue.
+//!    answer instead of a silent queue. With TLS it is closed.
 //! 2. When the process is out of descriptors the listener waits for a connection to end.
 //! 3. Connections that the kernel had accepted before the drain began are served: the listener
-//!    closes only when its queue is empty.
+//!    closes only when its queue is empty. A handshake of TLS that has not finished by then ends.
+//! 4. A handshake runs on the connection's task: the listener goes on meanwhile.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,11 +19,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::Listener;
 use super::connection::{self, Serve};
+use super::{Listener, Peer, Socket};
 use crate::TARGET;
-use crate::connections::{Connections, Phase};
+use crate::connections::{Connections, Permit, Phase};
+use crate::repeats::Repeats;
 use crate::stats::Refusal;
+use crate::tls::Tls;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: text/plain; charset=utf-8\r\ncontent-length: 127\r\nretry-after: 1\r\n\
@@ -37,41 +40,94 @@ const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 /// A function without generics and not an `async` one, since the compiler makes the code of a task where the task is
 /// spawned, and that of an `async fn` in the crate that awaits it: so what runs for each request is compiled here, with
 /// this crate's optimisation.
-pub(crate) fn start(listener: TcpListener, connections: Arc<Connections>, serve: Listener) {
-    tokio::spawn(run(listener, connections, serve));
+pub(crate) fn start(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    serve: Listener,
+    tls: Option<Arc<Tls>>,
+) {
+    tokio::spawn(run(listener, connections, serve, tls));
 }
 
-async fn run<S: Serve>(listener: TcpListener, connections: Arc<Connections>, serve: S) {
+async fn run<S: Serve>(
+    listener: TcpListener,
+    connections: Arc<Connections>,
+    serve: S,
+    tls: Option<Arc<Tls>>,
+) {
+    let failures = Repeats::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = connections.reached(Phase::Draining) => break,
         };
         match accepted {
-            Ok((socket, _)) => admit(&serve, &connections, socket),
+            Ok((socket, _)) => admit(&serve, &connections, tls.as_ref(), socket),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(target: TARGET, %error, "cannot accept connections");
+                if let Some(before) = failures.pass() {
+                    tracing::warn!(target: TARGET, %error, not_logged = before, "cannot accept connections");
+                }
                 let _ = timeout(DESCRIPTOR_WAIT, connections.one_closed()).await;
             }
         }
     }
     let waiting = || poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)));
     while let Poll::Ready(Ok((socket, _))) = waiting().await {
-        admit(&serve, &connections, socket);
+        admit(&serve, &connections, tls.as_ref(), socket);
     }
 }
 
-fn admit<S: Serve>(serve: &S, connections: &Arc<Connections>, socket: TcpStream) {
+fn admit<S: Serve>(
+    serve: &S,
+    connections: &Arc<Connections>,
+    tls: Option<&Arc<Tls>>,
+    socket: TcpStream,
+) {
     match connections.enter(serve.limits().connections_max) {
         Some(permit) => {
             serve.stats().connections.add(1);
-            let run = connection::run(serve.clone(), socket, permit, Arc::clone(connections));
-            tokio::spawn(run);
+            let (serve, connections) = (serve.clone(), Arc::clone(connections));
+            match tls {
+                None => {
+                    let socket = Socket::Plain(socket);
+                    tokio::spawn(connection::run(serve, socket, permit, connections));
+                }
+                Some(tls) => {
+                    tokio::spawn(secured(serve, Arc::clone(tls), socket, permit, connections));
+                }
+            }
         }
         None => {
             serve.stats().refuse(Refusal::Connections);
-            refuse(&socket);
+            // With TLS nothing can be written before a handshake, and that costs what the bound is to save.
+            if tls.is_none() {
+                refuse(&socket);
+            }
+        }
+    }
+}
+
+/// A connection with TLS: first the handshake, which a drain ends.
+async fn secured<S: Serve>(
+    serve: S,
+    tls: Arc<Tls>,
+    socket: TcpStream,
+    permit: Permit,
+    connections: Arc<Connections>,
+) {
+    let accepted = tokio::select! {
+        accepted = Box::pin(tls.accept(socket)) => accepted,
+        () = connections.reached(Phase::Draining) => return,
+    };
+    match accepted {
+        Ok((socket, certificate)) => {
+            let serve = serve.of(Peer { certificate });
+            connection::run(serve, socket, permit, connections).await;
+        }
+        Err(error) => {
+            serve.stats().refuse(Refusal::TlsHandshake);
+            tls.log(&error);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use http::Response;
 
-use super::{Arrived, Body, Public, Serve};
+use super::{Arrived, Body, Peer, Public, Serve};
 use crate::admin::Admin;
 use crate::config::HttpLimits;
 use crate::stats::Stats;
@@ -17,6 +17,13 @@ pub(crate) enum Listener {
 }
 
 impl Serve for Listener {
+    fn of(&self, peer: Peer) -> Self {
+        match self {
+            Self::Public(public) => Self::Public(public.of(peer)),
+            Self::Admin(admin) => Self::Admin(admin.of(peer)),
+        }
+    }
+
     async fn answer(&self, request: Arrived) -> Response<Body> {
         match self {
             Self::Public(public) => public.answer(request).await,

@@ -12,6 +12,8 @@
 //! | `accept` | the accept loop: its bound on connections, and its end |
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
 //! | `first` | its first bytes, which tell the protocol |
+//! | `socket` | TCP, with or without TLS, as one type |
+//! | `peer` | the client, as far as its requests are concerned |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: its activity, its stall timer, hyper's refusals completed |
 //! | `answering` | what is written for requests, of all that is written to HTTP/2 |
@@ -32,7 +34,9 @@ mod connection;
 mod first;
 mod guard;
 mod listener;
+mod peer;
 mod request;
+mod socket;
 mod stream;
 mod unary;
 mod ws;
@@ -51,7 +55,9 @@ pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::listener::Listener;
+pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::request::Arrived;
+pub(crate) use self::socket::Socket;
 use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
@@ -68,11 +74,13 @@ pub(crate) struct Public {
     shared: Arc<Shared>,
     /// The routes that its last request used.
     kept: Mutex<Option<Arc<KeptTable>>>,
+    /// `None`: its requests are passed on as they are.
+    peer: Option<Box<Peer>>,
 }
 
 impl Public {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, kept: Mutex::new(None) }
+        Self { shared, kept: Mutex::new(None), peer: None }
     }
 
     /// The routes in force.
@@ -87,7 +95,7 @@ impl Public {
 
 impl Clone for Public {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.shared))
+        Self { peer: self.peer.clone(), ..Self::new(Arc::clone(&self.shared)) }
     }
 }
 
@@ -108,7 +116,15 @@ impl Serve for Public {
         self.kept.lock().take_if(|kept| !self.shared.is_current(kept));
     }
 
-    async fn answer(&self, request: Arrived) -> Response<Body> {
+    fn of(&self, peer: Peer) -> Self {
+        let peer = (!peer.is_plain()).then(|| Box::new(peer));
+        Self { peer, ..self.clone() }
+    }
+
+    async fn answer(&self, mut request: Arrived) -> Response<Body> {
+        if let Some(peer) = &self.peer {
+            peer.mark(&mut request.head.headers);
+        }
         let asks = Asks::of(&request.head.headers);
         let json = asks.json;
         let mut table = self.table();

@@ -121,11 +121,12 @@ pub(crate) enum Refusal {
     HeaderTimeout,
     Malformed,
     Connections,
+    TlsHandshake,
 }
 
 impl Refusal {
     /// Each cause with its name in metrics, in the order of the enum.
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 12] = [
         (Self::Route, "route"),
         (Self::Method, "method"),
         (Self::Upgrade, "upgrade"),
@@ -137,6 +138,7 @@ impl Refusal {
         (Self::HeaderTimeout, "header_timeout"),
         (Self::Malformed, "malformed"),
         (Self::Connections, "connections"),
+        (Self::TlsHandshake, "tls_handshake"),
     ];
 }
 

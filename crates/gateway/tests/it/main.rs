@@ -8,6 +8,7 @@
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
+//! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
 //! | `websocket` | messages both ways, and every way in which they end |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -19,4 +20,6 @@ mod dashboard;
 mod http;
 mod lifecycle;
 mod rollout;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;

@@ -75,6 +75,7 @@ impl Plugin for Kit {
             Ok(call.answer(body))
         }),
         Entry::unary("about", "the request's own words", about),
+        Entry::unary("header", "the header that the query names", header),
         Entry::unary("status", "the status in the query, with the payload", status),
         Entry::unary("panic", "panics", |_: &Kit, _: Call<'_>| panic!("on purpose")),
         Entry::future("gated", "answers when its probe's gate opens", gated),
@@ -107,6 +108,12 @@ fn about(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
     let header = request.header("x-test").unwrap_or_default();
     let text = format!("{} {} {} {header}", request.method(), request.path(), request.query());
     Ok(call.answer(text.as_bytes()))
+}
+
+fn header(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
+    let request = call.request();
+    let value = request.header(request.query()).unwrap_or_default();
+    Ok(call.answer(value.as_bytes()))
 }
 
 fn status(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
