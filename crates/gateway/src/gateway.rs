@@ -10,6 +10,7 @@ use becket_host::{Host, LinkedPlugin, Plugin};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
+use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::config::{Complaint, Config};
 use crate::connections::Connections;
@@ -82,6 +83,7 @@ impl Builder {
 #[derive(Debug)]
 pub struct Gateway {
     control: Arc<Control>,
+    log: Option<Arc<AccessLog>>,
     addr: SocketAddr,
     admin: Option<(SocketAddr, Arc<Connections>)>,
 }
@@ -130,9 +132,11 @@ impl Gateway {
         }
         let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
         let connections = Arc::clone(&shared.connections);
+        let log = AccessLog::start(&config.access_log, &shared.stats);
+        let log = log.map_err(Complaint::without_text)?;
         let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
         let (listener, addr) = listener;
-        let public = Listener::Public(Public::new(Arc::clone(&shared)));
+        let public = Listener::Public(Public::new(Arc::clone(&shared), log.clone()));
         accept::start(listener, connections, public, tls);
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
@@ -140,7 +144,7 @@ impl Gateway {
             accept::start(listener, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, addr, admin })
+        Ok(Self { control, log, addr, admin })
     }
 
     /// Where requests are taken.
@@ -191,6 +195,13 @@ impl Gateway {
         self.control.shared().changed_since(since).await
     }
 
+    /// Opens the file of the access log again, before its next line: what `SIGHUP` does after `logrotate`.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
     /// Counts a configuration that could not be read among those that were refused.
     pub fn count_refused_config(&self) {
         self.control.shared().stats.reload_failures.add(1);
@@ -207,6 +218,9 @@ impl Gateway {
             shared.connections.drain(within, || stats.in_flight()).await;
         if let Some((_, connections)) = &self.admin {
             connections.drain(Duration::ZERO, || 0).await;
+        }
+        if let Some(log) = &self.log {
+            log.finish().await;
         }
         DrainReport { connections_cut, requests_cut, took: since.elapsed() }
     }

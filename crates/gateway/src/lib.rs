@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `config` | the TOML file: parsed, checked, every mistake shown |
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
+//! | `access_log` | a line for each request |
 //! | `tls` | certificates and handshakes of the public listener; with the feature `tls` |
 //! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
@@ -30,6 +31,7 @@
 //! | `monitor` | what `becket mon` is shown; with the feature `monitor` |
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod admin;
 pub mod config;
 mod connections;

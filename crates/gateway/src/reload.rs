@@ -218,6 +218,9 @@ impl Control {
         if self.has_tls() != config.tls.is_some() {
             needs_restart.push("tls");
         }
+        if current.access_log != config.access_log {
+            needs_restart.push("access_log");
+        }
         if current.admin != config.admin {
             needs_restart.push("admin");
         }

@@ -9,7 +9,7 @@
 //!
 //! | signal | what happens |
 //! |---|---|
-//! | SIGHUP | the configuration is read again, as when its file changes; if it is wrong or empty, the old one stays |
+//! | SIGHUP | the file of the access log is opened again; the configuration is read again, as when its file changes; if it is wrong or empty, the old one stays |
 //! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
 
@@ -139,6 +139,8 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         }
         let acting = async {
             if asked.is_some() {
+                // Whatever is in the configuration: the file may have been renamed.
+                gateway.reopen_access_log();
                 match reload(&args, &gateway, node.as_mut()).await {
                     Ok(new) => config = new,
                     // The old configuration stays in force.

@@ -8,8 +8,8 @@ use http::{HeaderValue, Method};
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, RouteConfig, cluster, rollout, sandbox, tls,
-    workers,
+    Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, rollout,
+    sandbox, tls, workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -53,6 +53,7 @@ impl Complaint {
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     check_admin(config)?;
     check_limits(&config.limits)?;
+    access_log::check(&config.access_log)?;
     config.tls.as_ref().map_or(Ok(()), tls::check)?;
     cluster::check(&config.cluster)?;
     for (name, plugin) in &config.plugins {

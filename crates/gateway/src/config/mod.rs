@@ -6,6 +6,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `access_log` | `[access_log]` |
 //! | `check` | checks beyond the types: ranges, names, references between tables |
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
@@ -23,6 +24,7 @@
 //! 2. An unknown key is refused, with the nearest known one.
 //! 3. Paths in a file are relative to that file's folder. A program runs in that folder.
 
+mod access_log;
 mod check;
 mod cluster;
 mod error;
@@ -42,6 +44,8 @@ use serde::Deserialize;
 
 use crate::tls::Loaded;
 
+pub(crate) use self::access_log::key as access_log_key;
+pub use self::access_log::{AccessLogConfig, AccessLogFormat};
 pub(crate) use self::check::Complaint;
 pub use self::cluster::{ClusterConfig, Secret};
 pub use self::error::ConfigError;
@@ -71,6 +75,8 @@ pub struct Config {
     pub plugin_path: Vec<PathBuf>,
     /// TLS on `listen`; `None`: without.
     pub tls: Option<TlsConfig>,
+    /// A line for each request.
+    pub access_log: AccessLogConfig,
     /// The admin listener.
     pub admin: AdminConfig,
     /// The bounds on what clients may ask for.
@@ -92,6 +98,7 @@ impl Default for Config {
             watch: true,
             plugin_path: Vec::new(),
             tls: None,
+            access_log: AccessLogConfig::default(),
             admin: AdminConfig::default(),
             limits: HttpLimits::default(),
             cluster: ClusterConfig::default(),
@@ -380,6 +387,7 @@ impl Config {
         for path in &mut self.plugin_path {
             *path = base.join(&*path);
         }
+        self.access_log.resolve_paths(base);
         self.cluster.resolve_paths(base);
         if let Some(tls) = &mut self.tls {
             tls.resolve_paths(base);
@@ -426,6 +434,7 @@ mod tests {
         assert_eq!(shown.listen, Config::default().listen);
         assert_eq!(shown.admin, Config::default().admin);
         assert_eq!(shown.tls, None);
+        assert_eq!(shown.access_log, Config::default().access_log);
         assert_eq!(shown.limits, Config::default().limits);
         assert_eq!(shown.cluster, Config::default().cluster);
         let sample = &shown.plugins["sample"];
@@ -466,6 +475,10 @@ mod tests {
             "ca",
             "certificate",
             "key",
+            "format",
+            "file",
+            "query",
+            "buffer_bytes_max",
             "client_certificates",
             "client_ca",
             "handshake_timeout_ms",

@@ -12,6 +12,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -62,7 +63,7 @@ async fn run<S: Serve>(
             () = connections.reached(Phase::Draining) => break,
         };
         match accepted {
-            Ok((socket, _)) => admit(&serve, &connections, tls.as_ref(), socket),
+            Ok((socket, peer)) => admit(&serve, &connections, tls.as_ref(), socket, peer),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 if let Some(before) = failures.pass() {
@@ -73,8 +74,8 @@ async fn run<S: Serve>(
         }
     }
     let waiting = || poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)));
-    while let Poll::Ready(Ok((socket, _))) = waiting().await {
-        admit(&serve, &connections, tls.as_ref(), socket);
+    while let Poll::Ready(Ok((socket, peer))) = waiting().await {
+        admit(&serve, &connections, tls.as_ref(), socket, peer);
     }
 }
 
@@ -83,18 +84,21 @@ fn admit<S: Serve>(
     connections: &Arc<Connections>,
     tls: Option<&Arc<Tls>>,
     socket: TcpStream,
+    peer: SocketAddr,
 ) {
     match connections.enter(serve.limits().connections_max) {
         Some(permit) => {
             serve.stats().connections.add(1);
-            let (serve, connections) = (serve.clone(), Arc::clone(connections));
+            let peer = Peer { address: Some(peer.ip().to_canonical()), ..Peer::default() };
+            let connections = Arc::clone(connections);
             match tls {
                 None => {
-                    let socket = Socket::Plain(socket);
+                    let (serve, socket) = (serve.of(peer), Socket::Plain(socket));
                     tokio::spawn(connection::run(serve, socket, permit, connections));
                 }
                 Some(tls) => {
-                    tokio::spawn(secured(serve, Arc::clone(tls), socket, permit, connections));
+                    let tls = Arc::clone(tls);
+                    tokio::spawn(secured(serve.clone(), peer, tls, socket, permit, connections));
                 }
             }
         }
@@ -111,6 +115,7 @@ fn admit<S: Serve>(
 /// A connection with TLS: first the handshake, which a drain ends.
 async fn secured<S: Serve>(
     serve: S,
+    peer: Peer,
     tls: Arc<Tls>,
     socket: TcpStream,
     permit: Permit,
@@ -122,7 +127,7 @@ async fn secured<S: Serve>(
     };
     match accepted {
         Ok((socket, certificate)) => {
-            let serve = serve.of(Peer { certificate });
+            let serve = serve.of(Peer { certificate, ..peer });
             connection::run(serve, socket, permit, connections).await;
         }
         Err(error) => {

@@ -13,7 +13,7 @@
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
 //! | `first` | its first bytes, which tell the protocol |
 //! | `socket` | TCP, with or without TLS, as one type |
-//! | `peer` | the client, as far as its requests are concerned |
+//! | `peer` | the client, and what is done for its requests beside answering them |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: its activity, its stall timer, hyper's refusals completed |
 //! | `answering` | what is written for requests, of all that is written to HTTP/2 |
@@ -55,10 +55,12 @@ pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::listener::Listener;
+use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::request::Arrived;
 pub(crate) use self::socket::Socket;
 use crate::TARGET;
+use crate::access_log::AccessLog;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::router::{Found, Route, Routed, Table};
@@ -74,13 +76,14 @@ pub(crate) struct Public {
     shared: Arc<Shared>,
     /// The routes that its last request used.
     kept: Mutex<Option<Arc<KeptTable>>>,
+    log: Option<Arc<AccessLog>>,
     /// `None`: its requests are passed on as they are.
-    peer: Option<Box<Peer>>,
+    client: Option<Box<Client>>,
 }
 
 impl Public {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, kept: Mutex::new(None), peer: None }
+    pub(crate) fn new(shared: Arc<Shared>, log: Option<Arc<AccessLog>>) -> Self {
+        Self { shared, kept: Mutex::new(None), log, client: None }
     }
 
     /// The routes in force.
@@ -95,7 +98,8 @@ impl Public {
 
 impl Clone for Public {
     fn clone(&self) -> Self {
-        Self { peer: self.peer.clone(), ..Self::new(Arc::clone(&self.shared)) }
+        let client = self.client.clone();
+        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 }
 
@@ -117,14 +121,34 @@ impl Serve for Public {
     }
 
     fn of(&self, peer: Peer) -> Self {
-        let peer = (!peer.is_plain()).then(|| Box::new(peer));
-        Self { peer, ..self.clone() }
+        let client = Client::new(peer, self.log.clone());
+        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 
-    async fn answer(&self, mut request: Arrived) -> Response<Body> {
-        if let Some(peer) = &self.peer {
-            peer.mark(&mut request.head.headers);
+    async fn answer(&self, request: Arrived) -> Response<Body> {
+        match &self.client {
+            None => self.serve(request).await,
+            // Boxed: every request pays for the size of this future.
+            Some(client) => Box::pin(self.answer_as(client, request)).await,
         }
+    }
+}
+
+impl Public {
+    /// With what is to be done for requests of this client.
+    async fn answer_as(&self, client: &Client, mut request: Arrived) -> Response<Body> {
+        let record = client.begin(&mut request.head);
+        let response = self.serve(request).await;
+        match record {
+            Some(mut record) => {
+                record.answered(response.status());
+                response.map(|body| body.logged(record))
+            }
+            None => response,
+        }
+    }
+
+    async fn serve(&self, request: Arrived) -> Response<Body> {
         let asks = Asks::of(&request.head.headers);
         let json = asks.json;
         let mut table = self.table();
@@ -141,9 +165,7 @@ impl Serve for Public {
             }
         }
     }
-}
 
-impl Public {
     async fn run(
         &self,
         table: &Table,

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The client of a connection, as far as its requests are concerned.
+//! The client of a connection, and what is done for each of its requests beside answering it.
 //!
 //! Where clients are asked for certificates, a plugin gets that of the client in the header `client-cert`, as RFC
 //! 9440 has it: the certificate's DER in Base64, between colons.
 //!
 //! # Invariants
 //!
-//! 1. Where clients are asked for certificates, `client-cert` and `client-cert-chain` come from the gateway
+//! 1. A connection for whose requests nothing is to be done has no [`Client`]: they pay for one branch.
+//! 2. Where clients are asked for certificates, `client-cert` and `client-cert-chain` come from the gateway
 //!    alone: what a client sends under these names is removed.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::access_log::{AccessLog, Record};
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
@@ -25,20 +32,37 @@ pub(crate) enum ClientCertificate {
     Asked(Option<HeaderValue>),
 }
 
-/// See the module's documentation.
+/// The other end of a connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peer {
+    pub(super) address: Option<IpAddr>,
     pub(super) certificate: ClientCertificate,
 }
 
-impl Peer {
-    /// Whether its requests need no change.
-    pub(super) fn is_plain(&self) -> bool {
-        matches!(self.certificate, ClientCertificate::NotAsked)
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    peer: Peer,
+    log: Option<Arc<AccessLog>>,
+}
+
+impl Client {
+    /// `None` if nothing is to be done for its requests.
+    pub(super) fn new(peer: Peer, log: Option<Arc<AccessLog>>) -> Option<Box<Self>> {
+        let is_asked = !matches!(peer.certificate, ClientCertificate::NotAsked);
+        (is_asked || log.is_some()).then(|| Box::new(Self { peer, log }))
     }
 
+    /// Changes a request's head to what the plugin may believe. The request's record, if there is an access log.
+    pub(super) fn begin(&self, head: &mut Parts) -> Option<Record> {
+        self.peer.mark(&mut head.headers);
+        self.log.as_ref().map(|log| log.record(self.peer.address, head))
+    }
+}
+
+impl Peer {
     /// Changes the headers of a request to what the plugin may believe.
-    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+    fn mark(&self, headers: &mut HeaderMap) {
         let ClientCertificate::Asked(certificate) = &self.certificate else { return };
         headers.remove(CLIENT_CERT_CHAIN);
         match certificate {
@@ -60,7 +84,7 @@ mod tests {
             headers.append(CLIENT_CERT, forged.clone());
             headers.append(CLIENT_CERT, forged.clone());
             headers.append(CLIENT_CERT_CHAIN, forged.clone());
-            Peer { certificate }.mark(&mut headers);
+            Peer { address: None, certificate }.mark(&mut headers);
             let left = headers.get_all(CLIENT_CERT).iter().cloned().collect::<Vec<_>>();
             (left, headers.contains_key(CLIENT_CERT_CHAIN))
         };

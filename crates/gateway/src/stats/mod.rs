@@ -76,6 +76,7 @@ pub(crate) struct Stats {
     pub(crate) ws_messages_out: Counter,
     pub(crate) reloads: Counter,
     pub(crate) reload_failures: Counter,
+    pub(crate) access_lines_dropped: Counter,
     refused: [Counter; Refusal::ALL.len()],
     entries: Mutex<BTreeMap<(String, String), Arc<EntryStats>>>,
 }
