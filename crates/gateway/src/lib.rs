@@ -20,6 +20,7 @@
 //! | `config` | the TOML file: parsed, checked, every mistake shown |
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
 //! | `access_log` | a line for each request |
+//! | `trace` | the header `traceparent` |
 //! | `tls` | certificates and handshakes of the public listener; with the feature `tls` |
 //! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
@@ -53,6 +54,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod trace;
 mod watch;
 
 pub use self::admin::{Family, metric_families};

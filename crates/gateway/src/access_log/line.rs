@@ -11,6 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Record;
+use crate::trace::TraceId;
 
 /// The longest text of a client in a line; the rest is left out.
 const TEXT_BYTES_MAX: usize = 2048;
@@ -38,6 +39,8 @@ struct Json<'a> {
     referer: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
 }
 
 pub(super) fn json(record: &Record) -> Vec<u8> {
@@ -66,6 +69,7 @@ pub(super) fn json(record: &Record) -> Vec<u8> {
         host: text(record.host.as_ref()).or(authority),
         referer: text(record.referer.as_ref()),
         user_agent: text(record.user_agent.as_ref()),
+        trace_id: record.trace.as_ref().map(TraceId::as_str),
     };
     // Text and numbers: they always have JSON.
     let mut line = serde_json::to_vec(&line).unwrap_or_default();
@@ -162,7 +166,7 @@ mod tests {
         };
         let log = AccessLog::start(&config, &Arc::new(Stats::default())).unwrap().unwrap();
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let mut record = log.record(Some([192, 0, 2, 7].into()), &head);
+        let mut record = log.record(Some([192, 0, 2, 7].into()), None, &head);
         record.came = SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_040_222_042);
         record.add_bytes(12);
         (record, folder)

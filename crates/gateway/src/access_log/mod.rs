@@ -33,6 +33,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 use self::writer::Writer;
 use crate::config::{AccessLogConfig, AccessLogFormat, Complaint};
 use crate::stats::Stats;
+use crate::trace::TraceId;
 
 /// As in metrics: the client left before the answer.
 const CLIENT_LEFT: u16 = 499;
@@ -72,13 +73,19 @@ impl AccessLog {
     }
 
     /// The record of a request that has just come.
-    pub(crate) fn record(self: &Arc<Self>, client: Option<IpAddr>, head: &Parts) -> Record {
+    pub(crate) fn record(
+        self: &Arc<Self>,
+        client: Option<IpAddr>,
+        trace: Option<TraceId>,
+        head: &Parts,
+    ) -> Record {
         let header = |name| head.headers.get(name).cloned();
         Record {
             log: Arc::clone(self),
             came: SystemTime::now(),
             began: Instant::now(),
             client,
+            trace,
             method: head.method.clone(),
             uri: head.uri.clone(),
             version: head.version,
@@ -98,6 +105,7 @@ pub(crate) struct Record {
     came: SystemTime,
     began: Instant,
     client: Option<IpAddr>,
+    trace: Option<TraceId>,
     method: Method,
     uri: Uri,
     version: Version,

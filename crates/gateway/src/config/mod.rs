@@ -68,6 +68,8 @@ pub struct Config {
     pub default_routes: bool,
     /// Whether answers that say what failed also say what to try.
     pub error_hints: bool,
+    /// Whether a request without a `traceparent` gets one.
+    pub traceparent: bool,
     /// Whether a plugin is reloaded when its file changes; `becket serve` also reads a changed
     /// configuration file then.
     pub watch: bool,
@@ -95,6 +97,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             default_routes: true,
             error_hints: true,
+            traceparent: false,
             watch: true,
             plugin_path: Vec::new(),
             tls: None,
@@ -444,6 +447,7 @@ mod tests {
             "listen",
             "default_routes",
             "error_hints",
+            "traceparent",
             "watch",
             "plugin_path",
             "enabled",

@@ -121,7 +121,7 @@ impl Serve for Public {
     }
 
     fn of(&self, peer: Peer) -> Self {
-        let client = Client::new(peer, self.log.clone());
+        let client = Client::new(peer, self.log.clone(), self.shared.kept().makes_traces);
         Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 

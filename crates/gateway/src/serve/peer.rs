@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::access_log::{AccessLog, Record};
+use crate::trace;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
@@ -44,19 +45,30 @@ pub(crate) struct Peer {
 pub(super) struct Client {
     peer: Peer,
     log: Option<Arc<AccessLog>>,
+    makes_traces: bool,
 }
 
 impl Client {
     /// `None` if nothing is to be done for its requests.
-    pub(super) fn new(peer: Peer, log: Option<Arc<AccessLog>>) -> Option<Box<Self>> {
+    pub(super) fn new(
+        peer: Peer,
+        log: Option<Arc<AccessLog>>,
+        makes_traces: bool,
+    ) -> Option<Box<Self>> {
         let is_asked = !matches!(peer.certificate, ClientCertificate::NotAsked);
-        (is_asked || log.is_some()).then(|| Box::new(Self { peer, log }))
+        let is_needed = is_asked || makes_traces || log.is_some();
+        is_needed.then(|| Box::new(Self { peer, log, makes_traces }))
     }
 
     /// Changes a request's head to what the plugin may believe. The request's record, if there is an access log.
     pub(super) fn begin(&self, head: &mut Parts) -> Option<Record> {
         self.peer.mark(&mut head.headers);
-        self.log.as_ref().map(|log| log.record(self.peer.address, head))
+        let trace = match self.makes_traces {
+            true => Some(trace::find_or_make(&mut head.headers)),
+            false if self.log.is_some() => trace::find(&head.headers),
+            false => None,
+        };
+        self.log.as_ref().map(|log| log.record(self.peer.address, trace, head))
     }
 }
 

@@ -84,6 +84,37 @@ async fn each_request_is_one_line_with_what_the_client_saw() {
     assert!(!fs::read_to_string(&file).unwrap().contains("secret"));
 }
 
+/// The plugin and the log have the same trace, which is the client's if it has one.
+#[tokio::test]
+async fn a_trace_is_passed_on_or_made() {
+    const OWN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("access.log");
+    let text = format!("[access_log]\nformat = \"json\"\nfile = \"{}\"\n", file.display());
+    let text = format!(
+        "traceparent = true\n{}[plugins.kit]\nlinked = \"kit\"\n{text}",
+        crate::common::BASE
+    );
+    let gateway = crate::common::start(&text).await.unwrap();
+    let asked = || request("GET", "/kit/header?traceparent", b"");
+    let mut seen = Vec::new();
+    for value in [Some(OWN), Some("00-malformed"), None, None] {
+        let asked = value.into_iter().fold(asked(), |asked, own| with(asked, "traceparent", own));
+        seen.push(send(gateway.addr(), asked).await.text().to_owned());
+    }
+    assert_eq!(seen[0], OWN);
+    assert!(seen[1..].iter().all(|made| made.len() == 55 && made.ends_with("-01")), "{seen:?}");
+    assert_ne!(seen[2], seen[3]);
+    for (line, seen) in lines(&gateway, &file).await.iter().zip(&seen) {
+        assert_eq!(line["trace_id"].as_str(), seen.split('-').nth(1));
+    }
+    // Where none is made, the plugin gets what the client has sent.
+    let gateway = crate::common::gateway("").await;
+    assert_eq!(send(gateway.addr(), asked()).await.text(), "");
+    let own = with(asked(), "traceparent", "as it is");
+    assert_eq!(send(gateway.addr(), own).await.text(), "as it is");
+}
+
 #[tokio::test]
 async fn a_renamed_file_is_left_at_the_next_line() {
     let folder = tempfile::tempdir().unwrap();
