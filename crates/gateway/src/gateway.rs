@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::access_log::AccessLog;
+use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
 use crate::config::{Complaint, Config};
 use crate::connections::Connections;
@@ -22,6 +23,9 @@ use crate::serve::{Listener, Public, accept};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::tls::{Loaded, Tls};
+
+/// How long the admin listener has to write its last answers, of which one may be that of the drain.
+const ADMIN_DRAIN: Duration = Duration::from_millis(250);
 
 /// Puts a gateway together: [`Gateway::builder`].
 #[derive(Debug, Default)]
@@ -59,6 +63,7 @@ impl Builder {
     /// [`GatewayError`]; plugins that were loaded for it are unloaded again.
     pub async fn start(self, config: Config, host: Host) -> Result<Gateway, GatewayError> {
         config.check()?;
+        config.check_token().map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?.map(Tls::new);
         let listener = bind(config.listen, "requests").await?;
         let admin = match config.admin.enabled {
@@ -84,6 +89,7 @@ impl Builder {
 pub struct Gateway {
     control: Arc<Control>,
     log: Option<Arc<AccessLog>>,
+    actions: Arc<Actions>,
     addr: SocketAddr,
     admin: Option<(SocketAddr, Arc<Connections>)>,
 }
@@ -134,17 +140,23 @@ impl Gateway {
         let connections = Arc::clone(&shared.connections);
         let log = AccessLog::start(&config.access_log, &shared.stats);
         let log = log.map_err(Complaint::without_text)?;
+        let (actions, admin_config) = (Arc::<Actions>::default(), config.admin.clone());
         let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
         let (listener, addr) = listener;
-        let public = Listener::Public(Public::new(Arc::clone(&shared), log.clone()));
+        let public = Listener::Public(Public::new(shared, log.clone()));
         accept::start(listener, connections, public, tls);
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
-            let admin = Listener::Admin(Admin::new(shared, addr));
+            let admin = Listener::Admin(Admin::new(
+                Arc::clone(&control),
+                Arc::clone(&actions),
+                &admin_config,
+                addr,
+            ));
             accept::start(listener, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, log, addr, admin })
+        Ok(Self { control, log, actions, addr, admin })
     }
 
     /// Where requests are taken.
@@ -195,6 +207,12 @@ impl Gateway {
         self.control.shared().changed_since(since).await
     }
 
+    /// Waits for the next action that is asked for on the admin listener. A program that never waits for one takes
+    /// none. Dropped, it has taken none.
+    pub async fn next_action(&self) -> AdminRequest {
+        self.actions.next().await
+    }
+
     /// Opens the file of the access log again, before its next line: what `SIGHUP` does after `logrotate`.
     pub fn reopen_access_log(&self) {
         if let Some(log) = &self.log {
@@ -217,7 +235,7 @@ impl Gateway {
         let (connections_cut, requests_cut) =
             shared.connections.drain(within, || stats.in_flight()).await;
         if let Some((_, connections)) = &self.admin {
-            connections.drain(Duration::ZERO, || 0).await;
+            connections.drain(ADMIN_DRAIN, || 0).await;
         }
         if let Some(log) = &self.log {
             log.finish().await;

@@ -28,11 +28,13 @@
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listener: unary, streams, WebSockets |
 //! | `status`, `problem` | statuses and errors of plugins and host as HTTP answers |
-//! | `admin` | the admin listener: page, metrics, health |
+//! | `admin` | the admin listener: page, metrics, health, actions |
+//! | `actions` | actions that it passes on to the program |
 //! | `monitor` | what `becket mon` is shown; with the feature `monitor` |
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod actions;
 mod admin;
 pub mod config;
 mod connections;
@@ -57,6 +59,7 @@ mod tls;
 mod trace;
 mod watch;
 
+pub use self::actions::{AdminAction, AdminRequest};
 pub use self::admin::{Family, metric_families};
 pub use self::config::{Config, ConfigError};
 pub use self::error::GatewayError;

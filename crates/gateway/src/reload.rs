@@ -459,6 +459,27 @@ impl Control {
         (dead, Box::pin(self.shared.swap(table, listing, plugins)))
     }
 
+    /// Loads a plugin again as it is, also one that cannot run twice: its requests wait meanwhile.
+    pub(crate) async fn load_again(&self, name: &str) -> Result<(), GatewayError> {
+        let Some(plugin) = self.host.plugin(name) else { return Ok(()) };
+        let in_force = self.in_force.lock().await;
+        let config = &in_force.config;
+        let mut plugins = self.shared.plugins();
+        match plugin.reload().await {
+            Ok(()) => {}
+            Err(ReloadError::Fixed { .. }) => {
+                let one = BTreeSet::from([name.to_owned()]);
+                self.replace_held(config, config, &one, &mut plugins).await?;
+            }
+            Err(source) => {
+                let (plugin, source) = (name.to_owned(), Box::new(source));
+                return Err(GatewayError::Replace { plugin, source });
+            }
+        }
+        drop(self.put_in_force(config, plugins).await);
+        Ok(())
+    }
+
     /// Loads a plugin again that has changed elsewhere.
     pub(crate) async fn reload_plugin(&self, name: &str) -> Result<(), GatewayError> {
         let Some(plugin) = self.host.plugin(name) else { return Ok(()) };

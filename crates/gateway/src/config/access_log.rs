@@ -86,7 +86,6 @@ pub(super) fn check(log: &AccessLogConfig) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
-    use super::*;
 
     #[test]
     fn a_log_has_a_format_and_room() {

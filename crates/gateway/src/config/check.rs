@@ -81,6 +81,16 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
         )
         .because("the admin page and the metrics have no password"));
     }
+    for (index, host) in admin.hosts.iter().enumerate() {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if host.is_empty() || !host.chars().all(is_name) {
+            return Err(Complaint::new(
+                KeyPath::default().key("admin").key("hosts").index(index),
+                format!("`admin.hosts[{index}]` is `{host}`, which is not the name of a host"),
+                "write the name alone, without a port: \"becket.example.org\"",
+            ));
+        }
+    }
     if admin.listen == config.listen && config.listen.port() != 0 {
         return Err(Complaint::new(
             path(),
@@ -327,6 +337,15 @@ mod tests {
         let open = "[admin]\nlisten = \"0.0.0.0:9900\"\n";
         assert!(refused(open).contains("error: t:2:10: `admin.listen` is 0.0.0.0:9900"));
         assert!(Config::parse(&format!("{open}allow_remote = true"), "t").is_ok());
+    }
+
+    #[test]
+    fn hosts_of_the_admin_listener_are_names() {
+        for host in ["", "a:9900", "http://a", "a b"] {
+            let text = refused(&format!("[admin]\nhosts = [\"a.test\", \"{host}\"]\n"));
+            assert!(text.contains("error: t:2:20: `admin.hosts[1]` is `"), "{text}");
+        }
+        assert!(Config::parse("[admin]\nhosts = [\"a-1.test\"]\n", "t").is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | `check` | checks beyond the types: ranges, names, references between tables |
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
+//! | `files` | files that the gateway itself reads |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
 //! | `tls` | `[tls]` |
@@ -28,6 +29,7 @@ mod access_log;
 mod check;
 mod cluster;
 mod error;
+mod files;
 mod locate;
 mod rollout;
 mod sandbox;
@@ -50,6 +52,9 @@ pub(crate) use self::check::Complaint;
 pub use self::cluster::{ClusterConfig, Secret};
 pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
+pub(crate) use self::files::read_token;
+#[cfg_attr(not(feature = "tls"), expect(unused_imports))]
+pub(crate) use self::files::{check_private, read as read_file};
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
@@ -119,8 +124,12 @@ pub struct AdminConfig {
     pub enabled: bool,
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Whether `listen` may be reachable from other machines. It has no password of its own.
+    /// Whether `listen` may be reachable from other machines. What it shows has no password.
     pub allow_remote: bool,
+    /// Names by which it is asked for, beside `localhost` and addresses.
+    pub hosts: Vec<String>,
+    /// Where the token is that actions need; `None`: there are no actions.
+    pub token: Option<Secret>,
 }
 
 impl Default for AdminConfig {
@@ -129,6 +138,8 @@ impl Default for AdminConfig {
             enabled: true,
             listen: SocketAddr::from(([127, 0, 0, 1], 9900)),
             allow_remote: false,
+            hosts: Vec::new(),
+            token: None,
         }
     }
 }
@@ -348,18 +359,29 @@ impl Config {
         Self::parse(&read(path)?, &path.display().to_string())
     }
 
-    /// [`Self::load`], and looks into the files of `[tls]`, which [`crate::Gateway::start`] does too: so what is
+    /// [`Self::load`], and looks into the files of `[tls]` and the admin token, which [`crate::Gateway::start`] does too: so what is
     /// wrong with one is shown with its line.
     ///
     /// # Errors
-    /// [`ConfigError`] as [`Self::load`], and if a certificate or a key cannot be used.
+    /// [`ConfigError`] as [`Self::load`], and if a certificate, a key or the token cannot be used.
     pub fn load_with_files(path: &Path) -> Result<Self, ConfigError> {
         let (text, origin) = (read(path)?, path.display().to_string());
         let config = Self::parse(&text, &origin)?;
         if let Some(tls) = &config.tls {
             Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
         }
+        config.check_token().map_err(|complaint| complaint.locate(&text, &origin))?;
         Ok(config)
+    }
+
+    /// Whether the admin token can be read.
+    pub(crate) fn check_token(&self) -> Result<(), Complaint> {
+        match &self.admin.token {
+            Some(token) if self.admin.enabled => {
+                read_token(&admin_token_key(), token).map(|_token| ())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads the configuration that replaces the one in force. Writing a file in place truncates it
@@ -391,6 +413,9 @@ impl Config {
             *path = base.join(&*path);
         }
         self.access_log.resolve_paths(base);
+        if let Some(Secret::File(path)) = &mut self.admin.token {
+            *path = base.join(&*path);
+        }
         self.cluster.resolve_paths(base);
         if let Some(tls) = &mut self.tls {
             tls.resolve_paths(base);
@@ -407,6 +432,11 @@ impl Config {
             }
         }
     }
+}
+
+/// Where the admin token is.
+pub(crate) fn admin_token_key() -> KeyPath {
+    KeyPath::default().key("admin").key("token")
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -452,6 +482,7 @@ mod tests {
             "plugin_path",
             "enabled",
             "allow_remote",
+            "hosts",
             "connections_max",
             "header_bytes_max",
             "headers_max",

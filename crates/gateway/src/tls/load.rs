@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From files to a server's settings. Every file is read and every key compared with its certificate.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,15 +14,12 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 
 use super::names::ByName;
-use crate::config::{ClientCertificates, Complaint, KeyPath, TlsConfig, tls_root};
+use crate::config::{
+    ClientCertificates, Complaint, KeyPath, TlsConfig, check_private, read_file, tls_root,
+};
 
 /// The longest file of certificates or keys.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// What any other user of the machine may do with a file.
-const OTHERS: u32 = 0o007;
-/// What the group may not do with a key.
-const GROUP_WRITES: u32 = 0o020;
 
 pub(super) fn server_config(config: &TlsConfig) -> Result<Arc<ServerConfig>, Complaint> {
     let provider = Arc::new(ring::default_provider());
@@ -114,7 +108,7 @@ fn verifier(
 }
 
 fn certificates(path: &KeyPath, file: &Path) -> Result<Vec<CertificateDer<'static>>, Complaint> {
-    let text = read(path, file)?;
+    let text = read_file(path, file, FILE_BYTES_MAX)?;
     let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| no_pem(path, file, "certificate", &error))?;
     let Some(first) = chain.first() else {
@@ -128,52 +122,9 @@ fn certificates(path: &KeyPath, file: &Path) -> Result<Vec<CertificateDer<'stati
 }
 
 fn private_key(path: &KeyPath, file: &Path) -> Result<PrivateKeyDer<'static>, Complaint> {
-    // Before it is read: what is said of a key that others can read is that alone.
-    let mode = fs::metadata(file).map(|meta| meta.permissions().mode());
-    if let Ok(mode) = mode
-        && mode & (OTHERS | GROUP_WRITES) != 0
-    {
-        return Err(Complaint::new(
-            path.clone(),
-            format!("`{path}` is `{}`, which others may use", file.display()),
-            format!(
-                "`chmod o=,g-w {}`: its owner and, at most, its group may read it",
-                file.display()
-            ),
-        )
-        .because(format!("its mode is {:04o}", mode & 0o7777)));
-    }
-    let text = read(path, file)?;
+    check_private(path, file)?;
+    let text = read_file(path, file, FILE_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| no_pem(path, file, "private key", &error))
-}
-
-/// The file's bytes.
-fn read(path: &KeyPath, file: &Path) -> Result<Vec<u8>, Complaint> {
-    let unreadable = |error: io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => {
-                "check the path: it is relative to the configuration's folder"
-            }
-            io::ErrorKind::PermissionDenied => "let the user that runs the gateway read the file",
-            _ => "check that it is a file that can be read",
-        };
-        let what = format!("`{path}` is `{}`, which cannot be read", file.display());
-        Complaint::new(path.clone(), what, hint).because(error.to_string())
-    };
-    let mut text = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
-    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(Complaint::new(
-            path.clone(),
-            format!(
-                "`{path}` is `{}`, which is longer than {FILE_BYTES_MAX} bytes",
-                file.display()
-            ),
-            "keep only what the gateway needs in it",
-        ));
-    }
-    Ok(text)
 }
 
 /// No error of the parser is shown: it may quote a line of the file.

@@ -4,6 +4,7 @@
 //! | module | tests |
 //! |---|---|
 //! | `access_log` | a line for each request, and none in a request's way |
+//! | `actions` | actions on the admin listener, and who may ask for them |
 //! | `admin` | the admin listener: its figures are those of the gateway, also in a browser |
 //! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod access_log;
+mod actions;
 mod admin;
 mod bad_input;
 mod common;
