@@ -25,6 +25,7 @@
 //! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
 //! | `router` | from path and method to an entry |
+//! | `clients` | what each client's address may have at once |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listener: unary, streams, WebSockets |
 //! | `status`, `problem` | statuses and errors of plugins and host as HTTP answers |
@@ -36,6 +37,7 @@
 mod access_log;
 mod actions;
 mod admin;
+mod clients;
 pub mod config;
 mod connections;
 mod error;

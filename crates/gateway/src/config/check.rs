@@ -102,8 +102,16 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
 }
 
 fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
-    let ranges: [(&str, u64, u64, u64); 14] = [
+    let ranges: [(&str, u64, u64, u64); 17] = [
         ("connections_max", limits.connections_max.into(), 1, 1 << 20),
+        ("client_connections_max", limits.client_connections_max.into(), 0, 1 << 20),
+        (
+            "client_requests_per_second_max",
+            limits.client_requests_per_second_max.into(),
+            0,
+            1_000_000,
+        ),
+        ("clients_max", limits.clients_max.into(), 16, 1 << 24),
         ("header_bytes_max", limits.header_bytes_max.into(), 256, 1 << 20),
         ("headers_max", limits.headers_max.into(), 1, 10_000),
         ("header_read_timeout_ms", limits.header_read_timeout_ms, 1, WAIT_MS_MAX),

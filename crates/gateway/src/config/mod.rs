@@ -150,6 +150,12 @@ impl Default for AdminConfig {
 pub struct HttpLimits {
     /// Connections open at once, WebSockets included; one more is answered 503 and closed.
     pub connections_max: u32,
+    /// Connections open at once from one address; one more is answered 429 and closed. 0: as many as there may be.
+    pub client_connections_max: u32,
+    /// Requests of one address in a second; one more is answered 429. 0: any number.
+    pub client_requests_per_second_max: u32,
+    /// How many addresses are counted; one for which there is no room has no limit of its own.
+    pub clients_max: u32,
     /// The request line and all headers together; more is answered 431.
     pub header_bytes_max: u32,
     /// How many headers; more is answered 431.
@@ -185,6 +191,9 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            client_connections_max: 0,
+            client_requests_per_second_max: 0,
+            clients_max: 1 << 16,
             header_bytes_max: 64 << 10,
             headers_max: 100,
             header_read_timeout_ms: 10_000,
@@ -484,6 +493,9 @@ mod tests {
             "allow_remote",
             "hosts",
             "connections_max",
+            "client_connections_max",
+            "client_requests_per_second_max",
+            "clients_max",
             "header_bytes_max",
             "headers_max",
             "header_read_timeout_ms",

@@ -4,7 +4,7 @@
 //! # Invariants
 //!
 //! 1. At `connections_max` a further connection is accepted, answered 503 and closed: a clear
-//!    answer instead of a silent queue. With TLS it is closed.
+//!    answer instead of a silent queue, as is one above `client_connections_max` (429). With TLS it is closed.
 //! 2. When the process is out of descriptors the listener waits for a connection to end.
 //! 3. Connections that the kernel had accepted before the drain began are served: the listener
 //!    closes only when its queue is empty. A handshake of TLS that has not finished by then ends.
@@ -32,6 +32,11 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: text/plain; charset=utf-8\r\ncontent-length: 127\r\nretry-after: 1\r\n\
 connection: close\r\n\r\n\
 error: too many connections\ncause: as many are open as limits.connections_max allows\nhint: try again, or raise connections_max\n";
+
+const CLIENT_FULL: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+content-type: text/plain; charset=utf-8\r\ncontent-length: 173\r\nretry-after: 1\r\n\
+connection: close\r\n\r\n\
+error: too many connections from this address\ncause: as many are open as limits.client_connections_max allows\nhint: use those that are open, or raise client_connections_max\n";
 
 /// How long the listener waits for a descriptor when none of its own connections ends.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
@@ -90,6 +95,14 @@ fn admit<S: Serve>(
         Some(permit) => {
             serve.stats().connections.add(1);
             let peer = Peer { address: Some(peer.ip().to_canonical()), ..Peer::default() };
+            let Ok(seat) = serve.seat(&peer) else {
+                serve.stats().refuse(Refusal::ClientConnections);
+                if tls.is_none() {
+                    refuse(&socket, CLIENT_FULL);
+                }
+                return;
+            };
+            let permit = permit.with(seat);
             let connections = Arc::clone(connections);
             match tls {
                 None => {
@@ -106,7 +119,7 @@ fn admit<S: Serve>(
             serve.stats().refuse(Refusal::Connections);
             // With TLS nothing can be written before a handshake, and that costs what the bound is to save.
             if tls.is_none() {
-                refuse(&socket);
+                refuse(&socket, FULL);
             }
         }
     }
@@ -137,12 +150,12 @@ async fn secured<S: Serve>(
     }
 }
 
-/// Writes [`FULL`] without waiting. What the client already sent is read first: closing a socket
+/// Writes `answer` without waiting. What the client already sent is read first: closing a socket
 /// with unread bytes resets the connection, and the client may lose the answer.
-fn refuse(socket: &TcpStream) {
+fn refuse(socket: &TcpStream, answer: &[u8]) {
     let mut sent = [0; 4096];
     let _ = socket.try_read(&mut sent);
-    let _ = socket.try_write(FULL);
+    let _ = socket.try_write(answer);
 }
 
 /// Errors of the connection that was about to be accepted, not of the listener.
@@ -153,12 +166,15 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::FULL;
+    use super::{CLIENT_FULL, FULL};
 
     #[test]
     fn the_refusal_has_the_length_that_it_says() {
-        let text = str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+        for answer in [FULL, CLIENT_FULL] {
+            let text = str::from_utf8(answer).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let length = format!("content-length: {}\r\n", body.len());
+            assert!(head.contains(&length), "{}", body.len());
+        }
     }
 }

@@ -37,6 +37,7 @@ use super::peer::Peer;
 use super::request::Arrived;
 use super::socket::Socket;
 use crate::TARGET;
+use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::connections::{Connections, Permit, Phase, Signal};
 use crate::stats::{Refusal, Stats};
@@ -46,6 +47,10 @@ use crate::status::ms;
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
     /// What serves the connection of this client.
     fn of(&self, peer: Peer) -> Self;
+    /// A place for one more connection of this client.
+    fn seat(&self, _: &Peer) -> Result<Option<Seat>, TooMany> {
+        Ok(None)
+    }
     fn answer(&self, request: Arrived) -> impl Future<Output = Response<Body>> + Send;
     fn limits(&self) -> HttpLimits;
     /// Whether answers that say what failed also say what to try.

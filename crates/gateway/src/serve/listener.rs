@@ -6,6 +6,7 @@ use http::Response;
 
 use super::{Arrived, Body, Peer, Public, Serve};
 use crate::admin::Admin;
+use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::stats::Stats;
 
@@ -21,6 +22,13 @@ impl Serve for Listener {
         match self {
             Self::Public(public) => Self::Public(public.of(peer)),
             Self::Admin(admin) => Self::Admin(admin.of(peer)),
+        }
+    }
+
+    fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
+        match self {
+            Self::Public(public) => public.seat(peer),
+            Self::Admin(admin) => admin.seat(peer),
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) use self::request::Arrived;
 pub(crate) use self::socket::Socket;
 use crate::TARGET;
 use crate::access_log::AccessLog;
+use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::router::{Found, Route, Routed, Table};
@@ -121,8 +122,15 @@ impl Serve for Public {
     }
 
     fn of(&self, peer: Peer) -> Self {
-        let client = Client::new(peer, self.log.clone(), self.shared.kept().makes_traces);
+        let client = Client::new(peer, self.log.clone(), &self.shared.kept());
         Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+    }
+
+    fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
+        match peer.address {
+            Some(address) => self.shared.clients.enter(address, &self.shared.kept().limits),
+            None => Ok(None),
+        }
     }
 
     async fn answer(&self, request: Arrived) -> Response<Body> {
@@ -138,7 +146,14 @@ impl Public {
     /// With what is to be done for requests of this client.
     async fn answer_as(&self, client: &Client, mut request: Arrived) -> Response<Body> {
         let record = client.begin(&mut request.head);
-        let response = self.serve(request).await;
+        let response = match client.refuse(&self.shared.clients) {
+            None => self.serve(request).await,
+            Some(problem) => {
+                self.shared.stats.refuse(Refusal::ClientRequests);
+                let json = Asks::of(&request.head.headers).json;
+                problem.into_response(json, self.error_hints())
+            }
+        };
         match record {
             Some(mut record) => {
                 record.answered(response.status());

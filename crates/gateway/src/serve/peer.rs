@@ -14,9 +14,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::access_log::{AccessLog, Record};
+use crate::clients::{Clients, TooMany};
+use crate::config::HttpLimits;
+use crate::problem::Problem;
+use crate::router::Table;
 use crate::trace;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -46,18 +50,32 @@ pub(super) struct Client {
     peer: Peer,
     log: Option<Arc<AccessLog>>,
     makes_traces: bool,
+    /// `None`: its requests are not counted.
+    counted: Option<(IpAddr, HttpLimits)>,
 }
 
 impl Client {
     /// `None` if nothing is to be done for its requests.
-    pub(super) fn new(
-        peer: Peer,
-        log: Option<Arc<AccessLog>>,
-        makes_traces: bool,
-    ) -> Option<Box<Self>> {
+    pub(super) fn new(peer: Peer, log: Option<Arc<AccessLog>>, table: &Table) -> Option<Box<Self>> {
         let is_asked = !matches!(peer.certificate, ClientCertificate::NotAsked);
-        let is_needed = is_asked || makes_traces || log.is_some();
-        is_needed.then(|| Box::new(Self { peer, log, makes_traces }))
+        let makes_traces = table.makes_traces;
+        let is_limited = table.limits.client_requests_per_second_max > 0;
+        let counted = peer.address.filter(|_| is_limited);
+        let counted = counted.map(|address| (address, table.limits.clone()));
+        let is_needed = is_asked || makes_traces || counted.is_some() || log.is_some();
+        is_needed.then(|| Box::new(Self { peer, log, makes_traces, counted }))
+    }
+
+    /// Why one more request is refused.
+    pub(super) fn refuse(&self, clients: &Clients) -> Option<Problem> {
+        let (address, limits) = self.counted.as_ref()?;
+        clients.request(*address, limits).err().map(|TooMany| {
+            let max = limits.client_requests_per_second_max;
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
+                .cause(format!("it may send {max} in a second"))
+                .hint("send fewer, or raise limits.client_requests_per_second_max")
+                .retry()
+        })
     }
 
     /// Changes a request's head to what the plugin may believe. The request's record, if there is an access log.

@@ -123,11 +123,13 @@ pub(crate) enum Refusal {
     Malformed,
     Connections,
     TlsHandshake,
+    ClientConnections,
+    ClientRequests,
 }
 
 impl Refusal {
     /// Each cause with its name in metrics, in the order of the enum.
-    const ALL: [(Self, &'static str); 12] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Route, "route"),
         (Self::Method, "method"),
         (Self::Upgrade, "upgrade"),
@@ -140,6 +142,8 @@ impl Refusal {
         (Self::Malformed, "malformed"),
         (Self::Connections, "connections"),
         (Self::TlsHandshake, "tls_handshake"),
+        (Self::ClientConnections, "client_connections"),
+        (Self::ClientRequests, "client_requests"),
     ];
 }
 

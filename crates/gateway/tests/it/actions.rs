@@ -61,7 +61,7 @@ async fn without_the_token_nothing_is_done() {
             "Bearer ".to_owned(),
             "Bearer 0123456789abcdef0123456789abcdeF".to_owned(),
             format!("Bearer {TOKEN}0"),
-            format!("Bearer {}", &TOKEN[1..]),
+            format!("Bearer {}", TOKEN.strip_prefix('0').unwrap()),
             format!("Basic {TOKEN}"),
             TOKEN.to_owned(),
         ] {

@@ -7,6 +7,7 @@
 //! | `actions` | actions on the admin listener, and who may ask for them |
 //! | `admin` | the admin listener: its figures are those of the gateway, also in a browser |
 //! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
+//! | `clients` | what one client's address may have at once |
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
@@ -19,6 +20,7 @@ mod access_log;
 mod actions;
 mod admin;
 mod bad_input;
+mod clients;
 mod common;
 mod dashboard;
 mod http;
