@@ -180,7 +180,7 @@ mod tests {
                 .header("user-agent", HeaderValue::from_bytes(b"c\turl\xff/8").unwrap())
         };
         let (mut seen, _folder) = record(false, request());
-        seen.answered(http::StatusCode::CREATED);
+        seen.status = 201;
         assert_eq!(
             String::from_utf8(combined(&seen)).unwrap(),
             "192.0.2.7 - - [25/Nov/2025:03:10:22 +0000] \"POST /a/b HTTP/1.1\" 201 12 \

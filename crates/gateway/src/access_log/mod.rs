@@ -28,10 +28,11 @@ use std::time::{Instant, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Response, Uri, Version};
 
 use self::writer::Writer;
 use crate::config::{AccessLogConfig, AccessLogFormat, Complaint};
+use crate::serve::Body;
 use crate::stats::Stats;
 use crate::trace::TraceId;
 
@@ -118,8 +119,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn answered(&mut self, status: StatusCode) {
-        self.status = status.as_u16();
+    /// Lets the record of a request end with the body of its answer.
+    pub(crate) fn end(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
+        self.status = response.status().as_u16();
+        response.map(|body| body.logged(self))
     }
 
     pub(crate) fn add_bytes(&mut self, count: usize) {

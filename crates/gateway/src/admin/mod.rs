@@ -105,7 +105,8 @@ impl Serve for Admin {
         let head = &request.head;
         let answered = match (self.check_host(head), Action::of(head.uri.path())) {
             (Err(problem), _) => Err(problem),
-            (Ok(()), Some(action)) => self.act(action, head).await,
+            // Boxed: a request of the public listener has the size of this future, too.
+            (Ok(()), Some(action)) => Box::pin(self.act(action, head)).await,
             (Ok(()), None) => self.show(head),
         };
         answered.unwrap_or_else(|problem| problem.into_response(json, true))

@@ -65,7 +65,7 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) struct Logged {
     body: Body,
-    record: Record,
+    record: Box<Record>,
 }
 
 impl Body {
@@ -97,7 +97,7 @@ impl Body {
     }
 
     /// Ends the record of its request with the body.
-    pub(super) fn logged(self, record: Record) -> Self {
+    pub(crate) fn logged(self, record: Box<Record>) -> Self {
         Self::Logged(Box::new(Logged { body: self, record }))
     }
 }

@@ -133,54 +133,43 @@ impl Serve for Public {
         }
     }
 
-    async fn answer(&self, request: Arrived) -> Response<Body> {
-        match &self.client {
-            None => self.serve(request).await,
-            // Boxed: every request pays for the size of this future.
-            Some(client) => Box::pin(self.answer_as(client, request)).await,
+    async fn answer(&self, mut request: Arrived) -> Response<Body> {
+        let asks = Asks::of(&request.head.headers);
+        let json = asks.json;
+        let record = match &self.client {
+            None => None,
+            Some(client) => match client.begin(&self.shared, &mut request.head) {
+                (record, None) => record,
+                (record, Some(problem)) => {
+                    let response = problem.into_response(json, self.error_hints());
+                    return match record {
+                        None => response,
+                        Some(record) => record.end(response),
+                    };
+                }
+            },
+        };
+        let mut table = self.table();
+        let response = loop {
+            match route(&self.shared, &table, &request.head, asks) {
+                Ok(Some(route)) => break self.run(&table, &route, request, asks).await,
+                Ok(None) => {
+                    if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
+                        break still_replaced().into_response(json, table.error_hints);
+                    }
+                    table = self.table();
+                }
+                Err(problem) => break problem.into_response(json, table.error_hints),
+            }
+        };
+        match record {
+            None => response,
+            Some(record) => record.end(response),
         }
     }
 }
 
 impl Public {
-    /// With what is to be done for requests of this client.
-    async fn answer_as(&self, client: &Client, mut request: Arrived) -> Response<Body> {
-        let record = client.begin(&mut request.head);
-        let response = match client.refuse(&self.shared.clients) {
-            None => self.serve(request).await,
-            Some(problem) => {
-                self.shared.stats.refuse(Refusal::ClientRequests);
-                let json = Asks::of(&request.head.headers).json;
-                problem.into_response(json, self.error_hints())
-            }
-        };
-        match record {
-            Some(mut record) => {
-                record.answered(response.status());
-                response.map(|body| body.logged(record))
-            }
-            None => response,
-        }
-    }
-
-    async fn serve(&self, request: Arrived) -> Response<Body> {
-        let asks = Asks::of(&request.head.headers);
-        let json = asks.json;
-        let mut table = self.table();
-        loop {
-            match route(&self.shared, &table, &request.head, asks) {
-                Ok(Some(route)) => return self.run(&table, &route, request, asks).await,
-                Ok(None) => {
-                    if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
-                        return still_replaced().into_response(json, table.error_hints);
-                    }
-                    table = self.table();
-                }
-                Err(problem) => return problem.into_response(json, table.error_hints),
-            }
-        }
-    }
-
     async fn run(
         &self,
         table: &Table,

@@ -17,10 +17,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::access_log::{AccessLog, Record};
-use crate::clients::{Clients, TooMany};
+use crate::clients::TooMany;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::router::Table;
+use crate::shared::Shared;
+use crate::stats::Refusal;
 use crate::trace;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -66,27 +68,34 @@ impl Client {
         is_needed.then(|| Box::new(Self { peer, log, makes_traces, counted }))
     }
 
-    /// Why one more request is refused.
-    pub(super) fn refuse(&self, clients: &Clients) -> Option<Problem> {
-        let (address, limits) = self.counted.as_ref()?;
-        clients.request(*address, limits).err().map(|TooMany| {
-            let max = limits.client_requests_per_second_max;
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
-                .cause(format!("it may send {max} in a second"))
-                .hint("send fewer, or raise limits.client_requests_per_second_max")
-                .retry()
-        })
-    }
-
-    /// Changes a request's head to what the plugin may believe. The request's record, if there is an access log.
-    pub(super) fn begin(&self, head: &mut Parts) -> Option<Record> {
+    /// Changes a request's head to what the plugin may believe. The request's record, if there is an access log; and
+    /// why it is refused, if it is one too many.
+    #[cold]
+    pub(super) fn begin(
+        &self,
+        shared: &Shared,
+        head: &mut Parts,
+    ) -> (Option<Box<Record>>, Option<Problem>) {
         self.peer.mark(&mut head.headers);
         let trace = match self.makes_traces {
             true => Some(trace::find_or_make(&mut head.headers)),
             false if self.log.is_some() => trace::find(&head.headers),
             false => None,
         };
-        self.log.as_ref().map(|log| log.record(self.peer.address, trace, head))
+        let record = self.log.as_ref().map(|log| log.record(self.peer.address, trace, head));
+        (record.map(Box::new), self.refuse(shared))
+    }
+
+    fn refuse(&self, shared: &Shared) -> Option<Problem> {
+        let (address, limits) = self.counted.as_ref()?;
+        shared.clients.request(*address, limits).err().map(|TooMany| {
+            shared.stats.refuse(Refusal::ClientRequests);
+            let max = limits.client_requests_per_second_max;
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address")
+                .cause(format!("it may send {max} in a second"))
+                .hint("send fewer, or raise limits.client_requests_per_second_max")
+                .retry()
+        })
     }
 }
 
