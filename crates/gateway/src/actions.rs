@@ -64,7 +64,7 @@ pub(crate) struct Actions {
 #[derive(Debug)]
 pub(crate) enum NotPassedOn {
     /// The program takes none.
-    NobodyTakes,
+    NotTaken,
     /// Another waits.
     Busy,
     /// The program ends.
@@ -82,7 +82,7 @@ impl Actions {
     /// Passes an action on, and waits for what comes of it.
     pub(crate) async fn ask(&self, action: AdminAction) -> Result<Answer, NotPassedOn> {
         if !self.is_taken.load(Relaxed) {
-            return Err(NotPassedOn::NobodyTakes);
+            return Err(NotPassedOn::NotTaken);
         }
         let (answer, answered) = oneshot::channel();
         let request = AdminRequest { action, answer };

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_takes_those_at_rest_out_and_locks_nobody_out() {
+    fn a_full_table_makes_room_of_those_at_rest_and_locks_no_client_out() {
         let (clients, limits) = (Clients::default(), limits(0, 1, 64));
         let ask = |last, ms| clients.request_at(v4(last), &limits, Duration::from_millis(ms));
         let count = || clients.shards.iter().map(|shard| shard.lock().entries.len()).sum::<usize>();

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The gateway makes no span of its own, so a request's header is passed on as it is: another parent would be one
-//! that nobody has recorded. One that is absent, malformed or there twice is replaced, with the flag `sampled`, since a
+//! without a record. One that is absent, malformed or there twice is replaced, with the flag `sampled`, since a
 //! plugin is the root of that trace. Its `tracestate` belonged to the other and is removed.
 
 use std::fmt;

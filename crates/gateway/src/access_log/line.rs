@@ -155,7 +155,7 @@ mod tests {
     use crate::config::{AccessLogConfig, AccessLogFormat};
     use crate::stats::Stats;
 
-    /// The line of a request, into a file that nobody reads.
+    /// The record of a request, for a file without a reader.
     fn record(query: bool, request: http::request::Builder) -> (Record, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let config = AccessLogConfig {

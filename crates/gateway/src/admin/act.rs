@@ -135,7 +135,7 @@ impl Admin {
                 let problem = cause.into_iter().fold(problem, Problem::cause);
                 Err(problem.maybe_hint(hint))
             }
-            Err(NotPassedOn::NobodyTakes) => Err(Problem::new(
+            Err(NotPassedOn::NotTaken) => Err(Problem::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "this program does not take this action",
             )

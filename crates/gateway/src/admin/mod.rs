@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The admin listener: one page, metrics, health, and actions for those who have the token (`act`).
+//! The admin listener: one page, metrics, health, and with the token also actions (`act`).
 //!
 //! | path | what it answers |
 //! |---|---|
@@ -238,7 +238,7 @@ struct GatewayOverview {
     version: &'static str,
     uptime_seconds: f64,
     draining: bool,
-    /// There are actions, for those who have the token.
+    /// There are actions: a token is configured.
     actions: bool,
     connections: u32,
     requests_in_flight: u64,

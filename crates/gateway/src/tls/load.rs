@@ -83,7 +83,7 @@ fn certified(
     })
 }
 
-/// Who signs the certificates of clients, where they are asked for one.
+/// The check of clients' certificates, where they are asked for one.
 fn verifier(
     config: &TlsConfig,
     provider: Arc<CryptoProvider>,

@@ -165,7 +165,7 @@ async fn another_token_is_in_force_when_it_is_written() {
     assert_eq!(act(&gateway, path).await.0, StatusCode::UNAUTHORIZED);
     let answer = ask(&gateway, path, &format!("Bearer {other}")).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
-    // One that is gone lets nobody in.
+    // With none there, every action is refused.
     fs::remove_file(folder.path().join("token")).unwrap();
     assert_eq!(act(&gateway, path).await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert!(start(&text(&folder, "", "")).await.is_err(), "nor does a gateway start");

@@ -4,7 +4,7 @@
 //! | module | tests |
 //! |---|---|
 //! | `access_log` | a line for each request, and none in a request's way |
-//! | `actions` | actions on the admin listener, and who may ask for them |
+//! | `actions` | actions on the admin listener, and what they need |
 //! | `admin` | the admin listener: its figures are those of the gateway, also in a browser |
 //! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
 //! | `clients` | what one client's address may have at once |

@@ -245,7 +245,7 @@ async fn a_changed_certificate_that_is_wrong_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_handshake_has_a_deadline_and_holds_nobody_up() {
+async fn a_handshake_has_a_deadline_and_delays_no_other_client() {
     let world = World::new();
     let gateway = gateway(&world, "handshake_timeout_ms = 300\n").await;
     let mut silent = TcpStream::connect(gateway.addr()).await.unwrap();
