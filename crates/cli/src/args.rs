@@ -10,9 +10,9 @@ use crate::commands::cluster;
 use crate::commands::left_out;
 #[cfg(feature = "process")]
 use crate::commands::worker;
+use crate::commands::{admin, completions, config, man, plugin, serve, ws};
 #[cfg(feature = "lab")]
 use crate::commands::{check, lab};
-use crate::commands::{completions, config, man, plugin, serve, ws};
 #[cfg(feature = "ipc")]
 use crate::commands::{ipc, mon};
 
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Ws(ws::Args),
+    #[command(subcommand)]
+    Admin(admin::Command),
     #[cfg(feature = "cluster")]
     #[command(subcommand)]
     Cluster(cluster::Command),

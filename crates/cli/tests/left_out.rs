@@ -72,6 +72,23 @@ fn serve_refuses_a_monitor_that_it_cannot_answer() {
 }
 
 #[test]
+fn a_configuration_with_tls_says_which_feature_it_needs() {
+    if cfg!(not(feature = "tls")) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("becket.toml");
+        std::fs::write(&file, "[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n").unwrap();
+        let file = file.to_str().unwrap();
+        for asked in [&["config", "check", file][..], &["serve", "--config", file]] {
+            let output = becket(asked);
+            assert_eq!(output.status.code(), Some(6), "{asked:?}");
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert!(text.contains(":1:1: [tls] is set, and this program has no TLS"), "{text}");
+            assert!(text.contains("cause: it was built without the feature `tls`"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn the_help_names_every_command_and_marks_those_that_are_left_out() {
     let help = String::from_utf8(becket(&["--help"]).stdout).unwrap();
     for (name, _, is_built) in COMMANDS {

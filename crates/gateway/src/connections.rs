@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::clients::Seat;
+
 /// How long [`Connections::drain`] waits for cut connections. One poll of each is enough.
 const CUT_GRACE: Duration = Duration::from_millis(250);
 
@@ -55,7 +57,7 @@ impl Connections {
     pub(crate) fn enter(self: &Arc<Self>, max: u32) -> Option<Permit> {
         let more = |open: u32| (open < max).then_some(open + 1);
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Permit(Arc::clone(self)))
+        Some(Permit { connections: Arc::clone(self), _seat: None })
     }
 
     pub(crate) fn open(&self) -> u32 {
@@ -134,12 +136,24 @@ impl Connections {
 
 /// One open connection; dropping it ends the count.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<Connections>);
+pub(crate) struct Permit {
+    connections: Arc<Connections>,
+    /// Its place among those of its client.
+    _seat: Option<Seat>,
+}
+
+impl Permit {
+    pub(crate) fn with(self, seat: Option<Seat>) -> Self {
+        let mut permit = self;
+        permit._seat = seat;
+        permit
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.closed.notify_waiters();
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        self.connections.closed.notify_waiters();
     }
 }
 

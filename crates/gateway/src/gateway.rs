@@ -10,8 +10,10 @@ use becket_host::{Host, LinkedPlugin, Plugin};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
+use crate::access_log::AccessLog;
+use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
-use crate::config::Config;
+use crate::config::{Complaint, Config};
 use crate::connections::Connections;
 use crate::error::GatewayError;
 use crate::origins::{Origins, StartCluster, StartProcess};
@@ -20,6 +22,10 @@ use crate::router::{RouteInfo, Table};
 use crate::serve::{Listener, Public, accept};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::tls::{Loaded, Tls};
+
+/// How long the admin listener has to write its last answers, of which one may be that of the drain.
+const ADMIN_DRAIN: Duration = Duration::from_millis(250);
 
 /// Puts a gateway together: [`Gateway::builder`].
 #[derive(Debug, Default)]
@@ -57,13 +63,15 @@ impl Builder {
     /// [`GatewayError`]; plugins that were loaded for it are unloaded again.
     pub async fn start(self, config: Config, host: Host) -> Result<Gateway, GatewayError> {
         config.check()?;
+        config.check_token().map_err(Complaint::without_text)?;
+        let tls = load_tls(&config).await?.map(Tls::new);
         let listener = bind(config.listen, "requests").await?;
         let admin = match config.admin.enabled {
             true => Some(bind(config.admin.listen, "the admin page").await?),
             false => None,
         };
         let plugins = reload::load_all(&host, &self.origins, &config).await?;
-        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin);
+        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin, tls);
         match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
@@ -80,6 +88,8 @@ impl Builder {
 #[derive(Debug)]
 pub struct Gateway {
     control: Arc<Control>,
+    log: Option<Arc<AccessLog>>,
+    actions: Arc<Actions>,
     addr: SocketAddr,
     admin: Option<(SocketAddr, Arc<Connections>)>,
 }
@@ -118,6 +128,7 @@ impl Gateway {
         plugins: &BTreeMap<String, Plugin>,
         listener: (TcpListener, SocketAddr),
         admin: Option<(TcpListener, SocketAddr)>,
+        tls: Option<Arc<Tls>>,
     ) -> Result<Self, GatewayError> {
         lend_threads(&host);
         let stats = Arc::new(Stats::default());
@@ -127,23 +138,37 @@ impl Gateway {
         }
         let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
         let connections = Arc::clone(&shared.connections);
-        let control = Control::new(host, origins, config, Arc::clone(&shared))?;
+        let log = AccessLog::start(&config.access_log, &shared.stats);
+        let log = log.map_err(Complaint::without_text)?;
+        let (actions, admin_config) = (Arc::<Actions>::default(), config.admin.clone());
+        let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
         let (listener, addr) = listener;
-        let public = Listener::Public(Public::new(Arc::clone(&shared)));
-        accept::start(listener, connections, public);
+        let public = Listener::Public(Public::new(shared, log.clone()));
+        accept::start(listener, connections, public, tls);
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
-            let admin = Listener::Admin(Admin::new(shared, addr));
-            accept::start(listener, Arc::clone(&connections), admin);
+            let admin = Listener::Admin(Admin::new(
+                Arc::clone(&control),
+                Arc::clone(&actions),
+                &admin_config,
+                addr,
+            ));
+            accept::start(listener, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, addr, admin })
+        Ok(Self { control, log, actions, addr, admin })
     }
 
     /// Where requests are taken.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Whether requests are taken with TLS: `https`.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.control.has_tls()
     }
 
     /// Where the admin page is, if there is one.
@@ -182,6 +207,19 @@ impl Gateway {
         self.control.shared().changed_since(since).await
     }
 
+    /// Waits for the next action that is asked for on the admin listener. A program that never waits for one takes
+    /// none. Dropped, it has taken none.
+    pub async fn next_action(&self) -> AdminRequest {
+        self.actions.next().await
+    }
+
+    /// Opens the file of the access log again, before its next line: what `SIGHUP` does after `logrotate`.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
     /// Counts a configuration that could not be read among those that were refused.
     pub fn count_refused_config(&self) {
         self.control.shared().stats.reload_failures.add(1);
@@ -197,7 +235,10 @@ impl Gateway {
         let (connections_cut, requests_cut) =
             shared.connections.drain(within, || stats.in_flight()).await;
         if let Some((_, connections)) = &self.admin {
-            connections.drain(Duration::ZERO, || 0).await;
+            connections.drain(ADMIN_DRAIN, || 0).await;
+        }
+        if let Some(log) = &self.log {
+            log.finish().await;
         }
         DrainReport { connections_cut, requests_cut, took: since.elapsed() }
     }
@@ -219,6 +260,15 @@ fn lend_threads(host: &Host) {
     let runtime = Handle::current();
     let threads = runtime.metrics().num_workers();
     host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
+}
+
+/// The settings of TLS, if there are to be any. Reading files may block.
+pub(crate) async fn load_tls(config: &Config) -> Result<Option<Loaded>, GatewayError> {
+    let Some(tls) = config.tls.clone() else { return Ok(None) };
+    match tokio::task::spawn_blocking(move || Loaded::read(&tls)).await {
+        Ok(loaded) => Ok(Some(loaded.map_err(Complaint::without_text)?)),
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+    }
 }
 
 async fn bind(

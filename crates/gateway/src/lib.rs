@@ -19,16 +19,25 @@
 //! |---|---|
 //! | `config` | the TOML file: parsed, checked, every mistake shown |
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
+//! | `access_log` | a line for each request |
+//! | `trace` | the header `traceparent` |
+//! | `tls` | certificates and handshakes of the public listener; with the feature `tls` |
+//! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
 //! | `router` | from path and method to an entry |
+//! | `clients` | what each client's address may have at once |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listener: unary, streams, WebSockets |
 //! | `status`, `problem` | statuses and errors of plugins and host as HTTP answers |
-//! | `admin` | the admin listener: page, metrics, health |
+//! | `admin` | the admin listener: page, metrics, health, actions |
+//! | `actions` | actions that it passes on to the program |
 //! | `monitor` | what `becket mon` is shown; with the feature `monitor` |
 #![forbid(unsafe_code)]
 
+mod access_log;
+mod actions;
 mod admin;
+mod clients;
 pub mod config;
 mod connections;
 mod error;
@@ -38,13 +47,21 @@ pub mod monitor;
 mod origins;
 mod problem;
 mod reload;
+mod repeats;
 mod router;
 mod serve;
 mod shared;
 mod stats;
 mod status;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+mod trace;
 mod watch;
 
+pub use self::actions::{AdminAction, AdminRequest};
 pub use self::admin::{Family, metric_families};
 pub use self::config::{Config, ConfigError};
 pub use self::error::GatewayError;

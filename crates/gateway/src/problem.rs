@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
-    X_CONTENT_TYPE_OPTIONS,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -55,6 +55,10 @@ impl Problem {
 
     pub(crate) fn retry(self) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
+    pub(crate) fn authenticate(self) -> Self {
+        self.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     pub(crate) fn upgrade(self) -> Self {

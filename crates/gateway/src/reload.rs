@@ -19,6 +19,10 @@
 //! Left for steps 3 to 5 are plugins that cannot run twice in this process: a part of this program,
 //! a file that is mapped in place, a Go runtime.
 //!
+//! | module | what lives there |
+//! |---|---|
+//! | `files` | files that change: those of plugins, and certificates |
+//!
 //! # Invariants
 //!
 //! 1. A request holds the table that it was routed by until its call is done, and dropping a table
@@ -27,29 +31,32 @@
 //!    host drains those.
 //! 2. One reload at a time.
 //! 3. Each watched file has one task, which ends with the configuration that named it.
-//! 4. A version that was taken back is not tried again by the same configuration: another file or
+//! 4. Certificates that are wrong change nothing: all files of `[tls]` are read before anything else of a reload.
+//! 5. A version that was taken back is not tried again by the same configuration: another file or
 //!    configuration, or 0 percent in between, begins anew.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use becket_host::{Host, Plugin, ReloadError, Rollout, RolloutResult};
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::TARGET;
-use crate::config::{ClusterConfig, Config, Placement, PluginConfig};
+use crate::config::{ClusterConfig, Config, PluginConfig};
 use crate::error::GatewayError;
+use crate::gateway::load_tls;
 use crate::origins::Origins;
 use crate::router::{DeadRoute, Table};
 use crate::shared::Shared;
 use crate::status::ms;
-use crate::watch::{FileWatch, files_of_command};
+use crate::tls::Tls;
+use crate::watch::FileWatch;
 
 /// What a reload did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -75,6 +82,8 @@ pub(crate) struct Control {
     host: Host,
     origins: Origins,
     shared: Arc<Shared>,
+    /// That of the public listener, if it has any.
+    tls: Option<Arc<Tls>>,
     in_force: tokio::sync::Mutex<InForce>,
     watching: Mutex<Watching>,
 }
@@ -124,11 +133,13 @@ impl Control {
         origins: Origins,
         config: Config,
         shared: Arc<Shared>,
+        tls: Option<Arc<Tls>>,
     ) -> Result<Arc<Self>, GatewayError> {
         let control = Arc::new(Self {
             host,
             origins,
             shared,
+            tls,
             in_force: tokio::sync::Mutex::new(InForce {
                 config: config.clone(),
                 aside: BTreeMap::new(),
@@ -141,6 +152,10 @@ impl Control {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub(crate) async fn reload(
@@ -160,6 +175,7 @@ impl Control {
 
     async fn try_reload(self: &Arc<Self>, config: Config) -> Result<ReloadReport, GatewayError> {
         config.check()?;
+        let tls = load_tls(&config).await?;
         let mut in_force = self.in_force.lock().await;
         self.settle(&mut in_force);
         let in_force = &mut *in_force;
@@ -192,9 +208,18 @@ impl Control {
             patiently(unused, config.limits.drain_ms).await;
             unload_all(&self.host, diff.gone.iter()).await;
         }
+        if let Some((tls, loaded)) = self.tls.as_ref().zip(tls) {
+            tls.put_in_force(loaded);
+        }
         let mut needs_restart = Vec::new();
         if current.listen != config.listen {
             needs_restart.push("listen");
+        }
+        if self.has_tls() != config.tls.is_some() {
+            needs_restart.push("tls");
+        }
+        if current.access_log != config.access_log {
+            needs_restart.push("access_log");
         }
         if current.admin != config.admin {
             needs_restart.push("admin");
@@ -434,60 +459,25 @@ impl Control {
         (dead, Box::pin(self.shared.swap(table, listing, plugins)))
     }
 
-    /// Watches the files of `config` instead of those before.
-    fn watch(self: &Arc<Self>, config: &Config) -> Result<(), GatewayError> {
-        let mut watched: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
-        for plugin in self.shared.plugins().values() {
-            let own = config.plugins.get(plugin.name());
-            if !own.and_then(|own| own.watch).unwrap_or(config.watch) {
-                continue;
+    /// Loads a plugin again as it is, also one that cannot run twice: its requests wait meanwhile.
+    pub(crate) async fn load_again(&self, name: &str) -> Result<(), GatewayError> {
+        let Some(plugin) = self.host.plugin(name) else { return Ok(()) };
+        let in_force = self.in_force.lock().await;
+        let config = &in_force.config;
+        let mut plugins = self.shared.plugins();
+        match plugin.reload().await {
+            Ok(()) => {}
+            Err(ReloadError::Fixed { .. }) => {
+                let one = BTreeSet::from([name.to_owned()]);
+                self.replace_held(config, config, &one, &mut plugins).await?;
             }
-            if own.is_some_and(|own| own.placement == Placement::Cluster) {
-                continue;
-            }
-            let mut files = match own.and_then(|own| Some((own.command.as_deref()?, own))) {
-                Some((command, own)) => files_of_command(command, own.folder.as_deref()),
-                None => plugin.info().path.into_iter().collect(),
-            };
-            // That of the version that was tried last, or is tried now, too.
-            let rollouts = plugin.rollouts();
-            let tried = rollouts.now.or(rollouts.last.map(|last| last.progress));
-            files.extend(tried.and_then(|tried| tried.path).filter(|path| !files.contains(path)));
-            for file in files {
-                watched.entry(file).or_default().push(plugin.name().to_owned());
+            Err(source) => {
+                let (plugin, source) = (name.to_owned(), Box::new(source));
+                return Err(GatewayError::Replace { plugin, source });
             }
         }
-        self.stop_watching();
-        if watched.is_empty() {
-            return Ok(());
-        }
-        let files =
-            FileWatch::new(watched.keys().map(PathBuf::as_path)).map_err(GatewayError::Watch)?;
-        let mut watching = self.watching.lock();
-        for (path, names) in watched {
-            if let Some(notice) = files.notice(&path) {
-                let task = tokio::spawn(Arc::clone(self).follow(names, notice));
-                watching.tasks.push(task.abort_handle());
-            }
-        }
-        watching.files = Some(files);
+        drop(self.put_in_force(config, plugins).await);
         Ok(())
-    }
-
-    pub(crate) fn stop_watching(&self) {
-        let mut watching = self.watching.lock();
-        watching.files = None;
-        watching.tasks.drain(..).for_each(|task| task.abort());
-    }
-
-    /// Reloads one plugin whenever its file has new content.
-    async fn follow(self: Arc<Self>, names: Vec<String>, changed: Arc<Notify>) {
-        loop {
-            changed.notified().await;
-            for name in &names {
-                self.reload_changed(name).await;
-            }
-        }
     }
 
     /// Loads a plugin again that has changed elsewhere.
@@ -501,48 +491,6 @@ impl Control {
         // It may have other entries now.
         drop(self.put_in_force(&in_force.config, self.shared.plugins()).await);
         Ok(())
-    }
-
-    /// Loads a plugin again whose file has changed.
-    async fn reload_changed(self: &Arc<Self>, name: &str) {
-        let Some(plugin) = self.host.plugin(name) else { return };
-        let mut in_force = self.in_force.lock().await;
-        self.settle(&mut in_force);
-        let own = in_force.config.plugins.get(name);
-        if let Some((before, next)) = in_force.loaded_by(name).zip(own)
-            && next.rollout().is_some_and(|rollout| rollout.percent < 100)
-        {
-            let before = before.clone();
-            let moved = self.reload_as(name, &next.clone()).await;
-            let next = match moved {
-                Ok(Moved::RollingOut) => Next::RollingOut,
-                Ok(_) => Next::NotStarted,
-                Err(error) => {
-                    tracing::error!(target: TARGET,
-                        plugin = name,
-                        %error,
-                        hint = error.hint(),
-                        "not rolled out: what was loaded goes on"
-                    );
-                    return;
-                }
-            };
-            in_force.aside.insert(name.to_owned(), Aside { before, next });
-            return;
-        }
-        match plugin.reload().await {
-            Ok(()) => {
-                tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
-                // It may have other entries now.
-                drop(self.put_in_force(&in_force.config, self.shared.plugins()).await);
-            }
-            Err(error) => tracing::error!(target: TARGET,
-                plugin = name,
-                %error,
-                hint = error.hint(),
-                "not reloaded: what was loaded goes on"
-            ),
-        }
     }
 }
 

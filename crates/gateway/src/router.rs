@@ -39,6 +39,8 @@ pub(crate) struct Table {
     opaque: HashMap<String, Opaque, FastHash>,
     pub(crate) limits: HttpLimits,
     pub(crate) error_hints: bool,
+    /// A request without a trace gets one.
+    pub(crate) makes_traces: bool,
     /// Dropped with the table, which completes the receiver: no request uses the table.
     pub(crate) in_use: Option<oneshot::Sender<()>>,
 }
@@ -179,6 +181,7 @@ impl Table {
             opaque: HashMap::default(),
             limits: config.limits.clone(),
             error_hints: config.error_hints,
+            makes_traces: config.traceparent,
             in_use: None,
         };
         let is_held = |name: &str| held.is_some_and(|held| held.contains(name));

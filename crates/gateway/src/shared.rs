@@ -11,6 +11,7 @@ use becket_host::Plugin;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, oneshot};
 
+use crate::clients::Clients;
 use crate::connections::Connections;
 use crate::router::{RouteInfo, Table};
 use crate::serve::Budget;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     changed: Notify,
     pub(crate) stats: Arc<Stats>,
     pub(crate) connections: Arc<Connections>,
+    /// What each client has.
+    pub(crate) clients: Arc<Clients>,
     /// Bytes of requests' bodies.
     pub(crate) bodies: Arc<Budget>,
 }
@@ -75,6 +78,7 @@ impl Shared {
             changed: Notify::new(),
             stats,
             connections: Connections::new(),
+            clients: Arc::default(),
             bodies: Arc::default(),
         }
     }

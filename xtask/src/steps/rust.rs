@@ -112,7 +112,7 @@ fn test_threads() -> usize {
 /// The build of `cargo xtask run` has no warnings, nor has one with any single feature, and each
 /// command that it leaves out explains that.
 pub(super) fn serve_only(context: &Context, output: &mut Output) -> Result<(), Error> {
-    for features in ["", "cluster", "ipc", "lab", "process"] {
+    for features in ["", "cluster", "ipc", "lab", "process", "tls"] {
         output.run(
             workspace(context)
                 .args(["clippy", "--package=becket", "--no-default-features", "--locked"])

@@ -17,7 +17,7 @@ use crate::ui::{GOOD, Ui, paint, text};
 pub(crate) enum Command {
     /// Check a configuration file
     ///
-    /// Prints each error with its line. Plugins are not loaded.
+    /// Prints each error with its line. Certificates and keys are read; plugins are not loaded.
     Check {
         /// The file
         #[arg(default_value = "becket.toml")]
@@ -32,7 +32,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
     match command {
         Command::Check { file } => {
-            let config = Config::load(&file)?;
+            let config = Config::load_with_files(&file)?;
             let (plugins, routes) = (config.plugins.len() as u64, config.routes.len() as u64);
             if ui.json() {
                 let file = file.display().to_string();

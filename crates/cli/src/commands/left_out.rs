@@ -44,7 +44,7 @@ pub(crate) fn failure(name: &str, command: &str, feature: &str) -> Failure {
     let failure = Failure::new(Exit::Usage, format!("`becket {name}` is not in this build"));
     // One that is no default is asked for by name.
     let (why, flag) = match feature {
-        "cluster" => ("whose client brings TLS: it is no default", " --features cluster"),
+        "cluster" => ("whose client is large: it is no default", " --features cluster"),
         _ => ("as `cargo xtask run` builds it", ""),
     };
     failure.cause(format!("it was built without the feature `{feature}`, {why}")).hint(format!(

@@ -7,6 +7,7 @@
 //! | [`plugin`] | inspect, call, bench, check and new |
 //! | [`config`] | check a configuration, print the example |
 //! | [`ws`] | a WebSocket client for lines |
+//! | [`admin`] | actions of a running gateway |
 //! | `ipc` | channels between processes: serve, send, recv, pipe, stat |
 //! | `mon` | watch a process |
 //! | `check` | adapters, plugins and channels under the rules of the lab |
@@ -19,11 +20,13 @@
 //! | `pick` | a name on the command line, as one of the known names |
 //! | `program` | a plugin that is a program: the command that starts it |
 //! | `runtime` | the async runtime that the commands run on |
+//! | `secret` | secrets in files and in the environment |
 //! | `signals` | the signals that end a command |
 //! | `stdin` | lines of stdin as messages |
 //! | `supervised` | a command of the lab that calls plugins, in a child process |
 //! | `worker` | the process of a plugin with the placement `process` |
 
+pub(crate) mod admin;
 #[cfg(feature = "lab")]
 pub(crate) mod check;
 mod child;
@@ -44,6 +47,7 @@ pub(crate) mod pick;
 pub(crate) mod plugin;
 pub(crate) mod program;
 mod runtime;
+mod secret;
 pub(crate) mod serve;
 mod signals;
 mod stdin;
@@ -67,6 +71,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plugin(command) => plugin::run(command, ui),
         Command::Config(command) => config::run(command, ui),
         Command::Ws(args) => ws::run(args, ui),
+        Command::Admin(command) => admin::run(command, ui),
         #[cfg(feature = "cluster")]
         Command::Cluster(command) => cluster::run(command, ui),
         #[cfg(not(feature = "cluster"))]

@@ -9,7 +9,8 @@
 //!
 //! | signal | what happens |
 //! |---|---|
-//! | SIGHUP | the configuration is read again, as when its file changes; if it is wrong or empty, the old one stays |
+//! | SIGHUP | the file of the access log is opened again; the configuration is read again, as when its file changes; if it is wrong or empty, the old one stays |
+//! | `POST /reload`, `POST /drain` on the admin listener | as SIGHUP, as SIGTERM |
 //! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
 
@@ -30,7 +31,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use becket_gateway::config::PluginConfig;
-use becket_gateway::{Config, ConfigError, FileWatch, Gateway};
+use becket_gateway::{
+    AdminAction, AdminRequest, Config, ConfigError, FileWatch, Gateway, ReloadReport,
+};
 use becket_host::Host;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -96,7 +99,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let mut config = configuration(&args, Config::load)?;
+    let mut config = configuration(&args, Config::load_with_files)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     // Kept until the end. Bound first, so that a path that cannot be bound is reported before
     // plugins run.
@@ -129,20 +132,36 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     });
     how_to::show(&gateway, &host, args.monitor.as_deref(), cluster.as_ref(), args.verbose, &ui)?;
     loop {
-        let asked = tokio::select! {
-            asked = signals.asked() => Some(asked),
-            () = changed.next() => Some(Asked::Reload),
-            () = next(&mut node, &gateway) => None,
+        let (asked, request) = tokio::select! {
+            asked = signals.asked() => (Some(asked), None),
+            () = changed.next() => (Some(Asked::Reload), None),
+            request = gateway.next_action() => (asked_by(&request), Some(request)),
+            () = next(&mut node, &gateway) => (None, None),
         };
         if matches!(asked, Some(Asked::End)) {
+            if let Some(request) = request {
+                request.done(None);
+            }
             break;
         }
         let acting = async {
             if asked.is_some() {
+                // Whatever is in the configuration: the file may have been renamed.
+                gateway.reopen_access_log();
                 match reload(&args, &gateway, node.as_mut()).await {
-                    Ok(new) => config = new,
+                    Ok((new, report)) => {
+                        config = new;
+                        if let Some(request) = request {
+                            request.done(Some(report));
+                        }
+                    }
                     // The old configuration stays in force.
-                    Err(failure) => ui.failure(&failure),
+                    Err(failure) => {
+                        ui.failure(&failure);
+                        if let Some(request) = request {
+                            answer(request, &failure);
+                        }
+                    }
                 }
             }
             if let Some(node) = &mut node {
@@ -158,6 +177,20 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         ended = end(&gateway, &host, node, &config, &ui) => ended,
         () = signals.end() => Ok(Exit::Interrupted),
     }
+}
+
+/// What a request on the admin listener asks for.
+fn asked_by(request: &AdminRequest) -> Option<Asked> {
+    match request.action() {
+        AdminAction::Reload => Some(Asked::Reload),
+        AdminAction::Drain => Some(Asked::End),
+        _ => None,
+    }
+}
+
+fn answer(request: AdminRequest, failure: &Failure) {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    request.failed(failure.to_string(), owned(failure.why()), owned(failure.advice()));
 }
 
 /// Waits until a node of a cluster has something to do.
@@ -239,7 +272,7 @@ async fn reload(
     args: &Args,
     gateway: &Gateway,
     node: Option<&mut Node>,
-) -> Result<Config, Failure> {
+) -> Result<(Config, ReloadReport), Failure> {
     let config =
         configuration(args, Config::load_next).inspect_err(|_| gateway.count_refused_config())?;
     if let Some(node) = node {
@@ -256,7 +289,7 @@ async fn reload(
     if !report.needs_restart.is_empty() {
         tracing::warn!(settings = ?report.needs_restart, "these take effect at the next start");
     }
-    Ok(config)
+    Ok((config, report))
 }
 
 /// Drains the connections, then shuts down the plugins, both within `drain_ms`, and prints a report.

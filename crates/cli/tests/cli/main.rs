@@ -12,6 +12,7 @@
 //! | `foreign` | plugins as adapters: effects on the process that they run in |
 //! | `first_abi` | plugins that cannot declare the kinds of their entries |
 //! | `forgery` | a plugin's texts cannot forge lines or control the terminal |
+//! | `admin` | actions of a running gateway |
 //! | `serve` | the printed commands work; signals |
 //! | `cluster` | gateways that offer plugins to each other, over a real server; with the feature `cluster` |
 //! | `stuck` | a handler that never returns, and how `serve` ends beside it |
@@ -25,6 +26,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod admin;
 mod check;
 #[cfg(feature = "cluster")]
 mod cluster;

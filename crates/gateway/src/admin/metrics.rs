@@ -61,6 +61,8 @@ families! {
         "Bytes of answers' bodies.";
     REFUSED = counter "becket_http_refused_total" ["cause"]
         "Requests and connections refused before a plugin was asked.";
+    ACCESS_LINES_DROPPED = counter "becket_http_access_lines_dropped_total" []
+        "Lines of the access log for which there was no room, or that could not be written.";
     WEBSOCKETS = gauge "becket_websockets" [] "WebSockets open now.";
     WEBSOCKETS_TOTAL = counter "becket_websockets_total" [] "WebSockets opened.";
     WS_MESSAGES = counter "becket_websocket_messages_total" ["direction"]
@@ -192,6 +194,7 @@ fn gateway(text: &mut Text, shared: &Shared, since: Instant) {
         refused.sample(&[cause], count);
     }
     text.family(&BODIES).sample(&[], shared.bodies.used());
+    text.family(&ACCESS_LINES_DROPPED).sample(&[], stats.access_lines_dropped.get());
     text.family(&WEBSOCKETS).sample(&[], stats.websockets_open.get());
     text.family(&WEBSOCKETS_TOTAL).sample(&[], stats.websockets.get());
     text.family(&WS_MESSAGES)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The admin listener: one page, metrics, health. It is read-only.
+//! The admin listener: one page, metrics, health, and with the token also actions (`act`).
 //!
 //! | path | what it answers |
 //! |---|---|
@@ -11,9 +11,12 @@
 //!
 //! # Invariants
 //!
-//! 1. A listener on loopback answers only requests whose host is loopback, so that DNS rebinding
-//!    reads nothing: a foreign web page whose own name resolves to 127.0.0.1 is refused.
+//! 1. A listener on loopback answers only requests whose host is loopback or one of `hosts`, so that DNS rebinding
+//!    reads nothing: a foreign web page whose own name resolves to 127.0.0.1 is refused. So does a remote one with
+//!    `hosts`, and takes addresses, too: a name is what is rebound.
+//! 2. `GET` and `HEAD` change nothing. Actions are `POST`, and need the token.
 
+mod act;
 mod metrics;
 
 use std::net::{IpAddr, SocketAddr};
@@ -25,14 +28,19 @@ use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
+use self::act::Action;
 pub use self::metrics::{Family, metric_families};
-use crate::config::HttpLimits;
+use crate::actions::Actions;
+use crate::config::{AdminConfig, HttpLimits, Secret};
 use crate::problem::{Problem, accepts};
+use crate::reload::Control;
+use crate::repeats::Repeats;
 use crate::router::RouteInfo;
-use crate::serve::{Arrived, Body, Serve};
+use crate::serve::{Arrived, Body, Peer, Serve};
 use crate::shared::Shared;
 use crate::stats::Stats;
 
@@ -54,17 +62,33 @@ pub(crate) struct Admin {
     /// Of its own: `/metrics` counts the public listener's connections alone.
     stats: Arc<Stats>,
     limits: Arc<HttpLimits>,
+    control: Arc<Control>,
+    actions: Arc<Actions>,
+    token: Option<Secret>,
+    /// Actions without the token.
+    refused: Arc<Repeats>,
     is_local: bool,
+    hosts: Arc<[String]>,
     since: Instant,
 }
 
 impl Admin {
-    pub(crate) fn new(shared: Arc<Shared>, addr: SocketAddr) -> Self {
+    pub(crate) fn new(
+        control: Arc<Control>,
+        actions: Arc<Actions>,
+        config: &AdminConfig,
+        addr: SocketAddr,
+    ) -> Self {
         let limits = HttpLimits { connections_max: CONNECTIONS_MAX, ..HttpLimits::default() };
         Self {
-            shared,
+            shared: Arc::clone(control.shared()),
             stats: Arc::default(),
             limits: Arc::new(limits),
+            control,
+            actions,
+            token: config.token.clone(),
+            refused: Arc::default(),
+            hosts: config.hosts.clone().into(),
             is_local: addr.ip().is_loopback(),
             since: Instant::now(),
         }
@@ -72,9 +96,20 @@ impl Admin {
 }
 
 impl Serve for Admin {
+    fn of(&self, _: Peer) -> Self {
+        self.clone()
+    }
+
     async fn answer(&self, request: Arrived) -> Response<Body> {
         let json = accepts(&request.head.headers, "json");
-        self.show(&request.head).unwrap_or_else(|problem| problem.into_response(json, true))
+        let head = &request.head;
+        let answered = match (self.check_host(head), Action::of(head.uri.path())) {
+            (Err(problem), _) => Err(problem),
+            // Boxed: a request of the public listener has the size of this future, too.
+            (Ok(()), Some(action)) => Box::pin(self.act(action, head)).await,
+            (Ok(()), None) => self.show(head),
+        };
+        answered.unwrap_or_else(|problem| problem.into_response(json, true))
     }
 
     fn error_hints(&self) -> bool {
@@ -91,21 +126,31 @@ impl Serve for Admin {
 }
 
 impl Admin {
-    fn show(&self, request: &Parts) -> Result<Response<Body>, Problem> {
-        if self.is_local && !is_for_loopback(request) {
-            return Err(Problem::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "this listener answers for localhost only",
-            )
-            .hint("open it as http://127.0.0.1 or through a tunnel"));
+    fn check_host(&self, request: &Parts) -> Result<(), Problem> {
+        let host = host_of(request);
+        let host = host.as_deref();
+        let is_named =
+            host.is_some_and(|host| self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)));
+        let is_known = match (self.is_local, host) {
+            (true, host) => host.is_some_and(is_loopback),
+            (false, _) if self.hosts.is_empty() => true,
+            (false, host) => {
+                host.is_some_and(|host| is_loopback(host) || host.parse::<IpAddr>().is_ok())
+            }
+        };
+        if is_named || is_known {
+            return Ok(());
         }
+        let what = "this listener does not answer for this host";
+        Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, what)
+            .hint("open it by an address, such as http://127.0.0.1, or set `hosts` in [admin]"))
+    }
+
+    fn show(&self, request: &Parts) -> Result<Response<Body>, Problem> {
         if request.method != Method::GET && request.method != Method::HEAD {
-            return Err(Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "the admin listener only shows",
-            )
-            .hint("use GET")
-            .allow(HeaderValue::from_static("GET, HEAD")));
+            return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this page only shows")
+                .hint("use GET; an action is `POST /reload` or `POST /drain`")
+                .allow(HeaderValue::from_static("GET, HEAD")));
         }
         let text = "text/plain; charset=utf-8";
         Ok(match request.uri.path() {
@@ -120,7 +165,7 @@ impl Admin {
                 metrics::render(&self.shared, self.since),
             ),
             "/plugins" => {
-                let overview = Overview::of(&self.shared, self.since);
+                let overview = Overview::of(&self.shared, self.since, self.token.is_some());
                 let json = serde_json::to_string(&overview).map_err(|error| {
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the overview has no JSON")
                         .cause(error.to_string())
@@ -166,20 +211,18 @@ fn readiness(shared: &Shared) -> (StatusCode, String) {
     (status, lines.collect())
 }
 
-fn is_for_loopback(request: &Parts) -> bool {
-    let authority = match request.uri.authority() {
-        Some(authority) => Some(authority.clone()),
-        None => request
-            .headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .and_then(|host| host.parse().ok()),
+/// The host that a request is for, without its port.
+fn host_of(request: &Parts) -> Option<String> {
+    let authority: Authority = match request.uri.authority() {
+        Some(authority) => authority.clone(),
+        None => request.headers.get(HOST)?.to_str().ok()?.parse().ok()?,
     };
-    authority.is_some_and(|authority: http::uri::Authority| {
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        host.eq_ignore_ascii_case("localhost")
-            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
+    Some(authority.host().trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What `/plugins` answers.
@@ -195,6 +238,8 @@ struct GatewayOverview {
     version: &'static str,
     uptime_seconds: f64,
     draining: bool,
+    /// There are actions: a token is configured.
+    actions: bool,
     connections: u32,
     requests_in_flight: u64,
     websockets: u64,
@@ -223,7 +268,7 @@ struct EntryOverview {
 }
 
 impl Overview {
-    fn of(shared: &Shared, since: Instant) -> Self {
+    fn of(shared: &Shared, since: Instant, has_actions: bool) -> Self {
         let stats = &shared.stats;
         let entries = stats.entries();
         let http = |name: &str| {
@@ -245,6 +290,7 @@ impl Overview {
                 version: env!("CARGO_PKG_VERSION"),
                 uptime_seconds: since.elapsed().as_secs_f64(),
                 draining: shared.connections.is_draining(),
+                actions: has_actions,
                 connections: shared.connections.open(),
                 requests_in_flight: stats.in_flight(),
                 websockets: stats.websockets_open.get(),
@@ -272,9 +318,8 @@ mod tests {
     use super::*;
 
     fn addressed_to(host: &str) -> bool {
-        is_for_loopback(
-            &http::Request::get("/").header(HOST, host).body(()).unwrap().into_parts().0,
-        )
+        let request = http::Request::get("/").header(HOST, host).body(()).unwrap();
+        host_of(&request.into_parts().0).is_some_and(|host| is_loopback(&host))
     }
 
     #[test]

@@ -8,7 +8,8 @@ use http::{HeaderValue, Method};
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, RouteConfig, cluster, rollout, sandbox, workers,
+    Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, rollout,
+    sandbox, tls, workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -19,7 +20,7 @@ pub(super) const WAIT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// What is wrong with the value at a key's path.
 #[derive(Debug)]
-pub(super) struct Complaint {
+pub(crate) struct Complaint {
     path: KeyPath,
     message: String,
     cause: Option<String>,
@@ -27,11 +28,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    pub(super) fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
         Self { path, message, cause: None, hint: hint.into() }
     }
 
-    pub(super) fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -44,7 +45,7 @@ impl Complaint {
             .hinted(Some(self.hint))
     }
 
-    pub(super) fn without_text(self) -> ConfigError {
+    pub(crate) fn without_text(self) -> ConfigError {
         ConfigError::new("", self.message).because(self.cause).hinted(Some(self.hint))
     }
 }
@@ -52,6 +53,8 @@ impl Complaint {
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     check_admin(config)?;
     check_limits(&config.limits)?;
+    access_log::check(&config.access_log)?;
+    config.tls.as_ref().map_or(Ok(()), tls::check)?;
     cluster::check(&config.cluster)?;
     for (name, plugin) in &config.plugins {
         check_plugin(name, plugin)?;
@@ -78,6 +81,16 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
         )
         .because("the admin page and the metrics have no password"));
     }
+    for (index, host) in admin.hosts.iter().enumerate() {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if host.is_empty() || !host.chars().all(is_name) {
+            return Err(Complaint::new(
+                KeyPath::default().key("admin").key("hosts").index(index),
+                format!("`admin.hosts[{index}]` is `{host}`, which is not the name of a host"),
+                "write the name alone, without a port: \"becket.example.org\"",
+            ));
+        }
+    }
     if admin.listen == config.listen && config.listen.port() != 0 {
         return Err(Complaint::new(
             path(),
@@ -89,8 +102,16 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
 }
 
 fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
-    let ranges: [(&str, u64, u64, u64); 14] = [
+    let ranges: [(&str, u64, u64, u64); 17] = [
         ("connections_max", limits.connections_max.into(), 1, 1 << 20),
+        ("client_connections_max", limits.client_connections_max.into(), 0, 1 << 20),
+        (
+            "client_requests_per_second_max",
+            limits.client_requests_per_second_max.into(),
+            0,
+            1_000_000,
+        ),
+        ("clients_max", limits.clients_max.into(), 16, 1 << 24),
         ("header_bytes_max", limits.header_bytes_max.into(), 256, 1 << 20),
         ("headers_max", limits.headers_max.into(), 1, 10_000),
         ("header_read_timeout_ms", limits.header_read_timeout_ms, 1, WAIT_MS_MAX),
@@ -324,6 +345,15 @@ mod tests {
         let open = "[admin]\nlisten = \"0.0.0.0:9900\"\n";
         assert!(refused(open).contains("error: t:2:10: `admin.listen` is 0.0.0.0:9900"));
         assert!(Config::parse(&format!("{open}allow_remote = true"), "t").is_ok());
+    }
+
+    #[test]
+    fn hosts_of_the_admin_listener_are_names() {
+        for host in ["", "a:9900", "http://a", "a b"] {
+            let text = refused(&format!("[admin]\nhosts = [\"a.test\", \"{host}\"]\n"));
+            assert!(text.contains("error: t:2:20: `admin.hosts[1]` is `"), "{text}");
+        }
+        assert!(Config::parse("[admin]\nhosts = [\"a-1.test\"]\n", "t").is_ok());
     }
 
     #[test]

@@ -75,11 +75,21 @@ pub enum Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = toml::Value::deserialize(deserializer)?;
-        match value.as_str().and_then(|text| text.split_once(':')) {
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
-            // What was written may be the secret.
-            _ => Err(D::Error::invalid_value(Unexpected::Other("what is written"), &SECRET)),
+        let secret = value.as_str().and_then(Self::parse);
+        // What was written may be the secret.
+        let wrong = || D::Error::invalid_value(Unexpected::Other("what is written"), &SECRET);
+        secret.ok_or_else(wrong)
+    }
+}
+
+impl Secret {
+    /// Reads `file:PATH` or `env:NAME`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("file", path) if !path.is_empty() => Some(Self::File(path.into())),
+            ("env", name) if !name.is_empty() => Some(Self::Env(name.to_owned())),
+            _ => None,
         }
     }
 }

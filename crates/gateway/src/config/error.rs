@@ -89,8 +89,7 @@ impl ConfigError {
             (message, hint.map(str::to_owned))
         };
         if message.contains(SECRET) {
-            let hint =
-                "write where the `password` or `token` of [cluster] is, and not the secret itself";
+            let hint = "write where the `password` or `token` of [cluster] or [admin] is, and not the secret itself";
             return Self::new(origin, message).hinted(Some(hint.to_owned()));
         }
         Self::new(origin, message).at(text, error.span()).hinted(hint)

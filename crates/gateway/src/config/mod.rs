@@ -6,11 +6,14 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `access_log` | `[access_log]` |
 //! | `check` | checks beyond the types: ranges, names, references between tables |
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
+//! | `files` | files that the gateway itself reads |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
+//! | `tls` | `[tls]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
 //! | `value` | values that are parsed into their type: digests, methods, names of choices |
@@ -22,12 +25,15 @@
 //! 2. An unknown key is refused, with the nearest known one.
 //! 3. Paths in a file are relative to that file's folder. A program runs in that folder.
 
+mod access_log;
 mod check;
 mod cluster;
 mod error;
+mod files;
 mod locate;
 mod rollout;
 mod sandbox;
+mod tls;
 mod value;
 mod workers;
 
@@ -38,11 +44,22 @@ use std::path::{Path, PathBuf};
 use becket_host::{Dispatch, EntryKind, Layout};
 use serde::Deserialize;
 
+use crate::tls::Loaded;
+
+pub(crate) use self::access_log::key as access_log_key;
+pub use self::access_log::{AccessLogConfig, AccessLogFormat};
+pub(crate) use self::check::Complaint;
 pub use self::cluster::{ClusterConfig, Secret};
 pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
+pub(crate) use self::files::read_token;
+#[cfg_attr(not(feature = "tls"), expect(unused_imports))]
+pub(crate) use self::files::{check_private, read as read_file};
+pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
+pub(crate) use self::tls::root as tls_root;
+pub use self::tls::{CertificateConfig, ClientCertificates, TlsConfig};
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
 
@@ -56,11 +73,17 @@ pub struct Config {
     pub default_routes: bool,
     /// Whether answers that say what failed also say what to try.
     pub error_hints: bool,
+    /// Whether a request without a `traceparent` gets one.
+    pub traceparent: bool,
     /// Whether a plugin is reloaded when its file changes; `becket serve` also reads a changed
     /// configuration file then.
     pub watch: bool,
     /// Folders in which a plugin's `path` without a `/` is looked for.
     pub plugin_path: Vec<PathBuf>,
+    /// TLS on `listen`; `None`: without.
+    pub tls: Option<TlsConfig>,
+    /// A line for each request.
+    pub access_log: AccessLogConfig,
     /// The admin listener.
     pub admin: AdminConfig,
     /// The bounds on what clients may ask for.
@@ -79,8 +102,11 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             default_routes: true,
             error_hints: true,
+            traceparent: false,
             watch: true,
             plugin_path: Vec::new(),
+            tls: None,
+            access_log: AccessLogConfig::default(),
             admin: AdminConfig::default(),
             limits: HttpLimits::default(),
             cluster: ClusterConfig::default(),
@@ -98,8 +124,12 @@ pub struct AdminConfig {
     pub enabled: bool,
     /// Where it listens; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Whether `listen` may be reachable from other machines. It has no password of its own.
+    /// Whether `listen` may be reachable from other machines. What it shows has no password.
     pub allow_remote: bool,
+    /// Names by which it is asked for, beside `localhost` and addresses.
+    pub hosts: Vec<String>,
+    /// Where the token is that actions need; `None`: there are no actions.
+    pub token: Option<Secret>,
 }
 
 impl Default for AdminConfig {
@@ -108,6 +138,8 @@ impl Default for AdminConfig {
             enabled: true,
             listen: SocketAddr::from(([127, 0, 0, 1], 9900)),
             allow_remote: false,
+            hosts: Vec::new(),
+            token: None,
         }
     }
 }
@@ -118,6 +150,12 @@ impl Default for AdminConfig {
 pub struct HttpLimits {
     /// Connections open at once, WebSockets included; one more is answered 503 and closed.
     pub connections_max: u32,
+    /// Connections open at once from one address; one more is answered 429 and closed. 0: as many as there may be.
+    pub client_connections_max: u32,
+    /// Requests of one address in a second; one more is answered 429. 0: any number.
+    pub client_requests_per_second_max: u32,
+    /// How many addresses are counted; one for which there is no room has no limit of its own.
+    pub clients_max: u32,
     /// The request line and all headers together; more is answered 431.
     pub header_bytes_max: u32,
     /// How many headers; more is answered 431.
@@ -153,6 +191,9 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            client_connections_max: 0,
+            client_requests_per_second_max: 0,
+            clients_max: 1 << 16,
             header_bytes_max: 64 << 10,
             headers_max: 100,
             header_read_timeout_ms: 10_000,
@@ -327,6 +368,31 @@ impl Config {
         Self::parse(&read(path)?, &path.display().to_string())
     }
 
+    /// [`Self::load`], and looks into the files of `[tls]` and the admin token, which [`crate::Gateway::start`] does too: so what is
+    /// wrong with one is shown with its line.
+    ///
+    /// # Errors
+    /// [`ConfigError`] as [`Self::load`], and if a certificate, a key or the token cannot be used.
+    pub fn load_with_files(path: &Path) -> Result<Self, ConfigError> {
+        let (text, origin) = (read(path)?, path.display().to_string());
+        let config = Self::parse(&text, &origin)?;
+        if let Some(tls) = &config.tls {
+            Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
+        }
+        config.check_token().map_err(|complaint| complaint.locate(&text, &origin))?;
+        Ok(config)
+    }
+
+    /// Whether the admin token can be read.
+    pub(crate) fn check_token(&self) -> Result<(), Complaint> {
+        match &self.admin.token {
+            Some(token) if self.admin.enabled => {
+                read_token(&admin_token_key(), token).map(|_token| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the configuration that replaces the one in force. Writing a file in place truncates it
     /// first, so a blank file is an error: it is being written, and is no request for no plugins.
     ///
@@ -345,7 +411,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with the key in question.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check::check(self).map_err(check::Complaint::without_text)
+        check::check(self).map_err(Complaint::without_text)
     }
 
     /// Makes relative paths relative to `base`. A plugin's path without a `/` stays as it is: it
@@ -355,7 +421,14 @@ impl Config {
         for path in &mut self.plugin_path {
             *path = base.join(&*path);
         }
+        self.access_log.resolve_paths(base);
+        if let Some(Secret::File(path)) = &mut self.admin.token {
+            *path = base.join(&*path);
+        }
         self.cluster.resolve_paths(base);
+        if let Some(tls) = &mut self.tls {
+            tls.resolve_paths(base);
+        }
         for sandbox in self.plugins.values_mut().filter_map(|plugin| plugin.sandbox.as_mut()) {
             sandbox.resolve_paths(base);
         }
@@ -368,6 +441,11 @@ impl Config {
             }
         }
     }
+}
+
+/// Where the admin token is.
+pub(crate) fn admin_token_key() -> KeyPath {
+    KeyPath::default().key("admin").key("token")
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -397,6 +475,8 @@ mod tests {
         let shown = Config::parse(EXAMPLE, "becket.toml").unwrap();
         assert_eq!(shown.listen, Config::default().listen);
         assert_eq!(shown.admin, Config::default().admin);
+        assert_eq!(shown.tls, None);
+        assert_eq!(shown.access_log, Config::default().access_log);
         assert_eq!(shown.limits, Config::default().limits);
         assert_eq!(shown.cluster, Config::default().cluster);
         let sample = &shown.plugins["sample"];
@@ -406,11 +486,16 @@ mod tests {
             "listen",
             "default_routes",
             "error_hints",
+            "traceparent",
             "watch",
             "plugin_path",
             "enabled",
             "allow_remote",
+            "hosts",
             "connections_max",
+            "client_connections_max",
+            "client_requests_per_second_max",
+            "clients_max",
             "header_bytes_max",
             "headers_max",
             "header_read_timeout_ms",
@@ -437,6 +522,13 @@ mod tests {
             "ca",
             "certificate",
             "key",
+            "format",
+            "file",
+            "query",
+            "buffer_bytes_max",
+            "client_certificates",
+            "client_ca",
+            "handshake_timeout_ms",
             "offer",
             "sandbox",
             "workers",

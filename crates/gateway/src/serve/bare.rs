@@ -74,7 +74,7 @@ impl Bare {
         Some(match status {
             "400" => Problem::new(StatusCode::BAD_REQUEST, "the request cannot be read")
                 .cause("its first line or one of its headers is not HTTP/1.1")
-                .hint("speak HTTP/1.1, or HTTP/2 with prior knowledge, and no TLS, to this port"),
+                .hint("speak HTTP/1.1, or HTTP/2 with prior knowledge, and TLS only to a port that has it"),
             "414" => Problem::new(StatusCode::URI_TOO_LONG, "the request's path is too long")
                 .cause("a path with its query has at most 65534 bytes")
                 .hint("send the data in the body"),

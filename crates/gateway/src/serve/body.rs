@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use becket_host::Body as HostBody;
 use bytes::{Buf, Bytes};
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::buffer::{Buffer, NoRoom};
 use super::guard::Busy;
 use super::stream::{FrameBody, Truncated};
+use crate::access_log::Record;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -56,6 +57,15 @@ pub(crate) enum Body {
     Full(Data, Option<Busy>),
     /// A plugin's frames, as they come.
     Frames(Box<FrameBody>),
+    /// One of these, whose end is written to the access log.
+    Logged(Box<Logged>),
+}
+
+/// A body with the record of its request.
+#[derive(Debug)]
+pub(crate) struct Logged {
+    body: Body,
+    record: Box<Record>,
 }
 
 impl Body {
@@ -73,6 +83,7 @@ impl Body {
         match self {
             Self::Full(data, _) => in_flight.add_bytes_out(data.remaining()),
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
+            Self::Logged(logged) => logged.body.count(in_flight, stats),
         }
     }
 
@@ -81,7 +92,13 @@ impl Body {
         match self {
             Self::Full(_, kept) => *kept = Some(busy),
             Self::Frames(frames) => frames.keep(busy),
+            Self::Logged(logged) => logged.body.keep(busy),
         }
+    }
+
+    /// Ends the record of its request with the body.
+    pub(crate) fn logged(self, record: Box<Record>) -> Self {
+        Self::Logged(Box::new(Logged { body: self, record }))
     }
 }
 
@@ -104,17 +121,30 @@ impl hyper::body::Body for Body {
             Self::Frames(frames) => {
                 frames.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
             }
+            Self::Logged(logged) => {
+                let next = ready!(Pin::new(&mut logged.body).poll_frame(cx));
+                if let Some(Ok(frame)) = &next {
+                    let data = frame.data_ref();
+                    logged.record.add_bytes(data.map_or(0, Buf::remaining));
+                }
+                Poll::Ready(next)
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(data, _) if !data.has_remaining())
+        match self {
+            Self::Full(data, _) => !data.has_remaining(),
+            Self::Frames(_) => false,
+            Self::Logged(logged) => logged.body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(data, _) => SizeHint::with_exact(data.remaining() as u64),
             Self::Frames(_) => SizeHint::default(),
+            Self::Logged(logged) => logged.body.size_hint(),
         }
     }
 }

@@ -26,7 +26,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -34,8 +33,11 @@ use super::bare::Bare;
 use super::body::Body;
 use super::first::First;
 use super::guard::{Activity, Busy, Guarded};
+use super::peer::Peer;
 use super::request::Arrived;
+use super::socket::Socket;
 use crate::TARGET;
+use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::connections::{Connections, Permit, Phase, Signal};
 use crate::stats::{Refusal, Stats};
@@ -43,6 +45,12 @@ use crate::status::ms;
 
 /// What a listener serves.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
+    /// What serves the connection of this client.
+    fn of(&self, peer: Peer) -> Self;
+    /// A place for one more connection of this client.
+    fn seat(&self, _: &Peer) -> Result<Option<Seat>, TooMany> {
+        Ok(None)
+    }
     fn answer(&self, request: Arrived) -> impl Future<Output = Response<Body>> + Send;
     fn limits(&self) -> HttpLimits;
     /// Whether answers that say what failed also say what to try.
@@ -57,7 +65,7 @@ const HEADERS_MAX_ON_STACK: u32 = 100;
 
 pub(super) async fn run<S: Serve>(
     serve: S,
-    mut socket: TcpStream,
+    mut socket: Socket,
     permit: Permit,
     connections: Arc<Connections>,
 ) {
@@ -76,8 +84,7 @@ pub(super) async fn run<S: Serve>(
         () = connections.reached(Phase::Draining) => return,
     }
     let is_http2 = first.is_http2();
-    // With Nagle's algorithm small answers would wait for the client's acknowledgement.
-    let _ = socket.set_nodelay(true);
+    socket.set_nodelay();
     let activity = Arc::new(Activity::default());
     let stall_max = ms(limits.write_stall_timeout_ms);
     if is_http2 {

@@ -7,7 +7,9 @@
 //!    reads nothing for that long loses its connection, whatever its protocol.
 //! 2. Nothing else sets a timer: the connection's slow tick reads [`Activity`]. Acknowledgements of
 //!    HTTP/2 are not activity (`answering`).
-//! 3. hyper flushes only when everything that it has was written. So what is written while no body
+//! 3. A flush waits only with TLS, for the last bytes of a session's buffer. It is activity, and has the same
+//!    time as a write.
+//! 4. hyper flushes only when everything that it has was written. So what is written while no body
 //!    has handed bytes over since the last flush is heads alone, and a refusal of hyper's parser
 //!    can be distinguished from them (`bare`).
 
@@ -20,12 +22,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answering::FrameScan;
 use super::bare::Bare;
 use super::first::First;
+use super::socket::Socket;
 use crate::TARGET;
 use crate::connections::Permit;
 
@@ -101,7 +103,7 @@ const COPIED_MAX: usize = 1024;
 /// A socket with its permit, its activity and its stall timer.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    socket: TcpStream,
+    socket: Socket,
     /// Read before all others.
     first: First,
     activity: Arc<Activity>,
@@ -123,7 +125,7 @@ struct Refusal {
 
 impl Guarded {
     pub(super) fn new(
-        socket: TcpStream,
+        socket: Socket,
         first: First,
         activity: Arc<Activity>,
         stall_max: Duration,
@@ -201,7 +203,7 @@ impl Guarded {
     fn discard_unread(&self) {
         let mut unread = [0; 4096];
         for _ in 0..UNREAD_PIECES_MAX {
-            match self.socket.try_read(&mut unread) {
+            match self.socket.try_discard(&mut unread) {
                 Ok(n) if n > 0 => {}
                 _ => break,
             }
@@ -220,12 +222,27 @@ impl Guarded {
             }
             return written;
         }
+        ready!(self.poll_stalled(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// A flush that is not done. The timer stays until the next write, which the session takes at once: its buffer is
+    /// empty after a flush.
+    #[cold]
+    fn poll_flushing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.moved.store(true, Relaxed);
+        ready!(self.poll_stalled(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Completes when the socket was full for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let stall_max = self.stall_max;
         let stall =
             self.stall.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + stall_max)));
         ready!(stall.as_mut().poll(cx));
         tracing::debug!(target: TARGET, "a client took nothing for {} ms: cut off", stall_max.as_millis());
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Ready(())
     }
 }
 
@@ -305,7 +322,11 @@ impl AsyncWrite for Guarded {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.activity.has_body.store(false, Relaxed);
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        match flushed {
+            Poll::Pending => self.poll_flushing(cx),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -4,8 +4,9 @@
 
 use http::Response;
 
-use super::{Arrived, Body, Public, Serve};
+use super::{Arrived, Body, Peer, Public, Serve};
 use crate::admin::Admin;
+use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::stats::Stats;
 
@@ -17,6 +18,20 @@ pub(crate) enum Listener {
 }
 
 impl Serve for Listener {
+    fn of(&self, peer: Peer) -> Self {
+        match self {
+            Self::Public(public) => Self::Public(public.of(peer)),
+            Self::Admin(admin) => Self::Admin(admin.of(peer)),
+        }
+    }
+
+    fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
+        match self {
+            Self::Public(public) => public.seat(peer),
+            Self::Admin(admin) => admin.seat(peer),
+        }
+    }
+
     async fn answer(&self, request: Arrived) -> Response<Body> {
         match self {
             Self::Public(public) => public.answer(request).await,

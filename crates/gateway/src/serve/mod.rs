@@ -12,6 +12,8 @@
 //! | `accept` | the accept loop: its bound on connections, and its end |
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
 //! | `first` | its first bytes, which tell the protocol |
+//! | `socket` | TCP, with or without TLS, as one type |
+//! | `peer` | the client, and what is done for its requests beside answering them |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: its activity, its stall timer, hyper's refusals completed |
 //! | `answering` | what is written for requests, of all that is written to HTTP/2 |
@@ -32,7 +34,9 @@ mod connection;
 mod first;
 mod guard;
 mod listener;
+mod peer;
 mod request;
+mod socket;
 mod stream;
 mod unary;
 mod ws;
@@ -51,8 +55,13 @@ pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::listener::Listener;
+use self::peer::Client;
+pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::request::Arrived;
+pub(crate) use self::socket::Socket;
 use crate::TARGET;
+use crate::access_log::AccessLog;
+use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::router::{Found, Route, Routed, Table};
@@ -68,11 +77,14 @@ pub(crate) struct Public {
     shared: Arc<Shared>,
     /// The routes that its last request used.
     kept: Mutex<Option<Arc<KeptTable>>>,
+    log: Option<Arc<AccessLog>>,
+    /// `None`: its requests are passed on as they are.
+    client: Option<Box<Client>>,
 }
 
 impl Public {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, kept: Mutex::new(None) }
+    pub(crate) fn new(shared: Arc<Shared>, log: Option<Arc<AccessLog>>) -> Self {
+        Self { shared, kept: Mutex::new(None), log, client: None }
     }
 
     /// The routes in force.
@@ -87,7 +99,8 @@ impl Public {
 
 impl Clone for Public {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.shared))
+        let client = self.client.clone();
+        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 }
 
@@ -108,21 +121,50 @@ impl Serve for Public {
         self.kept.lock().take_if(|kept| !self.shared.is_current(kept));
     }
 
-    async fn answer(&self, request: Arrived) -> Response<Body> {
+    fn of(&self, peer: Peer) -> Self {
+        let client = Client::new(peer, self.log.clone(), &self.shared.kept());
+        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+    }
+
+    fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
+        match peer.address {
+            Some(address) => self.shared.clients.enter(address, &self.shared.kept().limits),
+            None => Ok(None),
+        }
+    }
+
+    async fn answer(&self, mut request: Arrived) -> Response<Body> {
         let asks = Asks::of(&request.head.headers);
         let json = asks.json;
+        let record = match &self.client {
+            None => None,
+            Some(client) => match client.begin(&self.shared, &mut request.head) {
+                (record, None) => record,
+                (record, Some(problem)) => {
+                    let response = problem.into_response(json, self.error_hints());
+                    return match record {
+                        None => response,
+                        Some(record) => record.end(response),
+                    };
+                }
+            },
+        };
         let mut table = self.table();
-        loop {
+        let response = loop {
             match route(&self.shared, &table, &request.head, asks) {
-                Ok(Some(route)) => return self.run(&table, &route, request, asks).await,
+                Ok(Some(route)) => break self.run(&table, &route, request, asks).await,
                 Ok(None) => {
                     if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
-                        return still_replaced().into_response(json, table.error_hints);
+                        break still_replaced().into_response(json, table.error_hints);
                     }
                     table = self.table();
                 }
-                Err(problem) => return problem.into_response(json, table.error_hints),
+                Err(problem) => break problem.into_response(json, table.error_hints),
             }
+        };
+        match record {
+            None => response,
+            Some(record) => record.end(response),
         }
     }
 }

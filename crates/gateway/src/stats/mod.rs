@@ -76,6 +76,7 @@ pub(crate) struct Stats {
     pub(crate) ws_messages_out: Counter,
     pub(crate) reloads: Counter,
     pub(crate) reload_failures: Counter,
+    pub(crate) access_lines_dropped: Counter,
     refused: [Counter; Refusal::ALL.len()],
     entries: Mutex<BTreeMap<(String, String), Arc<EntryStats>>>,
 }
@@ -121,11 +122,14 @@ pub(crate) enum Refusal {
     HeaderTimeout,
     Malformed,
     Connections,
+    TlsHandshake,
+    ClientConnections,
+    ClientRequests,
 }
 
 impl Refusal {
     /// Each cause with its name in metrics, in the order of the enum.
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Route, "route"),
         (Self::Method, "method"),
         (Self::Upgrade, "upgrade"),
@@ -137,6 +141,9 @@ impl Refusal {
         (Self::HeaderTimeout, "header_timeout"),
         (Self::Malformed, "malformed"),
         (Self::Connections, "connections"),
+        (Self::TlsHandshake, "tls_handshake"),
+        (Self::ClientConnections, "client_connections"),
+        (Self::ClientRequests, "client_requests"),
     ];
 }
 

@@ -3,20 +3,29 @@
 //!
 //! | module | tests |
 //! |---|---|
+//! | `access_log` | a line for each request, and none in a request's way |
+//! | `actions` | actions on the admin listener, and what they need |
 //! | `admin` | the admin listener: its figures are those of the gateway, also in a browser |
 //! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
+//! | `clients` | what one client's address may have at once |
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
+//! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
 //! | `websocket` | messages both ways, and every way in which they end |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access_log;
+mod actions;
 mod admin;
 mod bad_input;
+mod clients;
 mod common;
 mod dashboard;
 mod http;
 mod lifecycle;
 mod rollout;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;

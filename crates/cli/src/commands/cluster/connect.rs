@@ -2,12 +2,12 @@
 //! A connection as `[cluster]` describes it. What is secret is read here, and shown nowhere.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use becket_cluster::{ConnectOptions, Connection, OpenError};
-use becket_gateway::config::{ClusterConfig, Secret};
+use becket_gateway::config::ClusterConfig;
 
+use crate::commands::secret;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -53,10 +53,11 @@ fn options(cluster: &ClusterConfig) -> Result<ConnectOptions, Failure> {
         })?;
     }
     if let Some((user, password)) = cluster.user.as_ref().zip(cluster.password.as_ref()) {
-        options = options.user_and_password(user.clone(), secret("password", password)?);
+        options = options
+            .user_and_password(user.clone(), secret::read("password for the cluster", password)?);
     }
     if let Some(token) = &cluster.token {
-        options = options.token(secret("token", token)?);
+        options = options.token(secret::read("token for the cluster", token)?);
     }
     if let Some(path) = &cluster.ca {
         readable(path)?;
@@ -72,30 +73,6 @@ fn options(cluster: &ClusterConfig) -> Result<ConnectOptions, Failure> {
 
 fn readable(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|error| Failure::file("read", path, &error))
-}
-
-/// The first line of a file, or a variable.
-fn secret(what: &str, secret: &Secret) -> Result<String, Failure> {
-    let absent = |cause: String, hint| {
-        let error = format!("the {what} for the cluster is not there");
-        Failure::new(Exit::Failure, error).cause(cause).hint(hint)
-    };
-    let found = match secret {
-        Secret::Env(name) => std::env::var(name).map_err(|_| {
-            absent(format!("the variable {name} is not set"), "set it, or write `file:PATH`")
-        })?,
-        Secret::File(path) => {
-            let mut line = String::new();
-            let read = BufReader::new(readable(path)?).read_line(&mut line);
-            read.map_err(|error| Failure::file("read", path, &error))?;
-            line.truncate(line.trim_end_matches(['\r', '\n']).len());
-            line
-        }
-    };
-    match found.is_empty() {
-        true => Err(absent("it is empty".to_owned(), "write it there")),
-        false => Ok(found),
-    }
 }
 
 pub(crate) fn not_connected(error: &OpenError) -> Failure {

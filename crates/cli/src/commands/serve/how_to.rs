@@ -36,11 +36,13 @@ pub(super) fn show(
 ) -> Result<(), Failure> {
     let at = reachable(gateway.addr());
     let admin = gateway.admin_addr().map(reachable);
+    let has_tls = gateway.has_tls();
     let routes = gateway.routes();
     if ui.json() {
         return ui.data(&json!({
             "event": "started",
             "listen": gateway.addr().to_string(),
+            "tls": has_tls,
             "admin": gateway.admin_addr().map(|addr| addr.to_string()),
             "monitor": monitor.map(|path| path.display().to_string()),
             "cluster": cluster.map(|it| json!({ "urls": it.urls, "connected": it.is_connected })),
@@ -49,9 +51,10 @@ pub(super) fn show(
         }));
     }
     let version = env!("CARGO_PKG_VERSION");
-    let mut out = format!("{} {version} serves on http://{at}\n", paint(HEAD, "becket"));
     let becket = program();
-    let (plugins, lines) = (host.plugins(), Lines { at, becket: &becket, routes: &routes });
+    let (plugins, lines) =
+        (host.plugins(), Lines { at, has_tls, becket: &becket, routes: &routes });
+    let mut out = format!("{} {version} serves on {}\n", paint(HEAD, "becket"), lines.base());
     match is_verbose {
         true => out.extend(plugins.iter().map(|plugin| lines.all(plugin))),
         false => out.push_str(&lines.brief(&plugins)),
@@ -89,11 +92,17 @@ pub(super) fn show(
 #[derive(Debug)]
 struct Lines<'a> {
     at: SocketAddr,
+    has_tls: bool,
     becket: &'a str,
     routes: &'a [RouteInfo],
 }
 
 impl Lines<'_> {
+    /// The beginning of every URL.
+    fn base(&self) -> String {
+        format!("http{}://{}", if self.has_tls { "s" } else { "" }, self.at)
+    }
+
     fn of<'b>(&'b self, plugin: &'b Plugin) -> impl Iterator<Item = &'b RouteInfo> {
         self.routes.iter().filter(|route| route.plugin == plugin.name())
     }
@@ -133,7 +142,7 @@ impl Lines<'_> {
         let entries: Vec<_> = self.of(plugin).map(|route| route.entry.as_str()).collect();
         let listed = entries.iter().take(ENTRIES_MAX).copied().collect::<Vec<_>>().join(", ");
         match entries.len() {
-            0 => format!("http://{}/{}/ENTRY", self.at, plugin.name()),
+            0 => format!("{}/{}/ENTRY", self.base(), plugin.name()),
             count if count > ENTRIES_MAX => format!("{listed}, {} more", count - ENTRIES_MAX),
             _ => listed,
         }
@@ -143,9 +152,9 @@ impl Lines<'_> {
     fn all(&self, plugin: &Plugin) -> String {
         let mut out = format!("\n{} is {}\n", paint(HEAD, plugin.name()), what(plugin));
         if self.of(plugin).next().is_none() {
-            let (at, name) = (self.at, plugin.name());
+            let (base, name) = (self.base(), plugin.name());
             out.push_str(&format!(
-                "  it does not say which entries it has; each is at http://{at}/{name}/ENTRY\n"
+                "  it does not say which entries it has; each is at {base}/{name}/ENTRY\n"
             ));
         }
         for route in self.of(plugin) {
@@ -167,18 +176,19 @@ impl Lines<'_> {
     /// The lines that call a route.
     fn calls(&self, route: &RouteInfo, is_sample: bool) -> Vec<String> {
         let path = route.path.trim_end_matches('*');
-        let url = text::shell_word(&format!("http://{}{path}", self.at));
+        let url = text::shell_word(&format!("{}{path}", self.base()));
         match route.kind {
             Some(EntryKind::Stream) => vec![
                 format!("curl -N {url}"),
                 format!("curl -N -H 'accept: text/event-stream' {url}"),
             ],
             Some(EntryKind::Bidirectional) => {
-                let url = text::shell_word(&format!("ws://{}{path}", self.at));
-                vec![
-                    format!("printf 'hello\\nagain\\n' | {} ws {url}", self.becket),
-                    format!("websocat {url}"),
-                ]
+                let scheme = if self.has_tls { "wss" } else { "ws" };
+                let url = text::shell_word(&format!("{scheme}://{}{path}", self.at));
+                let own = format!("printf 'hello\\nagain\\n' | {} ws {url}", self.becket);
+                // `becket ws` has no TLS.
+                let own = (!self.has_tls).then_some(own);
+                own.into_iter().chain([format!("websocat {url}")]).collect()
             }
             _ => vec![unary(route, &url, is_sample)],
         }

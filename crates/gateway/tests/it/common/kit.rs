@@ -11,7 +11,7 @@ use becket_plugin::{
     Answered, Call, Context, Entry, Failure, Host, NrStatus, OwnedCall, Plugin, Reply, SendError,
     Session, SessionError, Sink, define_plugin,
 };
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Semaphore;
 
 /// What a test sees of a handler.
@@ -20,6 +20,8 @@ pub struct Probe {
     pub full: Semaphore,
     pub left: Semaphore,
     pub gate: Semaphore,
+    /// Whether the gate is open, for a thread.
+    is_open: (Mutex<bool>, Condvar),
     /// Streams that refuse messages until the gate opens.
     refusing: Mutex<Vec<Weak<Sink>>>,
 }
@@ -33,6 +35,8 @@ impl Probe {
     }
 
     pub fn open(&self) {
+        *self.is_open.0.lock() = true;
+        self.is_open.1.notify_all();
         self.gate.add_permits(1 << 20);
         // A message that was refused is offered again only at the plugin's word.
         let refusing = std::mem::take(&mut *self.refusing.lock());
@@ -49,6 +53,7 @@ pub fn probe(name: &str) -> Arc<Probe> {
             full: Semaphore::new(0),
             left: Semaphore::new(0),
             gate: Semaphore::new(0),
+            is_open: (Mutex::new(false), Condvar::new()),
             refusing: Mutex::default(),
         })
     };
@@ -75,8 +80,10 @@ impl Plugin for Kit {
             Ok(call.answer(body))
         }),
         Entry::unary("about", "the request's own words", about),
+        Entry::unary("header", "the header that the query names", header),
         Entry::unary("status", "the status in the query, with the payload", status),
         Entry::unary("panic", "panics", |_: &Kit, _: Call<'_>| panic!("on purpose")),
+        Entry::unary("block", "keeps its thread until its probe's gate opens", block),
         Entry::future("gated", "answers when its probe's gate opens", gated),
         Entry::stream("count", "as many frames as the payload says", count),
         Entry::stream("raw", "the payload in one frame", |_: &Kit, call: Context<'_>, sink| {
@@ -109,10 +116,24 @@ fn about(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
     Ok(call.answer(text.as_bytes()))
 }
 
+fn header(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
+    let request = call.request();
+    let value = request.header(request.query()).unwrap_or_default();
+    Ok(call.answer(value.as_bytes()))
+}
+
 fn status(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
     let status: u32 = call.request().query().parse()?;
     let body = call.payload();
     Ok(call.answer_status(NrStatus(status), body))
+}
+
+fn block(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
+    let probe = probe(call.request().header("x-test").unwrap_or_default());
+    probe.entered.add_permits(1);
+    let (is_open, opened) = &probe.is_open;
+    opened.wait_while(&mut is_open.lock(), |is_open| !*is_open);
+    Ok(call.answer(b"through"))
 }
 
 fn probe_of(call: &OwnedCall) -> (Arc<Probe>, Leaving) {

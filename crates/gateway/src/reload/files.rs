@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Files that change: those of plugins, and the certificates of the public listener.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{Aside, Control, Moved, Next};
+use crate::TARGET;
+use crate::config::{Config, Placement, TlsConfig};
+use crate::error::GatewayError;
+use crate::gateway::load_tls;
+use crate::watch::{FileWatch, files_of_command};
+
+impl Control {
+    /// Watches the files of `config` instead of those before.
+    pub(super) fn watch(self: &Arc<Self>, config: &Config) -> Result<(), GatewayError> {
+        let mut watched: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+        for plugin in self.shared.plugins().values() {
+            let own = config.plugins.get(plugin.name());
+            if !own.and_then(|own| own.watch).unwrap_or(config.watch) {
+                continue;
+            }
+            if own.is_some_and(|own| own.placement == Placement::Cluster) {
+                continue;
+            }
+            let mut files = match own.and_then(|own| Some((own.command.as_deref()?, own))) {
+                Some((command, own)) => files_of_command(command, own.folder.as_deref()),
+                None => plugin.info().path.into_iter().collect(),
+            };
+            // That of the version that was tried last, or is tried now, too.
+            let rollouts = plugin.rollouts();
+            let tried = rollouts.now.or(rollouts.last.map(|last| last.progress));
+            files.extend(tried.and_then(|tried| tried.path).filter(|path| !files.contains(path)));
+            for file in files {
+                watched.entry(file).or_default().push(plugin.name().to_owned());
+            }
+        }
+        self.stop_watching();
+        let certificates = config.tls.iter().filter(|_| config.watch && self.has_tls());
+        let certificates: Vec<_> = certificates.flat_map(TlsConfig::files).collect();
+        if watched.is_empty() && certificates.is_empty() {
+            return Ok(());
+        }
+        let all = watched.keys().map(PathBuf::as_path).chain(certificates.iter().copied());
+        let files = FileWatch::new(all).map_err(GatewayError::Watch)?;
+        let mut watching = self.watching.lock();
+        for notice in certificates.into_iter().filter_map(|path| files.notice(path)) {
+            let task = tokio::spawn(Arc::clone(self).follow_certificates(notice));
+            watching.tasks.push(task.abort_handle());
+        }
+        for (path, names) in watched {
+            if let Some(notice) = files.notice(&path) {
+                let task = tokio::spawn(Arc::clone(self).follow(names, notice));
+                watching.tasks.push(task.abort_handle());
+            }
+        }
+        watching.files = Some(files);
+        Ok(())
+    }
+
+    pub(crate) fn stop_watching(&self) {
+        let mut watching = self.watching.lock();
+        watching.files = None;
+        watching.tasks.drain(..).for_each(|task| task.abort());
+    }
+
+    /// Reloads one plugin whenever its file has new content.
+    async fn follow(self: Arc<Self>, names: Vec<String>, changed: Arc<Notify>) {
+        loop {
+            changed.notified().await;
+            for name in &names {
+                self.reload_changed(name).await;
+            }
+        }
+    }
+
+    /// Reads the files of `[tls]` again whenever one has new content. Of a certificate and its key one is new before
+    /// the other: until both are, what is in force stays.
+    async fn follow_certificates(self: Arc<Self>, changed: Arc<Notify>) {
+        loop {
+            changed.notified().await;
+            let in_force = self.in_force.lock().await;
+            match load_tls(&in_force.config).await {
+                Ok(Some(loaded)) => {
+                    if let Some(tls) = &self.tls {
+                        tls.put_in_force(loaded);
+                        tracing::info!(target: TARGET, "certificates read again: a file changed");
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(target: TARGET,
+                    %error,
+                    cause = error.cause(),
+                    hint = error.hint(),
+                    "certificates not read again: those in force stay"
+                ),
+            }
+        }
+    }
+
+    /// Loads a plugin again whose file has changed.
+    async fn reload_changed(self: &Arc<Self>, name: &str) {
+        let Some(plugin) = self.host.plugin(name) else { return };
+        let mut in_force = self.in_force.lock().await;
+        self.settle(&mut in_force);
+        let own = in_force.config.plugins.get(name);
+        if let Some((before, next)) = in_force.loaded_by(name).zip(own)
+            && next.rollout().is_some_and(|rollout| rollout.percent < 100)
+        {
+            let before = before.clone();
+            let moved = self.reload_as(name, &next.clone()).await;
+            let next = match moved {
+                Ok(Moved::RollingOut) => Next::RollingOut,
+                Ok(_) => Next::NotStarted,
+                Err(error) => {
+                    tracing::error!(target: TARGET,
+                        plugin = name,
+                        %error,
+                        hint = error.hint(),
+                        "not rolled out: what was loaded goes on"
+                    );
+                    return;
+                }
+            };
+            in_force.aside.insert(name.to_owned(), Aside { before, next });
+            return;
+        }
+        match plugin.reload().await {
+            Ok(()) => {
+                tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
+                // It may have other entries now.
+                drop(self.put_in_force(&in_force.config, self.shared.plugins()).await);
+            }
+            Err(error) => tracing::error!(target: TARGET,
+                plugin = name,
+                %error,
+                hint = error.hint(),
+                "not reloaded: what was loaded goes on"
+            ),
+        }
+    }
+}
