@@ -60,7 +60,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         let (answer, text) = match command {
             Command::Reload(at) => {
                 let answer = at.ask("/reload").await?;
-                let text = format!("the configuration was reloaded{}", report(&answer["report"]));
+                let text =
+                    format!("the configuration was reloaded{}", report(answer.get("report")));
                 (answer, text)
             }
             Command::Drain(at) => (at.ask("/drain").await?, "the gateway drains".to_owned()),
@@ -78,9 +79,9 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
 }
 
 /// What of a reload is not empty.
-fn report(report: &Value) -> String {
+fn report(report: Option<&Value>) -> String {
     let mut out = String::new();
-    for (what, names) in report.as_object().into_iter().flatten() {
+    for (what, names) in report.and_then(Value::as_object).into_iter().flatten() {
         let names: Vec<_> =
             names.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if !names.is_empty() {
@@ -160,7 +161,7 @@ impl At {
 
 /// The gateway's own words.
 fn refused(status: StatusCode, answer: &Value) -> Failure {
-    let text = |key: &str| answer[key].as_str().map(str::to_owned);
+    let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
     let error = text("error").unwrap_or_else(|| format!("the gateway answered {status}"));
     let failure = Failure::new(Exit::Failure, error);
     let failure = text("cause").into_iter().fold(failure, Failure::cause);
