@@ -27,7 +27,7 @@
  *   -ENOENT        the server has no channel of this name; nothing is at the path
  *   -EEXIST        another channel has the name
  *   KC_ENOTSUP     the channel is not offered in this direction, or was not opened in it; not a
- *                  channel of messages; a select of a channel of KC_SESSION_RECONNECT
+ *                  channel of messages
  *   -EMSGSIZE      a message longer than one of the two sides allows; longer than the pool's blocks
  *   -EINVAL        NULL; unknown flags; an invalid name; a message of another length than the
  *                  channel's
@@ -174,7 +174,10 @@ typedef struct kc_open_opts {
  *
  * With KC_SESSION_RECONNECT nothing is waited for, and the channel is opened again on each
  * connection. One that the server does not have counts as a failure (attempts_max) and is tried
- * again. */
+ * again. A clause of a select is as a send or a receive alone: one that waits without a connection
+ * waits for the next one; one that waits when the connection ends completes with -ECONNRESET, has
+ * received nothing and handed nothing over, and a select that is made again waits for the next
+ * connection. */
 int kc_session_open(const kc_session_t *session, const char *channel, const kc_open_opts_t *opts,
                     kc_chan_t **out);
 

@@ -10,7 +10,9 @@
 //! | `ipc` | the headers of protocol 1.0 and their C programs |
 //! | `link` | a transport whose functions are C's, below sessions |
 //! | `monitor` | a C program as a monitor shows it |
+//! | `peer` | a C program in a process of its own |
 //! | `session` | channels between processes by protocol 2, and between C and Rust |
+//! | `session_again` | sessions whose servers end and start |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -22,4 +24,6 @@ mod coroutines;
 mod ipc;
 mod link;
 mod monitor;
+mod peer;
 mod session;
+mod session_again;
