@@ -31,11 +31,11 @@ impl<'a> Joined<'a> {
     /// `None`: the channel was not opened in this direction.
     pub(super) fn new(remote: &'a Remote, sends: bool) -> Option<Self> {
         let end = match (sends, &remote.outlet, &remote.inlet) {
-            (true, Some(Outlet::Once(to)), _) => {
+            (true, Some(Outlet::Plain(to)), _) => {
                 End::Ahead(remote.ahead.get_or_init(|| to.ahead()))
             }
             (true, Some(Outlet::Reconnecting(to)), _) => End::ReconnectingAhead(to.ahead()),
-            (false, _, Some(Inlet::Once(from))) => End::Want(from.want()),
+            (false, _, Some(Inlet::Plain(from))) => End::Want(from.want()),
             (false, _, Some(Inlet::Reconnecting(from))) => End::ReconnectingWant(from.want()),
             _ => return None,
         };

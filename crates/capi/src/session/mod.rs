@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `msg` | `kc_msg_t`: a message; pools of blocks |
 //! | `client` | `kc_session_t`: connecting, opening channels |
+//! | `once` | messages that are accepted exactly once |
 //! | `remote` | a channel of another process as a `kc_chan_t` |
 //! | `bridge` | where a select waits for it |
 //! | `server` | `kc_server_t`: offering channels |
@@ -34,6 +35,7 @@ pub mod client;
 pub(crate) mod code;
 pub mod link;
 pub mod msg;
+pub mod once;
 pub(crate) mod remote;
 pub mod rust;
 pub mod server;

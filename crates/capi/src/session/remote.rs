@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use becket_chan::{Receiver, Select, Sender, Snapshot, rendezvous};
-use becket_ipc::{Element, ReconnectingReceiver, ReconnectingSender, RemoteReceiver, RemoteSender};
+use becket_ipc::{
+    Element, OnceSender, ReconnectingReceiver, ReconnectingSender, RemoteReceiver, RemoteSender,
+};
 
 use super::bridge::Joined;
 use super::client::Session;
@@ -44,12 +46,14 @@ pub(super) struct Remote {
 }
 
 pub(crate) enum Outlet {
-    Once(RemoteSender),
+    Plain(RemoteSender),
     Reconnecting(ReconnectingSender),
+    /// Each message is accepted exactly once.
+    Once(OnceSender),
 }
 
 pub(super) enum Inlet {
-    Once(RemoteReceiver),
+    Plain(RemoteReceiver),
     Reconnecting(ReconnectingReceiver),
 }
 
@@ -140,14 +144,16 @@ impl Port for Remote {
         let until = Until::of(limits.timeout_ms);
         let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
         let sent = match (outlet, tries) {
-            (Outlet::Once(to), true) => self.wait(&self.sent, to.try_send(element).limits(limits)),
-            (Outlet::Once(to), false) => self.wait(&self.sent, to.send(element).limits(limits)),
+            (Outlet::Plain(to), true) => self.wait(&self.sent, to.try_send(element).limits(limits)),
+            (Outlet::Plain(to), false) => self.wait(&self.sent, to.send(element).limits(limits)),
             (Outlet::Reconnecting(to), true) => {
                 self.wait(&self.sent, to.try_send(element).limits(limits))
             }
             (Outlet::Reconnecting(to), false) => {
                 self.wait(&self.sent, to.send(element).limits(limits))
             }
+            (Outlet::Once(to), true) => self.wait(&self.sent, to.try_send(element).limits(limits)),
+            (Outlet::Once(to), false) => self.wait(&self.sent, to.send(element).limits(limits)),
         };
         sent.ok_or(errno::EPIPE)?.map_err(|error| code::of_send(&error))?;
         self.sent.add(bytes);
@@ -169,8 +175,8 @@ impl Port for Remote {
         let until = Until::of(limits.timeout_ms);
         let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
         let received = match (inlet, tries) {
-            (Inlet::Once(from), true) => Some(from.try_recv()),
-            (Inlet::Once(from), false) => self.wait(&self.received, from.recv().limits(limits)),
+            (Inlet::Plain(from), true) => Some(from.try_recv()),
+            (Inlet::Plain(from), false) => self.wait(&self.received, from.recv().limits(limits)),
             (Inlet::Reconnecting(from), true) => Some(from.try_recv()),
             (Inlet::Reconnecting(from), false) => {
                 self.wait(&self.received, from.recv().limits(limits))
@@ -206,7 +212,10 @@ impl Port for Remote {
     }
 
     fn can_select(&self, sends: bool) -> bool {
-        if sends { self.outlet.is_some() } else { self.inlet.is_some() }
+        match (sends, &self.outlet) {
+            (true, outlet) => !matches!(outlet, None | Some(Outlet::Once(_))),
+            (false, _) => self.inlet.is_some(),
+        }
     }
 
     fn over(&self) -> Option<&Receiver<()>> {

@@ -51,6 +51,14 @@ impl Peer {
         Some(u64::from_ne_bytes(number))
     }
 
+    /// As [`kill`](Self::kill); the numbers that it had written.
+    pub(crate) fn killed(mut self) -> Vec<u64> {
+        self.0.kill().unwrap();
+        let numbers = std::iter::from_fn(|| self.number()).collect();
+        self.0.wait().unwrap();
+        numbers
+    }
+
     /// As `kill -9`.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();

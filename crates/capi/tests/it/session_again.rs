@@ -2,6 +2,7 @@
 //! Sessions in C whose servers end and start.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,32 @@ use crate::common::{C, Library, program};
 use crate::peer::{Peer, place};
 
 const LONG: Duration = Duration::from_secs(120);
-const ELEMENTS: u64 = 2_000;
+
+/// As `NUMBERS` of `session_again.c`.
+const NUMBERS: u64 = 2_000;
+/// A process is killed after so many numbers.
+const EVERY: usize = 61;
+
+/// `session_again.c`, built once for many processes.
+struct Program(Command);
+
+impl Program {
+    fn new() -> Self {
+        Self(program("session_again", &C, Library::Static))
+    }
+
+    fn start(&self, mode: &str, socket: &Path) -> Peer {
+        let mut command = Command::new(self.0.get_program());
+        command.args(self.0.get_args()).arg(mode).arg(socket);
+        for (name, value) in self.0.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Peer::spawn(command)
+    }
+}
 
 fn send(socket: &Path, channel: &str, text: &'static str) {
     let client = Client::connect(socket).wait().unwrap();
@@ -53,12 +79,10 @@ fn a_select_receives_nothing_twice_over_many_servers() {
     let (jobs, kept) = bounded::<Element>(16);
     channels.export("jobs", None, Some(kept)).unwrap();
     let serve = || Server::builder().channels(channels.clone()).bind(&socket).unwrap();
-    let mut gathers = program("session_again", &C, Library::Static);
-    gathers.arg("gathers").arg(&socket);
-    let mut client = Peer::spawn(gathers);
+    let mut client = Program::new().start("gathers", &socket);
     let mut server = Some(serve());
     let sending = thread::spawn(move || {
-        for at in 0..ELEMENTS {
+        for at in 0..NUMBERS {
             jobs.send(at.to_ne_bytes().to_vec().into()).timeout(LONG).wait().unwrap();
         }
     });
@@ -75,5 +99,81 @@ fn a_select_receives_nothing_twice_over_many_servers() {
     client.ends();
     assert!(seen.is_sorted_by(|one, other| one < other), "each at most once, in order");
     assert!(losses > 15, "{losses}");
-    assert!(ELEMENTS - seen.len() as u64 <= losses, "{} over {losses} losses", seen.len());
+    assert!(NUMBERS - seen.len() as u64 <= losses, "{} over {losses} losses", seen.len());
+}
+
+/// The server ends and starts again in one process, with the same channels.
+#[test]
+fn each_is_accepted_once_over_many_servers() {
+    let (_directory, socket) = place();
+    let program = Program::new();
+    let mut server = program.start("keeps", &socket);
+    let client = program.start("once", &socket);
+    let mut seen: Vec<_> = (0..NUMBERS).map_while(|_| server.number()).collect();
+    // Those of one thread are in order.
+    for part in 0..4 {
+        assert!(seen.iter().filter(|at| *at % 4 == part).is_sorted());
+    }
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..NUMBERS));
+    client.ends();
+    server.ends();
+}
+
+#[test]
+fn a_killed_producer_goes_on_where_the_channel_is() {
+    let (_directory, socket) = place();
+    let server = Server::bind(&socket).unwrap();
+    let (tx, jobs) = bounded::<Element>(8);
+    server.export("jobs", Some(tx), None).unwrap();
+    let program = Program::new();
+    let mut client = program.start("produces", &socket);
+    for at in 0..NUMBERS {
+        let element = jobs.recv().timeout(LONG).wait().unwrap();
+        assert_eq!(element.as_slice(), at.to_ne_bytes());
+        if (at as usize + 1).is_multiple_of(EVERY) {
+            client.kill();
+            client = program.start("produces", &socket);
+        }
+    }
+    client.ends();
+    assert_eq!(jobs.try_iter().count(), 0);
+}
+
+/// A killed server takes its numbers with it: nothing is sent twice, and what is not known is
+/// reported.
+#[test]
+fn a_killed_server_gets_nothing_twice() {
+    let (_directory, socket) = place();
+    let program = Program::new();
+    let mut client = program.start("reports", &socket);
+    let reporting = thread::spawn(move || {
+        let outcomes: Vec<_> = (0..NUMBERS).map_while(|_| client.number()).collect();
+        (outcomes, client)
+    });
+    let (mut seen, mut killed) = (Vec::new(), 0);
+    while seen.last() != Some(&u64::MAX) {
+        let mut server = program.start("prints", &socket);
+        for _ in 0..EVERY {
+            seen.push(server.number().expect("it has not ended by itself"));
+        }
+        seen.extend(server.killed());
+        killed += 1;
+    }
+    let (outcomes, client) = reporting.join().unwrap();
+    client.kill();
+    seen.retain(|number| *number != u64::MAX);
+    assert!(outcomes.iter().map(|outcome| outcome / 4).eq(0..NUMBERS));
+    assert!(killed > 20, "{killed}");
+    assert!(seen.is_sorted_by(|one, other| one < other), "each at most once, in order");
+    let of = |what: u64| {
+        outcomes.iter().filter(move |outcome| *outcome % 4 == what).map(|outcome| outcome / 4)
+    };
+    // A server receives a number, acknowledges it and writes it: one killed in between misses it.
+    let lost = of(0).filter(|at| seen.binary_search(at).is_err()).count();
+    assert!(lost <= killed, "{lost} lost by {killed} servers");
+    assert!(of(2).all(|at| seen.binary_search(&at).is_err()));
+    let unknown = of(1).count();
+    println!("{killed} servers: {lost} lost, {unknown} unknown");
+    assert!(unknown > 0, "no message was under way when a server was killed");
 }

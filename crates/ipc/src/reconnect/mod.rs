@@ -137,6 +137,10 @@ impl Reconnecting {
     /// Ends the connection, and does not reconnect.
     pub fn close(&self) {
         self.owner.0.stop.cancel();
+        // At once, and not when the task notices: what begins after this call is not sent.
+        if let Some(client) = self.client() {
+            client.close();
+        }
     }
 }
 
