@@ -87,7 +87,9 @@ int kc_pool_make(kc_pool_t **out, size_t block_bytes, size_t blocks);
 /* A message of a free block, with `len` bytes at *bytes that may be written until it is sent for the
  * first time, or kc_msg_data is called: from then on they are read-only, even if the send fails. The
  * block is free again when all holders, also in other processes, have released it; if its connection
- * ends, at once. 0; KC_EAGAIN, KC_ETIME, KC_ECANCELED (the caller's context): no block is free;
+ * ends, at once: a message that is in the server's channel then, although it was accepted, has the
+ * bytes of the block's next use. So the session stays open until such messages have been received, or
+ * it sends kc_msg_make's. 0; KC_EAGAIN, KC_ETIME, KC_ECANCELED (the caller's context): no block is free;
  * -EMSGSIZE; -EINVAL: NULL, a length of 0. */
 int kc_pool_lease(const kc_pool_t *pool, size_t len, long timeout_ms, kc_msg_t **out,
                   void **bytes);
@@ -142,7 +144,9 @@ int kc_session_connect(kc_session_t **out, const char *path, const kc_session_op
  * connection still is. */
 int kc_session_wait(const kc_session_t *session, long timeout_ms);
 /* Ends the connection, and frees the handle: waits on its channels end with -ECONNRESET. Destroy
- * the channels themselves, before or after. NULL is ignored. */
+ * the channels themselves, before or after: without KC_SESSION_RECONNECT it first waits, a second at
+ * most, until the messages that channels destroyed before had prefetched are back in theirs at the
+ * server. What others had prefetched is lost. NULL is ignored. */
 void kc_session_close(const kc_session_t *session);
 
 #define KC_OPEN_SEND (1u << 0) /* to send */

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use becket_chan::Kind;
+use becket_chan::{Kind, timer};
 use becket_ipc::monitor::SessionReport;
 use becket_ipc::{
     Backoff, Client, Ended, Info, Options, ProducerId, ReceiverOptions, Reconnecting, kind_of,
@@ -33,6 +33,9 @@ pub(super) const SEND: c_uint = 1 << 0;
 pub(super) const RECV: c_uint = 1 << 1;
 /// `KC_OPEN_MAKE`.
 const MAKE: c_uint = 1 << 2;
+
+/// A session that is closed waits so long for the server to have back what was prefetched.
+const RETURNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The sessions that a monitor shows.
 static ALL: Mutex<Vec<Weak<Session>>> = Mutex::new(Vec::new());
@@ -125,7 +128,12 @@ impl Session {
 
     fn close(&self) {
         match &self.link {
-            Link::Plain(client) => client.close(),
+            Link::Plain(client) => {
+                // Late: the server is silent, and what is not back is lost with the connection.
+                let until = Until::At(timer::after(RETURNED_WITHIN));
+                let _late = wait::within(until, None, client.returned());
+                client.close();
+            }
             Link::Reconnecting(again) => again.close(),
         }
     }
