@@ -7,6 +7,7 @@
 //! | `channel_headers` | the C headers of channels agree with the Rust types |
 //! | `channels` | the C programs on channels, select, tokens, zero copy and event channels |
 //! | `coroutines` | the C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls |
+//! | `death` | servers and clients in C that are killed, at random moments |
 //! | `ipc` | the headers of protocol 1.0 and their C programs |
 //! | `link` | a transport whose functions are C's, below sessions |
 //! | `monitor` | a C program as a monitor shows it |
@@ -21,6 +22,7 @@ mod channel_headers;
 mod channels;
 mod common;
 mod coroutines;
+mod death;
 mod ipc;
 mod link;
 mod monitor;

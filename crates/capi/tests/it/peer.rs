@@ -76,3 +76,16 @@ pub(crate) fn place() -> (tempfile::TempDir, PathBuf) {
     let socket = directory.path().join("private/socket");
     (directory, socket)
 }
+
+/// The same program once more, for another process.
+pub(crate) fn again(built: &Command) -> Command {
+    let mut command = Command::new(built.get_program());
+    command.args(built.get_args());
+    for (name, value) in built.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}

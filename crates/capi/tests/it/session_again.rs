@@ -12,7 +12,7 @@ use becket_ipc::channels::Channels;
 use becket_ipc::{Client, Element, Server};
 
 use crate::common::{C, Library, program};
-use crate::peer::{Peer, place};
+use crate::peer::{Peer, again, place};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -30,14 +30,8 @@ impl Program {
     }
 
     fn start(&self, mode: &str, socket: &Path) -> Peer {
-        let mut command = Command::new(self.0.get_program());
-        command.args(self.0.get_args()).arg(mode).arg(socket);
-        for (name, value) in self.0.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let mut command = again(&self.0);
+        command.arg(mode).arg(socket);
         Peer::spawn(command)
     }
 }
