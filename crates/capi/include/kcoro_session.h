@@ -23,11 +23,12 @@
  *   -ECONNRESET    the connection has ended: a send has had no effect. With KC_SESSION_RECONNECT the
  *                  next operation waits for another connection
  *   KC_EUNKNOWN    a send was transmitted, and the connection ended before it was acknowledged: the
- *                  server may have the message or not. It is not sent again
+ *                  server may have the message or not. It is not sent again (but see
+ *                  kc_session_open_once)
  *   -ENOENT        the server has no channel of this name; nothing is at the path
  *   -EEXIST        another channel has the name
  *   KC_ENOTSUP     the channel is not offered in this direction, or was not opened in it; not a
- *                  channel of messages; a select of a channel of KC_SESSION_RECONNECT
+ *                  channel of messages
  *   -EMSGSIZE      a message longer than one of the two sides allows; longer than the pool's blocks
  *   -EINVAL        NULL; unknown flags; an invalid name; a message of another length than the
  *                  channel's
@@ -86,7 +87,9 @@ int kc_pool_make(kc_pool_t **out, size_t block_bytes, size_t blocks);
 /* A message of a free block, with `len` bytes at *bytes that may be written until it is sent for the
  * first time, or kc_msg_data is called: from then on they are read-only, even if the send fails. The
  * block is free again when all holders, also in other processes, have released it; if its connection
- * ends, at once. 0; KC_EAGAIN, KC_ETIME, KC_ECANCELED (the caller's context): no block is free;
+ * ends, at once: a message that is in the server's channel then, although it was accepted, has the
+ * bytes of the block's next use. So the session stays open until such messages have been received, or
+ * it sends kc_msg_make's. 0; KC_EAGAIN, KC_ETIME, KC_ECANCELED (the caller's context): no block is free;
  * -EMSGSIZE; -EINVAL: NULL, a length of 0. */
 int kc_pool_lease(const kc_pool_t *pool, size_t len, long timeout_ms, kc_msg_t **out,
                   void **bytes);
@@ -141,7 +144,9 @@ int kc_session_connect(kc_session_t **out, const char *path, const kc_session_op
  * connection still is. */
 int kc_session_wait(const kc_session_t *session, long timeout_ms);
 /* Ends the connection, and frees the handle: waits on its channels end with -ECONNRESET. Destroy
- * the channels themselves, before or after. NULL is ignored. */
+ * the channels themselves, before or after: without KC_SESSION_RECONNECT it first waits, a second at
+ * most, until the messages that channels destroyed before had prefetched are back in theirs at the
+ * server. What others had prefetched is lost. NULL is ignored. */
 void kc_session_close(const kc_session_t *session);
 
 #define KC_OPEN_SEND (1u << 0) /* to send */
@@ -174,9 +179,33 @@ typedef struct kc_open_opts {
  *
  * With KC_SESSION_RECONNECT nothing is waited for, and the channel is opened again on each
  * connection. One that the server does not have counts as a failure (attempts_max) and is tried
- * again. */
+ * again. A clause of a select is as a send or a receive alone: one that waits without a connection
+ * waits for the next one; one that waits when the connection ends completes with -ECONNRESET, has
+ * received nothing and handed nothing over, and a select that is made again waits for the next
+ * connection. */
 int kc_session_open(const kc_session_t *session, const char *channel, const kc_open_opts_t *opts,
                     kc_chan_t **out);
+
+/* As kc_session_open, of a session of KC_SESSION_RECONNECT, for messages that are accepted exactly
+ * once: a send whose connection ends is sent again over the next one, with its number, and the channel
+ * accepts each number once and in order. Sends that begin one after the other are accepted in that
+ * order. A send ends with KC_EUNKNOWN only if the server has forgotten the numbers, which are kept
+ * with the channel (a killed process has; see kc_channels_make, and 1024 producers of a channel are
+ * remembered), if there will be no further connection, or if its limits pass between its
+ * transmission and the answer: it is then never sent again.
+ *
+ * producer: 16 bytes that identify the sender of the numbers, as a secret: a process that is started
+ * again with the same ones goes on where the channel is (kc_session_accepted). One handle at a time
+ * may have them, and a further one waits until it is gone. NULL: random ones. opts: NULL is to send
+ * alone. -EINVAL: not to send; KC_ENOTSUP: the session does not reconnect. A select cannot send into
+ * such a channel (KC_ENOTSUP); kc_session_flush waits over as many connections as necessary. */
+int kc_session_open_once(const kc_session_t *session, const char *channel,
+                         const kc_open_opts_t *opts, const unsigned char *producer,
+                         kc_chan_t **out);
+/* Waits until the channel is open, and counts the messages of this producer that it has accepted, from
+ * the producer's first one on. -EINVAL: not a channel of kc_session_open_once; KC_EAGAIN, KC_ETIME,
+ * KC_ECANCELED (the caller's context), -ECONNRESET. */
+int kc_session_accepted(kc_chan_t *ch, long timeout_ms, unsigned long *accepted);
 
 /* Waits until every message that was sent into a channel of another process has been answered, or
  * its connection has ended, and counts the sends of selects that were not made at once. Each counter
@@ -204,8 +233,24 @@ int kc_server_listen(kc_server_t **out, const char *path, unsigned flags,
  * (KC_OPEN_RECV), or both. When the channel is closed or destroyed, clients find it closed. */
 int kc_server_export(const kc_server_t *server, const char *name, kc_chan_t *ch, unsigned flags);
 /* Ends all connections, removes the socket, closes the channels that were exported or made by
- * clients, and frees the handle. NULL is ignored. */
+ * clients (not those of a kc_channels_t), and frees the handle. NULL is ignored. */
 void kc_server_close(const kc_server_t *server);
+
+/* Channels that outlive their server: the next one at the path offers them again, with their messages
+ * and the numbers of kc_session_open_once. */
+typedef struct kc_channels kc_channels_t;
+
+/* For at most 65536 channels. 0; -EINVAL. */
+int kc_channels_make(kc_channels_t **out);
+/* As kc_server_export, for each server that has these channels. */
+int kc_channels_export(const kc_channels_t *channels, const char *name, kc_chan_t *ch,
+                       unsigned flags);
+/* As kc_server_listen, for these channels in place of its own: those that clients make and those of
+ * kc_server_export are added to them. */
+int kc_server_listen_with(kc_server_t **out, const char *path, unsigned flags,
+                          size_t message_bytes_max, const kc_channels_t *channels);
+/* Releases the handle. Its servers keep the channels. NULL is ignored. */
+void kc_channels_release(const kc_channels_t *channels);
 
 #ifdef __cplusplus
 }

@@ -3,9 +3,11 @@
 //!
 //! A wait first tries its clauses in their order; the first that can complete does. The order of a
 //! fair set begins behind the clause that completed last, so that of `n` clauses one that can
-//! complete does within `n` waits. Only if none can is a `becket_chan::Select` built of them, which queues the wait at each channel. It is
-//! dismantled at the end of the wait: no clause holds a queue position, or an element, between two
-//! waits.
+//! complete does within `n` waits. Only if none can is a `becket_chan::Select` built of them, which
+//! queues the wait at each channel. It is dismantled at the end of the wait: no clause holds a queue
+//! position, or an element, between two waits. For a channel of another process it has a local one
+//! (`Bridge`) that belongs to one connection; if a session has made another one meanwhile, the wait
+//! begins again, within the same limits.
 //!
 //! # Safety
 //!
@@ -13,11 +15,10 @@
 //! says.
 
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use becket_chan::{Ready, Receiver, RecvCase, Select, SelectError, SendCase, SendError, Token};
+use becket_chan::{Ready, RecvCase, Select, SelectError, SendCase, SendError, Token};
 use libc::{c_int, c_long, c_void};
 use smallvec::SmallVec;
 
@@ -27,7 +28,7 @@ use crate::chan::element::{Block, Element, Inline};
 use crate::chan::hook::quietly;
 use crate::chan::lane::{Lane, Pair};
 use crate::chan::operate;
-use crate::chan::port::{PortCase, Receives};
+use crate::chan::port::{Bridge, Codec as _, PortCase, Receives, Sends};
 use crate::chan::{Chan, lent};
 use crate::current_token;
 use crate::errno;
@@ -66,8 +67,8 @@ enum Case<'a> {
     Port(Box<dyn PortCase + 'a>),
 }
 
-/// Where messages of another process arrive while a select waits for one.
-type Want<'a> = Box<dyn Deref<Target = Receiver<becket_ipc::Element>> + 'a>;
+/// Where a select waits for a channel of another process.
+type Bridged<'a> = Box<dyn Bridge + 'a>;
 
 enum CaseOf<E> {
     Recv(RecvCase<E>),
@@ -105,36 +106,41 @@ impl SelectSet {
         }
         let begin = if self.is_fair { self.first.load(Ordering::Relaxed) } else { 0 };
         let begin = begin % self.clauses.len();
-        let clauses = || self.clauses.iter().enumerate();
-        for (index, clause) in clauses().skip(begin).chain(clauses().take(begin)) {
-            let answer = clause.attempt();
-            if answer != Err(errno::EAGAIN) {
-                return Ok((index, code(answer)));
+        loop {
+            let clauses = || self.clauses.iter().enumerate();
+            for (index, clause) in clauses().skip(begin).chain(clauses().take(begin)) {
+                let answer = clause.attempt();
+                if answer != Err(errno::EAGAIN) {
+                    return Ok((index, code(answer)));
+                }
+            }
+            if until == Until::Now {
+                return Err(errno::EAGAIN);
+            }
+            if let Some(done) = self.wait_in_line(begin, until, token.as_ref())? {
+                return Ok(done);
             }
         }
-        if until == Until::Now {
-            return Err(errno::EAGAIN);
-        }
-        self.wait_in_line(begin, until, token.as_ref())
     }
 
-    /// Waits at every channel, in the order from `begin` on.
+    /// Waits at every channel, in the order from `begin` on. `None`: a session has another
+    /// connection, and the clauses are to be tried again.
     fn wait_in_line(
         &self,
         begin: usize,
         until: Until,
         token: Option<&Token>,
-    ) -> Result<(usize, c_int), c_int> {
+    ) -> Result<Option<(usize, c_int)>, c_int> {
         // A clause may be added, or the set be destroyed, by other code meanwhile: this wait holds
         // its own references.
         let in_order = || self.clauses.iter().skip(begin).chain(self.clauses.iter().take(begin));
         let chans: SmallVec<[Arc<Chan>; 8]> = in_order().map(|it| it.chan.clone()).collect();
-        let wants: SmallVec<[Option<Want<'_>>; 8]> =
-            chans.iter().zip(in_order()).map(|(chan, clause)| clause.want(chan)).collect();
+        let bridges: SmallVec<[Option<Bridged<'_>>; 8]> =
+            chans.iter().zip(in_order()).map(|(chan, clause)| clause.bridge(chan)).collect();
         let mut select = Waiting(ManuallyDrop::new(Select::new().biased()));
         let mut cases: SmallVec<[(Case<'_>, Place, usize); 8]> = SmallVec::new();
-        for ((chan, clause), want) in chans.iter().zip(in_order()).zip(&wants) {
-            let case = clause.join(chan, want.as_ref(), &mut select.0)?;
+        for ((chan, clause), bridge) in chans.iter().zip(in_order()).zip(&bridges) {
+            let case = clause.join(chan, bridge.as_deref(), &mut select.0)?;
             cases.push((case, clause.place, chan.elem_size));
         }
         // A handle may be destroyed meanwhile whose lane lives on.
@@ -153,19 +159,22 @@ impl SelectSet {
         })?;
         let index = ready.index();
         if let Some(over) = index.checked_sub(cases.len()).and_then(|at| overs.get(at)) {
-            return Ok(((begin + over) % chans.len(), errno::EPIPE));
+            return Ok(Some(((begin + over) % chans.len(), errno::EPIPE)));
         }
         let (Some((case, place, size)), Some(chan)) = (cases.get(index), chans.get(index)) else {
             return Err(errno::EIO);
         };
-        let answer = case.result(&ready, *place, *size, chan);
+        let bridge = bridges.get(index).and_then(Option::as_deref);
+        let Some(answer) = case.result(&ready, (*place, *size), chan, bridge) else {
+            return Ok(None);
+        };
         match (answer, place) {
             (Ok(()), Place::Out(_)) => chan.tell(),
             (Ok(()), Place::Message(_)) => chan.sent(),
             (Err(code), Place::Out(_)) => chan.counters.recv.note(code),
             (Err(code), Place::Message(_)) => chan.counters.send.note(code),
         }
-        Ok(((begin + index) % chans.len(), code(answer)))
+        Ok(Some(((begin + index) % chans.len(), code(answer))))
     }
 }
 
@@ -184,34 +193,28 @@ impl Clause {
         }
     }
 
-    fn want<'a>(&self, chan: &'a Chan) -> Option<Want<'a>> {
-        match self.place {
-            Place::Out(_) => chan.port()?.want(),
-            Place::Message(_) => None,
-        }
+    fn bridge<'a>(&self, chan: &'a Chan) -> Option<Bridged<'a>> {
+        chan.port()?.bridge(matches!(self.place, Place::Message(_)))
     }
 
     /// An error: there is no memory for its element, or it is none.
     fn join<'a>(
         &self,
         chan: &'a Arc<Chan>,
-        want: Option<&'a Want<'a>>,
+        bridge: Option<&'a (dyn Bridge + 'a)>,
         select: &mut Select<'a>,
     ) -> Result<Case<'a>, c_int> {
-        let pair = match (&chan.lane, self.place, want) {
-            (_, Place::Out(out), Some(want)) => {
-                let case = Receives::<_, Messages>::new(select.recv(&***want), out);
-                return Ok(Case::Port(Box::new(case)));
-            }
+        let case = match (&chan.lane, self.place, bridge) {
+            (_, place, Some(bridge)) => place.join_bridge(bridge, select),
             // SAFETY: the places are valid while the set waits.
             (Lane::Port(port), Place::Out(out), None) => unsafe { port.join_recv(select, out) },
             // SAFETY: as above.
-            (Lane::Port(port), Place::Message(message), _) => unsafe {
+            (Lane::Port(port), Place::Message(message), None) => unsafe {
                 port.join_send(select, message)
             },
             _ => return self.join_pair(chan, select).ok_or(errno::ENOMEM),
         };
-        pair.map(Case::Port)
+        case.map(Case::Port)
     }
 
     fn join_pair<'a>(&self, chan: &'a Arc<Chan>, select: &mut Select<'a>) -> Option<Case<'a>> {
@@ -226,6 +229,26 @@ impl Clause {
 }
 
 impl Place {
+    fn join_bridge<'a>(
+        self,
+        bridge: &'a (dyn Bridge + 'a),
+        select: &mut Select<'a>,
+    ) -> Result<Box<dyn PortCase + 'a>, c_int> {
+        match self {
+            Self::Out(out) => {
+                let from = bridge.receiver().ok_or(errno::ENOTSUP)?;
+                Ok(Box::new(Receives::<_, Messages>::new(select.recv(from), out)))
+            }
+            Self::Message(message) => {
+                let to = bridge.sender().ok_or(errno::ENOTSUP)?;
+                // SAFETY: valid while the set waits.
+                let element = unsafe { Messages::load(message) }?;
+                let bytes = element.len();
+                Ok(Box::new(Sends::<_, Messages>::new(select.send(to, element), message, bytes)))
+            }
+        }
+    }
+
     fn join<'a, E: Element>(
         self,
         pair: &'a Pair<E>,
@@ -244,41 +267,39 @@ impl Place {
 }
 
 impl Case<'_> {
+    /// `None`: the clauses are to be tried again.
     fn result(
         &self,
         ready: &Ready<'_, '_>,
-        place: Place,
-        size: usize,
+        (place, size): (Place, usize),
         chan: &Chan,
-    ) -> Result<(), c_int> {
-        match self {
+        bridge: Option<&dyn Bridge>,
+    ) -> Option<Result<(), c_int>> {
+        Some(match self {
             Self::W1(case) => case.result(ready, place, size, chan),
             Self::W5(case) => case.result(ready, place, size, chan),
             Self::W8(case) => case.result(ready, place, size, chan),
             Self::Block(case) => case.result(ready, place, size, chan),
-            Self::Port(case) => port_result(&**case, ready, place, chan),
-        }
+            Self::Port(case) => match (case.result(ready), bridge) {
+                (Ok(bytes), _) => {
+                    happened(chan, place, bytes);
+                    Ok(())
+                }
+                (Err(errno::EPIPE), Some(bridge)) => Err(bridge.why_closed()?),
+                (Err(code), _) => Err(code),
+            },
+        })
     }
 }
 
-fn port_result(
-    case: &dyn PortCase,
-    ready: &Ready<'_, '_>,
-    place: Place,
-    chan: &Chan,
-) -> Result<(), c_int> {
-    let port = chan.port().ok_or(errno::EIO)?;
-    match case.result(ready) {
-        Ok(bytes) => {
-            let sends = matches!(place, Place::Message(_));
-            port.passed(sends, bytes);
-            if !sends {
-                chan.counters.received.happened();
-            }
-            Ok(())
-        }
-        Err(errno::EPIPE) => Err(port.why_closed()),
-        Err(code) => Err(code),
+/// Counts a clause of a port that has completed.
+fn happened(chan: &Chan, place: Place, bytes: usize) {
+    let sends = matches!(place, Place::Message(_));
+    if let Some(port) = chan.port() {
+        port.passed(sends, bytes);
+    }
+    if !sends {
+        chan.counters.received.happened();
     }
 }
 

@@ -14,7 +14,6 @@
 //! `message` is valid for reads of an element, `out` for writes of one, until the call or the select
 //! returns.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use becket_chan::{
@@ -87,8 +86,8 @@ pub(crate) trait Port: Send + Sync {
         message: *const u8,
     ) -> Result<Box<dyn PortCase + 'a>, c_int>;
 
-    /// Where messages arrive while a select waits for one and keeps this; in place of `join_recv`.
-    fn want(&self) -> Option<Box<dyn Deref<Target = Receiver<becket_ipc::Element>> + '_>> {
+    /// Where a select waits in place of `join_recv` or `join_send`, and keeps it while it waits.
+    fn bridge(&self, _sends: bool) -> Option<Box<dyn Bridge + '_>> {
         None
     }
 
@@ -98,11 +97,6 @@ pub(crate) trait Port: Send + Sync {
     /// Closed when the handle is destroyed, if a select would not notice it otherwise.
     fn over(&self) -> Option<&Receiver<()>> {
         None
-    }
-
-    /// Why a clause of a select has found it closed.
-    fn why_closed(&self) -> c_int {
-        errno::EPIPE
     }
 
     /// A clause of a select has completed.
@@ -125,6 +119,18 @@ pub(crate) trait Port: Send + Sync {
     fn messages(&self) -> Option<&Ends<becket_ipc::Element>> {
         None
     }
+}
+
+/// The local channel at which a select waits for a channel of another process.
+pub(crate) trait Bridge {
+    /// Where messages arrive, of a receive.
+    fn receiver(&self) -> Option<&Receiver<becket_ipc::Element>>;
+
+    /// What messages are sent into, of a send.
+    fn sender(&self) -> Option<&Sender<becket_ipc::Element>>;
+
+    /// Why it was found closed. `None`: there is another connection, and the select is made again.
+    fn why_closed(&self) -> Option<c_int>;
 }
 
 /// A clause of a waiting select.

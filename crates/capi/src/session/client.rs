@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use becket_chan::Kind;
+use becket_chan::{Kind, timer};
 use becket_ipc::monitor::SessionReport;
-use becket_ipc::{Backoff, Client, Ended, Info, Options, ReceiverOptions, Reconnecting, kind_of};
+use becket_ipc::{
+    Backoff, Client, Ended, Info, Options, ProducerId, ReceiverOptions, Reconnecting, kind_of,
+};
 use parking_lot::Mutex;
 
 use super::remote::{Inlet, Outlet, Remote};
@@ -31,6 +33,9 @@ pub(super) const SEND: c_uint = 1 << 0;
 pub(super) const RECV: c_uint = 1 << 1;
 /// `KC_OPEN_MAKE`.
 const MAKE: c_uint = 1 << 2;
+
+/// A session that is closed waits so long for the server to have back what was prefetched.
+const RETURNED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The sessions that a monitor shows.
 static ALL: Mutex<Vec<Weak<Session>>> = Mutex::new(Vec::new());
@@ -74,6 +79,13 @@ pub struct OpenOpts {
     pub capacity: usize,
 }
 
+impl OpenOpts {
+    /// The defaults, with these directions.
+    pub(super) const fn defaults(flags: c_uint) -> Self {
+        Self { size: size_of::<Self>(), flags, window: 0, kind: 0, reserved: 0, capacity: 0 }
+    }
+}
+
 /// `kc_session_t`.
 pub struct Session {
     link: Link,
@@ -82,7 +94,7 @@ pub struct Session {
 }
 
 enum Link {
-    Once(Client),
+    Plain(Client),
     Reconnecting(Reconnecting),
 }
 
@@ -90,13 +102,13 @@ impl Session {
     /// Over a link, which was set up with these options.
     pub(super) fn over(client: Client, options: &Options) -> Self {
         let message_bytes_max = options.limits.element_bytes_max;
-        Self { link: Link::Once(client), message_bytes_max }
+        Self { link: Link::Plain(client), message_bytes_max }
     }
 
     /// The connection, unless it is made again.
     pub(super) fn client(&self) -> Option<&Client> {
         match &self.link {
-            Link::Once(client) => Some(client),
+            Link::Plain(client) => Some(client),
             Link::Reconnecting(_) => None,
         }
     }
@@ -105,7 +117,7 @@ impl Session {
     pub(super) fn close_channel(&self, name: &str) {
         // The result is lost on C, whose function has none: a channel that is gone is closed.
         let _closed = match &self.link {
-            Link::Once(client) => {
+            Link::Plain(client) => {
                 wait::wait(Some(client), client.close_channel(name, None)).is_ok()
             }
             Link::Reconnecting(again) => again.client().is_some_and(|client| {
@@ -116,7 +128,12 @@ impl Session {
 
     fn close(&self) {
         match &self.link {
-            Link::Once(client) => client.close(),
+            Link::Plain(client) => {
+                // Late: the server is silent, and what is not back is lost with the connection.
+                let until = Until::At(timer::after(RETURNED_WITHIN));
+                let _late = wait::within(until, None, client.returned());
+                client.close();
+            }
             Link::Reconnecting(again) => again.close(),
         }
     }
@@ -149,7 +166,7 @@ pub(super) unsafe fn options_over(opts: *const SessionOpts) -> Result<Options, c
 pub(crate) fn reports() -> Vec<SessionReport> {
     let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
     let statuses = all.iter().filter_map(|session| match &session.link {
-        Link::Once(client) => client.status(),
+        Link::Plain(client) => client.status(),
         Link::Reconnecting(again) => again.client()?.status(),
     });
     statuses.filter(|status| !status.is_over).map(|status| SessionReport::new(&status)).collect()
@@ -233,7 +250,7 @@ fn connect(path: &Path, opts: &SessionOpts) -> Result<Session, c_int> {
     let message_bytes_max = options.limits.element_bytes_max;
     let link = if opts.flags & RECONNECT == 0 {
         let connecting = Client::connect_with(path, options);
-        Link::Once(wait::wait(None, connecting).map_err(|error| code::of_connect(&error))?)
+        Link::Plain(wait::wait(None, connecting).map_err(|error| code::of_connect(&error))?)
     } else {
         let mut backoff = Backoff::default();
         if opts.backoff_first_ms != 0 {
@@ -269,7 +286,7 @@ pub unsafe extern "C" fn kc_session_wait(handle: *const Session, timeout_ms: c_l
         // SAFETY: the caller's promise.
         let session = unsafe { shared(handle) }?;
         match &session.link {
-            Link::Once(client) => client.ended().map_or(Ok(()), |ended| Err(code::of_end(&ended))),
+            Link::Plain(client) => client.ended().map_or(Ok(()), |ended| Err(code::of_end(&ended))),
             Link::Reconnecting(again) => {
                 let token = current_token::token();
                 let until = Until::of(timeout_ms);
@@ -309,30 +326,38 @@ pub unsafe extern "C" fn kc_session_open(
     out: *mut *mut Chan,
 ) -> c_int {
     answer(|| {
-        let out = place(out)?;
-        let defaults = OpenOpts {
-            size: size_of::<OpenOpts>(),
-            flags: SEND | RECV,
-            window: 0,
-            kind: 0,
-            reserved: 0,
-            capacity: 0,
-        };
+        let (out, defaults) = (place(out)?, OpenOpts::defaults(SEND | RECV));
         // SAFETY: the caller's promise.
         let (session, channel, opts) =
             unsafe { (shared(handle)?, name(channel)?, read_options(opts, defaults)?) };
-        let remote = open(&session, channel, &opts)?;
-        let kind = make::kind_as_lane(remote.kind);
-        let made = make::over(Box::new(remote), kind, 0, size_of::<usize>());
+        let made = open(&session, channel, &opts, None)?;
         // SAFETY: the caller's promise.
-        unsafe { out.write(make::lend_made(made)) };
+        unsafe { out.write(made) };
         Ok(())
     })
 }
 
-fn open(session: &Arc<Session>, channel: &str, opts: &OpenOpts) -> Result<Remote, c_int> {
+/// Opens a channel; with a producer, for messages that are accepted exactly once.
+pub(super) fn open(
+    session: &Arc<Session>,
+    channel: &str,
+    opts: &OpenOpts,
+    once: Option<ProducerId>,
+) -> Result<*mut Chan, c_int> {
+    let remote = remote(session, channel, opts, once)?;
+    let kind = make::kind_as_lane(remote.kind);
+    Ok(make::lend_made(make::over(Box::new(remote), kind, 0, size_of::<usize>())))
+}
+
+fn remote(
+    session: &Arc<Session>,
+    channel: &str,
+    opts: &OpenOpts,
+    once: Option<ProducerId>,
+) -> Result<Remote, c_int> {
     let (sends, receives) = (opts.flags & SEND != 0, opts.flags & RECV != 0);
-    if opts.flags & !(SEND | RECV | MAKE) != 0 || !(sends || receives) {
+    let has_end = sends || (receives && once.is_none());
+    if opts.flags & !(SEND | RECV | MAKE) != 0 || !has_end {
         return Err(errno::EINVAL);
     }
     let made = match opts.flags & MAKE != 0 {
@@ -342,7 +367,8 @@ fn open(session: &Arc<Session>, channel: &str, opts: &OpenOpts) -> Result<Remote
     let mut options = ReceiverOptions::window(opts.window);
     options.window_bytes = options.window_bytes.max(session.message_bytes_max.into());
     match &session.link {
-        Link::Once(client) => {
+        Link::Plain(_) if once.is_some() => Err(errno::ENOTSUP),
+        Link::Plain(client) => {
             let failed = |error| code::of_open(&error);
             if let Some((kind, capacity)) = made {
                 let request = client.make_or_open(channel, kind, capacity, true);
@@ -362,7 +388,7 @@ fn open(session: &Arc<Session>, channel: &str, opts: &OpenOpts) -> Result<Remote
             let info = outlet.as_ref().map(|end| end.info());
             let info = info.or_else(|| inlet.as_ref().map(|end| end.info()));
             let kind = info.and_then(kind_of_info).unwrap_or(Kind::Unlimited);
-            let ends = (outlet.map(Outlet::Once), inlet.map(Inlet::Once));
+            let ends = (outlet.map(Outlet::Plain), inlet.map(Inlet::Plain));
             Ok(Remote::new(session.clone(), channel, ends.0, ends.1, kind))
         }
         Link::Reconnecting(again) => {
@@ -373,7 +399,10 @@ fn open(session: &Arc<Session>, channel: &str, opts: &OpenOpts) -> Result<Remote
                     None => channel,
                 }
             };
-            let outlet = sends.then(|| Outlet::Reconnecting(reopened().sender()));
+            let outlet = sends.then(|| match once {
+                Some(producer) => Outlet::Once(reopened().once(producer)),
+                None => Outlet::Reconnecting(reopened().sender()),
+            });
             let inlet = receives.then(|| Inlet::Reconnecting(reopened().receiver(options)));
             let kind = made.map_or(Kind::Unlimited, |(kind, _)| kind);
             Ok(Remote::new(session.clone(), channel, outlet, inlet, kind))
@@ -404,8 +433,9 @@ pub unsafe extern "C" fn kc_session_flush(
         let chan = Arc::clone(&chan);
         let remote = chan.port().and_then(|port| port.remote_outlet()).ok_or(errno::EINVAL)?;
         let posted = match remote {
-            Outlet::Once(to) => wait::wait(None, to.flush()),
+            Outlet::Plain(to) => wait::wait(None, to.flush()),
             Outlet::Reconnecting(to) => wait::wait(None, to.flush()),
+            Outlet::Once(to) => wait::wait(None, to.flush()),
         };
         // SAFETY: the caller's promise.
         unsafe {

@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 
 use becket_ipc::channels::ChannelError;
+use becket_ipc::shm::ShmError;
 use becket_ipc::transport::LinkError;
 use becket_ipc::{
     ConnectError, Ended, HandshakeError, OpenError, RecvError, SendError, ServeError,
@@ -70,10 +71,18 @@ pub(super) fn of_connect(error: &ConnectError) -> c_int {
     match error {
         ConnectError::Socket(error) => -error.errno(),
         ConnectError::Handshake { source, .. } => of_handshake(source),
-        ConnectError::SharedMemory { .. } => EPROTO,
+        ConnectError::SharedMemory { source, .. } => of_memory(source),
         ConnectError::Link(error) => of_link(error),
         ConnectError::Watch(error) => error.raw_os_error().map_or(errno::EIO, |number| -number),
         _ => errno::EIO,
+    }
+}
+
+fn of_memory(error: &ShmError) -> c_int {
+    match error {
+        ShmError::Closed => ECONNRESET,
+        ShmError::Io { source, .. } => -source.raw_os_error(),
+        _ => EPROTO,
     }
 }
 

@@ -6,7 +6,9 @@
 //! |---|---|
 //! | `msg` | `kc_msg_t`: a message; pools of blocks |
 //! | `client` | `kc_session_t`: connecting, opening channels |
+//! | `once` | messages that are accepted exactly once |
 //! | `remote` | a channel of another process as a `kc_chan_t` |
+//! | `bridge` | where a select waits for it |
 //! | `server` | `kc_server_t`: offering channels |
 //! | `link` | a transport whose functions are C's (`kcoro_link.h`) |
 //! | `code` | the one table of errors |
@@ -28,10 +30,12 @@
 //!    `kc_session_close`, whatever channels are left, and their operations fail from then on.
 //! 3. A channel that is destroyed ends the waits on it, by its token `over`.
 
+mod bridge;
 pub mod client;
 pub(crate) mod code;
 pub mod link;
 pub mod msg;
+pub mod once;
 pub(crate) mod remote;
 pub mod rust;
 pub mod server;

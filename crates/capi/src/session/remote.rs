@@ -10,19 +10,23 @@
 //! | destroy | gives the handle up: what was prefetched goes back to its channel |
 
 use std::ffi::c_int;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use becket_chan::{Receiver, Select, Sender, Snapshot, rendezvous};
-use becket_ipc::{Element, ReconnectingReceiver, ReconnectingSender, RemoteReceiver, RemoteSender};
+use becket_ipc::{
+    Element, OnceSender, ReconnectingReceiver, ReconnectingSender, RemoteReceiver, RemoteSender,
+};
 
+use super::bridge::Joined;
 use super::client::Session;
 use super::msg::Messages;
 use super::{code, wait};
 use crate::chan::Chan;
 use crate::chan::operate::{Limits, Share};
-use crate::chan::port::{Codec as _, Port, PortCase, Sends, nothing};
+use crate::chan::port::{Bridge, Codec as _, Port, PortCase, nothing};
 use crate::current_token;
 use crate::errno;
 use crate::limit::Until;
@@ -35,30 +39,61 @@ pub(super) struct Remote {
     pub(super) kind: becket_chan::Kind,
     /// Closed when the handle is destroyed.
     over: (Sender<()>, Receiver<()>),
-    /// For the sends of selects; made by the first.
-    ahead: OnceLock<Sender<Element>>,
-    sent: Passed,
-    received: Passed,
+    /// For the sends of selects, without reconnection; made by the first.
+    pub(super) ahead: OnceLock<Sender<Element>>,
+    pub(super) sent: Passed,
+    pub(super) received: Passed,
 }
 
 pub(crate) enum Outlet {
-    Once(RemoteSender),
+    Plain(RemoteSender),
     Reconnecting(ReconnectingSender),
+    /// Each message is accepted exactly once.
+    Once(OnceSender),
 }
 
 pub(super) enum Inlet {
-    Once(RemoteReceiver),
+    Plain(RemoteReceiver),
     Reconnecting(ReconnectingReceiver),
 }
 
-/// Messages that have passed through this handle.
+/// Messages that have passed through this handle in one direction, and the operations that wait.
 #[derive(Default)]
-struct Passed {
+pub(super) struct Passed {
     count: AtomicU64,
     bytes: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+/// Counts a waiting operation, for as long as it lives.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Passed {
+    pub(super) fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(&self.waiting)
+    }
+
+    /// Counts an operation as waiting from the first poll that does not complete it.
+    async fn counted<F: Future>(&self, operation: F) -> F::Output {
+        let mut operation = pin!(operation);
+        let mut waits = None;
+        poll_fn(|context| {
+            let polled = operation.as_mut().poll(context);
+            if polled.is_pending() {
+                waits.get_or_insert_with(|| self.waits());
+            }
+            polled
+        })
+        .await
+    }
+
     fn add(&self, bytes: usize) {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -86,7 +121,8 @@ impl Remote {
         }
     }
 
-    fn wait<T>(&self, operation: impl Future<Output = T>) -> Option<T> {
+    fn wait<T>(&self, side: &Passed, operation: impl Future<Output = T>) -> Option<T> {
+        let operation = side.counted(operation);
         wait::wait(self.session.client(), wait::unless(&self.over.1, operation))
     }
 }
@@ -108,10 +144,16 @@ impl Port for Remote {
         let until = Until::of(limits.timeout_ms);
         let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
         let sent = match (outlet, tries) {
-            (Outlet::Once(to), true) => self.wait(to.try_send(element).limits(limits)),
-            (Outlet::Once(to), false) => self.wait(to.send(element).limits(limits)),
-            (Outlet::Reconnecting(to), true) => self.wait(to.try_send(element).limits(limits)),
-            (Outlet::Reconnecting(to), false) => self.wait(to.send(element).limits(limits)),
+            (Outlet::Plain(to), true) => self.wait(&self.sent, to.try_send(element).limits(limits)),
+            (Outlet::Plain(to), false) => self.wait(&self.sent, to.send(element).limits(limits)),
+            (Outlet::Reconnecting(to), true) => {
+                self.wait(&self.sent, to.try_send(element).limits(limits))
+            }
+            (Outlet::Reconnecting(to), false) => {
+                self.wait(&self.sent, to.send(element).limits(limits))
+            }
+            (Outlet::Once(to), true) => self.wait(&self.sent, to.try_send(element).limits(limits)),
+            (Outlet::Once(to), false) => self.wait(&self.sent, to.send(element).limits(limits)),
         };
         sent.ok_or(errno::EPIPE)?.map_err(|error| code::of_send(&error))?;
         self.sent.add(bytes);
@@ -138,10 +180,12 @@ impl Port for Remote {
         let until = Until::of(limits.timeout_ms);
         let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
         let received = match (inlet, tries) {
-            (Inlet::Once(from), true) => Some(from.try_recv()),
-            (Inlet::Once(from), false) => self.wait(from.recv().limits(limits)),
+            (Inlet::Plain(from), true) => Some(from.try_recv()),
+            (Inlet::Plain(from), false) => self.wait(&self.received, from.recv().limits(limits)),
             (Inlet::Reconnecting(from), true) => Some(from.try_recv()),
-            (Inlet::Reconnecting(from), false) => self.wait(from.recv().limits(limits)),
+            (Inlet::Reconnecting(from), false) => {
+                self.wait(&self.received, from.recv().limits(limits))
+            }
         };
         let element = received.ok_or(errno::EPIPE)?.map_err(|error| code::of_recv(&error))?;
         self.received.add(element.len());
@@ -150,11 +194,8 @@ impl Port for Remote {
         Ok(())
     }
 
-    fn want(&self) -> Option<Box<dyn Deref<Target = Receiver<Element>> + '_>> {
-        match &self.inlet {
-            Some(Inlet::Once(from)) => Some(Box::new(from.want())),
-            _ => None,
-        }
+    fn bridge(&self, sends: bool) -> Option<Box<dyn Bridge + '_>> {
+        Some(Box::new(Joined::new(self, sends)?))
     }
 
     unsafe fn join_recv<'a>(
@@ -162,38 +203,28 @@ impl Port for Remote {
         _: &mut Select<'a>,
         _: *mut u8,
     ) -> Result<Box<dyn PortCase + 'a>, c_int> {
-        // With an end, it is joined by what `want` returns.
+        // With an end, it is joined by its bridge.
         Err(errno::ENOTSUP)
     }
 
     unsafe fn join_send<'a>(
         &'a self,
-        select: &mut Select<'a>,
-        message: *const u8,
+        _: &mut Select<'a>,
+        _: *const u8,
     ) -> Result<Box<dyn PortCase + 'a>, c_int> {
-        let Some(Outlet::Once(to)) = &self.outlet else { return Err(errno::ENOTSUP) };
-        // SAFETY: the caller's promise.
-        let element = unsafe { Messages::load(message) }?;
-        let ahead = self.ahead.get_or_init(|| to.ahead());
-        let bytes = element.len();
-        Ok(Box::new(Sends::<_, Messages>::new(select.send(ahead, element), message, bytes)))
+        // Likewise.
+        Err(errno::ENOTSUP)
     }
 
     fn can_select(&self, sends: bool) -> bool {
-        if sends {
-            matches!(self.outlet, Some(Outlet::Once(_)))
-        } else {
-            matches!(self.inlet, Some(Inlet::Once(_)))
+        match (sends, &self.outlet) {
+            (true, outlet) => !matches!(outlet, None | Some(Outlet::Once(_))),
+            (false, _) => self.inlet.is_some(),
         }
     }
 
     fn over(&self) -> Option<&Receiver<()>> {
         Some(&self.over.1)
-    }
-
-    fn why_closed(&self) -> c_int {
-        let ended = self.session.client().and_then(becket_ipc::Client::ended);
-        ended.map_or(errno::EPIPE, |ended| code::of_end(&ended))
     }
 
     fn passed(&self, sent: bool, bytes: usize) {
@@ -216,6 +247,9 @@ impl Port for Remote {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (seen.kind, seen.capacity) = (self.kind, None);
         (seen.sends, seen.receives) = (read(&self.sent.count), read(&self.received.count));
+        let waiting = |side: &Passed| side.waiting.load(Ordering::Relaxed);
+        seen.senders_waiting = waiting(&self.sent);
+        seen.receivers_waiting = waiting(&self.received);
         (seen.bytes_sent, seen.bytes_received) =
             (read(&self.sent.bytes), read(&self.received.bytes));
         seen

@@ -186,38 +186,92 @@ static void a_destroyed_handle_ends_its_waits_and_leaves_the_channel(void) {
     kc_chan_destroy(jobs);
 }
 
-static void *cancels(void *arg) {
-    sleep_ms(20);
-    kc_cancel_trigger((kc_cancel_t *)arg);
+typedef struct {
+    kc_chan_t *chan;
+    kc_cancel_t *token;
+} cancelled_t;
+
+static void *cancels_when_it_waits(void *arg) {
+    cancelled_t *cancelled = (cancelled_t *)arg;
+    until_waiting(cancelled->chan, "recv", 1);
+    kc_cancel_trigger(cancelled->token);
     return NULL;
 }
 
 static void a_token_ends_a_wait(void) {
     kc_chan_t *jobs = open_as(session, "jobs", BOTH, 0);
-    kc_cancel_t *token = NULL;
+    cancelled_t cancelled = {jobs, NULL};
     kc_msg_t *msg = NULL;
-    EXPECT_EQ(kc_cancel_init(&token), 0);
-    pthread_t thread = thread_of(cancels, token);
-    EXPECT_EQ(kc_chan_recv_c(jobs, &msg, -1, token), KC_ECANCELED);
-    EXPECT_EQ(kc_chan_recv_c(jobs, &msg, 0, token), KC_ECANCELED);
+    EXPECT_EQ(kc_cancel_init(&cancelled.token), 0);
+    pthread_t thread = thread_of(cancels_when_it_waits, &cancelled);
+    EXPECT_EQ(kc_chan_recv_c(jobs, &msg, -1, cancelled.token), KC_ECANCELED);
     join(thread);
-    kc_cancel_destroy(token);
+    // It is set before the wait.
+    EXPECT_EQ(kc_chan_recv_c(jobs, &msg, -1, cancelled.token), KC_ECANCELED);
+    EXPECT_EQ(kc_chan_recv_c(jobs, &msg, 0, cancelled.token), KC_ECANCELED);
+    EXPECT_EQ(waiting_at(jobs, "recv"), 0);
+    kc_cancel_destroy(cancelled.token);
     // What comes now is not lost to the cancelled receive.
     EXPECT_EQ(send_text(jobs, "later", -1), 0);
     expect_text(jobs, "later", -1);
     kc_chan_destroy(jobs);
 }
 
-static void *sends_soon(void *arg) {
-    sleep_ms(20);
+static void *sends_when_it_waits(void *arg) {
+    until_waiting((kc_chan_t *)arg, "recv", 1);
     EXPECT_EQ(send_text((kc_chan_t *)arg, "chosen", -1), 0);
     return NULL;
 }
 
-static void *receives_soon(void *arg) {
-    sleep_ms(20);
-    expect_text((kc_chan_t *)arg, "handed over", -1);
-    return NULL;
+/** A select over three channels completes with clause `index`, of this channel: `from`. */
+static void selects_from(kc_select_t *set, int index, kc_chan_t *chan, kc_msg_t **from) {
+    int selected = -2, result = 1;
+    // A message comes while the select waits, and is there before it begins.
+    pthread_t thread = thread_of(sends_when_it_waits, chan);
+    for (int before = 0; before < 2; before++) {
+        EXPECT_EQ(kc_select_wait(set, -1, &selected, &result), 0);
+        EXPECT(selected == index && result == 0 && kc_msg_len(*from) == 6);
+        kc_msg_release(*from);
+        if (before == 0) {
+            join(thread);
+            EXPECT_EQ(waiting_at(chan, "recv"), 0);
+            EXPECT_EQ(send_text(chan, "chosen", -1), 0);
+        }
+    }
+}
+
+typedef struct {
+    kc_chan_t *meet;
+    unsigned long accepted, refused, unknown;
+} flushed_t;
+
+static void flushes(void *arg) {
+    flushed_t *flushed = (flushed_t *)arg;
+    EXPECT_EQ(kc_session_flush(flushed->meet, &flushed->accepted, &flushed->refused,
+                               &flushed->unknown),
+              0);
+}
+
+/** What became of a message that a select has handed over to "meet". */
+static void flushes_before_and_after(kc_chan_t *meet, kc_chan_t *receiving) {
+    kc_sched_opts_t opts = {1, 0, 0};
+    kc_sched_t *sched = kc_sched_init(&opts);
+    flushed_t flushed = {meet, 9, 9, 9};
+    kcoro_t *co = NULL;
+    EXPECT_EQ(kc_spawn_co(sched, flushes, &flushed, 1 << 17, &co), 0);
+    // It waits for the answer, and the message is received then.
+    while (!kcoro_is_parked(co)) {
+        sleep_ms(1);
+    }
+    expect_text(receiving, "handed over", -1);
+    EXPECT_EQ(kc_sched_drain(sched, -1), 0);
+    EXPECT(flushed.accepted == 1 && flushed.refused == 0 && flushed.unknown == 0);
+    // The answer is there already.
+    flushed.accepted = 9;
+    flushes(&flushed);
+    EXPECT_EQ(flushed.accepted, 1);
+    kcoro_release(co);
+    kc_sched_shutdown(sched);
 }
 
 static void a_select_has_channels_of_both_kinds(void) {
@@ -234,18 +288,9 @@ static void a_select_has_channels_of_both_kinds(void) {
     EXPECT_EQ(kc_select_add_recv(set, local, &from_local), 0);
     EXPECT_EQ(kc_select_wait(set, 0, &selected, &result), KC_EAGAIN);
     EXPECT_EQ(kc_select_wait(set, 20, &selected, &result), KC_ETIME);
-    // The other process's.
-    pthread_t thread = thread_of(sends_soon, jobs);
-    EXPECT_EQ(kc_select_wait(set, -1, &selected, &result), 0);
-    EXPECT(selected == 1 && result == 0 && kc_msg_len(from_jobs) == 6);
-    kc_msg_release(from_jobs);
-    join(thread);
-    // This process's, while the other one's waits.
-    thread = thread_of(sends_soon, local);
-    EXPECT_EQ(kc_select_wait(set, -1, &selected, &result), 0);
-    EXPECT(selected == 2 && result == 0 && kc_msg_len(from_local) == 6);
-    kc_msg_release(from_local);
-    join(thread);
+    // The other process's, and this process's while the other one's waits.
+    selects_from(set, 1, jobs, &from_jobs);
+    selects_from(set, 2, local, &from_local);
     // A send into the other process: handed over with its credit, and answered later.
     kc_select_reset(set);
     EXPECT_EQ(kc_msg_make(&to_meet, "handed over", 11), 0);
@@ -254,11 +299,7 @@ static void a_select_has_channels_of_both_kinds(void) {
     kc_chan_t *receiving = open_as(session, "meet", KC_OPEN_RECV, 0);
     EXPECT_EQ(kc_select_wait(set, -1, &selected, &result), 0);
     EXPECT(selected == 1 && result == 0);
-    thread = thread_of(receives_soon, receiving);
-    unsigned long accepted = 9, refused = 9, unknown = 9;
-    EXPECT_EQ(kc_session_flush(meet, &accepted, &refused, &unknown), 0);
-    EXPECT(accepted == 1 && refused == 0 && unknown == 0);
-    join(thread);
+    flushes_before_and_after(meet, receiving);
     struct kc_chan_stats stats;
     EXPECT_EQ(kc_chan_get_stats(meet, &stats), 0);
     EXPECT(stats.total_sends == 1 && stats.total_bytes_sent == 11);
@@ -351,10 +392,16 @@ static void a_closed_session_ends_every_wait(void) {
     waiter_t receiver = {open_as(own, "jobs", BOTH, 0), 1};
     waiter_t selector = {open_as(own, "jobs", BOTH, 0), 1};
     pthread_t threads[] = {thread_of(receives, &receiver), thread_of(selects, &selector)};
-    sleep_ms(20);
+    until_waiting(receiver.chan, "recv", 1);
+    until_waiting(selector.chan, "recv", 1);
     kc_session_close(own);
     join(threads[0]);
     join(threads[1]);
+    EXPECT_EQ(receiver.error, -ECONNRESET);
+    EXPECT_EQ(selector.error, -ECONNRESET);
+    // Those that begin after it.
+    receives(&receiver);
+    selects(&selector);
     EXPECT_EQ(receiver.error, -ECONNRESET);
     EXPECT_EQ(selector.error, -ECONNRESET);
     EXPECT_EQ(send_text(receiver.chan, "x", -1), -ECONNRESET);
@@ -444,12 +491,7 @@ static void reconnect(void) {
     char line[64];
     session = connected(KC_SESSION_RECONNECT, 0);
     kc_chan_t *jobs = open_as(session, "jobs", BOTH, 0);
-    kc_select_t *set = NULL;
     kc_msg_t *msg = NULL;
-    EXPECT_EQ(kc_select_create(&set, NULL), 0);
-    EXPECT_EQ(kc_select_add_recv(set, jobs, &msg), KC_ENOTSUP);
-    EXPECT_EQ(kc_select_add_send(set, jobs, &msg), KC_ENOTSUP);
-    kc_select_destroy(set);
     // Nothing listens yet.
     EXPECT_EQ(send_text(jobs, "x", 0), KC_EAGAIN);
     EXPECT_EQ(send_text(jobs, "x", 5), KC_ETIME);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "expect.h"
+#include "kcoro_ext.h"
 #include "kcoro_session.h"
 
 /** The answer on "answers" to a message on "ask". */
@@ -36,6 +37,32 @@ static inline pthread_t thread_of(void *(*run)(void *), void *arg) {
 
 static inline void join(pthread_t thread) {
     EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+/** How many operations of a side, "send" or "recv", wait at a channel, as its description says. */
+static inline long waiting_at(kc_chan_t *chan, const char *side) {
+    char text[2048], line[16];
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    EXPECT_EQ(kc_chan_dump(chan, ends[1]), 0);
+    close(ends[1]);
+    ssize_t len = read(ends[0], text, sizeof text - 1);
+    close(ends[0]);
+    EXPECT(len > 0);
+    text[len] = '\0';
+    snprintf(line, sizeof line, ": %s ", side);
+    const char *at = strstr(text, line);
+    EXPECT(at != NULL);
+    at = strstr(at, "waiting=");
+    EXPECT(at != NULL);
+    return atol(at + strlen("waiting="));
+}
+
+/** Waits until so many do. */
+static inline void until_waiting(kc_chan_t *chan, const char *side, long at_least) {
+    while (waiting_at(chan, side) < at_least) {
+        sleep_ms(1);
+    }
 }
 
 /** Receives a message of this text. */

@@ -3,10 +3,7 @@
 //! each side; and one channel in C's and in Rust's hands, in one process.
 
 use std::ffi::{c_int, c_void};
-use std::io::{Read as _, Write as _};
 use std::mem::offset_of;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::ptr;
 use std::thread;
 
@@ -28,6 +25,7 @@ use kcoro::session::msg::{
 use kcoro::session::rust;
 
 use crate::common::{C, CPP, Library, check, folder, include, program, run, ways};
+use crate::peer::{Peer, place};
 
 #[test]
 fn the_header_is_strict_c11_and_cpp17_alone_and_twice_and_agrees_with_the_types() {
@@ -72,56 +70,6 @@ fn messages_and_servers() {
 #[test]
 fn sessions() {
     check("session");
-}
-
-/// A program that speaks to the test by lines, until it is ended or killed.
-struct Peer(Child);
-
-impl Peer {
-    fn start(mut command: Command) -> Self {
-        let mut peer = Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
-        peer.is_ready();
-        peer
-    }
-
-    fn server(socket: &Path) -> Self {
-        let mut server = program("session_serve", &C, Library::Shared);
-        server.arg(socket);
-        Self::start(server)
-    }
-
-    fn client(mode: &str, socket: &Path) -> Self {
-        let mut client = program("session", &C, Library::Static);
-        client.arg(mode).arg(socket);
-        Self::start(client)
-    }
-
-    /// It has written "ready".
-    fn is_ready(&mut self) {
-        let mut ready = [0; 6];
-        self.0.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-    }
-
-    fn says(&mut self, line: &str) {
-        self.0.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
-    }
-
-    /// As `kill -9`.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    fn ends(mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().unwrap().success());
-    }
-}
-
-fn place() -> (tempfile::TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let socket = directory.path().join("private/socket");
-    (directory, socket)
 }
 
 #[test]
@@ -208,7 +156,7 @@ fn a_client_in_rust_and_a_server_in_c() {
 fn the_death_of_the_server_ends_every_wait() {
     let (_directory, socket) = place();
     let server = Peer::server(&socket);
-    let client = Peer::client("dies", &socket);
+    let client = Peer::client("session", "dies", &socket);
     server.kill();
     client.ends();
 }
@@ -217,7 +165,7 @@ fn the_death_of_the_server_ends_every_wait() {
 fn the_death_of_a_client_leaves_what_it_was_not_sent() {
     let (_directory, socket) = place();
     let server = Peer::server(&socket);
-    let mut client = Peer::client("waits", &socket);
+    let mut client = Peer::client("session", "waits", &socket);
     let other = Client::connect(&socket).wait().unwrap();
     let jobs = other.sender("jobs").wait().unwrap();
     jobs.send("taken").wait().unwrap();
@@ -232,7 +180,7 @@ fn the_death_of_a_client_leaves_what_it_was_not_sent() {
 #[test]
 fn a_session_outlives_its_servers() {
     let (_directory, socket) = place();
-    let mut client = Peer::client("reconnects", &socket);
+    let mut client = Peer::client("session", "reconnects", &socket);
     for line in ["first\n", "second\n", "third\n"] {
         let server = Peer::server(&socket);
         client.says(line);

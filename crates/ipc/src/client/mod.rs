@@ -241,6 +241,14 @@ impl Client {
         })
     }
 
+    /// Waits until the server has everything that dropped receivers had not received, or the
+    /// connection has ended. See [`RemoteReceiver::close`](crate::RemoteReceiver::close) for one.
+    pub fn returned(&self) -> impl Future<Output = ()> + Send + '_ {
+        std::future::poll_fn(|context| {
+            self.connection.with(|side, _| side.poll_returned(context.waker()))
+        })
+    }
+
     /// Closes the connection. Waiting operations fail with [`Ended::Here`].
     pub fn close(&self) {
         self.connection.close(becket_wire::codes::DONE, "");

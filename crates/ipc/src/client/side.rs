@@ -63,6 +63,19 @@ impl ClientSide {
         self.wait(waker)
     }
 
+    /// Ready when the server has everything that dropped receivers had not received, or the connection
+    /// has ended.
+    pub(crate) fn poll_returned(&mut self, waker: &Waker) -> Poll<()> {
+        let returns = |side: &mut Self, stream| {
+            side.receiving(stream).is_some_and(|entry| entry.is_dropped && entry.over.is_none())
+        };
+        let streams = self.entries.streams();
+        if self.ended.is_none() && streams.into_iter().any(|stream| returns(self, stream)) {
+            return self.wait(waker);
+        }
+        Poll::Ready(())
+    }
+
     fn wait<T>(&mut self, waker: &Waker) -> Poll<T> {
         if !self.awaiting.iter().any(|other| other.will_wake(waker)) {
             self.awaiting.push(waker.clone());
@@ -216,6 +229,7 @@ impl ClientSide {
         };
         if is_dropped {
             self.entries.remove(stream);
+            self.awaiting.drain(..).for_each(wakes::wake);
         }
     }
 }

@@ -25,6 +25,7 @@
 //! | `operation` | operations that wait for a connection |
 //! | `reopen` | opens a channel repeatedly |
 //! | `sender`, `receiver` | handles to a channel |
+//! | `select` | those handles in a select |
 //! | `once` | a sender whose elements are accepted exactly once |
 //! | `queue` | its elements, from the send to the answer |
 
@@ -36,6 +37,7 @@ mod operation;
 mod queue;
 mod receiver;
 mod reopen;
+mod select;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -53,9 +55,10 @@ pub use self::driver::Event;
 use self::driver::ReconnectState;
 pub use self::once::{OnceSend, OnceSender, ProducerId};
 pub use self::operation::{Limited, Waiting};
-pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv};
+pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv, ReconnectingWant};
 use self::reopen::ReopenSpec;
-pub use self::sender::{ReconnectingSend, ReconnectingSender};
+pub use self::select::WhyClosed;
+pub use self::sender::{ReconnectingAhead, ReconnectingSend, ReconnectingSender};
 use crate::client::{Client, Options, ReceiverOptions};
 use crate::connection::Ended;
 
@@ -134,6 +137,10 @@ impl Reconnecting {
     /// Ends the connection, and does not reconnect.
     pub fn close(&self) {
         self.owner.0.stop.cancel();
+        // At once, and not when the task notices: what begins after this call is not sent.
+        if let Some(client) = self.client() {
+            client.close();
+        }
     }
 }
 

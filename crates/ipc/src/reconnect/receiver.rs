@@ -8,13 +8,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use becket_chan::{Limits, Token};
+use becket_chan::{Limits, Receiver, Token};
 use parking_lot::Mutex;
 
-use super::availability::{Availability, AvailabilityCell};
+use super::availability::{Availability, AvailabilityCell, Gate};
 use super::reopen::Reopen;
+use super::select::WhyClosed;
 use super::{Handle, Limited, Opened, Reopened};
 use crate::client::{Client, ReceiverOptions};
 use crate::connection::Ended;
@@ -93,6 +95,10 @@ impl Streams {
         while let Ok(element) = remote.recv().await {
             self.leftover.lock().elements.push_back(element);
         }
+    }
+
+    fn has_leftover(&self) -> bool {
+        !self.leftover.lock().elements.is_empty()
     }
 
     fn take_leftover(&self) -> Option<Element> {
@@ -185,6 +191,76 @@ impl ReconnectingReceiver {
             Availability::Never(ended) => Err(RecvError::Disconnected(ended)),
             _ => Err(RecvError::WouldBlock),
         }
+    }
+
+    /// What a [`select!`](becket_chan::select) over local and remote channels waits at: a local
+    /// channel. With a connection elements arrive in it, as in that of
+    /// [`RemoteReceiver::want`]; without one it is empty, and closed as soon as there is one.
+    /// When the select finds it closed, [`ReconnectingWant::why_closed`] returns why: for
+    /// [`WhyClosed::Changed`] the program calls [`try_recv`](Self::try_recv), and selects again with
+    /// another `want`.
+    pub fn want(&self) -> ReconnectingWant<'_> {
+        // Before the check for leftover elements: when elements become leftover, the gate is closed.
+        let (now, gate) = self.streams.slot.get_gated();
+        let source = match now {
+            _ if self.streams.has_leftover() => Source::Gate(Gate::closed()),
+            Availability::Available(remote) if is_live(&remote) => {
+                remote.want_one(true);
+                Source::Stream(remote)
+            }
+            Availability::Never(ended) => Source::Never(gate, ended),
+            _ => Source::Gate(gate),
+        };
+        ReconnectingWant { source, _receiver: self }
+    }
+}
+
+/// A request for one element, for as long as this lives. See [`ReconnectingReceiver::want`].
+pub struct ReconnectingWant<'a> {
+    source: Source,
+    _receiver: &'a ReconnectingReceiver,
+}
+
+enum Source {
+    Stream(Arc<RemoteReceiver>),
+    Gate(Gate),
+    Never(Gate, Ended),
+}
+
+impl ReconnectingWant<'_> {
+    /// Why the channel was found closed.
+    #[must_use]
+    pub fn why_closed(&self) -> WhyClosed {
+        match &self.source {
+            Source::Stream(remote) => WhyClosed::of(remote.why_over()),
+            Source::Gate(_) => WhyClosed::Changed,
+            Source::Never(_, ended) => WhyClosed::Ended(ended.clone()),
+        }
+    }
+}
+
+impl Deref for ReconnectingWant<'_> {
+    type Target = Receiver<Element>;
+
+    fn deref(&self) -> &Receiver<Element> {
+        match &self.source {
+            Source::Stream(remote) => remote.inbox(),
+            Source::Gate(gate) | Source::Never(gate, _) => &gate.receiver,
+        }
+    }
+}
+
+impl Drop for ReconnectingWant<'_> {
+    fn drop(&mut self) {
+        if let Source::Stream(remote) = &self.source {
+            remote.want_one(false);
+        }
+    }
+}
+
+impl fmt::Debug for ReconnectingWant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReconnectingWant").finish_non_exhaustive()
     }
 }
 

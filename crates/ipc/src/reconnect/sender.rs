@@ -3,15 +3,17 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use becket_chan::{Limits, Token};
+use becket_chan::{Limits, Sender, Token};
 use becket_wire::Priority;
 use parking_lot::Mutex;
 
-use super::availability::{Availability, AvailabilityCell};
+use super::availability::{Availability, AvailabilityCell, Gate};
 use super::reopen::Reopen;
+use super::select::WhyClosed;
 use super::{Handle, Limited, Opened, Reopened, Waiting};
 use crate::client::Client;
 use crate::client::sending::Posted;
@@ -34,9 +36,16 @@ pub struct ReconnectingSender {
 }
 
 pub(super) struct Streams {
-    slot: AvailabilityCell<Arc<RemoteSender>>,
+    slot: AvailabilityCell<Arc<Stream>>,
     priority: Priority,
     outcomes: Mutex<Outcomes>,
+}
+
+/// The stream of one connection.
+struct Stream {
+    remote: RemoteSender,
+    /// For the sends of selects; made by the first.
+    ahead: OnceLock<Sender<Element>>,
 }
 
 impl Reopen for Streams {
@@ -47,7 +56,7 @@ impl Reopen for Streams {
     }
 
     async fn serve(&self, opened: RemoteSender, lost: &Token) {
-        let opened = Arc::new(opened);
+        let opened = Arc::new(Stream { remote: opened, ahead: OnceLock::new() });
         self.outcomes.lock().streams.push(opened.clone());
         self.slot.set(Availability::Available(opened.clone()));
         lost.cancelled().await;
@@ -65,7 +74,7 @@ impl Reopen for Streams {
 #[derive(Default)]
 struct Outcomes {
     /// The current stream, and earlier ones with operations in progress.
-    streams: Vec<Arc<RemoteSender>>,
+    streams: Vec<Arc<Stream>>,
     /// Those of other streams.
     past: Posted,
 }
@@ -74,9 +83,9 @@ impl Outcomes {
     /// Counts and removes streams that have ended and are not used elsewhere.
     fn forget_streams(&mut self) {
         let Self { streams, past } = self;
-        streams.retain(|remote| {
-            let is_over = Arc::strong_count(remote) == 1;
-            if is_over && let Poll::Ready(posted) = remote.poll_flush(Waker::noop()) {
+        streams.retain(|stream| {
+            let is_over = Arc::strong_count(stream) == 1;
+            if is_over && let Poll::Ready(posted) = stream.remote.poll_flush(Waker::noop()) {
                 add(past, posted);
             }
             !is_over
@@ -90,8 +99,8 @@ fn add(sum: &mut Posted, more: Posted) {
     sum.unknown += more.unknown;
 }
 
-fn is_live(sender: &Arc<RemoteSender>) -> bool {
-    sender.ended().is_none()
+fn is_live(stream: &Arc<Stream>) -> bool {
+    stream.remote.ended().is_none()
 }
 
 impl ReconnectingSender {
@@ -110,7 +119,8 @@ impl ReconnectingSender {
     /// When driven: [`Ended::GaveUp`] or [`Ended::Here`].
     pub fn opened(&self) -> Opened<'_, Info> {
         Opened::new(async {
-            self.streams.slot.available(is_live).await.map(|(sender, _)| sender.info().clone())
+            let opened = self.streams.slot.available(is_live).await;
+            opened.map(|(stream, _)| stream.remote.info().clone())
         })
     }
 
@@ -144,6 +154,67 @@ impl ReconnectingSender {
     pub fn flush(&self) -> Waiting<'_, Posted> {
         Waiting::new(poll_fn(|context| self.streams.poll_flush(context)))
     }
+
+    /// What a [`select!`](becket_chan::select) over local and remote channels sends into: a local
+    /// channel. With a connection its elements are sent ahead, as those of
+    /// [`RemoteSender::ahead`]: the arm completes when the server has granted credit, and
+    /// [`flush`](Self::flush) counts what became of the element. Without one nothing is received
+    /// from it, and it is closed as soon as there is one. When the select finds it closed,
+    /// [`ReconnectingAhead::why_closed`] returns why: for [`WhyClosed::Changed`] the program selects
+    /// again with another `ahead`.
+    pub fn ahead(&self) -> ReconnectingAhead<'_> {
+        let (now, gate) = self.streams.slot.get_gated();
+        let target = match now {
+            Availability::Available(stream) if is_live(&stream) => {
+                let sender = stream.ahead.get_or_init(|| stream.remote.ahead()).clone();
+                Target::Stream(stream, sender)
+            }
+            Availability::Never(ended) => Target::Never(gate, ended),
+            _ => Target::Gate(gate),
+        };
+        ReconnectingAhead { target, _sender: self }
+    }
+}
+
+/// A channel whose elements are sent ahead. See [`ReconnectingSender::ahead`].
+pub struct ReconnectingAhead<'a> {
+    target: Target,
+    _sender: &'a ReconnectingSender,
+}
+
+enum Target {
+    Stream(Arc<Stream>, Sender<Element>),
+    Gate(Gate),
+    Never(Gate, Ended),
+}
+
+impl ReconnectingAhead<'_> {
+    /// Why the channel was found closed.
+    #[must_use]
+    pub fn why_closed(&self) -> WhyClosed {
+        match &self.target {
+            Target::Stream(stream, _) => WhyClosed::of(stream.remote.why_over()),
+            Target::Gate(_) => WhyClosed::Changed,
+            Target::Never(_, ended) => WhyClosed::Ended(ended.clone()),
+        }
+    }
+}
+
+impl Deref for ReconnectingAhead<'_> {
+    type Target = Sender<Element>;
+
+    fn deref(&self) -> &Sender<Element> {
+        match &self.target {
+            Target::Stream(_, sender) => sender,
+            Target::Gate(gate) | Target::Never(gate, _) => &gate.sender,
+        }
+    }
+}
+
+impl fmt::Debug for ReconnectingAhead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReconnectingAhead").finish_non_exhaustive()
+    }
 }
 
 /// A send. See [`ReconnectingSender::send`].
@@ -155,8 +226,8 @@ impl Streams {
             let outcomes = self.outcomes.lock();
             (outcomes.streams.clone(), outcomes.past)
         };
-        for remote in streams {
-            match remote.poll_flush(context.waker()) {
+        for stream in streams {
+            match stream.remote.poll_flush(context.waker()) {
                 Poll::Ready(posted) => add(&mut sum, posted),
                 Poll::Pending => return Poll::Pending,
             }
@@ -171,9 +242,9 @@ async fn send(
     is_try: bool,
     limits: Limits<'_>,
 ) -> Result<(), SendError> {
-    let remote = if is_try {
+    let stream = if is_try {
         match streams.slot.get() {
-            (Availability::Available(remote), _) if is_live(&remote) => remote,
+            (Availability::Available(stream), _) if is_live(&stream) => stream,
             (Availability::Never(ended), _) => {
                 return Err(SendError::Disconnected { element, ended });
             }
@@ -181,11 +252,12 @@ async fn send(
         }
     } else {
         match within(limits, streams.slot.available(is_live)).await {
-            Ok(Ok((remote, _))) => remote,
+            Ok(Ok((stream, _))) => stream,
             Ok(Err(ended)) => return Err(SendError::Disconnected { element, ended }),
             Err(stop) => return Err(stop.of_send(element)),
         }
     };
+    let remote = &stream.remote;
     let send = if is_try { remote.try_send(element) } else { remote.send(element) };
     send.limits(limits).await
 }

@@ -102,12 +102,22 @@ impl RemoteReceiver {
     /// arrived and was not received when it is dropped is requeued, as far as it exceeds the
     /// window.
     pub fn want(&self) -> Want<'_> {
+        self.want_one(true);
+        Want(self)
+    }
+
+    /// Requests one more element for a select, or revokes that.
+    pub(crate) fn want_one(&self, more: bool) {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {
-                receiving.want(at, true);
+                receiving.want(at, more);
             }
         });
-        Want(self)
+    }
+
+    /// The local channel in which elements arrive.
+    pub(crate) const fn inbox(&self) -> &Receiver<Element> {
+        &self.inbox
     }
 
     /// Closes this handle and waits until the server has everything that was not received.
@@ -140,11 +150,14 @@ impl RemoteReceiver {
         });
     }
 
+    /// Why the stream has ended, if it has.
+    pub(crate) fn why_over(&self) -> Option<Over> {
+        self.connection
+            .with(|side, _| side.receiving(self.stream).and_then(|entry| entry.over.clone()))
+    }
+
     fn over(&self) -> RecvError {
-        let over = self
-            .connection
-            .with(|side, _| side.receiving(self.stream).and_then(|entry| entry.over.clone()));
-        match over {
+        match self.why_over() {
             Some(Over::Ended(ended)) => RecvError::Disconnected(ended),
             Some(Over::Closed(reason)) => RecvError::Closed { reason },
             Some(Over::Reset { why, .. }) => RecvError::Closed { reason: Some(why) },
@@ -302,12 +315,7 @@ impl Deref for Want<'_> {
 
 impl Drop for Want<'_> {
     fn drop(&mut self) {
-        let RemoteReceiver { connection, stream, .. } = self.0;
-        connection.with(|side, at| {
-            if let Some(receiving) = side.receiving(*stream) {
-                receiving.want(at, false);
-            }
-        });
+        self.0.want_one(false);
     }
 }
 

@@ -111,6 +111,12 @@ impl RemoteSender {
         sender
     }
 
+    /// Why the stream has ended, if it has.
+    pub(crate) fn why_over(&self) -> Option<Over> {
+        self.connection
+            .with(|side, _| side.sending(self.stream).and_then(|entry| entry.over.clone()))
+    }
+
     /// Waits until every sent element has been answered, and returns the outcomes of the sends that
     /// no operation waited for.
     pub fn flush(&self) -> Flush<'_> {
@@ -199,14 +205,12 @@ impl<'a> RemoteSend<'a> {
         Err(match (outcome, self.stopped.take()) {
             (Outcome::Accepted, _) => return Ok(()),
             (Outcome::Refused(code::WITHDRAWN), Some((stop, _))) => stop.of_send(element),
-            (Outcome::Refused(code), _) => SendError::refused(code, element, || {
-                self.sender.connection.with(|side, _| {
-                    match side.sending(self.sender.stream).and_then(|entry| entry.over.clone()) {
-                        Some(Over::Closed(reason)) => reason,
-                        _ => None,
-                    }
+            (Outcome::Refused(code), _) => {
+                SendError::refused(code, element, || match self.sender.why_over() {
+                    Some(Over::Closed(reason)) => reason,
+                    _ => None,
                 })
-            }),
+            }
             (Outcome::NotSent, _) => match ended() {
                 Some(ended) => SendError::Disconnected { element, ended },
                 None => SendError::Closed { element, reason: None },

@@ -8,5 +8,6 @@ mod bound_again;
 mod flush;
 mod killed;
 mod leftover;
+mod select;
 mod together;
 mod world;

@@ -46,6 +46,7 @@ over_each! {
     crate::returns::two_threads_that_give_up_each_see_a_flood_in_order as two_threads_that_give_up_each_see_a_flood_in_order,
     crate::returns::long_elements_are_requeued_too as long_elements_are_requeued_too,
     crate::returns::prefetched_elements_of_a_closed_receiver_are_requeued as prefetched_elements_of_a_closed_receiver_are_requeued,
+    crate::returns::a_client_waits_for_what_dropped_receivers_return as a_client_waits_for_what_dropped_receivers_return,
     crate::returns::a_select_over_local_and_remote_takes_one as a_select_over_local_and_remote_takes_one,
     crate::returns::sends_ahead_work_in_a_select as sends_ahead_work_in_a_select,
     crate::wakers::a_waker_may_use_the_connection as a_waker_may_use_the_connection,

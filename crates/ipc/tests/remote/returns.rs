@@ -46,6 +46,34 @@ pub(crate) fn a_receive_that_gives_up_receives_nothing(world: &World) {
     assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (20, 20, 0));
 }
 
+/// Each connection ends at once after that, while elements are in flight.
+pub(crate) fn a_client_waits_for_what_dropped_receivers_return(world: &World) {
+    const ELEMENTS: u32 = 1_000;
+    let (tx, _rx) = world.channel(Kind::Bounded, 64);
+    let mut seen = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in 0..ELEMENTS {
+                tx.send(element(at)).timeout(LONG).wait().unwrap();
+            }
+        });
+        while seen.len() < ELEMENTS as usize {
+            let client = world.client();
+            let options = ReceiverOptions::window(16);
+            let receiver = client.receiver_with("jobs", options).wait().unwrap();
+            for _ in 0..(ELEMENTS as usize - seen.len()).min(7) {
+                seen.push(number(&receiver.recv().timeout(LONG).wait().unwrap()));
+            }
+            drop(receiver);
+            client.wait(client.returned());
+            client.close();
+            // It does not wait any more.
+            client.wait(client.returned());
+        }
+    });
+    assert!(seen.into_iter().eq(0..ELEMENTS));
+}
+
 pub(crate) fn a_window_is_requeued_in_order(world: &World) {
     let (tx, _rx) = world.channel(Kind::Bounded, 64);
     for at in 0..40 {
