@@ -98,7 +98,7 @@ enum Wrong {
     LosesWakes,
     /// What the peer has not taken is lost when this side closes, as with a reset connection.
     ForgetsAtClose,
-    /// The peer of a side that was dropped is not told.
+    /// The peer of a side that was dropped is not notified.
     HidesDrop,
     /// The end is reported before the last frames.
     EndsEarly,
