@@ -58,7 +58,9 @@ impl SocketLink {
         let mut buffer = [0; 4096];
         match self.socket.read(&mut buffer) {
             Ok(0) => self.ended = Some(LinkError::Closed),
-            Ok(count) => self.incoming.extend_from_slice(&buffer[..count]),
+            Ok(count) => {
+                self.incoming.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.ended = Some(LinkError::Closed),

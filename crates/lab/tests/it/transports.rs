@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use becket_ipc::transport::{
     Ancillary, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, SeqpacketLink, Socket,
@@ -18,6 +18,7 @@ use becket_lab::check::{self, Make, Mode, Options};
 use becket_lab::contract::Limits;
 use becket_lab::replay::Replay;
 use becket_wire::{Frame, Full, HEAD_BYTES, Head, Outlet};
+use parking_lot::Mutex;
 
 use crate::bridged;
 use crate::long::or_long;
@@ -98,7 +99,7 @@ enum Wrong {
     LosesWakes,
     /// What the peer has not taken is lost when this side closes, as with a reset connection.
     ForgetsAtClose,
-    /// The peer of a side that was dropped is not told.
+    /// The peer of a side that was dropped is not notified.
     HidesDrop,
     /// The end is reported before the last frames.
     EndsEarly,
@@ -143,7 +144,7 @@ impl Queue {
     /// Wakes the peer for frames or the end.
     fn wake_peer(&self) {
         let wake = {
-            let mut way = self.out.lock().unwrap();
+            let mut way = self.out.lock();
             way.wakes += 1;
             let is_lost = self.wrong == Wrong::LosesWakes && way.wakes.is_multiple_of(7);
             way.on_frames.clone().filter(|_| !is_lost)
@@ -156,7 +157,7 @@ impl Queue {
 
 impl Outlet for Queue {
     fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
-        let mut way = self.out.lock().unwrap();
+        let mut way = self.out.lock();
         if way.is_over {
             return Ok(());
         }
@@ -179,7 +180,7 @@ impl Link for Queue {
         let mut frames = 0;
         while frames < frames_max {
             let next = {
-                let mut way = self.into.lock().unwrap();
+                let mut way = self.into.lock();
                 if self.wrong == Wrong::EndsEarly && way.is_over {
                     way.frames.clear();
                 }
@@ -190,7 +191,7 @@ impl Link for Queue {
             frames += 1;
         }
         let (is_over, wake) = {
-            let mut way = self.into.lock().unwrap();
+            let mut way = self.into.lock();
             let is_for_room = frames > 0 && std::mem::take(&mut way.awaits_room);
             let wake = way.on_room.clone().filter(|_| is_for_room);
             (way.is_over && way.frames.is_empty(), wake)
@@ -204,7 +205,7 @@ impl Link for Queue {
 
     fn flush(&mut self) -> Result<bool, LinkError> {
         let (was_flushed, is_full) = {
-            let mut way = self.out.lock().unwrap();
+            let mut way = self.out.lock();
             (std::mem::replace(&mut way.is_flushed, true), way.awaits_room)
         };
         if !was_flushed {
@@ -225,12 +226,12 @@ impl Link for Queue {
     }
 
     fn on_ready(&mut self, wake: OnReady) {
-        self.into.lock().unwrap().on_frames = Some(Arc::clone(&wake));
-        self.out.lock().unwrap().on_room = Some(wake);
+        self.into.lock().on_frames = Some(Arc::clone(&wake));
+        self.out.lock().on_room = Some(wake);
     }
 
     fn prepare_wait(&mut self) -> bool {
-        let way = self.into.lock().unwrap();
+        let way = self.into.lock();
         !way.frames.is_empty() || way.is_over || self.is_closed
     }
 
@@ -255,13 +256,13 @@ impl Link for Queue {
             return;
         }
         {
-            let mut way = self.out.lock().unwrap();
+            let mut way = self.out.lock();
             way.is_over = true;
             if self.wrong == Wrong::ForgetsAtClose {
                 way.frames.clear();
             }
         }
-        self.into.lock().unwrap().is_over = true;
+        self.into.lock().is_over = true;
         self.wake_peer();
     }
 }
@@ -288,7 +289,7 @@ fn finds(wrong: Wrong, rules: &[&str]) {
     let kept = Mutex::new(Vec::new());
     let keep = |artefact: &check::Artefact<'_>| {
         let text = artefact.replay.to_text();
-        kept.lock().unwrap().push((artefact.failure.rule, artefact.shrunk.is_some(), text));
+        kept.lock().push((artefact.failure.rule, artefact.shrunk.is_some(), text));
     };
     let options = Options {
         mode: Mode::Full,
@@ -308,7 +309,7 @@ fn finds(wrong: Wrong, rules: &[&str]) {
     let seed = format!("--start-seed {}", failure.seed);
     assert!(failure.command.contains(&seed), "{}", failure.command);
 
-    let kept = kept.into_inner().unwrap();
+    let kept = kept.into_inner();
     let shrunk = kept.iter().rfind(|(rule, is_shrunk, _)| *rule == Some(found) && *is_shrunk);
     let (_, _, text) = shrunk.unwrap_or_else(|| panic!("{wrong:?}: {found} was not shrunk"));
     let replay = Replay::parse(text).unwrap();

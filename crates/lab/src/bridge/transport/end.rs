@@ -139,7 +139,7 @@ impl Link for End {
 
     fn close(&mut self) {
         if let Some(link) = &mut *self.inner.lock() {
-            // One may have been put off. An error is reported by `take`, or nobody asks.
+            // One may have been put off. An error is reported by `take`.
             let _flushed = link.flush();
             link.close();
         }
