@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask dist`: what is given to people who do not build it themselves, in `target/xtask/dist/`.
+//! `cargo xtask dist`: what is given to machines on which nothing is built, in `target/xtask/dist/`.
 //!
 //! ```text
 //!   becket-VERSION-TARGET.tar.gz       everything, below one folder: unpack it into /usr/local, or anywhere
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The same commit, toolchain and machine type give the same bytes: paths of the machine are mapped to fixed ones, files
-//! are in order of their names, belong to nobody in particular and have the time of the commit (or
+//! are in order of their names, belong to user 0 and have the time of the commit (or
 //! `SOURCE_DATE_EPOCH`). `--check` makes everything twice, in two target folders, and compares.
 
 use std::collections::BTreeSet;
