@@ -38,6 +38,7 @@
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -124,7 +125,17 @@ enum Next {
 #[derive(Debug, Default)]
 struct Watching {
     files: Option<FileWatch>,
-    tasks: Vec<AbortHandle>,
+    /// By file: what it is, and the task that waits for its changes.
+    followed: BTreeMap<PathBuf, (WatchedFile, AbortHandle)>,
+}
+
+/// What has to be done when a file changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum WatchedFile {
+    /// It is of `[tls]`.
+    Certificate,
+    /// It is the file of these plugins.
+    Plugins(Vec<String>),
 }
 
 impl Control {

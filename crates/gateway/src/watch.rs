@@ -13,6 +13,8 @@
 //! # Invariants
 //!
 //! 1. Any number of events before the reader looks are one notice: nothing queues.
+//! 2. A watch that takes another's place begins before that one ends, and has its notices: no event between the two is
+//!    lost.
 
 use std::collections::HashMap;
 use std::fs;
@@ -39,10 +41,19 @@ impl FileWatch {
     /// # Errors
     /// The system's error, for instance that no inotify watches are left.
     pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self, notify::Error> {
-        let mut notices = HashMap::new();
-        for path in paths {
-            notices.insert(path.to_owned(), Arc::new(Notify::new()));
-        }
+        Self::after(None, paths)
+    }
+
+    /// Begins to watch `paths`, in the place of another watch: a path of both keeps its notice.
+    pub(crate) fn after<'a>(
+        before: Option<&Self>,
+        paths: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<Self, notify::Error> {
+        let notice = |path: &Path| before.and_then(|before| before.notice(path));
+        let notices: HashMap<PathBuf, Arc<Notify>> = paths
+            .into_iter()
+            .map(|path| (path.to_owned(), notice(path).unwrap_or_default()))
+            .collect();
         // Events name paths below the folder as it was passed to `watch`.
         let by_place: HashMap<PathBuf, Arc<Notify>> =
             notices.iter().map(|(path, notice)| (place_of(path), Arc::clone(notice))).collect();
@@ -179,5 +190,26 @@ mod tests {
         assert!(notice.notified().now_or_never().is_none(), "noticed while it is open");
         drop(writing);
         timeout(patience, notice.notified()).await.expect("a notice");
+    }
+
+    #[tokio::test]
+    async fn a_change_before_another_watch_takes_over_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other, more] =
+            ["plugin.so", "other", "more"].map(|name| folder.path().join(name));
+        let watch = FileWatch::new([path.as_path(), other.as_path()]).unwrap();
+        fs::write(&path, "new").unwrap();
+        // Events come in order: once this one is here, that of the file was seen.
+        fs::write(&other, "marker").unwrap();
+        let patience = Duration::from_secs(10);
+        timeout(patience, watch.notice(&other).unwrap().notified()).await.expect("a notice");
+        let after = FileWatch::after(Some(&watch), [path.as_path(), more.as_path()]).unwrap();
+        drop(watch);
+        assert!(after.notice(&other).is_none());
+        timeout(patience, after.notice(&path).unwrap().notified()).await.expect("a notice");
+        for path in [&path, &more] {
+            fs::write(path, "newer").unwrap();
+            timeout(patience, after.notice(path).unwrap().notified()).await.expect("a notice");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Aside, Control, Moved, Next};
+use super::{Aside, Control, Moved, Next, WatchedFile};
 use crate::TARGET;
 use crate::config::{Config, Placement, TlsConfig};
 use crate::error::GatewayError;
@@ -15,8 +15,47 @@ use crate::gateway::load_tls;
 use crate::watch::{FileWatch, files_of_command};
 
 impl Control {
-    /// Watches the files of `config` instead of those before.
+    /// Watches the files of `config` instead of those before. A file of both keeps its task: a change that it has seen,
+    /// or that comes meanwhile, is not lost.
     pub(super) fn watch(self: &Arc<Self>, config: &Config) -> Result<(), GatewayError> {
+        let mut watched = self.files_of_plugins(config);
+        for path in
+            config.tls.iter().filter(|_| config.watch && self.has_tls()).flat_map(TlsConfig::files)
+        {
+            watched.insert(path.to_owned(), WatchedFile::Certificate);
+        }
+        let mut watching = self.watching.lock();
+        let paths = watched.keys().map(PathBuf::as_path);
+        let files = match watched.is_empty() {
+            true => None,
+            false => Some(
+                FileWatch::after(watching.files.as_ref(), paths).map_err(GatewayError::Watch)?,
+            ),
+        };
+        let mut before = std::mem::take(&mut watching.followed);
+        for (path, what) in watched {
+            let followed = match before.remove(&path) {
+                Some(followed) if followed.0 == what => followed,
+                other => {
+                    if let Some((_, task)) = other {
+                        task.abort();
+                    }
+                    let Some(notice) = files.as_ref().and_then(|files| files.notice(&path)) else {
+                        continue;
+                    };
+                    let task = tokio::spawn(Arc::clone(self).follow(what.clone(), notice));
+                    (what, task.abort_handle())
+                }
+            };
+            watching.followed.insert(path, followed);
+        }
+        before.into_values().for_each(|(_, task)| task.abort());
+        watching.files = files;
+        Ok(())
+    }
+
+    /// The files of plugins that are to be watched.
+    fn files_of_plugins(&self, config: &Config) -> BTreeMap<PathBuf, WatchedFile> {
         let mut watched: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
         for plugin in self.shared.plugins().values() {
             let own = config.plugins.get(plugin.name());
@@ -38,66 +77,49 @@ impl Control {
                 watched.entry(file).or_default().push(plugin.name().to_owned());
             }
         }
-        self.stop_watching();
-        let certificates = config.tls.iter().filter(|_| config.watch && self.has_tls());
-        let certificates: Vec<_> = certificates.flat_map(TlsConfig::files).collect();
-        if watched.is_empty() && certificates.is_empty() {
-            return Ok(());
-        }
-        let all = watched.keys().map(PathBuf::as_path).chain(certificates.iter().copied());
-        let files = FileWatch::new(all).map_err(GatewayError::Watch)?;
-        let mut watching = self.watching.lock();
-        for notice in certificates.into_iter().filter_map(|path| files.notice(path)) {
-            let task = tokio::spawn(Arc::clone(self).follow_certificates(notice));
-            watching.tasks.push(task.abort_handle());
-        }
-        for (path, names) in watched {
-            if let Some(notice) = files.notice(&path) {
-                let task = tokio::spawn(Arc::clone(self).follow(names, notice));
-                watching.tasks.push(task.abort_handle());
-            }
-        }
-        watching.files = Some(files);
-        Ok(())
+        watched.into_iter().map(|(path, names)| (path, WatchedFile::Plugins(names))).collect()
     }
 
     pub(crate) fn stop_watching(&self) {
         let mut watching = self.watching.lock();
         watching.files = None;
-        watching.tasks.drain(..).for_each(|task| task.abort());
+        let followed = std::mem::take(&mut watching.followed);
+        followed.into_values().for_each(|(_, task)| task.abort());
     }
 
-    /// Reloads one plugin whenever its file has new content.
-    async fn follow(self: Arc<Self>, names: Vec<String>, changed: Arc<Notify>) {
+    /// Does what there is to do whenever a file has new content.
+    async fn follow(self: Arc<Self>, what: WatchedFile, changed: Arc<Notify>) {
         loop {
             changed.notified().await;
-            for name in &names {
-                self.reload_changed(name).await;
+            match &what {
+                WatchedFile::Certificate => self.read_certificates_again().await,
+                WatchedFile::Plugins(names) => {
+                    for name in names {
+                        self.reload_changed(name).await;
+                    }
+                }
             }
         }
     }
 
-    /// Reads the files of `[tls]` again whenever one has new content. Of a certificate and its key one is new before
-    /// the other: until both are, what is in force stays.
-    async fn follow_certificates(self: Arc<Self>, changed: Arc<Notify>) {
-        loop {
-            changed.notified().await;
-            let in_force = self.in_force.lock().await;
-            match load_tls(&in_force.config).await {
-                Ok(Some(loaded)) => {
-                    if let Some(tls) = &self.tls {
-                        tls.put_in_force(loaded);
-                        tracing::info!(target: TARGET, "certificates read again: a file changed");
-                    }
+    /// Reads the files of `[tls]` again, of which one has new content. Of a certificate and its key one is new before the
+    /// other: until both are, what is in force stays.
+    async fn read_certificates_again(&self) {
+        let in_force = self.in_force.lock().await;
+        match load_tls(&in_force.config).await {
+            Ok(Some(loaded)) => {
+                if let Some(tls) = &self.tls {
+                    tls.put_in_force(loaded);
+                    tracing::info!(target: TARGET, "certificates read again: a file changed");
                 }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(target: TARGET,
-                    %error,
-                    cause = error.cause(),
-                    hint = error.hint(),
-                    "certificates not read again: those in force stay"
-                ),
             }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(target: TARGET,
+                %error,
+                cause = error.cause(),
+                hint = error.hint(),
+                "certificates not read again: those in force stay"
+            ),
         }
     }
 
