@@ -301,7 +301,7 @@ pub(crate) mod on_any {
                     assert_eq!(received.unwrap(), value);
                     continue;
                 }
-                let message = rx.lease().timeout(LONG).wait().unwrap();
+                let message = rx.lease().timeout(LONG).wait().expect(name);
                 // One that is requeued keeps its number.
                 handed_back += u32::from(message.sequence() > u64::from(round + handed_back));
                 assert_eq!(message.ack().wait().unwrap(), value);
