@@ -81,6 +81,7 @@ unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Res
         Some(chan)
             // SAFETY: the caller's promise.
             if !msg.is_null()
+                && limits.timeout_ms != 0
                 && !limits.is_cancelled()
                 && unsafe { operate::send_at_once(&chan, msg.cast()) } =>
         {
@@ -104,6 +105,7 @@ unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> Resul
         Some(chan)
             // SAFETY: the caller's promise.
             if !out.is_null()
+                && limits.timeout_ms != 0
                 && !limits.is_cancelled()
                 && unsafe { operate::recv_at_once(&chan, out.cast()) } =>
         {

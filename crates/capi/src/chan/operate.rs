@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use becket_chan::{RecvError, SendError, Token, TryRecvError, TrySendError};
+use becket_chan::{Recv, RecvError, Send, SendError, Token, TryRecvError};
 use libc::{c_int, c_long};
 
 use super::descriptor::{self, Slot, Zdesc};
@@ -64,29 +64,35 @@ fn offer<E: Element>(
     limits: Limits<'_>,
     share: &mut Share,
 ) -> Result<(), c_int> {
-    match pair.tx.try_send(value) {
-        Ok(()) => Ok(()),
-        Err(refused) => offer_again(chan, pair, refused, limits, share),
+    if limits.timeout_ms == 0 {
+        return pair.tx.try_send(value).map_err(|refused| {
+            let code = if refused.is_closed() { chan.why_closed() } else { errno::EAGAIN };
+            not_sent(pair, refused.into_inner(), limits.is_owned);
+            code
+        });
+    }
+    // One that goes on to wait has not failed.
+    match pair.tx.send(value).now() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(refused)) => {
+            not_sent(pair, refused.into_inner(), limits.is_owned);
+            Err(chan.why_closed())
+        }
+        Err(operation) => offer_waiting(chan, pair, operation, limits, share),
     }
 }
 
-#[cold]
-fn offer_again<E: Element>(
+#[inline(never)]
+fn offer_waiting<E: Element>(
     chan: &Arc<Chan>,
     pair: &Pair<E>,
-    refused: TrySendError<E>,
+    operation: Send<'_, E>,
     limits: Limits<'_>,
     share: &mut Share,
 ) -> Result<(), c_int> {
-    let closed = refused.is_closed();
-    let value = refused.into_inner();
-    if closed || limits.timeout_ms == 0 {
-        not_sent(pair, value, limits.is_owned);
-        return Err(if closed { chan.why_closed() } else { errno::EAGAIN });
-    }
     let chan: &Arc<Chan> = share.insert(chan.clone());
     let token = limits.token.cloned().or_else(current_token::token);
-    let sent = limit::drive(pair.tx.send(value), Until::of(limits.timeout_ms), token.as_ref());
+    let sent = limit::drive(operation, Until::of(limits.timeout_ms), token.as_ref());
     let Err(failed) = sent else {
         return Ok(());
     };
@@ -118,29 +124,28 @@ fn take<E: Element>(
     limits: Limits<'_>,
     share: &mut Share,
 ) -> Result<E, c_int> {
-    match pair.rx.try_recv() {
-        Ok(value) => Ok(value),
-        Err(refused) => take_again(chan, pair, refused, limits, share),
+    if limits.timeout_ms == 0 {
+        return pair.rx.try_recv().map_err(|refused| match refused {
+            TryRecvError::Closed => chan.why_closed(),
+            _ => errno::EAGAIN,
+        });
+    }
+    match pair.rx.recv().now() {
+        Ok(received) => received.map_err(|_| chan.why_closed()),
+        Err(operation) => take_waiting(chan, operation, limits, share),
     }
 }
 
-#[cold]
-fn take_again<E: Element>(
+#[inline(never)]
+fn take_waiting<E: Element>(
     chan: &Arc<Chan>,
-    pair: &Pair<E>,
-    refused: TryRecvError,
+    operation: Recv<'_, E>,
     limits: Limits<'_>,
     share: &mut Share,
 ) -> Result<E, c_int> {
-    if refused == TryRecvError::Closed {
-        return Err(chan.why_closed());
-    }
-    if limits.timeout_ms == 0 {
-        return Err(errno::EAGAIN);
-    }
     let chan: &Arc<Chan> = share.insert(chan.clone());
     let token = limits.token.cloned().or_else(current_token::token);
-    let received = limit::drive(pair.rx.recv(), Until::of(limits.timeout_ms), token.as_ref());
+    let received = limit::drive(operation, Until::of(limits.timeout_ms), token.as_ref());
     received.map_err(|failed| match failed {
         _ if token.is_some_and(|token| token.is_cancelled()) => errno::ECANCELED,
         RecvError::Closed => chan.why_closed(),
@@ -149,8 +154,8 @@ fn take_again<E: Element>(
     })
 }
 
-/// The common case of a send: an element of a plain channel, which is taken at once. False: nothing has
-/// happened yet, and [`send`] does it all.
+/// The common case of a send that may wait: an element of a plain channel, which is taken at once.
+/// False: nothing has happened yet, and [`send`] does it all.
 ///
 /// # Safety
 ///

@@ -136,6 +136,17 @@ fn elements_of_each_size_come_and_go() {
             assert_eq!(kc_chan_send(chan, sent.as_ptr().cast(), -1), errno::OK);
             assert_eq!(kc_chan_send(chan, sent.as_ptr().cast(), 0), errno::EAGAIN);
             assert_eq!(kc_chan_recv(chan, got.as_mut_ptr().cast(), 0), errno::OK);
+            // Without a hook, which would have it go another way.
+            let mut plain = ptr::null_mut();
+            assert_eq!(
+                super::make::kc_chan_make(&raw mut plain, super::KC_BUFFERED, size, 1),
+                errno::OK
+            );
+            assert_eq!(kc_chan_send(plain, sent.as_ptr().cast(), 0), errno::OK);
+            assert_eq!(kc_chan_send(plain, sent.as_ptr().cast(), 0), errno::EAGAIN);
+            let seen = super::lent(plain).unwrap().lane.snapshot();
+            assert_eq!(seen.send_failures.would_block, 1, "a try is one try");
+            kc_chan_destroy(plain);
             kc_chan_close(chan);
             kc_chan_destroy(chan);
         }
