@@ -14,6 +14,8 @@
 //! 4. It waits for room. A value of a conflated channel goes back only if no newer one was stored since: the stream
 //!    stores it only while it has no other one, and the consumer has had no newer one to deliver. One that is sent,
 //!    received and acknowledged between that question and its answer, and the value's arrival, is not noticed.
+//!    The other one may be the old message itself, which a replicated stream removes some time after the
+//!    acknowledgement was confirmed: then both are tried again.
 //!
 //! The task holds the connection, which lives until the value is stored.
 
@@ -62,8 +64,8 @@ async fn hand_back(mut delivery: Delivery) {
 async fn store(channel: &Arc<Channel>, value: Bytes, sequence: u64) -> Result<(), String> {
     let is_conflated = channel.kind == Kind::Conflated;
     let id = format!("{}.back.{sequence}", channel.name);
-    // Since when an attempt has had no answer.
-    let mut doubtful: Option<Instant> = None;
+    // Since when an attempt has had no answer, or the stream has had another message.
+    let (mut doubtful, mut occupied): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         if doubtful.is_some_and(|since| channel.engine.now() - since >= REPEATED_AT_MOST) {
             return Err("no answer".into());
@@ -89,7 +91,14 @@ async fn store(channel: &Arc<Channel>, value: Bytes, sequence: u64) -> Result<()
         let answer = at_most(ANSWER_TIMEOUT, request).await.map_or(Answer::Lost, Answer::of_stream);
         match answer {
             Answer::Accepted { .. } => return Ok(()),
-            // A newer value is there.
+            Answer::Closed if is_conflated && doubtful.is_none() => {
+                let since = *occupied.get_or_insert_with(|| channel.engine.now());
+                if channel.engine.now() - since >= REPEATED_AT_MOST {
+                    return Err("the stream is sealed, or does not remove the old message".into());
+                }
+                timer::sleep(RETRY_PAUSE).await;
+            }
+            // Perhaps the value itself, stored by an attempt that had no answer.
             Answer::Closed if is_conflated => return Ok(()),
             Answer::Closed => return Err("the stream is sealed".into()),
             Answer::Refused(cause) => return Err(cause.to_string()),

@@ -9,7 +9,12 @@
 //!    long, a new session begins: requests of the old one end with its subscription.
 //! 3. The inbox closes when the channel is closed and the server has no message of it: neither one that is
 //!    held by a receiver, here or elsewhere, since it may be requeued.
+//! 4. A message that a server transmits to a subscription that has ended waits for `ack_wait`. Between several servers
+//!    some are always on their way: the one that chose a request learns of the end from another, and a replicated
+//!    delivery is decided before it is transmitted. So when the receivers are dropped, the subscription stays until the
+//!    credit is used up or nothing arrives any more, and what arrives is requeued.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,6 +35,11 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After this time without a message or a heartbeat the requests are taken as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(12);
+
+/// After this time without a message nothing is taken to be on its way to receivers that were dropped.
+const QUIET: Duration = Duration::from_secs(1);
+/// The subscription of receivers that were dropped ends after this time, whatever arrives.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 type Ends = (becket_chan::Sender<Delivery>, becket_chan::Receiver<Delivery>);
 
@@ -157,6 +167,7 @@ impl Session {
                     return connected.is_ok() && self.end(messages).await;
                 }
                 _ = home.gone.cancelled() => {
+                    let _held = self.leave(&mut messages, outstanding).await;
                     self.end(messages).await;
                     return false;
                 }
@@ -175,6 +186,38 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Requeues what arrives after the receivers were dropped: invariant 4. A message that comes again has no other
+    /// receiver. It is kept until the subscription has ended, or it would come as often as there is credit.
+    async fn leave(
+        &mut self,
+        messages: &mut Subscription,
+        mut outstanding: usize,
+    ) -> Vec<Delivery> {
+        let (mut requeued, mut kept) = (HashSet::new(), Vec::new());
+        let leaving = async {
+            drop(self.ends.1.split_off(0));
+            while outstanding > 0
+                && let Some(Some(message)) = at_most(QUIET, messages.next()).await
+            {
+                match self.arrived(message) {
+                    Arrived::Message => outstanding -= 1,
+                    Arrived::Alive => {}
+                    Arrived::Ended(rest) => outstanding = outstanding.saturating_sub(rest),
+                    Arrived::Failed => return,
+                }
+                for delivery in self.ends.1.split_off(0) {
+                    if requeued.insert(delivery.sequence()) {
+                        drop(delivery);
+                    } else {
+                        kept.push(delivery);
+                    }
+                }
+            }
+        };
+        at_most(LEAVE_MAX, leaving).await;
+        kept
     }
 
     /// Ends a session, with the messages that are on their way to it. True.

@@ -16,6 +16,8 @@ use crate::server::proxy::Proxy;
 
 const UNLIMITED: Kind = Kind::Unlimited { bytes_max: 1 << 24 };
 const ONE: Kind = Kind::Bounded { capacity: 1 };
+/// Sooner than after `ack_wait`, which is 30 s.
+const SOON: Duration = Duration::from_secs(20);
 
 fn short_lease() -> Options {
     Options::default().ack_wait(Duration::from_secs(1))
@@ -78,20 +80,7 @@ fn a_receiver_that_is_dropped_hands_back_what_it_has_acknowledged() {
 
 #[test]
 fn a_receiver_that_is_dropped_requeues_what_it_has_requested() {
-    let server = Server::start();
-    let (tx, rx) = server.open("jobs", UNLIMITED);
-    let (_, greedy) = server.open_with("jobs", UNLIMITED, Options::default().window(8));
-    for at in 0..16u8 {
-        tx.send(vec![at]).wait().unwrap();
-    }
-    greedy.recv().timeout(LONG).wait().unwrap();
-    drop(greedy);
-    // Sooner than after `ack_wait`, which is 30 s.
-    let soon = Duration::from_secs(20);
-    let mut rest: Vec<_> = (0..15).map(|_| rx.recv().timeout(soon).wait().unwrap()[0]).collect();
-    rest.sort_unstable();
-    rest.dedup();
-    assert_eq!(rest.len(), 15);
+    on_any::a_receiver_that_is_dropped_requeues_what_it_has_requested(&Server::start());
 }
 
 #[test]
@@ -248,6 +237,17 @@ async fn for_a_while<T>(future: impl Future<Output = T>, polls: u32) -> Option<T
     None
 }
 
+/// The number of polls until a future completes.
+async fn polls_of<T>(future: impl Future<Output = T>) -> u32 {
+    let mut future = pin!(future);
+    let mut polls = 1;
+    while poll_once(future.as_mut()).await.is_none() {
+        yield_now().await;
+        polls += 1;
+    }
+    polls
+}
+
 /// What holds on any servers.
 pub(crate) mod on_any {
     use super::*;
@@ -284,7 +284,10 @@ pub(crate) mod on_any {
         for (name, kind) in [("log", UNLIMITED), ("one", ONE), ("state", Kind::Conflated)] {
             let (tx, rx) = server.open(name, kind);
             let connection = server.connection();
-            let (mut round, mut handed_back) = (0u32, 0);
+            tx.send("first").wait().unwrap();
+            let polls = block_on(polls_of(rx.recv()));
+            // Numbers of messages begin at 1, and this was one.
+            let (mut round, mut handed_back) = (1u32, 0);
             while handed_back < 3 {
                 round += 1;
                 let value = Bytes::from(round.to_be_bytes().to_vec());
@@ -294,20 +297,35 @@ pub(crate) mod on_any {
                     let mut recv = pin!(leaves.recv());
                     assert!(poll_once(recv.as_mut()).await.is_none());
                     tx.send(value.clone()).await.unwrap();
-                    for_a_while(recv.as_mut(), round * 7 % 400).await
+                    for_a_while(recv.as_mut(), round % 32 * polls / 16).await
                 });
                 drop(leaves);
                 if let Some(received) = received {
                     assert_eq!(received.unwrap(), value);
                     continue;
                 }
-                let message = rx.lease().timeout(LONG).wait().expect(name);
+                let message = rx.lease().timeout(SOON).wait().expect(name);
                 // One that is requeued keeps its number.
                 handed_back += u32::from(message.sequence() > u64::from(round + handed_back));
                 assert_eq!(message.ack().wait().unwrap(), value);
             }
             assert_eq!(rx.try_recv().wait(), Err(RecvError::WouldBlock));
         }
+    }
+
+    pub(crate) fn a_receiver_that_is_dropped_requeues_what_it_has_requested(server: &impl Open) {
+        let (tx, rx) = server.open("jobs", UNLIMITED);
+        let (_, greedy) = server.open_with("jobs", UNLIMITED, Options::default().window(8));
+        for at in 0..16u8 {
+            tx.send(vec![at]).wait().unwrap();
+        }
+        greedy.recv().timeout(LONG).wait().unwrap();
+        drop(greedy);
+        let mut rest: Vec<_> =
+            (0..15).map(|_| rx.recv().timeout(SOON).wait().unwrap()[0]).collect();
+        rest.sort_unstable();
+        rest.dedup();
+        assert_eq!(rest.len(), 15);
     }
 
     pub(crate) fn a_slow_receiver_loses_nothing(server: &impl Open) {

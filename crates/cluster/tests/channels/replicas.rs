@@ -85,6 +85,7 @@ fn closes_drops_and_rendezvous_are_on_three_servers_as_on_one() {
         closing::what_was_accepted_before_the_close_is_drained_exactly
         failures::a_dropped_receive_loses_nothing
         failures::a_receiver_that_is_dropped_hands_back_what_it_has_acknowledged
+        failures::a_receiver_that_is_dropped_requeues_what_it_has_requested
         failures::a_slow_receiver_loses_nothing
         failures::a_dropped_lease_is_requeued_at_once
         rendezvous::values_pass_in_order_and_notes_wake_their_senders
