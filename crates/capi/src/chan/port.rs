@@ -148,6 +148,23 @@ pub(crate) trait Codec<T>: 'static {
     /// See the module.
     unsafe fn load(message: *const u8) -> Result<T, c_int>;
 
+    /// As [`load`](Self::load), for a send that ends in this call: what need not be copied is moved.
+    ///
+    /// # Safety
+    ///
+    /// See the module. [`put_back`](Self::put_back) or [`sent`](Self::sent) follows.
+    unsafe fn take(message: *const u8) -> Result<T, c_int> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::load(message) }
+    }
+
+    /// The value was not sent: the element has it again.
+    ///
+    /// # Safety
+    ///
+    /// See the module; the value is that of `take`.
+    unsafe fn put_back(_message: *const u8, _value: T) {}
+
     /// The element was sent: it is C's no longer.
     ///
     /// # Safety
@@ -215,21 +232,30 @@ impl<T: Send + 'static, C: Codec<T>> Port for Ends<T, C> {
     ) -> Result<(), c_int> {
         let tx = self.tx()?;
         // SAFETY: the caller's promise.
-        let value = unsafe { C::load(message) }?;
+        let value = unsafe { C::take(message) }?;
         if let Err(refused) = tx.try_send(value) {
-            if refused.is_closed() {
-                return Err(errno::EPIPE);
+            let is_closed = refused.is_closed();
+            let value = refused.into_inner();
+            let failed = if is_closed {
+                Some((errno::EPIPE, value))
+            } else if limits.timeout_ms == 0 {
+                Some((errno::EAGAIN, value))
+            } else {
+                *share = Some(chan.clone());
+                let token = limits.token.cloned().or_else(current_token::token);
+                let sent =
+                    limit::drive(tx.send(value), Until::of(limits.timeout_ms), token.as_ref());
+                sent.err().map(|failed| {
+                    let is_closed = matches!(failed, SendError::Closed(_));
+                    let is_cancelled = matches!(failed, SendError::Cancelled(_));
+                    (stopped(token.as_ref(), is_closed, is_cancelled), failed.into_inner())
+                })
+            };
+            if let Some((code, value)) = failed {
+                // SAFETY: the caller's promise; the value is the element's.
+                unsafe { C::put_back(message, value) };
+                return Err(code);
             }
-            if limits.timeout_ms == 0 {
-                return Err(errno::EAGAIN);
-            }
-            *share = Some(chan.clone());
-            let token = limits.token.cloned().or_else(current_token::token);
-            let (until, value) = (Until::of(limits.timeout_ms), refused.into_inner());
-            limit::drive(tx.send(value), until, token.as_ref()).map_err(|failed| {
-                let is_closed = matches!(failed, SendError::Closed(_));
-                stopped(token.as_ref(), is_closed, matches!(failed, SendError::Cancelled(_)))
-            })?;
         }
         // SAFETY: the caller's promise.
         unsafe { C::sent(message) };

@@ -69,6 +69,24 @@ impl Codec<Element> for Messages {
         unsafe { handle.as_mut() }.map(|msg| msg.freeze().clone()).ok_or(errno::EINVAL)
     }
 
+    unsafe fn take(message: *const u8) -> Result<Element, c_int> {
+        // SAFETY: as in `load`.
+        let handle = unsafe { message.cast::<*mut Msg>().read_unaligned() };
+        // SAFETY: as in `load`.
+        let msg = unsafe { handle.as_mut() }.ok_or(errno::EINVAL)?;
+        msg.freeze();
+        Ok(std::mem::take(&mut msg.element))
+    }
+
+    unsafe fn put_back(message: *const u8, value: Element) {
+        // SAFETY: as in `load`.
+        let handle = unsafe { message.cast::<*mut Msg>().read_unaligned() };
+        // SAFETY: as in `load`.
+        if let Some(msg) = unsafe { handle.as_mut() } {
+            msg.element = value;
+        }
+    }
+
     unsafe fn sent(message: *const u8) {
         // SAFETY: the handle of `load`, which is the channel's now.
         drop(unsafe { Box::from_raw(message.cast::<*mut Msg>().read_unaligned()) });

@@ -17,7 +17,8 @@ use std::sync::{Arc, OnceLock};
 
 use becket_chan::{Receiver, Select, Sender, Snapshot, rendezvous};
 use becket_ipc::{
-    Element, OnceSender, ReconnectingReceiver, ReconnectingSender, RemoteReceiver, RemoteSender,
+    Element, OnceSender, ReconnectingReceiver, ReconnectingSender, RecvError, RemoteReceiver,
+    RemoteSender,
 };
 
 use super::bridge::Joined;
@@ -175,19 +176,26 @@ impl Port for Remote {
         share: &mut Share,
     ) -> Result<(), c_int> {
         let inlet = self.inlet.as_ref().ok_or(errno::ENOTSUP)?;
-        *share = Some(chan.clone());
-        let token = limits.token.cloned().or_else(current_token::token);
-        let until = Until::of(limits.timeout_ms);
-        let (tries, limits) = (until == Until::Now, wait::limits(until, token.as_ref()));
-        let received = match (inlet, tries) {
-            (Inlet::Plain(from), true) => Some(from.try_recv()),
-            (Inlet::Plain(from), false) => self.wait(&self.received, from.recv().limits(limits)),
-            (Inlet::Reconnecting(from), true) => Some(from.try_recv()),
-            (Inlet::Reconnecting(from), false) => {
-                self.wait(&self.received, from.recv().limits(limits))
-            }
+        let tried = match inlet {
+            Inlet::Plain(from) => from.try_recv(),
+            Inlet::Reconnecting(from) => from.try_recv(),
         };
-        let element = received.ok_or(errno::EPIPE)?.map_err(|error| code::of_recv(&error))?;
+        let received = match tried {
+            Err(RecvError::WouldBlock) if limits.timeout_ms != 0 => {
+                *share = Some(chan.clone());
+                let token = limits.token.cloned().or_else(current_token::token);
+                let limits = wait::limits(Until::of(limits.timeout_ms), token.as_ref());
+                let waited = match inlet {
+                    Inlet::Plain(from) => self.wait(&self.received, from.recv().limits(limits)),
+                    Inlet::Reconnecting(from) => {
+                        self.wait(&self.received, from.recv().limits(limits))
+                    }
+                };
+                waited.ok_or(errno::EPIPE)?
+            }
+            tried => tried,
+        };
+        let element = received.map_err(|error| code::of_recv(&error))?;
         self.received.add(element.len());
         // SAFETY: the caller's promise.
         unsafe { Messages::store(element, out) };
