@@ -7,7 +7,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{Value, join, model, sorted, spawn};
+use super::{Value, join, large_model, model, sorted, spawn};
 use crate::ring::{Ring, RingOutcome};
 use crate::sync::heavy;
 
@@ -69,8 +69,8 @@ fn pop_until_done(ring: &Ring<Value>) -> u32 {
     }
 }
 
-fn in_order(capacity: usize, values: u32) {
-    let ring = Arc::new(Ring::new(capacity));
+fn in_order(ring: Ring<Value>, values: u32) {
+    let ring = Arc::new(ring);
     let sender = {
         let ring = ring.clone();
         spawn(move || (0..values).for_each(|number| push_until_done(&ring, number)))
@@ -82,12 +82,65 @@ fn in_order(capacity: usize, values: u32) {
 
 #[test]
 fn a_ring_of_one_keeps_order_over_three_laps() {
-    model(|| in_order(1, 3));
+    model(|| in_order(Ring::new(1), 3));
 }
 
 #[test]
 fn a_ring_of_two_keeps_order() {
-    model(|| in_order(2, 3));
+    model(|| in_order(Ring::new(2), 3));
+}
+
+/// Over the end of the first lap: a slot is fresh once.
+#[test]
+fn a_ring_of_fresh_slots_keeps_order_over_its_first_lap() {
+    model(|| in_order(Ring::fresh(2), 4));
+}
+
+/// Beside a receiver that has the slot before it: neither push writes into a slot of the other, and nobody
+/// receives from a slot that is only claimed.
+#[test]
+fn two_pushes_race_for_fresh_slots_beside_a_receiver() {
+    large_model(|| {
+        let ring = Arc::new(Ring::fresh(3));
+        assert_eq!(push(&ring, 0), RingOutcome::Done);
+        let threads: Vec<_> = (1..3)
+            .map(|number| {
+                let ring = ring.clone();
+                spawn(move || assert_eq!(push(&ring, number), RingOutcome::Done))
+            })
+            .collect();
+        let mut taken: Vec<_> = (0..2).filter_map(|_| pop(&ring).1).collect();
+        threads.into_iter().for_each(join);
+        taken.extend(std::iter::from_fn(|| pop(&ring).1));
+        assert_eq!(taken.first(), Some(&0));
+        assert_eq!(sorted(taken), [0, 1, 2]);
+        assert_eq!((push(&ring, 4), pop(&ring).1), (RingOutcome::Done, Some(4)));
+    });
+}
+
+/// The holder of the lock fills a fresh slot while a sender claims one, and the lap ends.
+#[test]
+fn fresh_slots_pass_between_slow_and_fast() {
+    model(|| {
+        let ring = Arc::new(Ring::fresh(2));
+        let sender = {
+            let ring = ring.clone();
+            spawn(move || push(&ring, 1))
+        };
+        ring.go_slow();
+        // SAFETY: the words are slow, and no other thread makes them slow.
+        let mine = unsafe { push_locked(&ring, 2) };
+        ring.go_fast();
+        let theirs = join(sender);
+        assert_eq!(mine, RingOutcome::Done);
+        let mut taken: Vec<_> = std::iter::from_fn(|| pop(&ring).1).collect();
+        let sent = !matches!(theirs, RingOutcome::Slow);
+        assert_eq!(taken.len(), if sent { 2 } else { 1 }, "{theirs:?} {taken:?}");
+        assert_eq!((push(&ring, 3), push(&ring, 4)), (RingOutcome::Done, RingOutcome::Done));
+        assert_eq!(push(&ring, 5), RingOutcome::Blocked);
+        taken.extend(std::iter::from_fn(|| pop(&ring).1));
+        assert_eq!(taken.iter().rev().take(2).collect::<Vec<_>>(), [&4, &3]);
+    });
 }
 
 #[test]

@@ -119,13 +119,24 @@ unsafe impl<T: Send> Sync for Ring<T> {}
 impl<T> Ring<T> {
     /// A ring of exactly `capacity` slots; with none, it is slow for ever.
     pub(crate) fn new(capacity: usize) -> Self {
+        Self::of(Slots::new(capacity))
+    }
+
+    /// A ring of slots that were never used, however small.
+    #[cfg(feature = "loom")]
+    pub(crate) fn fresh(capacity: usize) -> Self {
+        Self::of(Slots::fresh(capacity))
+    }
+
+    fn of(slots: Slots<T>) -> Self {
+        let capacity = slots.len();
         let word = if capacity == 0 { SLOW } else { 0 };
         let one_lap = (capacity as u64 + 1).next_power_of_two();
         Self {
             head: CachePadded::new(AtomicU64::new(word)),
             tail: CachePadded::new(AtomicU64::new(word)),
             races: CachePadded::new(Races::new()),
-            slots: Slots::new(capacity),
+            slots,
             one_lap,
             index: one_lap - 1,
         }

@@ -44,6 +44,16 @@ impl<T> Slots<T> {
     }
 }
 
+#[cfg(feature = "loom")]
+impl<T> Slots<T> {
+    /// So many slots as a mapping has them: a stamp of 0.
+    pub(super) fn fresh(count: usize) -> Self {
+        let slots = allocate::<T>(count);
+        slots.iter().for_each(|slot| slot.stamp.store(0, crate::sync::Ordering::Relaxed));
+        Self { first: NonNull::from(Box::leak(slots)).cast(), count, is_mapped: false }
+    }
+}
+
 impl<T> Deref for Slots<T> {
     type Target = [Slot<T>];
 
