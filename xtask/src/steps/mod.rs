@@ -3,7 +3,7 @@
 //!
 //! | module | its steps |
 //! |---|---|
-//! | `rust` | format, lints, licences, tests, documentation |
+//! | `rust` | format, lints, licences, tests, documentation, packages |
 //! | `native` | the C headers, the C and C++ SDKs, the C library |
 //! | `kcoro` | the C library for C++20 and Python |
 //! | `go`, `node`, `python`, `zig` | those SDKs, with their own formatter and tests |
@@ -62,6 +62,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("doc", rust::doc),
     Step::always("page", programs::page),
     Step::always("deny", rust::deny),
+    Step::always("package", rust::package),
     Step::always("book", repository::book),
     Step::full("serve-only", rust::serve_only),
     Step::full("published", plugins::published),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
+use serde_json::Value;
+
 use crate::browser::Browser;
 use crate::commands::run;
 use crate::context::Context;
@@ -139,6 +141,27 @@ pub(super) fn fuzz_corpus(context: &Context, output: &mut Output) -> Result<(), 
             .arg("--target-dir")
             .arg(context.target().join("fuzz-corpus")),
     )
+}
+
+/// Packs the crates that may be published: each names what it needs, by its version. In the long form each is also
+/// built from its package alone.
+pub(super) fn package(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let mut command = workspace(context);
+    // What is not committed yet is packed too, to see whether it can be.
+    command.args(["package", "--locked", "--allow-dirty"]);
+    if !context.is_full {
+        command.arg("--no-verify");
+    }
+    for package in
+        context.metadata().get("packages").and_then(Value::as_array).into_iter().flatten()
+    {
+        if package.get("publish").is_some_and(Value::is_null)
+            && let Some(name) = package.get("name").and_then(Value::as_str)
+        {
+            command.arg(format!("--package={name}"));
+        }
+    }
+    output.run(&mut command)
 }
 
 pub(super) fn doc(context: &Context, output: &mut Output) -> Result<(), Error> {

@@ -96,7 +96,7 @@ fn a_ring_of_fresh_slots_keeps_order_over_its_first_lap() {
     model(|| in_order(Ring::fresh(2), 4));
 }
 
-/// Beside a receiver that has the slot before it: neither push writes into a slot of the other, and nobody
+/// Beside a receiver that has the slot before it: neither push writes into a slot of the other, and no receiver
 /// receives from a slot that is only claimed.
 #[test]
 fn two_pushes_race_for_fresh_slots_beside_a_receiver() {
