@@ -465,7 +465,7 @@ impl Control {
     ) -> (Vec<DeadRoute>, Unused) {
         let (table, listing, dead) = Table::build(config, &plugins, &self.shared.stats, None).await;
         for route in &dead {
-            tracing::warn!(target: TARGET, "{route}; it answers 404");
+            tracing::warn!(target: TARGET, "{route}; it answers {}", route.status());
         }
         (dead, Box::pin(self.shared.swap(table, listing, plugins)))
     }

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method};
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, rollout,
+    Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, filter, rollout,
     sandbox, tls, workers,
 };
 
@@ -62,6 +62,7 @@ pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     let mut taken = Taken::new();
     for (index, route) in config.routes.iter().enumerate() {
         check_route(config, index, route)?;
+        filter::check(config, index, route)?;
         check_overlap(&mut taken, index, route)?;
     }
     Ok(())

@@ -11,6 +11,7 @@
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `files` | files that the gateway itself reads |
+//! | `filter` | `filters` of a route |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
 //! | `tls` | `[tls]` |
@@ -30,6 +31,7 @@ mod check;
 mod cluster;
 mod error;
 mod files;
+mod filter;
 mod locate;
 mod rollout;
 mod sandbox;
@@ -55,6 +57,7 @@ pub(crate) use self::error::{nearest, suggestion};
 pub(crate) use self::files::read_token;
 #[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::files::{check_private, read as read_file};
+pub use self::filter::FilterConfig;
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
@@ -345,6 +348,9 @@ pub struct RouteConfig {
     pub content_type: Option<String>,
     /// The deadline of each call, instead of the plugin's `deadline_ms`.
     pub timeout_ms: Option<u64>,
+    /// What is called before the entry, in this order, and after it.
+    #[serde(deserialize_with = "filter::filters")]
+    pub filters: Vec<FilterConfig>,
 }
 
 impl Config {
@@ -561,6 +567,7 @@ mod tests {
             "kind",
             "content_type",
             "timeout_ms",
+            "filters",
         ] {
             let stated = |line: &str| {
                 let line = line.trim_start_matches(['#', ' ']);

@@ -50,6 +50,28 @@ impl Buf for Data {
     }
 }
 
+/// A request's body.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    Arriving(Incoming),
+    /// It was read already.
+    Whole(Bytes),
+}
+
+impl RequestBody {
+    /// Reads it whole, and keeps it so.
+    pub(super) async fn whole(
+        &mut self,
+        shared: &Shared,
+        limits: &HttpLimits,
+    ) -> Result<Bytes, Problem> {
+        let before = std::mem::replace(self, Self::Whole(Bytes::new()));
+        let bytes = read(shared, limits, before).await?;
+        *self = Self::Whole(bytes.clone());
+        Ok(bytes)
+    }
+}
+
 /// An answer's body.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -78,6 +100,14 @@ impl Body {
         Self::Full(Data::new(bytes), None)
     }
 
+    /// All of its bytes, if they are there.
+    pub(super) fn into_whole(self) -> Result<Bytes, Self> {
+        match self {
+            Self::Full(Data { bytes, read: 0 }, _) => Ok(bytes.into()),
+            body => Err(body),
+        }
+    }
+
     /// Counts the request's bytes out, and keeps it in flight while a stream lasts.
     pub(super) fn count(&mut self, in_flight: InFlight<&EntryStats>, stats: &Arc<EntryStats>) {
         match self {
@@ -99,6 +129,12 @@ impl Body {
     /// Ends the record of its request with the body.
     pub(crate) fn logged(self, record: Box<Record>) -> Self {
         Self::Logged(Box::new(Logged { body: self, record }))
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Full(Data::default(), None)
     }
 }
 
@@ -154,8 +190,12 @@ impl hyper::body::Body for Body {
 pub(super) async fn read(
     shared: &Shared,
     limits: &HttpLimits,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Bytes, Problem> {
+    let body = match body {
+        RequestBody::Arriving(body) => body,
+        RequestBody::Whole(bytes) => return Ok(bytes),
+    };
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

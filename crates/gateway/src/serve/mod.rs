@@ -21,6 +21,7 @@
 //! | `bare` | the refusals of hyper's parser, with a body |
 //! | `body` | bodies in, with their limits, and bodies out |
 //! | `buffer` | memory for requests' bodies, and its bound |
+//! | `filters` | the filters of a route, before and after its target |
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 
@@ -31,6 +32,7 @@ mod bare;
 mod body;
 mod buffer;
 mod connection;
+mod filters;
 mod first;
 mod guard;
 mod listener;
@@ -41,6 +43,7 @@ mod stream;
 mod unary;
 mod ws;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,11 +83,13 @@ pub(crate) struct Public {
     log: Option<Arc<AccessLog>>,
     /// `None`: its requests are passed on as they are.
     client: Option<Box<Client>>,
+    /// The client's.
+    address: Option<IpAddr>,
 }
 
 impl Public {
     pub(crate) fn new(shared: Arc<Shared>, log: Option<Arc<AccessLog>>) -> Self {
-        Self { shared, kept: Mutex::new(None), log, client: None }
+        Self { shared, kept: Mutex::new(None), log, client: None, address: None }
     }
 
     /// The routes in force.
@@ -100,7 +105,8 @@ impl Public {
 impl Clone for Public {
     fn clone(&self) -> Self {
         let client = self.client.clone();
-        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        let address = self.address;
+        Self { client, address, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 }
 
@@ -122,8 +128,9 @@ impl Serve for Public {
     }
 
     fn of(&self, peer: Peer) -> Self {
+        let address = peer.address;
         let client = Client::new(peer, self.log.clone(), &self.shared.kept());
-        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        Self { client, address, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 
     fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
@@ -178,10 +185,13 @@ impl Public {
         asks: Asks,
     ) -> Response<Body> {
         let mut in_flight = InFlight::new(&*route.stats);
-        let mut response = self
-            .shape(table, route, request, asks)
-            .await
-            .unwrap_or_else(|problem| problem.into_response(asks.json, table.error_hints));
+        let mut response = match route.filters.is_empty() {
+            true => self
+                .shape(table, route, request, asks)
+                .await
+                .unwrap_or_else(|problem| problem.into_response(asks.json, table.error_hints)),
+            false => Box::pin(filters::answer(self, table, route, request, asks)).await,
+        };
         in_flight.answer(response.status());
         tracing::debug!(
             target: TARGET,

@@ -49,11 +49,15 @@ pub(super) async fn answer(
 fn content_type(route: &Route, body: &[u8]) -> HeaderValue {
     match &route.content_type {
         Some(media) => media.clone(),
-        None if body.len() <= TEXT_BYTES_MAX
-            && (body.is_ascii() || str::from_utf8(body).is_ok()) =>
-        {
-            HeaderValue::from_static("text/plain; charset=utf-8")
-        }
-        None => HeaderValue::from_static("application/octet-stream"),
+        None => media_type(body),
     }
+}
+
+/// What the bytes are.
+pub(super) fn media_type(body: &[u8]) -> HeaderValue {
+    let is_text = body.len() <= TEXT_BYTES_MAX && (body.is_ascii() || str::from_utf8(body).is_ok());
+    HeaderValue::from_static(match is_text {
+        true => "text/plain; charset=utf-8",
+        false => "application/octet-stream",
+    })
 }
