@@ -25,10 +25,14 @@ use crate::TARGET;
 use crate::config::{Config, FilterConfig, HttpLimits, RouteConfig, nearest};
 use crate::error::GatewayError;
 use crate::filter::Filter;
+use crate::serve::Upstream;
 use crate::stats::{EntryStats, Stats};
 
 /// The keys come from the configuration, so that no client can make them collide.
 type FastHash = foldhash::fast::RandomState;
+
+/// In place of a plugin's name, which has no parentheses.
+const UPSTREAM: &str = "(upstream)";
 
 /// Everything that a request needs to know of the configuration.
 #[derive(Debug)]
@@ -62,7 +66,7 @@ struct Opaque {
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) entry: Entry,
+    pub(crate) target: Target,
     /// `None` if the plugin does not describe it: the request decides.
     pub(crate) kind: Option<EntryKind>,
     pub(crate) content_type: Option<HeaderValue>,
@@ -73,6 +77,23 @@ pub(crate) struct Route {
     is_held: bool,
     /// Empty: every method.
     methods: Vec<Method>,
+}
+
+/// What answers the requests of a route.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Entry(Entry),
+    Upstream(Box<Upstream>),
+}
+
+impl Target {
+    /// What log records name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Entry(entry) => entry.name(),
+            Self::Upstream(_) => UPSTREAM,
+        }
+    }
 }
 
 /// What was found for a request.
@@ -111,7 +132,7 @@ pub struct RouteInfo {
     pub path: String,
     /// The methods; none: every one.
     pub methods: Vec<String>,
-    /// The plugin's name.
+    /// The plugin's name; empty: another server answers.
     pub plugin: String,
     /// The entry's name.
     pub entry: String,
@@ -121,6 +142,8 @@ pub struct RouteInfo {
     pub help: String,
     /// What is called before and after the entry, as the configuration names it.
     pub filters: Vec<String>,
+    /// The servers that answer, in place of a plugin.
+    pub upstream: Vec<String>,
     /// Whether the route is there by default, not by the configuration.
     pub by_default: bool,
 }
@@ -233,30 +256,37 @@ impl Table {
         let mut listing = Vec::new();
         let mut dead = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
-            let Some(plugin) = plugins.get(&route.plugin) else { continue };
-            match plugin.entry(&route.entry) {
-                Ok(entry) => listing.push({
-                    let mut is_held = is_held(&route.plugin);
-                    let mut filters = Vec::new();
-                    for filter in &route.filters {
-                        match self::filter(config, plugins, index, filter, stats, &mut dead) {
-                            Some((plugin, filter)) => {
-                                is_held |= held.is_some_and(|held| held.contains(plugin));
-                                filters.push(filter);
-                            }
-                            // Its plugin is not loaded: no request passes without it.
-                            None => is_held = true,
+            let (target, plugin) = match &route.upstream {
+                Some(upstream) => (Target::Upstream(Box::new(Upstream::new(upstream))), None),
+                None => {
+                    let Some(plugin) = plugins.get(&route.plugin) else { continue };
+                    match plugin.entry(&route.entry) {
+                        Ok(entry) => (Target::Entry(entry), Some(plugin)),
+                        Err(error) => {
+                            dead.push(DeadRoute {
+                                index,
+                                plugin: route.plugin.clone(),
+                                entry: route.entry.clone(),
+                                why: Dead::Entry(error),
+                            });
+                            continue;
                         }
                     }
-                    table.configured(route, plugin, entry, filters, is_held, stats)
-                }),
-                Err(error) => dead.push(DeadRoute {
-                    index,
-                    plugin: route.plugin.clone(),
-                    entry: route.entry.clone(),
-                    why: Dead::Entry(error),
-                }),
+                }
+            };
+            let mut is_waiting = is_held(&route.plugin);
+            let mut filters = Vec::new();
+            for filter in &route.filters {
+                match self::filter(config, plugins, index, filter, stats, &mut dead) {
+                    Some((plugin, filter)) => {
+                        is_waiting |= is_held(plugin);
+                        filters.push(filter);
+                    }
+                    // Its plugin is not loaded: no request passes without it.
+                    None => is_waiting = true,
+                }
             }
+            listing.push(table.configured(route, target, plugin, filters, is_waiting, stats));
         }
         table.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         if config.default_routes {
@@ -272,34 +302,44 @@ impl Table {
     fn configured(
         &mut self,
         config: &RouteConfig,
-        plugin: &Plugin,
-        entry: Entry,
+        target: Target,
+        plugin: Option<&Plugin>,
         filters: Vec<Filter>,
         is_held: bool,
         stats: &Stats,
     ) -> RouteInfo {
-        let described = plugin.entries().into_iter().find(|info| info.name == config.entry);
+        let entries = plugin.map(Plugin::entries).unwrap_or_default();
+        let described = entries.into_iter().find(|info| info.name == config.entry);
+        let path = match (&config.path, &config.prefix) {
+            (Some(path), _) => path.clone(),
+            (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
+        };
+        let (kind, stats) = match &target {
+            Target::Entry(entry) => {
+                let stats = stats.entry(&config.plugin, &config.entry);
+                (config.kind.or_else(|| entry.kind()), stats)
+            }
+            Target::Upstream(_) => (None, stats.entry(UPSTREAM, &path)),
+        };
         let route = Route {
-            kind: config.kind.or_else(|| entry.kind()),
-            entry,
+            kind,
+            target,
             content_type: config.content_type.as_deref().and_then(|text| text.parse().ok()),
             timeout: config.timeout_ms.map(Duration::from_millis),
-            stats: stats.entry(&config.plugin, &config.entry),
+            stats,
             filters: filters.into(),
             is_held,
             methods: config.methods.clone(),
         };
         let info = RouteInfo {
-            path: match (&config.path, &config.prefix) {
-                (Some(path), _) => path.clone(),
-                (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
-            },
+            path,
             methods: config.methods.iter().map(Method::to_string).collect(),
             plugin: config.plugin.clone(),
             entry: config.entry.clone(),
             kind: route.kind,
             help: described.map(|info| info.help).unwrap_or_default(),
             filters: config.filters.iter().map(|filter| filter.name.clone()).collect(),
+            upstream: config.upstream.as_ref().map(|it| it.urls.clone()).unwrap_or_default(),
             by_default: false,
         };
         if let Some(path) = &config.path {
@@ -346,7 +386,7 @@ impl Table {
             }
             let route = Route {
                 kind: Some(info.kind),
-                entry,
+                target: Target::Entry(entry),
                 content_type: None,
                 timeout: None,
                 stats: stats.entry(name, &info.name),
@@ -363,6 +403,7 @@ impl Table {
                 kind: Some(info.kind),
                 help: info.help,
                 filters: Vec::new(),
+                upstream: Vec::new(),
                 by_default: true,
             });
         }
@@ -394,7 +435,7 @@ impl Table {
         }
         Some(Found::Route(Routed::Opaque(Box::new(Route {
             // Resolved with the call: routing runs none of the plugin's code.
-            entry: opaque.plugin.entry_later(entry),
+            target: Target::Entry(opaque.plugin.entry_later(entry)),
             kind: None,
             content_type: None,
             timeout: None,

@@ -9,7 +9,7 @@ use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
 use super::{
     Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, filter, rollout,
-    sandbox, tls, workers,
+    sandbox, tls, upstream, workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -262,27 +262,7 @@ fn check_route(config: &Config, index: usize, route: &RouteConfig) -> Result<(),
             "begin with `/`, leave out `?` and `#`, and percent-encode the rest as clients send it",
         ));
     }
-    if !config.plugins.contains_key(&route.plugin) {
-        let known: Vec<&str> = config.plugins.keys().map(String::as_str).collect();
-        return Err(if route.plugin.is_empty() {
-            Complaint::new(path(), format!("`{}` has no `plugin`", path()), {
-                format!("write `plugin = \"NAME\"`; known here: {}", known.join(", "))
-            })
-        } else {
-            Complaint::new(
-                path().key("plugin"),
-                format!("`{}` is `{}`, which is not in [plugins]", path(), route.plugin),
-                suggestion(&route.plugin, &known),
-            )
-        });
-    }
-    if route.entry.is_empty() {
-        return Err(Complaint::new(
-            path(),
-            format!("`{}` has no `entry`", path()),
-            "write `entry = \"NAME\"`; `becket plugin inspect` lists a plugin's entries",
-        ));
-    }
+    check_target(config, &path(), route)?;
     if let Some(text) = &route.content_type
         && HeaderValue::from_str(text).is_err()
     {
@@ -297,6 +277,53 @@ fn check_route(config: &Config, index: usize, route: &RouteConfig) -> Result<(),
             path().key("timeout_ms"),
             format!("`{}` is out of range", path().key("timeout_ms")),
             format!("write a number from 1 to {WAIT_MS_MAX}, or leave it out"),
+        ));
+    }
+    Ok(())
+}
+
+/// What answers: an entry of a plugin, or another server.
+fn check_target(config: &Config, path: &KeyPath, route: &RouteConfig) -> Result<(), Complaint> {
+    let at = |key| path.clone().key(key);
+    if let Some(upstream) = &route.upstream {
+        let other = [
+            ("plugin", !route.plugin.is_empty()),
+            ("entry", !route.entry.is_empty()),
+            ("kind", route.kind.is_some()),
+            ("content_type", route.content_type.is_some()),
+        ];
+        if let Some((key, _)) = other.into_iter().find(|(_, is_given)| *is_given) {
+            return Err(Complaint::new(
+                at(key),
+                format!("`{path}` has both `upstream` and `{key}`"),
+                "keep one of them",
+            )
+            .because("another server answers, and no plugin"));
+        }
+        return upstream::check(&at("upstream"), upstream);
+    }
+    if !config.plugins.contains_key(&route.plugin) {
+        let known: Vec<&str> = config.plugins.keys().map(String::as_str).collect();
+        return Err(if route.plugin.is_empty() {
+            Complaint::new(path.clone(), format!("`{}` has no `plugin`", path), {
+                format!(
+                    "write `plugin = \"NAME\"`, or `upstream = \"http://HOST:PORT\"`; known here: {}",
+                    known.join(", ")
+                )
+            })
+        } else {
+            Complaint::new(
+                at("plugin"),
+                format!("`{}` is `{}`, which is not in [plugins]", path, route.plugin),
+                suggestion(&route.plugin, &known),
+            )
+        });
+    }
+    if route.entry.is_empty() {
+        return Err(Complaint::new(
+            path.clone(),
+            format!("`{}` has no `entry`", path),
+            "write `entry = \"NAME\"`; `becket plugin inspect` lists a plugin's entries",
         ));
     }
     Ok(())

@@ -17,6 +17,7 @@
 //! | `tls` | `[tls]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
+//! | `upstream` | `upstream` of a route |
 //! | `value` | values that are parsed into their type: digests, methods, names of choices |
 //!
 //! # Invariants
@@ -36,6 +37,7 @@ mod locate;
 mod rollout;
 mod sandbox;
 mod tls;
+mod upstream;
 mod value;
 mod workers;
 
@@ -63,6 +65,7 @@ pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
 pub(crate) use self::tls::root as tls_root;
 pub use self::tls::{CertificateConfig, ClientCertificates, TlsConfig};
+pub use self::upstream::UpstreamConfig;
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
 
@@ -326,7 +329,7 @@ impl PluginConfig {
     }
 }
 
-/// One path, or all paths under one, and the entry that answers there.
+/// One path, or all paths under one, and what answers there: an entry of a plugin, or another server.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteConfig {
@@ -337,16 +340,20 @@ pub struct RouteConfig {
     /// The methods; none: every one.
     #[serde(deserialize_with = "value::methods")]
     pub methods: Vec<http::Method>,
-    /// The plugin's name in `plugins`.
+    /// The plugin's name in `plugins`; empty: another server answers.
     pub plugin: String,
     /// The entry.
     pub entry: String,
+    /// The servers to which requests are passed on, instead of `plugin`.
+    #[serde(deserialize_with = "upstream::upstream")]
+    pub upstream: Option<UpstreamConfig>,
     /// How the entry answers, where the plugin does not describe itself.
     #[serde(deserialize_with = "value::kind")]
     pub kind: Option<EntryKind>,
     /// The answer's `content-type`.
     pub content_type: Option<String>,
-    /// The deadline of each call, instead of the plugin's `deadline_ms`.
+    /// The deadline of each call, instead of the plugin's `deadline_ms`; of the head of an upstream server's answer,
+    /// after the last piece of the request was taken.
     pub timeout_ms: Option<u64>,
     /// What is called before the entry, in this order, and after it.
     #[serde(deserialize_with = "filter::filters")]
@@ -568,6 +575,7 @@ mod tests {
             "content_type",
             "timeout_ms",
             "filters",
+            "upstream",
         ] {
             let stated = |line: &str| {
                 let line = line.trim_start_matches(['#', ' ']);

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::buffer::{Buffer, NoRoom};
 use super::guard::Busy;
 use super::stream::{FrameBody, Truncated};
+use super::upstream::Relayed;
 use crate::access_log::Record;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
@@ -59,6 +60,14 @@ pub(crate) enum RequestBody {
 }
 
 impl RequestBody {
+    /// At least so many bytes will come.
+    pub(super) fn announced(&self) -> u64 {
+        match self {
+            Self::Arriving(body) => body.size_hint().lower(),
+            Self::Whole(bytes) => bytes.len() as u64,
+        }
+    }
+
     /// Reads it whole, and keeps it so.
     pub(super) async fn whole(
         &mut self,
@@ -79,6 +88,8 @@ pub(crate) enum Body {
     Full(Data, Option<Busy>),
     /// A plugin's frames, as they come.
     Frames(Box<FrameBody>),
+    /// An upstream server's answer, as it comes.
+    Relayed(Box<Relayed>),
     /// One of these, whose end is written to the access log.
     Logged(Box<Logged>),
 }
@@ -113,6 +124,7 @@ impl Body {
         match self {
             Self::Full(data, _) => in_flight.add_bytes_out(data.remaining()),
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
+            Self::Relayed(relayed) => relayed.count(in_flight.outlive(stats)),
             Self::Logged(logged) => logged.body.count(in_flight, stats),
         }
     }
@@ -122,6 +134,7 @@ impl Body {
         match self {
             Self::Full(_, kept) => *kept = Some(busy),
             Self::Frames(frames) => frames.keep(busy),
+            Self::Relayed(relayed) => relayed.keep(busy),
             Self::Logged(logged) => logged.body.keep(busy),
         }
     }
@@ -157,6 +170,9 @@ impl hyper::body::Body for Body {
             Self::Frames(frames) => {
                 frames.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
             }
+            Self::Relayed(relayed) => {
+                relayed.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
+            }
             Self::Logged(logged) => {
                 let next = ready!(Pin::new(&mut logged.body).poll_frame(cx));
                 if let Some(Ok(frame)) = &next {
@@ -172,6 +188,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Full(data, _) => !data.has_remaining(),
             Self::Frames(_) => false,
+            Self::Relayed(relayed) => relayed.is_end_stream(),
             Self::Logged(logged) => logged.body.is_end_stream(),
         }
     }
@@ -180,6 +197,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Full(data, _) => SizeHint::with_exact(data.remaining() as u64),
             Self::Frames(_) => SizeHint::default(),
+            Self::Relayed(relayed) => relayed.size_hint(),
             Self::Logged(logged) => logged.body.size_hint(),
         }
     }
@@ -260,7 +278,7 @@ fn no_room(shared: &Shared, limits: &HttpLimits, error: &NoRoom) -> Problem {
     .close()
 }
 
-fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
+pub(super) fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
     shared.stats.refuse(Refusal::BodyTooLarge);
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
@@ -270,7 +288,7 @@ fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
     .close()
 }
 
-fn too_slow(shared: &Shared, what: String, setting: &str) -> Problem {
+pub(super) fn too_slow(shared: &Shared, what: String, setting: &str) -> Problem {
     shared.stats.refuse(Refusal::BodyTimeout);
     Problem::new(StatusCode::REQUEST_TIMEOUT, what)
         .hint(format!("send faster, or raise {setting}"))

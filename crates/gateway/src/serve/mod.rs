@@ -24,6 +24,7 @@
 //! | `filters` | the filters of a route, before and after its target |
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
+//! | `upstream` | requests that are passed on to another server |
 
 pub(crate) mod accept;
 mod answering;
@@ -41,6 +42,7 @@ mod request;
 mod socket;
 mod stream;
 mod unary;
+mod upstream;
 mod ws;
 
 use std::net::IpAddr;
@@ -62,12 +64,13 @@ use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::request::Arrived;
 pub(crate) use self::socket::Socket;
+pub(crate) use self::upstream::Upstream;
 use crate::TARGET;
 use crate::access_log::AccessLog;
 use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
-use crate::router::{Found, Route, Routed, Table};
+use crate::router::{Found, Route, Routed, Table, Target};
 use crate::shared::{KeptTable, Shared};
 use crate::stats::{InFlight, Refusal, Stats};
 
@@ -85,11 +88,12 @@ pub(crate) struct Public {
     client: Option<Box<Client>>,
     /// The client's.
     address: Option<IpAddr>,
+    is_tls: bool,
 }
 
 impl Public {
     pub(crate) fn new(shared: Arc<Shared>, log: Option<Arc<AccessLog>>) -> Self {
-        Self { shared, kept: Mutex::new(None), log, client: None, address: None }
+        Self { shared, kept: Mutex::new(None), log, client: None, address: None, is_tls: false }
     }
 
     /// The routes in force.
@@ -105,8 +109,8 @@ impl Public {
 impl Clone for Public {
     fn clone(&self) -> Self {
         let client = self.client.clone();
-        let address = self.address;
-        Self { client, address, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        let Self { address, is_tls, .. } = *self;
+        Self { client, address, is_tls, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 }
 
@@ -128,9 +132,9 @@ impl Serve for Public {
     }
 
     fn of(&self, peer: Peer) -> Self {
-        let address = peer.address;
+        let Peer { address, is_tls, .. } = peer;
         let client = Client::new(peer, self.log.clone(), &self.shared.kept());
-        Self { client, address, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        Self { client, address, is_tls, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 
     fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
@@ -195,7 +199,7 @@ impl Public {
         in_flight.answer(response.status());
         tracing::debug!(
             target: TARGET,
-            entry = route.entry.name(),
+            entry = route.target.name(),
             status = response.status().as_u16(),
             "answered"
         );
@@ -212,16 +216,27 @@ impl Public {
         request: Arrived,
         asks: Asks,
     ) -> Result<Response<Body>, Problem> {
-        let entry = route.entry.name();
+        let entry = match &route.target {
+            Target::Entry(entry) => entry,
+            Target::Upstream(_) if asks.websocket => {
+                self.shared.stats.refuse(Refusal::Upgrade);
+                let what = "the route leads to an upstream server, and passes no WebSocket on";
+                return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, what)
+                    .hint("send a plain HTTP request"));
+            }
+            Target::Upstream(upstream) => {
+                return Box::pin(upstream::answer(self, table, route, upstream, request)).await;
+            }
+        };
         match (route.kind, asks.websocket) {
             (Some(EntryKind::Bidirectional) | None, true) => {
-                Box::pin(ws::answer(&self.shared, table, route, request)).await
+                Box::pin(ws::answer(&self.shared, table, route, entry, request)).await
             }
             (Some(EntryKind::Bidirectional), false) => {
                 self.shared.stats.refuse(Refusal::Upgrade);
                 Err(Problem::new(
                     StatusCode::UPGRADE_REQUIRED,
-                    format!("entry `{entry}` speaks WebSocket"),
+                    format!("entry `{}` speaks WebSocket", entry.name()),
                 )
                 .hint("connect with a WebSocket client over HTTP/1.1, such as `becket ws`")
                 .upgrade())
@@ -230,17 +245,21 @@ impl Public {
                 self.shared.stats.refuse(Refusal::Upgrade);
                 Err(Problem::new(
                     StatusCode::BAD_REQUEST,
-                    format!("entry `{entry}` does not speak WebSocket"),
+                    format!("entry `{}` does not speak WebSocket", entry.name()),
                 )
                 .hint("send a plain HTTP request"))
             }
             (Some(EntryKind::Stream), false) => {
-                Box::pin(stream::answer(&self.shared, table, route, request, asks.events)).await
+                Box::pin(stream::answer(&self.shared, table, route, entry, request, asks.events))
+                    .await
             }
-            (None, false) if asks.events || route.entry.has_streamed() => {
-                Box::pin(stream::answer(&self.shared, table, route, request, asks.events)).await
+            (None, false) if asks.events || entry.has_streamed() => {
+                Box::pin(stream::answer(&self.shared, table, route, entry, request, asks.events))
+                    .await
             }
-            (Some(_) | None, false) => unary::answer(&self.shared, table, route, request).await,
+            (Some(_) | None, false) => {
+                unary::answer(&self.shared, table, route, entry, request).await
+            }
         }
     }
 }

@@ -13,6 +13,7 @@
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
 //! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
+//! | `upstream` | requests that are passed on to another server |
 //! | `websocket` | messages both ways, and every way in which they end |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -30,4 +31,5 @@ mod lifecycle;
 mod rollout;
 #[cfg(feature = "tls")]
 mod tls;
+mod upstream;
 mod websocket;
