@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::TARGET;
 use crate::config::{Config, FilterConfig, HttpLimits, RouteConfig, nearest};
 use crate::error::GatewayError;
 use crate::filter::Filter;
-use crate::serve::Upstream;
+use crate::serve::{Files, Upstream};
 use crate::stats::{EntryStats, Stats};
 
 /// The keys come from the configuration, so that no client can make them collide.
@@ -33,6 +34,7 @@ type FastHash = foldhash::fast::RandomState;
 
 /// In place of a plugin's name, which has no parentheses.
 const UPSTREAM: &str = "(upstream)";
+const FILES: &str = "(files)";
 
 /// Everything that a request needs to know of the configuration.
 #[derive(Debug)]
@@ -84,6 +86,7 @@ pub(crate) struct Route {
 pub(crate) enum Target {
     Entry(Entry),
     Upstream(Box<Upstream>),
+    Files(Box<Files>),
 }
 
 impl Target {
@@ -92,6 +95,7 @@ impl Target {
         match self {
             Self::Entry(entry) => entry.name(),
             Self::Upstream(_) => UPSTREAM,
+            Self::Files(_) => FILES,
         }
     }
 }
@@ -132,7 +136,7 @@ pub struct RouteInfo {
     pub path: String,
     /// The methods; none: every one.
     pub methods: Vec<String>,
-    /// The plugin's name; empty: another server answers.
+    /// The plugin's name; empty: another server answers, or a folder's files.
     pub plugin: String,
     /// The entry's name.
     pub entry: String,
@@ -144,6 +148,8 @@ pub struct RouteInfo {
     pub filters: Vec<String>,
     /// The servers that answer, in place of a plugin.
     pub upstream: Vec<String>,
+    /// The folder whose files answer, in place of a plugin.
+    pub files: Option<PathBuf>,
     /// Whether the route is there by default, not by the configuration.
     pub by_default: bool,
 }
@@ -256,9 +262,13 @@ impl Table {
         let mut listing = Vec::new();
         let mut dead = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
-            let (target, plugin) = match &route.upstream {
-                Some(upstream) => (Target::Upstream(Box::new(Upstream::new(upstream))), None),
-                None => {
+            let (target, plugin) = match (&route.upstream, &route.files) {
+                (Some(upstream), _) => (Target::Upstream(Box::new(Upstream::new(upstream))), None),
+                (None, Some(folder)) => {
+                    let prefix = route.prefix.clone().unwrap_or_default();
+                    (Target::Files(Box::new(Files::new(folder.clone(), prefix))), None)
+                }
+                (None, None) => {
                     let Some(plugin) = plugins.get(&route.plugin) else { continue };
                     match plugin.entry(&route.entry) {
                         Ok(entry) => (Target::Entry(entry), Some(plugin)),
@@ -319,7 +329,7 @@ impl Table {
                 let stats = stats.entry(&config.plugin, &config.entry);
                 (config.kind.or_else(|| entry.kind()), stats)
             }
-            Target::Upstream(_) => (None, stats.entry(UPSTREAM, &path)),
+            Target::Upstream(_) | Target::Files(_) => (None, stats.entry(target.name(), &path)),
         };
         let route = Route {
             kind,
@@ -340,6 +350,7 @@ impl Table {
             help: described.map(|info| info.help).unwrap_or_default(),
             filters: config.filters.iter().map(|filter| filter.name.clone()).collect(),
             upstream: config.upstream.as_ref().map(|it| it.urls.clone()).unwrap_or_default(),
+            files: config.files.clone(),
             by_default: false,
         };
         if let Some(path) = &config.path {
@@ -404,6 +415,7 @@ impl Table {
                 help: info.help,
                 filters: Vec::new(),
                 upstream: Vec::new(),
+                files: None,
                 by_default: true,
             });
         }

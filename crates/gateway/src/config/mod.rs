@@ -14,6 +14,7 @@
 //! | `filter` | `filters` of a route |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
+//! | `route` | `[[routes]]`: what answers where |
 //! | `tls` | `[tls]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
@@ -35,6 +36,7 @@ mod files;
 mod filter;
 mod locate;
 mod rollout;
+mod route;
 mod sandbox;
 mod tls;
 mod upstream;
@@ -45,7 +47,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use becket_host::{Dispatch, EntryKind, Layout};
+use becket_host::{Dispatch, Layout};
 use serde::Deserialize;
 
 use crate::tls::Loaded;
@@ -62,6 +64,7 @@ pub(crate) use self::files::{check_private, read as read_file};
 pub use self::filter::FilterConfig;
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
+pub use self::route::RouteConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
 pub(crate) use self::tls::root as tls_root;
 pub use self::tls::{CertificateConfig, ClientCertificates, TlsConfig};
@@ -329,37 +332,6 @@ impl PluginConfig {
     }
 }
 
-/// One path, or all paths under one, and what answers there: an entry of a plugin, or another server.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RouteConfig {
-    /// This path alone.
-    pub path: Option<String>,
-    /// This path and everything below it, instead of `path`.
-    pub prefix: Option<String>,
-    /// The methods; none: every one.
-    #[serde(deserialize_with = "value::methods")]
-    pub methods: Vec<http::Method>,
-    /// The plugin's name in `plugins`; empty: another server answers.
-    pub plugin: String,
-    /// The entry.
-    pub entry: String,
-    /// The servers to which requests are passed on, instead of `plugin`.
-    #[serde(deserialize_with = "upstream::upstream")]
-    pub upstream: Option<UpstreamConfig>,
-    /// How the entry answers, where the plugin does not describe itself.
-    #[serde(deserialize_with = "value::kind")]
-    pub kind: Option<EntryKind>,
-    /// The answer's `content-type`.
-    pub content_type: Option<String>,
-    /// The deadline of each call, instead of the plugin's `deadline_ms`; of the head of an upstream server's answer,
-    /// after the last piece of the request was taken.
-    pub timeout_ms: Option<u64>,
-    /// What is called before the entry, in this order, and after it.
-    #[serde(deserialize_with = "filter::filters")]
-    pub filters: Vec<FilterConfig>,
-}
-
 impl Config {
     /// Reads a configuration from text. `origin` is the name that errors show: the file's path.
     ///
@@ -393,7 +365,13 @@ impl Config {
             Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
         }
         config.check_token().map_err(|complaint| complaint.locate(&text, &origin))?;
+        config.check_folders().map_err(|complaint| complaint.locate(&text, &origin))?;
         Ok(config)
+    }
+
+    /// Whether the folders of routes are there.
+    pub(crate) fn check_folders(&self) -> Result<(), Complaint> {
+        route::check_folders(self)
     }
 
     /// Whether the admin token can be read.
@@ -439,6 +417,9 @@ impl Config {
             *path = base.join(&*path);
         }
         self.cluster.resolve_paths(base);
+        for folder in self.routes.iter_mut().filter_map(|route| route.files.as_mut()) {
+            *folder = base.join(&*folder);
+        }
         if let Some(tls) = &mut self.tls {
             tls.resolve_paths(base);
         }
@@ -576,6 +557,7 @@ mod tests {
             "timeout_ms",
             "filters",
             "upstream",
+            "files",
         ] {
             let stated = |line: &str| {
                 let line = line.trim_start_matches(['#', ' ']);

@@ -13,9 +13,10 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 
 use super::buffer::{Buffer, NoRoom};
+use super::files::FileBody;
 use super::guard::Busy;
+use super::relay::Relayed;
 use super::stream::{FrameBody, Truncated};
-use super::upstream::Relayed;
 use crate::access_log::Record;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
@@ -90,6 +91,8 @@ pub(crate) enum Body {
     Frames(Box<FrameBody>),
     /// An upstream server's answer, as it comes.
     Relayed(Box<Relayed>),
+    /// A part of a file.
+    File(Box<FileBody>),
     /// One of these, whose end is written to the access log.
     Logged(Box<Logged>),
 }
@@ -125,6 +128,7 @@ impl Body {
             Self::Full(data, _) => in_flight.add_bytes_out(data.remaining()),
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
             Self::Relayed(relayed) => relayed.count(in_flight.outlive(stats)),
+            Self::File(file) => file.count(in_flight.outlive(stats)),
             Self::Logged(logged) => logged.body.count(in_flight, stats),
         }
     }
@@ -135,6 +139,7 @@ impl Body {
             Self::Full(_, kept) => *kept = Some(busy),
             Self::Frames(frames) => frames.keep(busy),
             Self::Relayed(relayed) => relayed.keep(busy),
+            Self::File(file) => file.keep(busy),
             Self::Logged(logged) => logged.body.keep(busy),
         }
     }
@@ -173,6 +178,7 @@ impl hyper::body::Body for Body {
             Self::Relayed(relayed) => {
                 relayed.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
             }
+            Self::File(file) => file.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data))),
             Self::Logged(logged) => {
                 let next = ready!(Pin::new(&mut logged.body).poll_frame(cx));
                 if let Some(Ok(frame)) = &next {
@@ -189,6 +195,7 @@ impl hyper::body::Body for Body {
             Self::Full(data, _) => !data.has_remaining(),
             Self::Frames(_) => false,
             Self::Relayed(relayed) => relayed.is_end_stream(),
+            Self::File(file) => file.rest() == 0,
             Self::Logged(logged) => logged.body.is_end_stream(),
         }
     }
@@ -198,6 +205,7 @@ impl hyper::body::Body for Body {
             Self::Full(data, _) => SizeHint::with_exact(data.remaining() as u64),
             Self::Frames(_) => SizeHint::default(),
             Self::Relayed(relayed) => relayed.size_hint(),
+            Self::File(file) => SizeHint::with_exact(file.rest()),
             Self::Logged(logged) => logged.body.size_hint(),
         }
     }

@@ -25,6 +25,8 @@
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 //! | `upstream` | requests that are passed on to another server |
+//! | `relay` | their bodies, both ways |
+//! | `files` | files of a folder |
 
 pub(crate) mod accept;
 mod answering;
@@ -33,11 +35,13 @@ mod bare;
 mod body;
 mod buffer;
 mod connection;
+mod files;
 mod filters;
 mod first;
 mod guard;
 mod listener;
 mod peer;
+mod relay;
 mod request;
 mod socket;
 mod stream;
@@ -59,6 +63,7 @@ use self::asks::Asks;
 pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
+pub(crate) use self::files::Files;
 pub(crate) use self::listener::Listener;
 use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
@@ -218,6 +223,9 @@ impl Public {
     ) -> Result<Response<Body>, Problem> {
         let entry = match &route.target {
             Target::Entry(entry) => entry,
+            Target::Files(files) => {
+                return Box::pin(files::answer(&self.shared, files, request)).await;
+            }
             Target::Upstream(_) if asks.websocket => {
                 self.shared.stats.refuse(Refusal::Upgrade);
                 let what = "the route leads to an upstream server, and passes no WebSocket on";
