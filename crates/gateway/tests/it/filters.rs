@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Filters of routes: what they see, what they change, and that none of them is passed by.
 
+use std::sync::Arc;
+
 use becket_gateway::{Gateway, GatewayError};
 use http::StatusCode;
 use tokio::io::AsyncWriteExt;
@@ -80,6 +82,8 @@ async fn a_filter_answers_in_place_of_the_entry() {
     let answer = said(&gateway, "respond 204").await;
     assert_eq!((answer.status, answer.header("content-type")), (StatusCode::NO_CONTENT, ""));
     assert_eq!(counted(&gateway, "say", "respond").await, 3.0);
+    let refused = "becket_http_requests_total{plugin=\"kit\",entry=\"panic\",code=\"401\"}";
+    assert_eq!(metric(&gateway, refused).await, Some(1.0));
 }
 
 #[tokio::test]
@@ -335,4 +339,47 @@ async fn a_filter_that_does_not_exist_is_found_at_the_start_and_lets_nothing_pas
     }
     gateway.reload(config(&route("echo", "[\"guard\"]"))).await.unwrap();
     assert_eq!(get(gateway.addr(), "/x").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_filter_is_replaced_without_a_request_that_passes_it_by() {
+    let before = route("echo", "[\"guard.gated\"]");
+    let gateway = Arc::new(start(&before).await.unwrap());
+    let probe = probe("filter-replaced");
+    let ask = || {
+        let asked = with(request("POST", "/x", b"body"), "x-test", "filter-replaced");
+        tokio::spawn(send(gateway.addr(), asked))
+    };
+    let first = ask();
+    Probe::saw(&probe.entered).await;
+    let next =
+        before.replace("linked = \"guard\"\n", "linked = \"guard\"\nlimits.pending_max = 9\n");
+    let replacing = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.reload(config(&next)).await }
+    });
+    let second = ask();
+    probe.open();
+    assert_eq!(soon(first).await.unwrap().text(), "body");
+    assert_eq!(soon(second).await.unwrap().text(), "body");
+    assert_eq!(soon(replacing).await.unwrap().unwrap().replaced, ["guard"]);
+    assert_eq!(soon(ask()).await.unwrap().text(), "body");
+    assert_eq!(counted(&gateway, "gated", "continue").await, 3.0);
+}
+
+#[tokio::test]
+async fn a_request_that_a_filter_answers_is_logged_as_the_client_sent_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("access.log");
+    let log = format!("[access_log]\nformat = \"json\"\nfile = {file:?}\n");
+    let text = route("echo", "[\"guard.say\"]") + &log;
+    let gateway = start(&text).await.unwrap();
+    said(&gateway, "continue|path /elsewhere").await;
+    said(&gateway, "respond 403||no").await;
+    gateway.drain(std::time::Duration::from_secs(20)).await;
+    let lines = std::fs::read_to_string(file).unwrap();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<_> = lines.iter().map(|line| (&line["path"], &line["status"])).collect();
+    assert_eq!(seen, [(&"/x".into(), &200.into()), (&"/x".into(), &403.into())]);
 }
