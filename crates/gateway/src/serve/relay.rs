@@ -265,3 +265,27 @@ impl Relayed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// From it the time to the head of the answer counts.
+    #[test]
+    fn the_last_piece_that_was_taken_is_noted() {
+        let body = RequestBody::Whole(Bytes::from("body"));
+        let sending = Sending::new(body, &HttpLimits::default(), &Arc::default());
+        let sending = Arc::new(sending);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut relay = Relay(Arc::clone(&sending));
+        for piece in [Some("body"), None] {
+            let before = Instant::now();
+            let Poll::Ready(next) = Pin::new(&mut relay).poll_frame(&mut cx) else { panic!() };
+            let data = next.map(|frame| frame.unwrap().into_data().unwrap());
+            assert_eq!(data.as_deref(), piece.map(str::as_bytes));
+            assert!(sending.moved() >= before);
+        }
+    }
+}
