@@ -99,7 +99,7 @@ async fn nothing_outside_the_folder_is_served() {
     symlink("../secret.txt", site.join("relative")).unwrap();
     symlink(dir.path().join("secret.txt"), site.join("absolute")).unwrap();
     symlink("..", site.join("up")).unwrap();
-    symlink("/proc/self/root", site.join("root")).unwrap();
+    symlink("/proc/self/root", site.join("machine")).unwrap();
     symlink("a b.txt", site.join("inside")).unwrap();
     symlink("loop", site.join("loop")).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, site.join("pipe"), 0o600.into()).unwrap();
@@ -115,7 +115,7 @@ async fn nothing_outside_the_folder_is_served() {
         "/relative",
         "/absolute",
         "/up/secret.txt",
-        "/root/etc/passwd",
+        "/machine/etc/passwd",
         "/loop",
         "/pipe",
         "/.env",

@@ -79,7 +79,7 @@ async fn scripted(answer: &'static [u8]) -> (SocketAddr, mpsc::Receiver<TcpStrea
 }
 
 /// An address at which nothing listens.
-async fn nobody() -> SocketAddr {
+async fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
@@ -213,7 +213,7 @@ async fn pieces_pass_as_they_come_in_both_directions() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_502() {
-    let gateway = before(nobody().await).await;
+    let gateway = before(closed_port().await).await;
     let answer = get(gateway.addr(), "/").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     let text = answer.text();
@@ -227,7 +227,7 @@ async fn another_server_takes_what_one_refuses_and_they_take_turns() {
     let urls = format!(
         "[\"http://{}\", \"http://{}\", \"http://{}\"]",
         one.addr,
-        nobody().await,
+        closed_port().await,
         two.addr
     );
     let gateway = gateway(&format!("upstream = {urls}"), "").await;
@@ -277,7 +277,8 @@ async fn an_answer_that_breaks_off_is_cut_for_the_client_too() {
 
 #[tokio::test]
 async fn a_server_that_pauses_for_too_long_is_cut() {
-    let (server, _sockets) = scripted(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
+    let (server, _sockets) =
+        scripted(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
     let route = format!("upstream = {{ urls = \"http://{server}\", idle_timeout_ms = 50 }}");
     let gateway = gateway(&route, "").await;
     let mut answer = soon(open(gateway.addr(), request("GET", "/", b""))).await;
