@@ -26,10 +26,11 @@ use super::body::{Body, RequestBody};
 use super::buffer::Buffer;
 use super::request::Arrived;
 use super::unary::media_type;
+use super::upstream::remove_hop;
 use crate::config::HttpLimits;
 use crate::filter::{Answer, Failure, Filter, Head, Phase, Subject, remove_reserved};
 use crate::problem::Problem;
-use crate::router::{Route, Table};
+use crate::router::{Route, Table, Target};
 use crate::shared::Shared;
 use crate::status::ms;
 
@@ -52,6 +53,10 @@ pub(super) async fn answer(
     let shown = |problem: Problem| problem.into_response(asks.json, table.error_hints);
     let Arrived { mut head, body } = request;
     remove_reserved(&mut head.headers);
+    if matches!(route.target, Target::Upstream(_)) && !asks.websocket {
+        // Before the filters: afterwards a client's `connection` could name, and remove, what one of them has set.
+        remove_hop(&mut head.headers);
+    }
     let mut passing = Passing { head, body };
     let mut asked = Vec::new();
     let early = request_phase(public, &table.limits, route, &mut passing, &mut asked).await;

@@ -240,7 +240,7 @@ fn has_dots(path: &str) -> bool {
 }
 
 /// Removes the headers of one hop.
-fn remove_hop(headers: &mut HeaderMap) {
+pub(super) fn remove_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

@@ -389,6 +389,20 @@ async fn a_filter_stands_before_a_server() {
 }
 
 #[tokio::test]
+async fn a_client_cannot_remove_what_a_filter_has_set() {
+    let server = server().await;
+    let route = format!("upstream = \"http://{}\"\nfilters = [\"guard.say\"]", server.addr);
+    let gateway = gateway(&route, "").await;
+    let mut asked = with(request("GET", "/", b""), "x-say", "continue|set x-user: alice");
+    for (name, value) in [("connection", "x-user, x-hop"), ("x-user", "forged"), ("x-hop", "1")] {
+        asked.headers_mut().append(name, value.parse().unwrap());
+    }
+    let answer = send(gateway.addr(), asked).await;
+    assert!(answer.text().contains(" x-user=alice]"), "{}", answer.text());
+    assert!(!answer.text().contains("x-hop"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn a_filter_may_read_both_bodies() {
     let server = server().await;
     let filters = "[{ name = \"guard.outer\", request_body = true, response_body = true }]";
