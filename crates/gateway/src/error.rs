@@ -81,6 +81,29 @@ pub enum GatewayError {
         #[source]
         source: Box<CallError>,
     },
+    /// A route has a filter that its plugin does not have.
+    #[error("`routes[{index}]` has the filter `{entry}`, which plugin `{plugin}` does not have")]
+    NoSuchFilter {
+        /// The route's place in the configuration.
+        index: usize,
+        /// The plugin.
+        plugin: String,
+        /// The entry that is to be a filter.
+        entry: String,
+        /// What the host says.
+        #[source]
+        source: Box<CallError>,
+    },
+    /// A filter is not unary.
+    #[error("`routes[{index}]` has the filter `{entry}` of plugin `{plugin}`, which is not unary")]
+    FilterKind {
+        /// The route's place in the configuration.
+        index: usize,
+        /// The plugin.
+        plugin: String,
+        /// The entry that is to be a filter.
+        entry: String,
+    },
     /// Changes of the plugins' files cannot be watched.
     #[error("cannot watch the plugins' files")]
     Watch(#[source] notify::Error),
@@ -102,7 +125,10 @@ impl GatewayError {
             Self::NoCluster { .. } => {
                 Some("it has `placement = \"cluster\"`, and no server is named".to_owned())
             }
-            Self::NotLinked { .. } | Self::NoSuchEntry { .. } => None,
+            Self::FilterKind { .. } => {
+                Some("a filter gives one answer to each call of it".to_owned())
+            }
+            Self::NotLinked { .. } | Self::NoSuchEntry { .. } | Self::NoSuchFilter { .. } => None,
         }
     }
 
@@ -124,19 +150,24 @@ impl GatewayError {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 Some(suggestion(linked, &known))
             }
-            Self::NoSuchEntry { source, entry, .. } => match &**source {
-                CallError::UnknownEntry(unknown) => {
-                    let known: Vec<&str> = unknown.known.iter().map(String::as_str).collect();
-                    Some(suggestion(entry, &known))
+            Self::NoSuchEntry { source, entry, .. } | Self::NoSuchFilter { source, entry, .. } => {
+                match &**source {
+                    CallError::UnknownEntry(unknown) => {
+                        let known: Vec<&str> = unknown.known.iter().map(String::as_str).collect();
+                        Some(suggestion(entry, &known))
+                    }
+                    other => other.hint(),
                 }
-                other => other.hint(),
-            },
+            }
             Self::NoProcesses { .. } => {
                 Some("remove `placement`, or use a whole build of `becket`".to_owned())
             }
             Self::NoCluster { .. } => Some(
                 "name one at the start: `--cluster nats://HOST:4222`, or `url` in [cluster]"
                     .to_owned(),
+            ),
+            Self::FilterKind { .. } => Some(
+                "name a unary entry: `becket plugin inspect` lists a plugin's entries".to_owned(),
             ),
             Self::Watch(_) => Some("set `watch = false`, and reload by SIGHUP".to_owned()),
         }

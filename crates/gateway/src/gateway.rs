@@ -64,6 +64,7 @@ impl Builder {
     pub async fn start(self, config: Config, host: Host) -> Result<Gateway, GatewayError> {
         config.check()?;
         config.check_token().map_err(Complaint::without_text)?;
+        config.check_folders().map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?.map(Tls::new);
         let listener = bind(config.listen, "requests").await?;
         let admin = match config.admin.enabled {

@@ -25,6 +25,7 @@
 //! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
 //! | `router` | from path and method to an entry |
+//! | `filter` | filters of a route: what they are asked, and what they answer |
 //! | `clients` | what each client's address may have at once |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listener: unary, streams, WebSockets |
@@ -41,6 +42,7 @@ mod clients;
 pub mod config;
 mod connections;
 mod error;
+mod filter;
 mod gateway;
 #[cfg(feature = "monitor")]
 pub mod monitor;

@@ -49,7 +49,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::TARGET;
-use crate::config::{ClusterConfig, Config, PluginConfig};
+use crate::config::{ClusterConfig, Complaint, Config, PluginConfig};
 use crate::error::GatewayError;
 use crate::gateway::load_tls;
 use crate::origins::Origins;
@@ -186,6 +186,7 @@ impl Control {
 
     async fn try_reload(self: &Arc<Self>, config: Config) -> Result<ReloadReport, GatewayError> {
         config.check()?;
+        config.check_folders().map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?;
         let mut in_force = self.in_force.lock().await;
         self.settle(&mut in_force);
@@ -465,7 +466,7 @@ impl Control {
     ) -> (Vec<DeadRoute>, Unused) {
         let (table, listing, dead) = Table::build(config, &plugins, &self.shared.stats, None).await;
         for route in &dead {
-            tracing::warn!(target: TARGET, "{route}; it answers 404");
+            tracing::warn!(target: TARGET, "{route}; it answers {}", route.status());
         }
         (dead, Box::pin(self.shared.swap(table, listing, plugins)))
     }

@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +23,18 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::TARGET;
-use crate::config::{Config, HttpLimits, RouteConfig, nearest};
+use crate::config::{Config, FilterConfig, HttpLimits, RouteConfig, nearest};
 use crate::error::GatewayError;
+use crate::filter::Filter;
+use crate::serve::{Files, Upstream};
 use crate::stats::{EntryStats, Stats};
 
 /// The keys come from the configuration, so that no client can make them collide.
 type FastHash = foldhash::fast::RandomState;
+
+/// In place of a plugin's name, which has no parentheses.
+const UPSTREAM: &str = "(upstream)";
+const FILES: &str = "(files)";
 
 /// Everything that a request needs to know of the configuration.
 #[derive(Debug)]
@@ -52,6 +59,8 @@ struct Methods(Vec<Route>);
 #[derive(Debug)]
 struct Opaque {
     plugin: Plugin,
+    /// Entries that only routes of the configuration lead to.
+    hidden: BTreeSet<String>,
     is_held: bool,
     stats: Arc<EntryStats>,
 }
@@ -59,15 +68,36 @@ struct Opaque {
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) entry: Entry,
+    pub(crate) target: Target,
     /// `None` if the plugin does not describe it: the request decides.
     pub(crate) kind: Option<EntryKind>,
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) stats: Arc<EntryStats>,
+    /// What is called before and after the entry.
+    pub(crate) filters: Box<[Filter]>,
     is_held: bool,
     /// Empty: every method.
     methods: Vec<Method>,
+}
+
+/// What answers the requests of a route.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Entry(Entry),
+    Upstream(Box<Upstream>),
+    Files(Box<Files>),
+}
+
+impl Target {
+    /// What log records name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Entry(entry) => entry.name(),
+            Self::Upstream(_) => UPSTREAM,
+            Self::Files(_) => FILES,
+        }
+    }
 }
 
 /// What was found for a request.
@@ -106,7 +136,7 @@ pub struct RouteInfo {
     pub path: String,
     /// The methods; none: every one.
     pub methods: Vec<String>,
-    /// The plugin's name.
+    /// The plugin's name; empty: another server answers, or a folder's files.
     pub plugin: String,
     /// The entry's name.
     pub entry: String,
@@ -114,34 +144,78 @@ pub struct RouteInfo {
     pub kind: Option<EntryKind>,
     /// The plugin's description of the entry.
     pub help: String,
+    /// What is called before and after the entry, as the configuration names it.
+    pub filters: Vec<String>,
+    /// The servers that answer, in place of a plugin.
+    pub upstream: Vec<String>,
+    /// The folder whose files answer, in place of a plugin.
+    pub files: Option<PathBuf>,
     /// Whether the route is there by default, not by the configuration.
     pub by_default: bool,
 }
 
-/// A route of the configuration that leads nowhere.
+/// A route of the configuration that leads nowhere, or that has a filter that can only fail.
 #[derive(Debug)]
 pub(crate) struct DeadRoute {
-    pub(crate) index: usize,
-    pub(crate) plugin: String,
-    pub(crate) entry: String,
-    pub(crate) error: CallError,
+    index: usize,
+    plugin: String,
+    entry: String,
+    why: Dead,
+}
+
+#[derive(Debug)]
+enum Dead {
+    /// There is no such entry.
+    Entry(CallError),
+    /// There is no such filter.
+    Filter(CallError),
+    /// The filter is an entry of another kind.
+    FilterKind,
 }
 
 impl std::fmt::Display for DeadRoute {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { index, plugin, entry, .. } = self;
-        write!(
-            f,
-            "`routes[{index}]` leads to entry `{entry}`, which plugin `{plugin}` does not \
-            have"
-        )
+        let Self { index, plugin, entry, why } = self;
+        match why {
+            Dead::Entry(_) => write!(
+                f,
+                "`routes[{index}]` leads to entry `{entry}`, which plugin `{plugin}` does not \
+                have"
+            ),
+            Dead::Filter(_) => write!(
+                f,
+                "`routes[{index}]` has the filter `{entry}`, which plugin `{plugin}` does not have"
+            ),
+            Dead::FilterKind => write!(
+                f,
+                "`routes[{index}]` has the filter `{entry}` of plugin `{plugin}`, which is not unary"
+            ),
+        }
+    }
+}
+
+impl DeadRoute {
+    /// What its requests are answered.
+    pub(crate) fn status(&self) -> u16 {
+        match self.why {
+            Dead::Entry(_) => 404,
+            Dead::Filter(_) | Dead::FilterKind => 502,
+        }
     }
 }
 
 impl From<DeadRoute> for GatewayError {
     fn from(route: DeadRoute) -> Self {
-        let DeadRoute { index, plugin, entry, error } = route;
-        Self::NoSuchEntry { index, plugin, entry, source: Box::new(error) }
+        let DeadRoute { index, plugin, entry, why } = route;
+        match why {
+            Dead::Entry(error) => {
+                Self::NoSuchEntry { index, plugin, entry, source: Box::new(error) }
+            }
+            Dead::Filter(error) => {
+                Self::NoSuchFilter { index, plugin, entry, source: Box::new(error) }
+            }
+            Dead::FilterKind => Self::FilterKind { index, plugin, entry },
+        }
     }
 }
 
@@ -188,24 +262,48 @@ impl Table {
         let mut listing = Vec::new();
         let mut dead = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
-            let Some(plugin) = plugins.get(&route.plugin) else { continue };
-            match plugin.entry(&route.entry) {
-                Ok(entry) => listing.push({
-                    let is_held = is_held(&route.plugin);
-                    table.configured(route, plugin, entry, is_held, stats)
-                }),
-                Err(error) => dead.push(DeadRoute {
-                    index,
-                    plugin: route.plugin.clone(),
-                    entry: route.entry.clone(),
-                    error,
-                }),
+            let (target, plugin) = match (&route.upstream, &route.files) {
+                (Some(upstream), _) => (Target::Upstream(Box::new(Upstream::new(upstream))), None),
+                (None, Some(folder)) => {
+                    let prefix = route.prefix.clone().unwrap_or_default();
+                    (Target::Files(Box::new(Files::new(folder.clone(), prefix))), None)
+                }
+                (None, None) => {
+                    let Some(plugin) = plugins.get(&route.plugin) else { continue };
+                    match plugin.entry(&route.entry) {
+                        Ok(entry) => (Target::Entry(entry), Some(plugin)),
+                        Err(error) => {
+                            dead.push(DeadRoute {
+                                index,
+                                plugin: route.plugin.clone(),
+                                entry: route.entry.clone(),
+                                why: Dead::Entry(error),
+                            });
+                            continue;
+                        }
+                    }
+                }
+            };
+            let mut is_waiting = is_held(&route.plugin);
+            let mut filters = Vec::new();
+            for filter in &route.filters {
+                match self::filter(config, plugins, index, filter, stats, &mut dead) {
+                    Some((plugin, filter)) => {
+                        is_waiting |= is_held(plugin);
+                        filters.push(filter);
+                    }
+                    // Its plugin is not loaded: no request passes without it.
+                    None => is_waiting = true,
+                }
             }
+            listing.push(table.configured(route, target, plugin, filters, is_waiting, stats));
         }
         table.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         if config.default_routes {
+            let guarded = guarded(config);
             for (name, plugin) in plugins {
-                table.default_routes(name, plugin, is_held(name), stats, &mut listing);
+                let hidden = guarded.get(name.as_str()).cloned().unwrap_or_default();
+                table.default_routes(name, plugin, &hidden, is_held(name), stats, &mut listing);
             }
         }
         (table, listing, dead)
@@ -214,31 +312,45 @@ impl Table {
     fn configured(
         &mut self,
         config: &RouteConfig,
-        plugin: &Plugin,
-        entry: Entry,
+        target: Target,
+        plugin: Option<&Plugin>,
+        filters: Vec<Filter>,
         is_held: bool,
         stats: &Stats,
     ) -> RouteInfo {
-        let described = plugin.entries().into_iter().find(|info| info.name == config.entry);
+        let entries = plugin.map(Plugin::entries).unwrap_or_default();
+        let described = entries.into_iter().find(|info| info.name == config.entry);
+        let path = match (&config.path, &config.prefix) {
+            (Some(path), _) => path.clone(),
+            (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
+        };
+        let (kind, stats) = match &target {
+            Target::Entry(entry) => {
+                let stats = stats.entry(&config.plugin, &config.entry);
+                (config.kind.or_else(|| entry.kind()), stats)
+            }
+            Target::Upstream(_) | Target::Files(_) => (None, stats.entry(target.name(), &path)),
+        };
         let route = Route {
-            kind: config.kind.or_else(|| entry.kind()),
-            entry,
+            kind,
+            target,
             content_type: config.content_type.as_deref().and_then(|text| text.parse().ok()),
             timeout: config.timeout_ms.map(Duration::from_millis),
-            stats: stats.entry(&config.plugin, &config.entry),
+            stats,
+            filters: filters.into(),
             is_held,
             methods: config.methods.clone(),
         };
         let info = RouteInfo {
-            path: match (&config.path, &config.prefix) {
-                (Some(path), _) => path.clone(),
-                (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
-            },
+            path,
             methods: config.methods.iter().map(Method::to_string).collect(),
             plugin: config.plugin.clone(),
             entry: config.entry.clone(),
             kind: route.kind,
             help: described.map(|info| info.help).unwrap_or_default(),
+            filters: config.filters.iter().map(|filter| filter.name.clone()).collect(),
+            upstream: config.upstream.as_ref().map(|it| it.urls.clone()).unwrap_or_default(),
+            files: config.files.clone(),
             by_default: false,
         };
         if let Some(path) = &config.path {
@@ -256,6 +368,7 @@ impl Table {
         &mut self,
         name: &str,
         plugin: &Plugin,
+        hidden: &BTreeSet<&str>,
         is_held: bool,
         stats: &Stats,
         listing: &mut Vec<RouteInfo>,
@@ -263,10 +376,11 @@ impl Table {
         let entries = plugin.entries();
         if entries.is_empty() {
             let stats = stats.entry(name, "*");
-            let opaque = Opaque { plugin: plugin.clone(), is_held, stats };
+            let hidden = hidden.iter().map(|entry| (*entry).to_owned()).collect();
+            let opaque = Opaque { plugin: plugin.clone(), hidden, is_held, stats };
             self.opaque.insert(name.to_owned(), opaque);
         }
-        for info in entries {
+        for info in entries.into_iter().filter(|info| !hidden.contains(info.name.as_str())) {
             let path = format!("/{name}/{}", info.name);
             if !is_plain_path(&path) {
                 tracing::warn!(target: TARGET,
@@ -283,10 +397,11 @@ impl Table {
             }
             let route = Route {
                 kind: Some(info.kind),
-                entry,
+                target: Target::Entry(entry),
                 content_type: None,
                 timeout: None,
                 stats: stats.entry(name, &info.name),
+                filters: Box::default(),
                 is_held,
                 methods: Vec::new(),
             };
@@ -298,6 +413,9 @@ impl Table {
                 entry: info.name,
                 kind: Some(info.kind),
                 help: info.help,
+                filters: Vec::new(),
+                upstream: Vec::new(),
+                files: None,
                 by_default: true,
             });
         }
@@ -323,17 +441,18 @@ impl Table {
             return None;
         }
         let (name, entry) = path.strip_prefix('/')?.split_once('/')?;
-        let opaque = self.opaque.get(name)?;
+        let opaque = self.opaque.get(name).filter(|opaque| !opaque.hidden.contains(entry))?;
         if opaque.is_held {
             return Some(Found::Held);
         }
         Some(Found::Route(Routed::Opaque(Box::new(Route {
             // Resolved with the call: routing runs none of the plugin's code.
-            entry: opaque.plugin.entry_later(entry),
+            target: Target::Entry(opaque.plugin.entry_later(entry)),
             kind: None,
             content_type: None,
             timeout: None,
             stats: Arc::clone(&opaque.stats),
+            filters: Box::default(),
             is_held: false,
             methods: Vec::new(),
         }))))
@@ -363,6 +482,43 @@ impl Methods {
             self.0.iter().flat_map(|route| &route.methods).map(Method::as_str).collect();
         HeaderValue::from_str(&names.join(", ")).map_or(Found::Nothing, Found::WrongMethod)
     }
+}
+
+/// A filter of the route at `index`, and the name of its plugin. `None`: that is not loaded.
+fn filter<'a>(
+    config: &Config,
+    plugins: &'a BTreeMap<String, Plugin>,
+    index: usize,
+    filter: &FilterConfig,
+    stats: &Stats,
+    dead: &mut Vec<DeadRoute>,
+) -> Option<(&'a String, Filter)> {
+    let (name, entry) = filter.target(&config.plugins)?;
+    let (name, plugin) = plugins.get_key_value(name)?;
+    let resolved = match plugin.entry(entry) {
+        Ok(found) => match found.kind() {
+            Some(EntryKind::Unary) | None => Ok(found),
+            Some(_) => Err(Dead::FilterKind),
+        },
+        Err(error) => Err(Dead::Filter(error)),
+    };
+    let resolved = resolved.map_err(|why| {
+        dead.push(DeadRoute { index, plugin: name.clone(), entry: entry.to_owned(), why });
+    });
+    Some((name, Filter::new(filter, resolved.ok(), stats.filter(name, entry))))
+}
+
+/// The entries that have no route by default, by plugin: those that are filters, and those behind filters, which could
+/// be passed by otherwise.
+fn guarded(config: &Config) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut guarded = BTreeMap::<_, BTreeSet<_>>::new();
+    for route in config.routes.iter().filter(|route| !route.filters.is_empty()) {
+        let filters = route.filters.iter().filter_map(|filter| filter.target(&config.plugins));
+        for (plugin, entry) in filters.chain([(route.plugin.as_str(), route.entry.as_str())]) {
+            guarded.entry(plugin).or_default().insert(entry);
+        }
+    }
+    guarded
 }
 
 /// Whether a path reads the same in a URL.

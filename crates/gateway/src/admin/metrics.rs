@@ -59,6 +59,8 @@ families! {
         "Bytes of requests' bodies.";
     RESPONSE_BYTES = counter "becket_http_response_body_bytes_total" ["plugin", "entry"]
         "Bytes of answers' bodies.";
+    FILTERS = counter "becket_http_filter_answers_total" ["plugin", "entry", "result"]
+        "Calls of filters, by result: continue, respond, failed, skipped (failed with fail_open).";
     REFUSED = counter "becket_http_refused_total" ["cause"]
         "Requests and connections refused before a plugin was asked.";
     ACCESS_LINES_DROPPED = counter "becket_http_access_lines_dropped_total" []
@@ -228,6 +230,12 @@ fn entries(text: &mut Text, shared: &Shared) {
     let mut bytes = text.family(&RESPONSE_BYTES);
     for ((plugin, entry), stats) in &entries {
         bytes.sample(&[plugin, entry], stats.bytes_out());
+    }
+    let mut filters = text.family(&FILTERS);
+    for ((plugin, entry), stats) in shared.stats.filters() {
+        for (result, count) in stats.results() {
+            filters.sample(&[&plugin, &entry, result], count);
+        }
     }
 }
 

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Checks beyond the types: ranges, names, references between tables.
 
-use std::collections::HashMap;
-
-use http::{HeaderValue, Method};
-
-use super::error::{ConfigError, suggestion};
+use super::error::ConfigError;
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, rollout,
-    sandbox, tls, workers,
+    Config, HttpLimits, Placement, PluginConfig, access_log, cluster, rollout, route, sandbox, tls,
+    workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -59,12 +55,7 @@ pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     for (name, plugin) in &config.plugins {
         check_plugin(name, plugin)?;
     }
-    let mut taken = Taken::new();
-    for (index, route) in config.routes.iter().enumerate() {
-        check_route(config, index, route)?;
-        check_overlap(&mut taken, index, route)?;
-    }
-    Ok(())
+    route::check(config)
 }
 
 fn check_admin(config: &Config) -> Result<(), Complaint> {
@@ -234,102 +225,6 @@ fn check_command(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
     Ok(())
 }
 
-fn check_route(config: &Config, index: usize, route: &RouteConfig) -> Result<(), Complaint> {
-    let path = || KeyPath::default().key("routes").index(index);
-    let (key, pattern) = match (&route.path, &route.prefix) {
-        (Some(pattern), None) => ("path", pattern),
-        (None, Some(pattern)) => ("prefix", pattern),
-        (None, None) => {
-            return Err(Complaint::new(
-                path(),
-                format!("`{}` has neither `path` nor `prefix`", path()),
-                "write `path = \"/v1/echo\"` for one path, `prefix = \"/v1\"` for all below it",
-            ));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Complaint::new(
-                path().key("prefix"),
-                format!("`{}` has both `path` and `prefix`", path()),
-                "keep one of them, or write two routes",
-            ));
-        }
-    };
-    if !pattern.starts_with('/') || pattern.contains(['?', '#', ' ']) || !pattern.is_ascii() {
-        return Err(Complaint::new(
-            path().key(key),
-            format!("`{}` is `{pattern}`, which is not a path", path().key(key)),
-            "begin with `/`, leave out `?` and `#`, and percent-encode the rest as clients send it",
-        ));
-    }
-    if !config.plugins.contains_key(&route.plugin) {
-        let known: Vec<&str> = config.plugins.keys().map(String::as_str).collect();
-        return Err(if route.plugin.is_empty() {
-            Complaint::new(path(), format!("`{}` has no `plugin`", path()), {
-                format!("write `plugin = \"NAME\"`; known here: {}", known.join(", "))
-            })
-        } else {
-            Complaint::new(
-                path().key("plugin"),
-                format!("`{}` is `{}`, which is not in [plugins]", path(), route.plugin),
-                suggestion(&route.plugin, &known),
-            )
-        });
-    }
-    if route.entry.is_empty() {
-        return Err(Complaint::new(
-            path(),
-            format!("`{}` has no `entry`", path()),
-            "write `entry = \"NAME\"`; `becket plugin inspect` lists a plugin's entries",
-        ));
-    }
-    if let Some(text) = &route.content_type
-        && HeaderValue::from_str(text).is_err()
-    {
-        return Err(Complaint::new(
-            path().key("content_type"),
-            format!("`{}` cannot be a header's value", path().key("content_type")),
-            "write a media type, such as \"application/json\"",
-        ));
-    }
-    if route.timeout_ms.is_some_and(|ms| ms == 0 || ms > WAIT_MS_MAX) {
-        return Err(Complaint::new(
-            path().key("timeout_ms"),
-            format!("`{}` is out of range", path().key("timeout_ms")),
-            format!("write a number from 1 to {WAIT_MS_MAX}, or leave it out"),
-        ));
-    }
-    Ok(())
-}
-
-/// The routes so far: from (is the path exact, path) to each route's index and methods.
-type Taken<'a> = HashMap<(bool, &'a str), Vec<(usize, &'a [Method])>>;
-
-/// Two routes that could both answer the same request are a mistake, not a question of order.
-fn check_overlap<'a>(
-    taken: &mut Taken<'a>,
-    index: usize,
-    route: &'a RouteConfig,
-) -> Result<(), Complaint> {
-    let exact = route.path.is_some();
-    let pattern = route.path.as_deref().or(route.prefix.as_deref()).unwrap_or_default();
-    let others = taken.entry((exact, pattern)).or_default();
-    let clash = others.iter().find(|(_, methods)| {
-        methods.is_empty()
-            || route.methods.is_empty()
-            || methods.iter().any(|method| route.methods.contains(method))
-    });
-    if let Some((other, _)) = clash {
-        let key = if exact { "path" } else { "prefix" };
-        return Err(Complaint::new(
-            KeyPath::default().key("routes").index(index).key(key),
-            format!("`routes[{index}]` and `routes[{other}]` both take `{pattern}`"),
-            "give them different `methods`, or remove one",
-        ));
-    }
-    others.push((index, &route.methods));
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use crate::Config;
@@ -386,36 +281,6 @@ mod tests {
     fn a_plugins_name_is_fit_for_a_url() {
         for name in ["\"a/b\"", "\"\"", "\"a b\"", "\"é\""] {
             assert!(refused(&format!("[plugins.{name}]\nlinked = \"a\"")).contains("name"));
-        }
-    }
-
-    #[test]
-    fn routes_that_overlap_are_refused() {
-        let route = |methods: &str| {
-            format!("[[routes]]\npath = \"/x\"\nplugin = \"a\"\nentry = \"e\"\n{methods}\n")
-        };
-        let get = route("methods = [\"GET\"]");
-        let post = route("methods = [\"POST\"]");
-        assert!(Config::parse(&format!("{PLUGIN}{get}{post}"), "t").is_ok());
-        assert!(refused(&format!("{PLUGIN}{get}{get}")).contains("both take `/x`"));
-        assert!(refused(&format!("{PLUGIN}{get}{}", route(""))).contains("both take `/x`"));
-    }
-
-    #[test]
-    fn each_mistake_in_a_route_is_named() {
-        for (route, message) in [
-            ("plugin = \"a\"\nentry = \"e\"", "neither `path` nor `prefix`"),
-            ("path = \"x\"\nplugin = \"a\"\nentry = \"e\"", "not a path"),
-            ("path = \"/x\"\nentry = \"e\"", "has no `plugin`"),
-            ("path = \"/x\"\nplugin = \"a\"", "has no `entry`"),
-            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\ntimeout_ms = 0", "out of range"),
-            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\ncontent_type = \"a\\nb\"", "header"),
-            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\nmethods = [\"G T\"]", "HTTP method"),
-            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\nkind = \"cht\"", "did you mean `chat`"),
-        ] {
-            let text = refused(&format!("{PLUGIN}[[routes]]\n{route}\n"));
-            assert!(text.contains(message), "{text}");
-            assert!(text.contains("hint: ") || text.contains("HTTP method"), "{text}");
         }
     }
 }

@@ -11,11 +11,14 @@
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `files` | files that the gateway itself reads |
+//! | `filter` | `filters` of a route |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
+//! | `route` | `[[routes]]`: what answers where |
 //! | `tls` | `[tls]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
+//! | `upstream` | `upstream` of a route |
 //! | `value` | values that are parsed into their type: digests, methods, names of choices |
 //!
 //! # Invariants
@@ -30,10 +33,13 @@ mod check;
 mod cluster;
 mod error;
 mod files;
+mod filter;
 mod locate;
 mod rollout;
+mod route;
 mod sandbox;
 mod tls;
+mod upstream;
 mod value;
 mod workers;
 
@@ -41,7 +47,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use becket_host::{Dispatch, EntryKind, Layout};
+use becket_host::{Dispatch, Layout};
 use serde::Deserialize;
 
 use crate::tls::Loaded;
@@ -55,11 +61,14 @@ pub(crate) use self::error::{nearest, suggestion};
 pub(crate) use self::files::read_token;
 #[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::files::{check_private, read as read_file};
+pub use self::filter::FilterConfig;
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
+pub use self::route::RouteConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
 pub(crate) use self::tls::root as tls_root;
 pub use self::tls::{CertificateConfig, ClientCertificates, TlsConfig};
+pub use self::upstream::UpstreamConfig;
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
 
@@ -323,30 +332,6 @@ impl PluginConfig {
     }
 }
 
-/// One path, or all paths under one, and the entry that answers there.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RouteConfig {
-    /// This path alone.
-    pub path: Option<String>,
-    /// This path and everything below it, instead of `path`.
-    pub prefix: Option<String>,
-    /// The methods; none: every one.
-    #[serde(deserialize_with = "value::methods")]
-    pub methods: Vec<http::Method>,
-    /// The plugin's name in `plugins`.
-    pub plugin: String,
-    /// The entry.
-    pub entry: String,
-    /// How the entry answers, where the plugin does not describe itself.
-    #[serde(deserialize_with = "value::kind")]
-    pub kind: Option<EntryKind>,
-    /// The answer's `content-type`.
-    pub content_type: Option<String>,
-    /// The deadline of each call, instead of the plugin's `deadline_ms`.
-    pub timeout_ms: Option<u64>,
-}
-
 impl Config {
     /// Reads a configuration from text. `origin` is the name that errors show: the file's path.
     ///
@@ -380,7 +365,13 @@ impl Config {
             Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
         }
         config.check_token().map_err(|complaint| complaint.locate(&text, &origin))?;
+        config.check_folders().map_err(|complaint| complaint.locate(&text, &origin))?;
         Ok(config)
+    }
+
+    /// Whether the folders of routes are there.
+    pub(crate) fn check_folders(&self) -> Result<(), Complaint> {
+        route::check_folders(self)
     }
 
     /// Whether the admin token can be read.
@@ -426,6 +417,9 @@ impl Config {
             *path = base.join(&*path);
         }
         self.cluster.resolve_paths(base);
+        for folder in self.routes.iter_mut().filter_map(|route| route.files.as_mut()) {
+            *folder = base.join(&*folder);
+        }
         if let Some(tls) = &mut self.tls {
             tls.resolve_paths(base);
         }
@@ -561,6 +555,9 @@ mod tests {
             "kind",
             "content_type",
             "timeout_ms",
+            "filters",
+            "upstream",
+            "files",
         ] {
             let stated = |line: &str| {
                 let line = line.trim_start_matches(['#', ' ']);

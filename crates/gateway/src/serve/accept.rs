@@ -140,7 +140,7 @@ async fn secured<S: Serve>(
     };
     match accepted {
         Ok((socket, certificate)) => {
-            let serve = serve.of(Peer { certificate, ..peer });
+            let serve = serve.of(Peer { certificate, is_tls: true, ..peer });
             connection::run(serve, socket, permit, connections).await;
         }
         Err(error) => {

@@ -13,7 +13,9 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 
 use super::buffer::{Buffer, NoRoom};
+use super::files::FileBody;
 use super::guard::Busy;
+use super::relay::Relayed;
 use super::stream::{FrameBody, Truncated};
 use crate::access_log::Record;
 use crate::config::HttpLimits;
@@ -50,6 +52,36 @@ impl Buf for Data {
     }
 }
 
+/// A request's body.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    Arriving(Incoming),
+    /// It was read already.
+    Whole(Bytes),
+}
+
+impl RequestBody {
+    /// At least so many bytes will come.
+    pub(super) fn announced(&self) -> u64 {
+        match self {
+            Self::Arriving(body) => body.size_hint().lower(),
+            Self::Whole(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Reads it whole, and keeps it so.
+    pub(super) async fn whole(
+        &mut self,
+        shared: &Shared,
+        limits: &HttpLimits,
+    ) -> Result<Bytes, Problem> {
+        let before = std::mem::replace(self, Self::Whole(Bytes::new()));
+        let bytes = read(shared, limits, before).await?;
+        *self = Self::Whole(bytes.clone());
+        Ok(bytes)
+    }
+}
+
 /// An answer's body.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -57,6 +89,10 @@ pub(crate) enum Body {
     Full(Data, Option<Busy>),
     /// A plugin's frames, as they come.
     Frames(Box<FrameBody>),
+    /// An upstream server's answer, as it comes.
+    Relayed(Box<Relayed>),
+    /// A part of a file.
+    File(Box<FileBody>),
     /// One of these, whose end is written to the access log.
     Logged(Box<Logged>),
 }
@@ -78,11 +114,21 @@ impl Body {
         Self::Full(Data::new(bytes), None)
     }
 
+    /// All of its bytes, if they are there.
+    pub(super) fn into_whole(self) -> Result<Bytes, Self> {
+        match self {
+            Self::Full(Data { bytes, read: 0 }, _) => Ok(bytes.into()),
+            body => Err(body),
+        }
+    }
+
     /// Counts the request's bytes out, and keeps it in flight while a stream lasts.
     pub(super) fn count(&mut self, in_flight: InFlight<&EntryStats>, stats: &Arc<EntryStats>) {
         match self {
             Self::Full(data, _) => in_flight.add_bytes_out(data.remaining()),
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
+            Self::Relayed(relayed) => relayed.count(in_flight.outlive(stats)),
+            Self::File(file) => file.count(in_flight.outlive(stats)),
             Self::Logged(logged) => logged.body.count(in_flight, stats),
         }
     }
@@ -92,6 +138,8 @@ impl Body {
         match self {
             Self::Full(_, kept) => *kept = Some(busy),
             Self::Frames(frames) => frames.keep(busy),
+            Self::Relayed(relayed) => relayed.keep(busy),
+            Self::File(file) => file.keep(busy),
             Self::Logged(logged) => logged.body.keep(busy),
         }
     }
@@ -99,6 +147,12 @@ impl Body {
     /// Ends the record of its request with the body.
     pub(crate) fn logged(self, record: Box<Record>) -> Self {
         Self::Logged(Box::new(Logged { body: self, record }))
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Full(Data::default(), None)
     }
 }
 
@@ -121,6 +175,10 @@ impl hyper::body::Body for Body {
             Self::Frames(frames) => {
                 frames.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
             }
+            Self::Relayed(relayed) => {
+                relayed.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
+            }
+            Self::File(file) => file.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data))),
             Self::Logged(logged) => {
                 let next = ready!(Pin::new(&mut logged.body).poll_frame(cx));
                 if let Some(Ok(frame)) = &next {
@@ -136,6 +194,8 @@ impl hyper::body::Body for Body {
         match self {
             Self::Full(data, _) => !data.has_remaining(),
             Self::Frames(_) => false,
+            Self::Relayed(relayed) => relayed.is_end_stream(),
+            Self::File(file) => file.rest() == 0,
             Self::Logged(logged) => logged.body.is_end_stream(),
         }
     }
@@ -144,6 +204,8 @@ impl hyper::body::Body for Body {
         match self {
             Self::Full(data, _) => SizeHint::with_exact(data.remaining() as u64),
             Self::Frames(_) => SizeHint::default(),
+            Self::Relayed(relayed) => relayed.size_hint(),
+            Self::File(file) => SizeHint::with_exact(file.rest()),
             Self::Logged(logged) => logged.body.size_hint(),
         }
     }
@@ -154,8 +216,12 @@ impl hyper::body::Body for Body {
 pub(super) async fn read(
     shared: &Shared,
     limits: &HttpLimits,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Bytes, Problem> {
+    let body = match body {
+        RequestBody::Arriving(body) => body,
+        RequestBody::Whole(bytes) => return Ok(bytes),
+    };
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -220,7 +286,7 @@ fn no_room(shared: &Shared, limits: &HttpLimits, error: &NoRoom) -> Problem {
     .close()
 }
 
-fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
+pub(super) fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
     shared.stats.refuse(Refusal::BodyTooLarge);
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
@@ -230,7 +296,7 @@ fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
     .close()
 }
 
-fn too_slow(shared: &Shared, what: String, setting: &str) -> Problem {
+pub(super) fn too_slow(shared: &Shared, what: String, setting: &str) -> Problem {
     shared.stats.refuse(Refusal::BodyTimeout);
     Problem::new(StatusCode::REQUEST_TIMEOUT, what)
         .hint(format!("send faster, or raise {setting}"))

@@ -21,8 +21,12 @@
 //! | `bare` | the refusals of hyper's parser, with a body |
 //! | `body` | bodies in, with their limits, and bodies out |
 //! | `buffer` | memory for requests' bodies, and its bound |
+//! | `filters` | the filters of a route, before and after its target |
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
+//! | `upstream` | requests that are passed on to another server |
+//! | `relay` | their bodies, both ways |
+//! | `files` | files of a folder |
 
 pub(crate) mod accept;
 mod answering;
@@ -31,16 +35,21 @@ mod bare;
 mod body;
 mod buffer;
 mod connection;
+mod files;
+mod filters;
 mod first;
 mod guard;
 mod listener;
 mod peer;
+mod relay;
 mod request;
 mod socket;
 mod stream;
 mod unary;
+mod upstream;
 mod ws;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,17 +63,19 @@ use self::asks::Asks;
 pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
+pub(crate) use self::files::Files;
 pub(crate) use self::listener::Listener;
 use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::request::Arrived;
 pub(crate) use self::socket::Socket;
+pub(crate) use self::upstream::Upstream;
 use crate::TARGET;
 use crate::access_log::AccessLog;
 use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
-use crate::router::{Found, Route, Routed, Table};
+use crate::router::{Found, Route, Routed, Table, Target};
 use crate::shared::{KeptTable, Shared};
 use crate::stats::{InFlight, Refusal, Stats};
 
@@ -80,11 +91,14 @@ pub(crate) struct Public {
     log: Option<Arc<AccessLog>>,
     /// `None`: its requests are passed on as they are.
     client: Option<Box<Client>>,
+    /// The client's.
+    address: Option<IpAddr>,
+    is_tls: bool,
 }
 
 impl Public {
     pub(crate) fn new(shared: Arc<Shared>, log: Option<Arc<AccessLog>>) -> Self {
-        Self { shared, kept: Mutex::new(None), log, client: None }
+        Self { shared, kept: Mutex::new(None), log, client: None, address: None, is_tls: false }
     }
 
     /// The routes in force.
@@ -100,7 +114,8 @@ impl Public {
 impl Clone for Public {
     fn clone(&self) -> Self {
         let client = self.client.clone();
-        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        let Self { address, is_tls, .. } = *self;
+        Self { client, address, is_tls, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 }
 
@@ -122,8 +137,9 @@ impl Serve for Public {
     }
 
     fn of(&self, peer: Peer) -> Self {
+        let Peer { address, is_tls, .. } = peer;
         let client = Client::new(peer, self.log.clone(), &self.shared.kept());
-        Self { client, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        Self { client, address, is_tls, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
     }
 
     fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
@@ -178,14 +194,17 @@ impl Public {
         asks: Asks,
     ) -> Response<Body> {
         let mut in_flight = InFlight::new(&*route.stats);
-        let mut response = self
-            .shape(table, route, request, asks)
-            .await
-            .unwrap_or_else(|problem| problem.into_response(asks.json, table.error_hints));
+        let mut response = match route.filters.is_empty() {
+            true => self
+                .shape(table, route, request, asks)
+                .await
+                .unwrap_or_else(|problem| problem.into_response(asks.json, table.error_hints)),
+            false => Box::pin(filters::answer(self, table, route, request, asks)).await,
+        };
         in_flight.answer(response.status());
         tracing::debug!(
             target: TARGET,
-            entry = route.entry.name(),
+            entry = route.target.name(),
             status = response.status().as_u16(),
             "answered"
         );
@@ -202,16 +221,30 @@ impl Public {
         request: Arrived,
         asks: Asks,
     ) -> Result<Response<Body>, Problem> {
-        let entry = route.entry.name();
+        let entry = match &route.target {
+            Target::Entry(entry) => entry,
+            Target::Files(files) => {
+                return Box::pin(files::answer(&self.shared, files, request)).await;
+            }
+            Target::Upstream(_) if asks.websocket => {
+                self.shared.stats.refuse(Refusal::Upgrade);
+                let what = "the route leads to an upstream server, and passes no WebSocket on";
+                return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, what)
+                    .hint("send a plain HTTP request"));
+            }
+            Target::Upstream(upstream) => {
+                return Box::pin(upstream::answer(self, table, route, upstream, request)).await;
+            }
+        };
         match (route.kind, asks.websocket) {
             (Some(EntryKind::Bidirectional) | None, true) => {
-                Box::pin(ws::answer(&self.shared, table, route, request)).await
+                Box::pin(ws::answer(&self.shared, table, route, entry, request)).await
             }
             (Some(EntryKind::Bidirectional), false) => {
                 self.shared.stats.refuse(Refusal::Upgrade);
                 Err(Problem::new(
                     StatusCode::UPGRADE_REQUIRED,
-                    format!("entry `{entry}` speaks WebSocket"),
+                    format!("entry `{}` speaks WebSocket", entry.name()),
                 )
                 .hint("connect with a WebSocket client over HTTP/1.1, such as `becket ws`")
                 .upgrade())
@@ -220,17 +253,21 @@ impl Public {
                 self.shared.stats.refuse(Refusal::Upgrade);
                 Err(Problem::new(
                     StatusCode::BAD_REQUEST,
-                    format!("entry `{entry}` does not speak WebSocket"),
+                    format!("entry `{}` does not speak WebSocket", entry.name()),
                 )
                 .hint("send a plain HTTP request"))
             }
             (Some(EntryKind::Stream), false) => {
-                Box::pin(stream::answer(&self.shared, table, route, request, asks.events)).await
+                Box::pin(stream::answer(&self.shared, table, route, entry, request, asks.events))
+                    .await
             }
-            (None, false) if asks.events || route.entry.has_streamed() => {
-                Box::pin(stream::answer(&self.shared, table, route, request, asks.events)).await
+            (None, false) if asks.events || entry.has_streamed() => {
+                Box::pin(stream::answer(&self.shared, table, route, entry, request, asks.events))
+                    .await
             }
-            (Some(_) | None, false) => unary::answer(&self.shared, table, route, request).await,
+            (Some(_) | None, false) => {
+                unary::answer(&self.shared, table, route, entry, request).await
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum ClientCertificate {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peer {
     pub(super) address: Option<IpAddr>,
+    /// It has made a handshake of TLS.
+    pub(super) is_tls: bool,
     pub(super) certificate: ClientCertificate,
 }
 
@@ -123,7 +125,7 @@ mod tests {
             headers.append(CLIENT_CERT, forged.clone());
             headers.append(CLIENT_CERT, forged.clone());
             headers.append(CLIENT_CERT_CHAIN, forged.clone());
-            Peer { address: None, certificate }.mark(&mut headers);
+            Peer { certificate, ..Peer::default() }.mark(&mut headers);
             let left = headers.get_all(CLIENT_CERT).iter().cloned().collect::<Vec<_>>();
             (left, headers.contains_key(CLIENT_CERT_CHAIN))
         };

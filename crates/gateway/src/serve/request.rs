@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
+use super::body::RequestBody;
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::stats::Refusal;
@@ -16,13 +17,13 @@ use crate::stats::Refusal;
 pub(crate) struct Arrived {
     /// Boxed: each future that it passes through would copy it.
     pub(crate) head: Box<Parts>,
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
 }
 
 impl From<Request<Incoming>> for Arrived {
     fn from(request: Request<Incoming>) -> Self {
         let (head, body) = request.into_parts();
-        Self { head: Box::new(head), body }
+        Self { head: Box::new(head), body: RequestBody::Arriving(body) }
     }
 }
 

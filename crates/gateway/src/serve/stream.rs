@@ -25,7 +25,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use becket_host::{Frame, NrStatus, Stream, StreamError};
+use becket_host::{Entry, Frame, NrStatus, Stream, StreamError};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response};
@@ -45,17 +45,18 @@ pub(super) async fn answer(
     shared: &Shared,
     table: &Table,
     route: &Route,
+    entry: &Entry,
     request: Arrived,
     events: bool,
 ) -> Result<Response<Body>, Problem> {
-    let entry = route.entry.name();
     let Arrived { head, body } = request;
     let body = body::read(shared, &table.limits, body).await?;
     route.stats.add_bytes_in(body.len());
-    let mut opening = route.entry.stream(to_host(shared, head, body)?);
+    let mut opening = entry.stream(to_host(shared, head, body)?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
     }
+    let entry = entry.name();
     let mut stream = opening.await.map_err(|error| problem_of_call(entry, &error))?;
     let first = if events {
         None

@@ -3,7 +3,7 @@
 //!
 //! A plugin that answers inside `handle` completes the whole of this in one poll.
 
-use becket_host::NrStatus;
+use becket_host::{Entry, NrStatus};
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response};
 
@@ -21,19 +21,20 @@ pub(super) async fn answer(
     shared: &Shared,
     table: &Table,
     route: &Route,
+    entry: &Entry,
     request: Arrived,
 ) -> Result<Response<Body>, Problem> {
     let Arrived { head, body } = request;
     let body = body::read(shared, &table.limits, body).await?;
     route.stats.add_bytes_in(body.len());
-    let mut call = route.entry.call(to_host(shared, head, body)?);
+    let mut call = entry.call(to_host(shared, head, body)?);
     if let Some(timeout) = route.timeout {
         call = call.timeout(timeout);
     }
-    let answer = call.await.map_err(|error| problem_of_call(route.entry.name(), &error))?;
+    let answer = call.await.map_err(|error| problem_of_call(entry.name(), &error))?;
     // A plugin's own description of a failure is its answer; a panic's text stays inside.
     if answer.status == NrStatus::Panic || (!answer.status.is_ok() && answer.body.is_empty()) {
-        return Err(problem_of_status(route.entry.name(), answer.status));
+        return Err(problem_of_status(entry.name(), answer.status));
     }
     let status = of_status(answer.status);
     let media = content_type(route, &answer.body);
@@ -49,11 +50,15 @@ pub(super) async fn answer(
 fn content_type(route: &Route, body: &[u8]) -> HeaderValue {
     match &route.content_type {
         Some(media) => media.clone(),
-        None if body.len() <= TEXT_BYTES_MAX
-            && (body.is_ascii() || str::from_utf8(body).is_ok()) =>
-        {
-            HeaderValue::from_static("text/plain; charset=utf-8")
-        }
-        None => HeaderValue::from_static("application/octet-stream"),
+        None => media_type(body),
     }
+}
+
+/// What the bytes are.
+pub(super) fn media_type(body: &[u8]) -> HeaderValue {
+    let is_text = body.len() <= TEXT_BYTES_MAX && (body.is_ascii() || str::from_utf8(body).is_ok());
+    HeaderValue::from_static(match is_text {
+        true => "text/plain; charset=utf-8",
+        false => "application/octet-stream",
+    })
 }

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use becket_host::{Frame, Stream, StreamError};
+use becket_host::{Entry, Frame, Stream, StreamError};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{
@@ -74,6 +74,7 @@ pub(super) async fn answer(
     shared: &Arc<Shared>,
     table: &Table,
     route: &Route,
+    entry: &Entry,
     request: Arrived,
 ) -> Result<Response<Body>, Problem> {
     let Arrived { mut head, .. } = request;
@@ -82,11 +83,11 @@ pub(super) async fn answer(
     let mut carrier = Request::new(());
     std::mem::swap(carrier.extensions_mut(), &mut head.extensions);
     let upgrade = hyper::upgrade::on(carrier);
-    let mut opening = route.entry.stream(to_host(shared, head, Bytes::new())?);
+    let mut opening = entry.stream(to_host(shared, head, Bytes::new())?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
     }
-    let stream = opening.await.map_err(|error| problem_of_call(route.entry.name(), &error))?;
+    let stream = opening.await.map_err(|error| problem_of_call(entry.name(), &error))?;
     shared.stats.websockets.add(1);
     let open = Open::new(&shared.stats, |stats| &stats.websockets_open);
     let limits = table.limits.clone();

@@ -32,11 +32,15 @@ thread_local! {
     };
 }
 
-/// The statuses that the gateway answers with; 0 counts every other.
-const CODES: [u16; 13] = [200, 101, 400, 404, 408, 413, 426, CLIENT_LEFT, 501, 502, 503, 504, 0];
+/// The statuses that the gateway answers with, and those that filters and upstream servers mostly do; 0 counts every
+/// other.
+const CODES: [u16; 26] = [
+    200, 101, 201, 204, 206, 301, 302, 304, 308, 400, 401, 403, 404, 405, 408, 413, 416, 426, 429,
+    LEFT, 500, 501, 502, 503, 504, 0,
+];
 
 /// Counted for a request whose client left before it was answered. Never sent.
-const CLIENT_LEFT: u16 = 499;
+const LEFT: u16 = 499;
 
 /// Upper bounds of the latency buckets, in microseconds: 1-2.5-5 from 50 µs to 10 s.
 const BOUNDS_US: [u64; 17] = [
@@ -214,7 +218,7 @@ impl<S: Deref<Target = EntryStats>> Drop for InFlight<S> {
     fn drop(&mut self) {
         if let Some(stats) = &self.stats {
             if !self.answered {
-                stats.count(CLIENT_LEFT);
+                stats.count(LEFT);
             }
             let here = stats.here();
             here.add(&here.shard.finished, 1);
@@ -238,7 +242,7 @@ mod tests {
         assert_eq!(stats.in_flight(), 0);
         drop(InFlight::new(&*stats));
         let answers: Vec<_> = stats.answers().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(answers, [(200, 1), (CLIENT_LEFT, 1)]);
+        assert_eq!(answers, [(200, 1), (LEFT, 1)]);
         assert_eq!(stats.in_flight(), 0);
     }
 

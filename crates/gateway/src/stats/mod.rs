@@ -11,6 +11,7 @@
 //! 4. What every request counts is in shards, so that threads do not wait for one another (`entry`).
 
 mod entry;
+mod filter;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 pub(crate) use self::entry::{EntryStats, InFlight};
+pub(crate) use self::filter::{FilterResult, FilterStats};
 
 /// A counter that only grows.
 #[derive(Debug, Default)]
@@ -79,6 +81,7 @@ pub(crate) struct Stats {
     pub(crate) access_lines_dropped: Counter,
     refused: [Counter; Refusal::ALL.len()],
     entries: Mutex<BTreeMap<(String, String), Arc<EntryStats>>>,
+    filters: Mutex<BTreeMap<(String, String), Arc<FilterStats>>>,
 }
 
 impl Stats {
@@ -91,6 +94,17 @@ impl Stats {
     /// All entries by `(plugin, entry)`, in order.
     pub(crate) fn entries(&self) -> Vec<((String, String), Arc<EntryStats>)> {
         self.entries.lock().iter().map(|(key, stats)| (key.clone(), Arc::clone(stats))).collect()
+    }
+
+    /// The counters of one filter, the same ones for the same names.
+    pub(crate) fn filter(&self, plugin: &str, entry: &str) -> Arc<FilterStats> {
+        let mut filters = self.filters.lock();
+        Arc::clone(filters.entry((plugin.to_owned(), entry.to_owned())).or_default())
+    }
+
+    /// All filters by `(plugin, entry)`, in order.
+    pub(crate) fn filters(&self) -> Vec<((String, String), Arc<FilterStats>)> {
+        self.filters.lock().iter().map(|(key, stats)| (key.clone(), Arc::clone(stats))).collect()
     }
 
     pub(crate) fn in_flight(&self) -> u64 {

@@ -9,9 +9,12 @@
 //! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
 //! | `clients` | what one client's address may have at once |
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
+//! | `files` | files of a folder: which ones, with which headers, and none outside |
+//! | `filters` | filters of routes: what they see and change, and that none is passed by |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
 //! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
+//! | `upstream` | requests that are passed on to another server |
 //! | `websocket` | messages both ways, and every way in which they end |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -23,9 +26,12 @@ mod bad_input;
 mod clients;
 mod common;
 mod dashboard;
+mod files;
+mod filters;
 mod http;
 mod lifecycle;
 mod rollout;
 #[cfg(feature = "tls")]
 mod tls;
+mod upstream;
 mod websocket;

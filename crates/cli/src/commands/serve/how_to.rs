@@ -59,6 +59,7 @@ pub(super) fn show(
         true => out.extend(plugins.iter().map(|plugin| lines.all(plugin))),
         false => out.push_str(&lines.brief(&plugins)),
     }
+    out.push_str(&lines.elsewhere());
     match admin {
         Some(admin) => out.push_str(&format!(
             "\n{}    http://{admin}/\n{}       http://{admin}/metrics\n",
@@ -125,7 +126,8 @@ impl Lines<'_> {
         let kinds = [EntryKind::Unary, EntryKind::Stream, EntryKind::Bidirectional];
         let examples = kinds.into_iter().filter_map(|kind| {
             let of_kind = |route: &&RouteInfo| route.kind.unwrap_or(EntryKind::Unary) == kind;
-            let route = self.routes.iter().find(of_kind)?;
+            let mut entries = self.routes.iter().filter(|route| !route.plugin.is_empty());
+            let route = entries.find(of_kind)?;
             let plugin = plugins.iter().find(|plugin| plugin.name() == route.plugin)?;
             self.calls(route, is_sample(plugin)).into_iter().next()
         });
@@ -137,11 +139,29 @@ impl Lines<'_> {
         out
     }
 
+    /// The routes that lead to no plugin.
+    fn elsewhere(&self) -> String {
+        let routes = self.routes.iter().filter(|route| route.plugin.is_empty());
+        let lines = routes.map(|route| {
+            let what = match &route.files {
+                Some(folder) => format!("the files of {}", folder.display()),
+                None => format!("passed on to {}", route.upstream.join(", ")),
+            };
+            format!("{}{}  {what}\n", self.base(), route.path)
+        });
+        let lines: Vec<_> = lines.take(PLUGINS_MAX).collect();
+        match lines.is_empty() {
+            true => String::new(),
+            false => format!("\n{}", lines.concat()),
+        }
+    }
+
     /// The names of a plugin's entries.
     fn entries(&self, plugin: &Plugin) -> String {
         let entries: Vec<_> = self.of(plugin).map(|route| route.entry.as_str()).collect();
         let listed = entries.iter().take(ENTRIES_MAX).copied().collect::<Vec<_>>().join(", ");
         match entries.len() {
+            0 if !plugin.entries().is_empty() => "only for routes".to_owned(),
             0 => format!("{}/{}/ENTRY", self.base(), plugin.name()),
             count if count > ENTRIES_MAX => format!("{listed}, {} more", count - ENTRIES_MAX),
             _ => listed,

@@ -5,6 +5,7 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic)]
 
+pub mod guard;
 pub mod kit;
 
 use std::net::SocketAddr;
@@ -51,7 +52,8 @@ pub async fn start(text: &str) -> Result<Gateway, GatewayError> {
 }
 
 pub async fn start_on(text: &str, host: Host) -> Result<Gateway, GatewayError> {
-    Gateway::builder().link("kit", kit::PLUGIN).start(config(text), host).await
+    let builder = Gateway::builder().link("kit", kit::PLUGIN).link("guard", guard::PLUGIN);
+    builder.start(config(text), host).await
 }
 
 /// An answer, read whole.

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `upstream` of a route: an address, several of them, or a table.
+
+use std::fmt;
+
+use http::Uri;
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::check::{Complaint, WAIT_MS_MAX};
+use super::locate::KeyPath;
+
+/// The most servers of one route.
+const SERVERS_MAX: usize = 64;
+
+/// The servers to which a route's requests are passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// `http://HOST:PORT` of each; they take turns.
+    #[serde(deserialize_with = "one_or_more")]
+    pub urls: Vec<String>,
+    /// How long a connection may take to open, all addresses of a name together.
+    pub connect_timeout_ms: u64,
+    /// How long the server may pause within an answer's body.
+    pub idle_timeout_ms: u64,
+    /// Idle connections that are kept for each server.
+    pub idle_connections_max: u32,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            connect_timeout_ms: 5000,
+            idle_timeout_ms: 60_000,
+            idle_connections_max: 32,
+        }
+    }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    upstream(d).map(|upstream| upstream.map(|it| it.urls).unwrap_or_default())
+}
+
+/// `upstream = "http://127.0.0.1:9000"`, a list of such, or a table with `urls`.
+pub(super) fn upstream<'de, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<UpstreamConfig>, D::Error> {
+    struct AnyForm;
+
+    impl<'de> Visitor<'de> for AnyForm {
+        type Value = UpstreamConfig;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("\"http://HOST:PORT\", a list of such, or a table with `urls`")
+        }
+
+        fn visit_str<E: Error>(self, url: &str) -> Result<UpstreamConfig, E> {
+            Ok(UpstreamConfig { urls: vec![url.to_owned()], ..UpstreamConfig::default() })
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<UpstreamConfig, A::Error> {
+            let urls = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+            Ok(UpstreamConfig { urls, ..UpstreamConfig::default() })
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UpstreamConfig, A::Error> {
+            UpstreamConfig::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    d.deserialize_any(AnyForm).map(Some)
+}
+
+/// What is wrong with the servers of a route, of which `path` is the key.
+pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Complaint> {
+    let at = |key| path.clone().key(key);
+    if upstream.urls.is_empty() || upstream.urls.len() > SERVERS_MAX {
+        return Err(Complaint::new(
+            path.clone(),
+            format!("`{path}` names {} servers", upstream.urls.len()),
+            format!(
+                "write `upstream = \"http://127.0.0.1:9000\"`, or a list of up to {SERVERS_MAX}"
+            ),
+        ));
+    }
+    for url in &upstream.urls {
+        if let Some((what, hint)) = wrong(url) {
+            return Err(Complaint::new(path.clone(), format!("`{path}` is `{url}`, {what}"), hint));
+        }
+    }
+    let ranges = [
+        ("connect_timeout_ms", upstream.connect_timeout_ms, 1, WAIT_MS_MAX),
+        ("idle_timeout_ms", upstream.idle_timeout_ms, 1, WAIT_MS_MAX),
+        ("idle_connections_max", upstream.idle_connections_max.into(), 0, 10_000),
+    ];
+    for (key, value, min, max) in ranges {
+        if value < min || value > max {
+            return Err(Complaint::new(
+                at(key),
+                format!("`{}` is {value}", at(key)),
+                format!("write a number from {min} to {max}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a server's address, and what to write instead.
+fn wrong(url: &str) -> Option<(&'static str, &'static str)> {
+    if url.starts_with("https:") {
+        let hint = "write http://; for a server elsewhere, let a tunnel or a sidecar speak TLS";
+        return Some(("and TLS to a server is not spoken", hint));
+    }
+    let uri = url.parse::<Uri>().ok();
+    let uri = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host() != Some(""));
+    let Some(authority) = uri.as_ref().and_then(Uri::authority) else {
+        return Some(("which is not a server's address", "write \"http://HOST:PORT\""));
+    };
+    if authority.as_str().contains('@') {
+        return Some(("and has a name or a password", "let a filter set `authorization` instead"));
+    }
+    let path = uri.as_ref().map(|uri| (uri.path(), uri.query()));
+    if path != Some(("/", None)) || url.ends_with('/') || url.contains('#') {
+        let hint = "write \"http://HOST:PORT\" alone: the path is that of the request, or what a filter makes of it";
+        return Some(("which has more than a host and a port", hint));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, RouteConfig};
+    use super::*;
+
+    fn parse(upstream: &str) -> Result<RouteConfig, String> {
+        let text = format!("[[routes]]\npath = \"/x\"\nupstream = {upstream}\n");
+        let mut config = Config::parse(&text, "t").map_err(|error| error.render())?;
+        Ok(config.routes.remove(0))
+    }
+
+    #[test]
+    fn servers_are_one_or_several_or_a_table() {
+        let of = |urls: &[&str]| UpstreamConfig {
+            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            ..UpstreamConfig::default()
+        };
+        let one = of(&["http://127.0.0.1:9000"]);
+        assert_eq!(parse("\"http://127.0.0.1:9000\"").unwrap().upstream, Some(one.clone()));
+        let two = of(&["http://a", "http://[::1]:80"]);
+        assert_eq!(parse("[\"http://a\", \"http://[::1]:80\"]").unwrap().upstream, Some(two));
+        let table = "{ urls = \"http://127.0.0.1:9000\", connect_timeout_ms = 1, idle_timeout_ms = 2, idle_connections_max = 0 }";
+        let wanted = UpstreamConfig {
+            connect_timeout_ms: 1,
+            idle_timeout_ms: 2,
+            idle_connections_max: 0,
+            ..one
+        };
+        assert_eq!(parse(table).unwrap().upstream, Some(wanted));
+    }
+
+    #[test]
+    fn each_mistake_in_an_upstream_is_named() {
+        for (upstream, message) in [
+            ("\"127.0.0.1:9000\"", "not a server's address"),
+            ("\"ftp://a\"", "not a server's address"),
+            ("\"http://\"", "not a server's address"),
+            ("\"https://a\"", "TLS to a server is not spoken"),
+            ("\"http://a:b@c\"", "a password"),
+            ("\"http://a/b\"", "more than a host"),
+            ("\"http://a/\"", "more than a host"),
+            ("\"http://a?b\"", "more than a host"),
+            ("[]", "names 0 servers"),
+            ("{}", "names 0 servers"),
+            ("7", "a table with `urls`"),
+            ("{ url = \"http://a\" }", "did you mean `urls`?"),
+            (
+                "{ urls = [\"http://a\"], idle_timeout_ms = 0 }",
+                "`routes[0].upstream.idle_timeout_ms` is 0",
+            ),
+        ] {
+            let refused = parse(upstream).unwrap_err();
+            assert!(refused.contains("error: t:3:") && refused.contains(message), "{refused}");
+        }
+    }
+}
