@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use becket_host::{Host, LinkedPlugin, Plugin};
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::access_log::AccessLog;
 use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
-use crate::config::{Complaint, Config};
+use crate::config::{Complaint, Config, ListenAt};
 use crate::connections::Connections;
 use crate::error::GatewayError;
+use crate::listen::{self, Acceptor, Bound, ListenSocket, ListenerInfo, Passed};
 use crate::origins::{Origins, StartCluster, StartProcess};
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
@@ -31,6 +31,7 @@ const ADMIN_DRAIN: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub struct Builder {
     origins: Origins,
+    passed: Vec<Passed>,
 }
 
 impl Builder {
@@ -56,6 +57,14 @@ impl Builder {
         self
     }
 
+    /// A listening socket that another process has opened, as a service manager does, and its name there: what
+    /// `listen = "systemd:NAME"` takes. Several may have one name.
+    #[must_use]
+    pub fn passed(mut self, name: impl Into<String>, socket: ListenSocket) -> Self {
+        self.passed.push(Passed { name: name.into(), socket });
+        self
+    }
+
     /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, and
     /// registers it with the host as the executor ([`Host::set_executor`]).
     ///
@@ -65,13 +74,13 @@ impl Builder {
         config.check()?;
         config.check_token().map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?.map(Tls::new);
-        let listener = bind(config.listen, "requests").await?;
+        let listeners = listen::bind_all(&config, self.passed).await?;
         let admin = match config.admin.enabled {
-            true => Some(bind(config.admin.listen, "the admin page").await?),
+            true => Some(listen::bind_tcp(config.admin.listen, "the admin page").await?),
             false => None,
         };
         let plugins = reload::load_all(&host, &self.origins, &config).await?;
-        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin, tls);
+        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listeners, admin, tls);
         match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
@@ -90,7 +99,7 @@ pub struct Gateway {
     control: Arc<Control>,
     log: Option<Arc<AccessLog>>,
     actions: Arc<Actions>,
-    addr: SocketAddr,
+    listeners: Vec<ListenerInfo>,
     admin: Option<(SocketAddr, Arc<Connections>)>,
 }
 
@@ -126,8 +135,8 @@ impl Gateway {
         config: Config,
         host: Host,
         plugins: &BTreeMap<String, Plugin>,
-        listener: (TcpListener, SocketAddr),
-        admin: Option<(TcpListener, SocketAddr)>,
+        listeners: Vec<Bound>,
+        admin: Option<(Acceptor, SocketAddr)>,
         tls: Option<Arc<Tls>>,
     ) -> Result<Self, GatewayError> {
         lend_threads(&host);
@@ -142,10 +151,14 @@ impl Gateway {
         let log = log.map_err(Complaint::without_text)?;
         let (actions, admin_config) = (Arc::<Actions>::default(), config.admin.clone());
         let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
-        let (listener, addr) = listener;
-        let public = Listener::Public(Public::new(shared, log.clone()));
-        accept::start(listener, connections, public, tls);
-        let admin = admin.map(|(listener, addr)| {
+        let mut infos = Vec::new();
+        for Bound { acceptor, info } in listeners {
+            let public = Listener::Public(Public::new(Arc::clone(&shared), log.clone()));
+            let tls = tls.clone().filter(|_| info.has_tls);
+            accept::start(acceptor, Arc::clone(&connections), public, tls);
+            infos.push(info);
+        }
+        let admin = admin.map(|(acceptor, addr)| {
             let connections = Connections::new();
             let admin = Listener::Admin(Admin::new(
                 Arc::clone(&control),
@@ -153,22 +166,32 @@ impl Gateway {
                 &admin_config,
                 addr,
             ));
-            accept::start(listener, Arc::clone(&connections), admin, None);
+            accept::start(acceptor, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, log, actions, addr, admin })
+        Ok(Self { control, log, actions, listeners: infos, admin })
     }
 
-    /// Where requests are taken.
+    /// Where requests are taken, in the order of the configuration.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
+    }
+
+    /// The address of the first of [`Self::listeners`] that is TCP; `0.0.0.0:0` if none is.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        let addr = self.listeners.iter().find_map(|listener| match listener.at {
+            ListenAt::Tcp(addr) => Some(addr),
+            ListenAt::Unix(_) | ListenAt::Systemd(_) => None,
+        });
+        addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
-    /// Whether requests are taken with TLS: `https`.
+    /// Whether one of [`Self::listeners`] takes requests with TLS: `https`.
     #[must_use]
     pub fn has_tls(&self) -> bool {
-        self.control.has_tls()
+        self.listeners.iter().any(|listener| listener.has_tls)
     }
 
     /// Where the admin page is, if there is one.
@@ -269,16 +292,4 @@ pub(crate) async fn load_tls(config: &Config) -> Result<Option<Loaded>, GatewayE
         Ok(loaded) => Ok(Some(loaded.map_err(Complaint::without_text)?)),
         Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
     }
-}
-
-async fn bind(
-    addr: SocketAddr,
-    purpose: &'static str,
-) -> Result<(TcpListener, SocketAddr), GatewayError> {
-    let bound = async {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
-        Ok((listener, addr))
-    };
-    bound.await.map_err(|source| GatewayError::Bind { addr, purpose, source })
 }

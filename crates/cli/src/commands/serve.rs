@@ -3,6 +3,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `activation` | listening sockets that the service manager passes |
 //! | `cluster` | this gateway as a node of a cluster; with the feature `cluster` |
 //! | `how_to` | what is served, and commands that call it, to paste |
 //! | `watched` | the socket that answers `becket mon`; with the feature `ipc` |
@@ -14,6 +15,7 @@
 //! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
 
+mod activation;
 #[cfg(feature = "cluster")]
 mod cluster;
 #[cfg(not(feature = "cluster"))]
@@ -30,7 +32,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use becket_gateway::config::PluginConfig;
+use becket_gateway::config::{ListenAt, ListenConfig, PluginConfig};
 use becket_gateway::{
     AdminAction, AdminRequest, Config, ConfigError, FileWatch, Gateway, ReloadReport,
 };
@@ -38,6 +40,7 @@ use becket_host::Host;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use self::activation::Passed;
 use self::cluster::Node;
 use super::signals::{Asked, Signals};
 use super::{program, runtime};
@@ -55,9 +58,11 @@ pub(crate) struct Args {
     /// The configuration file; `becket config example` documents it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where requests are taken; port 0 lets the system choose [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    /// Where requests are taken: an address, where port 0 lets the system choose, unix:PATH, or
+    /// systemd[:NAME] for sockets of the service manager; may be given several times [default:
+    /// 127.0.0.1:8080]
+    #[arg(long, value_name = "LISTENER")]
+    listen: Vec<ListenAt>,
     /// Where the admin page and the metrics are, or off [default: 127.0.0.1:9900]
     #[arg(long, value_name = "ADDR")]
     admin: Option<Admin>,
@@ -94,10 +99,12 @@ struct Named {
 const SAMPLE: &str = "sample";
 
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    runtime::run_many(serve(args, *ui))
+    // First: before this process opens a descriptor or starts a thread.
+    let passed = activation::sockets()?;
+    runtime::run_many(serve(args, passed, *ui))
 }
 
-async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
+async fn serve(args: Args, passed: Vec<Passed>, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let mut config = configuration(&args, Config::load_with_files)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
@@ -111,6 +118,9 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     }
     let changed = Changes::of(&args, &config)?;
     let mut starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
+    for Passed { name, socket } in passed {
+        starting = starting.passed(name, socket);
+    }
     #[cfg(feature = "process")]
     {
         starting = starting.processes(super::worker::processes()?);
@@ -226,8 +236,8 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
         let linked = Some(SAMPLE.to_owned());
         config.plugins.insert(SAMPLE.into(), PluginConfig { linked, ..PluginConfig::default() });
     }
-    if let Some(listen) = args.listen {
-        config.listen = listen;
+    if !args.listen.is_empty() {
+        config.listen = args.listen.iter().cloned().map(ListenConfig::from).collect();
     }
     if let Some(urls) = &args.cluster {
         config.cluster.url = urls.split(',').map(|url| url.trim().to_owned()).collect();

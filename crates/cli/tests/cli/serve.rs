@@ -23,11 +23,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = process()
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(args)
-            .spawn()
-            .unwrap();
+        let listen = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        Self::of(process().args(listen).args(args))
+    }
+
+    /// One that this command starts.
+    pub(crate) fn of(command: &mut Process) -> Self {
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, out, err }

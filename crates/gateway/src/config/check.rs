@@ -8,8 +8,8 @@ use http::{HeaderValue, Method};
 use super::error::{ConfigError, suggestion};
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, RouteConfig, access_log, cluster, rollout,
-    sandbox, tls, workers,
+    Config, HttpLimits, ListenAt, Placement, PluginConfig, RouteConfig, access_log, cluster,
+    listen, rollout, sandbox, tls, workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -51,6 +51,7 @@ impl Complaint {
 }
 
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
+    listen::check(&config.listen, config.tls.is_some())?;
     check_admin(config)?;
     check_limits(&config.limits)?;
     access_log::check(&config.access_log)?;
@@ -91,10 +92,16 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
             ));
         }
     }
-    if admin.listen == config.listen && config.listen.port() != 0 {
+    let is_same = |at: &ListenAt| matches!(at, ListenAt::Tcp(addr) if *addr == admin.listen);
+    let same = config.listen.iter().position(|listener| is_same(&listener.at));
+    if let Some(index) = same.filter(|_| admin.listen.port() != 0) {
+        let listen = match config.listen.len() {
+            1 => "listen".to_owned(),
+            _ => format!("listen[{index}]"),
+        };
         return Err(Complaint::new(
             path(),
-            format!("`listen` and `admin.listen` are both {}", config.listen),
+            format!("`{listen}` and `admin.listen` are both {}", admin.listen),
             "give the admin listener another port",
         ));
     }

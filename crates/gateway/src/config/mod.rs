@@ -11,6 +11,7 @@
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `files` | files that the gateway itself reads |
+//! | `listen` | `listen` |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
 //! | `tls` | `[tls]` |
@@ -30,6 +31,7 @@ mod check;
 mod cluster;
 mod error;
 mod files;
+mod listen;
 mod locate;
 mod rollout;
 mod sandbox;
@@ -55,6 +57,7 @@ pub(crate) use self::error::{nearest, suggestion};
 pub(crate) use self::files::read_token;
 #[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::files::{check_private, read as read_file};
+pub use self::listen::{ListenAt, ListenConfig};
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
@@ -67,8 +70,9 @@ pub use self::workers::{RestartConfig, StickyConfig};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where requests are taken; port 0 lets the system choose.
-    pub listen: SocketAddr,
+    /// Where requests are taken.
+    #[serde(deserialize_with = "listen::listeners")]
+    pub listen: Vec<ListenConfig>,
     /// Whether every entry is at `/PLUGIN/ENTRY`, beside the routes of `routes`.
     pub default_routes: bool,
     /// Whether answers that say what failed also say what to try.
@@ -80,7 +84,7 @@ pub struct Config {
     pub watch: bool,
     /// Folders in which a plugin's `path` without a `/` is looked for.
     pub plugin_path: Vec<PathBuf>,
-    /// TLS on `listen`; `None`: without.
+    /// TLS on the listeners of `listen` that are TCP; `None`: without.
     pub tls: Option<TlsConfig>,
     /// A line for each request.
     pub access_log: AccessLogConfig,
@@ -99,7 +103,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080)).into()],
             default_routes: true,
             error_hints: true,
             traceparent: false,
@@ -421,6 +425,7 @@ impl Config {
         for path in &mut self.plugin_path {
             *path = base.join(&*path);
         }
+        listen::resolve_paths(&mut self.listen, base);
         self.access_log.resolve_paths(base);
         if let Some(Secret::File(path)) = &mut self.admin.token {
             *path = base.join(&*path);

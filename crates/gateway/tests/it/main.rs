@@ -11,6 +11,7 @@
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
+//! | `listeners` | several listeners, Unix sockets, sockets of the service manager |
 //! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
 //! | `websocket` | messages both ways, and every way in which they end |
 
@@ -25,6 +26,7 @@ mod common;
 mod dashboard;
 mod http;
 mod lifecycle;
+mod listeners;
 mod rollout;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Several listeners, of every kind, are one gateway.
+
+// The lints' leave for tests does not reach their helpers.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use becket_gateway::config::ListenAt;
+use becket_gateway::{Gateway, GatewayError, ListenSocket};
+use becket_host::Host;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+use crate::common::kit::{self, Probe, probe};
+use crate::common::{config, get, metric, post, raw, soon, start};
+
+/// A gateway with the kit that listens at `listen`, which is TOML.
+async fn listening(listen: &str, more: &str) -> Gateway {
+    start(&text(listen, more)).await.expect("a gateway")
+}
+
+fn text(listen: &str, more: &str) -> String {
+    format!(
+        "listen = {listen}\n[admin]\nlisten = \"127.0.0.1:0\"\n[plugins.kit]\nlinked = \"kit\"\n{more}"
+    )
+}
+
+const ABOUT: &str = "GET /kit/about HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+/// Sends bytes to a Unix socket as they are, and reads until the server closes.
+async fn raw_unix(path: &Path, bytes: &str) -> String {
+    let mut socket = UnixStream::connect(path).await.expect("a connection");
+    socket.write_all(bytes.as_bytes()).await.unwrap();
+    let mut all = String::new();
+    soon(socket.read_to_string(&mut all)).await.unwrap();
+    all
+}
+
+#[tokio::test]
+async fn limits_figures_and_the_log_are_those_of_all_listeners() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, log) = (folder.path().join("s"), folder.path().join("log"));
+    let listen = format!(
+        "[\"127.0.0.1:0\", {{ at = \"unix:{}\", mode = 0o640 }}, \"127.0.0.1:0\"]",
+        socket.display()
+    );
+    let limits = "[limits]\nconnections_max = 3\nclient_connections_max = 1\nclient_requests_per_second_max = 1\n";
+    let logged = format!("[access_log]\nformat = \"json\"\nfile = \"{}\"\n", log.display());
+    let gateway = listening(&listen, &format!("{limits}{logged}")).await;
+    assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o640);
+    let at: Vec<_> = gateway.listeners().iter().map(|listener| listener.at.clone()).collect();
+    let [ListenAt::Tcp(first), ListenAt::Unix(unix), ListenAt::Tcp(third)] = &*at else {
+        panic!("{at:?}")
+    };
+    assert_eq!((unix, gateway.addr(), gateway.has_tls()), (&socket, *first, false));
+    // One client has one connection, whichever listener it comes by, and a second request has to wait.
+    let mut kept = TcpStream::connect(first).await.unwrap();
+    kept.write_all(b"GET /kit/about HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert_eq!(soon(kept.read_u8()).await.unwrap(), b'H');
+    assert!(raw(*third, b"").await.starts_with("HTTP/1.1 429 "));
+    // A client at a Unix socket has no address, and no limits of its own.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut socket = UnixStream::connect(&socket).await.unwrap();
+        socket.write_all(b"GET /kit/about HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        assert_eq!(soon(socket.read_u8()).await.unwrap(), b'H');
+        held.push(socket);
+    }
+    assert_eq!(metric(&gateway, "becket_http_connections").await, Some(3.0));
+    let full = raw_unix(&socket, ABOUT).await;
+    assert!(full.starts_with("HTTP/1.1 503 ") && full.contains("connections_max"), "{full}");
+    drop((kept, held));
+    soon(gateway.drain(Duration::from_secs(20))).await;
+    let lines = fs::read_to_string(&log).unwrap();
+    let clients: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["client"].clone())
+        .collect();
+    assert_eq!(clients, ["127.0.0.1".into(), Value::Null, Value::Null]);
+}
+
+#[tokio::test]
+async fn a_drain_answers_what_waits_at_a_unix_socket_and_removes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let gateway = Arc::new(listening(&format!("\"unix:{}\"", socket.display()), "").await);
+    assert_eq!(gateway.addr().port(), 0);
+    assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
+    let held = probe("unix-held");
+    let asked = ABOUT.replace("about", "gated").replace("host", "x-test: unix-held\r\nhost");
+    let path = socket.clone();
+    let answer = tokio::spawn(async move { raw_unix(&path, &asked).await });
+    Probe::saw(&held.entered).await;
+    let draining = tokio::spawn({
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.drain(Duration::from_secs(20)).await }
+    });
+    soon(async { while UnixStream::connect(&socket).await.is_ok() {} }).await;
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    held.open();
+    assert!(answer.await.unwrap().ends_with("through"));
+    let report = soon(draining).await.unwrap();
+    assert_eq!((report.connections_cut, report.requests_cut), (0, 0));
+}
+
+#[tokio::test]
+async fn a_socket_that_is_served_is_refused_and_nothing_is_left_of_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, other) = (folder.path().join("s"), folder.path().join("other"));
+    let served = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let both = format!("[\"unix:{}\", \"unix:{}\"]", other.display(), socket.display());
+    let error = start(&text(&both, "")).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot listen on unix:{} for requests", socket.display())
+    );
+    assert_eq!(error.cause().unwrap(), "another process serves it");
+    assert!(error.hint().unwrap().contains("another path"));
+    assert!(!other.exists());
+    drop(served);
+    let gateway = start(&text(&both, "")).await.unwrap();
+    assert!(raw_unix(&socket, ABOUT).await.starts_with("HTTP/1.1 200 "));
+    drop(gateway);
+}
+
+/// What a service manager passes.
+async fn passing(
+    listen: &str,
+    sockets: Vec<(&str, ListenSocket)>,
+) -> Result<Gateway, GatewayError> {
+    let builder = Gateway::builder().link("kit", kit::PLUGIN);
+    let builder = sockets.into_iter().fold(builder, |builder, (name, it)| builder.passed(name, it));
+    builder.start(config(&text(listen, "")), Host::new()).await
+}
+
+#[tokio::test]
+async fn passed_sockets_belong_to_the_listeners_that_name_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let tcp = || ListenSocket::Tcp(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let unix = ListenSocket::Unix(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let unnamed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let unnamed_addr = unnamed.local_addr().unwrap();
+    let passed = vec![("web", tcp()), ("x", ListenSocket::Tcp(unnamed)), ("web", unix)];
+    let gateway = passing("[\"systemd:web\", \"systemd\"]", passed).await.unwrap();
+    let at: Vec<_> = gateway.listeners().iter().map(|listener| listener.at.clone()).collect();
+    assert_eq!(at[0], ListenAt::Tcp(gateway.addr()));
+    assert_eq!(at[1..], [ListenAt::Unix(path.clone()), ListenAt::Tcp(unnamed_addr)]);
+    assert!(raw_unix(&path, ABOUT).await.starts_with("HTTP/1.1 200 "));
+    for addr in [gateway.addr(), unnamed_addr] {
+        assert_eq!(get(addr, "/kit/about").await.status, 200);
+    }
+    // The file belongs to the process that has made it.
+    soon(gateway.drain(Duration::ZERO)).await;
+    assert!(path.exists());
+
+    let error = passing("\"systemd:web\"", vec![("api", tcp())]).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot listen on systemd:web for requests");
+    assert_eq!(error.cause().unwrap(), "the sockets that were passed are named api");
+    let error = passing("\"systemd\"", vec![]).await.unwrap_err();
+    assert!(error.cause().unwrap().contains("LISTEN_FDS") && error.hint().is_some());
+}
+
+#[tokio::test]
+async fn other_listeners_are_of_the_next_start() {
+    let gateway = listening("\"127.0.0.1:0\"", "").await;
+    let next = config(&text("[\"127.0.0.1:0\", \"127.0.0.1:0\"]", ""));
+    assert_eq!(gateway.reload(next).await.unwrap().needs_restart, ["listen"]);
+    assert_eq!(gateway.listeners().len(), 1);
+    assert_eq!(post(gateway.addr(), "/kit/echo", b"still").await.text(), "still");
+}
+
+#[tokio::test]
+async fn a_taken_address_ends_the_start_of_all() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = format!("[\"127.0.0.1:0\", \"{}\"]", taken.local_addr().unwrap());
+    let error = start(&text(&listen, "")).await.unwrap_err();
+    assert!(matches!(error, GatewayError::Bind { .. }), "{error}");
+}
