@@ -2,7 +2,9 @@
 //! The gateway: start, reload of the configuration, drain.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,9 +15,9 @@ use crate::access_log::AccessLog;
 use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
 use crate::config::{Complaint, Config, ListenAt};
-use crate::connections::Connections;
+use crate::connections::{Connections, Phase};
 use crate::error::GatewayError;
-use crate::listen::{self, Acceptor, Bound, ListenSocket, ListenerInfo, Passed};
+use crate::listen::{self, Acceptor, Bound, Heirs, ListenSocket, ListenerInfo, Passed};
 use crate::origins::{Origins, StartCluster, StartProcess};
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
@@ -32,6 +34,8 @@ const ADMIN_DRAIN: Duration = Duration::from_millis(250);
 pub struct Builder {
     origins: Origins,
     passed: Vec<Passed>,
+    /// `None`: there is no process before.
+    inherited: Option<Vec<Passed>>,
 }
 
 impl Builder {
@@ -65,6 +69,15 @@ impl Builder {
         self
     }
 
+    /// Takes over from another process: these are its [`Gateway::sockets`]. The gateway accepts nothing before
+    /// [`Gateway::open`]; until then the other process may go on.
+    #[must_use]
+    pub fn inherit(mut self, sockets: Vec<(String, ListenSocket)>) -> Self {
+        let passed = |(name, socket)| Passed { name, socket };
+        self.inherited = Some(sockets.into_iter().map(passed).collect());
+        self
+    }
+
     /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, and
     /// registers it with the host as the executor ([`Host::set_executor`]).
     ///
@@ -74,13 +87,20 @@ impl Builder {
         config.check()?;
         config.check_token().map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?.map(Tls::new);
-        let listeners = listen::bind_all(&config, self.passed).await?;
+        let phase = if self.inherited.is_some() { Phase::Held } else { Phase::Serving };
+        let mut inherited = self.inherited.unwrap_or_default();
+        let listeners = listen::bind_all(&config, self.passed, &mut inherited).await?;
+        let admin_at = admin_name(&config);
+        let inherited_admin = inherited.into_iter().find(|passed| passed.name == admin_at);
         let admin = match config.admin.enabled {
-            true => Some(listen::bind_tcp(config.admin.listen, "the admin page").await?),
+            true => Some(
+                listen::bind_tcp(config.admin.listen, "the admin page", inherited_admin).await?,
+            ),
             false => None,
         };
         let plugins = reload::load_all(&host, &self.origins, &config).await?;
-        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listeners, admin, tls);
+        let sockets = Sockets { listeners, admin, tls, phase };
+        let run = Gateway::run(self.origins, config, host.clone(), &plugins, sockets);
         match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
@@ -100,6 +120,7 @@ pub struct Gateway {
     log: Option<Arc<AccessLog>>,
     actions: Arc<Actions>,
     listeners: Vec<ListenerInfo>,
+    heirs: Heirs,
     admin: Option<(SocketAddr, Arc<Connections>)>,
 }
 
@@ -135,31 +156,35 @@ impl Gateway {
         config: Config,
         host: Host,
         plugins: &BTreeMap<String, Plugin>,
-        listeners: Vec<Bound>,
-        admin: Option<(Acceptor, SocketAddr)>,
-        tls: Option<Arc<Tls>>,
+        sockets: Sockets,
     ) -> Result<Self, GatewayError> {
         lend_threads(&host);
+        let Sockets { listeners, admin, tls, phase } = sockets;
         let stats = Arc::new(Stats::default());
         let (table, listing, dead) = Table::build(&config, plugins, &stats, None).await;
         if let Some(dead) = dead.into_iter().next() {
             return Err(dead.into());
         }
-        let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
+        let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats, phase));
         let connections = Arc::clone(&shared.connections);
         let log = AccessLog::start(&config.access_log, &shared.stats);
         let log = log.map_err(Complaint::without_text)?;
         let (actions, admin_config) = (Arc::<Actions>::default(), config.admin.clone());
+        let admin_at = admin_name(&config);
         let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
-        let mut infos = Vec::new();
-        for Bound { acceptor, info } in listeners {
+        let (mut infos, mut heirs) = (Vec::new(), Heirs::default());
+        for Bound { acceptor, name, info } in listeners {
+            let acceptor = Arc::new(acceptor);
+            heirs.add(name, &acceptor);
             let public = Listener::Public(Public::new(Arc::clone(&shared), log.clone()));
             let tls = tls.clone().filter(|_| info.has_tls);
             accept::start(acceptor, Arc::clone(&connections), public, tls);
             infos.push(info);
         }
         let admin = admin.map(|(acceptor, addr)| {
-            let connections = Connections::new();
+            let acceptor = Arc::new(acceptor);
+            heirs.add(admin_at, &acceptor);
+            let connections = Connections::new(phase);
             let admin = Listener::Admin(Admin::new(
                 Arc::clone(&control),
                 Arc::clone(&actions),
@@ -169,7 +194,7 @@ impl Gateway {
             accept::start(acceptor, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, log, actions, listeners: infos, admin })
+        Ok(Self { control, log, actions, listeners: infos, heirs, admin })
     }
 
     /// Where requests are taken, in the order of the configuration.
@@ -248,12 +273,43 @@ impl Gateway {
         self.control.shared().stats.reload_failures.add(1);
     }
 
+    /// The listening sockets once more, the admin listener's too, and the names by which [`Builder::inherit`] in another
+    /// process finds them.
+    ///
+    /// # Errors
+    /// This process has no descriptor left.
+    pub fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        self.heirs.duplicates()
+    }
+
+    /// Begins to accept what a gateway with [`Builder::inherit`] has let wait.
+    pub fn open(&self) {
+        self.heirs.claim();
+        self.advance(Phase::Serving);
+    }
+
+    /// Another process accepts at the sockets of these names, which are of its own [`Self::sockets`]: this one does no
+    /// more. What waits at its others is still taken. A connection ends with its next answer, a WebSocket
+    /// with 1001. [`Self::drain`] then gives clients that long to ask once more.
+    pub fn hand_over(&self, names: &[String]) {
+        self.heirs.hand_over(names);
+        self.advance(Phase::HandedOver);
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.control.shared().connections.advance(phase);
+        if let Some((_, connections)) = &self.admin {
+            connections.advance(phase);
+        }
+    }
+
     /// Accepts no more requests, gives those in flight up to `within` to finish, and cuts the rest.
     /// WebSockets are closed with 1001. The plugins stay loaded: they are the host's to shut down.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let since = Instant::now();
         let shared = self.control.shared();
         self.control.stop_watching();
+        self.heirs.hide();
         let stats = Arc::clone(&shared.stats);
         let (connections_cut, requests_cut) =
             shared.connections.drain(within, || stats.in_flight()).await;
@@ -270,11 +326,25 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.control.stop_watching();
+        self.heirs.hide();
         self.control.shared().connections.cut();
         if let Some((_, connections)) = &self.admin {
             connections.cut();
         }
     }
+}
+
+/// What a gateway is served by.
+struct Sockets {
+    listeners: Vec<Bound>,
+    admin: Option<(Acceptor, SocketAddr)>,
+    tls: Option<Arc<Tls>>,
+    phase: Phase,
+}
+
+/// The name by which the next process finds the admin listener.
+fn admin_name(config: &Config) -> String {
+    format!("admin {}", config.admin.listen)
 }
 
 /// Registers the calling tokio runtime with `host`: plugins that never block, or have been quick so far, run on all but one

@@ -6,6 +6,7 @@
 //! | `activation` | listening sockets that the service manager passes |
 //! | `cluster` | this gateway as a node of a cluster; with the feature `cluster` |
 //! | `how_to` | what is served, and commands that call it, to paste |
+//! | `upgrade` | another binary takes over |
 //! | `watched` | the socket that answers `becket mon`; with the feature `ipc` |
 //!
 //! | signal | what happens |
@@ -14,6 +15,7 @@
 //! | `POST /reload`, `POST /drain` on the admin listener | as SIGHUP, as SIGTERM |
 //! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
+//! | SIGUSR2 | another process takes over, of the binary that is at this one's path by now |
 
 mod activation;
 #[cfg(feature = "cluster")]
@@ -22,6 +24,7 @@ mod cluster;
 #[path = "serve/no_cluster.rs"]
 mod cluster;
 mod how_to;
+mod upgrade;
 #[cfg(feature = "ipc")]
 mod watched;
 
@@ -42,6 +45,7 @@ use tokio::sync::Notify;
 
 use self::activation::Passed;
 use self::cluster::Node;
+use self::upgrade::{Ending, Inheritance};
 use super::signals::{Asked, Signals};
 use super::{program, runtime};
 use crate::exit::Exit;
@@ -52,7 +56,8 @@ use crate::ui::{Ui, text};
 ///
 /// Without a configuration and without plugins it serves the built-in sample under the name
 /// `sample`. Every entry is at /PLUGIN/ENTRY. SIGTERM and SIGINT wait for calls in flight, a second
-/// one does not; SIGHUP reads the configuration again.
+/// one does not; SIGHUP reads the configuration again; SIGUSR2 starts the binary at this one's path
+/// and hands over to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration file; `becket config example` documents it
@@ -76,6 +81,9 @@ pub(crate) struct Args {
     /// Serve the plugin in a file, or a program such as plugin.py, under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
     plugin: Vec<Named>,
+    /// Take over from the process that has started this one
+    #[arg(long, hide = true)]
+    successor: bool,
     /// Print each entry with a line that calls it
     #[arg(long, short)]
     verbose: bool,
@@ -100,18 +108,31 @@ const SAMPLE: &str = "sample";
 
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     // First: before this process opens a descriptor or starts a thread.
+    let inheritance = args.successor.then(upgrade::claim).transpose()?;
     let passed = activation::sockets()?;
-    runtime::run_many(serve(args, passed, *ui))
+    runtime::run_many(serve(args, passed, inheritance, *ui))
 }
 
-async fn serve(args: Args, passed: Vec<Passed>, ui: Ui) -> Result<Exit, Failure> {
+async fn serve(
+    args: Args,
+    passed: Vec<Passed>,
+    inheritance: Option<Inheritance>,
+    ui: Ui,
+) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let mut config = configuration(&args, Config::load_with_files)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     // Kept until the end. Bound first, so that a path that cannot be bound is reported before
     // plugins run.
     #[cfg(feature = "ipc")]
-    let _watched = args.monitor.as_deref().map(|path| watched::serve(path, &host)).transpose()?;
+    #[cfg(feature = "ipc")]
+    let monitor = args.monitor.as_deref();
+    // The process before this one has it until it ends.
+    #[cfg(feature = "ipc")]
+    let mut watched_by = match &inheritance {
+        None => monitor.map(|path| watched::serve(path, &host)).transpose()?,
+        Some(_) => None,
+    };
     #[cfg(not(feature = "ipc"))]
     if args.monitor.is_some() {
         return Err(super::left_out::failure("serve --monitor", "serve --monitor …", "ipc"));
@@ -125,6 +146,11 @@ async fn serve(args: Args, passed: Vec<Passed>, ui: Ui) -> Result<Exit, Failure>
     {
         starting = starting.processes(super::worker::processes()?);
     }
+    let mut old = None;
+    if let Some(Inheritance { sockets, old: before }) = inheritance {
+        starting = starting.inherit(sockets);
+        old = Some(before);
+    }
     let mut node = tokio::select! {
         node = Node::start(&config) => node?,
         () = signals.end() => return Ok(Exit::Interrupted),
@@ -136,18 +162,57 @@ async fn serve(args: Args, passed: Vec<Passed>, ui: Ui) -> Result<Exit, Failure>
         started = starting.start(config.clone(), host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
     };
+    let mut before = Ending::default();
+    match old {
+        None => upgrade::serves(),
+        Some(old) => {
+            before = tokio::select! {
+                before = old.succeed(&gateway) => before?,
+                () = signals.end() => return Ok(Exit::Interrupted),
+            };
+            gateway.open();
+        }
+    }
     let cluster = node.as_ref().map(|node| how_to::Cluster {
         urls: &config.cluster.url,
         is_connected: node.is_connected(),
     });
     how_to::show(&gateway, &host, args.monitor.as_deref(), cluster.as_ref(), args.verbose, &ui)?;
+    let mut successor = None;
     loop {
         let (asked, request) = tokio::select! {
             asked = signals.asked() => (Some(asked), None),
             () = changed.next() => (Some(Asked::Reload), None),
             request = gateway.next_action() => (asked_by(&request), Some(request)),
             () = next(&mut node, &gateway) => (None, None),
+            () = before.reached() => {
+                #[cfg(feature = "ipc")]
+                if let Some(path) = monitor {
+                    watched_by = watched::serve(path, &host).inspect_err(|it| ui.failure(it)).ok();
+                }
+                continue;
+            }
         };
+        if matches!(asked, Some(Asked::Upgrade)) {
+            let within = Duration::from_millis(config.limits.upgrade_ms);
+            let handed_over = tokio::select! {
+                handed_over = upgrade::hand_over(&gateway, within) => handed_over,
+                () = signals.end() => break,
+            };
+            match handed_over {
+                Ok(it) => {
+                    // The other process waits for its path.
+                    #[cfg(feature = "ipc")]
+                    drop(watched_by.take());
+                    ui.note(&format!("process {} has taken over", it.pid));
+                    successor = Some(it);
+                    break;
+                }
+                // This process goes on.
+                Err(failure) => ui.failure(&failure),
+            }
+            continue;
+        }
         if matches!(asked, Some(Asked::End)) {
             if let Some(request) = request {
                 request.done(None);
@@ -182,6 +247,9 @@ async fn serve(args: Args, passed: Vec<Passed>, ui: Ui) -> Result<Exit, Failure>
             () = acting => {}
             () = signals.end() => break,
         }
+    }
+    if successor.is_none() {
+        upgrade::ends();
     }
     tokio::select! {
         ended = end(&gateway, &host, node, &config, &ui) => ended,

@@ -17,6 +17,7 @@
 //! | `serve` | the printed commands work; signals |
 //! | `cluster` | gateways that offer plugins to each other, over a real server; with the feature `cluster` |
 //! | `stuck` | a handler that never returns, and how `serve` ends beside it |
+//! | `upgrade` | another binary takes over, and no request is lost |
 //! | `support` | running the command, building the plugin that the tests share |
 
 #![allow(
@@ -44,4 +45,5 @@ mod published;
 mod serve;
 mod stuck;
 mod support;
+mod upgrade;
 mod usage;

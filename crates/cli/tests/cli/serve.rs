@@ -55,6 +55,21 @@ impl Server {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// The next line with `--json` that is this event, of this process or one that took over.
+    pub(crate) fn event(&mut self, event: &str) -> Value {
+        loop {
+            let line = self.started();
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    /// What is left of stdout, until every process that has it ends.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        self.out.by_ref().map(Result::unwrap).collect()
+    }
+
     /// Waits until stderr has a line with `text`, and returns it.
     pub(crate) fn says(&mut self, text: &str) -> String {
         let line = self.err.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
@@ -63,6 +78,10 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     pub(crate) fn ended(mut self) -> ExitStatus {

@@ -109,7 +109,7 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
 }
 
 fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
-    let ranges: [(&str, u64, u64, u64); 17] = [
+    let ranges: [(&str, u64, u64, u64); 18] = [
         ("connections_max", limits.connections_max.into(), 1, 1 << 20),
         ("client_connections_max", limits.client_connections_max.into(), 0, 1 << 20),
         (
@@ -132,6 +132,7 @@ fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
         ("ws_message_bytes_max", limits.ws_message_bytes_max, 125, 1 << 30),
         ("ws_ping_interval_ms", limits.ws_ping_interval_ms, 1, WAIT_MS_MAX),
         ("drain_ms", limits.drain_ms, 0, WAIT_MS_MAX),
+        ("upgrade_ms", limits.upgrade_ms, 1, WAIT_MS_MAX),
     ];
     for (key, value, min, max) in ranges {
         if value < min || value > max {

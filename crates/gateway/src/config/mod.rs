@@ -189,6 +189,8 @@ pub struct HttpLimits {
     pub ws_ping_interval_ms: u64,
     /// The timeout that `becket serve` passes to [`crate::Gateway::drain`].
     pub drain_ms: u64,
+    /// How long `becket serve` gives a new binary to be ready.
+    pub upgrade_ms: u64,
 }
 
 impl Default for HttpLimits {
@@ -211,6 +213,7 @@ impl Default for HttpLimits {
             ws_message_bytes_max: 4 << 20,
             ws_ping_interval_ms: 20_000,
             drain_ms: 10_000,
+            upgrade_ms: 60_000,
         }
     }
 }
@@ -514,6 +517,7 @@ mod tests {
             "ws_message_bytes_max",
             "ws_ping_interval_ms",
             "drain_ms",
+            "upgrade_ms",
             "path",
             "linked",
             "command",

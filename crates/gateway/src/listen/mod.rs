@@ -4,6 +4,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `error` | why there is no listener |
+//! | `heirs` | sockets on their way to the next process |
 //! | `socket` | a listening socket, and what it accepts, whatever its kind |
 //! | `socket_file` | the file of a Unix socket: made, replaced if its process is dead, removed |
 //!
@@ -11,9 +12,11 @@
 //!
 //! 1. All listeners of a configuration are there before one accepts: a gateway that cannot have one of them does not
 //!    start.
-//! 2. A passed socket belongs to the listener that names it; to `systemd` without a name, if none does.
+//! 2. A socket of the process before belongs to the listener with the same text, whatever else is set for it.
+//! 3. A passed socket belongs to the listener that names it; to `systemd` without a name, if none does.
 
 mod error;
+mod heirs;
 mod socket;
 mod socket_file;
 
@@ -22,6 +25,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 pub use self::error::ListenError;
+pub(crate) use self::heirs::Heirs;
 pub use self::socket::ListenSocket;
 pub(crate) use self::socket::{Acceptor, Stream};
 use self::socket_file::SocketFile;
@@ -50,6 +54,8 @@ pub(crate) struct Passed {
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) acceptor: Acceptor,
+    /// The name by which the next process finds it.
+    pub(crate) name: String,
     pub(crate) info: ListenerInfo,
 }
 
@@ -57,23 +63,32 @@ pub(crate) struct Bound {
 pub(crate) async fn bind_all(
     config: &Config,
     mut passed: Vec<Passed>,
+    inherited: &mut Vec<Passed>,
 ) -> Result<Vec<Bound>, GatewayError> {
     let names: Vec<_> = passed.iter().map(|passed| passed.name.clone()).collect();
     let named: Vec<_> = config.listen.iter().filter_map(|listener| name_of(&listener.at)).collect();
     let mut listeners = Vec::new();
     for listener in &config.listen {
         let has_tls = listener.tls.unwrap_or(config.tls.is_some());
+        let own = take_inherited(inherited, &listener.at);
+        if !own.is_empty() {
+            let adopted: Result<Vec<_>, _> =
+                own.into_iter().map(|own| adopt(own.socket, listener, has_tls)).collect();
+            listeners.extend(adopted.map_err(|source| failed(&listener.at, source))?);
+            continue;
+        }
+        let name = listener.at.to_string();
         let bound = match &listener.at {
             ListenAt::Tcp(addr) => {
-                let (acceptor, addr) = bind_tcp(*addr, "requests").await?;
+                let (acceptor, addr) = bind_tcp(*addr, "requests", None).await?;
                 let info = ListenerInfo { at: ListenAt::Tcp(addr), has_tls };
-                vec![Bound { acceptor, info }]
+                vec![Bound { acceptor, name, info }]
             }
             ListenAt::Unix(path) => {
                 let bound = socket_file::bind(path, listener.mode()).await;
                 let (socket, file) = bound.map_err(|source| failed(&listener.at, source))?;
                 let info = ListenerInfo { at: listener.at.clone(), has_tls: false };
-                vec![Bound { acceptor: Acceptor::unix(socket, Some(file)), info }]
+                vec![Bound { acceptor: Acceptor::unix(socket, Some(file)), name, info }]
             }
             ListenAt::Systemd(name) => {
                 let is_meant = |passed: &mut Passed| match name {
@@ -98,15 +113,22 @@ pub(crate) async fn bind_all(
     Ok(listeners)
 }
 
-/// A TCP listener, and its address.
+/// A TCP listener, and its address; the inherited one, if there is one.
 pub(crate) async fn bind_tcp(
     addr: SocketAddr,
     purpose: &'static str,
+    inherited: Option<Passed>,
 ) -> Result<(Acceptor, SocketAddr), GatewayError> {
     let bound = async {
-        let listener = TcpListener::bind(addr).await?;
+        let listener = match inherited {
+            Some(Passed { socket: ListenSocket::Tcp(socket), .. }) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket)?
+            }
+            _ => TcpListener::bind(addr).await?,
+        };
         let addr = listener.local_addr()?;
-        Ok((Acceptor::Tcp(listener), addr))
+        Ok((Acceptor::tcp(listener), addr))
     };
     bound.await.map_err(|source| GatewayError::Bind { addr, purpose, source })
 }
@@ -116,13 +138,25 @@ fn adopt(
     listener: &ListenConfig,
     has_tls: bool,
 ) -> Result<Bound, ListenError> {
-    let (acceptor, at) = socket.into_acceptor()?;
-    let is_tcp = matches!(acceptor, Acceptor::Tcp(_));
+    let file = match &listener.at {
+        ListenAt::Unix(path) => Some(SocketFile::inherited(path, listener.mode())),
+        ListenAt::Tcp(_) | ListenAt::Systemd(_) => None,
+    };
+    let (acceptor, at) = socket.into_acceptor(file)?;
+    let is_tcp = matches!(acceptor, Acceptor::Tcp { .. });
     if !is_tcp && listener.tls == Some(true) {
         return Err(ListenError::NoTls);
     }
     let at = at.unwrap_or_else(|| listener.at.clone());
-    Ok(Bound { acceptor, info: ListenerInfo { at, has_tls: has_tls && is_tcp } })
+    let name = listener.at.to_string();
+    Ok(Bound { acceptor, name, info: ListenerInfo { at, has_tls: has_tls && is_tcp } })
+}
+
+/// All that are of a `systemd` listener, else the first.
+fn take_inherited(inherited: &mut Vec<Passed>, at: &ListenAt) -> Vec<Passed> {
+    let name = at.to_string();
+    let max = if matches!(at, ListenAt::Systemd(_)) { usize::MAX } else { 1 };
+    inherited.extract_if(.., |passed| passed.name == name).take(max).collect()
 }
 
 fn name_of(at: &ListenAt) -> Option<&str> {

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -20,19 +22,35 @@ pub enum ListenSocket {
     Unix(std::os::unix::net::UnixListener),
 }
 
+impl TryFrom<OwnedFd> for ListenSocket {
+    type Error = io::Error;
+
+    fn try_from(socket: OwnedFd) -> io::Result<Self> {
+        use rustix::net::AddressFamily;
+        match rustix::net::sockopt::socket_domain(&socket)? {
+            AddressFamily::INET | AddressFamily::INET6 => Ok(Self::Tcp(socket.into())),
+            AddressFamily::UNIX => Ok(Self::Unix(socket.into())),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is neither TCP nor Unix")),
+        }
+    }
+}
+
 impl ListenSocket {
     /// What accepts by it, and where it is; `None`: it has no path.
-    pub(super) fn into_acceptor(self) -> io::Result<(Acceptor, Option<ListenAt>)> {
+    pub(super) fn into_acceptor(
+        self,
+        file: Option<SocketFile>,
+    ) -> io::Result<(Acceptor, Option<ListenAt>)> {
         match self {
             Self::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
                 let at = ListenAt::Tcp(socket.local_addr()?);
-                Ok((Acceptor::Tcp(TcpListener::from_std(socket)?), Some(at)))
+                Ok((Acceptor::tcp(TcpListener::from_std(socket)?), Some(at)))
             }
             Self::Unix(socket) => {
                 socket.set_nonblocking(true)?;
                 let path = socket.local_addr()?.as_pathname().map(ToOwned::to_owned);
-                let acceptor = Acceptor::unix(UnixListener::from_std(socket)?, None);
+                let acceptor = Acceptor::unix(UnixListener::from_std(socket)?, file);
                 Ok((acceptor, path.map(ListenAt::Unix)))
             }
         }
@@ -42,11 +60,15 @@ impl ListenSocket {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) enum Acceptor {
-    Tcp(TcpListener),
+    Tcp {
+        socket: TcpListener,
+        handed_over: AtomicBool,
+    },
     Unix {
         /// Removed before the socket is closed: while it listens, no other process replaces the file.
         file: Option<SocketFile>,
         socket: UnixListener,
+        handed_over: AtomicBool,
     },
 }
 
@@ -58,8 +80,12 @@ pub(crate) enum Stream {
 }
 
 impl Acceptor {
+    pub(super) fn tcp(socket: TcpListener) -> Self {
+        Self::Tcp { socket, handed_over: AtomicBool::new(false) }
+    }
+
     pub(super) fn unix(socket: UnixListener, file: Option<SocketFile>) -> Self {
-        Self::Unix { file, socket }
+        Self::Unix { file, socket, handed_over: AtomicBool::new(false) }
     }
 
     /// The next connection, and its client's address: a client at a Unix socket has none.
@@ -68,7 +94,7 @@ impl Acceptor {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
         Poll::Ready(match self {
-            Self::Tcp(socket) => {
+            Self::Tcp { socket, .. } => {
                 let (stream, peer) = ready!(socket.poll_accept(cx))?;
                 Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
             }
@@ -79,8 +105,43 @@ impl Acceptor {
         })
     }
 
+    /// The socket once more, for another process.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp { socket, .. } => socket.as_fd().try_clone_to_owned(),
+            Self::Unix { socket, .. } => socket.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// The file is this process's from now on.
+    pub(super) fn claim(&self) -> io::Result<()> {
+        match self {
+            Self::Unix { file: Some(file), .. } => file.claim(),
+            Self::Tcp { .. } | Self::Unix { file: None, .. } => Ok(()),
+        }
+    }
+
+    /// Another process has it, and the file.
+    pub(super) fn hand_over(&self) {
+        match self {
+            Self::Tcp { handed_over, .. } => handed_over.store(true, Ordering::Release),
+            Self::Unix { file, handed_over, .. } => {
+                file.iter().for_each(SocketFile::keep);
+                handed_over.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    pub(crate) fn is_handed_over(&self) -> bool {
+        match self {
+            Self::Tcp { handed_over, .. } | Self::Unix { handed_over, .. } => {
+                handed_over.load(Ordering::Acquire)
+            }
+        }
+    }
+
     /// No client finds it any more: the file of a Unix socket is removed.
-    pub(crate) fn hide(&self) {
+    pub(super) fn hide(&self) {
         if let Self::Unix { file: Some(file), .. } = self {
             file.remove();
         }

@@ -32,18 +32,32 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Its device and number; `None` once it is removed.
+    mode: u32,
+    /// Its device and number; `None` while it is another process's, and once it is removed.
     number: Mutex<Option<(u64, u64)>>,
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let number = Mutex::new(Some(number(&fs::symlink_metadata(path)?)));
-        Ok(Self { path: path.to_owned(), number })
+    /// One that another process has made, and removes until [`Self::claim`].
+    pub(super) fn inherited(path: &Path, mode: u32) -> Self {
+        Self { path: path.to_owned(), mode, number: Mutex::new(None) }
+    }
+
+    /// Takes what is at the path, and gives it the mode.
+    pub(super) fn claim(&self) -> io::Result<()> {
+        *self.number.lock() = Some(number(&fs::symlink_metadata(&self.path)?));
+        fs::set_permissions(&self.path, Permissions::from_mode(self.mode))
+    }
+
+    /// Leaves it where it is.
+    pub(super) fn keep(&self) {
+        self.number.lock().take();
     }
 
     pub(super) fn remove(&self) {
-        let Some(own) = self.number.lock().take() else { return };
+        // Locked until the file is gone: a second call returns no earlier.
+        let mut kept = self.number.lock();
+        let Some(own) = kept.take() else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|there| number(&there) == own) {
             // Without it nothing but a stale file is left, which the next start replaces.
             let _ = fs::remove_file(&self.path);
@@ -66,8 +80,8 @@ pub(super) async fn bind(
     clear(path).await?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    let file = SocketFile::of(path)?;
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    let file = SocketFile::inherited(path, mode);
+    file.claim()?;
     Ok((socket.listen(BACKLOG)?, file))
 }
 

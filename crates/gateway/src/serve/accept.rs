@@ -8,7 +8,8 @@
 //! 2. When the process is out of descriptors the listener waits for a connection to end.
 //! 3. Connections that the kernel had accepted before the drain began are served: the listener
 //!    closes only when its queue is empty. A handshake of TLS that has not finished by then ends.
-//! 4. A handshake runs on the connection's task: the listener goes on meanwhile.
+//! 4. A listener that was handed over closes at once: its queue is the other process's, too.
+//! 5. A handshake runs on the connection's task: the listener goes on meanwhile.
 
 use std::future::poll_fn;
 use std::io;
@@ -48,7 +49,7 @@ const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 /// spawned, and that of an `async fn` in the crate that awaits it: so what runs for each request is compiled here, with
 /// this crate's optimisation.
 pub(crate) fn start(
-    acceptor: Acceptor,
+    acceptor: Arc<Acceptor>,
     connections: Arc<Connections>,
     serve: Listener,
     tls: Option<Arc<Tls>>,
@@ -57,16 +58,17 @@ pub(crate) fn start(
 }
 
 async fn run<S: Serve>(
-    acceptor: Acceptor,
+    acceptor: Arc<Acceptor>,
     connections: Arc<Connections>,
     serve: S,
     tls: Option<Arc<Tls>>,
 ) {
     let failures = Repeats::default();
+    connections.reached(Phase::Serving).await;
     loop {
         let accepted = tokio::select! {
             accepted = poll_fn(|cx| acceptor.poll_accept(cx)) => accepted,
-            () = connections.reached(Phase::Draining) => break,
+            () = connections.reached(Phase::HandedOver) => break,
         };
         match accepted {
             Ok((socket, address)) => admit(&serve, &connections, tls.as_ref(), socket, address),
@@ -79,7 +81,9 @@ async fn run<S: Serve>(
             }
         }
     }
-    acceptor.hide();
+    if acceptor.is_handed_over() {
+        return;
+    }
     let waiting = || poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx)));
     while let Poll::Ready(Ok((socket, address))) = waiting().await {
         admit(&serve, &connections, tls.as_ref(), socket, address);

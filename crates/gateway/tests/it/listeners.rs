@@ -13,12 +13,18 @@ use std::time::Duration;
 use becket_gateway::config::ListenAt;
 use becket_gateway::{Gateway, GatewayError, ListenSocket};
 use becket_host::Host;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body_util::Full;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::kit::{self, Probe, probe};
-use crate::common::{config, get, metric, post, raw, soon, start};
+use crate::common::{config, get, metric, post, raw, soon, start, websocket};
 
 /// A gateway with the kit that listens at `listen`, which is TOML.
 async fn listening(listen: &str, more: &str) -> Gateway {
@@ -182,4 +188,108 @@ async fn a_taken_address_ends_the_start_of_all() {
     let listen = format!("[\"127.0.0.1:0\", \"{}\"]", taken.local_addr().unwrap());
     let error = start(&text(&listen, "")).await.unwrap_err();
     assert!(matches!(error, GatewayError::Bind { .. }), "{error}");
+}
+
+/// A connection that asks once more at the test's word, and whether the server keeps it then.
+async fn ask(socket: &mut TcpStream) -> bool {
+    socket.write_all(b"GET /kit/about HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("\r\n\r\n") || !answer.contains(" /kit/about") {
+        let mut piece = [0; 4096];
+        let count = soon(socket.read(&mut piece)).await.unwrap();
+        assert!(count > 0, "no answer: {answer}");
+        answer.push_str(std::str::from_utf8(&piece[..count]).unwrap());
+    }
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    !answer.contains("connection: close")
+}
+
+async fn connection2(addr: std::net::SocketAddr) -> SendRequest<Full<Bytes>> {
+    let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn a_gateway_takes_over_and_kept_connections_are_answered_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, gone) = (folder.path().join("s"), folder.path().join("gone"));
+    let unix = |path: &Path| format!("\"unix:{}\"", path.display());
+    let kept_listeners = format!("\"127.0.0.1:0\", {}", unix(&socket));
+    let first = listening(&format!("[{kept_listeners}, {}]", unix(&gone)), "").await;
+    let (addr, admin) = (first.addr(), first.admin_addr().unwrap());
+    let mut kept = TcpStream::connect(addr).await.unwrap();
+    assert!(ask(&mut kept).await);
+    let mut kept2 = connection2(addr).await;
+    let asked2 = || {
+        let uri = format!("http://{addr}/kit/about");
+        http::Request::get(uri).body(Full::<Bytes>::default()).unwrap()
+    };
+    assert_eq!(soon(kept2.send_request(asked2())).await.unwrap().status(), 200);
+    let mut silent = TcpStream::connect(addr).await.unwrap();
+    let mut chat = websocket(addr, "/kit/chat", "").await;
+    // Accepted before what follows, as one that came later is.
+    assert_eq!(get(addr, "/kit/about").await.status, 200);
+
+    let to_next = |sockets: Vec<(String, std::os::fd::OwnedFd)>| {
+        sockets.into_iter().map(|(name, socket)| (name, ListenSocket::try_from(socket).unwrap()))
+    };
+    let next = Gateway::builder().link("kit", kit::PLUGIN);
+    // One that fails takes nothing along.
+    let failing = Gateway::builder().inherit(to_next(first.sockets().unwrap()).collect());
+    assert!(
+        failing
+            .start(config(&text(&format!("[{kept_listeners}]"), "")), Host::new())
+            .await
+            .is_err()
+    );
+    assert!(socket.exists());
+    let next = next.inherit(to_next(first.sockets().unwrap()).collect());
+    let mode = kept_listeners
+        .replace(&unix(&socket), &format!("{{ at = {}, mode = 0o666 }}", unix(&socket)));
+    let next = next.start(config(&text(&format!("[{mode}]"), "")), Host::new()).await.unwrap();
+    assert_eq!((next.addr(), next.admin_addr().unwrap()), (addr, admin));
+    let names: Vec<_> = next.sockets().unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "127.0.0.1:0".to_owned(),
+            format!("unix:{}", socket.display()),
+            "admin 127.0.0.1:0".to_owned()
+        ]
+    );
+    first.hand_over(&names);
+    assert!(matches!(soon(chat.next()).await, Some(Ok(Message::Close(Some(_))))));
+    // Until the next one opens, connections wait.
+    let waiting = tokio::spawn(get(addr, "/kit/about"));
+    let admin_waiting = tokio::spawn(get(admin, "/readyz"));
+    while ask(&mut kept).await {}
+    // HTTP/2 refuses what it does not take, before it is sent.
+    soon(kept2.ready()).await.unwrap_err();
+    // A connection without a request is not cut.
+    assert!(!ask(&mut silent).await);
+    soon(async {
+        while gone.exists() {
+            get_unix_fails(&gone).await
+        }
+    })
+    .await;
+    assert!(!waiting.is_finished() && socket.exists());
+    next.open();
+    assert_eq!(waiting.await.unwrap().status, 200);
+    assert_eq!(admin_waiting.await.unwrap().status, 200);
+    assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o666);
+    let report = soon(first.drain(Duration::from_secs(20))).await;
+    assert_eq!((report.connections_cut, report.requests_cut), (0, 0));
+    drop(first);
+    assert!(raw_unix(&socket, ABOUT).await.starts_with("HTTP/1.1 200 "));
+    soon(next.drain(Duration::from_secs(20))).await;
+    assert!(!socket.exists());
+}
+
+/// A listener that is gone is closed in its own time.
+async fn get_unix_fails(path: &Path) {
+    let _ = UnixStream::connect(path).await;
+    tokio::task::yield_now().await;
 }
