@@ -5,8 +5,9 @@
 //!
 //! 1. A [`Permit`] lives in the socket's own wrapper, so it counts the socket wherever it goes: to
 //!    HTTP, or on to a WebSocket.
-//! 2. The phase only moves forward. `Draining`: no new connection, no new request on an old one.
-//!    `Cut`: every task of a connection ends at once.
+//! 2. The phase only moves forward. `Held`: connections wait in the kernel's queue. `HandedOver`: another process has the
+//!    listener, so no new connection; an old one takes one more request. `Draining`: no new connection, no new
+//!    request on an old one. `Cut`: every task of a connection ends at once.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,7 +25,9 @@ const CUT_GRACE: Duration = Duration::from_millis(250);
 /// The phase of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Phase {
+    Held,
     Serving,
+    HandedOver,
     Draining,
     Cut,
 }
@@ -45,11 +48,11 @@ pub(crate) struct Signal {
 }
 
 impl Connections {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(phase: Phase) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicU32::new(0),
             closed: Notify::new(),
-            signal: watch::Sender::new(Signal { phase: Phase::Serving, refreshes: 0 }),
+            signal: watch::Sender::new(Signal { phase, refreshes: 0 }),
         })
     }
 
@@ -74,7 +77,11 @@ impl Connections {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.signal.borrow().phase != Phase::Serving
+        self.signal.borrow().phase > Phase::Serving
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.signal.borrow().phase
     }
 
     /// Completes when the phase is at least `phase`.
@@ -90,12 +97,16 @@ impl Connections {
 
     /// Lets connections end by themselves for `within`, then cuts them. Returns how many it cut,
     /// and what `in_flight` returned at that moment.
+    ///
+    /// With the listener at another process, they may take one more request each.
     pub(crate) async fn drain(
         &self,
         within: Duration,
         in_flight: impl FnOnce() -> u64,
     ) -> (u32, u64) {
-        self.advance(Phase::Draining);
+        if self.phase() != Phase::HandedOver {
+            self.advance(Phase::Draining);
+        }
         let cut = match timeout(within, self.all_closed()).await {
             Ok(()) => (0, 0),
             Err(_) => (self.open(), in_flight()),
@@ -111,7 +122,8 @@ impl Connections {
         self.advance(Phase::Cut);
     }
 
-    fn advance(&self, phase: Phase) {
+    /// Moves on to `phase`, if it is not further already.
+    pub(crate) fn advance(&self, phase: Phase) {
         self.signal.send_if_modified(|now| {
             let forward = now.phase < phase;
             if forward {
@@ -163,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_waits_for_the_last_and_counts_what_it_cut() {
-        let connections = Connections::new();
+        let connections = Connections::new(Phase::Serving);
         let first = connections.enter(2).unwrap();
         let second = connections.enter(2).unwrap();
         assert!(connections.enter(2).is_none());

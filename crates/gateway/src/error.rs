@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use becket_host::{CallError, LoadError, ReloadError};
 
 use crate::config::{ConfigError, suggestion};
+use crate::listen::ListenError;
 
 /// Why a gateway did not start, or kept what it had.
 ///
@@ -27,6 +28,15 @@ pub enum GatewayError {
         /// The system's error.
         #[source]
         source: io::Error,
+    },
+    /// A Unix socket, or one that the service manager passes, cannot be listened at.
+    #[error("cannot listen on {listener} for requests")]
+    Listen {
+        /// The listener, as the configuration has it.
+        listener: String,
+        /// Why.
+        #[source]
+        source: ListenError,
     },
     /// A plugin was not loaded.
     #[error("plugin `{plugin}` was not loaded: {source}")]
@@ -116,6 +126,7 @@ impl GatewayError {
         match self {
             Self::Config(error) => error.cause().map(str::to_owned),
             Self::Bind { source, .. } => Some(source.to_string()),
+            Self::Listen { source, .. } => Some(source.to_string()),
             Self::Load { source, .. } => source.cause(),
             Self::Replace { source, .. } => source.cause(),
             Self::Watch(error) => Some(error.to_string()),
@@ -144,6 +155,7 @@ impl GatewayError {
                 io::ErrorKind::PermissionDenied => "choose a port above 1023".to_owned(),
                 _ => "choose an address of this machine, such as 127.0.0.1:8080".to_owned(),
             }),
+            Self::Listen { source, .. } => Some(source.hint()),
             Self::Load { source, .. } => source.hint(),
             Self::Replace { source, .. } => source.hint(),
             Self::NotLinked { linked, known, .. } => {

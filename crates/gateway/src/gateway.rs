@@ -2,20 +2,22 @@
 //! The gateway: start, reload of the configuration, drain.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use becket_host::{Host, LinkedPlugin, Plugin};
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::access_log::AccessLog;
 use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
-use crate::config::{Complaint, Config};
-use crate::connections::Connections;
+use crate::config::{Complaint, Config, ListenAt};
+use crate::connections::{Connections, Phase};
 use crate::error::GatewayError;
+use crate::listen::{self, Acceptor, Bound, Heirs, ListenSocket, ListenerInfo, Passed};
 use crate::origins::{Origins, StartCluster, StartProcess};
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
@@ -31,6 +33,9 @@ const ADMIN_DRAIN: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub struct Builder {
     origins: Origins,
+    passed: Vec<Passed>,
+    /// `None`: there is no process before.
+    inherited: Option<Vec<Passed>>,
 }
 
 impl Builder {
@@ -56,6 +61,23 @@ impl Builder {
         self
     }
 
+    /// A listening socket that another process has opened, as a service manager does, and its name there: what
+    /// `listen = "systemd:NAME"` takes. Several may have one name.
+    #[must_use]
+    pub fn passed(mut self, name: impl Into<String>, socket: ListenSocket) -> Self {
+        self.passed.push(Passed { name: name.into(), socket });
+        self
+    }
+
+    /// Takes over from another process: these are its [`Gateway::sockets`]. The gateway accepts nothing before
+    /// [`Gateway::open`]; until then the other process may go on.
+    #[must_use]
+    pub fn inherit(mut self, sockets: Vec<(String, ListenSocket)>) -> Self {
+        let passed = |(name, socket)| Passed { name, socket };
+        self.inherited = Some(sockets.into_iter().map(passed).collect());
+        self
+    }
+
     /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, and
     /// registers it with the host as the executor ([`Host::set_executor`]).
     ///
@@ -66,13 +88,20 @@ impl Builder {
         config.check_token().map_err(Complaint::without_text)?;
         config.check_folders().map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?.map(Tls::new);
-        let listener = bind(config.listen, "requests").await?;
+        let phase = if self.inherited.is_some() { Phase::Held } else { Phase::Serving };
+        let mut inherited = self.inherited.unwrap_or_default();
+        let listeners = listen::bind_all(&config, self.passed, &mut inherited).await?;
+        let admin_at = admin_name(&config);
+        let inherited_admin = inherited.into_iter().find(|passed| passed.name == admin_at);
         let admin = match config.admin.enabled {
-            true => Some(bind(config.admin.listen, "the admin page").await?),
+            true => Some(
+                listen::bind_tcp(config.admin.listen, "the admin page", inherited_admin).await?,
+            ),
             false => None,
         };
         let plugins = reload::load_all(&host, &self.origins, &config).await?;
-        let run = Gateway::run(self.origins, config, host.clone(), &plugins, listener, admin, tls);
+        let sockets = Sockets { listeners, admin, tls, phase };
+        let run = Gateway::run(self.origins, config, host.clone(), &plugins, sockets);
         match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
@@ -91,7 +120,8 @@ pub struct Gateway {
     control: Arc<Control>,
     log: Option<Arc<AccessLog>>,
     actions: Arc<Actions>,
-    addr: SocketAddr,
+    listeners: Vec<ListenerInfo>,
+    heirs: Heirs,
     admin: Option<(SocketAddr, Arc<Connections>)>,
 }
 
@@ -127,49 +157,67 @@ impl Gateway {
         config: Config,
         host: Host,
         plugins: &BTreeMap<String, Plugin>,
-        listener: (TcpListener, SocketAddr),
-        admin: Option<(TcpListener, SocketAddr)>,
-        tls: Option<Arc<Tls>>,
+        sockets: Sockets,
     ) -> Result<Self, GatewayError> {
         lend_threads(&host);
+        let Sockets { listeners, admin, tls, phase } = sockets;
         let stats = Arc::new(Stats::default());
         let (table, listing, dead) = Table::build(&config, plugins, &stats, None).await;
         if let Some(dead) = dead.into_iter().next() {
             return Err(dead.into());
         }
-        let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
+        let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats, phase));
         let connections = Arc::clone(&shared.connections);
         let log = AccessLog::start(&config.access_log, &shared.stats);
         let log = log.map_err(Complaint::without_text)?;
         let (actions, admin_config) = (Arc::<Actions>::default(), config.admin.clone());
+        let admin_at = admin_name(&config);
         let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
-        let (listener, addr) = listener;
-        let public = Listener::Public(Public::new(shared, log.clone()));
-        accept::start(listener, connections, public, tls);
-        let admin = admin.map(|(listener, addr)| {
-            let connections = Connections::new();
+        let (mut infos, mut heirs) = (Vec::new(), Heirs::default());
+        for Bound { acceptor, name, info } in listeners {
+            let acceptor = Arc::new(acceptor);
+            heirs.add(name, &acceptor);
+            let public = Listener::Public(Public::new(Arc::clone(&shared), log.clone()));
+            let tls = tls.clone().filter(|_| info.has_tls);
+            accept::start(acceptor, Arc::clone(&connections), public, tls);
+            infos.push(info);
+        }
+        let admin = admin.map(|(acceptor, addr)| {
+            let acceptor = Arc::new(acceptor);
+            heirs.add(admin_at, &acceptor);
+            let connections = Connections::new(phase);
             let admin = Listener::Admin(Admin::new(
                 Arc::clone(&control),
                 Arc::clone(&actions),
                 &admin_config,
                 addr,
             ));
-            accept::start(listener, Arc::clone(&connections), admin, None);
+            accept::start(acceptor, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, log, actions, addr, admin })
+        Ok(Self { control, log, actions, listeners: infos, heirs, admin })
     }
 
-    /// Where requests are taken.
+    /// Where requests are taken, in the order of the configuration.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenerInfo] {
+        &self.listeners
+    }
+
+    /// The address of the first of [`Self::listeners`] that is TCP; `0.0.0.0:0` if none is.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        let addr = self.listeners.iter().find_map(|listener| match listener.at {
+            ListenAt::Tcp(addr) => Some(addr),
+            ListenAt::Unix(_) | ListenAt::Systemd(_) => None,
+        });
+        addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
-    /// Whether requests are taken with TLS: `https`.
+    /// Whether one of [`Self::listeners`] takes requests with TLS: `https`.
     #[must_use]
     pub fn has_tls(&self) -> bool {
-        self.control.has_tls()
+        self.listeners.iter().any(|listener| listener.has_tls)
     }
 
     /// Where the admin page is, if there is one.
@@ -226,12 +274,43 @@ impl Gateway {
         self.control.shared().stats.reload_failures.add(1);
     }
 
+    /// The listening sockets once more, the admin listener's too, and the names by which [`Builder::inherit`] in another
+    /// process finds them.
+    ///
+    /// # Errors
+    /// This process has no descriptor left.
+    pub fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        self.heirs.duplicates()
+    }
+
+    /// Begins to accept what a gateway with [`Builder::inherit`] has let wait.
+    pub fn open(&self) {
+        self.heirs.claim();
+        self.advance(Phase::Serving);
+    }
+
+    /// Another process accepts at the sockets of these names, which are of its own [`Self::sockets`]: this one does no
+    /// more. What waits at its others is still taken. A connection ends with its next answer, a WebSocket
+    /// with 1001. [`Self::drain`] then gives clients that long to ask once more.
+    pub fn hand_over(&self, names: &[String]) {
+        self.heirs.hand_over(names);
+        self.advance(Phase::HandedOver);
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.control.shared().connections.advance(phase);
+        if let Some((_, connections)) = &self.admin {
+            connections.advance(phase);
+        }
+    }
+
     /// Accepts no more requests, gives those in flight up to `within` to finish, and cuts the rest.
     /// WebSockets are closed with 1001. The plugins stay loaded: they are the host's to shut down.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let since = Instant::now();
         let shared = self.control.shared();
         self.control.stop_watching();
+        self.heirs.hide();
         let stats = Arc::clone(&shared.stats);
         let (connections_cut, requests_cut) =
             shared.connections.drain(within, || stats.in_flight()).await;
@@ -248,11 +327,25 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.control.stop_watching();
+        self.heirs.hide();
         self.control.shared().connections.cut();
         if let Some((_, connections)) = &self.admin {
             connections.cut();
         }
     }
+}
+
+/// What a gateway is served by.
+struct Sockets {
+    listeners: Vec<Bound>,
+    admin: Option<(Acceptor, SocketAddr)>,
+    tls: Option<Arc<Tls>>,
+    phase: Phase,
+}
+
+/// The name by which the next process finds the admin listener.
+fn admin_name(config: &Config) -> String {
+    format!("admin {}", config.admin.listen)
 }
 
 /// Registers the calling tokio runtime with `host`: plugins that never block, or have been quick so far, run on all but one
@@ -270,16 +363,4 @@ pub(crate) async fn load_tls(config: &Config) -> Result<Option<Loaded>, GatewayE
         Ok(loaded) => Ok(Some(loaded.map_err(Complaint::without_text)?)),
         Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
     }
-}
-
-async fn bind(
-    addr: SocketAddr,
-    purpose: &'static str,
-) -> Result<(TcpListener, SocketAddr), GatewayError> {
-    let bound = async {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
-        Ok((listener, addr))
-    };
-    bound.await.map_err(|source| GatewayError::Bind { addr, purpose, source })
 }

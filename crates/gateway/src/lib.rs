@@ -21,14 +21,15 @@
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
 //! | `access_log` | a line for each request |
 //! | `trace` | the header `traceparent` |
-//! | `tls` | certificates and handshakes of the public listener; with the feature `tls` |
+//! | `tls` | certificates and handshakes of the public listeners; with the feature `tls` |
+//! | `listen` | the sockets that requests come in by |
 //! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
 //! | `router` | from path and method to an entry |
 //! | `filter` | filters of a route: what they are asked, and what they answer |
 //! | `clients` | what each client's address may have at once |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
-//! | `serve` | the public listener: unary, streams, WebSockets |
+//! | `serve` | the public listeners: unary, streams, WebSockets |
 //! | `status`, `problem` | statuses and errors of plugins and host as HTTP answers |
 //! | `admin` | the admin listener: page, metrics, health, actions |
 //! | `actions` | actions that it passes on to the program |
@@ -44,6 +45,7 @@ mod connections;
 mod error;
 mod filter;
 mod gateway;
+mod listen;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 mod origins;
@@ -68,6 +70,7 @@ pub use self::admin::{Family, metric_families};
 pub use self::config::{Config, ConfigError};
 pub use self::error::GatewayError;
 pub use self::gateway::{Builder, DrainReport, Gateway};
+pub use self::listen::{ListenError, ListenSocket, ListenerInfo};
 pub use self::origins::{InProcess, StartCluster, StartProcess};
 pub use self::reload::ReloadReport;
 pub use self::router::RouteInfo;

@@ -83,7 +83,7 @@ pub(crate) struct Control {
     host: Host,
     origins: Origins,
     shared: Arc<Shared>,
-    /// That of the public listener, if it has any.
+    /// That of the public listeners, if there is any.
     tls: Option<Arc<Tls>>,
     in_force: tokio::sync::Mutex<InForce>,
     watching: Mutex<Watching>,

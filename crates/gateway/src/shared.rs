@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clients::Clients;
-use crate::connections::Connections;
+use crate::connections::{Connections, Phase};
 use crate::router::{RouteInfo, Table};
 use crate::serve::Budget;
 use crate::stats::Stats;
@@ -71,13 +71,14 @@ impl Shared {
         listing: Vec<RouteInfo>,
         plugins: BTreeMap<String, Plugin>,
         stats: Arc<Stats>,
+        phase: Phase,
     ) -> Self {
         Self {
             routes: RwLock::new(Routes::new(table, listing, plugins)),
             version: AtomicU64::new(1),
             changed: Notify::new(),
             stats,
-            connections: Connections::new(),
+            connections: Connections::new(phase),
             clients: Arc::default(),
             bodies: Arc::default(),
         }

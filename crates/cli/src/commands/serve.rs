@@ -3,8 +3,10 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `activation` | listening sockets that the service manager passes |
 //! | `cluster` | this gateway as a node of a cluster; with the feature `cluster` |
 //! | `how_to` | what is served, and commands that call it, to paste |
+//! | `upgrade` | another binary takes over |
 //! | `watched` | the socket that answers `becket mon`; with the feature `ipc` |
 //!
 //! | signal | what happens |
@@ -13,13 +15,16 @@
 //! | `POST /reload`, `POST /drain` on the admin listener | as SIGHUP, as SIGTERM |
 //! | SIGTERM, SIGINT | no new calls; calls in flight get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
+//! | SIGUSR2 | another process takes over, of the binary that is at this one's path by now |
 
+mod activation;
 #[cfg(feature = "cluster")]
 mod cluster;
 #[cfg(not(feature = "cluster"))]
 #[path = "serve/no_cluster.rs"]
 mod cluster;
 mod how_to;
+mod upgrade;
 #[cfg(feature = "ipc")]
 mod watched;
 
@@ -30,7 +35,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use becket_gateway::config::PluginConfig;
+use becket_gateway::config::{ListenAt, ListenConfig, PluginConfig};
 use becket_gateway::{
     AdminAction, AdminRequest, Config, ConfigError, FileWatch, Gateway, ReloadReport,
 };
@@ -38,7 +43,9 @@ use becket_host::Host;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use self::activation::Passed;
 use self::cluster::Node;
+use self::upgrade::{Ending, Inheritance};
 use super::signals::{Asked, Signals};
 use super::{program, runtime};
 use crate::exit::Exit;
@@ -49,15 +56,18 @@ use crate::ui::{Ui, text};
 ///
 /// Without a configuration and without plugins it serves the built-in sample under the name
 /// `sample`. Every entry is at /PLUGIN/ENTRY. SIGTERM and SIGINT wait for calls in flight, a second
-/// one does not; SIGHUP reads the configuration again.
+/// one does not; SIGHUP reads the configuration again; SIGUSR2 starts the binary at this one's path
+/// and hands over to it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The configuration file; `becket config example` documents it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where requests are taken; port 0 lets the system choose [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    /// Where requests are taken: an address, where port 0 lets the system choose, unix:PATH, or
+    /// systemd[:NAME] for sockets of the service manager; may be given several times [default:
+    /// 127.0.0.1:8080]
+    #[arg(long, value_name = "LISTENER")]
+    listen: Vec<ListenAt>,
     /// Where the admin page and the metrics are, or off [default: 127.0.0.1:9900]
     #[arg(long, value_name = "ADDR")]
     admin: Option<Admin>,
@@ -71,6 +81,9 @@ pub(crate) struct Args {
     /// Serve the plugin in a file, or a program such as plugin.py, under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
     plugin: Vec<Named>,
+    /// Take over from the process that has started this one
+    #[arg(long, hide = true)]
+    successor: bool,
     /// Print each entry with a line that calls it
     #[arg(long, short)]
     verbose: bool,
@@ -94,26 +107,49 @@ struct Named {
 const SAMPLE: &str = "sample";
 
 pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    runtime::run_many(serve(args, *ui))
+    // First: before this process opens a descriptor or starts a thread.
+    let inheritance = args.successor.then(upgrade::claim).transpose()?;
+    let passed = activation::sockets()?;
+    runtime::run_many(serve(args, passed, inheritance, *ui))
 }
 
-async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
+async fn serve(
+    args: Args,
+    passed: Vec<Passed>,
+    inheritance: Option<Inheritance>,
+    ui: Ui,
+) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let mut config = configuration(&args, Config::load_with_files)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     // Kept until the end. Bound first, so that a path that cannot be bound is reported before
     // plugins run.
     #[cfg(feature = "ipc")]
-    let _watched = args.monitor.as_deref().map(|path| watched::serve(path, &host)).transpose()?;
+    #[cfg(feature = "ipc")]
+    let monitor = args.monitor.as_deref();
+    // The process before this one has it until it ends.
+    #[cfg(feature = "ipc")]
+    let mut watched_by = match &inheritance {
+        None => monitor.map(|path| watched::serve(path, &host)).transpose()?,
+        Some(_) => None,
+    };
     #[cfg(not(feature = "ipc"))]
     if args.monitor.is_some() {
         return Err(super::left_out::failure("serve --monitor", "serve --monitor …", "ipc"));
     }
     let changed = Changes::of(&args, &config)?;
     let mut starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
+    for Passed { name, socket } in passed {
+        starting = starting.passed(name, socket);
+    }
     #[cfg(feature = "process")]
     {
         starting = starting.processes(super::worker::processes()?);
+    }
+    let mut old = None;
+    if let Some(Inheritance { sockets, old: before }) = inheritance {
+        starting = starting.inherit(sockets);
+        old = Some(before);
     }
     let mut node = tokio::select! {
         node = Node::start(&config) => node?,
@@ -126,18 +162,57 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         started = starting.start(config.clone(), host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
     };
+    let mut before = Ending::default();
+    match old {
+        None => upgrade::serves(),
+        Some(old) => {
+            before = tokio::select! {
+                before = old.succeed(&gateway) => before?,
+                () = signals.end() => return Ok(Exit::Interrupted),
+            };
+            gateway.open();
+        }
+    }
     let cluster = node.as_ref().map(|node| how_to::Cluster {
         urls: &config.cluster.url,
         is_connected: node.is_connected(),
     });
     how_to::show(&gateway, &host, args.monitor.as_deref(), cluster.as_ref(), args.verbose, &ui)?;
+    let mut successor = None;
     loop {
         let (asked, request) = tokio::select! {
             asked = signals.asked() => (Some(asked), None),
             () = changed.next() => (Some(Asked::Reload), None),
             request = gateway.next_action() => (asked_by(&request), Some(request)),
             () = next(&mut node, &gateway) => (None, None),
+            () = before.reached() => {
+                #[cfg(feature = "ipc")]
+                if let Some(path) = monitor {
+                    watched_by = watched::serve(path, &host).inspect_err(|it| ui.failure(it)).ok();
+                }
+                continue;
+            }
         };
+        if matches!(asked, Some(Asked::Upgrade)) {
+            let within = Duration::from_millis(config.limits.upgrade_ms);
+            let handed_over = tokio::select! {
+                handed_over = upgrade::hand_over(&gateway, within) => handed_over,
+                () = signals.end() => break,
+            };
+            match handed_over {
+                Ok(it) => {
+                    // The other process waits for its path.
+                    #[cfg(feature = "ipc")]
+                    drop(watched_by.take());
+                    ui.note(&format!("process {} has taken over", it.pid));
+                    successor = Some(it);
+                    break;
+                }
+                // This process goes on.
+                Err(failure) => ui.failure(&failure),
+            }
+            continue;
+        }
         if matches!(asked, Some(Asked::End)) {
             if let Some(request) = request {
                 request.done(None);
@@ -172,6 +247,9 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
             () = acting => {}
             () = signals.end() => break,
         }
+    }
+    if successor.is_none() {
+        upgrade::ends();
     }
     tokio::select! {
         ended = end(&gateway, &host, node, &config, &ui) => ended,
@@ -226,8 +304,8 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
         let linked = Some(SAMPLE.to_owned());
         config.plugins.insert(SAMPLE.into(), PluginConfig { linked, ..PluginConfig::default() });
     }
-    if let Some(listen) = args.listen {
-        config.listen = listen;
+    if !args.listen.is_empty() {
+        config.listen = args.listen.iter().cloned().map(ListenConfig::from).collect();
     }
     if let Some(urls) = &args.cluster {
         config.cluster.url = urls.split(',').map(|url| url.trim().to_owned()).collect();

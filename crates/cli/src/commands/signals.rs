@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Signals that ask a command to end, or to read its configuration again.
+//! Signals that ask a command to end, to read its configuration again, or to hand over to another process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// SIGHUP, SIGINT and SIGTERM, from the creation on.
+/// SIGHUP, SIGINT, SIGTERM and SIGUSR2, from the creation on.
 #[derive(Debug)]
 pub(super) struct Signals {
     hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
+    user: Signal,
 }
 
 /// The meaning of a signal for a server.
 #[derive(Debug)]
 pub(super) enum Asked {
     Reload,
+    Upgrade,
     End,
 }
 
@@ -32,6 +34,7 @@ impl Signals {
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            user: listen(SignalKind::user_defined2())?,
         })
     }
 
@@ -41,13 +44,18 @@ impl Signals {
             Some(()) = self.hangup.recv() => Asked::Reload,
             Some(()) = self.interrupt.recv() => Asked::End,
             Some(()) = self.terminate.recv() => Asked::End,
+            Some(()) = self.user.recv() => Asked::Upgrade,
             else => Asked::End,
         }
     }
 
-    /// Waits for a signal that asks such a server for the end. Cancel safe.
+    /// Waits for a signal that asks such a server for the end. The others wait meanwhile. Cancel safe.
     pub(super) async fn end(&mut self) {
-        while !matches!(self.asked().await, Asked::End) {}
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => {}
+            Some(()) = self.terminate.recv() => {}
+            else => {}
+        }
     }
 
     /// Waits for the next, whichever it is, for a command that ends at each. Cancel safe.

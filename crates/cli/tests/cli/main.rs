@@ -13,9 +13,11 @@
 //! | `first_abi` | plugins that cannot declare the kinds of their entries |
 //! | `forgery` | a plugin's texts cannot forge lines or control the terminal |
 //! | `admin` | actions of a running gateway |
+//! | `listeners` | Unix sockets, and sockets of a service manager |
 //! | `serve` | the printed commands work; signals |
 //! | `cluster` | gateways that offer plugins to each other, over a real server; with the feature `cluster` |
 //! | `stuck` | a handler that never returns, and how `serve` ends beside it |
+//! | `upgrade` | another binary takes over, and no request is lost |
 //! | `support` | running the command, building the plugin that the tests share |
 
 #![allow(
@@ -35,6 +37,7 @@ mod first_abi;
 mod foreign;
 mod forgery;
 mod lab;
+mod listeners;
 mod new;
 mod plugin;
 mod program;
@@ -42,4 +45,5 @@ mod published;
 mod serve;
 mod stuck;
 mod support;
+mod upgrade;
 mod usage;

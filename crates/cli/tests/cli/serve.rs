@@ -23,11 +23,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = process()
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(args)
-            .spawn()
-            .unwrap();
+        let listen = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        Self::of(process().args(listen).args(args))
+    }
+
+    /// One that this command starts.
+    pub(crate) fn of(command: &mut Process) -> Self {
+        let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, out, err }
@@ -53,6 +55,21 @@ impl Server {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// The next line with `--json` that is this event, of this process or one that took over.
+    pub(crate) fn event(&mut self, event: &str) -> Value {
+        loop {
+            let line = self.started();
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    /// What is left of stdout, until every process that has it ends.
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        self.out.by_ref().map(Result::unwrap).collect()
+    }
+
     /// Waits until stderr has a line with `text`, and returns it.
     pub(crate) fn says(&mut self, text: &str) -> String {
         let line = self.err.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
@@ -61,6 +78,10 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     pub(crate) fn ended(mut self) -> ExitStatus {

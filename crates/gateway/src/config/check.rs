@@ -4,8 +4,8 @@
 use super::error::ConfigError;
 use super::locate::{KeyPath, locate};
 use super::{
-    Config, HttpLimits, Placement, PluginConfig, access_log, cluster, rollout, route, sandbox, tls,
-    workers,
+    Config, HttpLimits, ListenAt, Placement, PluginConfig, access_log, cluster, listen, rollout,
+    route, sandbox, tls, workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -47,6 +47,7 @@ impl Complaint {
 }
 
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
+    listen::check(&config.listen, config.tls.is_some())?;
     check_admin(config)?;
     check_limits(&config.limits)?;
     access_log::check(&config.access_log)?;
@@ -82,10 +83,16 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
             ));
         }
     }
-    if admin.listen == config.listen && config.listen.port() != 0 {
+    let is_same = |at: &ListenAt| matches!(at, ListenAt::Tcp(addr) if *addr == admin.listen);
+    let same = config.listen.iter().position(|listener| is_same(&listener.at));
+    if let Some(index) = same.filter(|_| admin.listen.port() != 0) {
+        let listen = match config.listen.len() {
+            1 => "listen".to_owned(),
+            _ => format!("listen[{index}]"),
+        };
         return Err(Complaint::new(
             path(),
-            format!("`listen` and `admin.listen` are both {}", config.listen),
+            format!("`{listen}` and `admin.listen` are both {}", admin.listen),
             "give the admin listener another port",
         ));
     }
@@ -93,7 +100,7 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
 }
 
 fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
-    let ranges: [(&str, u64, u64, u64); 17] = [
+    let ranges: [(&str, u64, u64, u64); 18] = [
         ("connections_max", limits.connections_max.into(), 1, 1 << 20),
         ("client_connections_max", limits.client_connections_max.into(), 0, 1 << 20),
         (
@@ -116,6 +123,7 @@ fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
         ("ws_message_bytes_max", limits.ws_message_bytes_max, 125, 1 << 30),
         ("ws_ping_interval_ms", limits.ws_ping_interval_ms, 1, WAIT_MS_MAX),
         ("drain_ms", limits.drain_ms, 0, WAIT_MS_MAX),
+        ("upgrade_ms", limits.upgrade_ms, 1, WAIT_MS_MAX),
     ];
     for (key, value, min, max) in ranges {
         if value < min || value > max {

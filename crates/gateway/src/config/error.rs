@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::cluster::SECRET;
+use super::listen;
 
 /// A configuration that was refused.
 ///
@@ -171,6 +172,9 @@ fn in_words_of_toml(message: &str) -> (String, Option<&'static str>) {
     if message == "invalid socket address syntax" {
         return ("expected an address and a port".to_owned(), Some(ADDRESS));
     }
+    if message == listen::NO_LISTENER {
+        return ("expected an address and a port".to_owned(), Some(listen::FORMS));
+    }
     let mismatch = message.strip_prefix("invalid type: ");
     let Some((found, expected)) = mismatch.and_then(|it| it.split_once(", expected ")) else {
         return (message.lines().collect::<Vec<_>>().join("; "), None);
@@ -182,6 +186,7 @@ fn in_words_of_toml(message: &str) -> (String, Option<&'static str>) {
     };
     let (expected, hint) = match expected {
         "socket address" => ("an address and a port", Some(ADDRESS)),
+        listen::EXPECTED => ("an address and a port", Some(listen::FORMS)),
         "a sequence" => ("a list", Some("write it in brackets: `[\"…\", \"…\"]`")),
         _ if expected == "a map" || expected.starts_with("struct ") => {
             ("a table", Some("write its keys below a heading in brackets, or in braces"))

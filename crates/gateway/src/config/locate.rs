@@ -64,6 +64,8 @@ fn child<'a, 'i>(value: &'a Spanned<DeValue<'i>>, step: &Step) -> Option<&'a Spa
     match (value.get_ref(), step) {
         (DeValue::Table(table), Step::Key(key)) => table.get(key.as_str()),
         (DeValue::Array(array), Step::Index(index)) => array.get(*index),
+        // One value in place of a list of one.
+        (_, Step::Index(0)) => Some(value),
         _ => None,
     }
 }

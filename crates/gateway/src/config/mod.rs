@@ -12,6 +12,7 @@
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `files` | files that the gateway itself reads |
 //! | `filter` | `filters` of a route |
+//! | `listen` | `listen` |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
 //! | `route` | `[[routes]]`: what answers where |
@@ -34,6 +35,7 @@ mod cluster;
 mod error;
 mod files;
 mod filter;
+mod listen;
 mod locate;
 mod rollout;
 mod route;
@@ -62,6 +64,7 @@ pub(crate) use self::files::read_token;
 #[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::files::{check_private, read as read_file};
 pub use self::filter::FilterConfig;
+pub use self::listen::{ListenAt, ListenConfig};
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::route::RouteConfig;
@@ -76,8 +79,9 @@ pub use self::workers::{RestartConfig, StickyConfig};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where requests are taken; port 0 lets the system choose.
-    pub listen: SocketAddr,
+    /// Where requests are taken.
+    #[serde(deserialize_with = "listen::listeners")]
+    pub listen: Vec<ListenConfig>,
     /// Whether every entry is at `/PLUGIN/ENTRY`, beside the routes of `routes`.
     pub default_routes: bool,
     /// Whether answers that say what failed also say what to try.
@@ -89,7 +93,7 @@ pub struct Config {
     pub watch: bool,
     /// Folders in which a plugin's `path` without a `/` is looked for.
     pub plugin_path: Vec<PathBuf>,
-    /// TLS on `listen`; `None`: without.
+    /// TLS on the listeners of `listen` that are TCP; `None`: without.
     pub tls: Option<TlsConfig>,
     /// A line for each request.
     pub access_log: AccessLogConfig,
@@ -108,7 +112,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080)).into()],
             default_routes: true,
             error_hints: true,
             traceparent: false,
@@ -194,6 +198,8 @@ pub struct HttpLimits {
     pub ws_ping_interval_ms: u64,
     /// The timeout that `becket serve` passes to [`crate::Gateway::drain`].
     pub drain_ms: u64,
+    /// How long `becket serve` gives a new binary to be ready.
+    pub upgrade_ms: u64,
 }
 
 impl Default for HttpLimits {
@@ -216,6 +222,7 @@ impl Default for HttpLimits {
             ws_message_bytes_max: 4 << 20,
             ws_ping_interval_ms: 20_000,
             drain_ms: 10_000,
+            upgrade_ms: 60_000,
         }
     }
 }
@@ -412,6 +419,7 @@ impl Config {
         for path in &mut self.plugin_path {
             *path = base.join(&*path);
         }
+        listen::resolve_paths(&mut self.listen, base);
         self.access_log.resolve_paths(base);
         if let Some(Secret::File(path)) = &mut self.admin.token {
             *path = base.join(&*path);
@@ -503,6 +511,7 @@ mod tests {
             "ws_message_bytes_max",
             "ws_ping_interval_ms",
             "drain_ms",
+            "upgrade_ms",
             "path",
             "linked",
             "command",

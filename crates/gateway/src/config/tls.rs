@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `[tls]`: certificates of the public listener, and which clients show one.
+//! `[tls]`: certificates of the public listeners, and which clients show one.
 //!
 //! # Invariants
 //!

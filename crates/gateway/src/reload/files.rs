@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Files that change: those of plugins, and the certificates of the public listener.
+//! Files that change: those of plugins, and the certificates of the public listeners.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,22 +8,24 @@
 //! 2. When the process is out of descriptors the listener waits for a connection to end.
 //! 3. Connections that the kernel had accepted before the drain began are served: the listener
 //!    closes only when its queue is empty. A handshake of TLS that has not finished by then ends.
-//! 4. A handshake runs on the connection's task: the listener goes on meanwhile.
+//! 4. A listener that was handed over closes at once: its queue is the other process's, too.
+//! 5. A handshake runs on the connection's task: the listener goes on meanwhile.
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connection::{self, Serve};
 use super::{Listener, Peer, Socket};
 use crate::TARGET;
 use crate::connections::{Connections, Permit, Phase};
+use crate::listen::{Acceptor, Stream};
 use crate::repeats::Repeats;
 use crate::stats::Refusal;
 use crate::tls::Tls;
@@ -41,34 +43,35 @@ error: too many connections from this address\ncause: as many are open as limits
 /// How long the listener waits for a descriptor when none of its own connections ends.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
 
-/// Serves the listener's connections on the calling tokio runtime.
+/// Serves a listener's connections on the calling tokio runtime.
 ///
 /// A function without generics and not an `async` one, since the compiler makes the code of a task where the task is
 /// spawned, and that of an `async fn` in the crate that awaits it: so what runs for each request is compiled here, with
 /// this crate's optimisation.
 pub(crate) fn start(
-    listener: TcpListener,
+    acceptor: Arc<Acceptor>,
     connections: Arc<Connections>,
     serve: Listener,
     tls: Option<Arc<Tls>>,
 ) {
-    tokio::spawn(run(listener, connections, serve, tls));
+    tokio::spawn(run(acceptor, connections, serve, tls));
 }
 
 async fn run<S: Serve>(
-    listener: TcpListener,
+    acceptor: Arc<Acceptor>,
     connections: Arc<Connections>,
     serve: S,
     tls: Option<Arc<Tls>>,
 ) {
     let failures = Repeats::default();
+    connections.reached(Phase::Serving).await;
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = connections.reached(Phase::Draining) => break,
+            accepted = poll_fn(|cx| acceptor.poll_accept(cx)) => accepted,
+            () = connections.reached(Phase::HandedOver) => break,
         };
         match accepted {
-            Ok((socket, peer)) => admit(&serve, &connections, tls.as_ref(), socket, peer),
+            Ok((socket, address)) => admit(&serve, &connections, tls.as_ref(), socket, address),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 if let Some(before) = failures.pass() {
@@ -78,9 +81,12 @@ async fn run<S: Serve>(
             }
         }
     }
-    let waiting = || poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)));
-    while let Poll::Ready(Ok((socket, peer))) = waiting().await {
-        admit(&serve, &connections, tls.as_ref(), socket, peer);
+    if acceptor.is_handed_over() {
+        return;
+    }
+    let waiting = || poll_fn(|cx| Poll::Ready(acceptor.poll_accept(cx)));
+    while let Poll::Ready(Ok((socket, address))) = waiting().await {
+        admit(&serve, &connections, tls.as_ref(), socket, address);
     }
 }
 
@@ -88,38 +94,38 @@ fn admit<S: Serve>(
     serve: &S,
     connections: &Arc<Connections>,
     tls: Option<&Arc<Tls>>,
-    socket: TcpStream,
-    peer: SocketAddr,
+    socket: Stream,
+    address: Option<IpAddr>,
 ) {
     match connections.enter(serve.limits().connections_max) {
         Some(permit) => {
             serve.stats().connections.add(1);
-            let peer = Peer { address: Some(peer.ip().to_canonical()), ..Peer::default() };
+            let peer = Peer { address, ..Peer::default() };
             let Ok(seat) = serve.seat(&peer) else {
                 serve.stats().refuse(Refusal::ClientConnections);
                 if tls.is_none() {
-                    refuse(&socket, CLIENT_FULL);
+                    socket.refuse(CLIENT_FULL);
                 }
                 return;
             };
             let permit = permit.with(seat);
             let connections = Arc::clone(connections);
-            match tls {
-                None => {
-                    let (serve, socket) = (serve.of(peer), Socket::Plain(socket));
-                    tokio::spawn(connection::run(serve, socket, permit, connections));
-                }
-                Some(tls) => {
+            let socket = match (socket, tls) {
+                (Stream::Tcp(socket), Some(tls)) => {
                     let tls = Arc::clone(tls);
                     tokio::spawn(secured(serve.clone(), peer, tls, socket, permit, connections));
+                    return;
                 }
-            }
+                (Stream::Tcp(socket), None) => Socket::Plain(socket),
+                (Stream::Unix(socket), _) => Socket::Unix(socket),
+            };
+            tokio::spawn(connection::run(serve.of(peer), socket, permit, connections));
         }
         None => {
             serve.stats().refuse(Refusal::Connections);
             // With TLS nothing can be written before a handshake, and that costs what the bound is to save.
             if tls.is_none() {
-                refuse(&socket, FULL);
+                socket.refuse(FULL);
             }
         }
     }
@@ -148,14 +154,6 @@ async fn secured<S: Serve>(
             tls.log(&error);
         }
     }
-}
-
-/// Writes `answer` without waiting. What the client already sent is read first: closing a socket
-/// with unread bytes resets the connection, and the client may lose the answer.
-fn refuse(socket: &TcpStream, answer: &[u8]) {
-    let mut sent = [0; 4096];
-    let _ = socket.try_read(&mut sent);
-    let _ = socket.try_write(answer);
 }
 
 /// Errors of the connection that was about to be accepted, not of the listener.

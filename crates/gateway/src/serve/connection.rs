@@ -13,6 +13,8 @@
 //!    HTTP/2 client, and their acknowledgements, are no activity.
 //! 2. Draining lets the requests in progress finish and takes no other; a connection that has not
 //!    sent a byte yet ends at once.
+//! 3. When the listener was handed over, a connection of HTTP/1 ends with its next answer, which has `connection:
+//!    close`, and not before: a request that is on its way is not lost. HTTP/2 says which requests it took (GOAWAY).
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -21,7 +23,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -89,6 +92,8 @@ pub(super) async fn run<S: Serve>(
     let stall_max = ms(limits.write_stall_timeout_ms);
     if is_http2 {
         activity.writes_no_heads();
+    } else if connections.phase() >= Phase::HandedOver {
+        activity.leaves();
     }
     let bare = Bare::new(&limits, serve.error_hints());
     let io = Guarded::new(socket, first, Arc::clone(&activity), stall_max, bare, permit);
@@ -104,6 +109,8 @@ pub(super) async fn run<S: Serve>(
                 let mut response = serve.answer(request).await;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     busy.activity().writes_no_heads();
+                } else if busy.activity().is_leaving() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 response.body_mut().keep(busy);
                 Ok::<_, Infallible>(response)
@@ -119,7 +126,8 @@ pub(super) async fn run<S: Serve>(
             .keep_alive_interval(head_max)
             .keep_alive_timeout(head_max);
         let connection = builder.serve_connection(io, service);
-        drive(connection, &*serve, &activity, opened, head_max, &connections).await
+        drive(connection, Phase::HandedOver, &*serve, &activity, opened, head_max, &connections)
+            .await
     } else {
         let mut builder = http1::Builder::new();
         builder.header_read_timeout(None).max_header_size(limits.header_bytes_max as usize);
@@ -127,7 +135,7 @@ pub(super) async fn run<S: Serve>(
             builder.max_headers(limits.headers_max as usize);
         }
         let connection = builder.serve_connection(io, service).with_upgrades();
-        drive(connection, &*serve, &activity, opened, head_max, &connections).await
+        drive(connection, Phase::Draining, &*serve, &activity, opened, head_max, &connections).await
     };
     match ended {
         Ended::Idle if activity.has_unfinished() => serve.stats().refuse(Refusal::HeaderTimeout),
@@ -182,8 +190,10 @@ async fn changed(mut signal: watch::Receiver<Signal>) {
     let _ = signal.changed().await;
 }
 
+/// From the phase `leaves_at` on, the protocol takes no other request.
 async fn drive(
     connection: impl Connection,
+    leaves_at: Phase,
     serve: &impl Serve,
     activity: &Activity,
     opened: Instant,
@@ -211,8 +221,12 @@ async fn drive(
             }
         }
         while !is_armed || signal.has_changed().unwrap_or(false) {
-            if signal.borrow_and_update().phase >= Phase::Draining {
+            let phase = signal.borrow_and_update().phase;
+            if phase >= leaves_at {
                 return Poll::Ready(None);
+            }
+            if phase == Phase::HandedOver {
+                activity.leaves();
             }
             serve.refresh();
             next.set(changed(signal.clone()));

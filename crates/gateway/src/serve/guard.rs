@@ -47,6 +47,8 @@ pub(super) struct Activity {
     has_body: AtomicBool,
     /// What is written is not HTTP/1 any more.
     no_heads: AtomicBool,
+    /// The next answer is the last.
+    leaving: AtomicBool,
 }
 
 impl Activity {
@@ -62,6 +64,15 @@ impl Activity {
     /// From now on no HTTP/1 is written: another protocol has the connection.
     pub(super) fn writes_no_heads(&self) {
         self.no_heads.store(true, Relaxed);
+    }
+
+    /// From now on each answer is the last of its connection.
+    pub(super) fn leaves(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
     }
 
     fn writes_heads_alone(&self) -> bool {

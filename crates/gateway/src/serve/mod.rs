@@ -82,7 +82,7 @@ use crate::stats::{InFlight, Refusal, Stats};
 /// How long a request waits for its plugin while that is being replaced.
 const HELD_MAX: Duration = Duration::from_secs(30);
 
-/// The public listener's requests, as one connection sees them.
+/// The requests of the public listeners, as one connection sees them.
 #[derive(Debug)]
 pub(crate) struct Public {
     shared: Arc<Shared>,

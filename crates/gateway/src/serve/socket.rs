@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
@@ -14,28 +14,31 @@ use tokio_rustls::server::TlsStream;
 #[derive(Debug)]
 pub(crate) enum Socket {
     Plain(TcpStream),
+    Unix(UnixStream),
     /// Boxed: a session is a few kilobytes.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(socket) => socket,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
-
     /// With Nagle's algorithm small answers would wait for the client's acknowledgement.
     pub(super) fn set_nodelay(&self) {
-        let _ = self.tcp().set_nodelay(true);
+        let _ = match self {
+            Self::Plain(socket) => socket.set_nodelay(true),
+            Self::Unix(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.set_nodelay(true),
+        };
     }
 
     /// Reads what has arrived, as it is on the wire, into the void.
     pub(super) fn try_discard(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.tcp().try_read(into)
+        match self {
+            Self::Plain(socket) => socket.try_read(into),
+            Self::Unix(socket) => socket.try_read(into),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_ref().0.try_read(into),
+        }
     }
 }
 
@@ -44,6 +47,7 @@ macro_rules! pass_on {
     ($this:ident.$method:ident($($argument:expr),*)) => {
         match $this.get_mut() {
             Self::Plain(socket) => Pin::new(socket).$method($($argument),*),
+            Self::Unix(socket) => Pin::new(socket).$method($($argument),*),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
         }

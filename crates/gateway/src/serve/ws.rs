@@ -160,7 +160,7 @@ async fn run(
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         let end = tokio::select! {
             end = pump(&mut socket, stream, &shared, ms(limits.ws_ping_interval_ms)) => end,
-            () = connections.reached(Phase::Draining) => {
+            () = connections.reached(Phase::HandedOver) => {
                 End::Close(Closing::new(1001, "the server is going away"))
             }
         };

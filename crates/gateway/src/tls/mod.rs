@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! TLS of the public listener, by rustls: versions 1.2 and 1.3, ALPN for HTTP/2 and HTTP/1.1.
+//! TLS of the public listeners, by rustls: versions 1.2 and 1.3, ALPN for HTTP/2 and HTTP/1.1.
 //!
 //! ```text
 //!   accept ──▶ task: peek ──▶ handshake ──▶ Socket::Tls ──▶ connection, as without TLS

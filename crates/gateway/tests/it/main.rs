@@ -13,6 +13,7 @@
 //! | `filters` | filters of routes: what they see and change, and that none is passed by |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
 //! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
+//! | `listeners` | several listeners, Unix sockets, sockets of the service manager |
 //! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
 //! | `upstream` | requests that are passed on to another server |
 //! | `websocket` | messages both ways, and every way in which they end |
@@ -30,6 +31,7 @@ mod files;
 mod filters;
 mod http;
 mod lifecycle;
+mod listeners;
 mod rollout;
 #[cfg(feature = "tls")]
 mod tls;

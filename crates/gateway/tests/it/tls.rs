@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use becket_gateway::{Config, Gateway};
+use becket_gateway::config::ListenAt;
+use becket_gateway::{Config, Gateway, ListenSocket};
 use becket_host::Host;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +24,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use self::world::{World, openssl};
 use crate::common::kit::{Probe, probe};
-use crate::common::{BASE, config, kit, metric, raw, request, rest, soon, with};
+use crate::common::{BASE, config, kit, metric, raw, request, rest, send, soon, with};
 
 /// The text of a configuration with these lines in [tls].
 fn text(world: &World, lines: &str) -> String {
@@ -266,6 +267,37 @@ async fn plain_http_gets_an_answer_that_it_can_read() {
     let gateway = gateway(&world, "").await;
     let answer = raw(gateway.addr(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("hint: use https"), "{answer}");
+}
+
+#[tokio::test]
+async fn listeners_have_tls_unless_they_are_without() {
+    let world = World::new();
+    world.certificate("it", &["localhost"]);
+    let socket = world.path().join("s");
+    let listen = format!(
+        "listen = [\"127.0.0.1:0\", {{ at = \"127.0.0.1:0\", tls = false }}, \"unix:{}\", \"systemd\"]",
+        socket.display()
+    );
+    let config = config(
+        &text(&world, "")
+            .replace("listen = \"127.0.0.1:0\"\n[admin]", &format!("{listen}\n[admin]")),
+    );
+    let passed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (passed_addr, passed) = (passed.local_addr().unwrap(), ListenSocket::Tcp(passed));
+    let starting = Gateway::builder().link("kit", kit::PLUGIN).passed("a", passed);
+    let gateway = starting.start(config, Host::new()).await.unwrap();
+    let has_tls: Vec<_> = gateway.listeners().iter().map(|listener| listener.has_tls).collect();
+    assert_eq!((has_tls, gateway.has_tls()), (vec![true, false, false, true], true));
+    let ListenAt::Tcp(plain) = gateway.listeners()[1].at else { panic!("not TCP") };
+    for addr in [gateway.addr(), passed_addr] {
+        assert_eq!(world.client().send(addr, echo1(b"a")).await.unwrap().body, "a");
+    }
+    assert_eq!(send(plain, request("POST", "/kit/echo", b"b")).await.body, "b");
+    let mut unix = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    unix.write_all(b"GET /kit/about HTTP/1.0\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    soon(unix.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
 }
 
 #[tokio::test]

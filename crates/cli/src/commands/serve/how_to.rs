@@ -5,7 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use becket_gateway::{Gateway, RouteInfo};
+use becket_gateway::config::ListenAt;
+use becket_gateway::{Gateway, ListenerInfo, RouteInfo};
 use becket_host::{EntryKind, Host, Plugin};
 use serde_json::json;
 
@@ -34,15 +35,15 @@ pub(super) fn show(
     is_verbose: bool,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let at = reachable(gateway.addr());
     let admin = gateway.admin_addr().map(reachable);
-    let has_tls = gateway.has_tls();
+    let listeners = gateway.listeners();
     let routes = gateway.routes();
     if ui.json() {
         return ui.data(&json!({
             "event": "started",
-            "listen": gateway.addr().to_string(),
-            "tls": has_tls,
+            "listen": listeners.first().map(|listener| listener.at.to_string()),
+            "listeners": listeners.iter().map(listener_json).collect::<Vec<_>>(),
+            "tls": gateway.has_tls(),
             "admin": gateway.admin_addr().map(|addr| addr.to_string()),
             "monitor": monitor.map(|path| path.display().to_string()),
             "cluster": cluster.map(|it| json!({ "urls": it.urls, "connected": it.is_connected })),
@@ -52,9 +53,11 @@ pub(super) fn show(
     }
     let version = env!("CARGO_PKG_VERSION");
     let becket = program();
-    let (plugins, lines) =
-        (host.plugins(), Lines { at, has_tls, becket: &becket, routes: &routes });
-    let mut out = format!("{} {version} serves on {}\n", paint(HEAD, "becket"), lines.base());
+    let is_tcp = |listener: &&ListenerInfo| matches!(listener.at, ListenAt::Tcp(_));
+    let Some(called) = listeners.iter().find(is_tcp).or(listeners.first()) else { return Ok(()) };
+    let (plugins, lines) = (host.plugins(), Lines { called, becket: &becket, routes: &routes });
+    let all: Vec<_> = listeners.iter().map(shown).collect();
+    let mut out = format!("{} {version} serves on {}\n", paint(HEAD, "becket"), all.join(", "));
     match is_verbose {
         true => out.extend(plugins.iter().map(|plugin| lines.all(plugin))),
         false => out.push_str(&lines.brief(&plugins)),
@@ -92,8 +95,8 @@ pub(super) fn show(
 /// How the lines of all routes are made.
 #[derive(Debug)]
 struct Lines<'a> {
-    at: SocketAddr,
-    has_tls: bool,
+    /// The listener that they call.
+    called: &'a ListenerInfo,
     becket: &'a str,
     routes: &'a [RouteInfo],
 }
@@ -101,7 +104,20 @@ struct Lines<'a> {
 impl Lines<'_> {
     /// The beginning of every URL.
     fn base(&self) -> String {
-        format!("http{}://{}", if self.has_tls { "s" } else { "" }, self.at)
+        match self.called.at {
+            ListenAt::Tcp(_) => shown(self.called),
+            ListenAt::Unix(_) | ListenAt::Systemd(_) => "http://localhost".to_owned(),
+        }
+    }
+
+    /// `curl`, with the way to the listener.
+    fn curl(&self) -> String {
+        match &self.called.at {
+            ListenAt::Unix(path) => {
+                format!("curl --unix-socket {}", text::shell_word(&path.display().to_string()))
+            }
+            ListenAt::Tcp(_) | ListenAt::Systemd(_) => "curl".to_owned(),
+        }
     }
 
     fn of<'b>(&'b self, plugin: &'b Plugin) -> impl Iterator<Item = &'b RouteInfo> {
@@ -197,25 +213,29 @@ impl Lines<'_> {
     fn calls(&self, route: &RouteInfo, is_sample: bool) -> Vec<String> {
         let path = route.path.trim_end_matches('*');
         let url = text::shell_word(&format!("{}{path}", self.base()));
+        let curl = self.curl();
         match route.kind {
             Some(EntryKind::Stream) => vec![
-                format!("curl -N {url}"),
-                format!("curl -N -H 'accept: text/event-stream' {url}"),
+                format!("{curl} -N {url}"),
+                format!("{curl} -N -H 'accept: text/event-stream' {url}"),
             ],
             Some(EntryKind::Bidirectional) => {
-                let scheme = if self.has_tls { "wss" } else { "ws" };
-                let url = text::shell_word(&format!("{scheme}://{}{path}", self.at));
+                // Neither `becket ws` nor websocat goes to a Unix socket by a URL.
+                let ListenAt::Tcp(at) = self.called.at else { return Vec::new() };
+                let has_tls = self.called.has_tls;
+                let scheme = if has_tls { "wss" } else { "ws" };
+                let url = text::shell_word(&format!("{scheme}://{}{path}", reachable(at)));
                 let own = format!("printf 'hello\\nagain\\n' | {} ws {url}", self.becket);
                 // `becket ws` has no TLS.
-                let own = (!self.has_tls).then_some(own);
+                let own = (!has_tls).then_some(own);
                 own.into_iter().chain([format!("websocat {url}")]).collect()
             }
-            _ => vec![unary(route, &url, is_sample)],
+            _ => vec![unary(route, &curl, &url, is_sample)],
         }
     }
 }
 
-fn unary(route: &RouteInfo, url: &str, is_sample: bool) -> String {
+fn unary(route: &RouteInfo, curl: &str, url: &str, is_sample: bool) -> String {
     let takes = |method: &str| {
         route.methods.is_empty() || route.methods.iter().any(|other| other == method)
     };
@@ -227,9 +247,9 @@ fn unary(route: &RouteInfo, url: &str, is_sample: bool) -> String {
         _ => "hello",
     };
     match route.methods.first() {
-        _ if takes("POST") => format!("curl -d {} {url}", text::shell_word(payload)),
-        Some(method) if !takes("GET") => format!("curl -X {} {url}", text::shell_word(method)),
-        _ => format!("curl {url}"),
+        _ if takes("POST") => format!("{curl} -d {} {url}", text::shell_word(payload)),
+        Some(method) if !takes("GET") => format!("{curl} -X {} {url}", text::shell_word(method)),
+        _ => format!("{curl} {url}"),
     }
 }
 
@@ -242,6 +262,20 @@ fn what(plugin: &Plugin) -> String {
 /// True for the sample plugin in any language.
 fn is_sample(plugin: &Plugin) -> bool {
     plugin.info().reported_name.starts_with("sample-")
+}
+
+/// A listener as a client on this machine reaches it.
+fn shown(listener: &ListenerInfo) -> String {
+    match &listener.at {
+        ListenAt::Tcp(addr) => {
+            format!("http{}://{}", if listener.has_tls { "s" } else { "" }, reachable(*addr))
+        }
+        at => at.to_string(),
+    }
+}
+
+fn listener_json(listener: &ListenerInfo) -> serde_json::Value {
+    json!({ "at": listener.at.to_string(), "tls": listener.has_tls })
 }
 
 /// The address that a client on this machine uses: a client cannot connect to the unspecified
