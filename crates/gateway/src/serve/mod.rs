@@ -2,9 +2,11 @@
 //! From a request to an answer.
 //!
 //! ```text
-//!  accept ──▶ connection ──▶ answer ──▶ unary   one body in, one body out
-//!  (listener)  (HTTP/1, /2)  (route)  ├▶ stream  one body in, chunks or events out
-//!                                     └▶ ws      messages both ways
+//!  accept ──▶ connection ──▶ answer ──▶ unary     one body in, one body out
+//!  (listener)  (HTTP/1, /2)  (route,  ├▶ stream    one body in, chunks or events out
+//!                            filters) ├▶ ws        messages both ways
+//!                                     ├▶ upstream  to another server, both bodies as they come
+//!                                     └▶ files     a file out
 //! ```
 //!
 //! | module | what lives there |

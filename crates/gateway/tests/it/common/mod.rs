@@ -157,3 +157,13 @@ pub async fn metric(gateway: &Gateway, line: &str) -> Option<f64> {
     let found = text.text().lines().find_map(|found| found.strip_prefix(line))?.trim().to_owned();
     found.parse().ok()
 }
+
+/// Waits until no call holds a body: one may release it after its answer.
+pub async fn until_no_body_is_held(gateway: &Gateway) {
+    soon(async {
+        while metric(gateway, "becket_http_bodies_held_bytes").await != Some(0.0) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
