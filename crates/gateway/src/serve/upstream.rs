@@ -146,6 +146,10 @@ pub(super) async fn answer(
             .cause("the server would see another path than the routes")
             .hint("send the path without it"));
     }
+    if route.filters.is_empty() {
+        // Otherwise before the filters, which may set some of these.
+        remove_foreign(&mut head.headers);
+    }
     change_request(public, &mut head);
     if body.announced() > limits.body_bytes_max {
         return Err(too_large(&public.shared, limits));
@@ -240,7 +244,7 @@ fn has_dots(path: &str) -> bool {
 }
 
 /// Removes the headers of one hop.
-pub(super) fn remove_hop(headers: &mut HeaderMap) {
+fn remove_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -253,19 +257,23 @@ pub(super) fn remove_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the client's head one of the gateway.
-fn change_request(public: &Public, head: &mut Parts) {
-    let headers = &mut head.headers;
+/// Removes what is not for the server: headers of one hop, and those that only a gateway writes.
+pub(super) fn remove_foreign(headers: &mut HeaderMap) {
     remove_hop(headers);
-    // hyper frames the body by what it is.
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(EXPECT);
     headers.remove(FORWARDED);
     let forged: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(X_FORWARDED)).cloned().collect();
     for name in forged {
         headers.remove(name);
     }
+}
+
+/// Makes the client's head one of the gateway.
+fn change_request(public: &Public, head: &mut Parts) {
+    let headers = &mut head.headers;
+    // hyper frames the body by what it is.
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(EXPECT);
     // HTTP/2 has the host in the URL.
     let authority = head.uri.authority().map(|authority| authority.as_str());
     let authority = authority.and_then(|host| HeaderValue::from_str(host).ok());

@@ -375,11 +375,14 @@ async fn a_filter_stands_before_a_server() {
     assert_eq!(failed.status, StatusCode::BAD_GATEWAY);
     assert_eq!(server.connections.load(Ordering::SeqCst), 0);
 
-    let say = "continue|set x-user: alice|path /in?q|remove x-say|set x-forwarded-for: forged";
-    let answer = send(gateway.addr(), asked(say)).await;
+    // Of these headers the gateway's own three are its own; a filter may set others, and a client none.
+    let say =
+        "continue|set x-forwarded-user: alice|path /in?q|remove x-say|set x-forwarded-for: forged";
+    let forging = with(asked(say), "x-forwarded-groups", "forged");
+    let answer = send(gateway.addr(), forging).await;
     let wanted = format!(
         "POST /in?q [content-length=4 host={} x-forwarded-for=127.0.0.1 \
-         x-forwarded-host=localhost x-forwarded-proto=http x-user=alice] 4 bytes",
+         x-forwarded-host=localhost x-forwarded-proto=http x-forwarded-user=alice] 4 bytes",
         server.addr
     );
     assert_eq!(answer.text(), wanted);
