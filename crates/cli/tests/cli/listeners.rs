@@ -96,12 +96,12 @@ fn a_child_serves_at_the_socket_that_it_gets() {
 #[test]
 fn what_is_passed_to_another_or_cannot_listen_is_refused() {
     let socket = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let for_another = activated(socket(), "LISTEN_PID=1 LISTEN_FDS=1")
-        .args(["--listen", "systemd"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(for_another.stderr).unwrap();
-    assert!(text.contains("no socket was passed to this process"), "{text}");
+    for for_another in ["LISTEN_PID=1 LISTEN_FDS=1", "LISTEN_FDS=1"] {
+        let mut command = activated(socket(), for_another);
+        let output = command.args(["--listen", "systemd"]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("no socket was passed to this process"), "{text}");
+    }
     let (connected, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     let connected: OwnedFd = connected.into();

@@ -154,12 +154,14 @@ async fn passed_sockets_belong_to_the_listeners_that_name_them() {
     let unnamed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let unnamed_addr = unnamed.local_addr().unwrap();
     let passed = vec![("web", tcp()), ("x", ListenSocket::Tcp(unnamed)), ("web", unix)];
-    let gateway = passing("[\"systemd:web\", \"systemd\"]", passed).await.unwrap();
+    let gateway = passing("[\"systemd\", \"systemd:web\"]", passed).await.unwrap();
     let at: Vec<_> = gateway.listeners().iter().map(|listener| listener.at.clone()).collect();
-    assert_eq!(at[0], ListenAt::Tcp(gateway.addr()));
-    assert_eq!(at[1..], [ListenAt::Unix(path.clone()), ListenAt::Tcp(unnamed_addr)]);
+    // In the order of the configuration; the first takes what no other names.
+    assert_eq!((&at[0], gateway.addr()), (&ListenAt::Tcp(unnamed_addr), unnamed_addr));
+    let [_, ListenAt::Tcp(web), ListenAt::Unix(unix)] = &*at else { panic!("{at:?}") };
+    assert_eq!(*unix, path);
     assert!(raw_unix(&path, ABOUT).await.starts_with("HTTP/1.1 200 "));
-    for addr in [gateway.addr(), unnamed_addr] {
+    for addr in [*web, unnamed_addr] {
         assert_eq!(get(addr, "/kit/about").await.status, 200);
     }
     // The file belongs to the process that has made it.
