@@ -64,7 +64,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where requests are taken: an address, where port 0 lets the system choose, unix:PATH, or
-    /// systemd[:NAME] for sockets of the service manager; may be given several times [default:
+    /// systemd or systemd:NAME for sockets of the service manager; may be given several times [default:
     /// 127.0.0.1:8080]
     #[arg(long, value_name = "LISTENER")]
     listen: Vec<ListenAt>,
