@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::process::Output;
 use crate::samples::zig_cache;
 
-/// Formatted and tested, its tables compared with the C header's; the sample likewise.
+/// Formatted and tested, its tables compared with the C header's; the sample likewise;
+/// the example's filter formatted.
 pub(super) fn sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
     let zig = context.tools.zig(output)?;
     let (sdk, sample) = (context.path("sdk/zig"), context.path("examples/plugins/zig"));
-    for folder in [&sdk, &sample] {
+    for folder in [&sdk, &sample, &context.path("examples/gateway/redact")] {
         output.run(Command::new(zig).current_dir(folder).args(["fmt", "--check", "."]))?;
     }
     // The build file's tests are the SDK's, the header's and the sample's.
