@@ -261,7 +261,7 @@ pub(crate) fn zig_library(
 }
 
 /// The SDK, as seen from a plugin's folder.
-const ZIG_SDK: &str = "-Mbecket=../../../sdk/zig/becket.zig";
+pub(crate) const ZIG_SDK: &str = "-Mbecket=../../../sdk/zig/becket.zig";
 
 /// Zig would keep its cache beside the sources.
 pub(crate) fn zig_cache(context: &Context) -> PathBuf {

@@ -90,3 +90,21 @@ fn hideCard(json: []u8, first: usize) usize {
     }
     return end;
 }
+
+test "what is hidden, and what stays" {
+    const cases = [_][2][]const u8{
+        .{ "{\"a\":\"4111-1111-1111-1111, x\"}", "{\"a\":\"****-****-****-1111, x\"}" },
+        .{ "{\"a\":\"411111111111\",\"b\":4111111111111}", "{\"a\":\"411111111111\",\"b\":4111111111111}" },
+        .{ "{\"a\":\"\\\"4111111111111\"}", "{\"a\":\"\\\"*********1111\"}" },
+        .{ "{\"a\":\"\\u12344111111111111\"}", "{\"a\":\"\\u1234*********1111\"}" },
+        .{ "{\"a\":\"to \\u00e4b@x.org\"}", "{\"a\":\"to *******@x.org\"}" },
+        .{ "\"\\u", "\"\\u" },
+        .{ "\"4111111111111", "\"*********1111" },
+    };
+    for (cases) |case| {
+        const json = try std.testing.allocator.dupe(u8, case[0]);
+        defer std.testing.allocator.free(json);
+        redact(json);
+        try std.testing.expectEqualStrings(case[1], json);
+    }
+}
