@@ -54,7 +54,7 @@ fn the_filters_of_the_example_stand_before_its_service() {
     let config = std::fs::read_to_string(built.join("becket.toml")).unwrap();
     // No token comes back while the test runs.
     let config = [
-        ("path = \"", format!("path = \"{}/", built.display())),
+        ("path = \"./", format!("path = \"{}/", built.display())),
         ("http://127.0.0.1:9000", url),
         ("per_minute = 30", "per_minute = 1".to_owned()),
     ]
