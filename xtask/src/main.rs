@@ -7,6 +7,7 @@
 //! | `steps` | what `cargo xtask test` does, one file a subject, and the runner |
 //! | `checks` | rules of this repository that no other tool knows |
 //! | `samples` | builds the sample plugin of each language |
+//! | `example` | builds the filters of `examples/gateway` |
 //! | `zoo` | builds the deliberately broken plugins |
 //! | `browser` | Chromium without a window |
 //! | `nightly` | the toolchain of miri, the sanitizers, the fuzzer and `cross` |
@@ -21,6 +22,7 @@ mod checks;
 mod commands;
 mod context;
 mod error;
+mod example;
 mod nightly;
 mod process;
 mod samples;
@@ -46,6 +48,8 @@ struct Arguments {
 enum Command {
     /// Build the gateway and the sample plugin in each language, and serve them.
     Run(commands::run::Arguments),
+    /// Build an example and serve it: `cargo xtask example gateway`.
+    Example(commands::example::Arguments),
     /// Everything that CI runs, as named steps.
     Test(commands::test::Arguments),
     /// Fetch tools that are missing into .tools/: `cargo xtask tools go zig`.
@@ -93,10 +97,15 @@ fn main() -> ExitCode {
     // Only these may bring something onto the machine; the others name what lacks.
     let fetch = matches!(
         arguments.command,
-        Command::Run(_) | Command::Test(_) | Command::Tools(_) | Command::ClusterDemo(_)
+        Command::Run(_)
+            | Command::Example(_)
+            | Command::Test(_)
+            | Command::Tools(_)
+            | Command::ClusterDemo(_)
     );
     let done = Context::discover(fetch).and_then(|context| match arguments.command {
         Command::Run(arguments) => commands::run::run(&context, arguments),
+        Command::Example(arguments) => commands::example::run(&context, arguments),
         Command::Test(arguments) => commands::test::run(context, arguments),
         Command::Tools(arguments) => commands::tools::run(&context, arguments),
         Command::Plugins => commands::plugins::run(&context),

@@ -210,38 +210,58 @@ pub(crate) fn includes<'a>(compiler: &'a mut Command, context: &Context) -> &'a 
 }
 
 fn go(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
-    let go = context.tools.go(output)?;
     let library = beside.join("sample.so");
+    go_library(context, &context.path("examples/plugins/go"), &library, output)?;
+    Ok(library)
+}
+
+/// Builds the plugin in Go of this folder.
+pub(crate) fn go_library(
+    context: &Context,
+    folder: &Path,
+    library: &Path,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let go = context.tools.go(output)?;
     output.run(
         Command::new(go)
-            .current_dir(context.path("examples/plugins/go"))
+            .current_dir(folder)
             .args(["build", "-buildmode=c-shared", "-o"])
-            .arg(&library)
+            .arg(library)
             .arg("."),
-    )?;
-    Ok(library)
+    )
 }
 
 fn zig(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
-    let zig = context.tools.zig(output)?;
     let library = beside.join("sample.so");
-    let mut place = std::ffi::OsString::from("-femit-bin=");
-    place.push(&library);
-    output.run(
-        Command::new(zig)
-            .current_dir(context.path("examples/plugins/zig"))
-            .args(["build-lib", "-dynamic", "-O", "ReleaseFast", "-lc", "--name", "sample_zig"])
-            .args(ZIG_MODULES)
-            .arg("--cache-dir")
-            .arg(zig_cache(context))
-            .arg(place),
-    )?;
+    zig_library(context, &context.path("examples/plugins/zig"), "sample.zig", &library, output)?;
     Ok(library)
 }
 
-/// The sample and the SDK, as seen from the sample's folder.
-const ZIG_MODULES: [&str; 4] =
-    ["--dep", "becket", "-Mroot=sample.zig", "-Mbecket=../../../sdk/zig/becket.zig"];
+/// Builds the plugin in Zig of this folder, which is as deep in the repository as the sample's.
+pub(crate) fn zig_library(
+    context: &Context,
+    folder: &Path,
+    source: &str,
+    library: &Path,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let zig = context.tools.zig(output)?;
+    let mut place = std::ffi::OsString::from("-femit-bin=");
+    place.push(library);
+    output.run(
+        Command::new(zig)
+            .current_dir(folder)
+            .args(["build-lib", "-dynamic", "-O", "ReleaseFast", "-lc", "--name", "plugin"])
+            .args(["--dep", "becket", &format!("-Mroot={source}"), ZIG_SDK])
+            .arg("--cache-dir")
+            .arg(zig_cache(context))
+            .arg(place),
+    )
+}
+
+/// The SDK, as seen from a plugin's folder.
+pub(crate) const ZIG_SDK: &str = "-Mbecket=../../../sdk/zig/becket.zig";
 
 /// Zig would keep its cache beside the sources.
 pub(crate) fn zig_cache(context: &Context) -> PathBuf {

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod cluster_demo;
 pub(crate) mod cross;
 pub(crate) mod dist;
+pub(crate) mod example;
 pub(crate) mod fuzz;
 pub(crate) mod install;
 pub(crate) mod ipc_death;

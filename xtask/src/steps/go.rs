@@ -8,10 +8,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::process::Output;
 
-/// Formatted, vetted, tested; the sample likewise.
+/// Formatted, vetted, tested; the sample and the example's filter likewise.
 pub(super) fn sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
     let go = context.tools.go(output)?;
-    for folder in ["sdk/go", "examples/plugins/go"] {
+    for folder in ["sdk/go", "examples/plugins/go", "examples/gateway/rate"] {
         formatted(go, &context.path(folder), output)?;
         for action in ["vet", "test"] {
             let mut command = Command::new(go);

@@ -12,7 +12,7 @@ use crate::commands::run;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, probe};
-use crate::{samples, zoo};
+use crate::{example, samples, zoo};
 
 /// Features besides the default ones. Not all of them: `sanitizer` and `threads` of becket-coro are
 /// only for tools.
@@ -69,6 +69,7 @@ pub(crate) fn becket(context: &Context, output: &mut Output) -> Result<PathBuf, 
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output);
     let samples = samples::build_stale(context, output);
+    let without = example::build(context, output)?;
     let node = context.tools.node(output);
     let nats_server = context.tools.nats_server(output);
     zoo::build(context, output)?;
@@ -88,6 +89,7 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     command
         .args(["--workspace", "--locked", FEATURES])
         .env("BECKET_SAMPLES_DIR", samples::folder(context))
+        .env("BECKET_GATEWAY_EXAMPLE_DIR", example::folder(context))
         .env("BECKET_ZOO_DIR", zoo::folder(context))
         .env("PATH", crate::process::path_with(node.as_ref().ok().copied()));
     if let Ok(server) = &nats_server {
@@ -99,6 +101,7 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     let tested = output.run(&mut command);
     browser?;
     samples?;
+    without.into_iter().next().map_or(Ok(()), |(_, missing)| Err(missing))?;
     node?;
     nats_server?;
     tested

@@ -9,6 +9,7 @@
 //! | `program` | plugins that are programs |
 //! | `published` | plugins of the crates `nylon-ring` of crates.io |
 //! | `check`, `lab` | adapters under the rules of the lab, and the lab itself |
+//! | `example` | the filters of `examples/gateway`, before its service |
 //! | `foreign` | plugins as adapters: effects on the process that they run in |
 //! | `first_abi` | plugins that cannot declare the kinds of their entries |
 //! | `forgery` | a plugin's texts cannot forge lines or control the terminal |
@@ -33,6 +34,7 @@ mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod crashes;
+mod example;
 mod first_abi;
 mod foreign;
 mod forgery;
