@@ -169,7 +169,8 @@ pub(crate) unsafe fn send_at_once(chan: &Chan, message: *const u8) -> bool {
     unsafe fn on<E: Element>(chan: &Chan, pair: &Pair<E>, message: *const u8) -> bool {
         // SAFETY: the caller's promise.
         let value = unsafe { E::load(message, chan.elem_size) };
-        value.is_some_and(|value| pair.tx.try_send(value).is_ok())
+        // Not a try, whose failure would be counted.
+        value.is_some_and(|value| matches!(pair.tx.send(value).now(), Ok(Ok(()))))
     }
     let is_sent = chan.is_plain()
         && match &chan.lane {
@@ -199,8 +200,10 @@ pub(crate) unsafe fn recv_at_once(chan: &Chan, out: *mut u8) -> bool {
     /// As for [`recv`].
     #[inline]
     unsafe fn on<E: Element>(chan: &Chan, pair: &Pair<E>, out: *mut u8) -> bool {
+        let Ok(Ok(value)) = pair.rx.recv().now() else { return false };
         // SAFETY: the caller's promise.
-        pair.rx.try_recv().map(|value| unsafe { value.store(out, chan.elem_size) }).is_ok()
+        unsafe { value.store(out, chan.elem_size) };
+        true
     }
     let is_received = chan.is_plain()
         && match &chan.lane {
