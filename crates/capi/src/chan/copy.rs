@@ -78,16 +78,16 @@ pub unsafe extern "C" fn kc_chan_recv_c(
 unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
-        Some(chan)
-            // SAFETY: the caller's promise.
-            if !msg.is_null()
-                && limits.timeout_ms != 0
-                && !limits.is_cancelled()
-                && unsafe { operate::send_at_once(&chan, msg.cast()) } =>
-        {
-            Ok(())
-        }
-        Some(chan) if !msg.is_null() && chan.takes_elements() => {
+        Some(chan) if !msg.is_null() => {
+            if !limits.is_cancelled()
+                // SAFETY: the caller's promise.
+                && let Some(sent) = unsafe { operate::send_at_once(&chan, msg.cast()) }
+            {
+                return sent;
+            }
+            if !chan.takes_elements() {
+                return Err(refused(limits));
+            }
             // SAFETY: the caller's promise.
             unsafe { operate::send(&chan, msg.cast(), limits) }
         }
@@ -102,16 +102,16 @@ unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Res
 unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
-        Some(chan)
-            // SAFETY: the caller's promise.
-            if !out.is_null()
-                && limits.timeout_ms != 0
-                && !limits.is_cancelled()
-                && unsafe { operate::recv_at_once(&chan, out.cast()) } =>
-        {
-            Ok(())
-        }
-        Some(chan) if !out.is_null() && chan.takes_elements() => {
+        Some(chan) if !out.is_null() => {
+            if !limits.is_cancelled()
+                // SAFETY: the caller's promise.
+                && let Some(received) = unsafe { operate::recv_at_once(&chan, out.cast()) }
+            {
+                return received;
+            }
+            if !chan.takes_elements() {
+                return Err(refused(limits));
+            }
             // SAFETY: the caller's promise.
             unsafe { operate::recv(&chan, out.cast(), limits) }
         }

@@ -154,68 +154,94 @@ fn take_waiting<E: Element>(
     })
 }
 
-/// The common case of a send that may wait: an element of a plain channel, which is taken at once.
-/// False: nothing has happened yet, and [`send`] does it all.
+/// A send on a plain channel that is over at once: the common case. `None`: nothing has happened yet, and [`send`] does
+/// it all.
 ///
 /// # Safety
 ///
 /// As for [`send`].
 #[inline]
-pub(crate) unsafe fn send_at_once(chan: &Chan, message: *const u8) -> bool {
+pub(crate) unsafe fn send_at_once(
+    chan: &Arc<Chan>,
+    message: *const u8,
+) -> Option<Result<(), c_int>> {
     /// # Safety
     ///
     /// As for [`send`].
     #[inline]
-    unsafe fn on<E: Element>(chan: &Chan, pair: &Pair<E>, message: *const u8) -> bool {
+    unsafe fn on<E: Element>(
+        chan: &Arc<Chan>,
+        pair: &Pair<E>,
+        message: *const u8,
+    ) -> Option<Result<(), c_int>> {
         // SAFETY: the caller's promise.
-        let value = unsafe { E::load(message, chan.elem_size) };
-        value.is_some_and(|value| pair.tx.try_send(value).is_ok())
+        let value = unsafe { E::load(message, chan.elem_size) }?;
+        // Not a try: one that goes on to wait has not failed.
+        match pair.tx.send(value).now() {
+            Ok(Ok(())) => {
+                chan.counters.sent.happened();
+                Some(Ok(()))
+            }
+            Ok(Err(refused)) => {
+                not_sent(pair, refused.into_inner(), false);
+                Some(sending_ended(chan, Err(chan.why_closed())))
+            }
+            Err(_) => None,
+        }
     }
-    let is_sent = chan.is_plain()
-        && match &chan.lane {
-            // SAFETY: the caller's promise; a lane is of its elements' size.
-            Lane::W1(pair) => unsafe { on(chan, pair, message) },
-            // SAFETY: likewise.
-            Lane::W5(pair) => unsafe { on(chan, pair, message) },
-            // SAFETY: likewise.
-            Lane::W8(pair) => unsafe { on(chan, pair, message) },
-            Lane::Block(_) | Lane::Port(_) => false,
-        };
-    if is_sent {
-        chan.counters.sent.happened();
+    if !chan.is_plain() {
+        return None;
     }
-    is_sent
+    match &chan.lane {
+        // SAFETY: the caller's promise; a lane is of its elements' size.
+        Lane::W1(pair) => unsafe { on(chan, pair, message) },
+        // SAFETY: likewise.
+        Lane::W5(pair) => unsafe { on(chan, pair, message) },
+        // SAFETY: likewise.
+        Lane::W8(pair) => unsafe { on(chan, pair, message) },
+        Lane::Block(_) | Lane::Port(_) => None,
+    }
 }
 
-/// The common case of a receive, as [`send_at_once`].
+/// A receive that is over at once, as [`send_at_once`].
 ///
 /// # Safety
 ///
 /// As for [`recv`].
 #[inline]
-pub(crate) unsafe fn recv_at_once(chan: &Chan, out: *mut u8) -> bool {
+pub(crate) unsafe fn recv_at_once(chan: &Arc<Chan>, out: *mut u8) -> Option<Result<(), c_int>> {
     /// # Safety
     ///
     /// As for [`recv`].
     #[inline]
-    unsafe fn on<E: Element>(chan: &Chan, pair: &Pair<E>, out: *mut u8) -> bool {
-        // SAFETY: the caller's promise.
-        pair.rx.try_recv().map(|value| unsafe { value.store(out, chan.elem_size) }).is_ok()
+    unsafe fn on<E: Element>(
+        chan: &Arc<Chan>,
+        pair: &Pair<E>,
+        out: *mut u8,
+    ) -> Option<Result<(), c_int>> {
+        match pair.rx.recv().now() {
+            Ok(Ok(value)) => {
+                // SAFETY: the caller's promise.
+                unsafe { value.store(out, chan.elem_size) };
+                chan.counters.received.happened();
+                Some(Ok(()))
+            }
+            Ok(Err(_)) => Some(receiving_ended(chan, Err(chan.why_closed()))),
+            Err(_) => None,
+        }
     }
-    let is_received = chan.is_plain()
-        && match &chan.lane {
-            // SAFETY: the caller's promise; a lane is of its elements' size.
-            Lane::W1(pair) => unsafe { on(chan, pair, out) },
-            // SAFETY: likewise.
-            Lane::W5(pair) => unsafe { on(chan, pair, out) },
-            // SAFETY: likewise.
-            Lane::W8(pair) => unsafe { on(chan, pair, out) },
-            Lane::Block(_) | Lane::Port(_) => false,
-        };
-    if is_received {
-        chan.counters.received.happened();
+    if !chan.is_plain() {
+        return None;
     }
-    is_received
+    match &chan.lane {
+        // SAFETY: the caller's promise; a lane is of its elements' size.
+        Lane::W1(pair) => unsafe { on(chan, pair, out) },
+        // SAFETY: likewise.
+        Lane::W5(pair) => unsafe { on(chan, pair, out) },
+        // SAFETY: likewise.
+        Lane::W8(pair) => unsafe { on(chan, pair, out) },
+        Lane::Block(_) | Lane::Port(_) => None,
+    }
 }
 
 /// Sends an element without waiting, for a select: a would-block result is not counted.

@@ -146,6 +146,18 @@ fn elements_of_each_size_come_and_go() {
             assert_eq!(kc_chan_send(plain, sent.as_ptr().cast(), 0), errno::EAGAIN);
             let seen = super::lent(plain).unwrap().lane.snapshot();
             assert_eq!(seen.send_failures.would_block, 1, "a try is one try");
+            assert_eq!(kc_chan_send(plain, sent.as_ptr().cast(), 1), errno::ETIME);
+            assert_eq!(kc_chan_recv(plain, got.as_mut_ptr().cast(), 1), errno::OK);
+            assert_eq!(kc_chan_recv(plain, got.as_mut_ptr().cast(), 1), errno::ETIME);
+            let seen = super::lent(plain).unwrap().lane.snapshot();
+            assert_eq!(seen.send_failures.would_block, 1, "a wait is no try");
+            assert_eq!(seen.receive_failures.would_block, 0, "a wait is no try");
+            kc_chan_close(plain);
+            assert_eq!(kc_chan_send(plain, sent.as_ptr().cast(), -1), errno::EPIPE);
+            assert_eq!(kc_chan_recv(plain, got.as_mut_ptr().cast(), -1), errno::EPIPE);
+            let seen = super::lent(plain).unwrap().lane.snapshot();
+            let closed = (seen.send_failures.closed, seen.receive_failures.closed);
+            assert_eq!(closed, (1, 1), "one each");
             kc_chan_destroy(plain);
             kc_chan_close(chan);
             kc_chan_destroy(chan);

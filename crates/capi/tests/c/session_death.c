@@ -13,7 +13,8 @@
 
 enum { CHANNELS = 2 };
 
-enum what { READY, INTENDED, ACCEPTED, REFUSED, UNKNOWN, RECEIVED, LEFT, ENDED, IDLE };
+// As in `crates/ipc/tests/death/what.rs`.
+enum what { READY, INTENDED, ACCEPTED, REFUSED, UNKNOWN, RECEIVED, LEFT, ENDED, WRONG, IDLE, DONE };
 
 typedef struct {
     uint64_t what;

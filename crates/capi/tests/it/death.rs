@@ -30,38 +30,17 @@ use fastrand::Rng;
 use crate::common::{C, Library, program};
 use crate::peer::{again, place};
 
+#[path = "../../../ipc/tests/death/what.rs"]
+mod what;
+
+use what::What;
+
 const ROUNDS: u64 = 10;
 /// A process is killed after fewer reports of all.
 const REPORTS_MAX: u64 = 1500;
 const WINDOWS: [u64; 3] = [0, 1, 16];
 /// Longer than any step takes, on however busy a machine: otherwise a process hangs.
 const HANGS: Duration = Duration::from_secs(60);
-
-/// As in `session_death.c`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum What {
-    Ready,
-    Intended,
-    Accepted,
-    Refused,
-    Unknown,
-    Received,
-    Left,
-    Ended,
-    Idle,
-}
-
-const ALL: [What; 9] = [
-    What::Ready,
-    What::Intended,
-    What::Accepted,
-    What::Refused,
-    What::Unknown,
-    What::Received,
-    What::Left,
-    What::Ended,
-    What::Idle,
-];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Role {
@@ -140,7 +119,8 @@ impl Round {
             What::Refused => fate(|fate| fate.refused = true),
             What::Received | What::Left => fate(|fate| fate.delivered += 1),
             What::Unknown => self.totals.unknown += 1,
-            What::Ready | What::Ended | What::Idle => {}
+            What::Wrong => panic!("a process reports an error: {number:x}"),
+            What::Ready | What::Ended | What::Idle | What::Done => {}
         }
         (id, Some(what))
     }
@@ -305,7 +285,7 @@ fn reads(id: u64, mut out: ChildStdout, tell: &Sender<(u64, Option<(What, u64)>)
     let mut bytes = [0; 16];
     while out.read_exact(&mut bytes).is_ok() {
         let number = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
-        if tell.send((id, Some((ALL[number(0) as usize], number(8))))).is_err() {
+        if tell.send((id, Some((What::of(number(0)), number(8))))).is_err() {
             return;
         }
     }

@@ -28,7 +28,7 @@
 //! | `rounds` | the kills, and the checks after them |
 //! | `ledger` | every element: intended, accepted, received, left |
 //! | `crew` | the processes, and the resources that they hold |
-//! | `report` | their reports to the test |
+//! | `report`, `what` | their reports to the test |
 //! | `part` | the part that this process plays |
 //! | `serving`, `client`, `old` | a server; a client of protocol 2; one of protocol 1.0, by hand |
 
@@ -42,6 +42,7 @@ mod part;
 mod report;
 mod rounds;
 mod serving;
+mod what;
 
 use part::Transport;
 

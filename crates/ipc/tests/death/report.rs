@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+pub(crate) use crate::what::What;
+
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Report {
@@ -14,53 +16,12 @@ pub(crate) struct Report {
     pub(crate) number: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum What {
-    /// A server listens; a client has started.
-    Ready,
-    /// The element is about to be sent.
-    Intended,
-    /// The send completed: the channel has accepted the element.
-    Accepted,
-    /// The send completed: the element was not accepted.
-    Refused,
-    /// The send completed: its outcome is unknown.
-    Unknown,
-    /// The element was received.
-    Received,
-    /// The element was in the channel after all clients had ended.
-    Left,
-    /// The operation on this channel failed because the connection has ended.
-    Ended,
-    /// An element that was never sent, or an unexpected error.
-    Wrong,
-    /// Nothing is open any more.
-    Idle,
-    /// It ends.
-    Done,
-}
-
-const ALL: [What; 11] = [
-    What::Ready,
-    What::Intended,
-    What::Accepted,
-    What::Refused,
-    What::Unknown,
-    What::Received,
-    What::Left,
-    What::Ended,
-    What::Wrong,
-    What::Idle,
-    What::Done,
-];
-
 impl Report {
     pub(crate) fn read(from: &mut impl Read) -> Option<Self> {
         let mut bytes = [0; 16];
         from.read_exact(&mut bytes).ok()?;
         let number = u64::from_le_bytes(bytes[8..].try_into().unwrap());
-        Some(Self { what: ALL[usize::from(bytes[0])], channel: bytes[1], number })
+        Some(Self { what: What::of(bytes[0].into()), channel: bytes[1], number })
     }
 }
 

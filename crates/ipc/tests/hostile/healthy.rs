@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use becket_ipc::{Client, Options, RemoteReceiver, RemoteSender};
 
@@ -31,18 +32,30 @@ impl Healthy {
         Self { client, sender, receiver, exchanges, rests, thread: None }
     }
 
-    /// Exchanges elements from now on.
+    /// Exchanges elements from now on, one after the other.
     pub(crate) fn goes_on(&mut self) {
+        self.goes_on_every(Duration::ZERO);
+    }
+
+    /// Exchanges elements from now on, one in each `period`; what is late is not made up for.
+    pub(crate) fn goes_on_every(&mut self, period: Duration) {
         self.rests.store(false, Ordering::SeqCst);
         let (sender, receiver) = (self.sender.clone(), self.receiver.clone());
         let (exchanges, rests) = (self.exchanges.clone(), self.rests.clone());
         self.thread = Some(std::thread::spawn(move || {
+            let mut next = Instant::now();
             while !rests.load(Ordering::SeqCst) {
                 let number = exchanges.load(Ordering::SeqCst).to_le_bytes();
                 sender.send(number.to_vec()).wait().unwrap();
                 let back = receiver.recv().wait().unwrap();
                 assert_eq!(back.as_slice(), number);
                 exchanges.fetch_add(1, Ordering::SeqCst);
+                next = (next + period).max(Instant::now());
+                while let left = next.saturating_duration_since(Instant::now())
+                    && !left.is_zero()
+                {
+                    std::thread::park_timeout(left);
+                }
             }
         }));
     }

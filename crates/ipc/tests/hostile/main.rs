@@ -16,6 +16,8 @@
 //! 4. it releases everything: descriptors, mappings, sessions are the same as before;
 //! 5. it becomes idle: all its threads sleep, and none is woken;
 //! 6. it ends successfully on request.
+//!
+//! `together` has all of them at once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -26,6 +28,7 @@ mod part;
 #[allow(clippy::undocumented_unsafe_blocks, reason = "those files are of another workspace")]
 mod peers;
 mod server;
+mod together;
 mod trial;
 
 macro_rules! each_peer {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::{peers, server};
+use crate::{peers, server, together};
 
 const VARIABLE: &str = "BECKET_HOSTILE_PART";
 pub(crate) const SERVER: &str = "server";
@@ -21,8 +21,19 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn start(name: &str, path: &Path) -> Self {
+        Self::start_as(Command::new(std::env::current_exe().unwrap()), name, path)
+    }
+
+    /// One that gets a processor only while no other program needs it.
+    pub(crate) fn start_last(name: &str, path: &Path) -> Self {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(std::env::current_exe().unwrap());
+        Self::start_as(command, name, path)
+    }
+
+    fn start_as(mut command: Command, name: &str, path: &Path) -> Self {
         let (socket, others) = UnixStream::pair().unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
+        let child = command
             .args(["--exact", "part::plays_its_part", "--nocapture"])
             .env(VARIABLE, format!("{name} {}", path.display()))
             .stdin(Stdio::from(OwnedFd::from(others)))
@@ -67,6 +78,9 @@ fn plays_its_part() {
     let mut socket: UnixStream = std::io::stdin().as_fd().try_clone_to_owned().unwrap().into();
     if name == SERVER {
         return server::play(path.as_ref(), socket);
+    }
+    if name == together::EVERY_PEER {
+        return together::play(path.as_ref(), &mut socket);
     }
     let peer = peers::ALL.iter().find(|peer| peer.name == name).unwrap();
     // Attacks until it is stopped, and reports each attack.

@@ -61,12 +61,12 @@ pub(crate) fn of(name: &str) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     std::env::var_os("BECKET_TEST_LONG").is_some()
 }
 
 /// Waits until each has made `exchanges` more exchanges.
-fn until_exchanged(healthy: &[Healthy], exchanges: u64) {
+pub(crate) fn until_exchanged(healthy: &[Healthy], exchanges: u64) {
     let begin = Instant::now();
     for one in healthy {
         let from = one.exchanges();
@@ -87,30 +87,30 @@ fn late_is_served(late: &mut Healthy, name: &str) {
 }
 
 /// The server, seen from outside.
-struct Process(PathBuf);
+pub(crate) struct Process(pub(crate) PathBuf);
 
 /// Descriptors, and mappings of shared memory.
-type Held = (usize, usize);
+pub(crate) type Held = (usize, usize);
 
 impl Process {
     fn read(&self, file: impl AsRef<Path>) -> String {
         fs::read_to_string(self.0.join(file)).unwrap_or_default()
     }
 
-    fn held(&self) -> Held {
+    pub(crate) fn held(&self) -> Held {
         let descriptors = fs::read_dir(self.0.join("fd")).unwrap().count();
         let maps = self.read("maps");
         (descriptors, maps.lines().filter(|line| line.contains("memfd:")).count())
     }
 
     /// Its peak memory.
-    fn memory_most_kib(&self) -> u64 {
+    pub(crate) fn memory_most_kib(&self) -> u64 {
         let status = self.read("status");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let begin = Instant::now();
         while !is_so(self) {
             assert!(begin.elapsed() < HANGS, "in vain: {what}; it holds {:?}", self.held());
