@@ -235,13 +235,8 @@ fn check_command(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{PLUGIN, refused};
     use crate::Config;
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
-    }
-
-    const PLUGIN: &str = "[plugins.a]\nlinked = \"a\"\n";
 
     #[test]
     fn an_open_admin_listener_must_be_asked_for() {

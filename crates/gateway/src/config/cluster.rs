@@ -231,11 +231,8 @@ pub(super) fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Comp
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::refused;
     use super::*;
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
-    }
 
     #[test]
     fn a_plugin_moves_to_the_cluster_by_one_word() {

@@ -262,11 +262,8 @@ fn check_path(key: KeyPath, path: &Path) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+    use super::super::testing::refused;
     use super::*;
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
-    }
 
     fn listen(text: &str) -> Vec<ListenConfig> {
         Config::parse(&format!("listen = {text}"), "/etc/becket.toml").unwrap().listen

@@ -40,6 +40,8 @@ mod locate;
 mod rollout;
 mod route;
 mod sandbox;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod upstream;
 mod value;

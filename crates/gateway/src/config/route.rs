@@ -219,13 +219,8 @@ fn check_overlap<'a>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{PLUGIN, refused};
     use super::*;
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
-    }
-
-    const PLUGIN: &str = "[plugins.a]\nlinked = \"a\"\n";
 
     #[test]
     fn routes_that_overlap_are_refused() {

@@ -211,6 +211,7 @@ pub(super) fn check(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::refused;
     use super::*;
     use crate::Config;
 
@@ -219,10 +220,6 @@ mod tests {
     fn parse(text: &str) -> SandboxConfig {
         let config = Config::parse(&format!("{PLUGIN}{text}"), "etc/becket.toml").unwrap();
         config.plugins["a"].sandbox.clone().unwrap()
-    }
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
     }
 
     #[test]

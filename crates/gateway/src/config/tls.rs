@@ -152,11 +152,8 @@ pub(super) fn check(tls: &TlsConfig) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+    use super::super::testing::refused;
     use super::*;
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
-    }
 
     const PAIR: &str = "[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n";
 

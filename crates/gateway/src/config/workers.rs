@@ -110,14 +110,11 @@ pub(super) fn check(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::refused;
     use super::*;
     use crate::Config;
 
     const PLUGIN: &str = "[plugins.a]\npath = \"a.so\"\nplacement = \"process\"\n";
-
-    fn refused(text: &str) -> String {
-        Config::parse(text, "t").unwrap_err().render()
-    }
 
     #[test]
     fn workers_belong_to_a_process() {
