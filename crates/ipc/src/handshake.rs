@@ -17,6 +17,7 @@ use becket_wire::v1::{Command, HEADER_BYTES, Header, Hello, Packets, ReqId, req_
 use futures_lite::future::or;
 use rustix::io::Errno;
 
+use crate::reactor::Account;
 use crate::task::Readiness;
 use crate::transport::{LinkError, Socket, SocketKind};
 
@@ -91,7 +92,8 @@ pub(crate) struct Waiting {
 
 impl HelloExchange {
     pub(crate) fn new(socket: Socket, timeout: Duration) -> Result<Self, HandshakeError> {
-        let readiness = Readiness::of(&socket).map_err(|error| {
+        let account = Account::of_process(socket.peer().pid);
+        let readiness = Readiness::of(account, &socket).map_err(|error| {
             HandshakeError::Watch(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         })?;
         let waiting = Waiting { readiness, until: timer::after(timeout), timeout };

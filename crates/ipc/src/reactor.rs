@@ -6,9 +6,14 @@
 //! and the owner reads until nothing is left, or requests another call by [`again`].
 //!
 //! ```text
-//!   epoll ──► number ──► Weak<dyn Ready> ──► ready()
-//!   again ──► queue  ──►            ready(), one after the other, between calls of epoll_wait
+//!   epoll ──► number ──► Weak<dyn Ready> ─┐
+//!                                         ├─► turns, by account ──► ready()
+//!   again ──► list ─────► Arc<dyn Ready> ─┘
 //! ```
+//!
+//! The process at the other end of a descriptor has an [account](turns): while more than one call
+//! waits, each account has the same part of the thread's time, however many descriptors it has.
+//! [`SLICE`] is the time between two looks at epoll while calls wait.
 //!
 //! A guarded item is checked every `TICK`, until it declines: a connection that a thread has
 //! retained is freed if it was not used since the last check (see `connection::claim`). A timer
@@ -22,6 +27,7 @@
 //!    is closed.
 
 mod calls;
+mod turns;
 
 use std::collections::HashMap;
 use std::io;
@@ -36,11 +42,15 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
 use self::calls::Calls;
+pub use self::turns::Account;
+use self::turns::Turns;
 
 /// The maximum number of events per call of epoll_wait.
 const EVENTS_AT_ONCE: usize = 256;
 /// The interval between two checks of guarded items.
 const TICK: Duration = Duration::from_millis(1);
+/// While calls wait, events are looked for each time that this has passed.
+const SLICE: Duration = Duration::from_micros(50);
 /// The number of the descriptor that wakes the thread.
 const WAKE: u64 = 0;
 
@@ -48,6 +58,11 @@ const WAKE: u64 = 0;
 pub trait Ready: Send + Sync {
     /// One of its descriptors is readable or writable, has ended, or [`again`] was called.
     fn ready(self: Arc<Self>);
+
+    /// On whose account it is called.
+    fn account(&self) -> Account {
+        Account::OWN
+    }
 }
 
 /// Checked each millisecond, until it declines.
@@ -69,8 +84,20 @@ struct Reactor {
     epoll: OwnedFd,
     wake: OwnedFd,
     next: AtomicU64,
-    owners: Mutex<HashMap<u64, Weak<dyn Ready>>>,
+    owners: Mutex<HashMap<u64, Owner>>,
     calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
+}
+
+struct Owner {
+    ready: Weak<dyn Ready>,
+    /// A call of it waits for its turn: later events need no other one.
+    is_waiting: bool,
+}
+
+/// A call that waits for its turn.
+enum Turn {
+    Watched(u64),
+    Again(Arc<dyn Ready>),
 }
 
 /// Starts the I/O thread, if it is not running. Called before a handshake begins: on a busy machine
@@ -92,7 +119,7 @@ pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<W
     let reactor = reactor()?;
     let descriptor = descriptor.try_clone_to_owned()?;
     let number = reactor.next.fetch_add(1, Ordering::Relaxed);
-    reactor.owners.lock().insert(number, owner);
+    reactor.owners.lock().insert(number, Owner { ready: owner, is_waiting: false });
     let watched = Watched { number, descriptor };
     let flags = epoll::EventFlags::IN
         | epoll::EventFlags::OUT
@@ -158,9 +185,11 @@ fn reactor() -> io::Result<&'static Reactor> {
 fn run(reactor: &Reactor) {
     let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
     let mut ticked = None;
+    let mut turns = Turns::new();
     loop {
         events.clear();
-        let timeout = reactor.until_tick(&mut ticked);
+        let until_tick = reactor.until_tick(&mut ticked);
+        let timeout = if turns.is_empty() { until_tick } else { Some(Timespec::default()) };
         match epoll::wait(&reactor.epoll, spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => {
@@ -169,9 +198,12 @@ fn run(reactor: &Reactor) {
             }
         }
         for event in &events {
-            reactor.notify(event.data.u64());
+            reactor.enqueue(event.data.u64(), &mut turns);
         }
-        reactor.serve_requests();
+        for ready in reactor.calls.take_again() {
+            turns.push(ready.account(), Turn::Again(ready));
+        }
+        reactor.serve(&mut turns);
     }
 }
 
@@ -196,14 +228,47 @@ impl Reactor {
         let _written = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    fn notify(&self, number: u64) {
-        if number == WAKE {
-            return;
+    /// A watched descriptor has an event.
+    fn enqueue(&self, number: u64, turns: &mut Turns<Turn>) {
+        let ready = match self.owners.lock().get_mut(&number) {
+            Some(owner) if !owner.is_waiting => {
+                owner.is_waiting = true;
+                owner.ready.upgrade()
+            }
+            _ => None,
+        };
+        // Dropped without the lock: it may be the last reference, and end a watch.
+        if let Some(ready) = ready {
+            turns.push(ready.account(), Turn::Watched(number));
         }
-        let owner = self.owners.lock().get(&number).and_then(Weak::upgrade);
-        if let Some(owner) = owner {
-            owner.ready();
+    }
+
+    /// Serves turns for the time of a slice, at least one.
+    fn serve(&self, turns: &mut Turns<Turn>) {
+        let begin = Instant::now();
+        let mut now = begin;
+        while let Some((account, turn)) = turns.pop() {
+            let ready = match turn {
+                Turn::Watched(number) => self.take_turn(number),
+                Turn::Again(ready) => Some(ready),
+            };
+            if let Some(ready) = ready {
+                ready.ready();
+            }
+            let before = std::mem::replace(&mut now, Instant::now());
+            turns.took(account, now.saturating_duration_since(before));
+            if now.saturating_duration_since(begin) >= SLICE {
+                return;
+            }
         }
+    }
+
+    /// The owner of a descriptor, whose next event will be a turn of its own.
+    fn take_turn(&self, number: u64) -> Option<Arc<dyn Ready>> {
+        let mut owners = self.owners.lock();
+        let owner = owners.get_mut(&number)?;
+        owner.is_waiting = false;
+        owner.ready.upgrade()
     }
 
     /// The timeout of epoll_wait; runs the checks first if they are due.
@@ -218,13 +283,6 @@ impl Reactor {
             self.calls.tick(|one| one.upgrade().is_some_and(|one| one.tick()));
         }
         Some(Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 })
-    }
-
-    /// Serves each request once: requests made meanwhile are served after the next epoll_wait.
-    fn serve_requests(&self) {
-        for ready in self.calls.take_again() {
-            ready.ready();
-        }
     }
 }
 

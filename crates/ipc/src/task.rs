@@ -16,18 +16,48 @@ use parking_lot::Mutex;
 
 use crate::connection::pending_lock::PendingLock;
 use crate::connection::waking::{Dispatch, run_or_enqueue};
-use crate::reactor::{self, Ready, Watched};
+use crate::reactor::{self, Account, Ready, Watched};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task {
     future: PendingLock<Option<Boxed>>,
+    /// Of the turn in which it is polled first.
+    account: Account,
 }
 
 /// Starts a task: it is polled before this returns, or after the dispatch in which this is called.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    let future = PendingLock::new(Some(Box::pin(future) as Boxed));
-    run_or_enqueue(Arc::new(Task { future }));
+    run_or_enqueue(Task::new(Account::OWN, future));
+}
+
+/// Starts a task that the I/O thread polls when its account has a turn.
+///
+/// # Errors
+///
+/// As for [`reactor::again`].
+pub(crate) fn spawn_in_turn(
+    account: Account,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    reactor::again(Task::new(account, future))
+}
+
+impl Task {
+    fn new(account: Account, future: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+        let future = PendingLock::new(Some(Box::pin(future) as Boxed));
+        Arc::new(Self { future, account })
+    }
+}
+
+impl Ready for Task {
+    fn ready(self: Arc<Self>) {
+        run_or_enqueue(self);
+    }
+
+    fn account(&self) -> Account {
+        self.account
+    }
 }
 
 impl Dispatch for Task {
@@ -61,14 +91,14 @@ pub(crate) struct Readiness {
     _watched: Watched,
 }
 
-#[derive(Default)]
 struct Signal {
+    account: Account,
     state: Mutex<(bool, Option<Waker>)>,
 }
 
 impl Readiness {
-    pub(crate) fn of(descriptor: &impl AsFd) -> std::io::Result<Self> {
-        let signal = Arc::new(Signal::default());
+    pub(crate) fn of(account: Account, descriptor: &impl AsFd) -> std::io::Result<Self> {
+        let signal = Arc::new(Signal { account, state: Mutex::default() });
         let owner: Arc<dyn Ready> = signal.clone();
         let watched = reactor::watch(descriptor.as_fd(), Arc::downgrade(&owner))?;
         Ok(Self { signal, _watched: watched })
@@ -97,5 +127,9 @@ impl Ready for Signal {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    fn account(&self) -> Account {
+        self.account
     }
 }

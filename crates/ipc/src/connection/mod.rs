@@ -62,7 +62,7 @@ pub use self::end::Ended;
 use self::pending_lock::PendingLock;
 use self::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
 use crate::blocks::Blocks;
-use crate::reactor::{self, Ready};
+use crate::reactor::{self, Account, Ready};
 use crate::shm::{Doorbell, FrameProbe};
 use crate::transport::{Ancillary, Link, LinkCounters, Peer};
 
@@ -137,6 +137,7 @@ impl At<'_> {
 
 pub(crate) struct Connection<S: Side> {
     me: Weak<Self>,
+    account: Account,
     id: u64,
     since: Instant,
     core: PendingLock<Core<S>>,
@@ -227,6 +228,7 @@ impl<S: Side> Connection<S> {
         side: S,
     ) -> std::io::Result<Arc<Self>> {
         let mut link = link;
+        let account = Account::of_process(link.peer().pid);
         let wait = link.direct_wait().filter(|_| Doorbell::is_supported());
         let (doorbell, probe) = wait.map(|wait| (wait.doorbell(), wait.probe())).unzip();
         let connection = Arc::new_cyclic(|me: &Weak<Self>| {
@@ -234,6 +236,7 @@ impl<S: Side> Connection<S> {
             let own_waker = StreamWaker::make(connection.clone(), OWN);
             Self {
                 me: me.clone(),
+                account,
                 id: next_id(),
                 since: Instant::now(),
                 core: PendingLock::new(Core {
@@ -437,6 +440,10 @@ impl<S: Side> Ready for Connection<S> {
         self.queued.store(false, Ordering::Release);
         self.is_ready.store(true, Ordering::SeqCst);
         run_or_enqueue(self);
+    }
+
+    fn account(&self) -> Account {
+        self.account
     }
 }
 

@@ -38,7 +38,7 @@ use crate::element::Element;
 use crate::handshake::{
     HandshakeError, HelloExchange, MAJOR, MINOR, PeerHello, is_out_of_descriptors,
 };
-use crate::reactor::{self, Ready, Watched};
+use crate::reactor::{self, Account, Ready, Watched};
 use crate::shm::{self, ShmError};
 use crate::task;
 use crate::transport::listen::{Access, Admissions, ListenError, Listener, Refusals};
@@ -368,7 +368,9 @@ impl Ready for ListenSocket {
             match accepted {
                 Ok(Some(socket)) => {
                     let listen_socket = self.clone();
-                    task::spawn(async move {
+                    let account = Account::of_process(socket.peer().pid);
+                    // Without an I/O thread this would not be running.
+                    let _started = task::spawn_in_turn(account, async move {
                         if let Err(error) = listen_socket.shared.clone().handshake(socket).await {
                             listen_socket.handshake_failed(&error);
                         }

@@ -28,7 +28,7 @@ use super::state::{Flow, State};
 use super::status::{ClientCounters, Status, add};
 use crate::connection::pending_lock::PendingLock;
 use crate::connection::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
-use crate::reactor::{self, Ready, Watched};
+use crate::reactor::{self, Account, Ready, Watched};
 use crate::transport::{Peer, Socket, SocketKind};
 
 /// The maximum number of packets, or reads of a stream, before other connections are dispatched.
@@ -232,6 +232,10 @@ impl Ready for Client {
     fn ready(self: Arc<Self>) {
         self.queued.store(false, Ordering::Release);
         run_or_enqueue(self);
+    }
+
+    fn account(&self) -> Account {
+        Account::of_process(self.peer.pid)
     }
 }
 
