@@ -49,8 +49,9 @@ use self::turns::Turns;
 const EVENTS_AT_ONCE: usize = 256;
 /// The interval between two checks of guarded items.
 const TICK: Duration = Duration::from_millis(1);
-/// While calls wait, events are looked for each time that this has passed.
-const SLICE: Duration = Duration::from_micros(50);
+/// While calls wait, events are looked for each time that this has passed; a call that has more to
+/// do than that requests another one.
+const SLICE: Duration = Duration::from_micros(100);
 /// The number of the descriptor that wakes the thread.
 const WAKE: u64 = 0;
 
@@ -70,6 +71,11 @@ pub(crate) trait Guarded: Send + Sync {
     /// A millisecond has passed. False: no further checks.
     fn tick(self: Arc<Self>) -> bool;
 }
+
+/// The time that a call has. Its clock starts when it is looked at first, so that a call which has
+/// little to do reads no clock.
+#[derive(Debug, Default)]
+pub(crate) struct Slice(Option<Instant>);
 
 /// A watched descriptor. Dropping it ends the watch.
 #[derive(Debug)]
@@ -92,6 +98,14 @@ struct Owner {
     ready: Weak<dyn Ready>,
     /// A call of it waits for its turn: later events need no other one.
     is_waiting: bool,
+}
+
+impl Slice {
+    /// Whether the time is over.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        now.saturating_duration_since(*self.0.get_or_insert(now)) >= SLICE
+    }
 }
 
 /// A call that waits for its turn.
@@ -245,8 +259,7 @@ impl Reactor {
 
     /// Serves turns for the time of a slice, at least one.
     fn serve(&self, turns: &mut Turns<Turn>) {
-        let begin = Instant::now();
-        let mut now = begin;
+        let (mut now, mut slice) = (Instant::now(), Slice::default());
         while let Some((account, turn)) = turns.pop() {
             let ready = match turn {
                 Turn::Watched(number) => self.take_turn(number),
@@ -257,7 +270,7 @@ impl Reactor {
             }
             let before = std::mem::replace(&mut now, Instant::now());
             turns.took(account, now.saturating_duration_since(before));
-            if now.saturating_duration_since(begin) >= SLICE {
+            if slice.is_over() {
                 return;
             }
         }

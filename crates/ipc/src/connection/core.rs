@@ -17,7 +17,7 @@ use super::claim::Claim;
 use super::waking::{Wakeable, Woken};
 use super::{At, Connection, Ended, OWN, Side};
 use crate::blocks::Announcing;
-use crate::reactor::Watched;
+use crate::reactor::{Slice, Watched};
 use crate::shm::{Doorbell, FrameProbe};
 use crate::transport::{Ancillary, Link, LinkError};
 
@@ -27,7 +27,9 @@ const FRAMES_PER_DISPATCH: usize = 256;
 /// even though only channels have news.
 const POLL_EVERY: u32 = 16;
 /// The maximum number of frames taken before the resulting frames are sent.
-const FRAMES_AT_ONCE: usize = 64;
+const FRAMES_PER_SEND: usize = 64;
+/// The maximum number of frames taken before the clock is read. A frame may create a channel.
+const FRAMES_AT_ONCE: usize = 16;
 
 /// What the lock guards.
 pub(crate) struct Core<S: Side> {
@@ -95,10 +97,10 @@ impl<S: Side> Core<S> {
                 return later;
             }
         }
-        let mut left = FRAMES_PER_DISPATCH;
+        let (mut left, mut slice) = (FRAMES_PER_DISPATCH, Slice::default());
         let (mut took, mut later) = (false, false);
         while self.ended.is_none() {
-            let taken = self.take();
+            let (taken, is_over) = self.take_within(&mut slice);
             took |= taken > 0;
             left = left.saturating_sub(taken);
             let woke = self.serve_woken(woken) || std::mem::take(&mut has_woken);
@@ -131,7 +133,7 @@ impl<S: Side> Core<S> {
                     return later;
                 }
             }
-            if left == 0 {
+            if left == 0 || is_over {
                 return true;
             }
         }
@@ -174,7 +176,7 @@ impl<S: Side> Core<S> {
         if self.ended.is_some() {
             return false;
         }
-        let taken = self.take();
+        let taken = self.take(FRAMES_PER_SEND);
         let woke = self.serve_woken(woken);
         taken > 0 || woke
     }
@@ -190,11 +192,24 @@ impl<S: Side> Core<S> {
         any || sent
     }
 
-    /// Takes frames from the link, and handles their events.
-    pub(super) fn take(&mut self) -> usize {
+    /// Takes frames from the link for as long as the slice lasts. True: it is over.
+    fn take_within(&mut self, slice: &mut Slice) -> (usize, bool) {
+        let mut taken = 0;
+        loop {
+            let now = self.take(FRAMES_AT_ONCE);
+            taken += now;
+            let is_over = now == FRAMES_AT_ONCE && slice.is_over();
+            if is_over || now < FRAMES_AT_ONCE || taken >= FRAMES_PER_SEND {
+                return (taken, is_over);
+            }
+        }
+    }
+
+    /// Takes up to `frames_max` frames from the link, and handles their events.
+    fn take(&mut self, frames_max: usize) -> usize {
         let Self { link, session, side, full, connection, .. } = self;
         let mut failed = None;
-        let taken = link.take(FRAMES_AT_ONCE, &mut |frame, ancillary| {
+        let taken = link.take(frames_max, &mut |frame, ancillary| {
             if failed.is_some() {
                 return;
             }

@@ -46,7 +46,7 @@ use crate::transport::{Link, LinkError, Socket, SocketKind};
 use crate::v1;
 
 /// The maximum number of connections accepted before other descriptors are served.
-const ACCEPTED_AT_ONCE: usize = 16;
+const ACCEPTED_AT_ONCE: usize = 4;
 /// The delay before accepting again when the system refuses another connection.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// The close reason sent to clients when the server is dropped.

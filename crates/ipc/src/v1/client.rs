@@ -28,11 +28,13 @@ use super::state::{Flow, State};
 use super::status::{ClientCounters, Status, add};
 use crate::connection::pending_lock::PendingLock;
 use crate::connection::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
-use crate::reactor::{self, Account, Ready, Watched};
+use crate::reactor::{self, Account, Ready, Slice, Watched};
 use crate::transport::{Peer, Socket, SocketKind};
 
 /// The maximum number of packets, or reads of a stream, before other connections are dispatched.
 const READS_PER_DISPATCH: usize = 64;
+/// The maximum number of them before the clock is read.
+const READS_AT_ONCE: usize = 4;
 /// The number of the connection's own waker, among those of its waits.
 const OWN: u32 = u32::MAX;
 
@@ -325,10 +327,14 @@ impl Open {
         let mut packet = BUFFER.take();
         packet.resize(HEADER_BYTES + self.payload_bytes_max as usize, 0);
         let mut stopped = Stopped::Enough;
-        for _ in 0..READS_PER_DISPATCH {
+        let mut slice = Slice::default();
+        for reads in 1..=READS_PER_DISPATCH {
             let read = self.read_once(&mut packet, state);
             if let Err(why) = read {
                 stopped = why;
+                break;
+            }
+            if reads.is_multiple_of(READS_AT_ONCE) && slice.is_over() {
                 break;
             }
         }
