@@ -66,7 +66,7 @@
 //! | `element` | a message: private bytes, or a block |
 //! | [`v1`] | clients of protocol 1.0 |
 //! | `handshake` | which protocol is spoken, over which transport |
-//! | [`reactor`], `task` | the thread that waits for descriptors; futures that are polled by their wakes |
+//! | [`reactor`], `task` | the thread that waits for descriptors, and divides its time among the peers; futures that are polled by their wakes |
 //! | [`monitor`] | the data for a monitor |
 //! | `error` | errors, which return the element |
 //! | `sync` | atomics and fences, which the models replace |

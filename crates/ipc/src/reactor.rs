@@ -13,7 +13,8 @@
 //!
 //! The process at the other end of a descriptor has an [account](turns): while more than one call
 //! waits, each account has the same part of the thread's time, however many descriptors it has.
-//! [`SLICE`] is the time between two looks at epoll while calls wait.
+//! [`SLICE`] is the time between two looks at epoll while calls wait. An account that keeps the
+//! thread busy while others wait is served by a [second thread](lanes).
 //!
 //! A guarded item is checked every `TICK`, until it declines: a connection that a thread has
 //! retained is freed if it was not used since the last check (see `connection::claim`). A timer
@@ -27,6 +28,7 @@
 //!    is closed.
 
 mod calls;
+mod lanes;
 mod turns;
 
 use std::collections::HashMap;
@@ -42,8 +44,8 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
 use self::calls::Calls;
+use self::lanes::Lanes;
 pub use self::turns::Account;
-use self::turns::Turns;
 
 /// The maximum number of events per call of epoll_wait.
 const EVENTS_AT_ONCE: usize = 256;
@@ -55,7 +57,7 @@ const SLICE: Duration = Duration::from_micros(100);
 /// The number of the descriptor that wakes the thread.
 const WAKE: u64 = 0;
 
-/// Notified when a descriptor is ready. Called on the I/O thread: it must not wait.
+/// Notified when a descriptor is ready. Called on an I/O thread: it must not wait.
 pub trait Ready: Send + Sync {
     /// One of its descriptors is readable or writable, has ended, or [`again`] was called.
     fn ready(self: Arc<Self>);
@@ -92,6 +94,9 @@ struct Reactor {
     next: AtomicU64,
     owners: Mutex<HashMap<u64, Owner>>,
     calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
+    lanes: Lanes<Turn>,
+    /// Whether the thread of the second lane could be started; unset until it is needed.
+    has_second: OnceLock<bool>,
 }
 
 struct Owner {
@@ -196,14 +201,13 @@ fn reactor() -> io::Result<&'static Reactor> {
 }
 
 /// The thread.
-fn run(reactor: &Reactor) {
+fn run(reactor: &Arc<Reactor>) {
     let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
     let mut ticked = None;
-    let mut turns = Turns::new();
     loop {
         events.clear();
         let until_tick = reactor.until_tick(&mut ticked);
-        let timeout = if turns.is_empty() { until_tick } else { Some(Timespec::default()) };
+        let timeout = if reactor.lanes.is_empty() { until_tick } else { Some(Timespec::default()) };
         match epoll::wait(&reactor.epoll, spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => {
@@ -212,12 +216,12 @@ fn run(reactor: &Reactor) {
             }
         }
         for event in &events {
-            reactor.enqueue(event.data.u64(), &mut turns);
+            reactor.enqueue(event.data.u64());
         }
         for ready in reactor.calls.take_again() {
-            turns.push(ready.account(), Turn::Again(ready));
+            reactor.lanes.push(ready.account(), Turn::Again(ready));
         }
-        reactor.serve(&mut turns);
+        reactor.serve_slice();
     }
 }
 
@@ -233,6 +237,8 @@ impl Reactor {
             next: AtomicU64::new(WAKE + 1),
             owners: Mutex::default(),
             calls: Calls::new(),
+            lanes: Lanes::new(),
+            has_second: OnceLock::new(),
         })
     }
 
@@ -243,7 +249,7 @@ impl Reactor {
     }
 
     /// A watched descriptor has an event.
-    fn enqueue(&self, number: u64, turns: &mut Turns<Turn>) {
+    fn enqueue(&self, number: u64) {
         let ready = match self.owners.lock().get_mut(&number) {
             Some(owner) if !owner.is_waiting => {
                 owner.is_waiting = true;
@@ -253,27 +259,51 @@ impl Reactor {
         };
         // Dropped without the lock: it may be the last reference, and end a watch.
         if let Some(ready) = ready {
-            turns.push(ready.account(), Turn::Watched(number));
+            self.lanes.push(ready.account(), Turn::Watched(number));
         }
     }
 
-    /// Serves turns for the time of a slice, at least one.
-    fn serve(&self, turns: &mut Turns<Turn>) {
-        let (mut now, mut slice) = (Instant::now(), Slice::default());
-        while let Some((account, turn)) = turns.pop() {
-            let ready = match turn {
-                Turn::Watched(number) => self.take_turn(number),
-                Turn::Again(ready) => Some(ready),
-            };
-            if let Some(ready) = ready {
-                ready.ready();
-            }
+    /// Serves the first lane for the time of a slice, at least one turn.
+    fn serve_slice(self: &Arc<Self>) {
+        let begin = Instant::now();
+        let mut now = begin;
+        while let Some((account, turn)) = self.lanes.pop() {
+            self.serve(turn);
             let before = std::mem::replace(&mut now, Instant::now());
-            turns.took(account, now.saturating_duration_since(before));
-            if slice.is_over() {
+            self.lanes.took(account, now.saturating_duration_since(before), now);
+            if now.saturating_duration_since(begin) >= SLICE {
+                if let Some(busiest) = self.lanes.busiest()
+                    && self.has_second()
+                {
+                    self.lanes.change(busiest);
+                }
                 return;
             }
         }
+    }
+
+    fn serve(&self, turn: Turn) {
+        let ready = match turn {
+            Turn::Watched(number) => self.take_turn(number),
+            Turn::Again(ready) => Some(ready),
+        };
+        if let Some(ready) = ready {
+            ready.ready();
+        }
+    }
+
+    /// Whether the second lane has a thread. It is started when it is needed first.
+    fn has_second(self: &Arc<Self>) -> bool {
+        *self.has_second.get_or_init(|| {
+            let own = self.clone();
+            let started = std::thread::Builder::new()
+                .name("becket-ipc-2".into())
+                .spawn(move || own.lanes.serve_second(|turn| own.serve(turn)));
+            if let Err(error) = &started {
+                tracing::warn!(%error, "busy peers share the I/O thread of becket-ipc with the others");
+            }
+            started.is_ok()
+        })
     }
 
     /// The owner of a descriptor, whose next event will be a turn of its own.

@@ -47,6 +47,8 @@ pub(super) struct Turns<T> {
     waiting: BinaryHeap<Reverse<(u64, Account)>>,
     /// In nanoseconds, as the clocks.
     floor: u64,
+    /// The account whose turn it is.
+    served: Option<Account>,
 }
 
 #[derive(Debug)]
@@ -57,9 +59,10 @@ struct Used<T> {
 
 impl Account {
     /// This process: for work that no peer has caused, such as accepting connections.
-    pub const OWN: Self = Self(0);
+    pub const OWN: Self = Self(u32::MAX);
 
-    /// The account of a peer's process, by its id.
+    /// The account of a peer's process, by its id. Processes of foreign PID namespaces share one, of
+    /// the id 0.
     #[must_use]
     pub fn of_process(pid: u32) -> Self {
         Self(pid)
@@ -68,11 +71,17 @@ impl Account {
 
 impl<T> Turns<T> {
     pub(super) fn new() -> Self {
-        Self { accounts: HashMap::new(), waiting: BinaryHeap::new(), floor: 0 }
+        Self { accounts: HashMap::new(), waiting: BinaryHeap::new(), floor: 0, served: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether a turn of the account waits, or is served.
+    pub(super) fn has(&self, account: Account) -> bool {
+        self.served == Some(account)
+            || self.accounts.get(&account).is_some_and(|used| !used.turns.is_empty())
     }
 
     /// Adds a turn behind the other ones of its account.
@@ -80,7 +89,7 @@ impl<T> Turns<T> {
         let start = self.floor.saturating_sub(HEAD_START);
         let new = || Used { clock: start, turns: VecDeque::new() };
         let used = self.accounts.entry(account).or_insert_with(new);
-        if used.turns.is_empty() {
+        if used.turns.is_empty() && self.served != Some(account) {
             used.clock = used.clock.max(start);
             self.waiting.push(Reverse((used.clock, account)));
         }
@@ -91,11 +100,24 @@ impl<T> Turns<T> {
     pub(super) fn pop(&mut self) -> Option<(Account, T)> {
         let Reverse((_, account)) = self.waiting.pop()?;
         let turn = self.accounts.get_mut(&account)?.turns.pop_front()?;
+        self.served = Some(account);
         Some((account, turn))
+    }
+
+    /// The accounts with waiting turns.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Account> {
+        self.waiting.iter().map(|Reverse((_, account))| *account)
+    }
+
+    /// Takes all turns of an account. None of them is being served.
+    pub(super) fn remove(&mut self, account: Account) -> VecDeque<T> {
+        self.waiting.retain(|Reverse((_, one))| *one != account);
+        self.accounts.remove(&account).map(|used| used.turns).unwrap_or_default()
     }
 
     /// Charges the account for the turn that it has had.
     pub(super) fn took(&mut self, account: Account, time: Duration) {
+        self.served = None;
         let Some(used) = self.accounts.get_mut(&account) else { return };
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         used.clock = used.clock.saturating_add(time);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The process at the other end.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -11,7 +11,8 @@ use rustix::io::Errno;
 /// connect, of the listening process as of its listen. For a socketpair it is the creating process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer {
-    /// The process id.
+    /// The process id; 0 for a process that this one's PID namespace does not have, such as one of
+    /// the host whose socket was mounted into a container.
     pub pid: u32,
     /// The effective user id.
     pub uid: u32,
@@ -32,11 +33,39 @@ impl Peer {
 
     /// The process at the other end of a connected Unix socket.
     pub fn of(socket: impl AsFd) -> Result<Self, Errno> {
-        let credentials = rustix::net::sockopt::socket_peercred(socket)?;
-        Ok(Self {
-            pid: credentials.pid.as_raw_nonzero().get().unsigned_abs(),
-            uid: credentials.uid.as_raw(),
-            gid: credentials.gid.as_raw(),
-        })
+        let libc::ucred { pid, uid, gid } = credentials(socket.as_fd())?;
+        Ok(Self { pid: pid.unsigned_abs(), uid, gid })
+    }
+}
+
+#[allow(unsafe_code, reason = "rustix's function has no room for the process id 0")]
+fn credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred, Errno> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut bytes = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    let to = (&raw mut found).cast();
+    // SAFETY: `to` has room for `bytes` bytes, and any bytes are a `ucred`; both outlive the call.
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, to, &raw mut bytes) };
+    if done == 0 { Ok(found) } else { Err(last_error()) }
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn it_is_the_process_that_made_the_socket_and_a_file_has_none() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(Peer::of(&one), Ok(Peer::own()));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(Peer::of(&file), Err(Errno::NOTSOCK));
     }
 }

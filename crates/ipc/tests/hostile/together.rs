@@ -28,11 +28,13 @@ const PERIOD: Duration = Duration::from_millis(2);
 /// Turns of both kinds, and how long each is; the second of each applies to the long form.
 const TURNS: [usize; 2] = [2, 10];
 const TURN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-/// The part of their rate that healthy clients are to keep: a goal, which is missed. One thread of the server does the
-/// work of all peers, and gives each connection its turn; a peer that opens many has many.
+/// The part of their rate that healthy clients are to keep. It depends on what else the machine does: the test says it,
+/// and that the server has a thread of its own for those that keep it busy.
 const GOAL: f64 = 0.95;
 /// The most that the server's peak memory may grow: what each of the sessions that attack at a time may make it hold.
 const MEMORY_MORE_MAX_KIB: u64 = 256 << 10;
+/// The thread for peers that keep the server busy.
+const SECOND: &str = "becket-ipc-2";
 
 /// Attacks until it is stopped, and says then how often.
 #[allow(clippy::exit, reason = "threads that wait to be disconnected end with the process")]
@@ -116,9 +118,11 @@ fn all_hostile_peers_at_once_stop_none_of_the_others() {
     println!("{more_kib} KiB more than {memory_kib}");
     assert!(attacks > 0);
     // Every turn waited until each of them was served.
+    assert!(process.has_thread(SECOND), "the attackers were served by the thread of the others");
     assert!(more_kib < MEMORY_MORE_MAX_KIB, "{more_kib} KiB more than {memory_kib}");
     process.until("it holds what it held", |process| process.held() == held);
     healthy.iter_mut().for_each(Healthy::rests);
+    process.until_it_rests();
     drop(healthy);
     server.ends();
     other.ends();

@@ -110,6 +110,14 @@ impl Process {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// Whether one of its threads has this name.
+    pub(crate) fn has_thread(&self, name: &str) -> bool {
+        let tasks = fs::read_dir(self.0.join("task")).unwrap();
+        tasks.filter_map(Result::ok).any(|task| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+        })
+    }
+
     pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let begin = Instant::now();
         while !is_so(self) {
@@ -120,7 +128,7 @@ impl Process {
 
     /// All its threads sleep in each sample, and were not woken in between. An occasional ping
     /// restarts the series; a thread that polls would never let it complete.
-    fn until_it_rests(&self) {
+    pub(crate) fn until_it_rests(&self) {
         let (begin, mut looks, mut before) = (Instant::now(), 0, None);
         while looks < LOOKS[usize::from(is_long())] {
             let switches = self.switches_asleep();
