@@ -68,6 +68,8 @@ struct Opaque {
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Route {
+    /// Its path, as [`RouteInfo::path`]; `None`: that of the request.
+    pub(crate) path: Option<Box<str>>,
     pub(crate) target: Target,
     /// `None` if the plugin does not describe it: the request decides.
     pub(crate) kind: Option<EntryKind>,
@@ -332,6 +334,7 @@ impl Table {
             Target::Upstream(_) | Target::Files(_) => (None, stats.entry(target.name(), &path)),
         };
         let route = Route {
+            path: Some(path.as_str().into()),
             kind,
             target,
             content_type: config.content_type.as_deref().and_then(|text| text.parse().ok()),
@@ -396,6 +399,7 @@ impl Table {
                 continue;
             }
             let route = Route {
+                path: Some(path.as_str().into()),
                 kind: Some(info.kind),
                 target: Target::Entry(entry),
                 content_type: None,
@@ -446,6 +450,7 @@ impl Table {
             return Some(Found::Held);
         }
         Some(Found::Route(Routed::Opaque(Box::new(Route {
+            path: None,
             // Resolved with the call: routing runs none of the plugin's code.
             target: Target::Entry(opaque.plugin.entry_later(entry)),
             kind: None,

@@ -65,6 +65,8 @@ families! {
         "Requests and connections refused before a plugin was asked.";
     ACCESS_LINES_DROPPED = counter "becket_http_access_lines_dropped_total" []
         "Lines of the access log for which there was no room, or that could not be written.";
+    SPANS = counter "becket_trace_spans_total" ["result"]
+        "Spans, by result: exported; dropped for no_room in the queue, refused by the receiver, failed to be sent.";
     WEBSOCKETS = gauge "becket_websockets" [] "WebSockets open now.";
     WEBSOCKETS_TOTAL = counter "becket_websockets_total" [] "WebSockets opened.";
     WS_MESSAGES = counter "becket_websocket_messages_total" ["direction"]
@@ -197,6 +199,10 @@ fn gateway(text: &mut Text, shared: &Shared, since: Instant) {
     }
     text.family(&BODIES).sample(&[], shared.bodies.used());
     text.family(&ACCESS_LINES_DROPPED).sample(&[], stats.access_lines_dropped.get());
+    let mut spans = text.family(&SPANS);
+    for (result, count) in stats.spans() {
+        spans.sample(&[result], count);
+    }
     text.family(&WEBSOCKETS).sample(&[], stats.websockets_open.get());
     text.family(&WEBSOCKETS_TOTAL).sample(&[], stats.websockets.get());
     text.family(&WS_MESSAGES)

@@ -44,6 +44,7 @@ use super::relay::{Relay, Relayed, Sending};
 use super::request::Arrived;
 use crate::TARGET;
 use crate::config::UpstreamConfig;
+use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::repeats::Repeats;
 use crate::router::{Route, Table};
@@ -156,13 +157,20 @@ pub(super) async fn answer(
     }
     let sending = Arc::new(Sending::new(body, limits, &route.stats));
     let mut failed = None;
-    for server in upstream.in_turn() {
+    for (attempt, server) in (0..).zip(upstream.in_turn()) {
+        let mut span = Child::attempt(&head, server, attempt);
+        if let Some(span) = &span {
+            span.show(&mut head.headers);
+        }
         let request = to_server(&head, server, Relay(Arc::clone(&sending)))?;
         let timeout = route.timeout.unwrap_or(ANSWER_TIMEOUT);
         let sent = within(&sending, timeout, upstream.client.request(request)).await;
         match sent {
-            Some(Ok(response)) => return to_client(upstream, server, response),
+            Some(Ok(response)) => return to_client(upstream, server, response, span),
             Some(Err(error)) => {
+                if let Some(span) = &mut span {
+                    span.failed("connection", &root(&error));
+                }
                 if let Some(problem) = sending.problem(&public.shared, limits) {
                     return Err(problem);
                 }
@@ -174,6 +182,9 @@ pub(super) async fn answer(
                 }
             }
             None => {
+                if let Some(span) = &mut span {
+                    span.failed("timeout", &"no answer came in time");
+                }
                 if let Some(problem) = sending.problem(&public.shared, limits) {
                     return Err(problem);
                 }
@@ -316,15 +327,19 @@ fn to_client(
     upstream: &Upstream,
     server: &Authority,
     response: Response<Incoming>,
+    mut span: Option<Child>,
 ) -> Result<Response<Body>, Problem> {
     let (mut head, body) = response.into_parts();
+    if let Some(span) = &mut span {
+        span.responded(head.status);
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         upstream.failed(server, &"it answered 101, for which it was not asked");
         return Err(unanswered(StatusCode::BAD_GATEWAY)
             .cause("it changes to another protocol, for which it was not asked"));
     }
     remove_hop(&mut head.headers);
-    let relayed = Relayed::new(body, upstream.idle_timeout);
+    let relayed = Relayed::new(body, upstream.idle_timeout, span);
     // The client's protocol decides.
     head.version = Version::HTTP_11;
     head.extensions.clear();

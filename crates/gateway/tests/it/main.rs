@@ -32,6 +32,8 @@ mod filters;
 mod http;
 mod lifecycle;
 mod listeners;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod rollout;
 #[cfg(feature = "tls")]
 mod tls;
