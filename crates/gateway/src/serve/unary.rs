@@ -37,7 +37,6 @@ pub(super) async fn answer(
     if let Some(span) = &mut span {
         span.called(answer.as_ref().map(|answer| answer.status));
     }
-    drop(span);
     let answer = answer.map_err(|error| problem_of_call(entry.name(), &error))?;
     // A plugin's own description of a failure is its answer; a panic's text stays inside.
     if answer.status == NrStatus::Panic || (!answer.status.is_ok() && answer.body.is_empty()) {

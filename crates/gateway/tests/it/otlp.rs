@@ -353,7 +353,7 @@ async fn a_receiver_that_does_not_answer_holds_no_request_up() {
 async fn a_receiver_that_never_answers_does_not_hold_the_end_up() {
     let receiver = Receiver::start(Vec::new()).await;
     receiver.seen.gate.forget_permits(Semaphore::MAX_PERMITS);
-    let gateway = traced(receiver.addr, "", "").await;
+    let gateway = traced(receiver.addr, "timeout_ms = 86400000", "").await;
     post(gateway.addr(), "/kit/echo", b"x").await;
     // Within the bound of a drain, which is less than the patience of `soon`.
     soon(gateway.drain(Duration::from_secs(20))).await;
