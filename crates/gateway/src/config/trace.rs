@@ -2,7 +2,7 @@
 //! `[trace]`: spans that are exported by OTLP.
 //!
 //! A key that is absent is what the variable `OTEL_…` for it says, and its default without one. The variables are read
-//! when the exporter starts (`otlp`), so what a file says does not depend on who reads it.
+//! when the exporter starts (`otlp`): the same text is the same configuration everywhere.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -291,7 +291,7 @@ async fn filters_and_servers_are_children_too() {
 }
 
 #[tokio::test]
-async fn a_span_lasts_as_long_as_the_stream_and_shows_who_has_left() {
+async fn a_span_lasts_as_long_as_the_stream_and_shows_a_client_that_left() {
     let receiver = Receiver::start(Vec::new()).await;
     let gateway = traced(receiver.addr, "", "").await;
     let frames = post(gateway.addr(), "/kit/count", b"3").await.body.len();
