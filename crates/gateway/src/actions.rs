@@ -33,7 +33,11 @@ pub(crate) enum Answer {
     Done(Option<ReloadReport>),
     /// The id of the process that has taken over.
     Upgraded(u32),
-    Failed { error: String, cause: Option<String>, hint: Option<String> },
+    Failed {
+        error: String,
+        cause: Option<String>,
+        hint: Option<String>,
+    },
 }
 
 impl AdminRequest {

@@ -265,7 +265,10 @@ impl Table {
         let mut dead = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
             let (target, plugin) = match (&route.upstream, &route.files) {
-                (Some(upstream), _) => (Target::Upstream(Box::new(Upstream::new(upstream))), None),
+                (Some(upstream), _) => {
+                    let upstream = Upstream::new(upstream, &shown_path(route), stats);
+                    (Target::Upstream(Box::new(upstream)), None)
+                }
                 (None, Some(folder)) => {
                     let prefix = route.prefix.clone().unwrap_or_default();
                     (Target::Files(Box::new(Files::new(folder.clone(), prefix))), None)
@@ -322,10 +325,7 @@ impl Table {
     ) -> RouteInfo {
         let entries = plugin.map(Plugin::entries).unwrap_or_default();
         let described = entries.into_iter().find(|info| info.name == config.entry);
-        let path = match (&config.path, &config.prefix) {
-            (Some(path), _) => path.clone(),
-            (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
-        };
+        let path = shown_path(config);
         let (kind, stats) = match &target {
             Target::Entry(entry) => {
                 let stats = stats.entry(&config.plugin, &config.entry);
@@ -524,6 +524,14 @@ fn guarded(config: &Config) -> BTreeMap<&str, BTreeSet<&str>> {
         }
     }
     guarded
+}
+
+/// The path of a route, for people; a prefix ends in `*`.
+fn shown_path(config: &RouteConfig) -> String {
+    match (&config.path, &config.prefix) {
+        (Some(path), _) => path.clone(),
+        (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
+    }
 }
 
 /// Whether a path reads the same in a URL.

@@ -61,6 +61,10 @@ families! {
         "Bytes of answers' bodies.";
     FILTERS = counter "becket_http_filter_answers_total" ["plugin", "entry", "result"]
         "Calls of filters, by result: continue, respond, failed, skipped (failed with fail_open).";
+    UPSTREAM_UP = gauge "becket_http_upstream_up" ["route", "server"]
+        "1 while requests are passed on to the server, 0 while it is ejected or its checks have it down.";
+    UPSTREAM_EJECTIONS = counter "becket_http_upstream_ejections_total" ["route", "server"]
+        "Times that a server was ejected after failures.";
     REFUSED = counter "becket_http_refused_total" ["cause"]
         "Requests and connections refused before a plugin was asked.";
     ACCESS_LINES_DROPPED = counter "becket_http_access_lines_dropped_total" []
@@ -236,6 +240,17 @@ fn entries(text: &mut Text, shared: &Shared) {
     let mut bytes = text.family(&RESPONSE_BYTES);
     for ((plugin, entry), stats) in &entries {
         bytes.sample(&[plugin, entry], stats.bytes_out());
+    }
+    let servers = shared.stats.servers();
+    let mut up = text.family(&UPSTREAM_UP);
+    for ((route, server), stats) in &servers {
+        if let Some(is_up) = stats.is_up() {
+            up.sample(&[route, server], u8::from(is_up));
+        }
+    }
+    let mut ejections = text.family(&UPSTREAM_EJECTIONS);
+    for ((route, server), stats) in &servers {
+        ejections.sample(&[route, server], stats.ejections.get());
     }
     let mut filters = text.family(&FILTERS);
     for ((plugin, entry), stats) in shared.stats.filters() {

@@ -13,6 +13,7 @@
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `files` | files that the gateway itself reads |
 //! | `filter` | `filters` of a route |
+//! | `health` | `health` of an upstream |
 //! | `listen` | `listen` |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
@@ -38,6 +39,7 @@ mod cluster;
 mod error;
 mod files;
 mod filter;
+mod health;
 mod listen;
 mod locate;
 mod rollout;
@@ -72,6 +74,7 @@ pub(crate) use self::files::read_token;
 #[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::files::{check_private, read as read_file};
 pub use self::filter::FilterConfig;
+pub use self::health::HealthConfig;
 pub use self::listen::{ListenAt, ListenConfig};
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;

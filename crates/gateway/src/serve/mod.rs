@@ -28,6 +28,7 @@
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 //! | `upstream` | requests that are passed on to another server |
 //! | `record` | what records a request beside the metrics |
+//! | `servers` | those servers: turns and health |
 //! | `relay` | their bodies, both ways |
 //! | `files` | files of a folder |
 
@@ -47,6 +48,7 @@ mod peer;
 mod record;
 mod relay;
 mod request;
+mod servers;
 mod socket;
 mod stream;
 mod unary;
@@ -73,6 +75,7 @@ use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::record::Recorders;
 pub(crate) use self::request::Arrived;
+pub(crate) use self::servers::ServerStats;
 pub(crate) use self::socket::Socket;
 pub(crate) use self::upstream::Upstream;
 use crate::TARGET;

@@ -22,6 +22,8 @@ use parking_lot::Mutex;
 pub(crate) use self::entry::{EntryStats, InFlight};
 pub(crate) use self::filter::{FilterResult, FilterStats};
 
+use crate::serve::ServerStats;
+
 /// A counter that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -83,6 +85,7 @@ pub(crate) struct Stats {
     spans: [Counter; SpanResult::ALL.len()],
     entries: Mutex<BTreeMap<(String, String), Arc<EntryStats>>>,
     filters: Mutex<BTreeMap<(String, String), Arc<FilterStats>>>,
+    servers: Mutex<BTreeMap<(String, String), Arc<ServerStats>>>,
 }
 
 impl Stats {
@@ -106,6 +109,17 @@ impl Stats {
     /// All filters by `(plugin, entry)`, in order.
     pub(crate) fn filters(&self) -> Vec<((String, String), Arc<FilterStats>)> {
         self.filters.lock().iter().map(|(key, stats)| (key.clone(), Arc::clone(stats))).collect()
+    }
+
+    /// The counters of one server of a route, the same ones for the same names.
+    pub(crate) fn server(&self, route: &str, server: &str) -> Arc<ServerStats> {
+        let mut servers = self.servers.lock();
+        Arc::clone(servers.entry((route.to_owned(), server.to_owned())).or_default())
+    }
+
+    /// All servers by `(route, server)`, in order.
+    pub(crate) fn servers(&self) -> Vec<((String, String), Arc<ServerStats>)> {
+        self.servers.lock().iter().map(|(key, stats)| (key.clone(), Arc::clone(stats))).collect()
     }
 
     pub(crate) fn in_flight(&self) -> u64 {

@@ -29,6 +29,7 @@ mod common;
 mod dashboard;
 mod files;
 mod filters;
+mod health;
 mod http;
 mod lifecycle;
 mod listeners;
