@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{GOOD, Ui, paint};
 
-/// Ask a running gateway to reload, to drain, to upgrade its program, or to take a plugin out of quarantine
+/// Ask a running gateway to reload, drain, upgrade, or take a plugin out of quarantine
 ///
 /// The gateway has the same token: `token` in `[admin]` of its configuration.
 #[derive(Debug, Subcommand)]
