@@ -17,6 +17,7 @@
 //! are in order of their names, belong to user 0 and have the time of the commit (or
 //! `SOURCE_DATE_EPOCH`). `--check` makes everything twice, in two target folders, and compares.
 
+mod layout;
 mod oci;
 
 use std::collections::BTreeSet;
