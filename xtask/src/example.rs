@@ -9,11 +9,16 @@ use std::path::{Path, PathBuf};
 use crate::context::Context;
 use crate::error::{Error, Missing};
 use crate::process::{Output, cc, create_folder, publish, read, write};
-use crate::samples::{cpp_compiler, go_library, shared, zig_library};
+use crate::samples::{cdylib, cpp_compiler, go_library, shared, zig_library};
 
 /// A filter's name, which is its folder's, and its source.
-const FILTERS: [(&str, &str); 4] =
-    [("metrics", "metrics.c"), ("auth", "auth.cpp"), ("rate", "rate.go"), ("redact", "redact.zig")];
+const FILTERS: [(&str, &str); 5] = [
+    ("metrics", "metrics.c"),
+    ("auth", "auth.cpp"),
+    ("rate", "rate.go"),
+    ("variant", "variant.rs"),
+    ("redact", "redact.zig"),
+];
 
 /// Where the sources are.
 pub(crate) const SOURCES: &str = "examples/gateway";
@@ -56,6 +61,7 @@ fn filter(
     output: &mut Output,
 ) -> Result<(), Error> {
     let mut compiler = match source.rsplit('.').next() {
+        Some("rs") => return rust_library(context, library, output),
         Some("go") => return go_library(context, folder, library, output),
         Some("zig") => return zig_library(context, folder, source, library, output),
         Some("cpp") => cpp_compiler(),
@@ -66,6 +72,16 @@ fn filter(
         }
     };
     output.run(shared(&mut compiler, context).arg(folder.join(source)).arg("-o").arg(library))
+}
+
+/// The filter in Rust, which is a package of the workspace.
+fn rust_library(context: &Context, library: &Path, output: &mut Output) -> Result<(), Error> {
+    let built = cdylib(context, "becket-example-variant", output)?;
+    std::fs::copy(&built, library).map(drop).map_err(|source| Error::File {
+        action: "copy",
+        path: built,
+        source,
+    })
 }
 
 /// Without the line of each of these in `[plugins]`, and that in `filters`.

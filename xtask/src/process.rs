@@ -36,6 +36,9 @@ pub(crate) enum Output {
     Log { path: PathBuf, file: File },
 }
 
+/// Before the lines of [`Output::remark`].
+pub(crate) const REMARK: &str = "remark: ";
+
 impl Output {
     /// Output to a new file.
     pub(crate) fn log(path: PathBuf) -> Result<Self, Error> {
@@ -54,6 +57,11 @@ impl Output {
             // The log is for reading after a failure; a lost line of it is no error.
             Self::Log { file, .. } => drop(writeln!(file, "{line}")),
         }
+    }
+
+    /// A line that the summary of the steps shows as well, also of a step that passed.
+    pub(crate) fn remark(&mut self, text: &str) {
+        self.say(&format!("{REMARK}{text}"));
     }
 
     /// Runs the program to its end; fails unless it succeeds.

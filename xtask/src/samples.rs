@@ -128,7 +128,11 @@ fn copied(library: &Path, beside: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Builds a package in release mode and returns its shared library.
-fn cdylib(context: &Context, package: &str, output: &mut Output) -> Result<PathBuf, Error> {
+pub(crate) fn cdylib(
+    context: &Context,
+    package: &str,
+    output: &mut Output,
+) -> Result<PathBuf, Error> {
     let mut command = cargo();
     command
         .current_dir(context.root())

@@ -133,6 +133,17 @@ const CARGO_FUZZ: Tool = Tool {
     site: "https://github.com/rust-fuzz/cargo-fuzz",
 };
 
+const CARGO_SEMVER_CHECKS: Tool = Tool {
+    name: "cargo-semver-checks",
+    version: "0.51.0",
+    purpose: "the public API, compared with the last release",
+    program: "cargo-semver-checks",
+    version_argument: "--version",
+    accepted: Accepted::AtLeast(0, 51),
+    source: Source::Crate { package: "cargo-semver-checks", features: &[] },
+    site: "https://github.com/obi1kenobi/cargo-semver-checks",
+};
+
 const MDBOOK: Tool = Tool {
     name: "mdbook",
     version: "0.5.4",
@@ -158,14 +169,15 @@ pub(crate) struct Tools {
     nats_server: Slot,
     cargo_deny: Slot,
     cargo_fuzz: Slot,
+    cargo_semver_checks: Slot,
     mdbook: Slot,
 }
 
 type Slot = OnceLock<Result<PathBuf, Missing>>;
 
 impl Tools {
-    pub(crate) const ALL: [Tool; 8] =
-        [GO, ZIG, CMAKE, NODE, NATS_SERVER, CARGO_DENY, CARGO_FUZZ, MDBOOK];
+    pub(crate) const ALL: [Tool; 9] =
+        [GO, ZIG, CMAKE, NODE, NATS_SERVER, CARGO_DENY, CARGO_FUZZ, CARGO_SEMVER_CHECKS, MDBOOK];
 
     pub(crate) fn new(folder: PathBuf, fetch: bool) -> Self {
         let slot = Slot::new;
@@ -180,6 +192,7 @@ impl Tools {
             nats_server: slot(),
             cargo_deny: slot(),
             cargo_fuzz: slot(),
+            cargo_semver_checks: slot(),
             mdbook: slot(),
         }
     }
@@ -260,6 +273,11 @@ impl Tools {
     /// The cargo-fuzz command, fetched if it is missing.
     pub(crate) fn cargo_fuzz(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.cargo_fuzz, &CARGO_FUZZ, output)
+    }
+
+    /// The cargo-semver-checks command, fetched if it is missing.
+    pub(crate) fn cargo_semver_checks(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.cargo_semver_checks, &CARGO_SEMVER_CHECKS, output)
     }
 
     /// The mdbook command, fetched if it is missing.

@@ -71,20 +71,34 @@ fn serve_refuses_a_monitor_that_it_cannot_answer() {
     }
 }
 
+/// What a command fails with that is given this configuration, which needs a feature.
+fn refuses(lines: &str, feature: &str, what: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("becket.toml");
+    std::fs::write(&file, lines).unwrap();
+    let file = file.to_str().unwrap();
+    for asked in [&["config", "check", file][..], &["serve", "--config", file]] {
+        let output = becket(asked);
+        assert_eq!(output.status.code(), Some(6), "{asked:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&format!(":1:1: {what}")), "{text}");
+        let cause = format!("cause: it was built without the feature `{feature}`");
+        assert!(text.contains(&cause) && text.contains("hint:"), "{text}");
+    }
+}
+
 #[test]
 fn a_configuration_with_tls_says_which_feature_it_needs() {
     if cfg!(not(feature = "tls")) {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("becket.toml");
-        std::fs::write(&file, "[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n").unwrap();
-        let file = file.to_str().unwrap();
-        for asked in [&["config", "check", file][..], &["serve", "--config", file]] {
-            let output = becket(asked);
-            assert_eq!(output.status.code(), Some(6), "{asked:?}");
-            let text = String::from_utf8(output.stderr).unwrap();
-            assert!(text.contains(":1:1: [tls] is set, and this program has no TLS"), "{text}");
-            assert!(text.contains("cause: it was built without the feature `tls`"), "{text}");
-        }
+        let lines = "[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n";
+        refuses(lines, "tls", "[tls] is set, and this program has no TLS");
+    }
+}
+
+#[test]
+fn a_configuration_with_traces_says_which_feature_it_needs() {
+    if cfg!(not(feature = "otlp")) {
+        refuses("[trace]\n", "otlp", "[trace] is set, and this program exports no spans");
     }
 }
 

@@ -16,6 +16,8 @@ pub enum AdminAction {
     Reload,
     /// The gateway is to drain, and the program to end.
     Drain,
+    /// Another process is to take over: [`crate::Gateway::sockets`].
+    Upgrade,
 }
 
 /// An action that was asked for, and its asker. Dropped, the answer is that the gateway ends.
@@ -29,7 +31,13 @@ pub struct AdminRequest {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Done(Option<ReloadReport>),
-    Failed { error: String, cause: Option<String>, hint: Option<String> },
+    /// The id of the process that has taken over.
+    Upgraded(u32),
+    Failed {
+        error: String,
+        cause: Option<String>,
+        hint: Option<String>,
+    },
 }
 
 impl AdminRequest {
@@ -43,6 +51,11 @@ impl AdminRequest {
     pub fn done(self, report: Option<ReloadReport>) {
         // The asker may have left.
         let _ = self.answer.send(Answer::Done(report));
+    }
+
+    /// The process of this id has taken over.
+    pub fn upgraded(self, pid: u32) {
+        let _ = self.answer.send(Answer::Upgraded(pid));
     }
 
     /// It failed: what, why, and what to try.

@@ -19,9 +19,10 @@ use crate::connections::{Connections, Phase};
 use crate::error::GatewayError;
 use crate::listen::{self, Acceptor, Bound, Heirs, ListenSocket, ListenerInfo, Passed};
 use crate::origins::{Origins, StartCluster, StartProcess};
+use crate::otlp::{self, Tracer};
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
-use crate::serve::{Listener, Public, accept};
+use crate::serve::{Listener, Public, Recorders, accept};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::tls::{Loaded, Tls};
@@ -87,6 +88,7 @@ impl Builder {
         config.check()?;
         config.check_token().map_err(Complaint::without_text)?;
         config.check_folders().map_err(Complaint::without_text)?;
+        otlp::check(config.trace.as_ref()).map_err(Complaint::without_text)?;
         let tls = load_tls(&config).await?.map(Tls::new);
         let phase = if self.inherited.is_some() { Phase::Held } else { Phase::Serving };
         let mut inherited = self.inherited.unwrap_or_default();
@@ -118,7 +120,7 @@ impl Builder {
 #[derive(Debug)]
 pub struct Gateway {
     control: Arc<Control>,
-    log: Option<Arc<AccessLog>>,
+    recorders: Recorders,
     actions: Arc<Actions>,
     listeners: Vec<ListenerInfo>,
     heirs: Heirs,
@@ -170,6 +172,9 @@ impl Gateway {
         let connections = Arc::clone(&shared.connections);
         let log = AccessLog::start(&config.access_log, &shared.stats);
         let log = log.map_err(Complaint::without_text)?;
+        let tracer = Tracer::start(config.trace.as_ref(), &shared.stats);
+        let tracer = tracer.map_err(Complaint::without_text)?;
+        let recorders = Recorders { log, tracer };
         let (actions, admin_config) = (Arc::<Actions>::default(), config.admin.clone());
         let admin_at = admin_name(&config);
         let control = Control::new(host, origins, config, Arc::clone(&shared), tls.clone())?;
@@ -177,7 +182,7 @@ impl Gateway {
         for Bound { acceptor, name, info } in listeners {
             let acceptor = Arc::new(acceptor);
             heirs.add(name, &acceptor);
-            let public = Listener::Public(Public::new(Arc::clone(&shared), log.clone()));
+            let public = Listener::Public(Public::new(Arc::clone(&shared), recorders.clone()));
             let tls = tls.clone().filter(|_| info.has_tls);
             accept::start(acceptor, Arc::clone(&connections), public, tls);
             infos.push(info);
@@ -195,7 +200,7 @@ impl Gateway {
             accept::start(acceptor, Arc::clone(&connections), admin, None);
             (addr, connections)
         });
-        Ok(Self { control, log, actions, listeners: infos, heirs, admin })
+        Ok(Self { control, recorders, actions, listeners: infos, heirs, admin })
     }
 
     /// Where requests are taken, in the order of the configuration.
@@ -264,7 +269,7 @@ impl Gateway {
 
     /// Opens the file of the access log again, before its next line: what `SIGHUP` does after `logrotate`.
     pub fn reopen_access_log(&self) {
-        if let Some(log) = &self.log {
+        if let Some(log) = &self.recorders.log {
             log.reopen();
         }
     }
@@ -317,8 +322,11 @@ impl Gateway {
         if let Some((_, connections)) = &self.admin {
             connections.drain(ADMIN_DRAIN, || 0).await;
         }
-        if let Some(log) = &self.log {
+        if let Some(log) = &self.recorders.log {
             log.finish().await;
+        }
+        if let Some(tracer) = &self.recorders.tracer {
+            tracer.finish().await;
         }
         DrainReport { connections_cut, requests_cut, took: since.elapsed() }
     }

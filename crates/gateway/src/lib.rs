@@ -21,6 +21,7 @@
 //! | `gateway`, `reload`, `watch` | start, reload, changed files, drain |
 //! | `access_log` | a line for each request |
 //! | `trace` | the header `traceparent` |
+//! | `otlp` | spans of requests, exported; with the feature `otlp` |
 //! | `tls` | certificates and handshakes of the public listeners; with the feature `tls` |
 //! | `listen` | the sockets that requests come in by |
 //! | `repeats` | log records that clients can cause |
@@ -49,6 +50,11 @@ mod listen;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 mod origins;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_otlp.rs"]
+mod otlp;
 mod problem;
 mod reload;
 mod repeats;

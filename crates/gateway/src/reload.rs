@@ -233,6 +233,9 @@ impl Control {
         if current.access_log != config.access_log {
             needs_restart.push("access_log");
         }
+        if current.trace != config.trace {
+            needs_restart.push("trace");
+        }
         if current.admin != config.admin {
             needs_restart.push("admin");
         }

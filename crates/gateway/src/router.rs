@@ -68,6 +68,8 @@ struct Opaque {
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Route {
+    /// Its path, as [`RouteInfo::path`]; `None`: that of the request.
+    pub(crate) path: Option<Box<str>>,
     pub(crate) target: Target,
     /// `None` if the plugin does not describe it: the request decides.
     pub(crate) kind: Option<EntryKind>,
@@ -263,7 +265,10 @@ impl Table {
         let mut dead = Vec::new();
         for (index, route) in config.routes.iter().enumerate() {
             let (target, plugin) = match (&route.upstream, &route.files) {
-                (Some(upstream), _) => (Target::Upstream(Box::new(Upstream::new(upstream))), None),
+                (Some(upstream), _) => {
+                    let upstream = Upstream::new(upstream, &shown_path(route), stats);
+                    (Target::Upstream(Box::new(upstream)), None)
+                }
                 (None, Some(folder)) => {
                     let prefix = route.prefix.clone().unwrap_or_default();
                     (Target::Files(Box::new(Files::new(folder.clone(), prefix))), None)
@@ -320,10 +325,7 @@ impl Table {
     ) -> RouteInfo {
         let entries = plugin.map(Plugin::entries).unwrap_or_default();
         let described = entries.into_iter().find(|info| info.name == config.entry);
-        let path = match (&config.path, &config.prefix) {
-            (Some(path), _) => path.clone(),
-            (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
-        };
+        let path = shown_path(config);
         let (kind, stats) = match &target {
             Target::Entry(entry) => {
                 let stats = stats.entry(&config.plugin, &config.entry);
@@ -332,6 +334,7 @@ impl Table {
             Target::Upstream(_) | Target::Files(_) => (None, stats.entry(target.name(), &path)),
         };
         let route = Route {
+            path: Some(path.as_str().into()),
             kind,
             target,
             content_type: config.content_type.as_deref().and_then(|text| text.parse().ok()),
@@ -396,6 +399,7 @@ impl Table {
                 continue;
             }
             let route = Route {
+                path: Some(path.as_str().into()),
                 kind: Some(info.kind),
                 target: Target::Entry(entry),
                 content_type: None,
@@ -446,6 +450,7 @@ impl Table {
             return Some(Found::Held);
         }
         Some(Found::Route(Routed::Opaque(Box::new(Route {
+            path: None,
             // Resolved with the call: routing runs none of the plugin's code.
             target: Target::Entry(opaque.plugin.entry_later(entry)),
             kind: None,
@@ -519,6 +524,14 @@ fn guarded(config: &Config) -> BTreeMap<&str, BTreeSet<&str>> {
         }
     }
     guarded
+}
+
+/// The path of a route, for people; a prefix ends in `*`.
+fn shown_path(config: &RouteConfig) -> String {
+    match (&config.path, &config.prefix) {
+        (Some(path), _) => path.clone(),
+        (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
+    }
 }
 
 /// Whether a path reads the same in a URL.

@@ -7,7 +7,7 @@
 //!   └ version; with a higher one more may follow, behind a `-`
 //! ```
 //!
-//! The gateway makes no span of its own, so a request's header is passed on as it is: another parent would be one
+//! Without spans of the gateway (`otlp`) a request's header is passed on as it is: another parent would be one
 //! without a record. One that is absent, malformed or there twice is replaced, with the flag `sampled`, since a
 //! plugin is the root of that trace. Its `tracestate` belonged to the other and is removed.
 
@@ -25,10 +25,86 @@ const LEN: usize = 55;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TraceId([u8; 32]);
 
+/// A span-id in its 16 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only spans have a parent"))]
+pub(crate) struct SpanId([u8; 16]);
+
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only spans have a parent"))]
+pub(crate) struct Parent {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+    pub(crate) flags: u8,
+}
+
+/// The flag of a trace that is recorded.
+pub(crate) const SAMPLED: u8 = 1;
+
 impl TraceId {
+    /// A new one. It may not be all zeros.
+    pub(crate) fn make() -> Self {
+        Self(hex(fastrand::u128(1..).to_be_bytes()))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
+}
+
+impl SpanId {
+    /// A new one. It may not be all zeros.
+    pub(crate) fn make() -> Self {
+        Self(hex(fastrand::u64(1..).to_be_bytes()))
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+#[cfg(feature = "otlp")]
+mod bytes {
+    use super::{Parent, SAMPLED, SpanId, TraceId};
+
+    impl TraceId {
+        pub(crate) fn bytes(&self) -> [u8; 16] {
+            u128::from_str_radix(self.as_str(), 16).unwrap_or_default().to_be_bytes()
+        }
+
+        /// Its last eight bytes, which are random.
+        pub(crate) fn low(&self) -> u64 {
+            u128::from_be_bytes(self.bytes()) as u64
+        }
+    }
+
+    impl SpanId {
+        pub(crate) fn bytes(&self) -> [u8; 8] {
+            u64::from_str_radix(self.as_str(), 16).unwrap_or_default().to_be_bytes()
+        }
+    }
+
+    impl Parent {
+        pub(crate) fn is_sampled(&self) -> bool {
+            self.flags & SAMPLED != 0
+        }
+
+        #[cfg(test)]
+        pub(crate) fn sample() -> Self {
+            Self { trace: TraceId::make(), span: SpanId::make(), flags: SAMPLED }
+        }
+    }
+}
+
+/// `bytes` in hex digits, of which there are twice as many.
+fn hex<const BYTES: usize, const DIGITS: usize>(bytes: [u8; BYTES]) -> [u8; DIGITS] {
+    let mut digits = [b'0'; DIGITS];
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    for (digit, nibble) in digits.iter_mut().zip(nibbles) {
+        *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    }
+    digits
 }
 
 impl fmt::Debug for TraceId {
@@ -37,8 +113,8 @@ impl fmt::Debug for TraceId {
     }
 }
 
-/// The trace of a request that has one.
-pub(crate) fn find(headers: &HeaderMap) -> Option<TraceId> {
+/// What the header of a request says, if it has one.
+pub(crate) fn find(headers: &HeaderMap) -> Option<Parent> {
     let mut all = headers.get_all(TRACEPARENT).iter();
     let one = all.next()?;
     if all.next().is_some() {
@@ -49,28 +125,41 @@ pub(crate) fn find(headers: &HeaderMap) -> Option<TraceId> {
 
 /// The trace of a request, which has one from now on.
 pub(crate) fn find_or_make(headers: &mut HeaderMap) -> TraceId {
-    if let Some(trace) = find(headers) {
-        return trace;
+    if let Some(parent) = find(headers) {
+        return parent.trace;
     }
-    let (text, trace) = make();
-    headers.remove(TRACESTATE);
-    // Hex digits and hyphens are always a header's value.
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        headers.insert(TRACEPARENT, value);
-    }
+    let trace = TraceId::make();
+    put_root(headers, trace, SpanId::make(), true);
     trace
 }
 
-fn make() -> (String, TraceId) {
-    // Neither may be all zeros.
-    let trace = format!("{:032x}", fastrand::u128(1..));
-    let text = format!("00-{trace}-{:016x}-01", fastrand::u64(1..));
-    let mut id = [b'0'; 32];
-    id.iter_mut().zip(trace.bytes()).for_each(|(digit, byte)| *digit = byte);
-    (text, TraceId(id))
+/// Makes a span the parent of what the request leads to.
+pub(crate) fn put(headers: &mut HeaderMap, trace: TraceId, span: SpanId, is_sampled: bool) {
+    let flags = if is_sampled { SAMPLED } else { 0 };
+    let text = format!("00-{}-{}-{flags:02x}", trace.as_str(), span.as_str());
+    // Hex digits and hyphens are always a header's value.
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        // A message without room for it has more headers than the limits of a gateway let pass.
+        let _ = headers.try_insert(TRACEPARENT, value);
+    }
 }
 
-fn parse(text: &[u8]) -> Option<TraceId> {
+/// The same for the first span of a trace: the `tracestate` belonged to another.
+pub(crate) fn put_root(headers: &mut HeaderMap, trace: TraceId, span: SpanId, is_sampled: bool) {
+    headers.remove(TRACESTATE);
+    put(headers, trace, span, is_sampled);
+}
+
+/// The header `tracestate`, at most as long as the recommendation asks to pass on.
+#[cfg(feature = "otlp")]
+pub(crate) fn state(headers: &HeaderMap) -> String {
+    const BYTES_MAX: usize = 512;
+    let all = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
+    let state = all.collect::<Vec<_>>().join(",");
+    if state.len() > BYTES_MAX { String::new() } else { state }
+}
+
+fn parse(text: &[u8]) -> Option<Parent> {
     let (known, more) = text.split_at_checked(LEN)?;
     let parts: Vec<&[u8]> = known.split(|byte| *byte == b'-').collect();
     let [version, trace, parent, flags] = *parts else { return None };
@@ -89,7 +178,9 @@ fn parse(text: &[u8]) -> Option<TraceId> {
     if !is_well_formed || !ends || is_zero(trace) || is_zero(parent) {
         return None;
     }
-    trace.try_into().ok().map(TraceId)
+    let flags = str::from_utf8(flags).ok().and_then(|flags| u8::from_str_radix(flags, 16).ok())?;
+    let (trace, span) = (TraceId(trace.try_into().ok()?), SpanId(parent.try_into().ok()?));
+    Some(Parent { trace, span, flags })
 }
 
 #[cfg(test)]
@@ -99,7 +190,7 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     fn parsed(text: &str) -> Option<String> {
-        parse(text.as_bytes()).map(|trace| trace.as_str().to_owned())
+        parse(text.as_bytes()).map(|parent| parent.trace.as_str().to_owned())
     }
 
     #[test]
@@ -150,7 +241,7 @@ mod tests {
         let made = find_or_make(&mut headers);
         assert_ne!(made.as_str(), TRACE);
         assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
-        assert_eq!(find(&headers), Some(made));
+        assert_eq!(find(&headers).map(|parent| parent.trace), Some(made));
         assert!(headers[TRACEPARENT].as_bytes().ends_with(b"-01"));
         assert!(!headers.contains_key(TRACESTATE));
         assert_ne!(find_or_make(&mut HeaderMap::new()), made);

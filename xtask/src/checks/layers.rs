@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-lab", &["becket-chan", "becket-zcopy", "becket-wire", "becket-ipc", "becket-host"]),
     ("becket-gateway", &["becket-chan", "becket-host", "becket-ipc"]),
     ("becket-sample", &["becket-plugin"]),
+    ("becket-example-variant", &["becket-plugin"]),
     (
         "becket",
         &[

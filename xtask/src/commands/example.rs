@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `cargo xtask example gateway`: filters in several languages in front of a small service.
 //!
-//! The service and the gateway are processes of their own in this one's group, so that Ctrl-C ends all three.
+//! The gateway replaces this process, so it gets the signals, and the exit status is its own. Its stdin is the other end
+//! of the service's, which ends with that: however the gateway ends, the service is not left over.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::commands::run::PROFILE;
@@ -22,7 +24,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Name {
-    /// Filters in C++, Go, Zig and C in front of a service in Python.
+    /// Filters in C++, Go, Rust, Zig and C in front of a service in Python.
     Gateway,
 }
 
@@ -37,17 +39,18 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     command.current_dir(context.root()).args(["build", "--profile", PROFILE, "--locked"]);
     Output::Screen.run(command.args(["--no-default-features", "--package=becket"]))?;
     let mut service = Command::new("python3");
-    service.arg(context.path(example::SOURCES).join("service.py"));
+    service.arg(context.path(example::SOURCES).join("service.py")).arg("--until-stdin-ends");
     let mut serves = service
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .map_err(|source| spawn_error(&service, source))?;
     let mut gateway = Command::new(context.target().join(PROFILE).join("becket"));
     gateway.args(["serve", "--listen", &arguments.listen, "--config"]);
-    let ended = Output::Screen.run(gateway.arg(example::folder(context).join("becket.toml")));
-    // An error means that it has ended already.
-    let _ended = serves.kill();
-    let _status = serves.wait();
-    ended.map(|()| ExitCode::SUCCESS)
+    gateway.arg(example::folder(context).join("becket.toml"));
+    if let Some(end) = serves.stdin.take() {
+        gateway.stdin(end);
+    }
+    let failure = gateway.exec();
+    Err(spawn_error(&gateway, failure))
 }

@@ -12,6 +12,7 @@
 //! | `repository` | layers, tidiness, links, the book |
 //! | `programs` | the admin page, benches, load |
 //! | `proofs` | models, miri, the long stress |
+//! | `semver` | the public API, compared with the last release |
 //! | `runner` | runs steps, keeps a log of each, says what failed |
 
 mod go;
@@ -26,6 +27,7 @@ mod python;
 mod repository;
 mod runner;
 mod rust;
+mod semver;
 mod zig;
 
 pub(crate) use crate::steps::runner::{Step, run};
@@ -64,6 +66,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("deny", rust::deny),
     Step::always("package", rust::package),
     Step::always("book", repository::book),
+    Step::full("semver", semver::semver),
     Step::full("serve-only", rust::serve_only),
     Step::full("published", plugins::published),
     Step::full("miri", proofs::miri),

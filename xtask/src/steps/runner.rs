@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, create_folder, write};
+use crate::process::{Output, REMARK, create_folder, write};
 
 /// One step of `cargo xtask test`.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,7 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
     let logs = context.target().join("xtask").join("logs");
     create_folder(&logs)?;
     let (mut failed, mut flaky, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let mut remarks = Vec::new();
     let begun = Instant::now();
     for (number, step) in (1..).zip(steps) {
         let title = format!("[{number:>2}/{}] {:<14}", steps.len(), step.name);
@@ -78,7 +79,10 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
         let (took, passed) = (step_begun.elapsed(), result.is_ok());
         times.push(Timed { name: step.name, passed, took });
         if !verbose {
-            flaky.extend(flaky_tests(&std::fs::read_to_string(&log).unwrap_or_default()));
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            flaky.extend(flaky_tests(&log));
+            let of_step = log.lines().filter_map(|line| line.strip_prefix(REMARK));
+            remarks.extend(of_step.map(|line| format!("{}: {line}", step.name)));
         }
         let verdict = if passed { "ok" } else { "FAILED" };
         let mark = if verbose { format!("{title} ") } else { " ".to_owned() };
@@ -95,6 +99,9 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
     write(&context.target().join("xtask/times.json"), &as_json(took, &times))?;
     println!("\n{} in {}", crate::error::count(steps.len(), "step"), seconds(took).trim_start());
     println!("slowest: {}", slowest(times));
+    for remark in &remarks {
+        println!("{remark}");
+    }
     for test in &flaky {
         println!("flaky: {test}: failed, and passed at the second try: see target/xtask/logs");
     }

@@ -16,7 +16,7 @@ use crate::{example, samples, zoo};
 
 /// Features besides the default ones. Not all of them: `sanitizer` and `threads` of becket-coro are
 /// only for tools.
-const FEATURES: &str = "--features=becket-chan/sink,becket/cluster";
+const FEATURES: &str = "--features=becket-chan/sink,becket/cluster,becket/otlp";
 
 pub(super) fn format(context: &Context, output: &mut Output) -> Result<(), Error> {
     output.run(workspace(context).args(["fmt", "--all", "--check"]))
@@ -117,7 +117,7 @@ fn test_threads() -> usize {
 /// The build of `cargo xtask run` has no warnings, nor has one with any single feature, and each
 /// command that it leaves out explains that.
 pub(super) fn serve_only(context: &Context, output: &mut Output) -> Result<(), Error> {
-    for features in ["", "cluster", "ipc", "lab", "process", "tls"] {
+    for features in ["", "cluster", "ipc", "lab", "otlp", "process", "tls"] {
         output.run(
             workspace(context)
                 .args(["clippy", "--package=becket", "--no-default-features", "--locked"])

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{GOOD, Ui, paint};
 
-/// Ask a running gateway to reload, to drain, or to take a plugin out of quarantine
+/// Ask a running gateway to reload, drain, upgrade, or take a plugin out of quarantine
 ///
 /// The gateway has the same token: `token` in `[admin]` of its configuration.
 #[derive(Debug, Subcommand)]
@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Reload(At),
     /// End the gateway once its requests have ended, as SIGTERM does
     Drain(At),
+    /// Let the program that is in place now take over, as SIGUSR2 does
+    ///
+    /// No request is lost. If the new process is not ready in time, the old one goes on.
+    Upgrade(At),
     /// Load a quarantined plugin again
     QuarantineOff {
         /// The name of the plugin
@@ -65,6 +69,11 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
                 (answer, text)
             }
             Command::Drain(at) => (at.ask("/drain").await?, "the gateway drains".to_owned()),
+            Command::Upgrade(at) => {
+                let answer = at.ask("/upgrade").await?;
+                let pid = answer.get("pid").and_then(Value::as_u64).unwrap_or_default();
+                (answer, format!("process {pid} has taken over"))
+            }
             Command::QuarantineOff { plugin, at } => {
                 let answer = at.ask(&format!("/plugins/{plugin}/quarantine-off")).await?;
                 (answer, format!("{plugin} was loaded again"))

@@ -201,6 +201,9 @@ async fn serve(
             };
             match handed_over {
                 Ok(it) => {
+                    if let Some(request) = request {
+                        request.upgraded(it.pid);
+                    }
                     // The other process waits for its path.
                     #[cfg(feature = "ipc")]
                     drop(watched_by.take());
@@ -209,7 +212,12 @@ async fn serve(
                     break;
                 }
                 // This process goes on.
-                Err(failure) => ui.failure(&failure),
+                Err(failure) => {
+                    ui.failure(&failure);
+                    if let Some(request) = request {
+                        answer(request, &failure);
+                    }
+                }
             }
             continue;
         }
@@ -262,6 +270,7 @@ fn asked_by(request: &AdminRequest) -> Option<Asked> {
     match request.action() {
         AdminAction::Reload => Some(Asked::Reload),
         AdminAction::Drain => Some(Asked::End),
+        AdminAction::Upgrade => Some(Asked::Upgrade),
         _ => None,
     }
 }

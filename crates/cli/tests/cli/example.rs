@@ -27,9 +27,13 @@ impl Drop for Service {
 impl Service {
     /// Starts it at a free port; returns its URL too.
     fn start() -> (Self, String) {
+        Self::with(&["0"], Stdio::null())
+    }
+
+    fn with(arguments: &[&str], stdin: Stdio) -> (Self, String) {
         let mut service = Process::new("python3");
-        service.arg(root().join("examples/gateway/service.py")).arg("0");
-        let service = service.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        service.arg(root().join("examples/gateway/service.py")).args(arguments);
+        let service = service.stdin(stdin).stdout(Stdio::piped()).spawn();
         let mut service = Self(service.unwrap());
         let mut url = String::new();
         BufReader::new(service.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
@@ -82,10 +86,11 @@ fn the_filters_of_the_example_stand_before_its_service() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.contains("\nvary: x-api-key\n"), "{answer}");
         assert!(answer.contains("\nx-answered-for: alice\n"), "{answer}");
+        assert!(answer.contains("\nset-cookie: variant=a; Path=/;"), "{answer}");
         let (_, body) = answer.split_once("\n\n").unwrap();
         let order: serde_json::Value = serde_json::from_str(body).unwrap();
         let expected = serde_json::json!({
-            "path": "/orders/7", "user": "alice", "key": null, "mail": "*****@example.com",
+            "path": "/orders/7", "user": "alice", "variant": "a", "key": null, "mail": "*****@example.com",
             "card": "**** **** **** 1111", "total": 1_764_040_222_000_u64,
         });
         assert_eq!(order, expected);
@@ -94,8 +99,9 @@ fn the_filters_of_the_example_stand_before_its_service() {
     assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     let wait = answer.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap();
     assert!((1..=60).contains(&wait.parse::<u32>().unwrap()), "{answer}");
-    let answer = ask(listen, &["x-api-key: s3cret-b"]);
+    let answer = ask(listen, &["x-api-key: s3cret-b", "cookie: variant=b", "x-variant: a"]);
     assert!(answer.starts_with("HTTP/1.1 200 "), "another user has tokens of his own: {answer}");
+    assert!(answer.contains("\"variant\": \"b\"") && !answer.contains("set-cookie"), "{answer}");
 
     let metrics = curl(&format!("http://{}/metrics", started["admin"].as_str().unwrap()));
     for (class, count) in [("2xx", 6), ("4xx", 5), ("5xx", 0)] {
@@ -104,4 +110,14 @@ fn the_filters_of_the_example_stand_before_its_service() {
         let line = metrics.lines().find(is_of).unwrap_or_else(|| panic!("{name}: {metrics}"));
         assert!(line.ends_with(&format!(" {count}")), "{line}");
     }
+}
+
+/// What `cargo xtask example gateway` relies on: its gateway has the other end of the service's stdin.
+#[test]
+fn the_service_ends_with_the_process_at_the_other_end_of_its_stdin() {
+    let (mut service, url) = Service::with(&["0", "--until-stdin-ends"], Stdio::piped());
+    assert!(curl(&format!("{url}/orders/7")).contains("\"path\": \"/orders/7\""));
+    assert!(service.0.try_wait().unwrap().is_none());
+    drop(service.0.stdin.take());
+    assert_eq!(service.0.wait().unwrap().code(), Some(0));
 }

@@ -303,3 +303,44 @@ fn a_service_that_would_end_with_its_main_process_is_not_upgraded() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no process hands its sockets over"));
 }
+
+/// With the token, the admin listener does what the signal does, and the asker gets what came of it.
+#[test]
+fn an_upgrade_is_asked_for_by_the_token() {
+    let text = "watch = false\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \
+                \"file:token\"\n";
+    let mut world = World::new(&["--config", "becket.toml"], |process| {
+        let folder = process.get_current_dir().unwrap();
+        fs::write(folder.join("becket.toml"), text).unwrap();
+        fs::write(folder.join("token"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(folder.join("token"), private).unwrap();
+    });
+    let started = world.server.started();
+    let addr = started["listen"].as_str().unwrap().to_owned();
+    let admin = format!("http://{}", started["admin"].as_str().unwrap());
+    let token = format!("file:{}", world.folder.path().join("token").display());
+    let asked = |token: &str| {
+        let upgrade = ["admin", "upgrade", "--json", "--url", &admin, "--token", token];
+        process().args(upgrade).env("WRONG", "another token of some length").output().unwrap()
+    };
+    let serves = || assert!(ask(&mut TcpStream::connect(&addr).unwrap(), true).is_ok());
+    let refused = asked("env:WRONG");
+    assert_eq!(refused.status.code(), Some(1));
+    world.script("exit 3");
+    let refused = asked(&token);
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("no new process takes over; this one goes on"), "{text}");
+    assert!(text.contains("it ended before it was ready: exit status: 3"), "{text}");
+    serves();
+    world.mend();
+    let upgraded = asked(&token);
+    let answer: Value = serde_json::from_slice(&upgraded.stdout).unwrap();
+    let started = world.server.event("started");
+    assert_eq!((&answer["done"], &answer["pid"]), (&"upgrade".into(), &started["pid"]), "{answer}");
+    let pid = i32::try_from(started["pid"].as_i64().unwrap()).unwrap();
+    world.successors.push(Pid::from_raw(pid).unwrap());
+    assert_eq!(world.server.wait().code(), Some(0));
+    serves();
+}

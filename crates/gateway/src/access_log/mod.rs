@@ -28,11 +28,10 @@ use std::time::{Instant, SystemTime};
 
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use self::writer::Writer;
 use crate::config::{AccessLogConfig, AccessLogFormat, Complaint};
-use crate::serve::Body;
 use crate::stats::Stats;
 use crate::trace::TraceId;
 
@@ -119,10 +118,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Lets the record of a request end with the body of its answer.
-    pub(crate) fn end(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
-        self.status = response.status().as_u16();
-        response.map(|body| body.logged(self))
+    /// The client gets an answer with this status.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
     }
 
     pub(crate) fn add_bytes(&mut self, count: usize) {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `/reload` | the program reads its configuration again |
 //! | `/drain` | the program ends, once requests in progress have ended |
+//! | `/upgrade` | the program starts its successor, which takes over |
 //! | `/plugins/NAME/quarantine-off` | a quarantined plugin is loaded again |
 //!
 //! # Invariants
@@ -32,6 +33,7 @@ use crate::serve::Body;
 pub(super) enum Action<'a> {
     Reload,
     Drain,
+    Upgrade,
     QuarantineOff(&'a str),
 }
 
@@ -40,6 +42,7 @@ impl<'a> Action<'a> {
         match path {
             "/reload" => Some(Self::Reload),
             "/drain" => Some(Self::Drain),
+            "/upgrade" => Some(Self::Upgrade),
             path => {
                 let plugin = path.strip_prefix("/plugins/")?.strip_suffix("/quarantine-off")?;
                 Some(Self::QuarantineOff(plugin))
@@ -51,6 +54,7 @@ impl<'a> Action<'a> {
         match self {
             Self::Reload => "reload",
             Self::Drain => "drain",
+            Self::Upgrade => "upgrade",
             Self::QuarantineOff(_) => "quarantine-off",
         }
     }
@@ -77,6 +81,7 @@ impl Admin {
         let done = match action {
             Action::Reload => self.pass_on(AdminAction::Reload).await,
             Action::Drain => self.pass_on(AdminAction::Drain).await,
+            Action::Upgrade => self.pass_on(AdminAction::Upgrade).await,
             Action::QuarantineOff(plugin) => self.quarantine_off(plugin).await,
         };
         let name = action.name();
@@ -130,6 +135,7 @@ impl Admin {
     async fn pass_on(&self, action: AdminAction) -> Result<Value, Problem> {
         match self.actions.ask(action).await {
             Ok(Answer::Done(report)) => Ok(json!({ "report": report })),
+            Ok(Answer::Upgraded(pid)) => Ok(json!({ "pid": pid })),
             Ok(Answer::Failed { error, cause, hint }) => {
                 let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error);
                 let problem = cause.into_iter().fold(problem, Problem::cause);
@@ -186,6 +192,7 @@ mod tests {
     fn actions_have_their_paths() {
         assert_eq!(Action::of("/reload"), Some(Action::Reload));
         assert_eq!(Action::of("/drain"), Some(Action::Drain));
+        assert_eq!(Action::of("/upgrade"), Some(Action::Upgrade));
         assert_eq!(Action::of("/plugins/a/quarantine-off"), Some(Action::QuarantineOff("a")));
         for path in ["/", "/plugins", "/reload/", "/plugins//", "/plugins/a"] {
             assert_eq!(Action::of(path), None, "{path}");

@@ -61,10 +61,16 @@ families! {
         "Bytes of answers' bodies.";
     FILTERS = counter "becket_http_filter_answers_total" ["plugin", "entry", "result"]
         "Calls of filters, by result: continue, respond, failed, skipped (failed with fail_open).";
+    UPSTREAM_UP = gauge "becket_http_upstream_up" ["route", "server"]
+        "1 while requests are passed on to the server, 0 while it is ejected or its checks have it down.";
+    UPSTREAM_EJECTIONS = counter "becket_http_upstream_ejections_total" ["route", "server"]
+        "Times that a server was ejected after failures.";
     REFUSED = counter "becket_http_refused_total" ["cause"]
         "Requests and connections refused before a plugin was asked.";
     ACCESS_LINES_DROPPED = counter "becket_http_access_lines_dropped_total" []
         "Lines of the access log for which there was no room, or that could not be written.";
+    SPANS = counter "becket_trace_spans_total" ["result"]
+        "Spans, by result: exported; dropped for no_room in the queue, refused by the receiver, failed to be sent.";
     WEBSOCKETS = gauge "becket_websockets" [] "WebSockets open now.";
     WEBSOCKETS_TOTAL = counter "becket_websockets_total" [] "WebSockets opened.";
     WS_MESSAGES = counter "becket_websocket_messages_total" ["direction"]
@@ -197,6 +203,10 @@ fn gateway(text: &mut Text, shared: &Shared, since: Instant) {
     }
     text.family(&BODIES).sample(&[], shared.bodies.used());
     text.family(&ACCESS_LINES_DROPPED).sample(&[], stats.access_lines_dropped.get());
+    let mut spans = text.family(&SPANS);
+    for (result, count) in stats.spans() {
+        spans.sample(&[result], count);
+    }
     text.family(&WEBSOCKETS).sample(&[], stats.websockets_open.get());
     text.family(&WEBSOCKETS_TOTAL).sample(&[], stats.websockets.get());
     text.family(&WS_MESSAGES)
@@ -230,6 +240,17 @@ fn entries(text: &mut Text, shared: &Shared) {
     let mut bytes = text.family(&RESPONSE_BYTES);
     for ((plugin, entry), stats) in &entries {
         bytes.sample(&[plugin, entry], stats.bytes_out());
+    }
+    let servers = shared.stats.servers();
+    let mut up = text.family(&UPSTREAM_UP);
+    for ((route, server), stats) in &servers {
+        if let Some(is_up) = stats.is_up() {
+            up.sample(&[route, server], u8::from(is_up));
+        }
+    }
+    let mut ejections = text.family(&UPSTREAM_EJECTIONS);
+    for ((route, server), stats) in &servers {
+        ejections.sample(&[route, server], stats.ejections.get());
     }
     let mut filters = text.family(&FILTERS);
     for ((plugin, entry), stats) in shared.stats.filters() {

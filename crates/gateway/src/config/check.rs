@@ -5,7 +5,7 @@ use super::error::ConfigError;
 use super::locate::{KeyPath, locate};
 use super::{
     Config, HttpLimits, ListenAt, Placement, PluginConfig, access_log, cluster, listen, rollout,
-    route, sandbox, tls, workers,
+    route, sandbox, tls, trace, workers,
 };
 
 /// Longest name of a plugin: it is part of URLs, log lines and metric labels.
@@ -52,6 +52,7 @@ pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     check_limits(&config.limits)?;
     access_log::check(&config.access_log)?;
     config.tls.as_ref().map_or(Ok(()), tls::check)?;
+    config.trace.as_ref().map_or(Ok(()), trace::check)?;
     cluster::check(&config.cluster)?;
     for (name, plugin) in &config.plugins {
         check_plugin(name, plugin)?;

@@ -7,16 +7,19 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `access_log` | `[access_log]` |
+//! | `admin` | `[admin]` |
 //! | `check` | checks beyond the types: ranges, names, references between tables |
 //! | `cluster` | `[cluster]` |
 //! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
 //! | `files` | files that the gateway itself reads |
 //! | `filter` | `filters` of a route |
+//! | `health` | `health` of an upstream |
 //! | `listen` | `listen` |
 //! | `locate` | from a key's path to its place in the text |
 //! | `rollout` | `[plugins.NAME.rollout]` |
 //! | `route` | `[[routes]]`: what answers where |
 //! | `tls` | `[tls]` |
+//! | `trace` | `[trace]` |
 //! | `sandbox` | `[plugins.NAME.sandbox]` |
 //! | `workers` | the workers of a plugin in a process of its own |
 //! | `upstream` | `upstream` of a route |
@@ -30,11 +33,13 @@
 //! 3. Paths in a file are relative to that file's folder. A program runs in that folder.
 
 mod access_log;
+mod admin;
 mod check;
 mod cluster;
 mod error;
 mod files;
 mod filter;
+mod health;
 mod listen;
 mod locate;
 mod rollout;
@@ -43,6 +48,7 @@ mod sandbox;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod trace;
 mod upstream;
 mod value;
 mod workers;
@@ -58,6 +64,8 @@ use crate::tls::Loaded;
 
 pub(crate) use self::access_log::key as access_log_key;
 pub use self::access_log::{AccessLogConfig, AccessLogFormat};
+pub use self::admin::AdminConfig;
+pub(crate) use self::admin::token_key as admin_token_key;
 pub(crate) use self::check::Complaint;
 pub use self::cluster::{ClusterConfig, Secret};
 pub use self::error::ConfigError;
@@ -66,6 +74,7 @@ pub(crate) use self::files::read_token;
 #[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::files::{check_private, read as read_file};
 pub use self::filter::FilterConfig;
+pub use self::health::HealthConfig;
 pub use self::listen::{ListenAt, ListenConfig};
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
@@ -73,6 +82,10 @@ pub use self::route::RouteConfig;
 pub use self::sandbox::{SandboxAllow, SandboxConfig, SandboxProfile};
 pub(crate) use self::tls::root as tls_root;
 pub use self::tls::{CertificateConfig, ClientCertificates, TlsConfig};
+pub(crate) use self::trace::root as trace_root;
+pub use self::trace::{HeaderText, TraceConfig};
+#[cfg(feature = "otlp")]
+pub(crate) use self::trace::{QUEUE_SPANS, wrong as wrong_receiver};
 pub use self::upstream::UpstreamConfig;
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
@@ -99,6 +112,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// A line for each request.
     pub access_log: AccessLogConfig,
+    /// Spans of requests; `None`: without.
+    pub trace: Option<TraceConfig>,
     /// The admin listener.
     pub admin: AdminConfig,
     /// The bounds on what clients may ask for.
@@ -122,39 +137,12 @@ impl Default for Config {
             plugin_path: Vec::new(),
             tls: None,
             access_log: AccessLogConfig::default(),
+            trace: None,
             admin: AdminConfig::default(),
             limits: HttpLimits::default(),
             cluster: ClusterConfig::default(),
             plugins: BTreeMap::new(),
             routes: Vec::new(),
-        }
-    }
-}
-
-/// The admin listener: metrics, health, the page.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdminConfig {
-    /// Whether there is one.
-    pub enabled: bool,
-    /// Where it listens; port 0 lets the system choose.
-    pub listen: SocketAddr,
-    /// Whether `listen` may be reachable from other machines. What it shows has no password.
-    pub allow_remote: bool,
-    /// Names by which it is asked for, beside `localhost` and addresses.
-    pub hosts: Vec<String>,
-    /// Where the token is that actions need; `None`: there are no actions.
-    pub token: Option<Secret>,
-}
-
-impl Default for AdminConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            listen: SocketAddr::from(([127, 0, 0, 1], 9900)),
-            allow_remote: false,
-            hosts: Vec::new(),
-            token: None,
         }
     }
 }
@@ -373,6 +361,7 @@ impl Config {
         if let Some(tls) = &config.tls {
             Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
         }
+        crate::otlp::check(config.trace.as_ref()).map_err(|it| it.locate(&text, &origin))?;
         config.check_token().map_err(|complaint| complaint.locate(&text, &origin))?;
         config.check_folders().map_err(|complaint| complaint.locate(&text, &origin))?;
         Ok(config)
@@ -447,11 +436,6 @@ impl Config {
     }
 }
 
-/// Where the admin token is.
-pub(crate) fn admin_token_key() -> KeyPath {
-    KeyPath::default().key("admin").key("token")
-}
-
 fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))
 }
@@ -480,6 +464,7 @@ mod tests {
         assert_eq!(shown.listen, Config::default().listen);
         assert_eq!(shown.admin, Config::default().admin);
         assert_eq!(shown.tls, None);
+        assert_eq!(shown.trace, None);
         assert_eq!(shown.access_log, Config::default().access_log);
         assert_eq!(shown.limits, Config::default().limits);
         assert_eq!(shown.cluster, Config::default().cluster);
@@ -530,6 +515,11 @@ mod tests {
             "format",
             "file",
             "query",
+            "endpoint",
+            "service_name",
+            "sample_ratio",
+            "headers",
+            "queue_spans_max",
             "buffer_bytes_max",
             "client_certificates",
             "client_ca",

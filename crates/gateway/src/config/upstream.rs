@@ -9,6 +9,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::check::{Complaint, WAIT_MS_MAX};
+use super::health::{self, HealthConfig};
 use super::locate::KeyPath;
 
 /// The most servers of one route.
@@ -27,6 +28,12 @@ pub struct UpstreamConfig {
     pub idle_timeout_ms: u64,
     /// Idle connections that are kept for each server.
     pub idle_connections_max: u32,
+    /// So many requests in a row that a server does not answer, or answers 502, 503 or 504, eject it; 0: never.
+    pub eject_after: u32,
+    /// How long it gets no requests then.
+    pub eject_ms: u64,
+    /// How the servers are checked; `None`: not at all.
+    pub health: Option<HealthConfig>,
 }
 
 impl Default for UpstreamConfig {
@@ -36,6 +43,9 @@ impl Default for UpstreamConfig {
             connect_timeout_ms: 5000,
             idle_timeout_ms: 60_000,
             idle_connections_max: 32,
+            eject_after: 5,
+            eject_ms: 10_000,
+            health: None,
         }
     }
 }
@@ -95,6 +105,8 @@ pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Com
         ("connect_timeout_ms", upstream.connect_timeout_ms, 1, WAIT_MS_MAX),
         ("idle_timeout_ms", upstream.idle_timeout_ms, 1, WAIT_MS_MAX),
         ("idle_connections_max", upstream.idle_connections_max.into(), 0, 10_000),
+        ("eject_after", upstream.eject_after.into(), 0, 1_000_000),
+        ("eject_ms", upstream.eject_ms, 1, WAIT_MS_MAX),
     ];
     for (key, value, min, max) in ranges {
         if value < min || value > max {
@@ -105,7 +117,7 @@ pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Com
             ));
         }
     }
-    Ok(())
+    upstream.health.as_ref().map_or(Ok(()), |checks| health::check(&at("health"), checks))
 }
 
 /// What is wrong with a server's address, and what to write instead.
@@ -180,6 +192,16 @@ mod tests {
                 "{ urls = [\"http://a\"], idle_timeout_ms = 0 }",
                 "`routes[0].upstream.idle_timeout_ms` is 0",
             ),
+            ("{ urls = [\"http://a\"], eject_ms = 0 }", "`routes[0].upstream.eject_ms` is 0"),
+            (
+                "{ urls = \"http://a\", health = { path = \"x\" } }",
+                "`routes[0].upstream.health.path` is `x`",
+            ),
+            (
+                "{ urls = \"http://a\", health = { interval_ms = 1 } }",
+                "`routes[0].upstream.health.interval_ms` is 1",
+            ),
+            ("{ urls = \"http://a\", health = { interval = 1 } }", "`interval_ms`?"),
         ] {
             let refused = parse(upstream).unwrap_err();
             assert!(refused.contains("error: t:3:") && refused.contains(message), "{refused}");

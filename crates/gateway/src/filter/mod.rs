@@ -36,6 +36,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 pub(crate) use self::answer::{Answer, Malformed, Phase};
 use crate::TARGET;
 use crate::config::FilterConfig;
+use crate::otlp::{Child, Context};
 use crate::problem::Problem;
 use crate::repeats::Repeats;
 use crate::stats::{FilterResult, FilterStats};
@@ -131,16 +132,29 @@ impl Filter {
         subject: Subject<'_>,
         head: Head<'_>,
         body: Bytes,
+        trace: Option<&Context>,
     ) -> Result<Option<(Answer, Body)>, Problem> {
-        match self.call(&subject, head, body).await {
+        let mut span = Child::filter(trace, &self.name, subject.phase().name());
+        match self.call(&subject, head, body, span.as_ref()).await {
             Ok((answer, body)) => {
-                self.stats.count(match answer.respond {
+                let result = match answer.respond {
                     Some(_) => FilterResult::Respond,
                     None => FilterResult::Continue,
-                });
+                };
+                if let Some(span) = &mut span {
+                    span.result(result.name());
+                }
+                self.stats.count(result);
                 Ok(Some((answer, body)))
             }
-            Err(failure) => self.fail(&failure, subject.phase()).map(|()| None),
+            Err(failure) => {
+                if let Some(span) = &mut span {
+                    let skipped = self.fail_open.then_some(FilterResult::Skipped);
+                    span.result(skipped.unwrap_or(FilterResult::Failed).name());
+                    span.failed("filter", &failure);
+                }
+                self.fail(&failure, subject.phase()).map(|()| None)
+            }
         }
     }
 
@@ -173,10 +187,14 @@ impl Filter {
         subject: &Subject<'_>,
         head: Head<'_>,
         body: Bytes,
+        span: Option<&Child>,
     ) -> Result<(Answer, Body), Failure> {
         let entry = self.entry.as_ref().ok_or(Failure::NoEntry)?;
-        let request =
-            HttpRequest::new(Box::new(parts(subject, head)), body).map_err(Failure::Header)?;
+        let mut parts = parts(subject, head);
+        if let Some(span) = span {
+            span.show(&mut parts.headers);
+        }
+        let request = HttpRequest::new(Box::new(parts), body).map_err(Failure::Header)?;
         let mut call = entry.call(request);
         if let Some(timeout) = self.timeout {
             call = call.timeout(timeout);

@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use super::buffer::{Buffer, NoRoom};
 use super::files::FileBody;
 use super::guard::Busy;
+use super::record::Records;
 use super::relay::Relayed;
 use super::stream::{FrameBody, Truncated};
-use crate::access_log::Record;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -93,15 +93,15 @@ pub(crate) enum Body {
     Relayed(Box<Relayed>),
     /// A part of a file.
     File(Box<FileBody>),
-    /// One of these, whose end is written to the access log.
-    Logged(Box<Logged>),
+    /// One of these, with whose end the request's records end.
+    Recorded(Box<Recorded>),
 }
 
-/// A body with the record of its request.
+/// A body with the records of its request.
 #[derive(Debug)]
-pub(crate) struct Logged {
+pub(crate) struct Recorded {
     body: Body,
-    record: Box<Record>,
+    records: Box<Records>,
 }
 
 impl Body {
@@ -129,7 +129,7 @@ impl Body {
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
             Self::Relayed(relayed) => relayed.count(in_flight.outlive(stats)),
             Self::File(file) => file.count(in_flight.outlive(stats)),
-            Self::Logged(logged) => logged.body.count(in_flight, stats),
+            Self::Recorded(recorded) => recorded.body.count(in_flight, stats),
         }
     }
 
@@ -140,13 +140,13 @@ impl Body {
             Self::Frames(frames) => frames.keep(busy),
             Self::Relayed(relayed) => relayed.keep(busy),
             Self::File(file) => file.keep(busy),
-            Self::Logged(logged) => logged.body.keep(busy),
+            Self::Recorded(recorded) => recorded.body.keep(busy),
         }
     }
 
-    /// Ends the record of its request with the body.
-    pub(crate) fn logged(self, record: Box<Record>) -> Self {
-        Self::Logged(Box::new(Logged { body: self, record }))
+    /// Ends the records of its request with the body.
+    pub(super) fn recorded(self, records: Box<Records>) -> Self {
+        Self::Recorded(Box::new(Recorded { body: self, records }))
     }
 }
 
@@ -179,11 +179,11 @@ impl hyper::body::Body for Body {
                 relayed.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
             }
             Self::File(file) => file.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data))),
-            Self::Logged(logged) => {
-                let next = ready!(Pin::new(&mut logged.body).poll_frame(cx));
+            Self::Recorded(recorded) => {
+                let next = ready!(Pin::new(&mut recorded.body).poll_frame(cx));
                 if let Some(Ok(frame)) = &next {
                     let data = frame.data_ref();
-                    logged.record.add_bytes(data.map_or(0, Buf::remaining));
+                    recorded.records.add_bytes(data.map_or(0, Buf::remaining));
                 }
                 Poll::Ready(next)
             }
@@ -196,7 +196,7 @@ impl hyper::body::Body for Body {
             Self::Frames(_) => false,
             Self::Relayed(relayed) => relayed.is_end_stream(),
             Self::File(file) => file.rest() == 0,
-            Self::Logged(logged) => logged.body.is_end_stream(),
+            Self::Recorded(recorded) => recorded.body.is_end_stream(),
         }
     }
 
@@ -206,7 +206,7 @@ impl hyper::body::Body for Body {
             Self::Frames(_) => SizeHint::default(),
             Self::Relayed(relayed) => relayed.size_hint(),
             Self::File(file) => SizeHint::with_exact(file.rest()),
-            Self::Logged(logged) => logged.body.size_hint(),
+            Self::Recorded(recorded) => recorded.body.size_hint(),
         }
     }
 }

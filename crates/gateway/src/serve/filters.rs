@@ -29,6 +29,7 @@ use super::unary::media_type;
 use super::upstream::remove_foreign;
 use crate::config::HttpLimits;
 use crate::filter::{Answer, Failure, Filter, Head, Phase, Subject, remove_reserved};
+use crate::otlp::Context;
 use crate::problem::Problem;
 use crate::router::{Route, Table, Target};
 use crate::shared::Shared;
@@ -36,6 +37,14 @@ use crate::status::ms;
 
 /// A filter that is called in the response phase, and what it gets back.
 type Asked<'a> = (&'a Filter, HeaderValue);
+
+/// A filter in the response phase, and the request that it is asked about.
+struct Asking<'a> {
+    filter: &'a Filter,
+    context: &'a HeaderValue,
+    method: &'a Method,
+    uri: &'a Uri,
+}
 
 /// The request's head and body, between two filters.
 struct Passing {
@@ -63,6 +72,7 @@ pub(super) async fn answer(
     let early = request_phase(public, &table.limits, route, &mut passing, &mut asked).await;
     let Passing { head, body } = passing;
     let (method, uri) = (head.method.clone(), head.uri.clone());
+    let trace = Context::of(&head.extensions).cloned();
     let mut response = match early {
         Ok(Some(response)) => response,
         Ok(None) => {
@@ -78,8 +88,9 @@ pub(super) async fn answer(
     }
     let shared = &public.shared;
     for (filter, context) in asked.into_iter().rev() {
-        let phase =
-            response_phase(shared, &table.limits, filter, &context, &method, &uri, response);
+        let limits = &table.limits;
+        let asking = Asking { filter, context: &context, method: &method, uri: &uri };
+        let phase = response_phase(shared, limits, asking, response, trace.as_ref());
         response = phase.await.unwrap_or_else(shown);
     }
     response
@@ -101,7 +112,10 @@ async fn request_phase<'a>(
         let Parts { method, uri, headers, .. } = &*passing.head;
         let seen = Head { method, uri, headers };
         let subject = Subject::Request { client: public.address };
-        let Some((answer, text)) = filter.ask(subject, seen, payload).await? else { continue };
+        let trace = Context::of(&passing.head.extensions);
+        let Some((answer, text)) = filter.ask(subject, seen, payload, trace).await? else {
+            continue;
+        };
         if let Some(status) = answer.respond {
             return respond(filter, Phase::Request, status, answer, text);
         }
@@ -125,12 +139,11 @@ async fn request_phase<'a>(
 async fn response_phase(
     shared: &Shared,
     limits: &HttpLimits,
-    filter: &Filter,
-    context: &HeaderValue,
-    method: &Method,
-    uri: &Uri,
+    asking: Asking<'_>,
     mut response: Response<Body>,
+    trace: Option<&Context>,
 ) -> Result<Response<Body>, Problem> {
+    let Asking { filter, context, method, uri } = asking;
     let payload = match filter.response_body {
         true => {
             let body = mem::take(response.body_mut());
@@ -142,7 +155,7 @@ async fn response_phase(
     };
     let seen = Head { method, uri, headers: response.headers() };
     let subject = Subject::Response { status: response.status(), context };
-    let Some((answer, text)) = filter.ask(subject, seen, payload).await? else {
+    let Some((answer, text)) = filter.ask(subject, seen, payload, trace).await? else {
         return Ok(response);
     };
     if let Some(status) = answer.respond {

@@ -27,6 +27,8 @@
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 //! | `upstream` | requests that are passed on to another server |
+//! | `record` | what records a request beside the metrics |
+//! | `servers` | those servers: turns and health |
 //! | `relay` | their bodies, both ways |
 //! | `files` | files of a folder |
 
@@ -43,8 +45,10 @@ mod first;
 mod guard;
 mod listener;
 mod peer;
+mod record;
 mod relay;
 mod request;
+mod servers;
 mod socket;
 mod stream;
 mod unary;
@@ -69,11 +73,12 @@ pub(crate) use self::files::Files;
 pub(crate) use self::listener::Listener;
 use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
+pub(crate) use self::record::Recorders;
 pub(crate) use self::request::Arrived;
+pub(crate) use self::servers::ServerStats;
 pub(crate) use self::socket::Socket;
 pub(crate) use self::upstream::Upstream;
 use crate::TARGET;
-use crate::access_log::AccessLog;
 use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
@@ -90,7 +95,7 @@ pub(crate) struct Public {
     shared: Arc<Shared>,
     /// The routes that its last request used.
     kept: Mutex<Option<Arc<KeptTable>>>,
-    log: Option<Arc<AccessLog>>,
+    recorders: Recorders,
     /// `None`: its requests are passed on as they are.
     client: Option<Box<Client>>,
     /// The client's.
@@ -99,8 +104,15 @@ pub(crate) struct Public {
 }
 
 impl Public {
-    pub(crate) fn new(shared: Arc<Shared>, log: Option<Arc<AccessLog>>) -> Self {
-        Self { shared, kept: Mutex::new(None), log, client: None, address: None, is_tls: false }
+    pub(crate) fn new(shared: Arc<Shared>, recorders: Recorders) -> Self {
+        Self {
+            shared,
+            kept: Mutex::new(None),
+            recorders,
+            client: None,
+            address: None,
+            is_tls: false,
+        }
     }
 
     /// The routes in force.
@@ -117,7 +129,12 @@ impl Clone for Public {
     fn clone(&self) -> Self {
         let client = self.client.clone();
         let Self { address, is_tls, .. } = *self;
-        Self { client, address, is_tls, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        Self {
+            client,
+            address,
+            is_tls,
+            ..Self::new(Arc::clone(&self.shared), self.recorders.clone())
+        }
     }
 }
 
@@ -140,8 +157,13 @@ impl Serve for Public {
 
     fn of(&self, peer: Peer) -> Self {
         let Peer { address, is_tls, .. } = peer;
-        let client = Client::new(peer, self.log.clone(), &self.shared.kept());
-        Self { client, address, is_tls, ..Self::new(Arc::clone(&self.shared), self.log.clone()) }
+        let client = Client::new(peer, self.recorders.clone(), &self.shared.kept());
+        Self {
+            client,
+            address,
+            is_tls,
+            ..Self::new(Arc::clone(&self.shared), self.recorders.clone())
+        }
     }
 
     fn seat(&self, peer: &Peer) -> Result<Option<Seat>, TooMany> {
@@ -154,15 +176,15 @@ impl Serve for Public {
     async fn answer(&self, mut request: Arrived) -> Response<Body> {
         let asks = Asks::of(&request.head.headers);
         let json = asks.json;
-        let record = match &self.client {
+        let mut records = match &self.client {
             None => None,
             Some(client) => match client.begin(&self.shared, &mut request.head) {
-                (record, None) => record,
-                (record, Some(problem)) => {
+                (records, None) => records,
+                (records, Some(problem)) => {
                     let response = problem.into_response(json, self.error_hints());
-                    return match record {
+                    return match records {
                         None => response,
-                        Some(record) => record.end(response),
+                        Some(records) => records.end(response),
                     };
                 }
             },
@@ -170,7 +192,12 @@ impl Serve for Public {
         let mut table = self.table();
         let response = loop {
             match route(&self.shared, &table, &request.head, asks) {
-                Ok(Some(route)) => break self.run(&table, &route, request, asks).await,
+                Ok(Some(route)) => {
+                    if let Some(records) = &mut records {
+                        records.routed(route.path.as_deref());
+                    }
+                    break self.run(&table, &route, request, asks).await;
+                }
                 Ok(None) => {
                     if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
                         break still_replaced().into_response(json, table.error_hints);
@@ -180,9 +207,9 @@ impl Serve for Public {
                 Err(problem) => break problem.into_response(json, table.error_hints),
             }
         };
-        match record {
+        match records {
             None => response,
-            Some(record) => record.end(response),
+            Some(records) => records.end(response),
         }
     }
 }

@@ -11,19 +11,17 @@
 //!    alone: what a client sends under these names is removed.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::access_log::{AccessLog, Record};
+use super::record::{Recorders, Records};
 use crate::clients::TooMany;
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::router::Table;
 use crate::shared::Shared;
 use crate::stats::Refusal;
-use crate::trace;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
@@ -52,7 +50,7 @@ pub(crate) struct Peer {
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     peer: Peer,
-    log: Option<Arc<AccessLog>>,
+    recorders: Recorders,
     makes_traces: bool,
     /// `None`: its requests are not counted.
     counted: Option<(IpAddr, HttpLimits)>,
@@ -60,32 +58,28 @@ pub(super) struct Client {
 
 impl Client {
     /// `None` if nothing is to be done for its requests.
-    pub(super) fn new(peer: Peer, log: Option<Arc<AccessLog>>, table: &Table) -> Option<Box<Self>> {
+    pub(super) fn new(peer: Peer, recorders: Recorders, table: &Table) -> Option<Box<Self>> {
         let is_asked = !matches!(peer.certificate, ClientCertificate::NotAsked);
         let makes_traces = table.makes_traces;
         let is_limited = table.limits.client_requests_per_second_max > 0;
         let counted = peer.address.filter(|_| is_limited);
         let counted = counted.map(|address| (address, table.limits.clone()));
-        let is_needed = is_asked || makes_traces || counted.is_some() || log.is_some();
-        is_needed.then(|| Box::new(Self { peer, log, makes_traces, counted }))
+        let is_needed = is_asked || makes_traces || counted.is_some() || !recorders.is_empty();
+        is_needed.then(|| Box::new(Self { peer, recorders, makes_traces, counted }))
     }
 
-    /// Changes a request's head to what the plugin may believe. The request's record, if there is an access log; and
-    /// why it is refused, if it is one too many.
+    /// Changes a request's head to what the plugin may believe. The request's records, if there are any; and why it is
+    /// refused, if it is one too many.
     #[cold]
     pub(super) fn begin(
         &self,
         shared: &Shared,
         head: &mut Parts,
-    ) -> (Option<Box<Record>>, Option<Problem>) {
+    ) -> (Option<Box<Records>>, Option<Problem>) {
         self.peer.mark(&mut head.headers);
-        let trace = match self.makes_traces {
-            true => Some(trace::find_or_make(&mut head.headers)),
-            false if self.log.is_some() => trace::find(&head.headers),
-            false => None,
-        };
-        let record = self.log.as_ref().map(|log| log.record(self.peer.address, trace, head));
-        (record.map(Box::new), self.refuse(shared))
+        let Peer { address, is_tls, .. } = self.peer;
+        let records = self.recorders.begin(head, address, is_tls, self.makes_traces);
+        (records, self.refuse(shared))
     }
 
     fn refuse(&self, shared: &Shared) -> Option<Problem> {

@@ -24,6 +24,7 @@ use super::guard::Busy;
 use super::stream::Truncated;
 use crate::TARGET;
 use crate::config::HttpLimits;
+use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::stats::{EntryStats, InFlight, Refusal};
@@ -190,6 +191,8 @@ impl hyper::body::Body for Relay {
 #[derive(Debug)]
 pub(crate) struct Relayed {
     body: Incoming,
+    /// Ends with the body.
+    span: Option<Child>,
     idle_timeout: Duration,
     idle: Option<Pin<Box<Sleep>>>,
     /// It broke off; the error follows once what came before is sent.
@@ -199,8 +202,8 @@ pub(crate) struct Relayed {
 }
 
 impl Relayed {
-    pub(super) fn new(body: Incoming, idle_timeout: Duration) -> Self {
-        Self { body, idle_timeout, idle: None, is_cut: false, in_flight: None, busy: None }
+    pub(super) fn new(body: Incoming, idle_timeout: Duration, span: Option<Child>) -> Self {
+        Self { body, span, idle_timeout, idle: None, is_cut: false, in_flight: None, busy: None }
     }
 
     pub(super) fn count(&mut self, in_flight: InFlight<Arc<EntryStats>>) {
@@ -255,6 +258,9 @@ impl Relayed {
                     return Poll::Ready(Some(Ok(Data::new(HostBody::from(data)))));
                 }
                 Err(error) => {
+                    if let Some(span) = &mut self.span {
+                        span.failed("cut_off", &error);
+                    }
                     tracing::debug!(target: TARGET, error, "an upstream server's answer was cut off");
                     // As in `stream`: what is buffered is flushed before the connection is cut.
                     self.is_cut = true;

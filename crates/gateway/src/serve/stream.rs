@@ -35,6 +35,7 @@ use super::body::{self, Body, Data};
 use super::guard::Busy;
 use super::request::{Arrived, to_host};
 use crate::TARGET;
+use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::router::{Route, Table};
 use crate::shared::Shared;
@@ -49,20 +50,31 @@ pub(super) async fn answer(
     request: Arrived,
     events: bool,
 ) -> Result<Response<Body>, Problem> {
-    let Arrived { head, body } = request;
+    let Arrived { mut head, body } = request;
     let body = body::read(shared, &table.limits, body).await?;
     route.stats.add_bytes_in(body.len());
+    let mut span = Child::call(&mut head, entry);
     let mut opening = entry.stream(to_host(shared, head, body)?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
     }
     let entry = entry.name();
-    let mut stream = opening.await.map_err(|error| problem_of_call(entry, &error))?;
+    let mut stream = opening.await.map_err(|error| {
+        if let Some(span) = &mut span {
+            span.called(Err(&error));
+        }
+        problem_of_call(entry, &error)
+    })?;
     let first = if events {
         None
     } else {
         let first = poll_fn(|cx| stream.poll_next(cx)).await;
-        Some(first.map_err(|error| problem_of_stream(entry, &error))?)
+        Some(first.map_err(|error| {
+            if let Some(span) = &mut span {
+                span.streamed(&error);
+            }
+            problem_of_stream(entry, &error)
+        })?)
     };
     let media = match (&route.content_type, events) {
         (_, true) => HeaderValue::from_static(EVENTS),
@@ -71,6 +83,7 @@ pub(super) async fn answer(
     };
     let mut response = Response::new(Body::Frames(Box::new(FrameBody {
         entry: entry.to_owned(),
+        span,
         stream: Some(stream),
         first,
         events,
@@ -90,6 +103,8 @@ pub(super) async fn answer(
 #[derive(Debug)]
 pub(crate) struct FrameBody {
     entry: String,
+    /// Ends with the body.
+    span: Option<Child>,
     /// `None` once it ended.
     stream: Option<Stream>,
     /// What the head waited for.
@@ -130,6 +145,9 @@ impl FrameBody {
             };
             if !matches!(&next, Ok(Some(frame)) if frame.status.is_ok()) {
                 self.stream = None;
+            }
+            if let (Err(error), Some(span)) = (&next, &mut self.span) {
+                span.streamed(error);
             }
             let data = match next {
                 next if self.events => Data::new(self.event(next).into()),

@@ -9,6 +9,7 @@ use http::{HeaderValue, Response};
 
 use super::body::{self, Body};
 use super::request::{Arrived, to_host};
+use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::router::{Route, Table};
 use crate::shared::Shared;
@@ -24,14 +25,19 @@ pub(super) async fn answer(
     entry: &Entry,
     request: Arrived,
 ) -> Result<Response<Body>, Problem> {
-    let Arrived { head, body } = request;
+    let Arrived { mut head, body } = request;
     let body = body::read(shared, &table.limits, body).await?;
     route.stats.add_bytes_in(body.len());
+    let mut span = Child::call(&mut head, entry);
     let mut call = entry.call(to_host(shared, head, body)?);
     if let Some(timeout) = route.timeout {
         call = call.timeout(timeout);
     }
-    let answer = call.await.map_err(|error| problem_of_call(entry.name(), &error))?;
+    let answer = call.await;
+    if let Some(span) = &mut span {
+        span.called(answer.as_ref().map(|answer| answer.status));
+    }
+    let answer = answer.map_err(|error| problem_of_call(entry.name(), &error))?;
     // A plugin's own description of a failure is its answer; a panic's text stays inside.
     if answer.status == NrStatus::Panic || (!answer.status.is_ok() && answer.body.is_empty()) {
         return Err(problem_of_status(entry.name(), answer.status));

@@ -6,7 +6,7 @@
 //!   client ◀── Relayed ◀───────────────────────────────── server      a piece is read when the client takes one
 //! ```
 //!
-//! The bodies are in `relay`.
+//! The bodies are in `relay`, the servers and their health in `servers`.
 //!
 //! # Invariants
 //!
@@ -22,7 +22,6 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::header::{
@@ -42,11 +41,14 @@ use super::Public;
 use super::body::{Body, too_large};
 use super::relay::{Relay, Relayed, Sending};
 use super::request::Arrived;
+use super::servers::{Server, Servers};
 use crate::TARGET;
 use crate::config::UpstreamConfig;
+use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::repeats::Repeats;
 use crate::router::{Route, Table};
+use crate::stats::Stats;
 use crate::status::ms;
 
 /// The time to the head of an answer, where the route has no `timeout_ms`.
@@ -76,9 +78,7 @@ const OF_ONE_HOP: [HeaderName; 8] = [
 /// The servers of a route.
 pub(crate) struct Upstream {
     client: Client<HttpConnector, Relay>,
-    servers: Vec<Authority>,
-    /// The number of the next one.
-    next: AtomicUsize,
+    servers: Servers,
     idle_timeout: Duration,
     failures: Repeats,
 }
@@ -90,7 +90,7 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: &UpstreamConfig) -> Self {
+    pub(crate) fn new(config: &UpstreamConfig, route: &str, stats: &Stats) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(ms(config.connect_timeout_ms)));
@@ -100,29 +100,21 @@ impl Upstream {
             .pool_idle_timeout(IDLE_KEPT)
             .pool_max_idle_per_host(config.idle_connections_max as usize)
             .build(connector);
-        let uris = config.urls.iter().filter_map(|url| url.parse::<Uri>().ok());
-        let servers = uris.filter_map(|uri| uri.into_parts().authority).collect();
+        let servers = Servers::new(config, route, stats);
         Self {
             client,
             servers,
-            next: AtomicUsize::new(0),
             idle_timeout: ms(config.idle_timeout_ms),
             failures: Repeats::default(),
         }
     }
 
-    /// The servers, the one whose turn it is first.
-    fn in_turn(&self) -> impl Iterator<Item = &Authority> {
-        let first = self.next.fetch_add(1, Relaxed) % self.servers.len().max(1);
-        let (after, before) = self.servers.split_at_checked(first).unwrap_or_default();
-        before.iter().chain(after)
-    }
-
     #[cold]
-    fn failed(&self, server: &Authority, error: &dyn fmt::Display) {
+    fn failed(&self, server: &Server, error: &dyn fmt::Display) {
+        server.failed();
         if let Some(left_out) = self.failures.pass() {
             tracing::warn!(target: TARGET,
-                server = server.as_str(),
+                server = server.at.as_str(),
                 %error,
                 not_logged = left_out,
                 "an upstream server failed"
@@ -156,13 +148,20 @@ pub(super) async fn answer(
     }
     let sending = Arc::new(Sending::new(body, limits, &route.stats));
     let mut failed = None;
-    for server in upstream.in_turn() {
-        let request = to_server(&head, server, Relay(Arc::clone(&sending)))?;
+    for (attempt, server) in (0..).zip(upstream.servers.in_turn()) {
+        let mut span = Child::attempt(&head, &server.at, attempt);
+        if let Some(span) = &span {
+            span.show(&mut head.headers);
+        }
+        let request = to_server(&head, &server.at, Relay(Arc::clone(&sending)))?;
         let timeout = route.timeout.unwrap_or(ANSWER_TIMEOUT);
         let sent = within(&sending, timeout, upstream.client.request(request)).await;
         match sent {
-            Some(Ok(response)) => return to_client(upstream, server, response),
+            Some(Ok(response)) => return to_client(upstream, server, response, span),
             Some(Err(error)) => {
+                if let Some(span) = &mut span {
+                    span.failed("connection", &root(&error));
+                }
                 if let Some(problem) = sending.problem(&public.shared, limits) {
                     return Err(problem);
                 }
@@ -174,6 +173,9 @@ pub(super) async fn answer(
                 }
             }
             None => {
+                if let Some(span) = &mut span {
+                    span.failed("timeout", &"no answer came in time");
+                }
                 if let Some(problem) = sending.problem(&public.shared, limits) {
                     return Err(problem);
                 }
@@ -314,17 +316,27 @@ fn to_server(head: &Parts, server: &Authority, body: Relay) -> Result<Request<Re
 
 fn to_client(
     upstream: &Upstream,
-    server: &Authority,
+    server: &Server,
     response: Response<Incoming>,
+    mut span: Option<Child>,
 ) -> Result<Response<Body>, Problem> {
     let (mut head, body) = response.into_parts();
+    if let Some(span) = &mut span {
+        span.responded(head.status);
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         upstream.failed(server, &"it answered 101, for which it was not asked");
         return Err(unanswered(StatusCode::BAD_GATEWAY)
             .cause("it changes to another protocol, for which it was not asked"));
     }
+    match head.status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            server.failed()
+        }
+        _ => server.succeeded(),
+    }
     remove_hop(&mut head.headers);
-    let relayed = Relayed::new(body, upstream.idle_timeout);
+    let relayed = Relayed::new(body, upstream.idle_timeout, span);
     // The client's protocol decides.
     head.version = Version::HTTP_11;
     head.extensions.clear();
@@ -368,13 +380,5 @@ mod tests {
         remove_hop(&mut headers);
         let left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["x-stays"]);
-    }
-
-    #[test]
-    fn servers_take_turns() {
-        let urls = ["http://a", "http://b", "http://c"].map(str::to_owned).to_vec();
-        let upstream = Upstream::new(&UpstreamConfig { urls, ..UpstreamConfig::default() });
-        let turn = || upstream.in_turn().map(Authority::as_str).collect::<Vec<_>>().concat();
-        assert_eq!([turn(), turn(), turn(), turn()], ["abc", "bca", "cab", "abc"]);
     }
 }

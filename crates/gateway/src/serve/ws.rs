@@ -52,6 +52,7 @@ use super::body::Body;
 use super::request::{Arrived, to_host};
 use crate::config::HttpLimits;
 use crate::connections::Phase;
+use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::router::{Route, Table};
 use crate::shared::Shared;
@@ -79,6 +80,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let Arrived { mut head, .. } = request;
     let accept = handshake(&head).inspect_err(|_| shared.stats.refuse(Refusal::Upgrade))?;
+    let mut span = Child::call(&mut head, entry);
     // hyper gives the upgrade to whole requests alone, and keeps it in their extensions.
     let mut carrier = Request::new(());
     std::mem::swap(carrier.extensions_mut(), &mut head.extensions);
@@ -87,11 +89,16 @@ pub(super) async fn answer(
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
     }
-    let stream = opening.await.map_err(|error| problem_of_call(entry.name(), &error))?;
+    let stream = opening.await.map_err(|error| {
+        if let Some(span) = &mut span {
+            span.called(Err(&error));
+        }
+        problem_of_call(entry.name(), &error)
+    })?;
     shared.stats.websockets.add(1);
     let open = Open::new(&shared.stats, |stats| &stats.websockets_open);
     let limits = table.limits.clone();
-    tokio::spawn(run(Arc::clone(shared), limits, upgrade, stream, open));
+    tokio::spawn(run(Arc::clone(shared), limits, upgrade, stream, (open, span)));
     let mut response = Response::new(Body::full(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -145,7 +152,7 @@ async fn run(
     limits: HttpLimits,
     upgrade: OnUpgrade,
     stream: Stream,
-    _open: Open,
+    _until_its_end: (Open, Option<Child>),
 ) {
     let connections = Arc::clone(&shared.connections);
     let talk = async {

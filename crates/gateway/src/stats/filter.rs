@@ -20,6 +20,11 @@ impl FilterResult {
         (Self::Failed, "failed"),
         (Self::Skipped, "skipped"),
     ];
+
+    /// Its name in metrics and spans.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.get(self as usize).map_or("", |(_, name)| name)
+    }
 }
 
 /// The counters of one filter, over all routes.

@@ -22,6 +22,8 @@ use parking_lot::Mutex;
 pub(crate) use self::entry::{EntryStats, InFlight};
 pub(crate) use self::filter::{FilterResult, FilterStats};
 
+use crate::serve::ServerStats;
+
 /// A counter that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -80,8 +82,10 @@ pub(crate) struct Stats {
     pub(crate) reload_failures: Counter,
     pub(crate) access_lines_dropped: Counter,
     refused: [Counter; Refusal::ALL.len()],
+    spans: [Counter; SpanResult::ALL.len()],
     entries: Mutex<BTreeMap<(String, String), Arc<EntryStats>>>,
     filters: Mutex<BTreeMap<(String, String), Arc<FilterStats>>>,
+    servers: Mutex<BTreeMap<(String, String), Arc<ServerStats>>>,
 }
 
 impl Stats {
@@ -107,6 +111,17 @@ impl Stats {
         self.filters.lock().iter().map(|(key, stats)| (key.clone(), Arc::clone(stats))).collect()
     }
 
+    /// The counters of one server of a route, the same ones for the same names.
+    pub(crate) fn server(&self, route: &str, server: &str) -> Arc<ServerStats> {
+        let mut servers = self.servers.lock();
+        Arc::clone(servers.entry((route.to_owned(), server.to_owned())).or_default())
+    }
+
+    /// All servers by `(route, server)`, in order.
+    pub(crate) fn servers(&self) -> Vec<((String, String), Arc<ServerStats>)> {
+        self.servers.lock().iter().map(|(key, stats)| (key.clone(), Arc::clone(stats))).collect()
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         self.entries.lock().values().map(|entry| entry.in_flight()).sum()
     }
@@ -117,9 +132,43 @@ impl Stats {
         }
     }
 
+    #[cfg(feature = "otlp")]
+    pub(crate) fn count_spans(&self, result: SpanResult, spans: u64) {
+        if let Some(counter) = self.spans.get(result as usize) {
+            counter.add(spans);
+        }
+    }
+
+    pub(crate) fn spans(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+        SpanResult::ALL.iter().zip(&self.spans).map(|((_, name), counter)| (*name, counter.get()))
+    }
+
     pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
         Refusal::ALL.iter().zip(&self.refused).map(|((_, name), counter)| (*name, counter.get()))
     }
+}
+
+/// What came of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "there are no spans"))]
+pub(crate) enum SpanResult {
+    Exported,
+    /// Dropped: the queue was full, or at its end.
+    NoRoom,
+    /// The receiver has rejected it.
+    Refused,
+    /// The receiver was not reached, or could not take it.
+    Failed,
+}
+
+impl SpanResult {
+    /// Each result with its name in metrics, in the order of the enum.
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Exported, "exported"),
+        (Self::NoRoom, "no_room"),
+        (Self::Refused, "refused"),
+        (Self::Failed, "failed"),
+    ];
 }
 
 /// Why the gateway refused before a plugin was asked.

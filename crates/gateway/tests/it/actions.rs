@@ -45,7 +45,7 @@ async fn act(gateway: &Gateway, path: &str) -> (StatusCode, Value) {
     (answer.status, serde_json::from_slice(&answer.body).unwrap())
 }
 
-const ACTIONS: [&str; 3] = ["/reload", "/drain", "/plugins/kit/quarantine-off"];
+const ACTIONS: [&str; 4] = ["/reload", "/drain", "/upgrade", "/plugins/kit/quarantine-off"];
 
 #[tokio::test]
 async fn without_the_token_nothing_is_done() {
@@ -128,6 +128,9 @@ async fn a_reload_and_a_drain_are_the_programs_to_do() {
             let request = gateway.next_action().await;
             assert_eq!(request.action(), AdminAction::Drain);
             request.done(None);
+            let request = gateway.next_action().await;
+            assert_eq!(request.action(), AdminAction::Upgrade);
+            request.upgraded(7);
             drop(gateway.next_action().await);
         }
     });
@@ -151,6 +154,8 @@ async fn a_reload_and_a_drain_are_the_programs_to_do() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!((&answer["error"], &answer["hint"]), (&"it is wrong".into(), &"try another".into()));
     assert_eq!(act(&gateway, "/drain").await.0, StatusCode::ACCEPTED);
+    let (status, answer) = act(&gateway, "/upgrade").await;
+    assert_eq!((status, &answer["pid"]), (StatusCode::OK, &7.into()), "{answer}");
     assert_eq!(act(&gateway, "/drain").await.0, StatusCode::SERVICE_UNAVAILABLE);
     program.await.unwrap();
 }

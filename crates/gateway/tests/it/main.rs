@@ -29,9 +29,12 @@ mod common;
 mod dashboard;
 mod files;
 mod filters;
+mod health;
 mod http;
 mod lifecycle;
 mod listeners;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod rollout;
 #[cfg(feature = "tls")]
 mod tls;

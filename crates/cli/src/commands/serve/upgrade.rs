@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Another binary takes over from the running one, without a lost request: on SIGUSR2.
+//! Another binary takes over from the running one, without a lost request: on SIGUSR2, or asked for on the admin listener.
 //!
 //! ```text
 //!   the old process                                  the new one
@@ -252,7 +252,7 @@ fn how_it_ended(starting: &mut Starting) -> String {
 fn failed(cause: String) -> Failure {
     Failure::new(Exit::Failure, "no new process takes over; this one goes on")
         .cause(cause)
-        .hint("see what the new process has logged, and send SIGUSR2 again")
+        .hint("see what the new process has logged, and ask again")
 }
 
 /// Tells the service manager that this process serves.
