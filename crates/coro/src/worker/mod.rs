@@ -180,7 +180,7 @@ impl Worker {
         slot.set_state_at(State::Running, self.now.get());
         context::set_slot(slot);
         // SAFETY: it is this worker's (invariant 1), and it does not run.
-        let finished = unsafe { slot.switch().resume_from(self.control) };
+        let finished = unsafe { slot.switch().resume_from(&self.control) };
         context::set_slot(ptr::null());
         if finished || slot.state() == State::Abandoned {
             self.finish(slot);

@@ -48,7 +48,7 @@ impl Ready {
                 slot.prefetch();
             }
             if let Some(slot) = queue.get(STACK_AHEAD) {
-                // SAFETY: ready, so it is filled, and the calling worker's.
+                // SAFETY: ready, so it has a stack, and is the calling worker's.
                 unsafe { slot.prefetch_stack() };
             }
         }
