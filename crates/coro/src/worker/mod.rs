@@ -92,7 +92,7 @@ pub(crate) struct Worker {
     now: Cell<u64>,
     /// The number of coroutines chosen so far. Wraps.
     tick: Cell<u32>,
-    /// The coroutine dispatched last has yielded.
+    /// The coroutine dispatched last has yielded, while there may have been one that has not started.
     gave_way: Cell<bool>,
     /// The deque may have something. False: it has nothing, except what a steal moved into it.
     has_fresh: Cell<bool>,
