@@ -158,7 +158,7 @@ mod tests {
         ready.trim();
         assert_eq!(ready.len(), all);
         // Emptied without its prefetches.
-        while let Some(expected) = popped.next() {
+        for expected in popped {
             let head = ready.head.get();
             assert!(std::ptr::eq(ready.at(head).unwrap(), *expected));
             ready.head.set(head + 1);
