@@ -301,31 +301,58 @@ impl<A: Action, L: Limit> Operation<A, L> {
     }
 
     /// Goes on with an operation, whose drop handles the value if user code panics.
+    ///
+    /// A coroutine parks in this frame, in a function that all of them share, and not below further
+    /// functions of its own: where another coroutine has run meanwhile, the CPU's predictor of
+    /// returns has that one's addresses, and each return to a different one costs as much as the
+    /// switch.
     #[inline(never)]
     fn wait_slow(action: A, limit: L) -> A::Output {
         let mut this = Self::with(action, limit);
         if let Some(stop) = this.limit.stop_before() {
             return this.stopped(stop);
         }
-        match this.action.slow(Driver::Thread) {
-            Some(output) => this.over(output),
-            None => this.wait_blocked(),
+        if let Some(output) = this.action.slow(Driver::Thread) {
+            return this.over(output);
+        }
+        let Some(hook) = park::hook() else { return this.wait_as_thread() };
+        let wake = || Wake::Flow(hook.unparker());
+        loop {
+            if let Some(output) = this.link(Driver::Coroutine, wake) {
+                return output;
+            }
+            loop {
+                // SAFETY: linked.
+                let claim = unsafe { this.claim() };
+                park_coroutine(hook, claim, this.limit.deadline_at());
+                if let Some(outcome) = claim.outcome() {
+                    match this.ended(outcome) {
+                        Some(output) => return output,
+                        None => break,
+                    }
+                }
+                if let Some(stop) = this.limit.stop_late() {
+                    return this.given_up(stop, Driver::Coroutine);
+                }
+            }
+            if let Some(output) = this.attempt(Driver::Coroutine) {
+                return output;
+            }
         }
     }
 
     #[inline(never)]
-    fn wait_blocked(&mut self) -> A::Output {
-        let hook = park::hook();
-        let driver = if hook.is_some() { Driver::Coroutine } else { Driver::Thread };
+    fn wait_as_thread(&mut self) -> A::Output {
+        let driver = Driver::Thread;
         loop {
-            if let Some(output) = self.link(driver, || wake(hook)) {
+            if let Some(output) = self.link(driver, || Wake::Thread) {
                 return output;
             }
-            if A::SPINS_LINKED && hook.is_none() {
+            if A::SPINS_LINKED {
                 // SAFETY: linked by the line above.
                 spin::for_claim(|| unsafe { self.claim() }.outcome().is_some());
             }
-            if let Some(output) = self.park(hook) {
+            if let Some(output) = self.sleep() {
                 return output;
             }
             if let Some(output) = self.attempt(driver) {
@@ -336,7 +363,7 @@ impl<A: Action, L: Limit> Operation<A, L> {
 
     /// Sleeps until the wait has ended. `None`: it was only woken.
     #[inline]
-    fn park(&mut self, hook: Option<&'static dyn Park>) -> Option<A::Output> {
+    fn sleep(&mut self) -> Option<A::Output> {
         loop {
             // SAFETY: linked.
             if let Some(outcome) = unsafe { self.claim() }.outcome() {
@@ -345,11 +372,8 @@ impl<A: Action, L: Limit> Operation<A, L> {
             if let Some(stop) = self.limit.stop_late() {
                 return Some(self.given_up(stop, Driver::Thread));
             }
-            match hook {
-                Some(hook) => hook.park(self.limit.deadline_at()),
-                // SAFETY: linked.
-                None => unsafe { self.claim() }.park_thread(self.limit.deadline_at()),
-            }
+            // SAFETY: linked.
+            unsafe { self.claim() }.park_thread(self.limit.deadline_at());
         }
     }
 
@@ -559,9 +583,13 @@ impl<A: Action, L: Limit> Operation<A, L> {
     }
 }
 
-/// The wake of the calling thread or coroutine.
-fn wake(hook: Option<&'static dyn Park>) -> Wake {
-    hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()))
+/// Parks the calling coroutine until the wait has ended or the deadline has passed. May return early.
+/// One function for all operations: see [`Operation::wait_slow`].
+#[inline(never)]
+fn park_coroutine(hook: &'static dyn Park, claim: &Claim, deadline: Option<Instant>) {
+    if claim.outcome().is_none() {
+        hook.park(deadline);
+    }
 }
 
 impl<A: Action, L: Limit> Future for Operation<A, L> {

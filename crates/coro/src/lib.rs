@@ -87,8 +87,8 @@
 //! # Sources
 //!
 //! The scheme of searching and sleeping workers is Go's; the deques are Chase and Lev's
-//! (`crossbeam-deque`), the switch is `corosensei`'s, the timing wheel is Varghese and Lauck's
-//! (`becket_chan::timer::wheel`).
+//! (`crossbeam-deque`), the switch is `corosensei`'s except on x86-64, the timing wheel is Varghese and
+//! Lauck's (`becket_chan::timer::wheel`).
 
 pub mod actor;
 mod clock;

@@ -123,8 +123,6 @@ pub(crate) struct Slot {
     runtime: AtomicU32,
     /// The binary logarithm of the stack size, which is a power of two.
     stack_size_log2: AtomicU8,
-    /// The depth of its stack at the last suspend, in cache lines below its link, for a prefetch.
-    depth_lines: Cell<u8>,
     since: AtomicU64,
     site: AtomicPtr<Location<'static>>,
     switch: UnsafeCell<MaybeUninit<Switch>>,
@@ -201,7 +199,6 @@ impl Slot {
         self.runtime.store(runtime, Ordering::Relaxed);
         let log2 = stack_size.checked_ilog2().unwrap_or(0) as u8;
         self.stack_size_log2.store(log2, Ordering::Relaxed);
-        self.depth_lines.set(0);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.locals.set(ptr::null_mut());
         // SAFETY: held by the caller; free, so no value is overwritten that needs a drop.
@@ -299,11 +296,11 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller holds the slot, which is filled.
+    /// The caller holds the slot, which has a stack.
     #[inline]
     pub(crate) unsafe fn prefetch_stack(&self) {
-        // SAFETY: set by `fill`, and again at the coroutine's start.
-        unsafe { (*self.link.get()).assume_init() }.prefetch(self.depth_lines.get());
+        // SAFETY: the caller's promise.
+        unsafe { self.switch() }.prefetch();
     }
 
     /// Leaves its stack for its resumer; returns when it is resumed again.
@@ -313,9 +310,6 @@ impl Slot {
     /// The caller runs on that stack.
     #[inline]
     pub(crate) unsafe fn suspend(&self) {
-        // SAFETY: set at the coroutine's start.
-        let link = unsafe { (*self.link.get()).assume_init() };
-        self.depth_lines.set(link.depth_lines());
         // SAFETY: set at the coroutine's start.
         unsafe { Switch::suspend((*self.link.get()).assume_init()) };
     }

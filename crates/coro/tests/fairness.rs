@@ -29,7 +29,7 @@ use common::{or_long, runtime, until_parked};
 
 /// The bounds that `becket_coro` documents (see its `worker::turn`).
 const STREAK: u64 = 16;
-const FRESH: u64 = 2 * 61;
+const FRESH: u64 = 2 * 56;
 const CLOCK: u64 = 8;
 
 /// The bound, in dispatches, of a coroutine that is ready behind `before` others.

@@ -4,9 +4,10 @@
 //! By calling conventions a function preserves it like its saved registers, so a switch has to as
 //! well. Status flags (inexact, overflow, ..) are not preserved across a call and are not compared.
 //!
-//! Reading is expensive (`stmxcsr` alone: 4 ns on AMD's Zen, where a whole switch is 2), so a
+//! Reading is expensive (`stmxcsr` alone: 4 ns on AMD's Zen, where a whole switch is 3), so a
 //! thread that resumes many coroutines reads its own state once and passes it to
-//! [`resume_from`](super::Switch::resume_from).
+//! [`resume_from`](super::Switch::resume_from). Writing is not: where it costs less than a
+//! comparison, a state is written without one.
 
 #[cfg(all(target_arch = "aarch64", not(miri)))]
 pub(crate) use self::aarch64::Control;
@@ -23,63 +24,63 @@ pub(crate) use self::x86_64::Control;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod x86_64 {
     use std::arch::asm;
+    use std::mem::MaybeUninit;
 
-    /// `MXCSR` (low half) and the x87 control word.
+    /// The control registers, as they are stored and loaded.
     #[derive(Clone, Copy)]
-    pub(crate) struct Control(u64);
+    #[repr(C)]
+    pub(crate) struct Control {
+        mxcsr: u32,
+        x87: u16,
+    }
 
     /// All but the six status flags of `MXCSR`.
-    const CONTROL_BITS: u64 = !0x3f;
+    #[cfg(feature = "sanitizer")]
+    const CONTROL_BITS: u32 = !0x3f;
 
     impl Control {
         /// The current state of this thread.
         #[inline(always)]
         pub(crate) fn read() -> Self {
-            let (mut mxcsr, mut x87) = (0_u32, 0_u16);
-            // SAFETY: each stores as many bytes as its variable has, and changes no state.
+            let mut state = MaybeUninit::<Self>::uninit();
+            // SAFETY: each stores as many bytes as its field has, and changes no state.
             unsafe {
                 asm!(
-                    "stmxcsr [{mxcsr}]",
-                    "fnstcw [{x87}]",
-                    mxcsr = in(reg) &raw mut mxcsr,
-                    x87 = in(reg) &raw mut x87,
+                    "stmxcsr [{state}]",
+                    "fnstcw [{state} + 4]",
+                    state = in(reg) state.as_mut_ptr(),
                     options(nostack, preserves_flags),
                 );
+                state.assume_init()
             }
-            Self(u64::from(mxcsr) | u64::from(x87) << 32)
         }
 
         /// Sets this thread's state to `self`; it is `current` before.
+        #[cfg(feature = "sanitizer")]
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
-            if (self.0 ^ current.0) & CONTROL_BITS != 0 {
-                self.write();
+            if (self.mxcsr ^ current.mxcsr) & CONTROL_BITS != 0 || self.x87 != current.x87 {
+                self.impose();
             }
         }
 
         /// Sets this thread's state to `self`, whatever it is before. Cheaper than to read it
         /// first.
         #[inline(always)]
-        pub(crate) fn impose(self) {
-            self.write();
-        }
-
-        #[inline(always)]
-        fn write(self) {
-            let mxcsr = self.0 as u32;
-            let x87 = (self.0 >> 32) as u16;
+        pub(crate) fn impose(&self) {
             // SAFETY: both values were read from the registers, hence have no reserved bit set.
             unsafe {
                 asm!(
-                    "ldmxcsr [{mxcsr}]",
-                    "fldcw [{x87}]",
-                    mxcsr = in(reg) &raw const mxcsr,
-                    x87 = in(reg) &raw const x87,
+                    "ldmxcsr [{state}]",
+                    "fldcw [{state} + 4]",
+                    state = in(reg) std::ptr::from_ref(self),
                     options(nostack, readonly, preserves_flags),
                 );
             }
         }
     }
+
+    const _: () = assert!(std::mem::offset_of!(Control, x87) == 4);
 }
 
 #[cfg(all(target_arch = "aarch64", not(miri)))]
@@ -113,8 +114,8 @@ mod aarch64 {
 
         /// Sets this thread's state to `self`, whatever it is before.
         #[inline(always)]
-        pub(crate) fn impose(self) {
-            self.restore(Self::read());
+        pub(crate) fn impose(&self) {
+            (*self).restore(Self::read());
         }
     }
 }
@@ -148,8 +149,8 @@ mod riscv64 {
 
         /// Sets this thread's state to `self`, whatever it is before.
         #[inline(always)]
-        pub(crate) fn impose(self) {
-            self.restore(Self::read());
+        pub(crate) fn impose(&self) {
+            (*self).restore(Self::read());
         }
     }
 }
@@ -170,6 +171,6 @@ mod none {
 
         pub(crate) fn restore(self, _current: Self) {}
 
-        pub(crate) fn impose(self) {}
+        pub(crate) fn impose(&self) {}
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Another stack on the same thread, by `corosensei`.
+//! Another stack on the same thread, by `corosensei`: for the architectures that have no switch of
+//! their own here, and for builds under AddressSanitizer.
 //!
 //! ```text
 //!  base  +------------------+
@@ -34,7 +35,7 @@ use corosensei::stack::StackPointer;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::control::Control;
-use super::{Entry, Link};
+use super::{Entry, Link, spread};
 use crate::stack::Stack;
 
 /// A coroutine and its stack: new, suspended or finished.
@@ -42,62 +43,19 @@ pub(crate) struct Switch {
     coroutine: ManuallyDrop<Coroutine<Control, Control, (), Spread>>,
 }
 
-impl Link {
-    /// The depth of the caller's frame below it, in cache lines.
-    #[inline(always)]
-    pub(crate) fn depth_lines(self) -> u8 {
-        let frame = 0_u8;
-        let depth = self.0.as_ptr().addr().wrapping_sub((&raw const frame).addr());
-        u8::try_from(depth / LINE_BYTES).unwrap_or(u8::MAX)
-    }
-
-    /// Prefetches the data that a coroutine suspended at this depth needs first when it is resumed:
-    /// its saved registers and the frames above them. A hint: any address is allowed.
-    #[inline]
-    pub(crate) fn prefetch(self, depth_lines: u8) {
-        let _ = depth_lines;
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let top = self.0.as_ptr().cast::<i8>();
-            // The registers lie below the frame that measured.
-            let first = top.wrapping_sub((usize::from(depth_lines) + 3) * LINE_BYTES);
-            for line in 0..Self::HOT_LINES {
-                // SAFETY: a prefetch reads nothing and never faults.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE_BYTES)) };
-            }
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    const HOT_LINES: usize = 7;
-}
-
-const LINE_BYTES: usize = 64;
-
 // SAFETY: across threads a `Switch` can only be resumed, which is unsafe and requires of its caller
 // what the coroutine on it needs, or lose its stack, which is `Send`.
 unsafe impl Send for Switch {}
 
-/// A stack that does not start at the end of its page.
-///
-/// Stacks are whole pages apart. If all started at a page's end, the tops of thousands of suspended
-/// stacks would lie in the same few sets of each cache. So each starts some lines further down, by
-/// its number.
+/// A stack that does not start at the end of its page: see [`spread`].
 struct Spread(Stack);
-
-impl Spread {
-    /// At most 15 lines, so that the top of a suspended stack still fits into one page.
-    const PLACES: usize = 16;
-}
 
 // SAFETY: as the stack's; a base that is a few aligned lines below the end of the same memory.
 unsafe impl corosensei::stack::Stack for Spread {
     #[inline]
     fn base(&self) -> StackPointer {
         let base = self.0.base();
-        let lines = (base.get() / 4096) % Self::PLACES;
-        StackPointer::new(base.get() - lines * LINE_BYTES).unwrap_or(base)
+        StackPointer::new(spread(base.get())).unwrap_or(base)
     }
 
     #[inline]
@@ -134,7 +92,7 @@ impl Switch {
     #[inline]
     pub(crate) unsafe fn resume(&mut self) -> bool {
         // SAFETY: the caller's.
-        unsafe { self.resume_from(Control::read()) }
+        unsafe { self.resume_from(&Control::read()) }
     }
 
     /// As [`resume`](Self::resume), by a thread that has its own control state at hand. Reading it
@@ -145,8 +103,8 @@ impl Switch {
     /// As for `resume`. (If `own` is not this thread's state, it is so afterwards, and the
     /// coroutine may run in the state that there was.)
     #[inline]
-    pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
-        match self.coroutine.resume(own) {
+    pub(crate) unsafe fn resume_from(&mut self, own: &Control) -> bool {
+        match self.coroutine.resume(*own) {
             CoroutineResult::Yield(control) => {
                 own.restore(control);
                 false
@@ -171,6 +129,9 @@ impl Switch {
         let resumer = yielder.suspend(own);
         own.restore(resumer);
     }
+
+    /// Nothing: a hint, which this implementation does not have.
+    pub(crate) fn prefetch(&self) {}
 
     /// Its stack. A suspended coroutine is abandoned in place: the values on its stack are leaked.
     #[inline]

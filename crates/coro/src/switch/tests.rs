@@ -109,6 +109,26 @@ fn a_panic_caught_in_the_flow_stays_in_it() {
     assert_eq!(caught.unwrap().downcast_ref(), Some(&"in the coroutine"));
 }
 
+/// The frames of the resumer may have moved on by the time that a debugger or a profiler looks.
+#[test]
+#[cfg(not(any(miri, feature = "sanitizer")))]
+fn a_backtrace_ends_at_the_bottom_of_the_stack() {
+    let mut traces = Vec::new();
+    let mut coroutine = Coroutine::new(|link| {
+        traces.push(std::backtrace::Backtrace::force_capture());
+        suspend(link);
+        traces.push(std::backtrace::Backtrace::force_capture());
+    });
+    let mut switch = coroutine.switch();
+    assert!(!resume(&mut switch));
+    assert!(resume(&mut switch));
+    drop(switch);
+    assert_eq!(traces.len(), 2);
+    for trace in traces.iter().map(ToString::to_string) {
+        assert!(trace.contains("switch::tests"), "{trace}");
+    }
+}
+
 #[test]
 fn a_flow_that_is_never_resumed_never_runs() {
     let mut ran = false;
@@ -246,10 +266,10 @@ mod floating_point_control_state_lost_across_a_switch {
         });
         let mut switch = coroutine.switch();
         // SAFETY: a coroutine of this thread, not finished, and `own` is this thread's state.
-        assert!(!unsafe { switch.resume_from(own) });
+        assert!(!unsafe { switch.resume_from(&own) });
         assert_eq!(state(), NEAREST);
         // SAFETY: as above.
-        assert!(unsafe { switch.resume_from(own) });
+        assert!(unsafe { switch.resume_from(&own) });
         assert_eq!(state(), NEAREST);
     }
 

@@ -71,16 +71,6 @@ impl std::fmt::Debug for Turn {
     }
 }
 
-impl Link {
-    /// Nothing: the coroutine's data belongs to its thread.
-    pub(crate) fn prefetch(self, _depth_lines: u8) {}
-
-    /// Nothing, as above.
-    pub(crate) fn depth_lines(self) -> u8 {
-        0
-    }
-}
-
 impl Switch {
     /// A coroutine that will run `entry(data, link)`, on a thread of its own.
     ///
@@ -99,7 +89,7 @@ impl Switch {
     /// As for the stackful `resume`.
     pub(crate) unsafe fn resume(&mut self) -> bool {
         // SAFETY: the caller's.
-        unsafe { self.resume_from(Control::read()) }
+        unsafe { self.resume_from(&Control::read()) }
     }
 
     /// As [`resume`](Self::resume). The resumer's control state stays on its thread by itself, and
@@ -108,11 +98,11 @@ impl Switch {
     /// # Safety
     ///
     /// As for `resume`.
-    pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
+    pub(crate) unsafe fn resume_from(&mut self, own: &Control) -> bool {
         let mut turn = self.baton.turn.lock();
         let before = std::mem::replace(&mut *turn, Turn::Coroutine(context::snapshot()));
         match before {
-            Turn::New(start) => start_thread(start, own, Arc::clone(&self.baton)),
+            Turn::New(start) => start_thread(start, *own, Arc::clone(&self.baton)),
             _ => {
                 self.baton.changed.notify_all();
             }
@@ -137,6 +127,9 @@ impl Switch {
         baton.pass(Turn::Resumer);
         baton.wait();
     }
+
+    /// Nothing: the coroutine's data belongs to its thread.
+    pub(crate) fn prefetch(&self) {}
 
     /// Its stack. A suspended coroutine is abandoned in place: the values on its stack are leaked,
     /// and its thread.

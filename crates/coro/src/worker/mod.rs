@@ -92,7 +92,7 @@ pub(crate) struct Worker {
     now: Cell<u64>,
     /// The number of coroutines chosen so far. Wraps.
     tick: Cell<u32>,
-    /// The coroutine dispatched last has yielded.
+    /// The coroutine dispatched last has yielded, while there may have been one that has not started.
     gave_way: Cell<bool>,
     /// The deque may have something. False: it has nothing, except what a steal moved into it.
     has_fresh: Cell<bool>,
@@ -180,7 +180,7 @@ impl Worker {
         slot.set_state_at(State::Running, self.now.get());
         context::set_slot(slot);
         // SAFETY: it is this worker's (invariant 1), and it does not run.
-        let finished = unsafe { slot.switch().resume_from(self.control) };
+        let finished = unsafe { slot.switch().resume_from(&self.control) };
         context::set_slot(ptr::null());
         if finished || slot.state() == State::Abandoned {
             self.finish(slot);

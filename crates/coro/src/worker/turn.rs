@@ -29,7 +29,7 @@ use crate::{
 /// The largest number of dispatches in a row of the coroutine woken last, while others are ready.
 const LIFO_STREAK_MAX: u32 = 16;
 /// Once in this many dispatches, one that has not started comes first.
-const FRESH_EVERY: u32 = 61;
+const FRESH_EVERY: u32 = 7 * CLOCK_EVERY;
 /// Once in this many dispatches, the clock is read while there are timers.
 const CLOCK_EVERY: u32 = 8;
 /// The number of due timers taken out at once.
@@ -42,9 +42,6 @@ impl Worker {
     pub(super) fn turns(&self) {
         loop {
             self.take_messages();
-            if self.shared.stop.load(Ordering::Relaxed) && !self.stopping.get() {
-                self.begin_to_stop();
-            }
             if let Some(slot) = self.next() {
                 self.resume(slot);
             } else if !self.idle() {
@@ -53,21 +50,25 @@ impl Worker {
         }
     }
 
+    /// Whether the runtime ends. The first time that it does, the worker begins its end.
+    #[inline]
+    fn is_stopping(&self) -> bool {
+        if self.shared.stop.load(Ordering::Relaxed) && !self.stopping.get() {
+            self.begin_to_stop();
+        }
+        self.stopping.get()
+    }
+
     #[inline]
     fn next(&self) -> Option<&'static Slot> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        if tick.is_multiple_of(CLOCK_EVERY) {
-            self.look_at_clock(tick);
-        }
-        if tick.is_multiple_of(FRESH_EVERY)
-            && !self.stopping.get()
-            && let Some(found) = self.take_oldest_fresh()
+        if tick.is_multiple_of(CLOCK_EVERY)
+            && let Some(found) = self.next_after_a_look(tick)
         {
             return Some(found);
         }
         if self.gave_way.take()
-            && self.has_fresh.get()
             && let Some(found) = self.take_fresh()
         {
             return Some(found);
@@ -127,12 +128,20 @@ impl Worker {
         }
     }
 
-    fn look_at_clock(&self, tick: u32) {
+    /// What is to be looked at once in `CLOCK_EVERY` dispatches; some of it more rarely. Returns one
+    /// that has not started, if its turn has come.
+    #[inline(never)]
+    fn next_after_a_look(&self, tick: u32) -> Option<&'static Slot> {
+        let stopping = self.is_stopping();
         if !self.timers.borrow().is_empty() {
             self.fire_timers();
         } else if tick.is_multiple_of(CLOCK_ANYWAY_EVERY) {
             self.read_clock();
         }
+        if tick.is_multiple_of(FRESH_EVERY) && !stopping {
+            return self.take_oldest_fresh();
+        }
+        None
     }
 
     /// Wakes the coroutines whose deadlines have passed, in the order of the deadlines.
@@ -166,7 +175,7 @@ impl Worker {
     }
 
     fn take_fresh(&self) -> Option<&'static Slot> {
-        if self.stopping.get() {
+        if self.is_stopping() {
             self.drop_all_fresh();
             return None;
         }

@@ -158,7 +158,7 @@ impl Worker {
     fn give_way(&self, slot: &'static Slot) {
         slot.set_state_at(State::Ready, self.now.get());
         self.ready.push(slot);
-        self.gave_way.set(true);
+        self.gave_way.set(self.has_fresh.get());
         Self::leave(slot);
         Self::unwind_if_ending(slot);
     }
