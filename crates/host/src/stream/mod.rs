@@ -2,7 +2,7 @@
 //! Streams: many frames from a plugin, and to it.
 //!
 //! ```text
-//!   plugin ── send_result ──▶ channel (bounded by credit) ──▶ next()             receiver
+//!   plugin ── send_result ──▶ queue (bounded by credit) ────▶ next()             receiver
 //!   plugin ◀───────────────── stream_data, Backpressure ◀────────── send(data)   any sender
 //!   plugin ◀───────────────── stream_close ◀─────────────────────── close()
 //!   plugin ◀───────────────── cancel ◀───────── drop, deadline, idle
@@ -19,6 +19,7 @@
 //! | [`open`] | the way in |
 //! | [`cell`] | what the plugin's threads and the receiver share |
 //! | [`credit`] | whether a frame may be sent, and of what size |
+//! | [`queue`] | messages from many senders to one receiver |
 //! | [`inbox`] | the receiving end |
 //! | [`event`] | wakes for all that wait |
 //! | [`sender`] | data to the plugin |
@@ -30,6 +31,7 @@ mod event;
 mod inbox;
 mod open;
 mod outbox;
+mod queue;
 mod sender;
 
 use std::{
@@ -45,13 +47,12 @@ use futures_core::Stream as FuturesStream;
 
 pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
 pub(crate) use self::{
-    cell::{End, Idle, Rejected, StreamCell},
-    credit::{Credit, STARVED},
-    inbox::SpareBuffer,
+    cell::{End, Idle, StreamCell},
+    credit::{Credit, Rejected, STARVED},
 };
 use self::{
-    cell::{Message, MessageKind},
-    inbox::{Inbox, More},
+    cell::MessageKind,
+    inbox::{Ending, Inbox},
     outbox::Outbox,
 };
 use crate::{
@@ -162,13 +163,29 @@ impl Stream {
     }
 
     /// [`Self::next`], as a poll function.
+    #[inline]
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Frame>, StreamError>> {
+        match self.inbox.next() {
+            Some(Ok(frame)) => Poll::Ready(Ok(Some(frame))),
+            Some(Err(end)) => Poll::Ready(self.end(end)),
+            None => self.poll_more(context),
+        }
+    }
+
+    /// The same when there was none.
+    #[inline(never)]
+    fn poll_more(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Frame>, StreamError>> {
         loop {
-            if let Some(frame) = self.inbox.next_taken() {
-                return Poll::Ready(Ok(Some(frame)));
+            match self.inbox.next() {
+                Some(Ok(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Some(Err(end)) => return Poll::Ready(self.end(end)),
+                None => {}
             }
             if matches!(self.state, Receiving::Over | Receiving::Refused) {
                 return Poll::Ready(Ok(None));
@@ -177,23 +194,23 @@ impl Stream {
             if self.inbox.take_starved() {
                 self.core.instance.notify_writable(self.core.sid);
             }
-            match more {
-                Poll::Ready(More::Taken) => {}
-                Poll::Ready(More::End(end)) => {
-                    self.finish();
-                    self.state = Receiving::Over;
-                    let ended = ended(end);
-                    if let (Err(error), Some(canary)) = (&ended, &self.core.canary) {
-                        canary.stream_failed(error);
-                    }
-                    return Poll::Ready(ended);
-                }
-                Poll::Pending => {
-                    self.core.keep_time();
-                    return Poll::Pending;
-                }
+            if more.is_pending() {
+                self.core.keep_time();
+                return Poll::Pending;
             }
         }
+    }
+
+    /// The stream's last message has come.
+    #[inline(never)]
+    fn end(&mut self, end: Ending) -> Result<Option<Frame>, StreamError> {
+        self.finish();
+        self.state = Receiving::Over;
+        let ended = ended(end);
+        if let (Err(error), Some(canary)) = (&ended, &self.core.canary) {
+            canary.stream_failed(error);
+        }
+        ended
     }
 
     /// A sender for this stream, for other tasks and threads.
@@ -227,8 +244,8 @@ impl Stream {
     }
 }
 
-fn ended(end: Message) -> Result<Option<Frame>, StreamError> {
-    match (end.kind(), end.into_frame()) {
+fn ended(end: Ending) -> Result<Option<Frame>, StreamError> {
+    match (end.kind, end.frame) {
         (MessageKind::Last, Frame { status: NrStatus::StreamEnd, body }) if body.is_empty() => {
             Ok(None)
         }
@@ -257,7 +274,7 @@ impl Stream {
         }
         let left = self.inbox.close();
         let open = left.open;
-        if left.messages > 0 {
+        if left.remains.len() > 0 {
             // The slot is kept with the core until they have come.
             let core = core.clone();
             jobs::run_where_woken(async move { left.receive(core.cell).await });
