@@ -107,8 +107,7 @@ fn send_frame(
     when_full: WhenFull,
 ) -> NrStatus {
     let owner = host_ctx.cast_const().cast::<Instance>();
-    if !status.is_terminal()
-        && let Some(cell) = table::stream_of(sid, owner)
+    if let Some(cell) = table::stream_of(sid, owner)
         && let Some(running) = Running::begin()
     {
         // SAFETY: that of the stream, and instances are never freed.
@@ -123,7 +122,12 @@ fn send_frame(
                 tally.one(Count::FramesOut);
                 tally.bytes(Count::BytesOut, bytes.len() as u64);
             };
-            if cell.push_made(sid, status, Body::copy_of(bytes), count) {
+            let body = Body::copy_of(bytes);
+            let is_taken = match status.is_terminal() {
+                false => cell.push_made(sid, status, body, count),
+                true => cell.push_end_made(sid, status, body, count),
+            };
+            if is_taken {
                 return NrStatus::Ok;
             }
         }

@@ -24,7 +24,6 @@
 
 use std::{
     future::poll_fn,
-    mem,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
     time::Instant,
@@ -36,7 +35,7 @@ use becket_abi::NrStatus;
 use super::{
     credit::{CLOSED, ENDED, READY_AWAITED, ROOM_AWAITED, Rejected, STARVED, frames_of},
     event::Event,
-    queue::{self, Claimed, Cursor, Place, Queue, Remains},
+    queue::{self, Claimed, Cursor, Place, Published, Queue, Remains},
 };
 use crate::body::Body;
 
@@ -107,11 +106,6 @@ impl MessageKind {
 impl queue::Message for Frame {
     fn missing() -> Self {
         Self { status: NrStatus::Err, body: Body::EMPTY }
-    }
-
-    #[inline]
-    fn take(&mut self) -> Self {
-        Self { status: self.status, body: mem::take(&mut self.body) }
     }
 }
 
@@ -220,6 +214,26 @@ impl StreamCell {
         }
         taken();
         place.publish(MessageKind::Frame as u32, Frame { status, body });
+        true
+    }
+
+    /// The same with a terminal frame.
+    #[inline]
+    pub(crate) fn push_end_made(
+        &self,
+        sid: u64,
+        status: NrStatus,
+        body: Body,
+        taken: impl FnOnce(),
+    ) -> bool {
+        let Some((place, before)) = self.queue.claim_end(sid) else { return false };
+        if !self.queue.credit.is_of(sid) {
+            place.publish(MessageKind::Refused as u32, queue::Message::missing());
+            return false;
+        }
+        taken();
+        place.publish(MessageKind::Last as u32, Frame { status, body });
+        self.tell_of_end(before);
         true
     }
 
@@ -397,10 +411,10 @@ impl StreamCell {
 
 /// What the one receiver does; see [`super::inbox`].
 impl StreamCell {
-    /// The kind, the status and the body of the next message that is there.
+    /// The next message that is there.
     #[inline(always)]
-    pub(super) fn next<'a>(&'a self, cursor: &mut Cursor<'a, Frame>) -> Option<(u32, NrStatus, Body)> {
-        self.queue.next(cursor, |kind, frame| (kind, frame.status, mem::take(&mut frame.body)))
+    pub(super) fn next<'a>(&'a self, cursor: &mut Cursor<'a, Frame>) -> Option<Published<'a, Frame>> {
+        self.queue.next(cursor)
     }
 
     /// The kind and the status of that one, which stays.
@@ -409,7 +423,12 @@ impl StreamCell {
     }
 
     /// Waits until there is a next message. True if the plugin is to be notified that the stream is writable.
-    pub(super) fn poll_more(&self, cursor: &mut Cursor<'_, Frame>, context: &mut Context<'_>) -> (Poll<()>, bool) {
+    #[inline]
+    pub(super) fn poll_more<'a>(
+        &'a self,
+        cursor: &mut Cursor<'a, Frame>,
+        context: &mut Context<'_>,
+    ) -> (Poll<()>, bool) {
         let mut before = 0;
         let polled = self.queue.poll_published(cursor, context.waker(), |word| before = word);
         if frames_of(before) > 0 {

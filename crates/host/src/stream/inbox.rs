@@ -48,13 +48,13 @@ impl Inbox {
     #[inline(always)]
     pub(super) fn next(&mut self) -> Option<Result<Frame, Ending>> {
         loop {
-            let (kind, status, body) = self.cell.next(&mut self.cursor)?;
-            if kind == MessageKind::Frame as u32 {
-                return Some(Ok(Frame { status, body }));
+            let message = self.cell.next(&mut self.cursor)?;
+            if message.kind() == MessageKind::Frame as u32 {
+                return Some(Ok(message.take()));
             }
-            match MessageKind::of(kind) {
-                MessageKind::Nothing => {}
-                kind => return Some(Err(Ending { kind, frame: Frame { status, body } })),
+            let (kind, frame) = (MessageKind::of(message.kind()), message.take());
+            if kind != MessageKind::Nothing {
+                return Some(Err(Ending { kind, frame }));
             }
         }
     }

@@ -61,19 +61,19 @@ use crate::{
     error::{SendError, StreamError},
     instance::Instance,
     jobs,
-    plugin::{CanaryCall, Shared},
+    plugin::CanaryCall,
     table::Slot,
     timer,
 };
 
 /// What the receiver and the senders of one stream share. Its end gives the slot back.
 struct Core {
-    shared: Arc<Shared>,
     slot: &'static Slot,
     cell: &'static StreamCell,
     sid: u64,
     instance: &'static Instance,
-    deadline: Option<Instant>,
+    /// When it is over, by [`timer::now_ns`]; 0: never.
+    due_ns: u64,
     idle: Duration,
     /// Set by the first wait: a stream on which nothing waits sets none.
     timers: OnceLock<[Option<timer::Key>; 2]>,
@@ -99,8 +99,8 @@ impl Core {
     fn keep_time(&self) {
         self.timers.get_or_init(|| {
             let sid = self.sid;
-            let deadline = self
-                .deadline
+            let deadline = (self.due_ns != 0).then(|| timer::instant_of_ns(self.due_ns));
+            let deadline = deadline
                 .and_then(|deadline| timer::set(deadline, timer::Task::StreamDeadline { sid }));
             let period = self.idle;
             let idle =
@@ -182,11 +182,6 @@ impl Stream {
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Frame>, StreamError>> {
         loop {
-            match self.inbox.next() {
-                Some(Ok(frame)) => return Poll::Ready(Ok(Some(frame))),
-                Some(Err(end)) => return Poll::Ready(self.end(end)),
-                None => {}
-            }
             if matches!(self.state, Receiving::Over | Receiving::Refused) {
                 return Poll::Ready(Ok(None));
             }
@@ -197,6 +192,11 @@ impl Stream {
             if more.is_pending() {
                 self.core.keep_time();
                 return Poll::Pending;
+            }
+            match self.inbox.next() {
+                Some(Ok(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Some(Err(end)) => return Poll::Ready(self.end(end)),
+                None => {}
             }
         }
     }
@@ -279,7 +279,7 @@ impl Stream {
             let core = core.clone();
             jobs::run_where_woken(async move { left.receive(core.cell).await });
         }
-        core.shared.counters.one(Count::StreamsEnded);
+        core.instance.plugin.counters.one(Count::StreamsEnded);
         if let Some(handler) = &core.handler {
             handler.stream_over(open);
         }

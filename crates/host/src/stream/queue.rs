@@ -188,9 +188,6 @@ impl<T> Drop for Buffer<T> {
 pub(crate) trait Message {
     /// In place of one that could not be made.
     fn missing() -> Self;
-
-    /// The message; what is left of it is not dropped.
-    fn take(&mut self) -> Self;
 }
 
 /// See the module's documentation.
@@ -251,6 +248,34 @@ impl<T: Message> Drop for Place<'_, T> {
         if let Some(claimed) = self.claimed.take() {
             claimed.publish(self.otherwise, T::missing());
         }
+    }
+}
+
+/// A message that has come, behind which the cursor is. It is to be taken: else it is leaked, and its place lost.
+#[must_use]
+pub(crate) struct Published<'a, T> {
+    slot: &'a Slot<T>,
+    kind: u32,
+}
+
+impl<T> Published<'_, T> {
+    #[inline(always)]
+    pub(crate) fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    /// The message itself; its place is free.
+    ///
+    /// It is moved straight to where it is wanted, as a whole. A copy at another alignment, or a read that is
+    /// wider than the writes before it, waits until those have left the processor's store buffer, which takes
+    /// longer than all else that is done with a message.
+    #[inline(always)]
+    pub(crate) fn take(self) -> T {
+        // SAFETY: it is published, and this is the receiver (see the module's documentation); it is read once,
+        // since its place is free from then on.
+        let value = self.slot.value.with_mut(|value| unsafe { value.cast::<T>().read() });
+        self.slot.kind.store(FREE, Ordering::Relaxed);
+        value
     }
 }
 
@@ -349,17 +374,10 @@ impl<T: Message> Queue<T> {
         }
     }
 
-    /// The next message, if it is published: `take` gets its kind, and moves out of it what is to be dropped.
-    ///
-    /// Not moved as a whole: a copy that is wider than the writes before it waits until those have left the
-    /// processor's store buffer, which takes longer than all else that is done with a message.
+    /// The next message, if it is published.
     #[inline(always)]
-    pub(crate) fn next<'a, R>(
-        &'a self,
-        cursor: &mut Cursor<'a, T>,
-        take: impl FnOnce(u32, &mut T) -> R,
-    ) -> Option<R> {
-        if cursor.run.as_slice().is_empty() && !self.begin_run(cursor) {
+    pub(crate) fn next<'a>(&'a self, cursor: &mut Cursor<'a, T>) -> Option<Published<'a, T>> {
+        if cursor.run.as_slice().is_empty() && (cursor.at == cursor.len || !self.begin_run(cursor)) {
             return None;
         }
         let slot = cursor.run.as_slice().first()?;
@@ -368,22 +386,21 @@ impl<T: Message> Queue<T> {
             return None;
         }
         cursor.run.next();
-        // SAFETY: it is published, and this is the receiver (see the module's documentation); it is lent to
-        // `take` alone, and not looked at again: its place is free from then on.
-        let taken = slot.value.with_mut(|value| take(kind, unsafe { (*value).assume_init_mut() }));
-        slot.kind.store(FREE, Ordering::Relaxed);
-        Some(taken)
+        Some(Published { slot, kind })
     }
 
-    /// Takes the next places that were claimed into the cursor; false if there are none, or their bucket was
-    /// not made yet.
+    /// Takes the next places that were claimed into the cursor, if it has none; false if there are none, or their
+    /// bucket was not made yet.
     #[inline(never)]
     fn begin_run<'a>(&'a self, cursor: &mut Cursor<'a, T>) -> bool {
-        if cursor.at == cursor.len {
-            return false;
+        if !cursor.run.as_slice().is_empty() {
+            return true;
         }
-        let bucket = self.buffers.get(cursor.buffer).and_then(|buffer| buffer.rest(cursor.at));
-        let Some(bucket) = bucket else { return false };
+        let [first, second] = &self.buffers;
+        let buffer = if cursor.buffer == 0 { first } else { second };
+        let Some(bucket) = buffer.rest(cursor.at).filter(|_| cursor.at < cursor.len) else {
+            return false;
+        };
         let claimed = (cursor.len - cursor.at) as usize;
         let run = bucket.get(..claimed).unwrap_or(bucket);
         cursor.at += run.len() as u32;
@@ -409,9 +426,9 @@ impl<T: Message> Queue<T> {
     }
 
     /// Waits for the next message. `flipped` is called with the word before whenever credit was given back.
-    pub(crate) fn poll_published(
-        &self,
-        cursor: &mut Cursor<'_, T>,
+    pub(crate) fn poll_published<'a>(
+        &'a self,
+        cursor: &mut Cursor<'a, T>,
         waker: &Waker,
         flipped: impl FnOnce(u64),
     ) -> Poll<()> {
@@ -425,10 +442,15 @@ impl<T: Message> Queue<T> {
             *cursor = Cursor::new(buffer_of(before), 0, len, cursor.has_end || has_end);
             flipped(before);
         }
+        let is_published = |slot: &Slot<T>| slot.kind.load(Ordering::Acquire) != FREE;
+        if self.begin_run(cursor) && cursor.run.as_slice().first().is_some_and(is_published) {
+            return Poll::Ready(());
+        }
         self.poll_late(cursor.buffer, cursor.at(), cursor.len, waker)
     }
 
     /// Waits for the publication of a message that was claimed.
+    #[cold]
     fn poll_late(&self, buffer: usize, at: u32, len: u32, waker: &Waker) -> Poll<()> {
         for _ in 0..=LOOKS {
             if self.published(buffer, at, len).is_some() {
@@ -458,9 +480,9 @@ impl<T: Message> Queue<T> {
     pub(crate) fn drop_published(&self, remains: &mut Remains) {
         for (buffer, at, len) in &mut remains.parts {
             let mut cursor = Cursor::new(*buffer, *at, *len, true);
-            while let Some(message) = self.next(&mut cursor, |_, message| message.take()) {
+            while let Some(message) = self.next(&mut cursor) {
                 *at = cursor.at();
-                drop(message);
+                drop(message.take());
             }
             if at != len {
                 return;

@@ -46,10 +46,6 @@ impl Message for Content {
     fn missing() -> Self {
         Self(None)
     }
-
-    fn take(&mut self) -> Self {
-        Self(self.0.take())
-    }
 }
 
 struct World {
@@ -92,9 +88,8 @@ impl World {
         waker: &Waker,
     ) -> Poll<(u32, Content)> {
         loop {
-            let next = self.queue.next(cursor, |kind, content| (kind, content.take()));
-            if let Some(next) = next {
-                return Poll::Ready(next);
+            if let Some(message) = self.queue.next(cursor) {
+                return Poll::Ready((message.kind(), message.take()));
             }
             if self.queue.poll_published(cursor, waker, |_| {}).is_pending() {
                 return Poll::Pending;
