@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The bytes of an answer or a frame.
 //!
-//! Six forms, so that none pays for another, in three words: nothing; up to [`SMALL_BYTES_MAX`] bytes in a
-//! block that its thread keeps for the next one; more of them on the heap; and, behind a pointer to
-//! such a block, shared [`Bytes`], a lease that the plugin wrote into, kept for its next one, and bytes
-//! in the plugin's memory, released when the last reader is done.
+//! Six forms, so that none pays for another, in two words, which are passed in registers:
+//!
+//! ```text
+//!   address                                63 62   61                     0
+//!   │ of the bytes, or of what has them │  │ kind │ how many bytes          │
+//!
+//!   kind 0   nothing; or up to SMALL_BYTES_MAX bytes in a block that its thread keeps for the next one
+//!   kind 1   more of them, on the heap
+//!   kind 2   a value in such a block: shared `Bytes`, a lease that the plugin wrote into, kept for its
+//!            next one, or bytes in the plugin's memory, released when the last reader is done
+//! ```
 //!
 //! A body is moved some four times between the plugin's callback and the caller, so each word counts;
 //! and most are empty or short, so their drop is one test.
@@ -14,8 +21,10 @@
 //! 1. An owned body retains its instance: the plugin's image is not unmapped before `release` ran.
 //! 2. `release` runs exactly once: on the thread that drops the body only if the plugin's code may
 //!    run there, else on a worker of the plugin ([`Instance::release_bytes`]).
+//! 3. What stands at the address is this body's alone, and what its kind says, from when it is made until it is
+//!    dropped or taken apart.
 
-use std::{ffi::c_void, fmt, ops::Deref};
+use std::{ffi::c_void, fmt, mem::ManuallyDrop, ops::Deref, ptr};
 
 use becket_abi::NrOwnedBytes;
 use bytes::Bytes;
@@ -24,27 +33,40 @@ use crate::{
     callbacks::TakenLease,
     instance::Instance,
     reentry,
-    small::{SMALL_BYTES_MAX, SmallBlock, SmallBox},
+    small::{self, SMALL_BYTES_MAX, SmallBox},
 };
+
+const KIND_SHIFT: u32 = usize::BITS - 2;
+const LEN_MASK: usize = (1 << KIND_SHIFT) - 1;
+const COPIED: usize = 1 << KIND_SHIFT;
+const HELD: usize = 2 << KIND_SHIFT;
 
 /// The bytes of an answer or a frame; dereferences to `[u8]`.
 ///
 /// Turning it into [`Bytes`] costs nothing for bodies above 64 bytes and one small allocation for
 /// those below.
-#[derive(Default)]
-pub struct Body(Option<Repr>);
-
-enum Repr {
-    Small(SmallBlock),
-    Copied(Box<[u8]>),
-    Held(SmallBox<Held>),
+pub struct Body {
+    /// What it is: see the module's documentation. Not read if `meta` is 0.
+    address: *mut u8,
+    /// Its kind and, unless that is `HELD`, its length.
+    meta: usize,
 }
+
+// SAFETY: what stands at the address is this body's alone (invariant 3), and `Send`: plain bytes, or `Held`.
+unsafe impl Send for Body {}
+// SAFETY: shared access only reads bytes, or shares a `Held`, which is `Sync`.
+unsafe impl Sync for Body {}
 
 enum Held {
     Shared(Bytes),
     Leased(LeasedBody),
     Owned(OwnedBody),
 }
+
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Held>();
+};
 
 impl Held {
     fn bytes(&self) -> &[u8] {
@@ -56,30 +78,38 @@ impl Held {
     }
 }
 
+/// A body taken apart.
+enum Parts {
+    Empty,
+    Small,
+    Copied(Box<[u8]>),
+    Held(SmallBox<Held>),
+}
+
 impl Body {
     /// The empty body.
-    pub(crate) const EMPTY: Self = Self(None);
+    pub(crate) const EMPTY: Self = Self { address: ptr::null_mut(), meta: 0 };
 
     /// Whether the plugin's code runs when it is dropped.
     #[inline]
     #[must_use]
     pub fn is_owned(&self) -> bool {
-        matches!(&self.0, Some(Repr::Held(held)) if matches!(**held, Held::Owned(_)))
+        matches!(self.as_held(), Some(Held::Owned(_)))
     }
 
     /// A copy of `bytes`.
     #[inline]
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        Self(match bytes.len() {
-            0 => None,
-            1..=SMALL_BYTES_MAX => Some(Repr::Small(SmallBlock::copy_of(bytes))),
-            _ => Some(Repr::Copied(copy(bytes))),
-        })
+        match bytes.len() {
+            0 => Self::EMPTY,
+            len @ 1..=SMALL_BYTES_MAX => Self { address: small::copy_of(bytes).as_ptr(), meta: len },
+            _ => copy(bytes),
+        }
     }
 
     #[inline(always)]
     fn held(held: impl FnOnce() -> Held) -> Self {
-        Self(Some(Repr::Held(SmallBox::new(held))))
+        Self { address: SmallBox::new(held).into_raw().as_ptr(), meta: HELD }
     }
 
     /// These bytes.
@@ -104,23 +134,86 @@ impl Body {
     /// The bytes, shared.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        match self.0 {
-            None => Bytes::new(),
-            Some(Repr::Small(block)) => Bytes::copy_from_slice(&block),
-            Some(Repr::Copied(bytes)) => bytes.into(),
-            Some(Repr::Held(held)) => match held.into_inner() {
+        if self.meta <= LEN_MASK {
+            return Bytes::copy_from_slice(&self);
+        }
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is neither used nor dropped any more.
+        match unsafe { this.take_apart() } {
+            // Neither: its kind was looked at.
+            Parts::Empty | Parts::Small => Bytes::new(),
+            Parts::Copied(bytes) => bytes.into(),
+            Parts::Held(held) => match held.into_inner() {
                 Held::Shared(bytes) => bytes,
                 Held::Leased(body) => Bytes::from_owner(body),
                 Held::Owned(body) => Bytes::from_owner(body),
             },
         }
     }
+
+    /// What it is a view of, if that is neither nothing nor plain bytes.
+    #[inline]
+    fn as_held(&self) -> Option<&Held> {
+        if self.meta & HELD == 0 {
+            return None;
+        }
+        // SAFETY: a `Held` in a block stands there (invariant 3), for as long as this borrow lives.
+        Some(unsafe { &*self.address.cast::<Held>() })
+    }
+
+    /// What it is made of. Of a small one nothing is left.
+    ///
+    /// # Safety
+    /// The body is neither used nor dropped after this.
+    unsafe fn take_apart(&mut self) -> Parts {
+        let (address, len) = (self.address, self.meta & LEN_MASK);
+        if self.meta == 0 {
+            return Parts::Empty;
+        }
+        match self.meta & !LEN_MASK {
+            // SAFETY: `copy` made it of a box of this length, which is this body's alone (invariant 3).
+            COPIED => Parts::Copied(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(address, len)) }),
+            // SAFETY: as above, of a `SmallBox`.
+            HELD => Parts::Held(unsafe { SmallBox::from_raw(address) }),
+            _ => {
+                // SAFETY: as above, of a block.
+                unsafe { small::free(address) };
+                Parts::Small
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn drop_long(&mut self) {
+        // SAFETY: called where it is dropped.
+        drop(unsafe { self.take_apart() });
+    }
 }
 
 /// Not inlined: it is rare beside short bodies, which need no more registers than they have.
 #[inline(never)]
-fn copy(bytes: &[u8]) -> Box<[u8]> {
-    bytes.into()
+fn copy(bytes: &[u8]) -> Body {
+    let address = Box::into_raw(Box::<[u8]>::from(bytes)).cast();
+    Body { address, meta: COPIED | bytes.len() }
+}
+
+impl Drop for Body {
+    #[inline]
+    fn drop(&mut self) {
+        if self.meta > LEN_MASK {
+            self.drop_long();
+        } else if self.meta != 0 {
+            // SAFETY: `copy_of` made it of a block, which is this body's alone (invariant 3) and not used any more.
+            unsafe { small::free(self.address) };
+        }
+    }
+}
+
+impl Default for Body {
+    #[inline]
+    fn default() -> Self {
+        Self::EMPTY
+    }
 }
 
 impl Deref for Body {
@@ -128,11 +221,13 @@ impl Deref for Body {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.0 {
-            None => &[],
-            Some(Repr::Small(block)) => block,
-            Some(Repr::Copied(bytes)) => bytes,
-            Some(Repr::Held(held)) => held.bytes(),
+        if self.meta == 0 {
+            return &[];
+        }
+        match self.as_held() {
+            Some(held) => held.bytes(),
+            // SAFETY: so many bytes stand there (invariant 3), and nothing writes while this borrow lives.
+            None => unsafe { std::slice::from_raw_parts(self.address, self.meta & LEN_MASK) },
         }
     }
 }
@@ -158,10 +253,8 @@ impl From<Body> for Bytes {
 
 impl Clone for Body {
     fn clone(&self) -> Self {
-        match &self.0 {
-            Some(Repr::Held(held)) if let Held::Shared(bytes) = &**held => {
-                Self::held(|| Held::Shared(bytes.clone()))
-            }
+        match self.as_held() {
+            Some(Held::Shared(bytes)) => Self::held(|| Held::Shared(bytes.clone())),
             _ => Self::copy_of(self),
         }
     }

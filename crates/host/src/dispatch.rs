@@ -61,14 +61,6 @@ impl Timeout {
         }
     }
 
-    /// The instant, counted from now; `None`: never.
-    pub(crate) fn instant(self, default_ms: u64) -> Option<Instant> {
-        match self {
-            Self::At(instant) => Some(instant),
-            _ => Instant::now().checked_add(self.duration(default_ms)?),
-        }
-    }
-
     /// How long from now, given the plugin's default in milliseconds; `None`: for ever.
     #[inline]
     pub(crate) fn duration(self, default_ms: u64) -> Option<Duration> {

@@ -78,6 +78,7 @@ mod small;
 mod spec;
 mod state;
 mod stream;
+mod sync;
 mod sys;
 mod table;
 mod text;

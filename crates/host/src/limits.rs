@@ -24,8 +24,8 @@ pub struct Limits {
     /// 1 048 575 are taken as that many. As many may wait for a worker to the plugin (`try_send`).
     pub stream_frames_max: u32,
     /// Bytes queued from the plugin on one stream, or for it. A frame that exceeds it is taken only
-    /// when the queue is empty. Above 4 MiB each frame is rounded up to some millionth of the
-    /// bound.
+    /// when the queue is empty. Above 2 MiB each frame is rounded up to at most a millionth of
+    /// the bound.
     pub stream_bytes_max: u64,
     /// Bytes of one payload, either way; a longer one is refused.
     pub payload_bytes_max: u64,

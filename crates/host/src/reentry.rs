@@ -39,6 +39,12 @@ thread_local! {
     static RUNNING: Cell<usize> = const { Cell::new(0) };
 }
 
+/// `LocalKey::set` is a call, and this is one store.
+#[inline(always)]
+fn set_running(mark: usize) {
+    RUNNING.with(|running| running.set(mark));
+}
+
 /// A host function is running on this thread until this is dropped.
 pub(crate) struct Running {
     before: usize,
@@ -56,7 +62,7 @@ impl Running {
         if before == mark {
             return None;
         }
-        RUNNING.set(mark);
+        set_running(mark);
         compiler_fence(Ordering::SeqCst);
         Some(Self { before })
     }
@@ -71,7 +77,7 @@ impl Drop for Running {
     #[inline]
     fn drop(&mut self) {
         compiler_fence(Ordering::SeqCst);
-        RUNNING.set(self.before);
+        set_running(self.before);
     }
 }
 

@@ -13,14 +13,13 @@
 //!
 //! # Invariants
 //!
-//! 1. A block is on one list, or in one [`SmallBlock`] or [`SmallBox`], never both.
+//! 1. A block is on one list, or a caller's of [`copy_of`], or in one [`SmallBox`]: one of these.
 //! 2. A list belongs to a thread record, which only its own thread touches.
 
 use std::{
     cell::Cell,
     marker::PhantomData,
     mem::{ManuallyDrop, MaybeUninit},
-    ops::Deref,
     ptr,
     ptr::NonNull,
 };
@@ -75,44 +74,24 @@ impl FreeBlocks {
     }
 }
 
-/// Up to [`SMALL_BYTES_MAX`] bytes.
-pub(crate) struct SmallBlock {
-    block: NonNull<Block>,
-    len: usize,
+/// A copy of `bytes`, as far as they fit, in a block that is the caller's from now on.
+#[inline]
+pub(crate) fn copy_of(bytes: &[u8]) -> NonNull<u8> {
+    let len = bytes.len().min(SMALL_BYTES_MAX);
+    let block = thread::current().free_blocks.take().cast();
+    // SAFETY: the block is ours alone, and holds `len` bytes; the two do not overlap.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), block.as_ptr(), len) };
+    block
 }
 
-// SAFETY: the block is this value's alone (invariant 1), and plain memory.
-unsafe impl Send for SmallBlock {}
-// SAFETY: shared access only reads the bytes.
-unsafe impl Sync for SmallBlock {}
-
-impl SmallBlock {
-    /// A copy of `bytes`, as far as they fit.
-    #[inline]
-    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        let len = bytes.len().min(SMALL_BYTES_MAX);
-        let block = thread::current().free_blocks.take();
-        // SAFETY: the block is ours alone, and holds `len` bytes; the two do not overlap.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), block.as_ptr().cast(), len) };
-        Self { block, len }
-    }
-}
-
-impl Deref for SmallBlock {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        // SAFETY: `copy_of` wrote `len` bytes, and nothing writes while this borrow lives.
-        unsafe { std::slice::from_raw_parts(self.block.as_ptr().cast::<u8>(), self.len) }
-    }
-}
-
-impl Drop for SmallBlock {
-    #[inline]
-    fn drop(&mut self) {
-        thread::current().free_blocks.put(self.block);
-    }
+/// Gives a block back.
+///
+/// # Safety
+/// It is one of [`copy_of`], and not used any more.
+#[inline]
+pub(crate) unsafe fn free(block: *mut u8) {
+    // SAFETY: the caller's promise; no block is at null.
+    thread::current().free_blocks.put(unsafe { NonNull::new_unchecked(block.cast()) });
 }
 
 /// A value in a block.
@@ -140,6 +119,21 @@ impl<T> SmallBox<T> {
         Self { block, _value: PhantomData }
     }
 
+    /// Its block, where the value is.
+    #[inline]
+    pub(crate) fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).block.cast()
+    }
+
+    /// What [`Self::into_raw`] took apart.
+    ///
+    /// # Safety
+    /// `block` came from there, and is used for this alone.
+    pub(crate) unsafe fn from_raw(block: *mut u8) -> Self {
+        // SAFETY: the caller's promise; no block is at null.
+        Self { block: unsafe { NonNull::new_unchecked(block.cast()) }, _value: PhantomData }
+    }
+
     /// The value; its block is free again.
     pub(crate) fn into_inner(self) -> T {
         let this = ManuallyDrop::new(self);
@@ -147,16 +141,6 @@ impl<T> SmallBox<T> {
         let value = unsafe { this.block.cast::<T>().read() };
         thread::current().free_blocks.put(this.block);
         value
-    }
-}
-
-impl<T> Deref for SmallBox<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: `new` wrote it, and it is there until `self` is gone.
-        unsafe { self.block.cast().as_ref() }
     }
 }
 

@@ -186,6 +186,17 @@ pub(crate) fn find(sid: u64, owner: *const Instance) -> Result<Target, Refusal> 
     }
 }
 
+/// The stream that `sid` leads to, if it is open and belongs to what stands at `owner`. [`find`] has the reason
+/// if there is none.
+#[inline(always)]
+pub(crate) fn stream_of(sid: u64, owner: *const Instance) -> Option<&'static StreamCell> {
+    let (index, generation) = sid::split(sid)?;
+    let slot = slot(index)?;
+    let is_it = slot.word.load(Ordering::Acquire) == generation << PHASE_BITS | STREAM
+        && ptr::eq(slot.owner.load(Ordering::Relaxed), owner);
+    if is_it { slot.stream() } else { None }
+}
+
 /// Ends every call and stream of `owner` that is still open. Returns how many.
 pub(crate) fn end_all(owner: &'static Instance) -> u64 {
     let chunks = SHARED.lock().chunks as u32;

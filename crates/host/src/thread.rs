@@ -15,7 +15,7 @@
 //!   │    worker, tid    what kind of thread it is, and its number
 //!   │    kept           wakes that wait until it is not lent any more
 //!   └─ owner only
-//!        depth · frame · lent · answers came · local sequence · free slots, blocks and buffer
+//!        depth · frame · lent · answers came · local sequence · free slots and blocks
 //! ```
 //!
 //! # Invariants
@@ -42,7 +42,7 @@ use becket_chan::fence;
 
 use crate::{
     frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks,
-    stream::SpareBuffer, sys, table::FreeList, timer,
+    sys, table::FreeList, timer,
 };
 
 /// Vtable calls of one thread that may be nested in one another.
@@ -74,7 +74,6 @@ pub(crate) struct ThreadRecord {
     kept: Mutex<VecDeque<Waker>>,
     pub(crate) free_slots: FreeList,
     pub(crate) free_blocks: FreeBlocks,
-    pub(crate) spare_buffer: SpareBuffer,
 }
 
 /// See [`ThreadRecord::as_worker`]. Dropped when the thread has left the plugin.
@@ -239,7 +238,6 @@ impl ThreadRecord {
             kept: Mutex::new(VecDeque::new()),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),
-            spare_buffer: SpareBuffer::default(),
         }
     }
 

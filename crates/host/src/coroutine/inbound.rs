@@ -35,9 +35,10 @@ impl Inbound {
 
     /// Queues a copy of a frame. One of any size is taken when there is no other.
     pub(crate) fn push(&self, data: &[u8]) -> Result<(), Rejected> {
-        let units = self.credit.take(self.sid, data.len() as u64, STARVED)?;
+        let len = data.len() as u64;
+        self.credit.take(self.sid, len, STARVED)?;
         self.sender.try_send(data.to_vec()).map_err(|_closed| {
-            self.credit.give_back(1, u64::from(units));
+            self.credit.give_back(1, self.credit.units(len));
             Rejected::Late
         })
     }

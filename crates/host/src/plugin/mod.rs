@@ -202,7 +202,7 @@ impl Plugin {
 
     /// Opens a stream.
     pub fn stream(&self, entry: &str, request: impl Into<AnyRequest<'static>>) -> OpenStream {
-        OpenStream::new(self.shared.clone(), entry.to_owned_name(), request.into())
+        OpenStream::named(self.shared.clone(), entry.into(), request.into())
     }
 
     /// Loads the plugin's file again and moves to the new one: calls that are in flight end on the
@@ -459,7 +459,7 @@ impl Entry {
 
     /// As [`Plugin::stream`].
     pub fn stream(&self, request: impl Into<AnyRequest<'static>>) -> OpenStream {
-        OpenStream::new(self.0.shared.clone(), self.to_owned_name(), request.into())
+        OpenStream::new(self.clone(), request.into())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

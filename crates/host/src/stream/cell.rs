@@ -2,41 +2,40 @@
 //! What a plugin's threads and the receiver of one stream share.
 //!
 //! ```text
-//!   plugin ── credit? ─▶ Credit ── yes ─▶ channel ── frame, frame, end ──▶ Inbox
-//!               │          ▲                                                 │
-//!               │          └─────────────── credit back, a batch at a time ──┤
-//!               └ no: Backpressure, or wait for the room event ◀ notify ──────┘
+//!   plugin ── credit? ─▶ Credit ── yes: a place ─▶ Queue ── frame, frame, end ──▶ Inbox
+//!               │          ▲                                                         │
+//!               │          └─────────────── credit back, a buffer at a time ─────────┤
+//!               └ no: Backpressure, or wait for the room event ◀ notify ──────────────┘
 //! ```
 //!
-//! The channel is an unlimited one, which carries values in order and wakes the receiver; the
-//! credit bounds what is in flight, and for which stream ([`super::credit`]). Cell and channel
-//! belong to a slot of the call table and serve the slot's next stream too: a stream's end goes
-//! through the channel as its last message, and the channel is never closed.
+//! The credit bounds what is in flight, and for which stream ([`super::credit`]); its word also says where in
+//! the queue the frame goes ([`super::queue`]). The cell belongs to a slot of the call table and serves the
+//! slot's next stream too: a stream's end goes through the queue as its last message.
 //!
 //! # Invariants
 //!
 //! 1. A frame is accepted only while the stream is the sender's, has not ended, and the bounds
-//!    hold; accepted frames come out once each, those of a thread in its order.
-//! 2. Nothing is accepted after the end, which needs no credit. It may overtake, on the channel,
-//!    a frame that was accepted before it: the receiver keeps it back until no frame is owed.
-//! 3. An accepted sender puts its message on the channel, whatever happens in between. A receiver
+//!    hold; accepted frames come out once each, in the order in which they were accepted.
+//! 2. Nothing is accepted after the end, which needs no credit, and comes out last.
+//! 3. An accepted sender puts its message in the queue, whatever happens in between. A receiver
 //!    that leaves waits for none of them, which may take as long as a copy of many megabytes: the
 //!    slot is free when the last one has come, so that no message reaches the next stream.
 //! 4. No code of a plugin or of the user runs under a lock or between acceptance and message.
 
 use std::{
-    mem::{self, ManuallyDrop},
+    future::poll_fn,
     sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
     time::Instant,
 };
 
 use atomic_waker::AtomicWaker;
 use becket_abi::NrStatus;
-use becket_chan::{Receiver, Sender, unlimited};
 
 use super::{
-    credit::{CLOSED, Credit, ENDED, READY_AWAITED, ROOM_AWAITED, STARVED, UNITS_BITS, frames_of},
+    credit::{CLOSED, ENDED, READY_AWAITED, ROOM_AWAITED, Rejected, STARVED, frames_of},
     event::Event,
+    queue::{self, Claimed, Cursor, Place, Published, Queue, Remains},
 };
 use crate::body::Body;
 
@@ -70,8 +69,9 @@ pub(crate) enum End {
 
 /// The kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum MessageKind {
-    Frame,
+    Frame = 1,
     /// The terminal frame.
     Last,
     /// The stream ended otherwise; the status is that of `handle`, if it refused.
@@ -85,84 +85,42 @@ pub(super) enum MessageKind {
     Nothing,
 }
 
-/// One message of the channel.
-///
-/// A copy that is wider than the writes before it waits until those have left the processor's store
-/// buffer, which takes longer than all else that is done with a message. So the frame is kept in
-/// the form in which it comes out, and the rest of the message is one word.
-#[derive(Debug)]
-pub(super) struct Message {
-    frame: Frame,
-    /// `kind << UNITS_BITS | units`
-    head: u64,
+impl MessageKind {
+    pub(super) fn of(kind: u32) -> Self {
+        const KINDS: [MessageKind; 8] = [
+            MessageKind::Frame,
+            MessageKind::Last,
+            MessageKind::Refused,
+            MessageKind::DeadlineExceeded,
+            MessageKind::Idle,
+            MessageKind::Unloaded,
+            MessageKind::Crashed,
+            MessageKind::PluginFailed,
+        ];
+        let kind = KINDS.into_iter().find(|known| *known as u32 == kind);
+        kind.unwrap_or(Self::Nothing)
+    }
 }
 
-impl Message {
-    #[inline]
-    fn new(kind: MessageKind, status: NrStatus, units: u32, body: Body) -> Self {
-        let head = (kind as u64) << UNITS_BITS | u64::from(units);
-        Self { frame: Frame { status, body }, head }
+/// The frame of a message that ends a stream is empty, but of `Last`.
+impl queue::Message for Frame {
+    fn missing() -> Self {
+        Self { status: NrStatus::Err, body: Body::EMPTY }
     }
+}
 
-    pub(super) fn end(end: End) -> Self {
-        let (kind, status) = match end {
-            End::Refused(status) => (MessageKind::Refused, status),
-            End::Failed(status) => (MessageKind::Last, status),
-            End::DeadlineExceeded => (MessageKind::DeadlineExceeded, NrStatus::Ok),
-            End::Idle => (MessageKind::Idle, NrStatus::Ok),
-            End::Unloaded => (MessageKind::Unloaded, NrStatus::Ok),
-            End::Crashed => (MessageKind::Crashed, NrStatus::Ok),
-            End::PluginFailed => (MessageKind::PluginFailed, NrStatus::Ok),
+impl End {
+    fn into_message(self) -> (MessageKind, Frame) {
+        let (kind, status) = match self {
+            Self::Refused(status) => (MessageKind::Refused, status),
+            Self::Failed(status) => (MessageKind::Last, status),
+            Self::DeadlineExceeded => (MessageKind::DeadlineExceeded, NrStatus::Ok),
+            Self::Idle => (MessageKind::Idle, NrStatus::Ok),
+            Self::Unloaded => (MessageKind::Unloaded, NrStatus::Ok),
+            Self::Crashed => (MessageKind::Crashed, NrStatus::Ok),
+            Self::PluginFailed => (MessageKind::PluginFailed, NrStatus::Ok),
         };
-        Self::new(kind, status, 0, Body::EMPTY)
-    }
-
-    #[inline]
-    pub(super) fn kind(&self) -> MessageKind {
-        match self.head >> UNITS_BITS {
-            0 => MessageKind::Frame,
-            1 => MessageKind::Last,
-            2 => MessageKind::Refused,
-            3 => MessageKind::DeadlineExceeded,
-            4 => MessageKind::Idle,
-            5 => MessageKind::Unloaded,
-            6 => MessageKind::Crashed,
-            7 => MessageKind::PluginFailed,
-            _ => MessageKind::Nothing,
-        }
-    }
-
-    /// What was taken for it.
-    #[inline]
-    pub(super) fn units(&self) -> u64 {
-        self.head & ((1 << UNITS_BITS) - 1)
-    }
-
-    #[inline]
-    pub(super) fn status(&self) -> NrStatus {
-        self.frame.status
-    }
-
-    #[inline]
-    pub(super) fn into_frame(self) -> Frame {
-        self.frame
-    }
-
-    /// The frame, of which nothing is left here.
-    #[inline]
-    pub(super) fn take_frame(&mut self) -> Frame {
-        Frame { status: self.frame.status, body: mem::take(&mut self.frame.body) }
-    }
-
-    /// The message, of which nothing is left here.
-    pub(super) fn take(&mut self) -> Self {
-        Self { frame: self.take_frame(), head: self.head }
-    }
-
-    /// Whether it is a stream's last one, which took no credit.
-    #[inline]
-    pub(super) fn is_end(&self) -> bool {
-        !matches!(self.kind(), MessageKind::Frame | MessageKind::Nothing)
+        (kind, Frame { status, body: Body::EMPTY })
     }
 }
 
@@ -177,20 +135,9 @@ pub(crate) enum Idle {
     Active(u64),
 }
 
-/// Why a frame was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rejected {
-    /// The stream is over.
-    Late,
-    /// There is no room.
-    Full,
-}
-
 /// See the module's documentation.
 pub(crate) struct StreamCell {
-    credit: Credit,
-    sender: Sender<Message>,
-    receiver: Receiver<Message>,
+    queue: Queue<Frame>,
     /// For frames that wait for room.
     room: Event,
     /// For data that waits for the plugin.
@@ -205,31 +152,27 @@ pub(crate) struct StreamCell {
 }
 
 /// What a receiver leaves behind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 #[must_use]
 pub(super) struct CloseResult {
     /// The plugin had not ended the stream.
     pub(super) open: bool,
-    /// Messages that senders still owe the channel: the next stream begins when all have come.
-    pub(super) messages: usize,
+    /// Messages that senders still owe the queue: the next stream begins when all have come.
+    pub(super) remains: Remains,
 }
 
 impl CloseResult {
     /// Receives what is owed to `cell`.
-    pub(super) async fn receive(self, cell: &StreamCell) {
-        for _ in 0..self.messages {
-            drop(cell.receiver.recv().await);
-        }
+    pub(super) async fn receive(mut self, cell: &StreamCell) {
+        poll_fn(|context| cell.queue.poll_remains(&mut self.remains, context.waker())).await;
+        cell.queue.forget_waker();
     }
 }
 
 impl StreamCell {
     pub(crate) fn new() -> Self {
-        let (sender, receiver) = unlimited();
         Self {
-            credit: Credit::new(),
-            sender,
-            receiver,
+            queue: Queue::new(),
             room: Event::default(),
             ready: Event::default(),
             readied: AtomicU64::new(0),
@@ -241,7 +184,7 @@ impl StreamCell {
 
     /// Prepares the cell for stream `sid`.
     pub(crate) fn open(&self, sid: u64, frames_max: u32, bytes_max: u64) {
-        self.credit.open(sid, frames_max, bytes_max);
+        self.queue.credit.open(sid, frames_max, bytes_max);
     }
 
     /// Takes a frame, or the end if its status is terminal. `body` is made only if it is taken.
@@ -256,8 +199,42 @@ impl StreamCell {
         if status.is_terminal() {
             return self.push_end(sid, status, body);
         }
-        let units = self.credit.take(sid, len, STARVED)?;
-        self.put_frame(sid, status, units, body)
+        let place = self.queue.claim(sid, len, STARVED)?.guarded(MessageKind::Nothing as u32);
+        self.fill(sid, MessageKind::Frame, status, place, body)
+    }
+
+    /// Takes a frame, not a terminal one, if the stream is `sid` and has room; marks nothing if not. `taken` runs
+    /// before it is there, and does not panic.
+    #[inline(always)]
+    pub(crate) fn push_made(&self, sid: u64, status: NrStatus, body: Body, taken: impl FnOnce()) -> bool {
+        let Ok(place) = self.queue.claim(sid, body.len() as u64, 0) else { return false };
+        if !self.queue.credit.is_of(sid) {
+            place.publish(MessageKind::Nothing as u32, queue::Message::missing());
+            return false;
+        }
+        taken();
+        place.publish(MessageKind::Frame as u32, Frame { status, body });
+        true
+    }
+
+    /// The same with a terminal frame.
+    #[inline]
+    pub(crate) fn push_end_made(
+        &self,
+        sid: u64,
+        status: NrStatus,
+        body: Body,
+        taken: impl FnOnce(),
+    ) -> bool {
+        let Some((place, before)) = self.queue.claim_end(sid) else { return false };
+        if !self.queue.credit.is_of(sid) {
+            place.publish(MessageKind::Refused as u32, queue::Message::missing());
+            return false;
+        }
+        taken();
+        place.publish(MessageKind::Last as u32, Frame { status, body });
+        self.tell_of_end(before);
+        true
     }
 
     /// As [`Self::push`], but waits for room until `deadline`; then `full` runs first.
@@ -273,45 +250,50 @@ impl StreamCell {
         if status.is_terminal() {
             return self.push_end(sid, status, body);
         }
-        let units = match self.credit.take(sid, len, 0) {
+        let claim = |mark| self.queue.claim(sid, len, mark);
+        let place = match claim(0) {
             Err(Rejected::Full) => {
                 full();
-                self.take_until(sid, len, deadline)?
+                self.claim_until(claim, deadline)?
             }
-            taken => taken?,
+            claimed => claimed?,
         };
-        self.put_frame(sid, status, units, body)
+        let place = place.guarded(MessageKind::Nothing as u32);
+        self.fill(sid, MessageKind::Frame, status, place, body)
     }
 
-    /// Puts the frame for which `units` were taken on the channel.
+    /// Puts a message in its place.
     #[inline]
-    fn put_frame(
+    fn fill(
         &self,
         sid: u64,
+        kind: MessageKind,
         status: NrStatus,
-        units: u32,
+        place: Place<'_, Frame>,
         body: impl FnOnce() -> Body,
     ) -> Result<(), Rejected> {
-        let guard = PublishGuard { cell: self, kind: MessageKind::Nothing, units };
-        if !self.credit.is_of(sid) {
+        if !self.queue.credit.is_of(sid) {
+            // Dropped, the place gets a message in place of this one.
             return Err(Rejected::Late);
         }
-        let message = Message::new(MessageKind::Frame, status, units, body());
-        guard.settle();
-        self.put(message);
+        place.publish(kind as u32, Frame { status, body: body() });
         Ok(())
     }
 
-    fn take_until(&self, sid: u64, len: u64, deadline: Instant) -> Result<u32, Rejected> {
+    fn claim_until<'a>(
+        &'a self,
+        claim: impl Fn(u64) -> Result<Claimed<'a, Frame>, Rejected>,
+        deadline: Instant,
+    ) -> Result<Claimed<'a, Frame>, Rejected> {
         loop {
-            let mut taken = Err(Rejected::Full);
+            let mut claimed = Err(Rejected::Full);
             let room = self.room.listen(|| {
-                taken = self.credit.take(sid, len, ROOM_AWAITED);
-                taken == Err(Rejected::Full)
+                claimed = claim(ROOM_AWAITED);
+                matches!(claimed, Err(Rejected::Full))
             });
-            let Some(room) = room else { return taken };
+            let Some(room) = room else { return claimed };
             if !room.cancelled().deadline(deadline).wait() {
-                return self.credit.take(sid, len, STARVED);
+                return claim(STARVED);
             }
         }
     }
@@ -322,22 +304,18 @@ impl StreamCell {
         status: NrStatus,
         body: impl FnOnce() -> Body,
     ) -> Result<(), Rejected> {
-        let before = self.credit.end(sid).ok_or(Rejected::Late)?;
-        let guard = PublishGuard { cell: self, kind: MessageKind::Refused, units: 0 };
-        if !self.credit.is_of(sid) {
-            return Err(Rejected::Late);
-        }
-        let message = Message::new(MessageKind::Last, status, 0, body());
-        guard.settle();
-        self.put(message);
+        let (place, before) = self.queue.claim_end(sid).ok_or(Rejected::Late)?;
+        let place = place.guarded(MessageKind::Refused as u32);
+        self.fill(sid, MessageKind::Last, status, place, body)?;
         self.tell_of_end(before);
         Ok(())
     }
 
     /// Ends the stream from the host's side. True if it was still open.
     pub(crate) fn end(&self, sid: u64, end: End) -> bool {
-        let Some(before) = self.credit.end(sid) else { return false };
-        self.put(Message::end(end));
+        let (kind, frame) = end.into_message();
+        let Some((place, before)) = self.queue.claim_end(sid) else { return false };
+        place.publish(kind as u32, frame);
         self.tell_of_end(before);
         true
     }
@@ -350,16 +328,17 @@ impl StreamCell {
     /// Ends the stream as idle if nothing moved since `activity`.
     pub(crate) fn end_if_idle(&self, sid: u64, activity: u64) -> Idle {
         loop {
-            let word = self.credit.word();
-            if !self.credit.is_open(sid) {
+            let word = self.queue.credit.word();
+            if !self.queue.credit.is_open(sid) {
                 return Idle::Over;
             }
             let now = self.activity();
             if now != activity || frames_of(word) > 0 {
                 return Idle::Active(now);
             }
-            if self.credit.end_from(word).is_ok() {
-                self.put(Message::end(End::Idle));
+            let (kind, frame) = End::Idle.into_message();
+            if let Ok(place) = self.queue.claim_end_from(word) {
+                place.publish(kind as u32, frame);
                 self.tell_of_end(word);
                 return Idle::Ended;
             }
@@ -387,28 +366,21 @@ impl StreamCell {
         }
     }
 
-    #[inline]
-    fn put(&self, message: Message) {
-        // The cell holds a receiver and closes nothing: there is room always.
-        let put = self.sender.try_send(message);
-        debug_assert!(put.is_ok(), "an unlimited channel was full or closed");
-    }
-
     /// Whether the plugin answered: by a frame, or by the end. `handle` has not returned.
     pub(crate) fn is_answered(&self, sid: u64) -> bool {
-        self.credit.is_answered(sid)
+        self.queue.credit.is_answered(sid)
     }
 
     /// `handle` returned.
     pub(crate) fn set_opened(&self, sid: u64) {
-        if self.credit.set_opened(sid) {
+        if self.queue.credit.set_opened(sid) {
             self.opener.wake();
         }
     }
 
     /// The plugin takes data again. False if the stream is over.
     pub(crate) fn set_ready(&self, sid: u64) -> bool {
-        if !self.credit.is_live(sid) {
+        if !self.queue.credit.is_live(sid) {
             return false;
         }
         self.readied.fetch_add(1, Ordering::AcqRel);
@@ -425,7 +397,7 @@ impl StreamCell {
     /// Waits until the plugin has reported that it takes data since `readied` was read, or the stream
     /// is over.
     pub(crate) async fn ready(&self, sid: u64, readied: u64) {
-        let must_wait = || self.readied() == readied && self.credit.mark(sid, READY_AWAITED);
+        let must_wait = || self.readied() == readied && self.queue.credit.mark(sid, READY_AWAITED);
         while let Some(ready) = self.ready.listen(must_wait) {
             ready.cancelled().await;
         }
@@ -433,14 +405,41 @@ impl StreamCell {
 
     /// True while frames may be accepted.
     pub(crate) fn is_open(&self, sid: u64) -> bool {
-        self.credit.is_open(sid)
+        self.queue.credit.is_open(sid)
     }
 }
 
 /// What the one receiver does; see [`super::inbox`].
 impl StreamCell {
-    pub(super) fn receiver(&self) -> &Receiver<Message> {
-        &self.receiver
+    /// The next message that is there.
+    #[inline(always)]
+    pub(super) fn next<'a>(&'a self, cursor: &mut Cursor<'a, Frame>) -> Option<Published<'a, Frame>> {
+        self.queue.next(cursor)
+    }
+
+    /// The kind and the status of that one, which stays.
+    pub(super) fn peek(&self, cursor: &Cursor<'_, Frame>) -> Option<(u32, NrStatus)> {
+        self.queue.peek(cursor, |frame| frame.status)
+    }
+
+    /// Waits until there is a next message. True if the plugin is to be notified that the stream is writable.
+    #[inline]
+    pub(super) fn poll_more<'a>(
+        &'a self,
+        cursor: &mut Cursor<'a, Frame>,
+        context: &mut Context<'_>,
+    ) -> (Poll<()>, bool) {
+        let mut before = 0;
+        let polled = self.queue.poll_published(cursor, context.waker(), |word| before = word);
+        if frames_of(before) > 0 {
+            let received = self.received.load(Ordering::Relaxed);
+            let frames = frames_of(before) as u64;
+            self.received.store(received.wrapping_add(frames), Ordering::Relaxed);
+        }
+        if before & ROOM_AWAITED != 0 {
+            self.room.notify();
+        }
+        (polled, before & STARVED != 0)
     }
 
     pub(super) fn opener(&self) -> &AtomicWaker {
@@ -448,60 +447,19 @@ impl StreamCell {
     }
 
     pub(super) fn is_opened(&self) -> bool {
-        self.credit.is_opened()
+        self.queue.credit.is_opened()
     }
 
-    /// Messages that are on the channel or about to be put there; `has_end`: its end was received.
-    #[inline]
-    pub(super) fn expected(&self, has_end: bool) -> usize {
-        expected(self.credit.word(), has_end)
-    }
-
-    /// Gives back the credit of received messages. True if the plugin is to be notified that the
-    /// stream is writable.
-    #[inline]
-    pub(super) fn give_back(&self, frames: u64, units: u64) -> bool {
-        let received = self.received.load(Ordering::Relaxed);
-        self.received.store(received.wrapping_add(frames), Ordering::Relaxed);
-        let before = self.credit.give_back(frames, units);
-        if before & ROOM_AWAITED != 0 {
-            self.room.notify();
-        }
-        before & STARVED != 0
-    }
-
-    /// The receiver leaves: nothing is accepted any more. `has_end`: it received the end.
-    pub(super) fn close(&self, has_end: bool) -> CloseResult {
-        let before = self.credit.close();
+    /// The receiver leaves: nothing is accepted any more, and what came is dropped.
+    pub(super) fn close(&self, cursor: &Cursor<'_, Frame>) -> CloseResult {
+        let (mut remains, before) = self.queue.close(cursor);
         self.tell_of_end(before);
-        CloseResult { open: before & (ENDED | CLOSED) == 0, messages: expected(before, has_end) }
+        self.queue.drop_published(&mut remains);
+        CloseResult { open: before & (ENDED | CLOSED) == 0, remains }
     }
-}
 
-#[inline]
-fn expected(word: u64, has_end: bool) -> usize {
-    frames_of(word) + usize::from(word & ENDED != 0 && !has_end)
-}
-
-/// A message that the channel is owed.
-#[must_use]
-struct PublishGuard<'a> {
-    cell: &'a StreamCell,
-    /// Of the message that is sent if the frame is not made after all.
-    kind: MessageKind,
-    units: u32,
-}
-
-impl PublishGuard<'_> {
-    /// The frame is made, and will be put there instead.
-    #[inline]
-    fn settle(self) {
-        let _ = ManuallyDrop::new(self);
-    }
-}
-
-impl Drop for PublishGuard<'_> {
-    fn drop(&mut self) {
-        self.cell.put(Message::new(self.kind, NrStatus::Err, self.units, Body::EMPTY));
+    /// It wakes the receiver no more.
+    pub(super) fn forget_waker(&self) {
+        self.queue.forget_waker();
     }
 }

@@ -1,58 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The receiving end of one stream.
 //!
-//! It takes what is on the channel in batches, under one synchronisation, and gives the credit back
-//! a batch at a time. The frames of a batch hold no credit any more, so at most twice the bound is
-//! buffered. When there is nothing it waits with one receive operation, which it keeps for its next
-//! wait. The buffer of a batch is kept by the thread that leaves a stream, for the next one that it
-//! opens: a short stream allocates none.
+//! It empties one buffer of the stream's queue while the plugin's threads fill the other
+//! ([`super::queue`]), and gives the credit back a buffer at a time. So the frames that it is about to hand
+//! over hold no credit any more, and at most twice the bound is buffered.
 
-use std::{
-    cell::Cell,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
 use becket_abi::NrStatus;
-use becket_chan::Recv;
 
-use super::cell::{CloseResult, End, Frame, Message, MessageKind, StreamCell};
-use crate::thread;
+use super::{
+    cell::{CloseResult, Frame, MessageKind, StreamCell},
+    queue::Cursor,
+};
 
-/// Messages for which a buffer that is kept has room, at most.
-const KEPT_MESSAGES_MAX: usize = 256;
-
-/// The buffer that a thread keeps.
-#[derive(Default)]
-pub(crate) struct SpareBuffer(Cell<Vec<Message>>);
-
-/// What a receiver found.
+/// A message that is no frame: how the stream ended.
 #[derive(Debug)]
-pub(super) enum More {
-    /// Messages, which are taken.
-    Taken,
-    /// The stream's last one.
-    End(Message),
+pub(super) struct Ending {
+    pub(super) kind: MessageKind,
+    pub(super) frame: Frame,
 }
 
 /// See the module's documentation. Dropping it without [`Self::close`] leaves the stream open.
 pub(super) struct Inbox {
     cell: &'static StreamCell,
-    /// The batch that was received last.
-    taken: Vec<Message>,
-    /// How many of them were looked at.
-    looked_at: usize,
-    /// The end, while frames are owed that it overtook.
-    end: Option<Message>,
-    /// The end was received.
-    has_end: bool,
-    receive: Option<Pin<Box<Recv<'static, Message>>>>,
-    /// `receive` waits.
-    is_waiting: bool,
+    cursor: Cursor<'static, Frame>,
     /// The plugin is to be notified that the stream is writable.
     is_starved: bool,
     awaits_opening: bool,
+    /// A waker may have been left.
+    has_waited: bool,
 }
 
 impl Inbox {
@@ -60,63 +37,52 @@ impl Inbox {
     pub(super) fn new(cell: &'static StreamCell) -> Self {
         Self {
             cell,
-            taken: thread::current().spare_buffer.0.take(),
-            looked_at: 0,
-            end: None,
-            has_end: false,
-            receive: None,
-            is_waiting: false,
+            cursor: Cursor::begin(),
             is_starved: false,
             awaits_opening: false,
+            has_waited: false,
         }
     }
 
-    /// The next of the frames that were received already.
-    ///
-    /// Looked at where it is, and moved once: see [`Message`].
+    /// The next of the messages that have come: a frame, or the stream's last one.
     #[inline(always)]
-    pub(super) fn next_taken(&mut self) -> Option<Frame> {
-        while let Some(message) = self.taken.get_mut(self.looked_at) {
-            self.looked_at += 1;
-            match message.kind() {
-                MessageKind::Frame => return Some(message.take_frame()),
-                MessageKind::Nothing => {}
-                _ => self.end = Some(message.take()),
+    pub(super) fn next(&mut self) -> Option<Result<Frame, Ending>> {
+        loop {
+            let message = self.cell.next(&mut self.cursor)?;
+            if message.kind() == MessageKind::Frame as u32 {
+                return Some(Ok(message.take()));
+            }
+            let (kind, frame) = (MessageKind::of(message.kind()), message.take());
+            if kind != MessageKind::Nothing {
+                return Some(Err(Ending { kind, frame }));
             }
         }
-        None
     }
 
-    /// Those that were received and not looked at.
-    fn unseen(&self) -> &[Message] {
-        self.taken.get(self.looked_at..).unwrap_or_default()
-    }
-
-    /// Receives more, or gives the end, when [`Self::next_taken`] had nothing. After an end it is
-    /// `Pending` for ever.
-    pub(super) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<More> {
-        if self.has_end && self.cell.expected(true) == 0 {
-            return match self.end.take() {
-                Some(end) => Poll::Ready(More::End(end)),
-                None => Poll::Pending,
-            };
-        }
-        self.receive(context).map(|()| More::Taken)
+    /// Waits for more when [`Self::next`] had nothing. After an end it is `Pending` for ever.
+    pub(super) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (polled, is_starved) = self.cell.poll_more(&mut self.cursor, context);
+        self.is_starved |= is_starved;
+        self.has_waited |= polled.is_pending();
+        polled
     }
 
     /// Waits until data may be sent to the plugin: `handle` has returned, a frame has come, or the
     /// stream ended; an error if it ended because `handle` refused it.
     pub(super) fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NrStatus>> {
-        if self.unseen().is_empty() && !self.cell.is_opened() {
+        if self.cell.peek(&self.cursor).is_none() && !self.cell.is_opened() {
             self.awaits_opening = true;
             self.cell.opener().register(context.waker());
             // Looked at again: it may have returned before the waker was in place.
-            if self.receive(context).is_pending() && !self.cell.is_opened() {
+            if self.poll_more(context).is_pending() && !self.cell.is_opened() {
                 return Poll::Pending;
             }
         }
-        let refused = self.unseen().iter().find(|message| message.kind() == MessageKind::Refused);
-        Poll::Ready(refused.map_or(Ok(()), |message| Err(message.status())))
+        // It is the first message then: behind a frame, no end is a refusal.
+        Poll::Ready(match self.cell.peek(&self.cursor) {
+            Some((kind, status)) if MessageKind::of(kind) == MessageKind::Refused => Err(status),
+            _ => Ok(()),
+        })
     }
 
     /// Whether the plugin is to be notified, once, that the stream is writable.
@@ -128,82 +94,15 @@ impl Inbox {
     /// Ends the receiving: nothing is accepted any more, and what came is dropped. Waits for no
     /// frame that a sender is still copying: those are the caller's to receive.
     pub(super) fn close(&mut self) -> CloseResult {
-        // What was handed to it goes back to the channel.
-        self.receive = None;
-        self.is_waiting = false;
-        let mut left = self.cell.close(self.has_end);
-        while left.messages > 0 && self.cell.receiver().try_recv().is_ok() {
-            left.messages -= 1;
-        }
+        let left = self.cell.close(&self.cursor);
+        self.cursor = Cursor::end();
         if self.awaits_opening {
             drop(self.cell.opener().take());
         }
-        let mut taken = std::mem::take(&mut self.taken);
-        taken.clear();
-        self.looked_at = 0;
-        if (1..=KEPT_MESSAGES_MAX).contains(&taken.capacity()) {
-            thread::current().spare_buffer.0.set(taken);
+        if self.has_waited {
+            self.cell.forget_waker();
         }
-        self.has_end = true;
-        self.end = None;
         left
-    }
-
-    /// Moves what is on the channel to `taken`, all of which was looked at, or waits for it.
-    fn receive(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.taken.clear();
-        self.looked_at = 0;
-        if !self.is_waiting {
-            self.receive_now();
-        }
-        if self.taken.is_empty()
-            && let Poll::Ready(first) = self.wait(context)
-        {
-            self.taken.push(first);
-            self.receive_now();
-        }
-        if self.taken.is_empty() {
-            return Poll::Pending;
-        }
-        let (mut frames, mut units) = (0, 0);
-        for message in &self.taken {
-            if message.is_end() {
-                self.has_end = true;
-            } else {
-                frames += 1;
-                units += message.units();
-            }
-        }
-        if frames > 0 {
-            self.is_starved |= self.cell.give_back(frames, units);
-        }
-        Poll::Ready(())
-    }
-
-    /// What is there; what is expected and not there yet comes later.
-    fn receive_now(&mut self) {
-        let expected = self.cell.expected(self.has_end).saturating_sub(self.taken.len());
-        if expected > 0 {
-            let _ = self.cell.receiver().try_recv_many(&mut self.taken, expected);
-        }
-    }
-
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Message> {
-        if !self.is_waiting {
-            let receive = self.cell.receiver().recv();
-            match &mut self.receive {
-                Some(kept) => kept.set(receive),
-                None => self.receive = Some(Box::pin(receive)),
-            }
-            self.is_waiting = true;
-        }
-        let Some(receive) = &mut self.receive else { return Poll::Pending };
-        let received = ready!(receive.as_mut().poll(context));
-        self.is_waiting = false;
-        Poll::Ready(received.unwrap_or_else(|_| {
-            // The channel of a cell is never closed.
-            Message::end(End::Unloaded)
-        }))
     }
 }
 
@@ -222,7 +121,7 @@ mod tests {
     use crate::{
         body::Body,
         sid,
-        stream::cell::{Idle, Rejected},
+        stream::{End, Idle, Rejected},
     };
 
     const SID: u64 = sid::of_slot(9, 1);
@@ -242,36 +141,35 @@ mod tests {
         cell.push(sid, status, bytes.len() as u64, || Body::copy_of(bytes))
     }
 
-    fn drain(inbox: &mut Inbox) -> (Vec<Vec<u8>>, Option<Message>) {
+    fn drain(inbox: &mut Inbox) -> (Vec<Vec<u8>>, Option<Ending>) {
         let mut context = Context::from_waker(Waker::noop());
         let mut frames = Vec::new();
         loop {
-            frames.extend(std::iter::from_fn(|| inbox.next_taken()).map(|f| f.body.to_vec()));
-            match inbox.poll_more(&mut context) {
-                Poll::Ready(More::Taken) => {}
-                Poll::Ready(More::End(end)) => return (frames, Some(end)),
-                Poll::Pending => return (frames, None),
+            match inbox.next() {
+                Some(Ok(frame)) => frames.push(frame.body.to_vec()),
+                Some(Err(end)) => return (frames, Some(end)),
+                None if inbox.poll_more(&mut context).is_pending() => return (frames, None),
+                None => {}
             }
         }
     }
 
-    fn next(inbox: &mut Inbox) -> Result<Frame, Message> {
+    fn next(inbox: &mut Inbox) -> Result<Frame, Ending> {
         loop {
-            if let Some(frame) = inbox.next_taken() {
-                return Ok(frame);
+            if let Some(message) = inbox.next() {
+                return message;
             }
             let more = std::future::poll_fn(|context| inbox.poll_more(context));
-            if let More::End(end) = futures_lite::future::block_on(more) {
-                return Err(end);
-            }
+            futures_lite::future::block_on(more);
         }
     }
 
     /// Leaves; true if the plugin had not ended the stream.
     fn left(cell: &StreamCell, inbox: &mut Inbox) -> bool {
         let left = inbox.close();
+        let open = left.open;
         futures_lite::future::block_on(left.receive(cell));
-        left.open
+        open
     }
 
     #[derive(Default)]
@@ -301,8 +199,8 @@ mod tests {
         let (frames, end) = drain(&mut inbox);
         assert_eq!(frames, [b"a", b"b"]);
         let last = end.unwrap();
-        assert_eq!(last.kind(), MessageKind::Last);
-        let last = last.into_frame();
+        assert_eq!(last.kind, MessageKind::Last);
+        let last = last.frame;
         assert_eq!((last.status, &*last.body), (NrStatus::StreamEnd, &b"end"[..]));
         assert_eq!(push(cell, SID, NrStatus::Ok, b"f"), Err(Rejected::Late));
         assert!(!left(cell, &mut inbox));
@@ -364,7 +262,7 @@ mod tests {
         assert!(inbox.poll_more(&mut context).is_pending());
         assert_eq!(push(cell, SID, NrStatus::Ok, b"handed over"), Ok(()));
         assert!(left(cell, &mut inbox));
-        assert!(cell.receiver().is_empty());
+        assert!(inbox.next().is_none());
     }
 
     #[test]
@@ -379,7 +277,7 @@ mod tests {
         assert_eq!(pushed, Ok(()));
         let (frames, end) = drain(&mut inbox);
         assert_eq!(frames, [b"x"]);
-        assert_eq!(end.unwrap().kind(), MessageKind::DeadlineExceeded);
+        assert_eq!(end.unwrap().kind, MessageKind::DeadlineExceeded);
     }
 
     #[test]
@@ -398,7 +296,7 @@ mod tests {
         let (frames, end) = drain(&mut inbox);
         assert_eq!(frames, [b"x"]);
         let end = end.unwrap();
-        assert_eq!((end.kind(), end.status()), (MessageKind::Refused, NrStatus::Err));
+        assert_eq!((end.kind, end.frame.status), (MessageKind::Refused, NrStatus::Err));
         assert!(!left(cell, &mut inbox));
     }
 
@@ -440,7 +338,7 @@ mod tests {
         let Idle::Active(activity) = cell.end_if_idle(SID, activity) else { panic!() };
         assert_eq!(cell.end_if_idle(SID, activity), Idle::Ended);
         assert_eq!(cell.end_if_idle(SID, activity), Idle::Over);
-        assert_eq!(drain(&mut inbox).1.unwrap().kind(), MessageKind::Idle);
+        assert_eq!(drain(&mut inbox).1.unwrap().kind, MessageKind::Idle);
     }
 
     #[test]
@@ -538,9 +436,8 @@ mod tests {
         sender.join().unwrap().unwrap();
         let left = leaver.join().unwrap();
         assert!(in_time.is_ok(), "it waited for the copy");
-        assert!(left.open && left.messages == 1);
+        assert!(left.open && left.remains.len() == 1);
         futures_lite::future::block_on(left.receive(cell));
-        assert!(cell.receiver().is_empty());
     }
 
     #[test]
@@ -570,13 +467,12 @@ mod tests {
                     match next(&mut inbox) {
                         Ok(frame) => assert_eq!(*frame.body, sid.to_le_bytes()),
                         Err(end) => {
-                            assert_eq!(*end.into_frame().body, sid.to_le_bytes());
+                            assert_eq!(*end.frame.body, sid.to_le_bytes());
                             break;
                         }
                     }
                 }
                 left(cell, &mut inbox);
-                assert!(cell.receiver().is_empty(), "it left something to the next one");
             }
             over.store(true, Ordering::SeqCst);
         });

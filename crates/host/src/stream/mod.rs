@@ -2,7 +2,7 @@
 //! Streams: many frames from a plugin, and to it.
 //!
 //! ```text
-//!   plugin ── send_result ──▶ channel (bounded by credit) ──▶ next()             receiver
+//!   plugin ── send_result ──▶ queue (bounded by credit) ────▶ next()             receiver
 //!   plugin ◀───────────────── stream_data, Backpressure ◀────────── send(data)   any sender
 //!   plugin ◀───────────────── stream_close ◀─────────────────────── close()
 //!   plugin ◀───────────────── cancel ◀───────── drop, deadline, idle
@@ -19,6 +19,7 @@
 //! | [`open`] | the way in |
 //! | [`cell`] | what the plugin's threads and the receiver share |
 //! | [`credit`] | whether a frame may be sent, and of what size |
+//! | [`queue`] | messages from many senders to one receiver |
 //! | [`inbox`] | the receiving end |
 //! | [`event`] | wakes for all that wait |
 //! | [`sender`] | data to the plugin |
@@ -30,6 +31,7 @@ mod event;
 mod inbox;
 mod open;
 mod outbox;
+mod queue;
 mod sender;
 
 use std::{
@@ -45,13 +47,12 @@ use futures_core::Stream as FuturesStream;
 
 pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
 pub(crate) use self::{
-    cell::{End, Idle, Rejected, StreamCell},
-    credit::{Credit, STARVED},
-    inbox::SpareBuffer,
+    cell::{End, Idle, StreamCell},
+    credit::{Credit, Rejected, STARVED},
 };
 use self::{
-    cell::{Message, MessageKind},
-    inbox::{Inbox, More},
+    cell::MessageKind,
+    inbox::{Ending, Inbox},
     outbox::Outbox,
 };
 use crate::{
@@ -60,19 +61,19 @@ use crate::{
     error::{SendError, StreamError},
     instance::Instance,
     jobs,
-    plugin::{CanaryCall, Shared},
+    plugin::CanaryCall,
     table::Slot,
     timer,
 };
 
 /// What the receiver and the senders of one stream share. Its end gives the slot back.
 struct Core {
-    shared: Arc<Shared>,
     slot: &'static Slot,
     cell: &'static StreamCell,
     sid: u64,
     instance: &'static Instance,
-    deadline: Option<Instant>,
+    /// When it is over, by [`timer::now_ns`]; 0: never.
+    due_ns: u64,
     idle: Duration,
     /// Set by the first wait: a stream on which nothing waits sets none.
     timers: OnceLock<[Option<timer::Key>; 2]>,
@@ -98,8 +99,8 @@ impl Core {
     fn keep_time(&self) {
         self.timers.get_or_init(|| {
             let sid = self.sid;
-            let deadline = self
-                .deadline
+            let deadline = (self.due_ns != 0).then(|| timer::instant_of_ns(self.due_ns));
+            let deadline = deadline
                 .and_then(|deadline| timer::set(deadline, timer::Task::StreamDeadline { sid }));
             let period = self.idle;
             let idle =
@@ -162,14 +163,25 @@ impl Stream {
     }
 
     /// [`Self::next`], as a poll function.
+    #[inline]
     pub fn poll_next(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Frame>, StreamError>> {
+        match self.inbox.next() {
+            Some(Ok(frame)) => Poll::Ready(Ok(Some(frame))),
+            Some(Err(end)) => Poll::Ready(self.end(end)),
+            None => self.poll_more(context),
+        }
+    }
+
+    /// The same when there was none.
+    #[inline(never)]
+    fn poll_more(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Frame>, StreamError>> {
         loop {
-            if let Some(frame) = self.inbox.next_taken() {
-                return Poll::Ready(Ok(Some(frame)));
-            }
             if matches!(self.state, Receiving::Over | Receiving::Refused) {
                 return Poll::Ready(Ok(None));
             }
@@ -177,23 +189,28 @@ impl Stream {
             if self.inbox.take_starved() {
                 self.core.instance.notify_writable(self.core.sid);
             }
-            match more {
-                Poll::Ready(More::Taken) => {}
-                Poll::Ready(More::End(end)) => {
-                    self.finish();
-                    self.state = Receiving::Over;
-                    let ended = ended(end);
-                    if let (Err(error), Some(canary)) = (&ended, &self.core.canary) {
-                        canary.stream_failed(error);
-                    }
-                    return Poll::Ready(ended);
-                }
-                Poll::Pending => {
-                    self.core.keep_time();
-                    return Poll::Pending;
-                }
+            if more.is_pending() {
+                self.core.keep_time();
+                return Poll::Pending;
+            }
+            match self.inbox.next() {
+                Some(Ok(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Some(Err(end)) => return Poll::Ready(self.end(end)),
+                None => {}
             }
         }
+    }
+
+    /// The stream's last message has come.
+    #[inline(never)]
+    fn end(&mut self, end: Ending) -> Result<Option<Frame>, StreamError> {
+        self.finish();
+        self.state = Receiving::Over;
+        let ended = ended(end);
+        if let (Err(error), Some(canary)) = (&ended, &self.core.canary) {
+            canary.stream_failed(error);
+        }
+        ended
     }
 
     /// A sender for this stream, for other tasks and threads.
@@ -227,8 +244,8 @@ impl Stream {
     }
 }
 
-fn ended(end: Message) -> Result<Option<Frame>, StreamError> {
-    match (end.kind(), end.into_frame()) {
+fn ended(end: Ending) -> Result<Option<Frame>, StreamError> {
+    match (end.kind, end.frame) {
         (MessageKind::Last, Frame { status: NrStatus::StreamEnd, body }) if body.is_empty() => {
             Ok(None)
         }
@@ -257,12 +274,12 @@ impl Stream {
         }
         let left = self.inbox.close();
         let open = left.open;
-        if left.messages > 0 {
+        if left.remains.len() > 0 {
             // The slot is kept with the core until they have come.
             let core = core.clone();
             jobs::run_where_woken(async move { left.receive(core.cell).await });
         }
-        core.shared.counters.one(Count::StreamsEnded);
+        core.instance.plugin.counters.one(Count::StreamsEnded);
         if let Some(handler) = &core.handler {
             handler.stream_over(open);
         }

@@ -24,7 +24,7 @@ use crate::{
     error::CallError,
     instance::Instance,
     placement::Placement,
-    plugin::{self, CanaryCall, Entered, EntryName, Named, Shared},
+    plugin::{self, CanaryCall, Entered, Entry, EntryName, Named, Shared},
     request::AnyRequest,
     routing::Handled,
     table,
@@ -36,7 +36,8 @@ use crate::{
 /// Cancel safety: dropping it ends the stream, and the plugin is notified.
 #[must_use = "a stream is not opened unless this is awaited"]
 pub struct OpenStream {
-    shared: Arc<Shared>,
+    /// `None`: the entry has it.
+    shared: Option<Arc<Shared>>,
     entry: EntryName,
     input: Input<'static>,
     entering: Entering,
@@ -54,7 +55,19 @@ enum State {
 }
 
 impl OpenStream {
-    pub(crate) fn new(shared: Arc<Shared>, entry: EntryName, request: AnyRequest<'static>) -> Self {
+    /// Of an entry that was resolved.
+    #[inline]
+    pub(crate) fn new(entry: Entry, request: AnyRequest<'static>) -> Self {
+        Self::with(None, EntryName::Resolved(entry), request)
+    }
+
+    /// Of the entry of this name.
+    pub(crate) fn named(shared: Arc<Shared>, name: Box<str>, request: AnyRequest<'static>) -> Self {
+        Self::with(Some(shared), EntryName::Name(name), request)
+    }
+
+    #[inline]
+    fn with(shared: Option<Arc<Shared>>, entry: EntryName, request: AnyRequest<'static>) -> Self {
         let (input, entering) = (Input::Request(request), Entering::new());
         Self { shared, entry, input, entering, idle: None, canary: None, state: State::Start }
     }
@@ -100,7 +113,10 @@ impl OpenStream {
         let this = self;
         if matches!(this.state, State::Start) {
             let what = this.input.entering_for();
-            let entered = match this.entering.poll(&this.shared, what, context) {
+            let Some(shared) = shared_of(&this.shared, &this.entry) else {
+                return Poll::Ready(Err(CallError::Over));
+            };
+            let entered = match this.entering.poll(shared, what, context) {
                 Poll::Ready(entered) => entered,
                 Poll::Pending => return Poll::Pending,
             };
@@ -131,11 +147,20 @@ impl OpenStream {
             Poll::Ready(Ok(())) => Ok(stream),
             Poll::Ready(Err(status)) => {
                 stream.state = Receiving::Refused;
-                Err(plugin::refused(&this.shared, &this.entry, status))
+                Err(plugin::refused(&stream.core.instance.plugin, &this.entry, status))
             }
             // Dropping the stream notifies the plugin.
             Poll::Pending => Err(CallError::DeadlineExceeded),
         })
+    }
+}
+
+/// The plugin of an opening.
+#[inline]
+fn shared_of<'a>(named: &'a Option<Arc<Shared>>, entry: &'a EntryName) -> Option<&'a Shared> {
+    match entry {
+        EntryName::Resolved(entry) => Some(entry.shared()),
+        EntryName::Name(_) => named.as_deref(),
     }
 }
 
@@ -148,13 +173,12 @@ enum Opened {
 }
 
 fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
-    let shared = &this.shared;
     let instance = entered.instance();
+    let shared = &*instance.plugin;
     let mut stream = begin(this, entered)?;
-    let core = stream.core.clone();
-    let (cell, sid) = (core.cell, core.sid);
+    let (cell, sid) = (stream.core.cell, stream.core.sid);
     let span = span(shared, &this.entry, sid);
-    let started = match (core.handler.clone(), instance.lend_for(&this.entry)) {
+    let started = match (stream.core.handler.clone(), instance.lend_for(&this.entry)) {
         (None, Some(_lent)) => {
             let status = span.in_scope(|| this.input.handle(&this.entry, instance, sid));
             return match handled(instance, cell, sid, status) {
@@ -168,15 +192,14 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
             };
         }
         (None, None) => {
-            let opening =
-                Opening { cell, sid, args: this.input.take(&this.entry), by: By::Worker(core) };
+            let by = By::Worker(stream.core.clone());
+            let opening = Opening { cell, sid, args: this.input.take(&this.entry), by };
             let offloaded = Offloaded { work: opening, instance, span };
             let queued = instance.offload(Box::new(offloaded));
             queued.map_err(|_full| instance.too_much_pending())
         }
         (Some(handler), _) => {
             // Without the core: an abandoned handler keeps what it has.
-            drop(core);
             let by = By::Coroutine(handler.clone());
             let mut opening = Opening { cell, sid, args: this.input.take(&this.entry), by };
             let run = move || _ = opening.run_if_wanted(instance);
@@ -193,13 +216,13 @@ fn open(this: &mut OpenStream, entered: &Entered) -> Result<Opened, CallError> {
 
 /// Admits a stream and takes a slot for it. Dropping what this returns gives everything back.
 fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
-    let shared = &this.shared;
     let instance = entered.instance();
+    let tally = instance.plugin.counters.of(entered.record());
     let limits = &instance.limits;
     let payload_len = this.input.payload().len();
     instance.admit(payload_len, Count::StreamsRefused)?;
     let refuse = |quota, limit| {
-        shared.counters.one(Count::StreamsRefused);
+        tally.one(Count::StreamsRefused);
         Err(CallError::Quota { quota, limit })
     };
     if instance.streams.load(Ordering::Relaxed) >= u64::from(limits.streams_max) {
@@ -212,21 +235,22 @@ fn begin(this: &OpenStream, entered: &Entered) -> Result<Stream, CallError> {
     cell.open(slot.next_sid(), limits.stream_frames_max, limits.stream_bytes_max);
     let sid = slot.begin_stream(instance);
     instance.streams.fetch_add(1, Ordering::SeqCst);
-    shared.counters.one(Count::StreamsOpened);
-    shared.counters.add(Count::BytesIn, payload_len as u64);
-    let timeout = this.entering.timeout;
-    let deadline = timeout.instant(limits.stream_deadline_ms);
-    slot.set_deadline_ms(deadline.map_or(0, timer::ms_of));
+    tally.one(Count::StreamsOpened);
+    tally.bytes(Count::BytesIn, payload_len as u64);
+    let timeout = this.entering.timeout.duration(limits.stream_deadline_ms);
+    // Too far away to be represented: for ever.
+    let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
+    let due_ns = timeout_ns.and_then(|timeout_ns| timer::now_ns().checked_add(timeout_ns));
+    slot.set_deadline_ms(due_ns.map_or(0, timer::ms_of_ns));
     let for_coroutine = this.entry.is_for_coroutine(instance);
     let handler = for_coroutine.then(|| instance.make_handler(sid, Some(cell)));
     Ok(Stream {
         core: Arc::new(Core {
-            shared: shared.clone(),
             slot,
             cell,
             sid,
             instance,
-            deadline,
+            due_ns: due_ns.unwrap_or(0),
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
             handler,

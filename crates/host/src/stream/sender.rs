@@ -13,7 +13,7 @@ use crate::{
     executor::Lent,
     placement::{Inline, Placement},
     routing::Route,
-    thread::DEPTH_MAX,
+    thread::{self, DEPTH_MAX},
 };
 
 /// Sends to one stream; cloning it is cheap. It does not keep the stream open.
@@ -139,8 +139,9 @@ pub(super) fn offer(core: &Core, data: &[u8]) -> Result<(), SendError> {
     match status {
         NrStatus::Ok => {
             cell.touch();
-            core.shared.counters.one(Count::FramesIn);
-            core.shared.counters.add(Count::BytesIn, len);
+            let tally = core.instance.plugin.counters.of(thread::current());
+            tally.one(Count::FramesIn);
+            tally.bytes(Count::BytesIn, len);
             Ok(())
         }
         NrStatus::Backpressure => Err(SendError::Backpressure),

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! As in `crates/host/src/sid.rs`: the generation of an id begins here.
+
+pub(crate) const INDEX_BITS: u32 = 20;
