@@ -102,7 +102,9 @@ impl Body {
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         match bytes.len() {
             0 => Self::EMPTY,
-            len @ 1..=SMALL_BYTES_MAX => Self { address: small::copy_of(bytes).as_ptr(), meta: len },
+            len @ 1..=SMALL_BYTES_MAX => {
+                Self { address: small::copy_of(bytes).as_ptr(), meta: len }
+            }
             _ => copy(bytes),
         }
     }
@@ -172,7 +174,9 @@ impl Body {
         }
         match self.meta & !LEN_MASK {
             // SAFETY: `copy` made it of a box of this length, which is this body's alone (invariant 3).
-            COPIED => Parts::Copied(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(address, len)) }),
+            COPIED => {
+                Parts::Copied(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(address, len)) })
+            }
             // SAFETY: as above, of a `SmallBox`.
             HELD => Parts::Held(unsafe { SmallBox::from_raw(address) }),
             _ => {

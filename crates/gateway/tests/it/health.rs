@@ -104,8 +104,14 @@ async fn a_server_that_cannot_answer_is_ejected() {
             failed += usize::from(get(gateway.addr(), "/").await.status.as_u16() == status);
         }
         assert_eq!((failed, bad.requests(), good.requests()), (3, 3, 37));
-        assert_eq!((is_up(&gateway, bad.addr).await, ejections(&gateway, bad.addr).await), (Some(0.0), 1.0));
-        assert_eq!((is_up(&gateway, good.addr).await, ejections(&gateway, good.addr).await), (Some(1.0), 0.0));
+        assert_eq!(
+            (is_up(&gateway, bad.addr).await, ejections(&gateway, bad.addr).await),
+            (Some(0.0), 1.0)
+        );
+        assert_eq!(
+            (is_up(&gateway, good.addr).await, ejections(&gateway, good.addr).await),
+            (Some(1.0), 0.0)
+        );
     }
 }
 

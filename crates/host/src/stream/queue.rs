@@ -138,7 +138,8 @@ impl<T> Buffer<T> {
         let made = Box::into_raw(slots).cast::<Slot<T>>();
         // A word counts no message beyond the last bucket.
         let place = &self.buckets[bucket.min(BUCKETS - 1)];
-        let put = place.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
+        let put =
+            place.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
         let first = match put {
             Ok(_) => made,
             Err(other) => {
@@ -377,7 +378,8 @@ impl<T: Message> Queue<T> {
     /// The next message, if it is published.
     #[inline(always)]
     pub(crate) fn next<'a>(&'a self, cursor: &mut Cursor<'a, T>) -> Option<Published<'a, T>> {
-        if cursor.run.as_slice().is_empty() && (cursor.at == cursor.len || !self.begin_run(cursor)) {
+        if cursor.run.as_slice().is_empty() && (cursor.at == cursor.len || !self.begin_run(cursor))
+        {
             return None;
         }
         let slot = cursor.run.as_slice().first()?;
@@ -498,7 +500,8 @@ impl<T: Message> Queue<T> {
     pub(crate) fn poll_remains(&self, remains: &mut Remains, waker: &Waker) -> Poll<()> {
         loop {
             self.drop_published(remains);
-            let Some((buffer, at, len)) = remains.parts.iter().find(|(_, at, len)| at != len) else {
+            let Some((buffer, at, len)) = remains.parts.iter().find(|(_, at, len)| at != len)
+            else {
                 return Poll::Ready(());
             };
             if self.poll_late(*buffer, *at, *len, waker).is_pending() {

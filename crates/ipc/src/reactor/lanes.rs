@@ -100,7 +100,10 @@ impl<T> Lanes<T> {
             return None;
         }
         let used = |account| uses.get(&account).map_or(Duration::ZERO, |one| one.time);
-        first.waiting().max_by_key(|account| used(*account)).filter(|account| used(*account) >= BUSY)
+        first
+            .waiting()
+            .max_by_key(|account| used(*account))
+            .filter(|account| used(*account) >= BUSY)
     }
 
     /// Changes an account to the second lane. No turn of it is being served.
