@@ -44,6 +44,7 @@ use super::relay::{Relay, Relayed, Sending};
 use super::request::Arrived;
 use crate::TARGET;
 use crate::config::UpstreamConfig;
+use crate::embed::Timeouts;
 use crate::problem::Problem;
 use crate::repeats::Repeats;
 use crate::router::{Route, Table};
@@ -76,6 +77,7 @@ const OF_ONE_HOP: [HeaderName; 8] = [
 /// The servers of a route.
 pub(crate) struct Upstream {
     client: Client<HttpConnector, Relay>,
+    connect_timeout: Duration,
     servers: Vec<Authority>,
     /// The number of the next one.
     next: AtomicUsize,
@@ -104,6 +106,7 @@ impl Upstream {
         let servers = uris.filter_map(|uri| uri.into_parts().authority).collect();
         Self {
             client,
+            connect_timeout: ms(config.connect_timeout_ms),
             servers,
             next: AtomicUsize::new(0),
             idle_timeout: ms(config.idle_timeout_ms),
@@ -112,10 +115,23 @@ impl Upstream {
     }
 
     /// The servers, the one whose turn it is first.
-    fn in_turn(&self) -> impl Iterator<Item = &Authority> {
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Authority> {
         let first = self.next.fetch_add(1, Relaxed) % self.servers.len().max(1);
         let (after, before) = self.servers.split_at_checked(first).unwrap_or_default();
         before.iter().chain(after)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// What a proxy awaits of a server. `of_route` is the route's `timeout_ms`.
+    pub(crate) fn timeouts(&self, of_route: Option<Duration>) -> Timeouts {
+        Timeouts {
+            connect: Some(self.connect_timeout),
+            answer: Some(of_route.unwrap_or(ANSWER_TIMEOUT)),
+            idle: Some(self.idle_timeout),
+        }
     }
 
     #[cold]
@@ -140,12 +156,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let limits = &table.limits;
     let Arrived { mut head, body } = request;
-    if has_dots(head.uri.path()) {
-        let what = "the path has a segment `.` or `..`";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, what)
-            .cause("the server would see another path than the routes")
-            .hint("send the path without it"));
-    }
+    check_path(head.uri.path())?;
     if route.filters.is_empty() {
         // Otherwise before the filters, which may set some of these.
         remove_foreign(&mut head.headers);
@@ -229,6 +240,17 @@ fn root(error: &Error) -> &(dyn std::error::Error + 'static) {
         root = source;
     }
     root
+}
+
+/// Refuses a path that the server could see as another one than routes and filters do.
+pub(crate) fn check_path(path: &str) -> Result<(), Problem> {
+    if !has_dots(path) {
+        return Ok(());
+    }
+    let what = "the path has a segment `.` or `..`";
+    Err(Problem::new(StatusCode::BAD_REQUEST, what)
+        .cause("the server would see another path than the routes")
+        .hint("send the path without it"))
 }
 
 /// Whether a path has a segment of dots, however that is written.
