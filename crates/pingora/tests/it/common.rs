@@ -250,7 +250,7 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<ServerBody>, h
                 let _ = tokio::io::copy(&mut read, &mut write).await;
             });
             let answer = answer.status(101).header("connection", "upgrade");
-            Ok(answer.header("upgrade", "echo").body(full("")).unwrap())
+            Ok(answer.header("upgrade", "websocket").body(full("")).unwrap())
         }
         _ => {
             let (head, body) = request.into_parts();

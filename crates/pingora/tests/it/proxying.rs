@@ -56,7 +56,8 @@ fn a_connection_is_used_again_after_each_kind_of_answer() {
 #[test]
 fn a_connection_is_upgraded_after_the_request_phase() {
     let world = World::new("[\"guard.outer\", \"guard.say\"]");
-    let ask = "GET /switch HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n";
+    let ask = "GET /switch HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+               sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
     world.run(async {
         let mut socket = TcpStream::connect(world.addr).await.unwrap();
         socket.write_all(format!("{ask}\r\n").as_bytes()).await.unwrap();
