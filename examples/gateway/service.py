@@ -2,17 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The service behind the gateway: it answers any GET with an order of the user that x-user names.
 
-It knows nothing of keys, rates or cards that must not be seen. `service.py PORT NAME`; 0 is any free port. Of several
-services each has a name, which is in the header x-server of its answers.
+It knows nothing of keys, rates or cards that must not be seen. `service.py PORT`; 0 is any free port.
 """
 
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-
-PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
-NAME = sys.argv[2] if len(sys.argv) > 2 else None
 
 
 class Orders(BaseHTTPRequestHandler):
@@ -32,8 +27,6 @@ class Orders(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
-        if NAME is not None:
-            self.send_header("x-server", NAME)
         self.end_headers()
         self.wfile.write(body)
 
@@ -41,7 +34,7 @@ class Orders(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("127.0.0.1", PORT), Orders)
+server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1]) if len(sys.argv) > 1 else 9000), Orders)
 print(f"http://127.0.0.1:{server.server_port}", flush=True)
 try:
     server.serve_forever()

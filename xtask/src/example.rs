@@ -117,7 +117,11 @@ mod tests {
             assert_eq!(config_without(&config, &[]), config);
             for (name, _) in example.filters {
                 let without = config_without(&config, &[name]);
-                assert_eq!(without.lines().count() + 2, config.lines().count(), "{name}: {without}");
+                assert_eq!(
+                    without.lines().count() + 2,
+                    config.lines().count(),
+                    "{name}: {without}"
+                );
                 assert!(!without.contains(&format!("lib{name}.so")), "{without}");
                 assert!(!without.contains(&format!("\"{name}\"")), "{without}");
             }

@@ -53,8 +53,7 @@ impl Gateway {
         let mut kept = shared.kept();
         loop {
             let found = serve::find(shared, &kept, head.method, head.uri.path());
-            let shown =
-                |problem: Problem| Box::new(problem.into_response(json, kept.error_hints));
+            let shown = |problem: Problem| Box::new(problem.into_response(json, kept.error_hints));
             let route = found.map_err(shown)?.map(|routed| match routed {
                 Routed::Known(route) => Arc::clone(route),
                 Routed::Opaque(route) => Arc::from(route),
@@ -62,7 +61,13 @@ impl Gateway {
             if let Some(route) = route {
                 let in_flight = InFlight::new(Arc::clone(&route.stats));
                 let bodies = Bodies { shared: Arc::clone(shared), kept };
-                return Ok(Exchange { bodies, route, in_flight, contexts: Contexts::default(), json });
+                return Ok(Exchange {
+                    bodies,
+                    route,
+                    in_flight,
+                    contexts: Contexts::default(),
+                    json,
+                });
             }
             serve::replaced(shared, &kept).await.map_err(shown)?;
             kept = shared.kept();

@@ -472,7 +472,8 @@ impl Table {
 
 impl Methods {
     fn find(&self, method: &Method) -> Found<'_> {
-        let takes = |route: &&Arc<Route>| route.methods.is_empty() || route.methods.contains(method);
+        let takes =
+            |route: &&Arc<Route>| route.methods.is_empty() || route.methods.contains(method);
         match self.0.iter().find(takes) {
             Some(route) if route.is_held => return Found::Held,
             Some(route) => return Found::Route(Routed::Known(route)),

@@ -7,6 +7,7 @@
 //!
 //! A plugin whose file changes is loaded again while requests go on, and so is a configuration that changes.
 
+// ANCHOR: proxy
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,3 +41,4 @@ fn main() -> Result<(), Box<dyn Error>> {
     server.add_service(service);
     server.run_forever();
 }
+// ANCHOR_END: proxy

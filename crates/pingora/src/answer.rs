@@ -48,10 +48,7 @@ pub(crate) async fn send(session: &mut Session, answer: Response<Bytes>) -> Resu
 }
 
 /// Sends the answer of a route that leads to no server, as it comes.
-pub(crate) async fn send_pieces(
-    session: &mut Session,
-    answer: Response<AnswerBody>,
-) -> Result<()> {
+pub(crate) async fn send_pieces(session: &mut Session, answer: Response<AnswerBody>) -> Result<()> {
     let (parts, mut body) = answer.into_parts();
     let with_body = has_body(&session.req_header().method, parts.status) && !body.is_empty();
     let head = head(parts, body.len())?;

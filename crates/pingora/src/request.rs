@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A request between two filters.
 
-use becket_gateway::embed::{
-    Bodies, Edit, FilteredRequest, Head, Pieces, Problem, TooManyHeaders,
-};
+use becket_gateway::embed::{Bodies, Edit, FilteredRequest, Head, Pieces, Problem, TooManyHeaders};
 use bytes::Bytes;
 use http::Uri;
 use http::header::{CONTENT_LENGTH, EXPECT};

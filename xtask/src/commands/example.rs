@@ -60,8 +60,8 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
         Name::Pingora => {
             let mut proxy = Command::new(pingora::proxy(context, output)?);
             proxy.arg(config).arg(&arguments.listen);
-            let first = service(context, &["9000", "first"])?;
-            (proxy, vec![first, service(context, &["9001", "second"])?])
+            let first = service(context, &["9000"])?;
+            (proxy, vec![first, service(context, &["9001"])?])
         }
     };
     let ended = output.run(&mut server);

@@ -20,9 +20,12 @@ pub(super) fn layers(context: &Context, output: &mut Output) -> Result<(), Error
 /// What `cargo metadata` says of this workspace, with the packages of becket-pingora's.
 fn all_packages(context: &Context, output: &mut Output) -> Result<Value, Error> {
     let mut command = cargo();
-    command
-        .current_dir(context.path(pingora::FOLDER))
-        .args(["metadata", "--format-version=1", "--no-deps", "--locked"]);
+    command.current_dir(context.path(pingora::FOLDER)).args([
+        "metadata",
+        "--format-version=1",
+        "--no-deps",
+        "--locked",
+    ]);
     let listed = output.read(&mut command)?;
     let listed: Value = serde_json::from_str(&listed).map_err(|error| Error::Output {
         command: "cargo metadata".into(),

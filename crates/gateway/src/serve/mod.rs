@@ -62,8 +62,8 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 pub(crate) use self::asks::Asks;
-pub(crate) use self::body::{Body, RequestBody, read_pieces};
 pub use self::body::Pieces;
+pub(crate) use self::body::{Body, RequestBody, read_pieces};
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::files::Files;

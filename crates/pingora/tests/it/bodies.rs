@@ -81,7 +81,8 @@ fn a_filter_gets_the_answers_body_if_it_asks_for_it() {
 fn an_answer_that_a_filter_has_read_goes_on_as_it_was() {
     let world = World::new("[\"guard.outer\", { name = \"guard.say\", response_body = true }]");
     for (path, body) in [("/pieces", "one two three"), ("/echo", "body"), ("/empty", "")] {
-        let answer = world.send(with(request("POST", path, b"body"), "x-later", "continue/set x-a: b"));
+        let answer =
+            world.send(with(request("POST", path, b"body"), "x-later", "continue/set x-a: b"));
         assert_eq!((answer.text(), answer.header("x-a")), (body, "b"), "{path}");
         assert_eq!(answer.header("x-order"), "outer with outer's", "{path}");
     }
@@ -96,7 +97,8 @@ fn bodies_have_bounds() {
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(world.server.asked(), 1);
 
-    let world = World::with(&before, "[\"guard.outer\", { name = \"guard.say\", response_body = true }]");
+    let world =
+        World::with(&before, "[\"guard.outer\", { name = \"guard.say\", response_body = true }]");
     for path in ["/endless", "/broken"] {
         let answer = world.send(with(request("GET", path, b""), "x-later", "continue"));
         assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{path}");

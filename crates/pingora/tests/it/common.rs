@@ -89,7 +89,8 @@ impl World {
         let mut fds = Fds::new();
         fds.add(addr.to_string(), listener.into_raw_fd());
         let fds: ListenFds = Arc::new(fds.into());
-        let mut service = pingora_proxy::http_proxy_service(&Arc::new(ServerConf::default()), proxy);
+        let mut service =
+            pingora_proxy::http_proxy_service(&Arc::new(ServerConf::default()), proxy);
         service.add_tcp(&addr.to_string());
         runtime.spawn(async move { service.start_service(Some(fds), watched, 1).await });
         Self { addr, server, filters, runtime: Some(runtime), _shutdown: shutdown }
@@ -139,11 +140,16 @@ pub(crate) fn config(text: &str) -> Config {
     Config::parse(text, "becket.toml").unwrap_or_else(|error| panic!("{}", error.render()))
 }
 
-/// The program that workers begin as: the example, which cargo builds with the tests.
-fn worker() -> Vec<OsString> {
+/// The example, which cargo builds with the tests.
+pub(crate) fn program() -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let folder = this.parent().and_then(Path::parent).unwrap();
-    vec![folder.join("examples").join("proxy").into()]
+    folder.join("examples").join("proxy")
+}
+
+/// The program that workers begin as.
+fn worker() -> Vec<OsString> {
+    vec![program().into()]
 }
 
 /// A plugin in C, built for a test.
@@ -232,8 +238,10 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<ServerBody>, h
         }
         // Ends before it is whole.
         "/broken" => {
-            let pieces =
-                [Ok(Frame::data(Bytes::from_static(b"half"))), Err(std::io::Error::other("broken"))];
+            let pieces = [
+                Ok(Frame::data(Bytes::from_static(b"half"))),
+                Err(std::io::Error::other("broken")),
+            ];
             let body = StreamBody::new(futures_util::stream::iter(pieces));
             Ok(answer.header("content-length", "8").body(body.boxed()).unwrap())
         }
@@ -307,7 +315,10 @@ where
     try_send(addr, request).await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-pub(crate) async fn try_send<B>(addr: SocketAddr, request: Request<B>) -> Result<Answer, hyper::Error>
+pub(crate) async fn try_send<B>(
+    addr: SocketAddr,
+    request: Request<B>,
+) -> Result<Answer, hyper::Error>
 where
     B: hyper::body::Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
@@ -319,4 +330,3 @@ where
     let body = body.collect().await?.to_bytes();
     Ok(Answer { status: head.status, headers: head.headers, body })
 }
-

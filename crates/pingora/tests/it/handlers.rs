@@ -11,7 +11,9 @@ fn world(routes: &str) -> World {
 
 /// A route to the kit's entry with these filters, at `/x`.
 fn route(entry: &str, filters: &str) -> String {
-    format!("[[routes]]\npath = \"/x\"\nplugin = \"kit\"\nentry = \"{entry}\"\nfilters = {filters}\n")
+    format!(
+        "[[routes]]\npath = \"/x\"\nplugin = \"kit\"\nentry = \"{entry}\"\nfilters = {filters}\n"
+    )
 }
 
 #[test]

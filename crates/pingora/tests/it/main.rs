@@ -13,6 +13,7 @@
 
 mod bodies;
 mod common;
+mod example;
 mod filters;
 mod handlers;
 mod languages;

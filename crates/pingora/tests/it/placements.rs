@@ -12,9 +12,8 @@ fn world(more: &str, filters: &str) -> (World, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/crash.c");
     let library = built(folder.path(), &source);
-    let before = format!(
-        "{PLUGINS}[plugins.crash]\npath = {library:?}\nplacement = \"process\"\n{more}"
-    );
+    let before =
+        format!("{PLUGINS}[plugins.crash]\npath = {library:?}\nplacement = \"process\"\n{more}");
     (World::with(&before, filters), folder)
 }
 

@@ -45,10 +45,7 @@ fn a_connection_is_used_again_after_each_kind_of_answer() {
             socket.write_all(head.as_bytes()).await.unwrap();
             let answer = answer(&mut socket).await;
             assert!(answer.contains("x-order: outer with outer's"), "{path} {say}: {answer}");
-            assert!(
-                answer.ends_with(wanted) || wanted == "is there\n",
-                "{path} {say}: {answer}"
-            );
+            assert!(answer.ends_with(wanted) || wanted == "is there\n", "{path} {say}: {answer}");
         }
     });
 }

@@ -82,7 +82,9 @@ fn a_plugin_whose_file_changes_is_loaded_again_under_load() {
         for number in 2..6 {
             version(folder.path(), number);
             let wanted = number.to_string();
-            while version_of(&send(world.addr, request("POST", "/echo", b"the body")).await) != wanted {
+            while version_of(&send(world.addr, request("POST", "/echo", b"the body")).await)
+                != wanted
+            {
                 tokio::task::yield_now().await;
             }
             load.more(50).await;
