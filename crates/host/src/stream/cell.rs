@@ -107,6 +107,15 @@ impl queue::Message for Frame {
     fn missing() -> Self {
         Self { status: NrStatus::Err, body: Body::EMPTY }
     }
+
+    #[inline(always)]
+    unsafe fn write(self, place: *mut Self) {
+        let Self { status, body } = self;
+        // SAFETY: the caller's promise.
+        unsafe { (&raw mut (*place).status).write(status) };
+        // SAFETY: the same.
+        unsafe { (&raw mut (*place).body).write(body) };
+    }
 }
 
 impl End {
