@@ -34,6 +34,7 @@ use crate::{
     instance::Instance,
     reentry,
     small::{self, SMALL_BYTES_MAX, SmallBox},
+    thread::ThreadRecord,
 };
 
 const KIND_SHIFT: u32 = usize::BITS - 2;
@@ -102,9 +103,21 @@ impl Body {
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         match bytes.len() {
             0 => Self::EMPTY,
-            len @ 1..=SMALL_BYTES_MAX => Self { address: small::copy_of(bytes).as_ptr(), meta: len },
+            len @ 1..=SMALL_BYTES_MAX => {
+                Self { address: small::copy_of(bytes).as_ptr(), meta: len }
+            }
             _ => copy(bytes),
         }
+    }
+
+    /// The same of at most [`SMALL_BYTES_MAX`] bytes, with the calling thread's record.
+    #[inline(always)]
+    pub(crate) fn short_copy_of(record: &ThreadRecord, bytes: &[u8]) -> Self {
+        let len = bytes.len().min(SMALL_BYTES_MAX);
+        if len == 0 {
+            return Self::EMPTY;
+        }
+        Self { address: small::copy_on(record, bytes).as_ptr(), meta: len }
     }
 
     #[inline(always)]
@@ -171,8 +184,11 @@ impl Body {
             return Parts::Empty;
         }
         match self.meta & !LEN_MASK {
-            // SAFETY: `copy` made it of a box of this length, which is this body's alone (invariant 3).
-            COPIED => Parts::Copied(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(address, len)) }),
+            COPIED => {
+                let bytes = ptr::slice_from_raw_parts_mut(address, len);
+                // SAFETY: `copy` made it of a box of this length, which is this body's alone (invariant 3).
+                Parts::Copied(unsafe { Box::from_raw(bytes) })
+            }
             // SAFETY: as above, of a `SmallBox`.
             HELD => Parts::Held(unsafe { SmallBox::from_raw(address) }),
             _ => {

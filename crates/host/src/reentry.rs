@@ -30,7 +30,7 @@ use std::{
     sync::atomic::{Ordering, compiler_fence},
 };
 
-use crate::thread;
+use crate::thread::{self, ThreadRecord};
 
 thread_local! {
     /// Locks that the thread holds, or is about to.
@@ -54,10 +54,16 @@ impl Running {
     /// `None` if the call interrupts the host.
     #[inline]
     pub(crate) fn begin() -> Option<Self> {
+        Self::begin_on(thread::current())
+    }
+
+    /// The same, with the calling thread's record.
+    #[inline]
+    pub(crate) fn begin_on(record: &ThreadRecord) -> Option<Self> {
         if HELD.get() > 0 {
             return None;
         }
-        let mark = thread::current().depth() + 1;
+        let mark = record.depth() + 1;
         let before = RUNNING.get();
         if before == mark {
             return None;

@@ -24,7 +24,7 @@ use std::{
     ptr::NonNull,
 };
 
-use crate::thread;
+use crate::thread::{self, ThreadRecord};
 
 /// Bytes of a block.
 pub(crate) const SMALL_BYTES_MAX: usize = 64;
@@ -77,8 +77,14 @@ impl FreeBlocks {
 /// A copy of `bytes`, as far as they fit, in a block that is the caller's from now on.
 #[inline]
 pub(crate) fn copy_of(bytes: &[u8]) -> NonNull<u8> {
+    copy_on(thread::current(), bytes)
+}
+
+/// The same, with the calling thread's record.
+#[inline]
+pub(crate) fn copy_on(record: &ThreadRecord, bytes: &[u8]) -> NonNull<u8> {
     let len = bytes.len().min(SMALL_BYTES_MAX);
-    let block = thread::current().free_blocks.take().cast();
+    let block = record.free_blocks.take().cast();
     // SAFETY: the block is ours alone, and holds `len` bytes; the two do not overlap.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), block.as_ptr(), len) };
     block

@@ -41,8 +41,8 @@ use std::{
 use becket_chan::fence;
 
 use crate::{
-    frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks,
-    sys, table::FreeList, timer,
+    frame::CallFrame, instance::Instance, jobs, reentry::Mutex, small::FreeBlocks, sys,
+    table::FreeList, timer,
 };
 
 /// Vtable calls of one thread that may be nested in one another.

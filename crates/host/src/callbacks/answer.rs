@@ -107,22 +107,24 @@ fn send_frame(
     when_full: WhenFull,
 ) -> NrStatus {
     let owner = host_ctx.cast_const().cast::<Instance>();
+    let record = thread::current();
     if let Some(cell) = table::stream_of(sid, owner)
-        && let Some(running) = Running::begin()
+        && let Some(running) = Running::begin_on(record)
     {
         // SAFETY: that of the stream, and instances are never freed.
         let instance = unsafe { &*owner };
-        // SAFETY: see `callbacks`; copied before the callback returns.
-        if let Ok(bytes) = unsafe { payload.checked(instance.limits.payload_bytes_max) }
-            && bytes.len() <= SMALL_BYTES_MAX
+        let short = SMALL_BYTES_MAX as u64;
+        if payload.len <= short.min(instance.limits.payload_bytes_max)
+            // SAFETY: see `callbacks`; copied before the callback returns.
+            && let Ok(bytes) = unsafe { payload.checked(short) }
         {
-            let tally = instance.plugin.counters.of(thread::current());
+            let tally = instance.plugin.counters.of(record);
             // Counted before it is there, so that the receiver of the frame finds it counted.
             let count = || {
                 tally.one(Count::FramesOut);
                 tally.bytes(Count::BytesOut, bytes.len() as u64);
             };
-            let body = Body::copy_of(bytes);
+            let body = Body::short_copy_of(record, bytes);
             let is_taken = match status.is_terminal() {
                 false => cell.push_made(sid, status, body, count),
                 true => cell.push_end_made(sid, status, body, count),

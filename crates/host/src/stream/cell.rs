@@ -107,6 +107,15 @@ impl queue::Message for Frame {
     fn missing() -> Self {
         Self { status: NrStatus::Err, body: Body::EMPTY }
     }
+
+    #[inline(always)]
+    unsafe fn write(self, place: *mut Self) {
+        let Self { status, body } = self;
+        // SAFETY: the caller's promise.
+        unsafe { (&raw mut (*place).status).write(status) };
+        // SAFETY: the same.
+        unsafe { (&raw mut (*place).body).write(body) };
+    }
 }
 
 impl End {
@@ -206,7 +215,13 @@ impl StreamCell {
     /// Takes a frame, not a terminal one, if the stream is `sid` and has room; marks nothing if not. `taken` runs
     /// before it is there, and does not panic.
     #[inline(always)]
-    pub(crate) fn push_made(&self, sid: u64, status: NrStatus, body: Body, taken: impl FnOnce()) -> bool {
+    pub(crate) fn push_made(
+        &self,
+        sid: u64,
+        status: NrStatus,
+        body: Body,
+        taken: impl FnOnce(),
+    ) -> bool {
         let Ok(place) = self.queue.claim(sid, body.len() as u64, 0) else { return false };
         if !self.queue.credit.is_of(sid) {
             place.publish(MessageKind::Nothing as u32, queue::Message::missing());
@@ -413,7 +428,10 @@ impl StreamCell {
 impl StreamCell {
     /// The next message that is there.
     #[inline(always)]
-    pub(super) fn next<'a>(&'a self, cursor: &mut Cursor<'a, Frame>) -> Option<Published<'a, Frame>> {
+    pub(super) fn next<'a>(
+        &'a self,
+        cursor: &mut Cursor<'a, Frame>,
+    ) -> Option<Published<'a, Frame>> {
         self.queue.next(cursor)
     }
 

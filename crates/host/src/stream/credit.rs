@@ -221,9 +221,7 @@ impl Credit {
             }
             let next = match is_empty {
                 true => word | WAITING,
-                false => {
-                    (word & !(FRAMES | UNITS | STARVED | ROOM_AWAITED | WAITING)) ^ BUFFER
-                }
+                false => (word & !(FRAMES | UNITS | STARVED | ROOM_AWAITED | WAITING)) ^ BUFFER,
             };
             if next == word {
                 return None;

@@ -46,14 +46,14 @@ use becket_abi::NrStatus;
 use futures_core::Stream as FuturesStream;
 
 pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
-pub(crate) use self::{
-    cell::{End, Idle, StreamCell},
-    credit::{Credit, Rejected, STARVED},
-};
 use self::{
     cell::MessageKind,
     inbox::{Ending, Inbox},
     outbox::Outbox,
+};
+pub(crate) use self::{
+    cell::{End, Idle, StreamCell},
+    credit::{Credit, Rejected, STARVED},
 };
 use crate::{
     coroutine::Handler,
@@ -177,10 +177,7 @@ impl Stream {
 
     /// The same when there was none.
     #[inline(never)]
-    fn poll_more(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Frame>, StreamError>> {
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>, StreamError>> {
         loop {
             if matches!(self.state, Receiving::Over | Receiving::Refused) {
                 return Poll::Ready(Ok(None));

@@ -56,7 +56,7 @@ use crate::sync::{
 /// Messages of the first bucket, of which there are two; each further one is twice as large.
 const BUCKET_BITS: u32 = if cfg!(feature = "loom") { 1 } else { 4 };
 /// Enough for all frames that a word counts, and the end.
-const BUCKETS: usize = if cfg!(feature = "loom") { 2 } else { 18 };
+const BUCKETS: usize = if cfg!(feature = "loom") { 2 } else { 17 };
 /// Buckets that are kept when the stream is over: 256 messages.
 const BUCKETS_KEPT: usize = 5;
 /// How often the receiver looks at a place that is being published before it waits for that.
@@ -136,9 +136,12 @@ impl<T> Buffer<T> {
         let (bucket, index) = bucket_of(at);
         let slots: Box<[Slot<T>]> = (0..len_of(bucket)).map(|_| Slot::new()).collect();
         let made = Box::into_raw(slots).cast::<Slot<T>>();
-        // A word counts no message beyond the last bucket.
-        let place = &self.buckets[bucket.min(BUCKETS - 1)];
-        let put = place.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
+        let [.., last] = &self.buckets;
+        // The last one at most: a word counts no frame beyond that.
+        debug_assert!(bucket < BUCKETS);
+        let place = self.buckets.get(bucket).unwrap_or(last);
+        let put =
+            place.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
         let first = match put {
             Ok(_) => made,
             Err(other) => {
@@ -185,9 +188,16 @@ impl<T> Drop for Buffer<T> {
 }
 
 /// What a queue carries.
-pub(crate) trait Message {
+pub(crate) trait Message: Sized {
     /// In place of one that could not be made.
     fn missing() -> Self;
+
+    /// Writes it to `place`, a field at a time: a copy of a value that was just put together waits for the
+    /// store buffer, as [`Published::take`] has it.
+    ///
+    /// # Safety
+    /// `place` is valid for that.
+    unsafe fn write(self, place: *mut Self);
 }
 
 /// See the module's documentation.
@@ -213,7 +223,7 @@ impl<'a, T: Message> Claimed<'a, T> {
     #[inline(always)]
     pub(crate) fn publish(self, kind: u32, value: T) {
         // SAFETY: the place is claimed, and not published (see the module's documentation).
-        self.slot.value.with_mut(|place| unsafe { place.cast::<T>().write(value) });
+        self.slot.value.with_mut(|place| unsafe { value.write(place.cast()) });
         self.slot.kind.store(kind, Ordering::Release);
         light_fence();
         if self.is_awaited || self.queue.is_late.load(Ordering::Relaxed) {
@@ -377,7 +387,8 @@ impl<T: Message> Queue<T> {
     /// The next message, if it is published.
     #[inline(always)]
     pub(crate) fn next<'a>(&'a self, cursor: &mut Cursor<'a, T>) -> Option<Published<'a, T>> {
-        if cursor.run.as_slice().is_empty() && (cursor.at == cursor.len || !self.begin_run(cursor)) {
+        if cursor.run.as_slice().is_empty() && (cursor.at == cursor.len || !self.begin_run(cursor))
+        {
             return None;
         }
         let slot = cursor.run.as_slice().first()?;
@@ -498,7 +509,8 @@ impl<T: Message> Queue<T> {
     pub(crate) fn poll_remains(&self, remains: &mut Remains, waker: &Waker) -> Poll<()> {
         loop {
             self.drop_published(remains);
-            let Some((buffer, at, len)) = remains.parts.iter().find(|(_, at, len)| at != len) else {
+            let Some((buffer, at, len)) = remains.parts.iter().find(|(_, at, len)| at != len)
+            else {
                 return Poll::Ready(());
             };
             if self.poll_late(*buffer, *at, *len, waker).is_pending() {
@@ -510,5 +522,53 @@ impl<T: Message> Queue<T> {
     /// Forgets whom it would wake.
     pub(crate) fn forget_waker(&self) {
         drop(self.receiver.take());
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+    use crate::{sid, stream::Frame};
+
+    const SID: u64 = sid::of_slot(9, 1);
+
+    #[test]
+    fn places_follow_one_another_through_the_buckets() {
+        let mut place = (0, 0);
+        for at in 0..(1 << 20) {
+            assert_eq!(bucket_of(at), place, "{at}");
+            place = if place.1 + 1 == len_of(place.0) {
+                (place.0 + 1, 0)
+            } else {
+                (place.0, place.1 + 1)
+            };
+        }
+        assert_eq!(place, (BUCKETS, 0), "the end of a stream at its highest bound");
+    }
+
+    #[test]
+    fn the_memory_of_many_messages_is_given_back_with_the_stream() {
+        let queue = Queue::<Frame>::new();
+        let made = |queue: &Queue<Frame>| {
+            let bucket = |place: &AtomicPtr<Slot<Frame>>| {
+                usize::from(!place.load(Ordering::Relaxed).is_null())
+            };
+            queue.buffers.each_ref().map(|buffer| buffer.buckets.iter().map(bucket).sum::<usize>())
+        };
+        queue.credit.open(SID, 5000, 1 << 30);
+        for count in [3000, 1000] {
+            for _ in 0..count {
+                queue.claim(SID, 0, 0).unwrap().publish(1, Frame::missing());
+            }
+            let mut cursor = Cursor::begin();
+            assert!(queue.poll_published(&mut cursor, Waker::noop(), |_| {}).is_ready());
+            let taken = std::iter::from_fn(|| queue.next(&mut cursor).map(|m| m.take().status));
+            assert_eq!(taken.count(), count);
+        }
+        assert_eq!(made(&queue), [9, 7]);
+        let (mut remains, _) = queue.close(&Cursor::end());
+        assert_eq!(remains.len(), 0);
+        queue.drop_published(&mut remains);
+        assert_eq!(made(&queue), [BUCKETS_KEPT; 2]);
     }
 }

@@ -46,6 +46,10 @@ impl Message for Content {
     fn missing() -> Self {
         Self(None)
     }
+
+    unsafe fn write(self, place: *mut Self) {
+        unsafe { place.write(self) };
+    }
 }
 
 struct World {
@@ -82,11 +86,7 @@ impl World {
         true
     }
 
-    fn poll<'a>(
-        &'a self,
-        cursor: &mut Cursor<'a, Content>,
-        waker: &Waker,
-    ) -> Poll<(u32, Content)> {
+    fn poll<'a>(&'a self, cursor: &mut Cursor<'a, Content>, waker: &Waker) -> Poll<(u32, Content)> {
         loop {
             if let Some(message) = self.queue.next(cursor) {
                 return Poll::Ready((message.kind(), message.take()));
