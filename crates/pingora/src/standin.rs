@@ -58,7 +58,7 @@ impl Lender {
         }
         let back = WayBack::new(phase, head.method.clone(), head.uri.clone());
         let standin = StandIn { inner, body, back, lender: lender.clone() };
-        session.downstream_session = Box::new(ServerSession::new_custom(Box::new(standin)));
+        *session.downstream_session = ServerSession::new_custom(Box::new(standin));
         lender
     }
 
