@@ -96,9 +96,7 @@ impl<T> Lanes<T> {
     /// second lane.
     pub(super) fn busiest(&self) -> Option<Account> {
         let Both { first, uses, .. } = &*self.lanes.lock();
-        if first.waiting().nth(1).is_none() {
-            return None;
-        }
+        let _another = first.waiting().nth(1)?;
         let used = |account| uses.get(&account).map_or(Duration::ZERO, |one| one.time);
         first
             .waiting()
