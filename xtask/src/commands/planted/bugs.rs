@@ -258,8 +258,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "room-frame",
         what: "a frame that has waited for room is lost",
         file: "crates/host/src/stream/cell.rs",
-        healthy: "                self.take_until(sid, len, deadline)?\n            }",
-        planted: "                let units = self.take_until(sid, len, deadline)?;\n                self.credit.give_back(1, units.into());\n                return Ok(());\n            }",
+        healthy: "                self.claim_until(claim, deadline)?\n            }",
+        planted: "                let place = self.claim_until(claim, deadline)?;\n                drop(place.guarded(MessageKind::Nothing as u32));\n                return Ok(());\n            }",
         check: &["plugin", "--skip", "slow"],
         sees: Sees::Ends { code: 1, says: MISSING },
     },
@@ -267,10 +267,10 @@ pub(super) const BUGS: &[Bug] = &[
         name: "last-frame",
         what: "the last frame before the end of a stream is lost, if both are received at once",
         file: "crates/host/src/stream/inbox.rs",
-        healthy: "                MessageKind::Frame => return Some(message.take_frame()),",
-        planted: "                MessageKind::Frame => {\n                    let frame = message.take_frame();\n                    \
-                  if !self.taken.get(self.looked_at).is_some_and(Message::is_end) {\n                        \
-                  return Some(frame);\n                    }\n                }",
+        healthy: "                return Some(Ok(message.take()));",
+        planted: "                let frame = message.take();\n                let next = self.cell.peek(&self.cursor);\n                \
+                  if next.is_some_and(|(kind, _)| kind == MessageKind::Last as u32) {\n                    \
+                  continue;\n                }\n                return Some(Ok(frame));",
         check: &["plugin", "--skip", "slow"],
         sees: Sees::Ends { code: 1, says: MISSING },
     },
@@ -287,8 +287,8 @@ pub(super) const BUGS: &[Bug] = &[
         name: "full-inbound",
         what: "a frame to a plugin whose queue is full is lost",
         file: "crates/host/src/coroutine/inbound.rs",
-        healthy: "        let units = self.credit.take(self.sid, data.len() as u64, STARVED)?;",
-        planted: "        let units = match self.credit.take(self.sid, data.len() as u64, STARVED) {\n            \
+        healthy: "        self.credit.take(self.sid, len, STARVED)?;",
+        planted: "        match self.credit.take(self.sid, len, STARVED) {\n            \
                   Err(Rejected::Full) => return Ok(()),\n            \
                   taken => taken?,\n        };",
         check: &["plugin", "--skip", "slow"],
