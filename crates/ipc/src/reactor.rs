@@ -11,10 +11,10 @@
 //!   again ──► list ─────► Arc<dyn Ready> ─┘
 //! ```
 //!
-//! The process at the other end of a descriptor has an [account](turns): while more than one call
+//! The process at the other end of a descriptor has an [account](Account): while more than one call
 //! waits, each account has the same part of the thread's time, however many descriptors it has.
-//! [`SLICE`] is the time between two looks at epoll while calls wait. An account that keeps the
-//! thread busy while others wait is served by a [second thread](lanes).
+//! `SLICE` is the time between two looks at epoll while calls wait. An account that keeps the
+//! thread busy while others wait is served by a second thread, `reactor/lanes`.
 //!
 //! A guarded item is checked every `TICK`, until it declines: a connection that a thread has
 //! retained is freed if it was not used since the last check (see `connection::claim`). A timer

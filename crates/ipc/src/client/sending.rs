@@ -355,12 +355,17 @@ impl Sending {
                 resolve(sent, outcome, &mut self.posted);
             }
         }
-        if let Some(outbox) = self.outbox.take() {
-            outbox.receiver().close();
-        }
+        self.close_outbox();
         self.over.get_or_insert(over);
         self.waiting.drain(..).for_each(|one| wakes::wake(one.waker));
         self.answered();
+    }
+
+    /// Ends the channel of elements that are sent ahead. Those that were handed over and not sent are not accepted.
+    pub(crate) fn close_outbox(&mut self) {
+        if let Some(outbox) = self.outbox.take() {
+            self.posted.refused += outbox.close();
+        }
     }
 
     /// Ready when every element sent so far has been answered.

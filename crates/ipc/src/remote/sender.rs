@@ -104,6 +104,7 @@ impl RemoteSender {
             if let Some((sending, blocks)) = side.sending_blocks(self.stream)
                 && sending.over.is_none()
             {
+                sending.close_outbox();
                 sending.outbox = Some(Outgoing::new(self.stream, receiver, waker));
                 sending.pump(at, blocks);
             }

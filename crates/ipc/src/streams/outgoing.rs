@@ -149,6 +149,16 @@ impl Outgoing {
         self.elements.receiver().put_back_many(unsent.chain(self.held).chain(handed));
     }
 
+    /// Closes the channel for its senders, and returns the number of elements that they have handed over and that were
+    /// not sent. They are dropped.
+    pub(crate) fn close(mut self) -> u64 {
+        self.elements.receiver().close();
+        let taken =
+            self.held.is_some() as u64 + self.elements.withdraw().into_iter().count() as u64;
+        let left = std::iter::from_fn(|| self.elements.receiver().try_recv().ok()).count();
+        taken + left as u64
+    }
+
     pub(crate) fn receiver(&self) -> &Receiver<Element> {
         self.elements.receiver()
     }
