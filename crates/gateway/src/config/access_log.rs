@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::check::Complaint;
+use super::check::{Complaint, in_range};
 use super::locate::KeyPath;
 
 /// The bounds of `buffer_bytes_max`.
@@ -73,14 +73,7 @@ pub(super) fn check(log: &AccessLogConfig) -> Result<(), Complaint> {
         ));
     }
     let [min, max] = BUFFER_BYTES;
-    if !(min..=max).contains(&log.buffer_bytes_max) {
-        return Err(Complaint::new(
-            key("buffer_bytes_max"),
-            format!("`access_log.buffer_bytes_max` is {}", log.buffer_bytes_max),
-            format!("write a number from {min} to {max}"),
-        ));
-    }
-    Ok(())
+    in_range(key("buffer_bytes_max"), log.buffer_bytes_max, min, max)
 }
 
 #[cfg(test)]

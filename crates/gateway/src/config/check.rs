@@ -46,6 +46,15 @@ impl Complaint {
     }
 }
 
+/// Refuses a number that is not from `min` to `max`.
+pub(super) fn in_range(at: KeyPath, value: u64, min: u64, max: u64) -> Result<(), Complaint> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let message = format!("`{at}` is {value}");
+    Err(Complaint::new(at, message, format!("write a number from {min} to {max}")))
+}
+
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     listen::check(&config.listen, config.tls.is_some())?;
     check_admin(config)?;
@@ -127,13 +136,7 @@ fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
         ("upgrade_ms", limits.upgrade_ms, 1, WAIT_MS_MAX),
     ];
     for (key, value, min, max) in ranges {
-        if value < min || value > max {
-            return Err(Complaint::new(
-                KeyPath::default().key("limits").key(key),
-                format!("`limits.{key}` is {value}"),
-                format!("write a number from {min} to {max}"),
-            ));
-        }
+        in_range(KeyPath::default().key("limits").key(key), value, min, max)?;
     }
     let (one, all) = (limits.body_bytes_max, limits.bodies_bytes_max);
     if all < one {

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::check::{Complaint, WAIT_MS_MAX};
+use super::check::{Complaint, WAIT_MS_MAX, in_range};
 use super::locate::KeyPath;
 
 /// The most results in a row that may be asked for.
@@ -59,13 +59,7 @@ pub(super) fn check(path: &KeyPath, health: &HealthConfig) -> Result<(), Complai
         ("down_after", health.down_after.into(), 1, IN_A_ROW_MAX),
     ];
     for (key, value, min, max) in ranges {
-        if value < min || value > max {
-            return Err(Complaint::new(
-                at(key),
-                format!("`{}` is {value}", at(key)),
-                format!("write a number from {min} to {max}"),
-            ));
-        }
+        in_range(at(key), value, min, max)?;
     }
     Ok(())
 }

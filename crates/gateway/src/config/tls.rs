@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::check::{Complaint, WAIT_MS_MAX};
+use super::check::{Complaint, WAIT_MS_MAX, in_range};
 use super::locate::KeyPath;
 
 /// How many certificates there may be beside the first.
@@ -125,14 +125,7 @@ pub(super) fn check(tls: &TlsConfig) -> Result<(), Complaint> {
             format!("keep at most {MORE_MAX}: one certificate may have many names"),
         ));
     }
-    let timeout_ms = tls.handshake_timeout_ms;
-    if timeout_ms == 0 || timeout_ms > WAIT_MS_MAX {
-        return Err(Complaint::new(
-            root().key("handshake_timeout_ms"),
-            format!("`tls.handshake_timeout_ms` is {timeout_ms}"),
-            format!("write a number from 1 to {WAIT_MS_MAX}"),
-        ));
-    }
+    in_range(root().key("handshake_timeout_ms"), tls.handshake_timeout_ms, 1, WAIT_MS_MAX)?;
     match (tls.client_certificates, &tls.client_ca) {
         (ClientCertificates::Off, None) => Ok(()),
         (ClientCertificates::Off, Some(_)) => Err(Complaint::new(

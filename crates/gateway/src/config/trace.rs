@@ -10,7 +10,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 
-use super::check::{Complaint, WAIT_MS_MAX};
+use super::check::{Complaint, WAIT_MS_MAX, in_range};
 use super::locate::KeyPath;
 
 /// The bounds of `queue_spans_max`.
@@ -92,13 +92,7 @@ pub(super) fn check(trace: &TraceConfig) -> Result<(), Complaint> {
         ("timeout_ms", trace.timeout_ms, 1, WAIT_MS_MAX),
     ];
     for (key, value, min, max) in ranges {
-        if let Some(value) = value.filter(|value| !(min..=max).contains(value)) {
-            return Err(Complaint::new(
-                at(key),
-                format!("`trace.{key}` is {value}"),
-                format!("write a number from {min} to {max}"),
-            ));
-        }
+        value.map_or(Ok(()), |value| in_range(at(key), value, min, max))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::check::{Complaint, WAIT_MS_MAX};
+use super::check::{Complaint, WAIT_MS_MAX, in_range};
 use super::health::{self, HealthConfig};
 use super::locate::KeyPath;
 
@@ -109,13 +109,7 @@ pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Com
         ("eject_ms", upstream.eject_ms, 1, WAIT_MS_MAX),
     ];
     for (key, value, min, max) in ranges {
-        if value < min || value > max {
-            return Err(Complaint::new(
-                at(key),
-                format!("`{}` is {value}", at(key)),
-                format!("write a number from {min} to {max}"),
-            ));
-        }
+        in_range(at(key), value, min, max)?;
     }
     upstream.health.as_ref().map_or(Ok(()), |checks| health::check(&at("health"), checks))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The servers of a route: whose turn it is, and which of them take no requests for now.
+//! The servers of a route: whose turn it is, and which of them are ejected or down.
 //!
 //! ```text
 //!   a request's outcome ──▶ consecutive failures ──▶ ejected for a time     passive, on by default

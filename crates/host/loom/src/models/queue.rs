@@ -48,6 +48,7 @@ impl Message for Content {
     }
 
     unsafe fn write(self, place: *mut Self) {
+        // SAFETY: the caller's promise.
         unsafe { place.write(self) };
     }
 }
