@@ -34,7 +34,7 @@ use becket_chan::fence;
 
 use crate::{
     reentry::Mutex,
-    table::{self, Outcome, Slot},
+    table::{self, Slot},
     timer::{self, Key, Task},
 };
 
@@ -140,7 +140,7 @@ pub(crate) fn passed(slot: u32, at_ns: u64) {
 fn end(slot: &Slot, sid: u64) -> bool {
     let mut has_ended = false;
     slot.owner().end_and_notify(sid, || {
-        has_ended = slot.complete(sid, || Outcome::DeadlineExceeded).is_ok();
+        has_ended = slot.expire(sid);
         has_ended
     });
     has_ended

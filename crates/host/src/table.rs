@@ -281,7 +281,23 @@ impl Slot {
         }
         // Made before the claim: nothing of the caller's runs between claim and publication.
         let outcome = outcome();
-        let mut phase = self.claim(sid)?;
+        let phase = self.claim(sid)?;
+        if self.publish(sid, phase, outcome) { Ok(()) } else { Err(Refusal::Late) }
+    }
+
+    /// Ends the call because it has run out of time. True if nothing had ended it before, also if
+    /// its caller leaves meanwhile: [`Slot::abandon`] gives false then, and this thread is the one
+    /// that notifies the plugin.
+    pub(crate) fn expire(&self, sid: u64) -> bool {
+        let Ok(phase) = self.claim(sid) else { return false };
+        self.publish(sid, phase, Outcome::DeadlineExceeded);
+        true
+    }
+
+    /// Hands the answer to the call's future; the calling thread has claimed the slot, which was in
+    /// `phase` then. False if the future has left meanwhile.
+    #[inline]
+    fn publish(&self, sid: u64, mut phase: u64, outcome: Outcome) -> bool {
         // SAFETY: this thread has claimed the slot (invariant 2).
         unsafe { *self.answer.get() = Some(outcome) };
         let record = crate::thread::current();
@@ -300,21 +316,23 @@ impl Slot {
                     if let Some(waker) = waker {
                         record.wake(waker);
                     }
-                    return Ok(());
+                    return true;
                 }
                 Err(word) if word == Self::expected(sid, WAITED) => phase = WAITED,
-                Err(_) => return self.answered_abandoned(sid),
+                Err(_) => {
+                    self.answered_abandoned(sid);
+                    return false;
+                }
             }
         }
     }
 
     /// The slot is ABANDONED: its future is gone, and left everything to the answerer.
     #[cold]
-    fn answered_abandoned(&self, sid: u64) -> Result<(), Refusal> {
+    fn answered_abandoned(&self, sid: u64) {
         // SAFETY: see above.
         drop(unsafe { ((*self.answer.get()).take(), (*self.waker.get()).take()) });
         self.release(sid);
-        Err(Refusal::Late)
     }
 
     /// Whether this word says that `sid` is open and it has no answerer yet.
@@ -422,7 +440,8 @@ impl Slot {
         withdrawn
     }
 
-    /// The caller leaves. True if the call was unanswered.
+    /// The caller leaves. True if the call was unanswered and was not about to be answered: this
+    /// thread notifies the plugin then.
     pub(crate) fn abandon(&self, sid: u64) -> bool {
         loop {
             let word = self.word.load(Ordering::Acquire);
@@ -612,5 +631,28 @@ mod tests {
         // An answer to a call that was abandoned meanwhile was not taken.
         let taken = answerer.join().unwrap();
         assert!(taken <= answered, "{taken} were taken, and {answered} found");
+    }
+
+    #[test]
+    fn one_thread_notifies_the_plugin_when_the_caller_leaves_at_the_deadline() {
+        let (ask, asked) = mpsc::channel::<(u64, u32)>();
+        let (report, reported) = mpsc::channel();
+        let timer = thread::spawn(move || {
+            for (sid, spins) in asked {
+                (0..spins).for_each(|_| hint::spin_loop());
+                report.send(slot(sid::split(sid).unwrap().0).unwrap().expire(sid)).unwrap();
+            }
+        });
+        for round in 0..20_000 {
+            let slot = take_free(crate::thread::current()).unwrap();
+            let sid = slot.open(PENDING);
+            let _ = slot.poll(sid, Waker::noop());
+            ask.send((sid, round * 7 % 512)).unwrap();
+            (0..round % 512).for_each(|_| hint::spin_loop());
+            let notifies = [slot.abandon(sid), reported.recv().unwrap()];
+            assert_ne!(notifies[0], notifies[1], "the caller, the timer: round {round}");
+        }
+        drop(ask);
+        timer.join().unwrap();
     }
 }
