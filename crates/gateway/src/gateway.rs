@@ -16,6 +16,7 @@ use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
 use crate::config::{Complaint, Config, ListenAt};
 use crate::connections::{Connections, Phase};
+use crate::embed;
 use crate::error::GatewayError;
 use crate::listen::{self, Acceptor, Bound, Heirs, ListenSocket, ListenerInfo, Passed};
 use crate::origins::{Origins, StartCluster, StartProcess};
@@ -82,8 +83,8 @@ impl Builder {
     }
 
     /// Opens no listener for requests: another HTTP server of this program takes them, and asks [`Gateway::find`] for the
-    /// route of each. `listen`, `tls`, `access_log` and the limits of connections and headers are that server's own, and
-    /// those of the configuration have no meaning. The admin listener is there as `admin` has it.
+    /// route of each. `listen`, `tls`, `access_log` and the limits of connections, clients and headers are that server's
+    /// own, and those of the configuration have no meaning. `trace` is refused: no request has a span here. The admin listener is there as `admin` has it.
     #[must_use]
     pub fn embedded(mut self) -> Self {
         self.embedded = true;
@@ -100,6 +101,9 @@ impl Builder {
         config.check_token().map_err(Complaint::without_text)?;
         config.check_folders().map_err(Complaint::without_text)?;
         otlp::check(config.trace.as_ref()).map_err(Complaint::without_text)?;
+        if self.embedded {
+            embed::check(&config).map_err(Complaint::without_text)?;
+        }
         let tls = match self.embedded {
             true => None,
             false => load_tls(&config).await?.map(Tls::new),

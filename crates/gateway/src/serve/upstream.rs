@@ -113,8 +113,8 @@ impl Upstream {
     }
 
     /// The servers, those that take requests first, the one whose turn it is at their head.
-    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Authority> {
-        self.servers.in_turn().map(|server| &server.at)
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.in_turn()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -130,8 +130,9 @@ impl Upstream {
         }
     }
 
+    /// The server has not answered.
     #[cold]
-    fn failed(&self, server: &Server, error: &dyn fmt::Display) {
+    pub(crate) fn failed(&self, server: &Server, error: &dyn fmt::Display) {
         server.failed();
         if let Some(left_out) = self.failures.pass() {
             tracing::warn!(target: TARGET,
@@ -356,12 +357,7 @@ fn to_client(
         return Err(unanswered(StatusCode::BAD_GATEWAY)
             .cause("it changes to another protocol, for which it was not asked"));
     }
-    match head.status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            server.failed()
-        }
-        _ => server.succeeded(),
-    }
+    server.answered(head.status);
     remove_hop(&mut head.headers);
     let relayed = Relayed::new(body, upstream.idle_timeout, span);
     // The client's protocol decides.
