@@ -76,6 +76,7 @@ pub(crate) use self::files::{check_private, read as read_file};
 pub use self::filter::FilterConfig;
 pub use self::health::HealthConfig;
 pub use self::listen::{ListenAt, ListenConfig};
+#[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::route::RouteConfig;
