@@ -26,6 +26,8 @@ pub struct UpstreamConfig {
     pub connect_timeout_ms: u64,
     /// How long the server may pause within an answer's body.
     pub idle_timeout_ms: u64,
+    /// How long a WebSocket lasts in which nothing moves in either direction.
+    pub websocket_idle_timeout_ms: u64,
     /// Idle connections that are kept for each server.
     pub idle_connections_max: u32,
     /// So many requests in a row that a server does not answer, or answers 502, 503 or 504, eject it; 0: never.
@@ -42,6 +44,7 @@ impl Default for UpstreamConfig {
             urls: Vec::new(),
             connect_timeout_ms: 5000,
             idle_timeout_ms: 60_000,
+            websocket_idle_timeout_ms: 3_600_000,
             idle_connections_max: 32,
             eject_after: 5,
             eject_ms: 10_000,
@@ -104,6 +107,7 @@ pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Com
     let ranges = [
         ("connect_timeout_ms", upstream.connect_timeout_ms, 1, WAIT_MS_MAX),
         ("idle_timeout_ms", upstream.idle_timeout_ms, 1, WAIT_MS_MAX),
+        ("websocket_idle_timeout_ms", upstream.websocket_idle_timeout_ms, 1, WAIT_MS_MAX),
         ("idle_connections_max", upstream.idle_connections_max.into(), 0, 10_000),
         ("eject_after", upstream.eject_after.into(), 0, 1_000_000),
         ("eject_ms", upstream.eject_ms, 1, WAIT_MS_MAX),

@@ -6,12 +6,12 @@
 //!   client ◀── Relayed ◀───────────────────────────────── server      a piece is read when the client takes one
 //! ```
 //!
-//! The bodies are in `relay`, the servers and their health in `servers`.
+//! The bodies are in `relay`, WebSockets in `tunnel`, the servers and their health in `servers`.
 //!
 //! # Invariants
 //!
 //! 1. No header of one hop passes, in either direction, nor what a client writes in the gateway's name
-//!    (`forwarded`, `x-forwarded-*`).
+//!    (`forwarded`, `x-forwarded-*`). A handshake of a WebSocket is made anew for the other hop.
 //! 2. A request is sent to a second server only if no connection to the first was opened: no server gets a request
 //!    that another one may have begun to answer.
 //! 3. A path with a segment `.` or `..`, also one that is percent-encoded, is refused: the server would see another
@@ -24,6 +24,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
@@ -38,10 +39,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
 use super::Public;
+use super::asks::Asks;
 use super::body::{Body, too_large};
 use super::relay::{Relay, Relayed, Sending};
 use super::request::Arrived;
 use super::servers::{Server, Servers};
+use super::tunnel::{Asked, upgrades};
+use super::ws::has_token;
 use crate::TARGET;
 use crate::config::UpstreamConfig;
 use crate::otlp::Child;
@@ -80,6 +84,7 @@ pub(crate) struct Upstream {
     client: Client<HttpConnector, Relay>,
     servers: Servers,
     idle_timeout: Duration,
+    websocket_idle_timeout: Duration,
     failures: Repeats,
 }
 
@@ -105,6 +110,7 @@ impl Upstream {
             client,
             servers,
             idle_timeout: ms(config.idle_timeout_ms),
+            websocket_idle_timeout: ms(config.websocket_idle_timeout_ms),
             failures: Repeats::default(),
         }
     }
@@ -129,6 +135,7 @@ pub(super) async fn answer(
     route: &Route,
     upstream: &Upstream,
     request: Arrived,
+    asks: Asks,
 ) -> Result<Response<Body>, Problem> {
     let limits = &table.limits;
     let Arrived { mut head, body } = request;
@@ -138,9 +145,13 @@ pub(super) async fn answer(
             .cause("the server would see another path than the routes")
             .hint("send the path without it"));
     }
+    let websocket = match asks.websocket {
+        true => Some(Asked::take(&public.shared, &mut head)?),
+        false => None,
+    };
     if route.filters.is_empty() {
         // Otherwise before the filters, which may set some of these.
-        remove_foreign(&mut head.headers);
+        remove_foreign(&mut head.headers, asks.websocket);
     }
     change_request(public, &mut head);
     if body.announced() > limits.body_bytes_max {
@@ -157,7 +168,10 @@ pub(super) async fn answer(
         let timeout = route.timeout.unwrap_or(ANSWER_TIMEOUT);
         let sent = within(&sending, timeout, upstream.client.request(request)).await;
         match sent {
-            Some(Ok(response)) => return to_client(upstream, server, response, span),
+            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return upgraded(public, upstream, server, response, websocket, span);
+            }
+            Some(Ok(response)) => return Ok(to_client(upstream, server, response, span)),
             Some(Err(error)) => {
                 if let Some(span) = &mut span {
                     span.failed("connection", &root(&error));
@@ -259,9 +273,14 @@ fn remove_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what is not for the server: headers of one hop, and those that only a gateway writes.
-pub(super) fn remove_foreign(headers: &mut HeaderMap) {
+/// Removes what is not for the server: headers of one hop, except those of a handshake that is passed on, and those that
+/// only a gateway writes.
+pub(super) fn remove_foreign(headers: &mut HeaderMap, is_handshake: bool) {
+    let is_upgrade = is_handshake && has_token(headers, CONNECTION, "upgrade");
     remove_hop(headers);
+    if is_upgrade {
+        upgrades(headers);
+    }
     headers.remove(FORWARDED);
     let forged: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(X_FORWARDED)).cloned().collect();
@@ -314,20 +333,42 @@ fn to_server(head: &Parts, server: &Authority, body: Relay) -> Result<Request<Re
     Ok(request)
 }
 
+/// The server speaks another protocol from now on.
+fn upgraded(
+    public: &Public,
+    upstream: &Upstream,
+    server: &Server,
+    response: Response<Incoming>,
+    websocket: Option<Asked>,
+    mut span: Option<Child>,
+) -> Result<Response<Body>, Problem> {
+    let Some(websocket) = websocket.filter(|_| Asked::is_accepted_by(&response)) else {
+        upstream.failed(server, &"it answered 101, for which it was not asked");
+        return Err(unanswered(StatusCode::BAD_GATEWAY)
+            .cause("it changes to another protocol, for which it was not asked"));
+    };
+    if let Some(span) = &mut span {
+        span.responded(response.status());
+    }
+    server.succeeded();
+    let mut answer = Response::new(Body::full(Bytes::new()));
+    *answer.status_mut() = response.status();
+    answer.headers_mut().clone_from(response.headers());
+    remove_hop(answer.headers_mut());
+    upgrades(answer.headers_mut());
+    websocket.begin(&public.shared, response, upstream.websocket_idle_timeout, span);
+    Ok(answer)
+}
+
 fn to_client(
     upstream: &Upstream,
     server: &Server,
     response: Response<Incoming>,
     mut span: Option<Child>,
-) -> Result<Response<Body>, Problem> {
+) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if let Some(span) = &mut span {
         span.responded(head.status);
-    }
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        upstream.failed(server, &"it answered 101, for which it was not asked");
-        return Err(unanswered(StatusCode::BAD_GATEWAY)
-            .cause("it changes to another protocol, for which it was not asked"));
     }
     match head.status {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
@@ -340,7 +381,7 @@ fn to_client(
     // The client's protocol decides.
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    Ok(Response::from_parts(head, Body::Relayed(Box::new(relayed))))
+    Response::from_parts(head, Body::Relayed(Box::new(relayed)))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! | `listeners` | several listeners, Unix sockets, sockets of the service manager |
 //! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
 //! | `upstream` | requests that are passed on to another server |
+//! | `upstream_websocket` | WebSockets that are passed on to another server |
 //! | `websocket` | messages both ways, and every way in which they end |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -39,4 +40,5 @@ mod rollout;
 #[cfg(feature = "tls")]
 mod tls;
 mod upstream;
+mod upstream_websocket;
 mod websocket;
