@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::access_log::AccessLog;
 use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
-use crate::config::{Complaint, Config, ListenAt};
+use crate::config::{Complaint, Config, ListenAt, check_upstream_files};
 use crate::connections::{Connections, Phase};
 use crate::error::GatewayError;
 use crate::listen::{self, Acceptor, Bound, Heirs, ListenSocket, ListenerInfo, Passed};
@@ -364,11 +364,16 @@ fn lend_threads(host: &Host) {
     host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
 }
 
-/// The settings of TLS, if there are to be any. Reading files may block.
+/// The settings of TLS, if there are to be any. Those for upstream servers are only read, since each table of routes reads
+/// them again: what is wrong with them changes nothing that is in force. Reading files may block.
 pub(crate) async fn load_tls(config: &Config) -> Result<Option<Loaded>, GatewayError> {
-    let Some(tls) = config.tls.clone() else { return Ok(None) };
-    match tokio::task::spawn_blocking(move || Loaded::read(&tls)).await {
-        Ok(loaded) => Ok(Some(loaded.map_err(Complaint::without_text)?)),
+    let config = config.clone();
+    let read = move || {
+        check_upstream_files(&config)?;
+        config.tls.as_ref().map(Loaded::read).transpose()
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(loaded) => Ok(loaded.map_err(Complaint::without_text)?),
         Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
     }
 }

@@ -29,6 +29,7 @@
 //! | `upstream` | requests that are passed on to another server |
 //! | `record` | what records a request beside the metrics |
 //! | `servers` | those servers: turns and health |
+//! | `connector` | connections to them |
 //! | `relay` | their bodies, both ways |
 //! | `tunnel` | their WebSockets |
 //! | `files` | files of a folder |
@@ -40,6 +41,7 @@ mod bare;
 mod body;
 mod buffer;
 mod connection;
+mod connector;
 mod files;
 mod filters;
 mod first;

@@ -30,10 +30,8 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
@@ -41,6 +39,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Public;
 use super::asks::Asks;
 use super::body::{Body, too_large};
+use super::connector::Connector;
 use super::relay::{Relay, Relayed, Sending};
 use super::request::Arrived;
 use super::servers::{Server, Servers};
@@ -54,6 +53,7 @@ use crate::repeats::Repeats;
 use crate::router::{Route, Table};
 use crate::stats::Stats;
 use crate::status::ms;
+use crate::tls::ClientTls;
 
 /// The time to the head of an answer, where the route has no `timeout_ms`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,7 +81,7 @@ const OF_ONE_HOP: [HeaderName; 8] = [
 
 /// The servers of a route.
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, Relay>,
+    client: Client<Connector, Relay>,
     servers: Servers,
     idle_timeout: Duration,
     websocket_idle_timeout: Duration,
@@ -95,17 +95,20 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: &UpstreamConfig, route: &str, stats: &Stats) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(ms(config.connect_timeout_ms)));
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        tls: Option<ClientTls>,
+        route: &str,
+        stats: &Stats,
+    ) -> Self {
+        let connector = Connector::new(ms(config.connect_timeout_ms), tls);
+        let servers = Servers::new(config, &connector, route, stats);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_KEPT)
             .pool_max_idle_per_host(config.idle_connections_max as usize)
             .build(connector);
-        let servers = Servers::new(config, route, stats);
         Self {
             client,
             servers,
@@ -164,7 +167,7 @@ pub(super) async fn answer(
         if let Some(span) = &span {
             span.show(&mut head.headers);
         }
-        let request = to_server(&head, &server.at, Relay(Arc::clone(&sending)))?;
+        let request = to_server(&head, server, Relay(Arc::clone(&sending)))?;
         let timeout = route.timeout.unwrap_or(ANSWER_TIMEOUT);
         let sent = within(&sending, timeout, upstream.client.request(request)).await;
         match sent {
@@ -317,13 +320,9 @@ fn change_request(public: &Public, head: &mut Parts) {
     }
 }
 
-fn to_server(head: &Parts, server: &Authority, body: Relay) -> Result<Request<Relay>, Problem> {
+fn to_server(head: &Parts, server: &Server, body: Relay) -> Result<Request<Relay>, Problem> {
     let mut request = Request::new(body);
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(server.clone());
-    parts.path_and_query = head.uri.path_and_query().cloned();
-    let uri = Uri::from_parts(parts);
+    let uri = server.uri(head.uri.path_and_query().cloned());
     *request.uri_mut() = uri.map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "the request has no path that can be passed on")
     })?;
