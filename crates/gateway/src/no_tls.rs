@@ -39,6 +39,10 @@ impl ClientTls {
     }
 }
 
+pub(crate) fn hint_of(_: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    None
+}
+
 impl Tls {
     pub(crate) fn new(loaded: Loaded) -> Arc<Self> {
         match loaded {}

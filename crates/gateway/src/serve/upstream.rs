@@ -53,7 +53,7 @@ use crate::repeats::Repeats;
 use crate::router::{Route, Table};
 use crate::stats::Stats;
 use crate::status::ms;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, hint_of};
 
 /// The time to the head of an answer, where the route has no `timeout_ms`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -119,12 +119,13 @@ impl Upstream {
     }
 
     #[cold]
-    fn failed(&self, server: &Server, error: &dyn fmt::Display) {
+    fn failed(&self, server: &Server, error: &dyn fmt::Display, hint: Option<&str>) {
         server.failed();
         if let Some(left_out) = self.failures.pass() {
             tracing::warn!(target: TARGET,
                 server = server.at.as_str(),
                 %error,
+                hint,
                 not_logged = left_out,
                 "an upstream server failed"
             );
@@ -182,7 +183,7 @@ pub(super) async fn answer(
                 if let Some(problem) = sending.problem(&public.shared, limits) {
                     return Err(problem);
                 }
-                upstream.failed(server, &root(&error));
+                upstream.failed(server, &root(&error), hint_of(root(&error)));
                 let goes_on = error.is_connect();
                 failed = Some(of_error(&error));
                 if !goes_on {
@@ -197,7 +198,7 @@ pub(super) async fn answer(
                     return Err(problem);
                 }
                 let cause = format!("no answer came within {} ms", timeout.as_millis());
-                upstream.failed(server, &cause);
+                upstream.failed(server, &cause, None);
                 return Err(unanswered(StatusCode::GATEWAY_TIMEOUT)
                     .cause(cause)
                     .hint("raise `timeout_ms` of the route, or see why the server is slow"));
@@ -238,7 +239,8 @@ fn of_error(error: &Error) -> Problem {
     };
     let status = if is_late { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     // An io error's text has no address.
-    unanswered(status).cause(root.to_string()).hint("see whether it runs, and its log")
+    let hint = hint_of(root).unwrap_or("see whether it runs, and its log");
+    unanswered(status).cause(root.to_string()).hint(hint)
 }
 
 /// The innermost cause.
@@ -342,7 +344,7 @@ fn upgraded(
     mut span: Option<Child>,
 ) -> Result<Response<Body>, Problem> {
     let Some(websocket) = websocket.filter(|_| Asked::is_accepted_by(&response)) else {
-        upstream.failed(server, &"it answered 101, for which it was not asked");
+        upstream.failed(server, &"it answered 101, for which it was not asked", None);
         return Err(unanswered(StatusCode::BAD_GATEWAY)
             .cause("it changes to another protocol, for which it was not asked"));
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! TLS to upstream servers: from files to a client's settings.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use super::load::{certificates, private_key};
 use crate::config::{Complaint, KeyPath, UpstreamTlsConfig};
@@ -63,6 +64,31 @@ impl ClientTls {
         tcp.enforce_http(false);
         HttpsConnector::new(tcp, self.config, false, self.names)
     }
+}
+
+/// What to do about a connection that TLS has failed on; `None`: it was something else.
+pub(crate) fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    // The session's error comes in the socket's, which may come in another one.
+    let mut error = error;
+    while let Some(outer) = error.downcast_ref::<io::Error>() {
+        error = outer.get_ref()?;
+    }
+    let Error::InvalidCertificate(error) = error.downcast_ref()? else {
+        return Some("see whether the server speaks TLS on this port, and its log");
+    };
+    // Webpki's own errors have no type here.
+    let is_of_authority = format!("{error:?}").contains("CaUsedAsEndEntity");
+    Some(match error {
+        _ if is_of_authority => {
+            "the server shows the certificate of an authority: one that it signed itself needs `basicConstraints=CA:FALSE`"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "set `server_name` in `tls` of the route's `upstream` to a name of the certificate"
+        }
+        _ => {
+            "see whether `ca` in `tls` of the route's `upstream` has signed the server's certificate"
+        }
+    })
 }
 
 fn server_name(path: &KeyPath, name: &str) -> Result<ServerName<'static>, Complaint> {

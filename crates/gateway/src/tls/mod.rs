@@ -36,7 +36,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) use self::client::ClientTls;
+pub(crate) use self::client::{ClientTls, hint_of};
 use crate::TARGET;
 use crate::config::{ClientCertificates, Complaint, TlsConfig};
 use crate::repeats::Repeats;

@@ -62,12 +62,22 @@ async fn a_server_shows_a_certificate_of_the_authority() {
     let wary = before(port, &format!("tls = {{ ca = \"{}\" }}", other.file("ca.pem"))).await;
     let answer = post(wary.addr(), "/kit/echo", b"x").await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    assert!(answer.text().contains("certificate"), "{}", answer.text());
+    assert!(answer.text().contains("hint: see whether `ca` in `tls`"), "{}", answer.text());
     // One that speaks none is no server of that kind either.
     let plain = start(&format!("{BASE}[plugins.kit]\nlinked = \"kit\"\n")).await.unwrap();
     let keys = format!("tls = {{ ca = \"{}\" }}", world.file("ca.pem"));
     let gateway = before(plain.addr().port(), &keys).await;
-    assert_eq!(status(&gateway).await, StatusCode::BAD_GATEWAY);
+    let answer = post(gateway.addr(), "/kit/echo", b"x").await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(answer.text().contains("hint: see whether the server speaks TLS"), "{}", answer.text());
+    // Its own certificate is that of an authority.
+    fs::copy(world.path().join("ca.pem"), world.path().join("self.pem")).unwrap();
+    let (certificate, key) = (world.file("self.pem"), world.file("ca.key"));
+    let text = format!("{BASE}[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n");
+    let own = start(&text).await.unwrap();
+    let gateway = before(own.addr().port(), &keys).await;
+    let answer = post(gateway.addr(), "/", b"").await;
+    assert!(answer.text().contains("needs `basicConstraints=CA:FALSE`"), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -76,7 +86,9 @@ async fn the_name_in_the_certificate_is_that_of_the_url_or_the_one_set() {
     let server = server(&world, &["inner.example"], "").await;
     let (port, ca) = (server.addr().port(), world.file("ca.pem"));
     let gateway = before(port, &format!("tls = {{ ca = \"{ca}\" }}")).await;
-    assert_eq!(status(&gateway).await, StatusCode::BAD_GATEWAY);
+    let answer = post(gateway.addr(), "/kit/echo", b"x").await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(answer.text().contains("hint: set `server_name` in `tls`"), "{}", answer.text());
     let named = format!("tls = {{ ca = \"{ca}\", server_name = \"inner.example\" }}");
     assert_eq!(status(&before(port, &named).await).await, StatusCode::OK);
 }
