@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Builds the filters of `examples/gateway` into `target/gateway/lib*.so`, with the configuration beside them.
+//! Builds the filters of `examples/gateway` into `target/gateway/lib*.so`, with the configuration beside them; some of them once
+//! more into `target/pingora-example`, with that of `examples/pingora`.
 //!
 //! A filter whose toolchain is not there is left out of the configuration. That cannot be the one that
 //! asks for keys: a C++ compiler is not fetched, and without one the build fails.
@@ -11,34 +12,54 @@ use crate::error::{Error, Missing};
 use crate::process::{Output, cc, create_folder, publish, read, write};
 use crate::samples::{cdylib, cpp_compiler, go_library, shared, zig_library};
 
-/// A filter's name, which is its folder's, and its source.
-const FILTERS: [(&str, &str); 5] = [
-    ("metrics", "metrics.c"),
-    ("auth", "auth.cpp"),
-    ("rate", "rate.go"),
-    ("variant", "variant.rs"),
-    ("redact", "redact.zig"),
-];
+/// An example: its configuration, and its filters.
+#[derive(Debug)]
+pub(crate) struct Example {
+    /// Of the built filters and the configuration, in cargo's target folder.
+    folder: &'static str,
+    config: &'static str,
+    /// A filter's name, which is its folder's, and its source.
+    filters: &'static [(&'static str, &'static str)],
+}
 
-/// Where the sources are.
+const METRICS: (&str, &str) = ("metrics", "metrics.c");
+const AUTH: (&str, &str) = ("auth", "auth.cpp");
+const RATE: (&str, &str) = ("rate", "rate.go");
+const VARIANT: (&str, &str) = ("variant", "variant.rs");
+const REDACT: (&str, &str) = ("redact", "redact.zig");
+
+pub(crate) const GATEWAY: Example = Example {
+    folder: "gateway",
+    config: "examples/gateway/becket.toml",
+    filters: &[METRICS, AUTH, RATE, VARIANT, REDACT],
+};
+
+pub(crate) const PINGORA: Example = Example {
+    folder: "pingora-example",
+    config: "examples/pingora/becket.toml",
+    filters: &[AUTH, RATE, REDACT],
+};
+
+/// Where the sources of filters are, and the service.
 pub(crate) const SOURCES: &str = "examples/gateway";
 
 /// Where the configuration and the filters are.
-pub(crate) fn folder(context: &Context) -> PathBuf {
-    context.target().join("gateway")
+pub(crate) fn folder(context: &Context, example: &Example) -> PathBuf {
+    context.target().join(example.folder)
 }
 
 /// Builds what can be built here, and writes the configuration with it; returns why the others are not.
 pub(crate) fn build(
     context: &Context,
+    example: &Example,
     output: &mut Output,
 ) -> Result<Vec<(&'static str, Missing)>, Error> {
-    let folder = folder(context);
-    let beside = context.target().join("xtask").join("gateway");
+    let folder = folder(context, example);
+    let beside = context.target().join("xtask").join(example.folder);
     create_folder(&folder)?;
     create_folder(&beside)?;
     let mut without = Vec::new();
-    for (name, source) in FILTERS {
+    for &(name, source) in example.filters {
         let library = format!("lib{name}.so");
         let built = beside.join(&library);
         match filter(context, &context.path(SOURCES).join(name), source, &built, output) {
@@ -48,7 +69,7 @@ pub(crate) fn build(
         }
     }
     let names: Vec<_> = without.iter().map(|(name, _)| *name).collect();
-    let config = read(&context.path(SOURCES).join("becket.toml"))?;
+    let config = read(&context.path(example.config))?;
     write(&folder.join("becket.toml"), &config_without(&config, &names))?;
     Ok(without)
 }
@@ -103,13 +124,19 @@ mod tests {
     #[test]
     fn a_filter_that_is_left_out_is_named_nowhere_in_the_configuration() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let config = read(&root.join(SOURCES).join("becket.toml")).expect("the configuration");
-        assert_eq!(config_without(&config, &[]), config);
-        for (name, _) in FILTERS {
-            let without = config_without(&config, &[name]);
-            assert_eq!(without.lines().count() + 2, config.lines().count(), "{name}: {without}");
-            assert!(!without.contains(&format!("lib{name}.so")), "{without}");
-            assert!(!without.contains(&format!("\"{name}\"")), "{without}");
+        for example in [GATEWAY, PINGORA] {
+            let config = read(&root.join(example.config)).expect("the configuration");
+            assert_eq!(config_without(&config, &[]), config);
+            for (name, _) in example.filters {
+                let without = config_without(&config, &[name]);
+                assert_eq!(
+                    without.lines().count() + 2,
+                    config.lines().count(),
+                    "{name}: {without}"
+                );
+                assert!(!without.contains(&format!("lib{name}.so")), "{without}");
+                assert!(!without.contains(&format!("\"{name}\"")), "{without}");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
 use crate::config::{Complaint, Config, ListenAt, check_upstream_files};
 use crate::connections::{Connections, Phase};
+use crate::embed;
 use crate::error::GatewayError;
 use crate::listen::{self, Acceptor, Bound, Heirs, ListenSocket, ListenerInfo, Passed};
 use crate::origins::{Origins, StartCluster, StartProcess};
@@ -37,6 +38,8 @@ pub struct Builder {
     passed: Vec<Passed>,
     /// `None`: there is no process before.
     inherited: Option<Vec<Passed>>,
+    /// Another server takes the requests.
+    embedded: bool,
 }
 
 impl Builder {
@@ -79,6 +82,15 @@ impl Builder {
         self
     }
 
+    /// Opens no listener for requests: another HTTP server of this program takes them, and asks [`Gateway::find`] for the
+    /// route of each. `listen`, `tls`, `access_log` and the limits of connections and headers are that server's own, and
+    /// those of the configuration have no meaning. `trace`, and `https` of upstream servers, are refused. The admin listener is there as `admin` has it.
+    #[must_use]
+    pub fn embedded(mut self) -> Self {
+        self.embedded = true;
+        self
+    }
+
     /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, and
     /// registers it with the host as the executor ([`Host::set_executor`]).
     ///
@@ -89,10 +101,19 @@ impl Builder {
         config.check_token().map_err(Complaint::without_text)?;
         config.check_folders().map_err(Complaint::without_text)?;
         otlp::check(config.trace.as_ref()).map_err(Complaint::without_text)?;
-        let tls = load_tls(&config).await?.map(Tls::new);
+        if self.embedded {
+            embed::check(&config).map_err(Complaint::without_text)?;
+        }
+        let tls = match self.embedded {
+            true => None,
+            false => load_tls(&config).await?.map(Tls::new),
+        };
         let phase = if self.inherited.is_some() { Phase::Held } else { Phase::Serving };
         let mut inherited = self.inherited.unwrap_or_default();
-        let listeners = listen::bind_all(&config, self.passed, &mut inherited).await?;
+        let listeners = match self.embedded {
+            true => Vec::new(),
+            false => listen::bind_all(&config, self.passed, &mut inherited).await?,
+        };
         let admin_at = admin_name(&config);
         let inherited_admin = inherited.into_iter().find(|passed| passed.name == admin_at);
         let admin = match config.admin.enabled {
@@ -231,6 +252,10 @@ impl Gateway {
         self.admin.as_ref().map(|(addr, _)| *addr)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.control.shared()
+    }
+
     /// The routes in force, those of the configuration first.
     #[must_use]
     pub fn routes(&self) -> Vec<RouteInfo> {
@@ -244,6 +269,13 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]: what was in force stays in force.
     pub async fn reload(&self, config: Config) -> Result<ReloadReport, GatewayError> {
+        // Embedded.
+        if self.listeners.is_empty()
+            && let Err(complaint) = embed::check(&config)
+        {
+            self.count_refused_config();
+            return Err(complaint.without_text().into());
+        }
         self.control.reload(config).await
     }
 

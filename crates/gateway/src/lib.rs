@@ -26,8 +26,10 @@
 //! | `listen` | the sockets that requests come in by |
 //! | `repeats` | log records that clients can cause |
 //! | `origins` | where plugins come from: files, this binary, processes of their own, other machines |
+//! | `process` | their processes; with the feature `process` |
 //! | `router` | from path and method to an entry |
 //! | `filter` | filters of a route: what they are asked, and what they answer |
+//! | `embed` | routes and filters behind another HTTP server |
 //! | `clients` | what each client's address may have at once |
 //! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
 //! | `serve` | the public listeners: unary, streams, WebSockets |
@@ -43,6 +45,7 @@ mod admin;
 mod clients;
 pub mod config;
 mod connections;
+pub mod embed;
 mod error;
 mod filter;
 mod gateway;
@@ -56,6 +59,8 @@ mod otlp;
 #[path = "no_otlp.rs"]
 mod otlp;
 mod problem;
+#[cfg(feature = "process")]
+pub mod process;
 mod reload;
 mod repeats;
 mod router;

@@ -7,17 +7,16 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::serve::Body;
-
-/// What failed, why, and what to try.
+/// Why a request failed: what failed, why, and what to try. Made into an answer, its status and those sentences.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     pub(crate) status: StatusCode,
     what: Cow<'static, str>,
     cause: Option<Cow<'static, str>>,
@@ -104,13 +103,13 @@ impl Problem {
         self.sentences(hints).map(|(label, text)| format!("{label}: {text}\n")).collect()
     }
 
-    pub(crate) fn into_response(self, json: bool, hints: bool) -> Response<Body> {
+    pub(crate) fn into_response<B: From<Bytes>>(self, json: bool, hints: bool) -> Response<B> {
         let (text, media) = if json {
             (self.to_json(hints), "application/json")
         } else {
             (self.to_text(hints), "text/plain; charset=utf-8")
         };
-        let mut response = Response::new(Body::full(text));
+        let mut response = Response::new(B::from(Bytes::from(text)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
@@ -148,7 +147,7 @@ mod tests {
     fn a_problem_names_the_methods_that_are_allowed() {
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no")
             .allow(HeaderValue::from_static("GET, POST"));
-        let response = problem.into_response(true, true);
+        let response = problem.into_response::<Bytes>(true, true);
         assert_eq!(response.headers()[ALLOW], "GET, POST");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
     }

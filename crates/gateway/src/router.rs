@@ -56,7 +56,7 @@ pub(crate) struct Table {
 
 /// The routes of one path, by method.
 #[derive(Debug, Default)]
-struct Methods(Vec<Route>);
+struct Methods(Vec<Arc<Route>>);
 
 #[derive(Debug)]
 struct Opaque {
@@ -118,7 +118,7 @@ pub(crate) enum Found<'a> {
 /// A route of the table, or one made for an entry of a plugin that does not describe itself.
 #[derive(Debug)]
 pub(crate) enum Routed<'a> {
-    Known(&'a Route),
+    Known(&'a Arc<Route>),
     Opaque(Box<Route>),
 }
 
@@ -372,11 +372,11 @@ impl Table {
             by_default: false,
         };
         if let Some(path) = &config.path {
-            self.exact.entry(path.clone()).or_default().0.push(route);
+            self.exact.entry(path.clone()).or_default().0.push(Arc::new(route));
         } else if let Some(prefix) = &config.prefix {
             match self.prefixes.iter_mut().find(|(known, _)| known == prefix) {
-                Some((_, methods)) => methods.0.push(route),
-                None => self.prefixes.push((prefix.clone(), Methods(vec![route]))),
+                Some((_, methods)) => methods.0.push(Arc::new(route)),
+                None => self.prefixes.push((prefix.clone(), Methods(vec![Arc::new(route)]))),
             }
         }
         info
@@ -424,7 +424,7 @@ impl Table {
                 is_held,
                 methods: Vec::new(),
             };
-            self.exact.insert(path.clone(), Methods(vec![route]));
+            self.exact.insert(path.clone(), Methods(vec![Arc::new(route)]));
             listing.push(RouteInfo {
                 path,
                 methods: Vec::new(),
@@ -492,7 +492,8 @@ impl Table {
 
 impl Methods {
     fn find(&self, method: &Method) -> Found<'_> {
-        let takes = |route: &&Route| route.methods.is_empty() || route.methods.contains(method);
+        let takes =
+            |route: &&Arc<Route>| route.methods.is_empty() || route.methods.contains(method);
         match self.0.iter().find(takes) {
             Some(route) if route.is_held => return Found::Held,
             Some(route) => return Found::Route(Routed::Known(route)),

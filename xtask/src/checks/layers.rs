@@ -35,7 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("becket-cluster", &["becket-chan", "becket-coro", "becket-host"]),
     ("becket-lab", &["becket-chan", "becket-zcopy", "becket-wire", "becket-ipc", "becket-host"]),
-    ("becket-gateway", &["becket-chan", "becket-host", "becket-ipc"]),
+    ("becket-gateway", &["becket-chan", "becket-host", "becket-ipc", "becket-process"]),
+    ("becket-pingora", &["becket-gateway", "becket-host", "becket-process"]),
     ("becket-sample", &["becket-plugin"]),
     ("becket-example-variant", &["becket-plugin"]),
     (

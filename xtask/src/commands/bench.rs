@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use crate::commands::pingora;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo};
@@ -24,6 +25,8 @@ pub(crate) struct Arguments {
 
 /// The group that is a program of its own, as it alone needs a NATS server and its client.
 const CLUSTER: &str = "cluster";
+/// Filters of a Pingora proxy: instructions, in the workspace that has Pingora. Run by its name alone.
+const PINGORA: &str = "pingora";
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
     let mut words: Vec<&str> = arguments.group.as_deref().into_iter().collect();
@@ -31,6 +34,10 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     words.extend(arguments.quick.then_some("--quick"));
     if let Some(part) = &arguments.only {
         words.extend(["--only", part]);
+    }
+    if arguments.group.as_deref() == Some(PINGORA) {
+        pingora::cost(context, &mut Output::Screen)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let wants =
         |start: &str| arguments.group.as_deref().is_none_or(|group| group.starts_with(start));

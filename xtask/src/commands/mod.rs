@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod loom;
 pub(crate) mod miri;
 pub(crate) mod page;
+pub(crate) mod pingora;
 pub(crate) mod planted;
 pub(crate) mod plugins;
 pub(crate) mod process_calls;

@@ -68,6 +68,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("book", repository::book),
     Step::full("semver", semver::semver),
     Step::full("serve-only", rust::serve_only),
+    Step::full("pingora", programs::pingora),
     Step::full("published", plugins::published),
     Step::full("miri", proofs::miri),
     Step::full("sanitize", proofs::sanitize),

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::commands::{bench, load, page};
+use crate::commands::{bench, load, page, pingora};
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, create_folder};
@@ -14,6 +14,10 @@ pub(super) fn page(context: &Context, output: &mut Output) -> Result<(), Error> 
 
 pub(super) fn bench(context: &Context, output: &mut Output) -> Result<(), Error> {
     bench::check(context, output)
+}
+
+pub(super) fn pingora(context: &Context, output: &mut Output) -> Result<(), Error> {
+    pingora::check(context, output)
 }
 
 pub(super) fn load(context: &Context, output: &mut Output) -> Result<(), Error> {

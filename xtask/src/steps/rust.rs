@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::commands::run;
+use crate::commands::{pingora, run};
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, probe};
@@ -19,7 +19,9 @@ use crate::{example, samples, zoo};
 const FEATURES: &str = "--features=becket-chan/sink,becket/cluster,becket/otlp";
 
 pub(super) fn format(context: &Context, output: &mut Output) -> Result<(), Error> {
-    output.run(workspace(context).args(["fmt", "--all", "--check"]))
+    output.run(workspace(context).args(["fmt", "--all", "--check"]))?;
+    let mut pingora = cargo();
+    output.run(pingora.current_dir(context.path(pingora::FOLDER)).args(["fmt", "--check"]))
 }
 
 pub(super) fn clippy(context: &Context, output: &mut Output) -> Result<(), Error> {
@@ -40,13 +42,16 @@ pub(super) fn clippy(context: &Context, output: &mut Output) -> Result<(), Error
 /// they change without a change here, and must not turn an old commit red.
 pub(super) fn deny(context: &Context, output: &mut Output) -> Result<(), Error> {
     let deny = context.tools.cargo_deny(output)?;
-    output.run(Command::new(deny).current_dir(context.root()).args([
-        "check",
-        "--hide-inclusion-graph",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
+    for folder in [context.root().to_owned(), context.path(pingora::FOLDER)] {
+        output.run(Command::new(deny).current_dir(folder).args([
+            "check",
+            "--hide-inclusion-graph",
+            "bans",
+            "licenses",
+            "sources",
+        ]))?;
+    }
+    Ok(())
 }
 
 /// The environment variable that makes tests run in their long form.
@@ -69,7 +74,7 @@ pub(crate) fn becket(context: &Context, output: &mut Output) -> Result<PathBuf, 
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
     let browser = Browser::obtain(output);
     let samples = samples::build_stale(context, output);
-    let without = example::build(context, output)?;
+    let without = example::build(context, &example::GATEWAY, output)?;
     let node = context.tools.node(output);
     let nats_server = context.tools.nats_server(output);
     zoo::build(context, output)?;
@@ -89,7 +94,7 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     command
         .args(["--workspace", "--locked", FEATURES])
         .env("BECKET_SAMPLES_DIR", samples::folder(context))
-        .env("BECKET_GATEWAY_EXAMPLE_DIR", example::folder(context))
+        .env("BECKET_GATEWAY_EXAMPLE_DIR", example::folder(context, &example::GATEWAY))
         .env("BECKET_ZOO_DIR", zoo::folder(context))
         .env("PATH", crate::process::path_with(node.as_ref().ok().copied()));
     if let Ok(server) = &nats_server {

@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `becket plugin-worker`: the process in which a host runs one plugin. Hosts start it, not people.
 
-use std::ffi::OsString;
-use std::sync::Arc;
-use std::time::Duration;
-
-use becket_gateway::config::{
-    PluginConfig, Protocol, SandboxAllow, SandboxConfig, SandboxProfile, StickyConfig,
-};
-use becket_gateway::{InProcess, StartProcess};
-use becket_host::StartRemote;
-use becket_process::sandbox::limits::ResourceLimits;
-use becket_process::sandbox::{Allow, Profile, Sandbox};
-use becket_process::{Confinement, Process, Restart, SOCKET_VARIABLE, Sticky, worker};
+use becket_gateway::StartProcess;
+use becket_process::{SOCKET_VARIABLE, worker};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -41,76 +31,5 @@ pub(crate) fn processes() -> Result<StartProcess, Failure> {
         Failure::new(Exit::Failure, "the path of this program is not known")
             .cause(error.to_string())
     })?;
-    let command: Vec<OsString> = vec![this.into(), COMMAND.into()];
-    Ok(Arc::new(move |what: InProcess<'_>| -> Arc<dyn StartRemote> {
-        Arc::new(match what {
-            InProcess::Native(path, plugin) => {
-                let mut process = Process::native(command.clone(), path);
-                if let Some(layout) = plugin.layout {
-                    process = process.layout(layout);
-                }
-                if let Some(digest) = plugin.sha256 {
-                    process = process.sha256(digest.0);
-                }
-                supervised(process, plugin)
-            }
-            InProcess::Program(program, plugin) => {
-                let mut process = match plugin.protocol.unwrap_or_default() {
-                    Protocol::Session => Process::program(command.clone(), program),
-                    Protocol::JsonLines => Process::lines(command.clone(), program),
-                };
-                if let Some(folder) = &plugin.folder {
-                    process = process.folder(folder);
-                }
-                supervised(process, plugin)
-            }
-        })
-    }))
-}
-
-/// The process with the bounds and the supervision that the plugin's configuration has.
-fn supervised(process: Process, plugin: &PluginConfig) -> Process {
-    let restart = plugin.restart.unwrap_or_default();
-    let process = process
-        .confined(confinement(plugin))
-        .workers(plugin.workers.unwrap_or(1))
-        .restart(Restart { attempts_max: restart.attempts_max, within_ms: restart.within_ms })
-        .ping_timeout(Duration::from_millis(restart.ping_timeout_ms));
-    match plugin.sticky.clone() {
-        Some(StickyConfig::Header(name)) => process.sticky(Sticky::Header(name)),
-        Some(StickyConfig::Path) => process.sticky(Sticky::Path),
-        None => process,
-    }
-}
-
-/// The sandbox of a plugin, as its configuration has it.
-fn confinement(plugin: &PluginConfig) -> Confinement {
-    let config = plugin.sandbox.clone().unwrap_or_default();
-    let above_zero = |value: u64| Some(value).filter(|value| *value > 0);
-    let limits = ResourceLimits {
-        memory_bytes_max: above_zero(config.memory_bytes_max),
-        descriptors_max: Some(config.descriptors_max),
-        processes_max: above_zero(config.processes_max),
-        file_bytes_max: above_zero(config.file_bytes_max),
-        ..ResourceLimits::default()
-    };
-    let allow = |allow: SandboxAllow| match allow {
-        SandboxAllow::Network => Allow::Network,
-        SandboxAllow::Processes => Allow::Processes,
-    };
-    let sandbox = Sandbox {
-        profile: match config.profile {
-            SandboxProfile::None => Profile::None,
-            SandboxProfile::Default => Profile::Default,
-            SandboxProfile::Strict => Profile::Strict,
-        },
-        allow: config.allow.into_iter().map(allow).collect(),
-        readable: config.read,
-        writable: config.write,
-        limits,
-        require: config.require,
-        ..Sandbox::default()
-    };
-    let SandboxConfig { env, user, group, cgroup, .. } = config;
-    Confinement { sandbox, env, user, group, cgroup }
+    Ok(becket_gateway::process::start(vec![this.into(), COMMAND.into()]))
 }

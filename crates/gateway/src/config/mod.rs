@@ -88,7 +88,7 @@ pub use self::trace::{HeaderText, TraceConfig};
 pub(crate) use self::trace::{QUEUE_SPANS, wrong as wrong_receiver};
 pub use self::upstream::{UpstreamConfig, UpstreamTlsConfig};
 pub(crate) use self::upstream::{
-    check_files as check_upstream_files, client_tls, files as upstream_files,
+    check_files as check_upstream_files, client_tls, files as upstream_files, tls_upstream,
 };
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};

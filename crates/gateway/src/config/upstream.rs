@@ -96,6 +96,15 @@ pub(crate) fn client_tls(
     }
 }
 
+/// The first upstream server to which TLS is spoken, and its route's key.
+pub(crate) fn tls_upstream(config: &Config) -> Option<(KeyPath, &str)> {
+    config.routes.iter().enumerate().find_map(|(index, route)| {
+        let urls = route.upstream.as_ref()?.urls.iter();
+        let url = urls.map(String::as_str).find(|url| url.starts_with("https:"))?;
+        Some((KeyPath::default().key("routes").index(index).key("upstream"), url))
+    })
+}
+
 /// Whether the files of TLS to upstream servers can be used.
 pub(crate) fn check_files(config: &Config) -> Result<(), Complaint> {
     for (index, route) in config.routes.iter().enumerate() {

@@ -69,12 +69,38 @@ impl Phase {
 }
 
 /// A line that changes headers.
-#[derive(Debug, PartialEq, Eq)]
-enum Edit {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// In place of all values of that header.
     Set(HeaderName, HeaderValue),
+    /// Beside them.
     Add(HeaderName, HeaderValue),
+    /// All values.
     Remove(HeaderName),
 }
+
+impl Edit {
+    /// Makes the change.
+    ///
+    /// # Errors
+    /// [`TooManyHeaders`].
+    pub fn apply(self, headers: &mut HeaderMap) -> Result<(), TooManyHeaders> {
+        let done = match self {
+            Self::Set(name, value) => headers.try_insert(name, value).map(|_before| ()),
+            Self::Add(name, value) => headers.try_append(name, value).map(|_is_more| ()),
+            Self::Remove(name) => {
+                headers.remove(name);
+                Ok(())
+            }
+        };
+        done.map_err(|_| TooManyHeaders)
+    }
+}
+
+/// There are more headers than a message can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are more headers than a message can have")]
+pub struct TooManyHeaders;
 
 /// What a filter wants.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -158,23 +184,15 @@ impl Answer {
         self.body_at
     }
 
-    /// Changes `headers` as its lines say.
-    ///
-    /// # Errors
-    /// There are more headers than a message can have.
-    pub(crate) fn apply(self, headers: &mut HeaderMap) -> Result<(), Malformed> {
-        for edit in self.edits {
-            let done = match edit {
-                Edit::Set(name, value) => headers.try_insert(name, value).map(|_before| ()),
-                Edit::Add(name, value) => headers.try_append(name, value).map(|_is_more| ()),
-                Edit::Remove(name) => {
-                    headers.remove(name);
-                    Ok(())
-                }
-            };
-            done.map_err(|_| Malformed { line: 1, rule: "has more headers than a message can" })?;
-        }
-        Ok(())
+    /// The changes of headers, in the order of its lines.
+    pub(crate) fn edits(self) -> impl Iterator<Item = Edit> {
+        self.edits.into_iter()
+    }
+}
+
+impl From<TooManyHeaders> for Malformed {
+    fn from(_: TooManyHeaders) -> Self {
+        Self { line: 1, rule: "has more headers than a message can" }
     }
 }
 
@@ -261,7 +279,7 @@ mod tests {
         for name in ["a", "b", "c", "d"] {
             headers.append(name, HeaderValue::from_static("old"));
         }
-        answer.apply(&mut headers).unwrap();
+        answer.edits().try_for_each(|edit| edit.apply(&mut headers)).unwrap();
         let mut seen: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
         seen.sort_unstable();
         assert_eq!(seen, [("a", "é".as_bytes()), ("b", b"spaced out"), ("d", b"old")]);

@@ -13,8 +13,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `answer` | the text of a filter's answer |
-//!
-//! The chain itself is in `serve`.
+//! | `chain` | filters around whatever answers a request, for any HTTP server |
 //!
 //! # Invariants
 //!
@@ -23,6 +22,7 @@
 //! 2. A filter sees headers that begin with `becket-` from the gateway alone.
 
 mod answer;
+mod chain;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,6 +34,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 
 pub(crate) use self::answer::{Answer, Malformed, Phase};
+pub use self::answer::{Edit, TooManyHeaders};
+pub(crate) use self::chain::{Contexts, media_type, request_phase, response_phase};
+pub use self::chain::{FilteredRequest, FilteredResponse};
 use crate::TARGET;
 use crate::config::FilterConfig;
 use crate::otlp::{Child, Context};
@@ -57,8 +60,8 @@ pub(crate) struct Filter {
     name: String,
     /// `None`: its plugin has no such unary entry, so every call fails.
     entry: Option<Entry>,
-    pub(crate) request_body: bool,
-    pub(crate) response_body: bool,
+    request_body: bool,
+    response_body: bool,
     fail_open: bool,
     timeout: Option<Duration>,
     stats: Arc<FilterStats>,
@@ -83,11 +86,13 @@ impl Subject<'_> {
 
 /// The head that a filter sees.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Head<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) uri: &'a Uri,
+pub struct Head<'a> {
+    /// Of the request.
+    pub method: &'a Method,
+    /// Of the request.
+    pub uri: &'a Uri,
     /// Of the request, or of the answer.
-    pub(crate) headers: &'a HeaderMap,
+    pub headers: &'a HeaderMap,
 }
 
 /// Why a filter failed.
@@ -127,7 +132,7 @@ impl Filter {
     ///
     /// # Errors
     /// It failed, and the request ends.
-    pub(crate) async fn ask(
+    async fn ask(
         &self,
         subject: Subject<'_>,
         head: Head<'_>,
@@ -163,7 +168,7 @@ impl Filter {
     /// # Errors
     /// The request ends with it.
     #[cold]
-    pub(crate) fn fail(&self, failure: &Failure, phase: Phase) -> Result<(), Problem> {
+    fn fail(&self, failure: &Failure, phase: Phase) -> Result<(), Problem> {
         if let Some(left_out) = self.failures.pass() {
             tracing::warn!(target: TARGET,
                 filter = self.name,
@@ -238,11 +243,15 @@ impl Filter {
     }
 }
 
+/// The headers in which the gateway alone speaks to filters.
+pub(crate) fn reserved(headers: &HeaderMap) -> impl Iterator<Item = &HeaderName> {
+    headers.keys().filter(|name| name.as_str().starts_with(answer::RESERVED))
+}
+
 /// Removes what only the gateway says to filters.
 pub(crate) fn remove_reserved(headers: &mut HeaderMap) {
-    let is_reserved = |name: &&HeaderName| name.as_str().starts_with(answer::RESERVED);
     // Mostly there is none, and then nothing is allocated.
-    let reserved: Vec<HeaderName> = headers.keys().filter(is_reserved).cloned().collect();
+    let reserved: Vec<HeaderName> = reserved(headers).cloned().collect();
     for name in reserved {
         headers.remove(name);
     }

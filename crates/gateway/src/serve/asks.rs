@@ -11,19 +11,19 @@ const JSON: &str = "json";
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Asks {
+pub(crate) struct Asks {
     /// `host` headers.
     pub(super) hosts: u32,
     /// Failures are to be described in JSON.
-    pub(super) json: bool,
+    pub(crate) json: bool,
     /// A stream is to be sent as events.
     pub(super) events: bool,
     /// The connection is to become a WebSocket.
-    pub(super) websocket: bool,
+    pub(crate) websocket: bool,
 }
 
 impl Asks {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut asks = Self::default();
         for (name, value) in headers {
             if name == HOST {

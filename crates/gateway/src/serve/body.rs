@@ -2,7 +2,7 @@
 //! Bodies in, with their limits, and bodies out.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -150,6 +150,12 @@ impl Body {
     }
 }
 
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
+    }
+}
+
 impl Default for Body {
     fn default() -> Self {
         Self::Full(Data::default(), None)
@@ -225,29 +231,70 @@ pub(super) async fn read(
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    if body.size_hint().lower() > limits.body_bytes_max {
+    // Boxed: a request without a body does not pay for its size.
+    Box::pin(read_pieces(shared, limits, body)).await
+}
+
+/// A request's body as it comes.
+pub trait Pieces: Send {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn next(&mut self) -> impl Future<Output = Option<Result<Bytes, String>>> + Send;
+
+    /// At least so many bytes will come.
+    fn announced(&self) -> u64;
+}
+
+impl Pieces for Incoming {
+    async fn next(&mut self) -> Option<Result<Bytes, String>> {
+        loop {
+            let frame = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                // Trailers are not part of the payload.
+                Ok(Err(_)) => {}
+                Err(error) => return Some(Err(error.to_string())),
+            }
+        }
+    }
+
+    fn announced(&self) -> u64 {
+        self.size_hint().lower()
+    }
+}
+
+/// Reads a request's body whole, within its limits.
+pub(crate) async fn read_pieces<P: Pieces>(
+    shared: &Shared,
+    limits: &HttpLimits,
+    pieces: P,
+) -> Result<Bytes, Problem> {
+    if pieces.announced() > limits.body_bytes_max {
         return Err(too_large(shared, limits));
     }
-    // Boxed: a request without a body does not pay for its size.
-    let collected = Box::pin(timeout(ms(limits.body_timeout_ms), collect(shared, limits, body)));
+    let collected = timeout(ms(limits.body_timeout_ms), collect(shared, limits, pieces));
     collected.await.unwrap_or_else(|_| {
         let what = format!("the body took longer than {} ms", limits.body_timeout_ms);
         Err(too_slow(shared, what, "limits.body_timeout_ms"))
     })
 }
 
-async fn collect(shared: &Shared, limits: &HttpLimits, body: Incoming) -> Result<Bytes, Problem> {
-    let mut body = pin!(body);
+async fn collect<P: Pieces>(
+    shared: &Shared,
+    limits: &HttpLimits,
+    mut pieces: P,
+) -> Result<Bytes, Problem> {
     let mut stored = Buffer::new(&shared.bodies);
     loop {
-        let next = poll_fn(|cx| body.as_mut().poll_frame(cx));
-        let frame = match timeout(ms(limits.body_idle_timeout_ms), next).await {
-            Ok(Some(Ok(frame))) => frame,
+        let data = match timeout(ms(limits.body_idle_timeout_ms), pieces.next()).await {
+            Ok(Some(Ok(data))) => data,
             Ok(None) => break,
             Ok(Some(Err(error))) => {
                 shared.stats.refuse(Refusal::Malformed);
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "the body could not be read")
-                    .cause(error.to_string())
+                    .cause(error)
                     .close());
             }
             Err(_) => {
@@ -255,12 +302,10 @@ async fn collect(shared: &Shared, limits: &HttpLimits, body: Incoming) -> Result
                 return Err(too_slow(shared, what, "limits.body_idle_timeout_ms"));
             }
         };
-        // Trailers are not part of the payload.
-        let Ok(data) = frame.into_data() else { continue };
         if stored.len() as u64 + data.len() as u64 > limits.body_bytes_max {
             return Err(too_large(shared, limits));
         }
-        let rest = body.size_hint().lower();
+        let rest = pieces.announced();
         stored
             .push(data, rest, limits.bodies_bytes_max)
             .map_err(|error| no_room(shared, limits, &error))?;

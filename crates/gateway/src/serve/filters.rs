@@ -1,55 +1,98 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A request of a route with filters: their phases around the route's target.
+//! A request of a route with filters: their phases around the route's target. The chain itself is in `filter`.
 //!
 //! # Invariants
 //!
-//! 1. The target is called only after every filter of the route has let the request go on.
-//! 2. In the response phase exactly those filters are called that gave a context, the last one first. One whose call
-//!    ended the request is not among them.
-//! 3. An answer 101 is given to the client as it is: what follows it is no HTTP.
+//! 1. An answer 101 is given to the client as it is: what follows it is no HTTP.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::pin;
 
-use becket_host::Body as HostBody;
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use hyper::body::Body as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Public;
 use super::asks::Asks;
 use super::body::{Body, RequestBody};
 use super::buffer::Buffer;
 use super::request::Arrived;
-use super::unary::media_type;
 use super::upstream;
 use crate::config::HttpLimits;
-use crate::filter::{Answer, Failure, Filter, Head, Phase, Subject, remove_reserved};
+use crate::filter::{
+    Contexts, Edit, Filter, FilteredRequest, FilteredResponse, Head, TooManyHeaders,
+    remove_reserved, request_phase, response_phase,
+};
 use crate::otlp::Context;
 use crate::problem::Problem;
 use crate::router::{Route, Table, Target};
 use crate::shared::Shared;
 use crate::status::ms;
 
-/// A filter that is called in the response phase, and what it gets back.
-type Asked<'a> = (&'a Filter, HeaderValue);
-
-/// A filter in the response phase, and the request that it is asked about.
-struct Asking<'a> {
-    filter: &'a Filter,
-    context: &'a HeaderValue,
-    method: &'a Method,
-    uri: &'a Uri,
-}
-
 /// The request's head and body, between two filters.
-struct Passing {
+struct Passing<'a> {
     head: Box<Parts>,
     body: RequestBody,
+    shared: &'a Shared,
+    limits: &'a HttpLimits,
+}
+
+impl FilteredRequest for Passing<'_> {
+    fn head(&self) -> Head<'_> {
+        let Parts { method, uri, headers, .. } = &*self.head;
+        Head { method, uri, headers }
+    }
+
+    fn edit(&mut self, edit: Edit) -> Result<(), TooManyHeaders> {
+        edit.apply(&mut self.head.headers)
+    }
+
+    fn set_path(&mut self, path: PathAndQuery) {
+        let mut parts = mem::take(&mut self.head.uri).into_parts();
+        parts.path_and_query = Some(path);
+        // A URL that has a path has all else that one with a path needs.
+        self.head.uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+
+    fn body(&mut self) -> impl Future<Output = Result<Bytes, Problem>> + Send {
+        self.body.whole(self.shared, self.limits)
+    }
+}
+
+/// An answer, between two filters.
+struct Answering<'a> {
+    response: Response<Body>,
+    shared: &'a Shared,
+    limits: &'a HttpLimits,
+}
+
+impl FilteredResponse for Answering<'_> {
+    fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    fn edit(&mut self, edit: Edit) -> Result<(), TooManyHeaders> {
+        edit.apply(self.response.headers_mut())
+    }
+
+    async fn body(&mut self) -> Result<Bytes, Problem> {
+        let body = mem::take(self.response.body_mut());
+        let bytes = collect(self.shared, self.limits, body).await?;
+        *self.response.body_mut() = Body::full(bytes.clone());
+        Ok(bytes)
+    }
+
+    fn replace(&mut self, other: Response<Bytes>) {
+        self.response = other.map(Body::from);
+    }
 }
 
 pub(super) async fn answer(
@@ -67,128 +110,43 @@ pub(super) async fn answer(
         // a filter may set `x-forwarded-user`.
         upstream::remove_foreign(&mut head.headers, asks.websocket);
     }
-    let mut passing = Passing { head, body };
-    let mut asked = Vec::new();
-    let early = request_phase(public, &table.limits, route, &mut passing, &mut asked).await;
-    let Passing { head, body } = passing;
-    let (method, uri) = (head.method.clone(), head.uri.clone());
     let trace = Context::of(&head.extensions).cloned();
-    let mut response = match early {
-        Ok(Some(response)) => response,
+    let mut passing = Passing { head, body, shared: &public.shared, limits: &table.limits };
+    let mut contexts = Contexts::of_trace(trace);
+    let early = request_phase(&route.filters, public.address, &mut passing, &mut contexts).await;
+    let Passing { head, body, .. } = passing;
+    let (method, uri) = (head.method.clone(), head.uri.clone());
+    let response = match early {
+        Ok(Some(response)) => response.map(Body::from),
         Ok(None) => {
             // A filter may have changed what the client asks for.
-            let asks = Asks::of(&head.headers);
-            let shape = public.shape(table, route, Arrived { head, body }, asks);
+            let now = Asks::of(&head.headers);
+            let shape = public.shape(table, route, Arrived { head, body }, now);
             shape.await.unwrap_or_else(shown)
         }
         Err(problem) => shown(problem),
     };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    back(&public.shared, table, &route.filters, contexts, (&method, &uri), response, asks.json)
+        .await
+}
+
+/// The response phase of the filters of `contexts`.
+pub(crate) async fn back(
+    shared: &Shared,
+    table: &Table,
+    filters: &[Filter],
+    contexts: Contexts,
+    seen: (&Method, &Uri),
+    response: Response<Body>,
+    json: bool,
+) -> Response<Body> {
+    if contexts.is_empty() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
-    let shared = &public.shared;
-    for (filter, context) in asked.into_iter().rev() {
-        let limits = &table.limits;
-        let asking = Asking { filter, context: &context, method: &method, uri: &uri };
-        let phase = response_phase(shared, limits, asking, response, trace.as_ref());
-        response = phase.await.unwrap_or_else(shown);
-    }
-    response
-}
-
-/// Calls the filters until one answers the request itself.
-async fn request_phase<'a>(
-    public: &Public,
-    limits: &HttpLimits,
-    route: &'a Route,
-    passing: &mut Passing,
-    asked: &mut Vec<Asked<'a>>,
-) -> Result<Option<Response<Body>>, Problem> {
-    for filter in &route.filters {
-        let payload = match filter.request_body {
-            true => passing.body.whole(&public.shared, limits).await?,
-            false => Bytes::new(),
-        };
-        let Parts { method, uri, headers, .. } = &*passing.head;
-        let seen = Head { method, uri, headers };
-        let subject = Subject::Request { client: public.address };
-        let trace = Context::of(&passing.head.extensions);
-        let Some((answer, text)) = filter.ask(subject, seen, payload, trace).await? else {
-            continue;
-        };
-        if let Some(status) = answer.respond {
-            return respond(filter, Phase::Request, status, answer, text);
-        }
-        let Answer { path, context, .. } = &answer;
-        if let Some(path) = path {
-            let mut parts = mem::take(&mut passing.head.uri).into_parts();
-            parts.path_and_query = Some(path.clone());
-            // A URL that has a path has all else that one with a path needs.
-            passing.head.uri = Uri::from_parts(parts).unwrap_or_default();
-        }
-        if let Some(context) = context {
-            asked.push((filter, context.clone()));
-        }
-        if let Err(error) = answer.apply(&mut passing.head.headers) {
-            filter.fail(&Failure::Malformed(error), Phase::Request)?;
-        }
-    }
-    Ok(None)
-}
-
-async fn response_phase(
-    shared: &Shared,
-    limits: &HttpLimits,
-    asking: Asking<'_>,
-    mut response: Response<Body>,
-    trace: Option<&Context>,
-) -> Result<Response<Body>, Problem> {
-    let Asking { filter, context, method, uri } = asking;
-    let payload = match filter.response_body {
-        true => {
-            let body = mem::take(response.body_mut());
-            let bytes = collect(shared, limits, body).await?;
-            *response.body_mut() = Body::full(bytes.clone());
-            bytes
-        }
-        false => Bytes::new(),
-    };
-    let seen = Head { method, uri, headers: response.headers() };
-    let subject = Subject::Response { status: response.status(), context };
-    let Some((answer, text)) = filter.ask(subject, seen, payload, trace).await? else {
-        return Ok(response);
-    };
-    if let Some(status) = answer.respond {
-        let responded = respond(filter, Phase::Response, status, answer, text)?;
-        return Ok(responded.unwrap_or(response));
-    }
-    if let Err(error) = answer.apply(response.headers_mut()) {
-        filter.fail(&Failure::Malformed(error), Phase::Response)?;
-    }
-    Ok(response)
-}
-
-/// The answer that a filter gives itself.
-fn respond(
-    filter: &Filter,
-    phase: Phase,
-    status: StatusCode,
-    answer: Answer,
-    text: HostBody,
-) -> Result<Option<Response<Body>>, Problem> {
-    let body = Bytes::from(text).split_off(answer.body_at());
-    let media = (!body.is_empty()).then(|| media_type(&body));
-    let mut response = Response::new(Body::full(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    if let Some(media) = media {
-        headers.insert(CONTENT_TYPE, media);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    match answer.apply(headers) {
-        Ok(()) => Ok(Some(response)),
-        Err(error) => filter.fail(&Failure::Malformed(error), phase).map(|()| None),
-    }
+    let mut answering = Answering { response, shared, limits: &table.limits };
+    let shown = |problem: Problem| problem.into_response(json, table.error_hints);
+    response_phase(filters, contexts, seen, &mut answering, shown).await;
+    answering.response
 }
 
 /// Reads an answer's body whole.
@@ -199,10 +157,7 @@ async fn collect(shared: &Shared, limits: &HttpLimits, body: Body) -> Result<Byt
     };
     let collecting =
         Box::pin(timeout(ms(limits.body_timeout_ms), collect_pieces(shared, limits, body)));
-    collecting.await.unwrap_or_else(|_| {
-        let cause = format!("it took longer than {} ms", limits.body_timeout_ms);
-        Err(unread(StatusCode::GATEWAY_TIMEOUT, cause))
-    })
+    collecting.await.unwrap_or_else(|_| Err(too_slow(limits.body_timeout_ms)))
 }
 
 async fn collect_pieces(
@@ -211,22 +166,63 @@ async fn collect_pieces(
     body: Body,
 ) -> Result<Bytes, Problem> {
     let mut body = pin!(body);
-    let mut stored = Buffer::new(&shared.bodies);
-    let broken = |cause: String| unread(StatusCode::BAD_GATEWAY, cause);
+    let mut held = HeldBody::new(shared, limits);
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let frame = frame.map_err(|error| broken(error.to_string()))?;
+        let frame = frame.map_err(|error| unread(StatusCode::BAD_GATEWAY, error.to_string()))?;
         let Ok(mut data) = frame.into_data() else { continue };
-        let piece = data.copy_to_bytes(data.remaining());
-        if stored.len() as u64 + piece.len() as u64 > limits.body_bytes_max {
-            let max = limits.body_bytes_max;
-            return Err(broken(format!("it is longer than limits.body_bytes_max, {max} bytes")));
-        }
-        let pushed = stored.push(piece, 0, limits.bodies_bytes_max);
-        pushed.map_err(|_| {
-            unread(StatusCode::SERVICE_UNAVAILABLE, "there is no room for it".to_owned()).retry()
-        })?;
+        held.push(data.copy_to_bytes(data.remaining()))?;
     }
-    Ok(stored.freeze())
+    Ok(held.finish())
+}
+
+/// An answer's body, put together for a filter.
+#[derive(Debug)]
+pub struct HeldBody {
+    stored: Buffer,
+    body_bytes_max: u64,
+    bodies_bytes_max: u64,
+    timeout_ms: u64,
+    since: Instant,
+}
+
+impl HeldBody {
+    pub(crate) fn new(shared: &Shared, limits: &HttpLimits) -> Self {
+        Self {
+            stored: Buffer::new(&shared.bodies),
+            body_bytes_max: limits.body_bytes_max,
+            bodies_bytes_max: limits.bodies_bytes_max,
+            timeout_ms: limits.body_timeout_ms,
+            since: Instant::now(),
+        }
+    }
+
+    /// Adds the next piece.
+    ///
+    /// # Errors
+    /// It is too long, took too long, or there is no room for it.
+    pub fn push(&mut self, piece: Bytes) -> Result<(), Problem> {
+        if self.stored.len() as u64 + piece.len() as u64 > self.body_bytes_max {
+            let max = self.body_bytes_max;
+            let cause = format!("it is longer than limits.body_bytes_max, {max} bytes");
+            return Err(unread(StatusCode::BAD_GATEWAY, cause));
+        }
+        if self.since.elapsed() > ms(self.timeout_ms) {
+            return Err(too_slow(self.timeout_ms));
+        }
+        self.stored.push(piece, 0, self.bodies_bytes_max).map_err(|_| {
+            unread(StatusCode::SERVICE_UNAVAILABLE, "there is no room for it".to_owned()).retry()
+        })
+    }
+
+    /// The whole of it.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        self.stored.freeze()
+    }
+}
+
+fn too_slow(timeout_ms: u64) -> Problem {
+    unread(StatusCode::GATEWAY_TIMEOUT, format!("it took longer than {timeout_ms} ms"))
 }
 
 fn unread(status: StatusCode, cause: String) -> Problem {

@@ -65,15 +65,18 @@ use std::time::Duration;
 
 use becket_host::EntryKind;
 use http::request::Parts;
-use http::{Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use self::asks::Asks;
-pub(crate) use self::body::Body;
+pub(crate) use self::asks::Asks;
+pub use self::body::Pieces;
+pub(crate) use self::body::{Body, RequestBody, read_pieces};
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::files::Files;
+pub use self::filters::HeldBody;
+pub(crate) use self::filters::back;
 pub(crate) use self::listener::Listener;
 use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
@@ -81,7 +84,7 @@ pub(crate) use self::record::Recorders;
 pub(crate) use self::request::Arrived;
 pub(crate) use self::servers::ServerStats;
 pub(crate) use self::socket::Socket;
-pub(crate) use self::upstream::Upstream;
+pub(crate) use self::upstream::{Upstream, check_path};
 use crate::TARGET;
 use crate::clients::{Seat, TooMany};
 use crate::config::HttpLimits;
@@ -117,6 +120,11 @@ impl Public {
             address: None,
             is_tls: false,
         }
+    }
+
+    /// For one request of another server.
+    pub(crate) fn embedded(shared: Arc<Shared>, address: Option<IpAddr>) -> Self {
+        Self { address, ..Self::new(shared, Recorders::default()) }
     }
 
     /// The routes in force.
@@ -203,8 +211,8 @@ impl Serve for Public {
                     break self.run(&table, &route, request, asks).await;
                 }
                 Ok(None) => {
-                    if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
-                        break still_replaced().into_response(json, table.error_hints);
+                    if let Err(problem) = replaced(&self.shared, &table).await {
+                        break problem.into_response(json, table.error_hints);
                     }
                     table = self.table();
                 }
@@ -247,7 +255,7 @@ impl Public {
 
     /// The shapes that are not the usual one are boxed: every request pays for the size of this
     /// future.
-    async fn shape(
+    pub(crate) async fn shape(
         &self,
         table: &Table,
         route: &Route,
@@ -313,8 +321,12 @@ fn wrong_host(shared: &Shared, several: bool) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, what).cause(cause).hint("send one `host` header")
 }
 
-fn still_replaced() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the plugin is still being replaced").retry()
+/// Waits for other routes than these, for at most [`HELD_MAX`].
+pub(crate) async fn replaced(shared: &Shared, table: &KeptTable) -> Result<(), Problem> {
+    let waited = timeout(HELD_MAX, shared.replaced(table)).await;
+    waited.map_err(|_| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the plugin is still being replaced").retry()
+    })
 }
 
 /// The request's route; `None` if its plugin is being replaced just now.
@@ -329,8 +341,17 @@ fn route<'a>(
         0 if head.version != Version::HTTP_11 => {}
         hosts => return Err(wrong_host(shared, hosts > 0)),
     }
-    let path = head.uri.path();
-    match table.find(&head.method, path) {
+    find(shared, table, &head.method, head.uri.path())
+}
+
+/// The route of a method and path; `None` if its plugin is being replaced just now.
+pub(crate) fn find<'a>(
+    shared: &Shared,
+    table: &'a Table,
+    method: &Method,
+    path: &str,
+) -> Result<Option<Routed<'a>>, Problem> {
+    match table.find(method, path) {
         Found::Route(route) => Ok(Some(route)),
         Found::Held => Ok(None),
         Found::WrongMethod(allowed) => {

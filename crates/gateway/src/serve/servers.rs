@@ -175,6 +175,10 @@ impl Servers {
         Self { all, next: AtomicUsize::new(0), checks }
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
     /// Each once, those that are up first, the one whose turn it is at their head.
     pub(super) fn in_turn(&self) -> impl Iterator<Item = &Arc<Server>> {
         let now_ms = now_ms();

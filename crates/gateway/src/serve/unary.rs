@@ -9,14 +9,12 @@ use http::{HeaderValue, Response};
 
 use super::body::{self, Body};
 use super::request::{Arrived, to_host};
+use crate::filter::media_type;
 use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::router::{Route, Table};
 use crate::shared::Shared;
 use crate::status::{of_status, problem_of_call, problem_of_status};
-
-/// Answers up to this long are looked at to tell text from bytes.
-const TEXT_BYTES_MAX: usize = 64 << 10;
 
 pub(super) async fn answer(
     shared: &Shared,
@@ -58,13 +56,4 @@ fn content_type(route: &Route, body: &[u8]) -> HeaderValue {
         Some(media) => media.clone(),
         None => media_type(body),
     }
-}
-
-/// What the bytes are.
-pub(super) fn media_type(body: &[u8]) -> HeaderValue {
-    let is_text = body.len() <= TEXT_BYTES_MAX && (body.is_ascii() || str::from_utf8(body).is_ok());
-    HeaderValue::from_static(match is_text {
-        true => "text/plain; charset=utf-8",
-        false => "application/octet-stream",
-    })
 }

@@ -30,6 +30,7 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error};
@@ -47,6 +48,7 @@ use super::tunnel::{Asked, upgrades};
 use super::ws::has_token;
 use crate::TARGET;
 use crate::config::UpstreamConfig;
+use crate::embed::Timeouts;
 use crate::otlp::Child;
 use crate::problem::Problem;
 use crate::repeats::Repeats;
@@ -82,6 +84,7 @@ const OF_ONE_HOP: [HeaderName; 8] = [
 /// The servers of a route.
 pub(crate) struct Upstream {
     client: Client<Connector, Relay>,
+    connect_timeout: Duration,
     servers: Servers,
     idle_timeout: Duration,
     websocket_idle_timeout: Duration,
@@ -111,10 +114,29 @@ impl Upstream {
             .build(connector);
         Self {
             client,
+            connect_timeout: ms(config.connect_timeout_ms),
             servers,
             idle_timeout: ms(config.idle_timeout_ms),
             websocket_idle_timeout: ms(config.websocket_idle_timeout_ms),
             failures: Repeats::default(),
+        }
+    }
+
+    /// The servers, those that take requests first, the one whose turn it is at their head.
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Authority> {
+        self.servers.in_turn().map(|server| &server.at)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.servers.count()
+    }
+
+    /// What a proxy awaits of a server. `of_route` is the route's `timeout_ms`.
+    pub(crate) fn timeouts(&self, of_route: Option<Duration>) -> Timeouts {
+        Timeouts {
+            connect: Some(self.connect_timeout),
+            answer: Some(of_route.unwrap_or(ANSWER_TIMEOUT)),
+            idle: Some(self.idle_timeout),
         }
     }
 
@@ -143,12 +165,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let limits = &table.limits;
     let Arrived { mut head, body } = request;
-    if has_dots(head.uri.path()) {
-        let what = "the path has a segment `.` or `..`";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, what)
-            .cause("the server would see another path than the routes")
-            .hint("send the path without it"));
-    }
+    check_path(head.uri.path())?;
     let websocket = match asks.websocket {
         true => Some(Asked::take(&public.shared, &mut head)?),
         false => None,
@@ -250,6 +267,17 @@ fn root(error: &Error) -> &(dyn std::error::Error + 'static) {
         root = source;
     }
     root
+}
+
+/// Refuses a path that the server could see as another one than routes and filters do.
+pub(crate) fn check_path(path: &str) -> Result<(), Problem> {
+    if !has_dots(path) {
+        return Ok(());
+    }
+    let what = "the path has a segment `.` or `..`";
+    Err(Problem::new(StatusCode::BAD_REQUEST, what)
+        .cause("the server would see another path than the routes")
+        .hint("send the path without it"))
 }
 
 /// Whether a path has a segment of dots, however that is written.
