@@ -143,7 +143,7 @@ fn a_client_writes_no_lines_of_the_log() {
     socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
     socket.write_all(&frame(4, 0, &[])).unwrap();
     for _ in 0..8 {
-        // To a ping that nobody has sent.
+        // To a ping that was never sent.
         socket.write_all(&frame(PING, ACK, b"whatever")).unwrap();
     }
     socket.write_all(&frame(PING, 0, b"the last")).unwrap();
