@@ -211,3 +211,19 @@ async fn a_file_that_cannot_be_used_is_named_and_changes_nothing() {
     assert!(gateway.reload(config(&next)).await.is_err());
     assert_eq!(status(&gateway).await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_gateway_in_another_server_speaks_none_and_says_so() {
+    let embedded = async |more: &str| {
+        let text = format!("[admin]\nenabled = false\n{more}");
+        Gateway::builder().embedded().start(config(&text), Host::new()).await
+    };
+    let upstream = "[[routes]]\nprefix = \"/\"\nupstream = [\"http://a\", \"https://b\"]\n";
+    let error = embedded(upstream).await.unwrap_err().to_string();
+    assert!(error.contains("`routes[0].upstream` is `https://b`, and no TLS"), "{error}");
+    let error = embedded("[trace]\n").await.unwrap_err().to_string();
+    assert!(error.contains("[trace] is set"), "{error}");
+    let gateway = embedded("").await.unwrap();
+    let next = format!("[admin]\nenabled = false\n{upstream}");
+    assert!(gateway.reload(config(&next)).await.is_err());
+}

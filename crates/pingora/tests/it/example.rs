@@ -78,7 +78,7 @@ async fn ask(addr: SocketAddr) -> Answer {
 
 fn is_right(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let wanted = "{\"path\": \"/orders/7\", \"user\": \"alice\", \"key\": null, \
+    let wanted = "{\"path\": \"/orders/7\", \"user\": \"alice\", \"variant\": null, \"key\": null, \
                   \"mail\": \"*****@example.com\", \"card\": \"**** **** **** 1111\", \
                   \"total\": 1764040222000}\n";
     assert_eq!(answer.text(), wanted);
