@@ -287,7 +287,7 @@ impl Consumer {
         Some(Taken { head, body: copied.get(..head.length as usize)?, descriptors: 0 })
     }
 
-    /// Publishes the position if an eighth of the ring, or [`PUBLISH_BYTES`] of blocks, have been read
+    /// Publishes the position if an eighth of the ring, or 16 KiB of blocks, have been read
     /// since; if `ends` (no more frames are taken now), also if any block was read. True: the producer may have room that it
     /// waits for.
     #[inline]
