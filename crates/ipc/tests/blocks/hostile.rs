@@ -3,13 +3,13 @@
 //! reason, or their memory is ignored; another client continues meanwhile.
 
 use becket_chan::{Receiver, Sender, bounded, unlimited};
-use becket_ipc::blocks::{LENT_MAX, MAPPED_BYTES_MAX};
+use becket_ipc::blocks::{LENT_MAX, MAPPED_BYTES_MAX, lingering};
 use becket_ipc::{Element, Ended, RecvError, RemoteSender};
 use becket_wire::{Credit, StreamId, codes, flags};
 use becket_zcopy::Pool;
 use rustix::fs::SealFlags;
 
-use crate::memory::{HANGS, all_free, filled, is_filled, pool};
+use crate::memory::{HANGS, all_free, filled, is_filled, pool, until};
 use crate::raw::{FIXED, MAPPED, RECEIVE, Raw, SEND, Seen, descriptor, file};
 use crate::world::World;
 
@@ -215,6 +215,50 @@ fn a_lent_block_is_released_once() {
     scene.goes_on();
     scene.raw.release((region, generation, offset));
     scene.put_out("was not lent");
+}
+
+/// Closes the connection of a peer that holds a block, from the peer's side.
+fn closes(scene: &mut Scene) -> Sender<Element> {
+    let (tx, ..) = lends(scene);
+    scene.raw.session.close(codes::DONE, "");
+    scene.raw.turn();
+    // The healthy client's is left.
+    until("the server has seen the end", || scene.world.server().sessions().len() == 1);
+    assert_eq!((scene.pool.snapshot()[0].free, lingering().now), (1, 1));
+    tx
+}
+
+#[test]
+fn a_closed_peer_that_disconnects_has_released_its_blocks() {
+    let mut scene = Scene::new();
+    let _tx = closes(&mut scene);
+    scene.raw.disconnect();
+    scene.goes_on();
+    until("nothing is left", || lingering().now == 0);
+}
+
+#[test]
+fn a_closed_peer_that_violates_the_rules_loses_its_blocks() {
+    let mut scene = Scene::new();
+    let (_tx, (region, generation), offset) = lends(&mut scene);
+    scene.raw.session.close(codes::DONE, "");
+    scene.raw.turn();
+    until("the server has seen the end", || scene.world.server().sessions().len() == 1);
+    scene.raw.release((region, generation + 1, offset));
+    scene.raw.release((region, generation, offset ^ 64));
+    scene.goes_on();
+    until("nothing is left", || lingering().now == 0);
+}
+
+#[test]
+fn a_release_may_follow_a_close_at_once() {
+    let mut scene = Scene::new();
+    let (_tx, (region, generation), offset) = lends(&mut scene);
+    scene.raw.session.close(codes::DONE, "");
+    // Both frames arrive together.
+    scene.raw.release((region, generation, offset));
+    scene.goes_on();
+    until("nothing is left", || lingering().now == 0);
 }
 
 #[test]
