@@ -62,7 +62,7 @@ impl Account {
     pub const OWN: Self = Self(u32::MAX);
 
     /// The account of a peer's process, by its id. The processes that this PID namespace does not
-    /// have share one, of the id 0: they cannot be told apart, and with an account for each
+    /// have share one, of the id 0: they cannot be distinguished, and with an account for each
     /// connection, a process would gain time by opening more of them.
     #[must_use]
     pub fn of_process(pid: u32) -> Self {
