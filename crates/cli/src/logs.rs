@@ -22,9 +22,9 @@ use crate::args::{Command, Global};
 pub(crate) fn start(global: &Global, command: &Command) {
     let default = match command {
         _ if global.quiet => "error",
-        // The client of the cluster logs what becket logs itself.
-        Command::Serve(_) => "info,async_nats=error",
-        _ => "warn,async_nats=error",
+        // The client of the cluster logs what becket logs itself; HTTP/2 has a warning for each of some frames of a client.
+        Command::Serve(_) => "info,async_nats=error,h2=error",
+        _ => "warn,async_nats=error,h2=error",
     };
     let asked = global.log_level.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = EnvFilter::new(asked.as_deref().unwrap_or(default));

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_at_once() {
-        let (clients, limits) = (Arc::new(Clients::default()), limits(2, 0, 16));
+        let (clients, limits) = (Arc::new(Clients::default()), limits(2, 0, 1024));
         let first = clients.enter(v4(1), &limits).unwrap().unwrap();
         let _second = clients.enter(v4(1), &limits).unwrap().unwrap();
         assert!(clients.enter(v4(1), &limits).is_err());
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_seconds_worth_may_come_at_once_and_then_one_by_one() {
-        let (clients, limits) = (Clients::default(), limits(0, 4, 16));
+        let (clients, limits) = (Clients::default(), limits(0, 4, 1024));
         let at = |ms| clients.request_at(v4(1), &limits, Duration::from_millis(ms)).is_ok();
         assert_eq!([0, 0, 0, 0, 0, 249].map(at), [true, true, true, true, false, false]);
         assert_eq!([250, 250, 500, 749].map(at), [true, false, true, false]);

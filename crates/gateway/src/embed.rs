@@ -31,7 +31,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri};
 use hyper::body::Body as _;
 
-use crate::config::{Complaint, Config, trace_root};
+use crate::config::{Complaint, Config, tls_upstream, trace_root};
 use crate::filter::Contexts;
 pub use crate::filter::{Edit, FilteredRequest, FilteredResponse, Head, TooManyHeaders};
 use crate::gateway::Gateway;
@@ -45,15 +45,20 @@ use crate::trace;
 
 /// Whether a configuration asks for nothing that only the gateway's own server does.
 pub(crate) fn check(config: &Config) -> Result<(), Complaint> {
-    match &config.trace {
+    if config.trace.is_some() {
+        let what = "[trace] is set, and no request has a span here".to_owned();
+        let hint = "remove the table; the server that takes the requests may have spans of its own";
+        return Err(Complaint::new(trace_root(), what, hint).because(
+            "another HTTP server takes the requests, and spans are of the gateway's own",
+        ));
+    }
+    match tls_upstream(config) {
         None => Ok(()),
-        Some(_) => {
-            let what = "[trace] is set, and no request has a span here".to_owned();
-            let hint =
-                "remove the table; the server that takes the requests may have spans of its own";
-            Err(Complaint::new(trace_root(), what, hint).because(
-                "another HTTP server takes the requests, and spans are of the gateway's own",
-            ))
+        Some((path, url)) => {
+            let what = format!("`{path}` is `{url}`, and no TLS is spoken to it here");
+            let hint = "write http://, or let a tunnel or a sidecar speak TLS";
+            Err(Complaint::new(path, what, hint)
+                .because("another HTTP server connects to it, and TLS is of the gateway's own"))
         }
     }
 }
@@ -208,7 +213,7 @@ impl Exchange {
     /// The server could not be connected to, or has not answered.
     pub fn server_failed(&mut self, cause: &dyn fmt::Display) {
         if let (Some(server), Some(upstream)) = (self.server.take(), self.route.target.upstream()) {
-            upstream.failed(&server, cause);
+            upstream.failed(&server, cause, None);
             self.failed.push(server);
         }
     }

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::access_log::AccessLog;
 use crate::actions::{Actions, AdminRequest};
 use crate::admin::Admin;
-use crate::config::{Complaint, Config, ListenAt};
+use crate::config::{Complaint, Config, ListenAt, check_upstream_files};
 use crate::connections::{Connections, Phase};
 use crate::embed;
 use crate::error::GatewayError;
@@ -84,7 +84,8 @@ impl Builder {
 
     /// Opens no listener for requests: another HTTP server of this program takes them, and asks [`Gateway::find`] for the
     /// route of each. `listen`, `tls`, `access_log` and the limits of connections, clients and headers are that server's
-    /// own, and those of the configuration have no meaning. `trace` is refused: no request has a span here. The admin listener is there as `admin` has it.
+    /// own, and those of the configuration have no meaning. `trace`, and `https` of upstream servers, are refused. The
+    /// admin listener is there as `admin` has it.
     #[must_use]
     pub fn embedded(mut self) -> Self {
         self.embedded = true;
@@ -269,6 +270,13 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`]: what was in force stays in force.
     pub async fn reload(&self, config: Config) -> Result<ReloadReport, GatewayError> {
+        // Embedded.
+        if self.listeners.is_empty()
+            && let Err(complaint) = embed::check(&config)
+        {
+            self.count_refused_config();
+            return Err(complaint.without_text().into());
+        }
         self.control.reload(config).await
     }
 
@@ -389,11 +397,16 @@ fn lend_threads(host: &Host) {
     host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
 }
 
-/// The settings of TLS, if there are to be any. Reading files may block.
+/// The settings of TLS, if there are to be any. Those for upstream servers are only read, since each table of routes reads
+/// them again: what is wrong with them changes nothing that is in force. Reading files may block.
 pub(crate) async fn load_tls(config: &Config) -> Result<Option<Loaded>, GatewayError> {
-    let Some(tls) = config.tls.clone() else { return Ok(None) };
-    match tokio::task::spawn_blocking(move || Loaded::read(&tls)).await {
-        Ok(loaded) => Ok(Some(loaded.map_err(Complaint::without_text)?)),
+    let config = config.clone();
+    let read = move || {
+        check_upstream_files(&config)?;
+        config.tls.as_ref().map(Loaded::read).transpose()
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(loaded) => Ok(loaded.map_err(Complaint::without_text)?),
         Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
     }
 }

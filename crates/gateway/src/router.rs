@@ -23,7 +23,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::TARGET;
-use crate::config::{Config, FilterConfig, HttpLimits, RouteConfig, nearest};
+use crate::config::{
+    Config, ConfigError, FilterConfig, HttpLimits, RouteConfig, client_tls, nearest,
+};
 use crate::error::GatewayError;
 use crate::filter::Filter;
 use crate::serve::{Files, Upstream};
@@ -181,6 +183,8 @@ enum Dead {
     Filter(CallError),
     /// The filter is an entry of another kind.
     FilterKind,
+    /// The files of TLS to its servers cannot be used.
+    Tls(ConfigError),
 }
 
 impl std::fmt::Display for DeadRoute {
@@ -200,6 +204,7 @@ impl std::fmt::Display for DeadRoute {
                 f,
                 "`routes[{index}]` has the filter `{entry}` of plugin `{plugin}`, which is not unary"
             ),
+            Dead::Tls(error) => write!(f, "{error}"),
         }
     }
 }
@@ -209,7 +214,7 @@ impl DeadRoute {
     pub(crate) fn status(&self) -> u16 {
         match self.why {
             Dead::Entry(_) => 404,
-            Dead::Filter(_) | Dead::FilterKind => 502,
+            Dead::Filter(_) | Dead::FilterKind | Dead::Tls(_) => 502,
         }
     }
 }
@@ -225,6 +230,7 @@ impl From<DeadRoute> for GatewayError {
                 Self::NoSuchFilter { index, plugin, entry, source: Box::new(error) }
             }
             Dead::FilterKind => Self::FilterKind { index, plugin, entry },
+            Dead::Tls(error) => error.into(),
         }
     }
 }
@@ -274,7 +280,16 @@ impl Table {
         for (index, route) in config.routes.iter().enumerate() {
             let (target, plugin) = match (&route.upstream, &route.files) {
                 (Some(upstream), _) => {
-                    let upstream = Upstream::new(upstream, &shown_path(route), stats);
+                    let tls = client_tls(index, upstream).unwrap_or_else(|complaint| {
+                        dead.push(DeadRoute {
+                            index,
+                            plugin: String::new(),
+                            entry: String::new(),
+                            why: Dead::Tls(complaint.without_text()),
+                        });
+                        None
+                    });
+                    let upstream = Upstream::new(upstream, tls, &shown_path(route), stats);
                     (Target::Upstream(Box::new(upstream)), None)
                 }
                 (None, Some(folder)) => {

@@ -31,4 +31,4 @@ pub use event::{Body, Event};
 pub use head::{Frame, Full, HEAD_BYTES, Head, HeadError, Kind, Outlet, flags};
 pub use ids::{Credit, Left, Priority, Role, StreamId};
 pub use limits::{FRAME_BODY_BYTES_LEAST, Limits, PeerLimits};
-pub use session::{Session, Withdrawn};
+pub use session::{Session, UnsentBlocks, Withdrawn};

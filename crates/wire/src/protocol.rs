@@ -141,7 +141,9 @@
 //! Any frame proves that the peer is alive. A side that receives none for a while sends a `Ping`, and
 //! disconnects if no frame follows. After a `Drain`, of either side, neither opens streams or sends
 //! requests; those that cross with it are refused with [`DRAINING`](crate::codes::DRAINING). `Close`
-//! is the last frame and is not answered.
+//! is the last frame and is not answered. Only `Release` may follow it, from either side: a side that
+//! holds blocks of its peer then disconnects when it has released them. Other frames after a `Close`
+//! crossed with it, and are ignored; the block of a descriptor among them is released.
 //!
 //! # At the bounds
 //!

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A plugin whose texts try to forge lines or to control the terminal: the output and log of the
-//! command have only the command's own lines.
+//! Texts of plugins, and frames of clients, that try to forge or to add lines, or to control the terminal: the output and log of
+//! the command have only the command's own lines.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
@@ -122,6 +123,41 @@ fn a_served_plugin_cannot_forge_a_line_of_the_ready_screen_or_the_log() {
     is_honest("ready screen", out.as_bytes());
     is_honest("log", &err);
     assert!(String::from_utf8_lossy(&err).contains("WARN becket::plugin: message\\n"), "{err:?}");
+}
+
+#[test]
+fn a_client_writes_no_lines_of_the_log() {
+    /// A frame of HTTP/2 on stream 0: its type, its flags, its payload.
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 0], payload].concat()
+    }
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+    let mut child = process()
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .spawn()
+        .unwrap();
+    let out = read_until(&mut child, "Ctrl-C ends it.\n");
+    let (_, rest) = out.split_once("serves on http://").unwrap();
+    let mut socket = TcpStream::connect(rest.lines().next().unwrap().trim()).unwrap();
+    socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    socket.write_all(&frame(4, 0, &[])).unwrap();
+    for _ in 0..8 {
+        // To a ping that was never sent.
+        socket.write_all(&frame(PING, ACK, b"whatever")).unwrap();
+    }
+    socket.write_all(&frame(PING, 0, b"the last")).unwrap();
+    let (answer, mut seen, mut byte) = (frame(PING, ACK, b"the last"), Vec::new(), [0]);
+    while !seen.ends_with(&answer) {
+        socket.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+    drop(socket);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!err.contains("PING") && !err.contains(" h2::"), "{err}");
 }
 
 fn run_curl(url: &str) -> String {

@@ -76,7 +76,6 @@ pub(crate) use self::files::{check_private, read as read_file};
 pub use self::filter::FilterConfig;
 pub use self::health::HealthConfig;
 pub use self::listen::{ListenAt, ListenConfig};
-#[cfg_attr(not(feature = "tls"), expect(unused_imports))]
 pub(crate) use self::locate::KeyPath;
 pub use self::rollout::RolloutConfig;
 pub use self::route::RouteConfig;
@@ -87,7 +86,10 @@ pub(crate) use self::trace::root as trace_root;
 pub use self::trace::{HeaderText, TraceConfig};
 #[cfg(feature = "otlp")]
 pub(crate) use self::trace::{QUEUE_SPANS, wrong as wrong_receiver};
-pub use self::upstream::UpstreamConfig;
+pub use self::upstream::{UpstreamConfig, UpstreamTlsConfig};
+pub(crate) use self::upstream::{
+    check_files as check_upstream_files, client_tls, files as upstream_files, tls_upstream,
+};
 pub use self::value::Sha256Digest;
 pub use self::workers::{RestartConfig, StickyConfig};
 
@@ -362,6 +364,7 @@ impl Config {
         if let Some(tls) = &config.tls {
             Loaded::read(tls).map_err(|complaint| complaint.locate(&text, &origin))?;
         }
+        upstream::check_files(&config).map_err(|complaint| complaint.locate(&text, &origin))?;
         crate::otlp::check(config.trace.as_ref()).map_err(|it| it.locate(&text, &origin))?;
         config.check_token().map_err(|complaint| complaint.locate(&text, &origin))?;
         config.check_folders().map_err(|complaint| complaint.locate(&text, &origin))?;
@@ -419,6 +422,9 @@ impl Config {
         self.cluster.resolve_paths(base);
         for folder in self.routes.iter_mut().filter_map(|route| route.files.as_mut()) {
             *folder = base.join(&*folder);
+        }
+        for upstream in self.routes.iter_mut().filter_map(|route| route.upstream.as_mut()) {
+            upstream.resolve_paths(base);
         }
         if let Some(tls) = &mut self.tls {
             tls.resolve_paths(base);

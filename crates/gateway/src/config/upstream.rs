@@ -2,15 +2,18 @@
 //! `upstream` of a route: an address, several of them, or a table.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use http::Uri;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::Config;
 use super::check::{Complaint, WAIT_MS_MAX, in_range};
 use super::health::{self, HealthConfig};
 use super::locate::KeyPath;
+use crate::tls::ClientTls;
 
 /// The most servers of one route.
 const SERVERS_MAX: usize = 64;
@@ -19,13 +22,15 @@ const SERVERS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// `http://HOST:PORT` of each; they take turns.
+    /// `http://HOST:PORT` or `https://HOST:PORT` of each; they take turns.
     #[serde(deserialize_with = "one_or_more")]
     pub urls: Vec<String>,
     /// How long a connection may take to open, all addresses of a name together.
     pub connect_timeout_ms: u64,
     /// How long the server may pause within an answer's body.
     pub idle_timeout_ms: u64,
+    /// How long a WebSocket lasts in which nothing moves in either direction.
+    pub websocket_idle_timeout_ms: u64,
     /// Idle connections that are kept for each server.
     pub idle_connections_max: u32,
     /// So many requests in a row that a server does not answer, or answers 502, 503 or 504, eject it; 0: never.
@@ -34,6 +39,80 @@ pub struct UpstreamConfig {
     pub eject_ms: u64,
     /// How the servers are checked; `None`: not at all.
     pub health: Option<HealthConfig>,
+    /// How TLS is spoken to those that are `https`.
+    pub tls: UpstreamTlsConfig,
+}
+
+/// How TLS is spoken to the servers of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamTlsConfig {
+    /// The certificates, as PEM, that a server's must be signed by; `None`: those that the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The name that a server's certificate must have; `None`: the host of its URL.
+    pub server_name: Option<String>,
+    /// What is shown to a server that asks for a certificate, and those that sign it, as PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, as PEM, without a passphrase.
+    pub key: Option<PathBuf>,
+}
+
+impl UpstreamTlsConfig {
+    /// Every file that it names.
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.ca, &self.certificate, &self.key].into_iter().flatten()
+    }
+}
+
+impl UpstreamConfig {
+    /// Makes relative paths relative to `base`.
+    pub(super) fn resolve_paths(&mut self, base: &Path) {
+        let UpstreamTlsConfig { ca, certificate, key, .. } = &mut self.tls;
+        for path in [ca, certificate, key].into_iter().flatten() {
+            *path = base.join(&*path);
+        }
+    }
+
+    fn speaks_tls(&self) -> bool {
+        self.urls.iter().any(|url| url.starts_with("https:"))
+    }
+}
+
+/// The files of TLS to upstream servers.
+pub(crate) fn files(config: &Config) -> impl Iterator<Item = &PathBuf> {
+    let upstreams = config.routes.iter().filter_map(|route| route.upstream.as_ref());
+    upstreams.flat_map(|upstream| upstream.tls.files())
+}
+
+/// Reads the files of TLS to the servers of a route; `None`: none of them is `https`.
+pub(crate) fn client_tls(
+    index: usize,
+    upstream: &UpstreamConfig,
+) -> Result<Option<ClientTls>, Complaint> {
+    let path = KeyPath::default().key("routes").index(index).key("upstream");
+    match upstream.speaks_tls() {
+        true => ClientTls::read(&path.key("tls"), &upstream.tls).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The first upstream server to which TLS is spoken, and its route's key.
+pub(crate) fn tls_upstream(config: &Config) -> Option<(KeyPath, &str)> {
+    config.routes.iter().enumerate().find_map(|(index, route)| {
+        let urls = route.upstream.as_ref()?.urls.iter();
+        let url = urls.map(String::as_str).find(|url| url.starts_with("https:"))?;
+        Some((KeyPath::default().key("routes").index(index).key("upstream"), url))
+    })
+}
+
+/// Whether the files of TLS to upstream servers can be used.
+pub(crate) fn check_files(config: &Config) -> Result<(), Complaint> {
+    for (index, route) in config.routes.iter().enumerate() {
+        if let Some(upstream) = &route.upstream {
+            client_tls(index, upstream)?;
+        }
+    }
+    Ok(())
 }
 
 impl Default for UpstreamConfig {
@@ -42,10 +121,12 @@ impl Default for UpstreamConfig {
             urls: Vec::new(),
             connect_timeout_ms: 5000,
             idle_timeout_ms: 60_000,
+            websocket_idle_timeout_ms: 3_600_000,
             idle_connections_max: 32,
             eject_after: 5,
             eject_ms: 10_000,
             health: None,
+            tls: UpstreamTlsConfig::default(),
         }
     }
 }
@@ -104,6 +185,7 @@ pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Com
     let ranges = [
         ("connect_timeout_ms", upstream.connect_timeout_ms, 1, WAIT_MS_MAX),
         ("idle_timeout_ms", upstream.idle_timeout_ms, 1, WAIT_MS_MAX),
+        ("websocket_idle_timeout_ms", upstream.websocket_idle_timeout_ms, 1, WAIT_MS_MAX),
         ("idle_connections_max", upstream.idle_connections_max.into(), 0, 10_000),
         ("eject_after", upstream.eject_after.into(), 0, 1_000_000),
         ("eject_ms", upstream.eject_ms, 1, WAIT_MS_MAX),
@@ -111,19 +193,34 @@ pub(super) fn check(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Com
     for (key, value, min, max) in ranges {
         in_range(at(key), value, min, max)?;
     }
+    check_tls(&at("tls"), upstream)?;
     upstream.health.as_ref().map_or(Ok(()), |checks| health::check(&at("health"), checks))
+}
+
+/// What is wrong with the table, without a look at the files.
+fn check_tls(path: &KeyPath, upstream: &UpstreamConfig) -> Result<(), Complaint> {
+    let UpstreamTlsConfig { certificate, key, .. } = &upstream.tls;
+    let (what, hint) = if upstream.tls != UpstreamTlsConfig::default() && !upstream.speaks_tls() {
+        ("is set, and no server is https", "write https:// in front of a server, or remove it")
+    } else if certificate.is_some() != key.is_some() {
+        (
+            "has only one of `certificate` and `key`",
+            "name two PEM files: `certificate = \"client.pem\"` and `key = \"client.key\"`",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Complaint::new(path.clone(), format!("`{path}` {what}"), hint))
 }
 
 /// What is wrong with a server's address, and what to write instead.
 fn wrong(url: &str) -> Option<(&'static str, &'static str)> {
-    if url.starts_with("https:") {
-        let hint = "write http://; for a server elsewhere, let a tunnel or a sidecar speak TLS";
-        return Some(("and TLS to a server is not spoken", hint));
-    }
     let uri = url.parse::<Uri>().ok();
-    let uri = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host() != Some(""));
+    let is_http = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    let uri = uri.filter(|uri| is_http(uri) && uri.host() != Some(""));
     let Some(authority) = uri.as_ref().and_then(Uri::authority) else {
-        return Some(("which is not a server's address", "write \"http://HOST:PORT\""));
+        let hint = "write \"http://HOST:PORT\" or \"https://HOST:PORT\"";
+        return Some(("which is not a server's address", hint));
     };
     if authority.as_str().contains('@') {
         return Some(("and has a name or a password", "let a filter set `authorization` instead"));
@@ -173,7 +270,11 @@ mod tests {
             ("\"127.0.0.1:9000\"", "not a server's address"),
             ("\"ftp://a\"", "not a server's address"),
             ("\"http://\"", "not a server's address"),
-            ("\"https://a\"", "TLS to a server is not spoken"),
+            ("\"https://\"", "not a server's address"),
+            ("{ urls = \"http://a\", tls = { ca = \"ca.pem\" } }", "no server is https"),
+            ("{ urls = \"https://a\", tls = { key = \"a.key\" } }", "has only one of"),
+            ("{ urls = \"https://a\", tls = { certificate = \"a.pem\" } }", "has only one of"),
+            ("{ urls = \"https://a\", tls = { cert = \"a.pem\" } }", "unknown"),
             ("\"http://a:b@c\"", "a password"),
             ("\"http://a/b\"", "more than a host"),
             ("\"http://a/\"", "more than a host"),

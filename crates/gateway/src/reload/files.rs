@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{Aside, Control, Moved, Next, WatchedFile};
 use crate::TARGET;
-use crate::config::{Config, Placement, TlsConfig};
+use crate::config::{Config, Placement, TlsConfig, upstream_files};
 use crate::error::GatewayError;
 use crate::gateway::load_tls;
 use crate::watch::{FileWatch, files_of_command};
@@ -19,10 +19,10 @@ impl Control {
     /// or that comes meanwhile, is not lost.
     pub(super) fn watch(self: &Arc<Self>, config: &Config) -> Result<(), GatewayError> {
         let mut watched = self.files_of_plugins(config);
-        for path in
-            config.tls.iter().filter(|_| config.watch && self.has_tls()).flat_map(TlsConfig::files)
-        {
-            watched.insert(path.to_owned(), WatchedFile::Certificate);
+        if config.watch {
+            let own = config.tls.iter().filter(|_| self.has_tls()).flat_map(TlsConfig::files);
+            let all = own.chain(upstream_files(config).map(PathBuf::as_path));
+            watched.extend(all.map(|path| (path.to_owned(), WatchedFile::Certificate)));
         }
         let mut watching = self.watching.lock();
         let paths = watched.keys().map(PathBuf::as_path);
@@ -102,18 +102,20 @@ impl Control {
         }
     }
 
-    /// Reads the files of `[tls]` again, of which one has new content. Of a certificate and its key one is new before the
+    /// Reads the files of `[tls]`, and of TLS to upstream servers, again, of which one has new content. Of a certificate and its key one is new before the
     /// other: until both are, what is in force stays.
     async fn read_certificates_again(&self) {
         let in_force = self.in_force.lock().await;
         match load_tls(&in_force.config).await {
-            Ok(Some(loaded)) => {
-                if let Some(tls) = &self.tls {
+            Ok(loaded) => {
+                if let Some((tls, loaded)) = self.tls.as_ref().zip(loaded) {
                     tls.put_in_force(loaded);
-                    tracing::info!(target: TARGET, "certificates read again: a file changed");
                 }
+                if upstream_files(&in_force.config).next().is_some() {
+                    let _ = self.put_in_force(&in_force.config, self.shared.plugins()).await;
+                }
+                tracing::info!(target: TARGET, "certificates read again: a file changed");
             }
-            Ok(None) => {}
             Err(error) => tracing::warn!(target: TARGET,
                 %error,
                 cause = error.cause(),

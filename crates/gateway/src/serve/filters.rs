@@ -21,7 +21,7 @@ use super::asks::Asks;
 use super::body::{Body, RequestBody};
 use super::buffer::Buffer;
 use super::request::Arrived;
-use super::upstream::remove_foreign;
+use super::upstream;
 use crate::config::HttpLimits;
 use crate::filter::{
     Contexts, Edit, Filter, FilteredRequest, FilteredResponse, Head, TooManyHeaders,
@@ -105,10 +105,10 @@ pub(super) async fn answer(
     let shown = |problem: Problem| problem.into_response(asks.json, table.error_hints);
     let Arrived { mut head, body } = request;
     remove_reserved(&mut head.headers);
-    if matches!(route.target, Target::Upstream(_)) && !asks.websocket {
+    if matches!(route.target, Target::Upstream(_)) {
         // Before the filters: afterwards a client's `connection` could name, and remove, what one of them has set; and
         // a filter may set `x-forwarded-user`.
-        remove_foreign(&mut head.headers);
+        upstream::remove_foreign(&mut head.headers, asks.websocket);
     }
     let trace = Context::of(&head.extensions).cloned();
     let mut passing = Passing { head, body, shared: &public.shared, limits: &table.limits };

@@ -29,7 +29,9 @@
 //! | `upstream` | requests that are passed on to another server |
 //! | `record` | what records a request beside the metrics |
 //! | `servers` | those servers: turns and health |
+//! | `connector` | connections to them |
 //! | `relay` | their bodies, both ways |
+//! | `tunnel` | their WebSockets |
 //! | `files` | files of a folder |
 
 pub(crate) mod accept;
@@ -39,6 +41,7 @@ mod bare;
 mod body;
 mod buffer;
 mod connection;
+mod connector;
 mod files;
 mod filters;
 mod first;
@@ -51,6 +54,7 @@ mod request;
 mod servers;
 mod socket;
 mod stream;
+mod tunnel;
 mod unary;
 mod upstream;
 mod ws;
@@ -263,14 +267,9 @@ impl Public {
             Target::Files(files) => {
                 return Box::pin(files::answer(&self.shared, files, request)).await;
             }
-            Target::Upstream(_) if asks.websocket => {
-                self.shared.stats.refuse(Refusal::Upgrade);
-                let what = "the route leads to an upstream server, and passes no WebSocket on";
-                return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, what)
-                    .hint("send a plain HTTP request"));
-            }
             Target::Upstream(upstream) => {
-                return Box::pin(upstream::answer(self, table, route, upstream, request)).await;
+                let answer = upstream::answer(self, table, route, upstream, request, asks);
+                return Box::pin(answer).await;
             }
         };
         match (route.kind, asks.websocket) {

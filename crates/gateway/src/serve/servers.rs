@@ -18,15 +18,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, InvalidUriParts, PathAndQuery, Scheme};
 use http::{Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::connector::Connector;
 use crate::TARGET;
 use crate::config::{HealthConfig, UpstreamConfig};
 use crate::stats::{Counter, Stats};
@@ -41,6 +41,7 @@ fn now_ms() -> u64 {
 /// One server of a route.
 #[derive(Debug)]
 pub(crate) struct Server {
+    scheme: Scheme,
     pub(crate) at: Authority,
     /// Consecutive ones of its requests.
     failures: AtomicU32,
@@ -70,6 +71,15 @@ impl ServerStats {
 }
 
 impl Server {
+    /// Where it has this path.
+    pub(super) fn uri(&self, path: Option<PathAndQuery>) -> Result<Uri, InvalidUriParts> {
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(self.at.clone());
+        uri.path_and_query = path;
+        Uri::from_parts(uri)
+    }
+
     fn is_up(&self, now_ms: u64) -> bool {
         !self.is_down.load(Relaxed) && now_ms >= self.ejected_until_ms.load(Relaxed)
     }
@@ -84,7 +94,7 @@ impl Server {
         }
     }
 
-    fn succeeded(&self) {
+    pub(super) fn succeeded(&self) {
         // Mostly there is nothing to clear, and the line of the cache stays shared.
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);
@@ -142,12 +152,18 @@ impl Drop for Servers {
 
 impl Servers {
     /// Checks begin at once, on the caller's runtime.
-    pub(super) fn new(config: &UpstreamConfig, route: &str, stats: &Stats) -> Self {
+    pub(super) fn new(
+        config: &UpstreamConfig,
+        connector: &Connector,
+        route: &str,
+        stats: &Stats,
+    ) -> Self {
         let uris = config.urls.iter().filter_map(|url| url.parse::<Uri>().ok());
-        let authorities = uris.filter_map(|uri| uri.into_parts().authority);
-        let server = |at: Authority| {
+        let places = uris.map(Uri::into_parts).filter_map(|uri| uri.scheme.zip(uri.authority));
+        let server = |(scheme, at): (Scheme, Authority)| {
             let stats = stats.server(route, at.as_str());
             let server = Arc::new(Server {
+                scheme,
                 at,
                 failures: AtomicU32::new(0),
                 ejected_until_ms: AtomicU64::new(0),
@@ -159,9 +175,10 @@ impl Servers {
             *stats.server.lock() = Arc::downgrade(&server);
             server
         };
-        let all: Vec<_> = authorities.map(server).collect();
+        let all: Vec<_> = places.map(server).collect();
         let check = |(server, health): (&Arc<Server>, &HealthConfig)| {
-            tokio::spawn(check(Arc::clone(server), health.clone())).abort_handle()
+            let check = check(Arc::clone(server), connector.clone(), health.clone());
+            tokio::spawn(check).abort_handle()
         };
         let checks = all.iter().zip(config.health.iter().cycle()).map(check).collect();
         Self { all, next: AtomicUsize::new(0), checks }
@@ -194,16 +211,12 @@ impl std::fmt::Display for Server {
 }
 
 /// Asks a server again and again, until it is ended.
-async fn check(server: Arc<Server>, config: HealthConfig) {
-    let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(Scheme::HTTP);
-    uri.authority = Some(server.at.clone());
-    uri.path_and_query = config.path.parse().ok();
+async fn check(server: Arc<Server>, connector: Connector, config: HealthConfig) {
     // The path was checked with the configuration.
-    let Ok(uri) = Uri::from_parts(uri) else { return };
+    let Ok(uri) = server.uri(config.path.parse().ok()) else { return };
     // Each check connects: a server that takes no connection is down.
     let client: Client<_, String> =
-        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
+        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
     let mut ticks = interval(ms(config.interval_ms));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut in_a_row = 0;
@@ -230,7 +243,8 @@ mod tests {
 
     fn servers(config: UpstreamConfig) -> Servers {
         let urls = ["http://a", "http://b", "http://c"].map(str::to_owned).to_vec();
-        Servers::new(&UpstreamConfig { urls, ..config }, "/", &Stats::default())
+        let connector = Connector::new(Duration::from_secs(1), None);
+        Servers::new(&UpstreamConfig { urls, ..config }, &connector, "/", &Stats::default())
     }
 
     fn turn(servers: &Servers) -> String {

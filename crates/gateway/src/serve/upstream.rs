@@ -6,12 +6,12 @@
 //!   client ◀── Relayed ◀───────────────────────────────── server      a piece is read when the client takes one
 //! ```
 //!
-//! The bodies are in `relay`, the servers and their health in `servers`.
+//! The bodies are in `relay`, WebSockets in `tunnel`, the servers and their health in `servers`.
 //!
 //! # Invariants
 //!
 //! 1. No header of one hop passes, in either direction, nor what a client writes in the gateway's name
-//!    (`forwarded`, `x-forwarded-*`).
+//!    (`forwarded`, `x-forwarded-*`). A handshake of a WebSocket is made anew for the other hop.
 //! 2. A request is sent to a second server only if no connection to the first was opened: no server gets a request
 //!    that another one may have begun to answer.
 //! 3. A path with a segment `.` or `..`, also one that is percent-encoded, is refused: the server would see another
@@ -24,24 +24,27 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
 use http::request::Parts;
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
 use super::Public;
+use super::asks::Asks;
 use super::body::{Body, too_large};
+use super::connector::Connector;
 use super::relay::{Relay, Relayed, Sending};
 use super::request::Arrived;
 use super::servers::{Server, Servers};
+use super::tunnel::{Asked, upgrades};
+use super::ws::has_token;
 use crate::TARGET;
 use crate::config::UpstreamConfig;
 use crate::embed::Timeouts;
@@ -51,6 +54,7 @@ use crate::repeats::Repeats;
 use crate::router::{Route, Table};
 use crate::stats::Stats;
 use crate::status::ms;
+use crate::tls::{ClientTls, hint_of};
 
 /// The time to the head of an answer, where the route has no `timeout_ms`.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -78,10 +82,11 @@ const OF_ONE_HOP: [HeaderName; 8] = [
 
 /// The servers of a route.
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, Relay>,
+    client: Client<Connector, Relay>,
     connect_timeout: Duration,
     servers: Servers,
     idle_timeout: Duration,
+    websocket_idle_timeout: Duration,
     failures: Repeats,
 }
 
@@ -92,22 +97,26 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: &UpstreamConfig, route: &str, stats: &Stats) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(ms(config.connect_timeout_ms)));
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        tls: Option<ClientTls>,
+        route: &str,
+        stats: &Stats,
+    ) -> Self {
+        let connector = Connector::new(ms(config.connect_timeout_ms), tls);
+        let servers = Servers::new(config, &connector, route, stats);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_KEPT)
             .pool_max_idle_per_host(config.idle_connections_max as usize)
             .build(connector);
-        let servers = Servers::new(config, route, stats);
         Self {
             client,
             connect_timeout: ms(config.connect_timeout_ms),
             servers,
             idle_timeout: ms(config.idle_timeout_ms),
+            websocket_idle_timeout: ms(config.websocket_idle_timeout_ms),
             failures: Repeats::default(),
         }
     }
@@ -132,12 +141,13 @@ impl Upstream {
 
     /// The server has not answered.
     #[cold]
-    pub(crate) fn failed(&self, server: &Server, error: &dyn fmt::Display) {
+    pub(crate) fn failed(&self, server: &Server, error: &dyn fmt::Display, hint: Option<&str>) {
         server.failed();
         if let Some(left_out) = self.failures.pass() {
             tracing::warn!(target: TARGET,
                 server = server.at.as_str(),
                 %error,
+                hint,
                 not_logged = left_out,
                 "an upstream server failed"
             );
@@ -151,13 +161,18 @@ pub(super) async fn answer(
     route: &Route,
     upstream: &Upstream,
     request: Arrived,
+    asks: Asks,
 ) -> Result<Response<Body>, Problem> {
     let limits = &table.limits;
     let Arrived { mut head, body } = request;
     check_path(head.uri.path())?;
+    let websocket = match asks.websocket {
+        true => Some(Asked::take(&public.shared, &mut head)?),
+        false => None,
+    };
     if route.filters.is_empty() {
         // Otherwise before the filters, which may set some of these.
-        remove_foreign(&mut head.headers);
+        remove_foreign(&mut head.headers, asks.websocket);
     }
     change_request(public, &mut head);
     if body.announced() > limits.body_bytes_max {
@@ -170,11 +185,14 @@ pub(super) async fn answer(
         if let Some(span) = &span {
             span.show(&mut head.headers);
         }
-        let request = to_server(&head, &server.at, Relay(Arc::clone(&sending)))?;
+        let request = to_server(&head, server, Relay(Arc::clone(&sending)))?;
         let timeout = route.timeout.unwrap_or(ANSWER_TIMEOUT);
         let sent = within(&sending, timeout, upstream.client.request(request)).await;
         match sent {
-            Some(Ok(response)) => return to_client(upstream, server, response, span),
+            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return upgraded(public, upstream, server, response, websocket, span);
+            }
+            Some(Ok(response)) => return Ok(to_client(upstream, server, response, span)),
             Some(Err(error)) => {
                 if let Some(span) = &mut span {
                     span.failed("connection", &root(&error));
@@ -182,7 +200,7 @@ pub(super) async fn answer(
                 if let Some(problem) = sending.problem(&public.shared, limits) {
                     return Err(problem);
                 }
-                upstream.failed(server, &root(&error));
+                upstream.failed(server, &root(&error), hint_of(root(&error)));
                 let goes_on = error.is_connect();
                 failed = Some(of_error(&error));
                 if !goes_on {
@@ -197,7 +215,7 @@ pub(super) async fn answer(
                     return Err(problem);
                 }
                 let cause = format!("no answer came within {} ms", timeout.as_millis());
-                upstream.failed(server, &cause);
+                upstream.failed(server, &cause, None);
                 return Err(unanswered(StatusCode::GATEWAY_TIMEOUT)
                     .cause(cause)
                     .hint("raise `timeout_ms` of the route, or see why the server is slow"));
@@ -238,7 +256,8 @@ fn of_error(error: &Error) -> Problem {
     };
     let status = if is_late { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     // An io error's text has no address.
-    unanswered(status).cause(root.to_string()).hint("see whether it runs, and its log")
+    let hint = hint_of(root).unwrap_or("see whether it runs, and its log");
+    unanswered(status).cause(root.to_string()).hint(hint)
 }
 
 /// The innermost cause.
@@ -287,9 +306,14 @@ fn remove_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what is not for the server: headers of one hop, and those that only a gateway writes.
-pub(super) fn remove_foreign(headers: &mut HeaderMap) {
+/// Removes what is not for the server: headers of one hop, except those of a handshake that is passed on, and those that
+/// only a gateway writes.
+pub(super) fn remove_foreign(headers: &mut HeaderMap, is_handshake: bool) {
+    let is_upgrade = is_handshake && has_token(headers, CONNECTION, "upgrade");
     remove_hop(headers);
+    if is_upgrade {
+        upgrades(headers);
+    }
     headers.remove(FORWARDED);
     let forged: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(X_FORWARDED)).cloned().collect();
@@ -326,13 +350,9 @@ fn change_request(public: &Public, head: &mut Parts) {
     }
 }
 
-fn to_server(head: &Parts, server: &Authority, body: Relay) -> Result<Request<Relay>, Problem> {
+fn to_server(head: &Parts, server: &Server, body: Relay) -> Result<Request<Relay>, Problem> {
     let mut request = Request::new(body);
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(server.clone());
-    parts.path_and_query = head.uri.path_and_query().cloned();
-    let uri = Uri::from_parts(parts);
+    let uri = server.uri(head.uri.path_and_query().cloned());
     *request.uri_mut() = uri.map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "the request has no path that can be passed on")
     })?;
@@ -342,20 +362,42 @@ fn to_server(head: &Parts, server: &Authority, body: Relay) -> Result<Request<Re
     Ok(request)
 }
 
+/// The server speaks another protocol from now on.
+fn upgraded(
+    public: &Public,
+    upstream: &Upstream,
+    server: &Server,
+    response: Response<Incoming>,
+    websocket: Option<Asked>,
+    mut span: Option<Child>,
+) -> Result<Response<Body>, Problem> {
+    let Some(websocket) = websocket.filter(|_| Asked::is_accepted_by(&response)) else {
+        upstream.failed(server, &"it answered 101, for which it was not asked", None);
+        return Err(unanswered(StatusCode::BAD_GATEWAY)
+            .cause("it changes to another protocol, for which it was not asked"));
+    };
+    if let Some(span) = &mut span {
+        span.responded(response.status());
+    }
+    server.succeeded();
+    let mut answer = Response::new(Body::full(Bytes::new()));
+    *answer.status_mut() = response.status();
+    answer.headers_mut().clone_from(response.headers());
+    remove_hop(answer.headers_mut());
+    upgrades(answer.headers_mut());
+    websocket.begin(&public.shared, response, upstream.websocket_idle_timeout, span);
+    Ok(answer)
+}
+
 fn to_client(
     upstream: &Upstream,
     server: &Server,
     response: Response<Incoming>,
     mut span: Option<Child>,
-) -> Result<Response<Body>, Problem> {
+) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     if let Some(span) = &mut span {
         span.responded(head.status);
-    }
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        upstream.failed(server, &"it answered 101, for which it was not asked");
-        return Err(unanswered(StatusCode::BAD_GATEWAY)
-            .cause("it changes to another protocol, for which it was not asked"));
     }
     server.answered(head.status);
     remove_hop(&mut head.headers);
@@ -363,7 +405,7 @@ fn to_client(
     // The client's protocol decides.
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    Ok(Response::from_parts(head, Body::Relayed(Box::new(relayed))))
+    Response::from_parts(head, Body::Relayed(Box::new(relayed)))
 }
 
 #[cfg(test)]

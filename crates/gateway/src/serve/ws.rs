@@ -30,9 +30,7 @@ use std::time::Duration;
 use becket_host::{Entry, Frame, Stream, StreamError};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -50,6 +48,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use super::asks::has_item;
 use super::body::Body;
 use super::request::{Arrived, to_host};
+use super::tunnel::upgrades;
 use crate::config::HttpLimits;
 use crate::connections::Phase;
 use crate::otlp::Child;
@@ -81,10 +80,7 @@ pub(super) async fn answer(
     let Arrived { mut head, .. } = request;
     let accept = handshake(&head).inspect_err(|_| shared.stats.refuse(Refusal::Upgrade))?;
     let mut span = Child::call(&mut head, entry);
-    // hyper gives the upgrade to whole requests alone, and keeps it in their extensions.
-    let mut carrier = Request::new(());
-    std::mem::swap(carrier.extensions_mut(), &mut head.extensions);
-    let upgrade = hyper::upgrade::on(carrier);
+    let upgrade = upgrade_of(&mut head);
     let mut opening = entry.stream(to_host(shared, head, Bytes::new())?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
@@ -101,15 +97,23 @@ pub(super) async fn answer(
     tokio::spawn(run(Arc::clone(shared), limits, upgrade, stream, (open, span)));
     let mut response = Response::new(Body::full(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    upgrades(response.headers_mut());
+    response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
     Ok(response)
 }
 
+/// The client's connection, once it has read the answer.
+pub(super) fn upgrade_of(head: &mut Parts) -> OnUpgrade {
+    // hyper gives it to whole requests alone, and keeps it in their extensions.
+    let mut carrier = Request::new(());
+    std::mem::swap(carrier.extensions_mut(), &mut head.extensions);
+    let upgrade = hyper::upgrade::on(&mut carrier);
+    std::mem::swap(carrier.extensions_mut(), &mut head.extensions);
+    upgrade
+}
+
 /// The handshake of RFC 6455, section 4.2; the answer to its key.
-fn handshake(head: &Parts) -> Result<HeaderValue, Problem> {
+pub(super) fn handshake(head: &Parts) -> Result<HeaderValue, Problem> {
     let headers = &head.headers;
     let bad = |what: &'static str| Problem::new(StatusCode::BAD_REQUEST, what);
     if head.method != Method::GET || head.version != Version::HTTP_11 {
@@ -133,7 +137,8 @@ fn handshake(head: &Parts) -> Result<HeaderValue, Problem> {
         .ok_or_else(|| bad("the handshake has no `sec-websocket-key`"))
 }
 
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+/// Whether one of the headers `name`, lists of tokens, has `token`.
+pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     headers.get_all(name).iter().any(|value| has_item(value, token))
 }
 
@@ -344,6 +349,8 @@ async fn close(mut socket: Socket, end: End) {
 
 #[cfg(test)]
 mod tests {
+    use http::header::UPGRADE;
+
     use super::*;
 
     fn head(change: impl FnOnce(&mut Parts)) -> Parts {

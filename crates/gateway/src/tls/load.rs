@@ -107,7 +107,10 @@ fn verifier(
     builder.build().map(Some).map_err(|error| wrong(error.to_string()))
 }
 
-fn certificates(path: &KeyPath, file: &Path) -> Result<Vec<CertificateDer<'static>>, Complaint> {
+pub(super) fn certificates(
+    path: &KeyPath,
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Complaint> {
     let text = read_file(path, file, FILE_BYTES_MAX)?;
     let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| no_pem(path, file, "certificate", &error))?;
@@ -121,7 +124,10 @@ fn certificates(path: &KeyPath, file: &Path) -> Result<Vec<CertificateDer<'stati
     Ok(chain)
 }
 
-fn private_key(path: &KeyPath, file: &Path) -> Result<PrivateKeyDer<'static>, Complaint> {
+pub(super) fn private_key(
+    path: &KeyPath,
+    file: &Path,
+) -> Result<PrivateKeyDer<'static>, Complaint> {
     check_private(path, file)?;
     let text = read_file(path, file, FILE_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| no_pem(path, file, "private key", &error))

@@ -9,6 +9,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | `client` | settings for connections to upstream servers |
 //! | `load` | from files to a server's settings, with every mistake shown |
 //! | `names` | the certificate for the name that a client asks for |
 //!
@@ -20,6 +21,7 @@
 //! 3. A session that is resumed is one of the settings in force: the keys of tickets are replaced with them.
 //! 4. What rustls buffers for a client that does not read is at most [`BUFFER_BYTES`] and one record.
 
+mod client;
 mod load;
 mod names;
 
@@ -34,6 +36,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::client::{ClientTls, hint_of};
 use crate::TARGET;
 use crate::config::{ClientCertificates, Complaint, TlsConfig};
 use crate::repeats::Repeats;

@@ -17,6 +17,8 @@
 //! | `listeners` | several listeners, Unix sockets, sockets of the service manager |
 //! | `tls` | certificates, names, clients' certificates, handshakes, and all of it changing under load |
 //! | `upstream` | requests that are passed on to another server |
+//! | `upstream_tls` | TLS to upstream servers |
+//! | `upstream_websocket` | WebSockets that are passed on to another server |
 //! | `websocket` | messages both ways, and every way in which they end |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -41,4 +43,7 @@ mod rollout;
 #[cfg(feature = "tls")]
 mod tls;
 mod upstream;
+#[cfg(feature = "tls")]
+mod upstream_tls;
+mod upstream_websocket;
 mod websocket;

@@ -4,7 +4,7 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-mod world;
+pub(crate) mod world;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

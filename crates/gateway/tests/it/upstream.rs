@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::common::{
-    BASE, get, metric, open, post, raw, request, rest, send, soon, start, try_websocket,
-    until_no_body_is_held, with,
+    BASE, get, metric, open, post, raw, request, rest, send, soon, start, until_no_body_is_held,
+    with,
 };
 
 /// A server that answers what it was asked, and counts its connections.
@@ -62,7 +62,7 @@ async fn dump(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper
 }
 
 /// A server of one connection, which writes these bytes when the head of a request has come. It returns what came.
-async fn scripted(answer: &'static [u8]) -> (SocketAddr, mpsc::Receiver<TcpStream>) {
+pub(crate) async fn scripted(answer: &'static [u8]) -> (SocketAddr, mpsc::Receiver<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (sender, receiver) = mpsc::channel(16);
@@ -84,7 +84,7 @@ async fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-async fn gateway(route: &str, limits: &str) -> Gateway {
+pub(crate) async fn gateway(route: &str, limits: &str) -> Gateway {
     start(&format!(
         "{BASE}[limits]\n{limits}\n[plugins.kit]\nlinked = \"kit\"\n[plugins.guard]\nlinked = \
          \"guard\"\n[[routes]]\nprefix = \"/\"\n{route}\n"
@@ -93,7 +93,7 @@ async fn gateway(route: &str, limits: &str) -> Gateway {
     .unwrap()
 }
 
-async fn before(server: SocketAddr) -> Gateway {
+pub(crate) async fn before(server: SocketAddr) -> Gateway {
     gateway(&format!("upstream = \"http://{server}\""), "").await
 }
 
@@ -350,17 +350,6 @@ async fn a_path_with_dots_is_not_passed_on() {
         assert!(raw(gateway.addr(), text.as_bytes()).await.starts_with("HTTP/1.1 400 "), "{path}");
     }
     assert_eq!(server.connections.load(Ordering::SeqCst), 0);
-}
-
-#[tokio::test]
-async fn a_websocket_is_refused() {
-    use tokio_tungstenite::tungstenite::Error;
-    let server = server().await;
-    let gateway = before(server.addr).await;
-    match try_websocket(gateway.addr(), "/x", "").await {
-        Err(Error::Http(answer)) => assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]

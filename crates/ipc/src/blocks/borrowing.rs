@@ -9,8 +9,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
-use becket_wire::Session;
+use becket_wire::{Full, Head, Kind, Session, UnsentBlocks};
 use becket_zcopy::{Error, ImportedRegion, Meta};
 use bytes::Bytes;
 
@@ -20,7 +21,7 @@ use super::peer_block::{PeerBlock, ReleaseQueue};
 use super::{Descriptor, Fault, LENT_MAX, MAPPED, MAPPED_BYTES_MAX, WOKEN};
 use crate::connection::At;
 use crate::streams::ignore_refusal;
-use crate::transport::Ancillary;
+use crate::transport::{Ancillary, Link};
 
 #[derive(Default)]
 pub(super) struct Borrowing {
@@ -132,6 +133,60 @@ impl Borrowing {
         }
         self.releases.drain(..released);
         release_queue.released(released);
+    }
+
+    /// Blocks that were given back in frames which the session has not sent.
+    pub(super) fn unsent(&mut self, unsent: UnsentBlocks, counters: &BlockCounters) {
+        self.regions.clear();
+        let before = self.releases.len();
+        let releases = unsent.releases.into_iter().map(|(region, generation, offset)| Descriptor {
+            region,
+            generation,
+            offset,
+            len: 0,
+        });
+        let returns = unsent.returns.iter().filter_map(|body| Descriptor::decode(body));
+        self.releases.extend(releases.chain(returns));
+        let more = (self.releases.len() - before) as u64;
+        counters.held.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn wake_by(&self, waker: Waker) {
+        if let Some(release_queue) = &self.release_queue {
+            release_queue.wake_by(waker);
+        }
+    }
+
+    /// A block arrived that is not received any more.
+    pub(super) fn refuse(&mut self, body: &[u8], counters: &BlockCounters) -> Result<(), Fault> {
+        let descriptor = Descriptor::decode(body).ok_or(Fault::Length)?;
+        if self.release_queue.is_none() {
+            let Descriptor { region, generation, .. } = descriptor;
+            return Err(Fault::UnknownRegion { region, generation });
+        }
+        if counters.held.load(Ordering::Relaxed) >= LENT_MAX as u64 {
+            return Err(Fault::TooMany);
+        }
+        counters.held.fetch_add(1, Ordering::Relaxed);
+        self.releases.push(descriptor);
+        Ok(())
+    }
+
+    /// As [`release`](Self::release), without a session.
+    pub(super) fn put_releases(&mut self, link: &mut dyn Link) -> Result<(), Full> {
+        let Some(release_queue) = &self.release_queue else { return Ok(()) };
+        release_queue.take_dropped(&mut self.releases);
+        let mut put = 0;
+        let done = self.releases.iter().try_for_each(|descriptor| {
+            let Descriptor { region, generation, offset, .. } = *descriptor;
+            let (stream, aux, sequence) = (region, generation, offset);
+            link.put(&Head { stream, aux, sequence, ..Head::new(Kind::Release) }, &[])?;
+            put += 1;
+            Ok(())
+        });
+        self.releases.drain(..put);
+        release_queue.released(put);
+        done
     }
 
     /// The connection has ended.

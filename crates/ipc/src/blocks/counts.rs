@@ -58,6 +58,10 @@ impl BlockCounters {
         add(&self.copied_bytes, bytes as u64);
     }
 
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.load(Ordering::Acquire) > 0
+    }
+
     pub(super) fn received(&self) {
         add(&self.received, 1);
     }

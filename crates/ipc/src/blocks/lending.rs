@@ -114,6 +114,11 @@ impl Lending {
         Some(block)
     }
 
+    /// Whether the region is announced.
+    pub(super) fn has(&self, region: u32, generation: u32) -> bool {
+        self.regions.iter().any(|own| name_of(own.id) == (region, generation))
+    }
+
     /// The peer has dropped a block.
     pub(super) fn released(
         &mut self,

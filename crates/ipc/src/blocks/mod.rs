@@ -39,10 +39,12 @@
 //!    when the element was refused, or withdrawn by its sender;
 //! 2. the element was requeued at the front of its channel, instead of a release;
 //! 3. it was never transmitted;
-//! 4. the connection ended. A block that the peer still holds then may be overwritten: code that
-//!    needs a block for longer than the connection copies it. That includes a server's channel that
-//!    keeps elements of disconnected clients: such a client first waits for its blocks
-//!    ([`Counts::lent`] is 0).
+//! 4. the peer has disconnected, or violated the protocol.
+//!
+//! A connection that is closed while blocks are held, by either side, ends for its users, and its
+//! socket stays open only for releases: a block is not reused while its holder can read it. The peer
+//! disconnects when it holds no more. A peer of an earlier version disconnects at once: a block that
+//! it still holds may be overwritten. At most [`LINGERING_MAX`] such connections are kept.
 //!
 //! # When bytes are copied instead
 //!
@@ -80,9 +82,10 @@ mod peer_block;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::task::Waker;
 
 use becket_wire::codes::{APPLICATION, PROTOCOL};
-use becket_wire::{Event, Session, flags};
+use becket_wire::{Event, Frame, Full, Kind, Session, flags};
 use becket_zcopy::Block;
 use bytes::Bytes;
 
@@ -95,7 +98,7 @@ pub(crate) use self::outlet::Announcing;
 pub use self::peer_block::{BlockRef, PeerBlock};
 use crate::connection::{At, Ended};
 use crate::element::Element;
-use crate::transport::Ancillary;
+use crate::transport::{Ancillary, Link};
 
 /// The maximum number of blocks that one side of a connection may have lent at a time. More are
 /// sent as bytes.
@@ -105,6 +108,26 @@ pub const LENT_MAX: usize = 1024;
 pub const MAPPED_BYTES_MAX: u64 = 256 << 20;
 /// The same, over all connections of the process.
 pub const MAPPED_BYTES_IN_ALL_MAX: u64 = 4 << 30;
+
+/// The maximum number of closed connections of this process whose blocks are still held. At the
+/// bound the oldest of the peer with the most of them is ended: its blocks are reused.
+pub const LINGERING_MAX: usize = 1024;
+
+/// Closed connections of this process whose blocks are still held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Lingerings {
+    /// Their number now.
+    pub now: usize,
+    /// How many were ended at [`LINGERING_MAX`], or could not be watched.
+    pub cut: u64,
+}
+
+/// The closed connections of this process whose blocks are still held.
+#[must_use]
+pub fn lingering() -> Lingerings {
+    crate::connection::linger::all()
+}
 
 /// The stream number under which dropped blocks wake their connection: no stream has it.
 pub(crate) const WOKEN: u32 = 0;
@@ -287,6 +310,47 @@ impl Blocks {
     /// Blocks were dropped: releases them to the peer.
     pub(crate) fn woken(&mut self, at: &mut At<'_>) {
         self.borrowing.release(at.session);
+    }
+
+    /// The connection has ended: what is to go on, if blocks are out.
+    pub(crate) fn split_off(&mut self, session: &mut Session) -> Self {
+        let mut borrowing = std::mem::take(&mut self.borrowing);
+        borrowing.unsent(session.take_unsent_blocks(), &self.counters);
+        let lending = std::mem::take(&mut self.lending);
+        Self { lending, borrowing, counters: self.counters.clone(), fault: self.fault }
+    }
+
+    /// Whether a block of either side is held by the other.
+    pub(crate) fn are_out(&self) -> bool {
+        self.lending.count() > 0 || self.counters.is_holding()
+    }
+
+    /// Dropped blocks wake another owner from now on.
+    pub(crate) fn wake_by(&self, waker: Waker) {
+        self.borrowing.wake_by(waker);
+    }
+
+    /// A frame behind the close of either side.
+    pub(crate) fn after_close(&mut self, frame: &Frame<'_>) {
+        let Frame { head, body } = frame;
+        let is_descriptor = head.flags & flags::DESCRIPTOR != 0;
+        let done = match head.kind {
+            // As the session does: it may have crossed the withdrawal of its region.
+            Kind::Release if !self.lending.has(head.stream, head.aux) => Ok(()),
+            Kind::Release => self.lending.released(head.stream, head.aux, head.sequence),
+            Kind::Return if is_descriptor => self.lending.returned(body).map(drop),
+            Kind::Data if is_descriptor => self.borrowing.refuse(body, &self.counters),
+            _ => Ok(()),
+        };
+        self.counters.back(self.lending.count());
+        if let Err(fault) = done {
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    /// Puts the releases of dropped blocks, without a session.
+    pub(crate) fn put_releases(&mut self, link: &mut dyn Link) -> Result<(), Full> {
+        self.borrowing.put_releases(link)
     }
 
     /// The connection has ended: lent blocks are free, and nothing is released any more.

@@ -21,8 +21,8 @@ use super::counts::BlockCounters;
 /// The owner should not write it until then, and [`becket_zcopy`]'s pools do not. But nothing can
 /// prevent another process from writing it: so there is no slice of these bytes, unless the memory
 /// is sealed against every write. They are copied, each byte read once, and checks have to be made
-/// on the copy. The same holds after the connection has ended: reading is always safe, but the
-/// owner may reuse its blocks.
+/// on the copy. A block that is held is not reused after its connection was closed either, except by
+/// an owner of an earlier version; reading is always safe.
 #[derive(Clone)]
 pub struct PeerBlock(Arc<HeldBlock>);
 
@@ -41,7 +41,7 @@ struct HeldBlock {
 pub(super) struct ReleaseQueue {
     /// `None`: the connection has ended.
     dropped: Mutex<Option<Vec<Descriptor>>>,
-    waker: Waker,
+    waker: Mutex<Waker>,
     counters: Arc<BlockCounters>,
 }
 
@@ -130,7 +130,7 @@ impl Drop for HeldBlock {
 
 impl ReleaseQueue {
     pub(super) fn new(waker: Waker, counters: Arc<BlockCounters>) -> Arc<Self> {
-        Arc::new(Self { dropped: Mutex::new(Some(Vec::new())), waker, counters })
+        Arc::new(Self { dropped: Mutex::new(Some(Vec::new())), waker: Mutex::new(waker), counters })
     }
 
     fn drop_one(&self, descriptor: Descriptor) {
@@ -145,8 +145,14 @@ impl ReleaseQueue {
             }
         };
         if is_first {
-            self.waker.wake_by_ref();
+            let waker = self.waker.lock().clone();
+            waker.wake();
         }
+    }
+
+    /// Wakes another owner from now on, which first looks at what was dropped before.
+    pub(super) fn wake_by(&self, waker: Waker) {
+        *self.waker.lock() = waker;
     }
 
     /// Moves dropped blocks into `into`. The next one that is dropped wakes again.

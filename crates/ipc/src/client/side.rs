@@ -322,7 +322,6 @@ impl Side for ClientSide {
             let unsent = unsent(at, stream);
             self.over(at, stream, Over::Ended(ended.clone()), &unsent);
         }
-        self.blocks.ended();
         self.requests.retain(|_, asked| match asked {
             PendingRequest::Waiting(waker) => {
                 waker.take().into_iter().for_each(wakes::wake);

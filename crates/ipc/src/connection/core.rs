@@ -14,6 +14,7 @@ use becket_coro::outside;
 use becket_wire::{Event, Session};
 
 use super::claim::Claim;
+use super::linger::{self, ClosedLink};
 use super::waking::{Wakeable, Woken};
 use super::{At, Connection, Ended, OWN, Side};
 use crate::blocks::Announcing;
@@ -210,7 +211,11 @@ impl<S: Side> Core<S> {
         let Self { link, session, side, full, connection, .. } = self;
         let mut failed = None;
         let taken = link.take(frames_max, &mut |frame, ancillary| {
-            if failed.is_some() {
+            if let Some(failed) = &failed {
+                // Releases may follow the close.
+                if Ended::leaves_blocks(failed) {
+                    side.blocks().after_close(&frame);
+                }
                 return;
             }
             match session.receive(frame) {
@@ -388,7 +393,15 @@ impl<S: Side> Core<S> {
         self.watched.clear();
         self.registered = None;
         self.deadline = None;
-        self.link.close();
+        let mut blocks = self.side.blocks().split_off(&mut self.session);
+        if ended.leaves_blocks() && blocks.fault().is_none() && blocks.are_out() {
+            let closed = Box::new(ClosedLink::in_place_of(&*self.link));
+            let link = std::mem::replace(&mut self.link, closed);
+            linger::start(link, &mut self.session, blocks);
+        } else {
+            blocks.ended();
+            self.link.close();
+        }
         // Not the last reference: the holder of the lock has another one.
         self.keep_alive = None;
     }

@@ -51,6 +51,11 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Whether blocks may be held beyond this end: the link works, and the peer has violated nothing.
+    pub(super) const fn leaves_blocks(&self) -> bool {
+        matches!(self, Self::Here | Self::ByPeer { .. } | Self::Silent | Self::DrainTimeout(_))
+    }
+
     /// By the session's error at one of its deadlines.
     pub(super) fn at_deadline(error: &SessionError) -> Self {
         match *error {

@@ -22,6 +22,7 @@
 //! | `relief` | work of the driving thread that may take long, and what becomes of the connection if it does |
 //! | `waking` | the wakers of its streams |
 //! | `end` | how it ended |
+//! | `linger` | a closed connection whose blocks are still held |
 //!
 //! # Invariants
 //!
@@ -40,6 +41,7 @@ mod claim;
 mod core;
 mod drive;
 mod end;
+pub(crate) mod linger;
 pub(crate) mod pending_lock;
 mod relief;
 pub(crate) mod waking;

@@ -61,8 +61,9 @@ impl Account {
     /// This process: for work that no peer has caused, such as accepting connections.
     pub const OWN: Self = Self(u32::MAX);
 
-    /// The account of a peer's process, by its id. Processes of foreign PID namespaces share one, of
-    /// the id 0.
+    /// The account of a peer's process, by its id. The processes that this PID namespace does not
+    /// have share one, of the id 0: they cannot be distinguished, and with an account for each
+    /// connection, a process would gain time by opening more of them.
     #[must_use]
     pub fn of_process(pid: u32) -> Self {
         Self(pid)

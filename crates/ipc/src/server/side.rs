@@ -287,6 +287,5 @@ impl Side for ServerSide {
         for stream in self.entries.streams() {
             self.drop_stream(at, stream);
         }
-        self.blocks.ended();
     }
 }

@@ -23,9 +23,10 @@
 //!    `sent` (`arena`).
 //! 4. The consumer copies the word, then head and body, each once, and validates the copies. Bytes
 //!    that change meanwhile result in other bytes, never in another location.
-//! 5. The consumer publishes its position every eighth of the ring, and when a `take` ends after
-//!    blocks were read. So a producer that waits for room always gets it: a ring full of frames is
-//!    more than an eighth, and blocks are returned at once.
+//! 5. The consumer publishes its position every eighth of the ring, every [`PUBLISH_BYTES`] of blocks,
+//!    and when a `take` ends after blocks were read. So a producer that waits for room always gets it:
+//!    a ring full of frames is more than an eighth. There may be two blocks of a size: the producer
+//!    fills one while the other is read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,9 @@ use super::validate::{
     Body, INLINE_BYTES, SLOT_BODY, SLOT_HEAD, SlotMeta, TAKEN, Violation, check_body,
     check_sequence, check_taken, sequence,
 };
+
+/// So many bytes of blocks that were read are returned together.
+const PUBLISH_BYTES: usize = 16 << 10;
 
 /// Puts frames into this side's segment.
 #[derive(Debug)]
@@ -59,7 +63,8 @@ pub struct Consumer {
     taken: u64,
     published: u64,
     publish_every: u64,
-    blocks_taken: bool,
+    /// Bytes of blocks that were read and not returned yet.
+    blocks_taken: usize,
     body_bytes_max: u32,
     inline: [u8; INLINE_BYTES],
     block: Box<[u8]>,
@@ -210,7 +215,7 @@ impl Consumer {
             taken: 0,
             published: 0,
             publish_every,
-            blocks_taken: false,
+            blocks_taken: 0,
             body_bytes_max,
             inline: [0; INLINE_BYTES],
             block: vec![0; body_bytes_max as usize].into_boxed_slice(),
@@ -261,8 +266,8 @@ impl Consumer {
                 body
             }
             Body::At(offset) => {
-                self.blocks_taken = true;
                 let body = self.block.get_mut(..length as usize).ok_or(too_long)?;
+                self.blocks_taken += body.len();
                 memory.copy_out(offset, body)?;
                 body
             }
@@ -282,12 +287,14 @@ impl Consumer {
         Some(Taken { head, body: copied.get(..head.length as usize)?, descriptors: 0 })
     }
 
-    /// Publishes the position if an eighth of the ring has been read since; if `ends` (no more
-    /// frames are taken now), also if blocks were read. True: the producer may have room that it
+    /// Publishes the position if an eighth of the ring, or 16 KiB of blocks, have been read
+    /// since; if `ends` (no more frames are taken now), also if any block was read. True: the producer may have room that it
     /// waits for.
     #[inline]
     pub fn publish_due(&mut self, ends: bool) -> Result<bool, Violation> {
-        let due = self.taken - self.published >= self.publish_every || ends && self.blocks_taken;
+        let of_blocks = if ends { 1 } else { PUBLISH_BYTES };
+        let due =
+            self.taken - self.published >= self.publish_every || self.blocks_taken >= of_blocks;
         if due { self.publish() } else { Ok(false) }
     }
 
@@ -298,7 +305,7 @@ impl Consumer {
         }
         self.own.memory.publish(TAKEN, self.taken)?;
         self.published = self.taken;
-        self.blocks_taken = false;
+        self.blocks_taken = 0;
         Ok(true)
     }
 

@@ -25,7 +25,10 @@ const CLASSES: [Class; 2] =
     [Class { block_bytes: 256, blocks: 3 }, Class { block_bytes: 1024, blocks: 2 }];
 
 fn pair(slots: u32, body_bytes_max: u32) -> Pair {
-    let geometry = Geometry::new(slots, &CLASSES).unwrap();
+    pair_of(Geometry::new(slots, &CLASSES).unwrap(), body_bytes_max)
+}
+
+fn pair_of(geometry: Geometry, body_bytes_max: u32) -> Pair {
     let (a, a_seen) = private(geometry);
     let (b, b_seen) = private(geometry);
     let (a, b) = (Arc::new(a), Arc::new(b));
@@ -96,6 +99,22 @@ fn frames_read_to_the_end_make_room() {
                 assert!(producer.has_news(), "{bytes} bytes: frame {number} would never fit");
             }
         }
+    }
+}
+
+/// The producer fills a block while the consumer reads another one.
+#[test]
+fn a_long_block_comes_back_before_the_next_one_is_read() {
+    const BYTES: usize = 16 << 10;
+    let large = [Class { block_bytes: BYTES as u32, blocks: 2 }];
+    let geometry = Geometry::new(64, &large).unwrap();
+    let Pair { mut producer, mut consumer, .. } = pair_of(geometry, BYTES as u32);
+    let mut put = |number| producer.put(&head(number), &body(number, BYTES), 0);
+    assert_eq!([0, 1, 2].map(&mut put), [Ok(()), Ok(()), Err(Refused::Full)]);
+    for number in 2..if cfg!(miri) { 4 } else { 20 } {
+        assert_eq!(consumer.take().unwrap().unwrap().head.sequence, number - 2);
+        assert_eq!(consumer.publish_due(false), Ok(true));
+        assert_eq!([number, number].map(&mut put), [Ok(()), Err(Refused::Full)]);
     }
 }
 

@@ -3,13 +3,13 @@
 //! reason, or their memory is ignored; another client continues meanwhile.
 
 use becket_chan::{Receiver, Sender, bounded, unlimited};
-use becket_ipc::blocks::{LENT_MAX, MAPPED_BYTES_MAX};
+use becket_ipc::blocks::{LENT_MAX, LINGERING_MAX, MAPPED_BYTES_MAX, lingering};
 use becket_ipc::{Element, Ended, RecvError, RemoteSender};
 use becket_wire::{Credit, StreamId, codes, flags};
 use becket_zcopy::Pool;
 use rustix::fs::SealFlags;
 
-use crate::memory::{HANGS, all_free, filled, is_filled, pool};
+use crate::memory::{HANGS, all_free, filled, is_filled, pool, until};
 use crate::raw::{FIXED, MAPPED, RECEIVE, Raw, SEND, Seen, descriptor, file};
 use crate::world::World;
 
@@ -215,6 +215,87 @@ fn a_lent_block_is_released_once() {
     scene.goes_on();
     scene.raw.release((region, generation, offset));
     scene.put_out("was not lent");
+}
+
+/// Closes the connection of a peer that holds a block, from the peer's side.
+fn closes(scene: &mut Scene) -> Sender<Element> {
+    let (tx, ..) = lends(scene);
+    scene.raw.session.close(codes::DONE, "");
+    scene.raw.turn();
+    // The healthy client's is left.
+    until("the server has seen the end", || scene.world.server().sessions().len() == 1);
+    assert_eq!((scene.pool.snapshot()[0].free, lingering().now), (1, 1));
+    tx
+}
+
+/// Peers that close and never release: at the bound the oldest loses its block.
+#[test]
+fn closed_connections_with_blocks_are_bounded() {
+    let world = World::memory();
+    let (tx, rx) = unlimited();
+    world.server().export("down", None, Some(rx)).unwrap();
+    let (_region, pool) = pool(64, LINGERING_MAX as u32 + 8);
+    let blocks = pool.snapshot()[0].free;
+    let mut peers = Vec::new();
+    for count in 1..=LINGERING_MAX + 1 {
+        let mut raw = Raw::client(&world.server());
+        raw.open(RECEIVE, "down");
+        tx.try_send(filled(&pool, 64, 1).into()).unwrap();
+        let region = raw.until(|seen| matches!(seen, Seen::Region(..)));
+        let Seen::Region(region, generation, ..) = region else { panic!("another came") };
+        let of = u64::from(generation) << 32 | u64::from(region);
+        raw.session.notice(MAPPED, of, Vec::new().into()).unwrap();
+        loop {
+            let next = raw.until(|seen| matches!(seen, Seen::Element(..)));
+            if matches!(next, Seen::Element(_, flags, _) if flags & flags::DESCRIPTOR != 0) {
+                break;
+            }
+            tx.try_send(filled(&pool, 64, 1).into()).unwrap();
+        }
+        raw.session.close(codes::DONE, "");
+        raw.turn();
+        until("the server has seen the end", || world.server().sessions().is_empty());
+        until("it lingers", || lingering().now == count.min(LINGERING_MAX));
+        peers.push(raw);
+    }
+    until("the oldest has lost its block", || pool.snapshot()[0].free == blocks - LINGERING_MAX);
+    assert_eq!(lingering().cut, 1);
+    peers.iter_mut().for_each(Raw::disconnect);
+    until("nothing is left", || lingering().now == 0);
+    all_free(&pool);
+}
+
+#[test]
+fn a_closed_peer_that_disconnects_has_released_its_blocks() {
+    let mut scene = Scene::new();
+    let _tx = closes(&mut scene);
+    scene.raw.disconnect();
+    scene.goes_on();
+    until("nothing is left", || lingering().now == 0);
+}
+
+#[test]
+fn a_closed_peer_that_violates_the_rules_loses_its_blocks() {
+    let mut scene = Scene::new();
+    let (_tx, (region, generation), offset) = lends(&mut scene);
+    scene.raw.session.close(codes::DONE, "");
+    scene.raw.turn();
+    until("the server has seen the end", || scene.world.server().sessions().len() == 1);
+    scene.raw.release((region, generation + 1, offset));
+    scene.raw.release((region, generation, offset ^ 64));
+    scene.goes_on();
+    until("nothing is left", || lingering().now == 0);
+}
+
+#[test]
+fn a_release_may_follow_a_close_at_once() {
+    let mut scene = Scene::new();
+    let (_tx, (region, generation), offset) = lends(&mut scene);
+    scene.raw.session.close(codes::DONE, "");
+    // Both frames arrive together.
+    scene.raw.release((region, generation, offset));
+    scene.goes_on();
+    until("nothing is left", || lingering().now == 0);
 }
 
 #[test]

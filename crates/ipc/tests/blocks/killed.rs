@@ -111,6 +111,37 @@ fn receiver_is_killed(transport: &str) {
     }
 }
 
+/// The server ends while a client holds blocks, and the client is killed later.
+fn receiver_is_killed_after_the_close(transport: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    let server = Server::builder().options(options(transport)).bind_both(&path).unwrap();
+    let (tx, rx) = unlimited::<Element>();
+    server.export("down", None, Some(rx.clone())).unwrap();
+    let (_region, pool) = pool(MIB, BLOCKS);
+    let feeds = std::sync::atomic::AtomicBool::new(true);
+    let mut child = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while feeds.load(std::sync::atomic::Ordering::Relaxed) {
+                match pool.try_lease(MIB) {
+                    Ok(lease) => tx.try_send(lease.freeze().into()).unwrap(),
+                    Err(_) => std::thread::yield_now(),
+                }
+            }
+        });
+        let child = start("holds", transport, &path);
+        feeds.store(false, std::sync::atomic::Ordering::Relaxed);
+        child
+    });
+    drop(server);
+    while rx.try_recv().is_ok() {}
+    assert!(pool.snapshot()[0].free <= BLOCKS as usize / 2, "those that it holds are not free");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    all_free(&pool);
+    until("nothing is left", || becket_ipc::blocks::lingering().now == 0);
+}
+
 fn sender_is_killed(transport: &str) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("private/socket");
@@ -141,6 +172,11 @@ macro_rules! over_sockets {
             #[test]
             fn a_holder_of_blocks_is_killed() {
                 super::receiver_is_killed($transport);
+            }
+
+            #[test]
+            fn a_holder_of_blocks_is_killed_after_the_close() {
+                super::receiver_is_killed_after_the_close($transport);
             }
 
             #[test]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod closed;
 mod crossing;
 mod hostile;
 mod killed;
@@ -14,23 +15,23 @@ mod world;
 
 /// Runs each test of a module over each transport.
 macro_rules! over_each {
-    ($($name:ident),* $(,)?) => {
+    ($module:ident: $($name:ident),* $(,)?) => {
         mod over_memory {
-            $(#[test] fn $name() { crate::crossing::$name(&crate::world::World::memory()); })*
+            $(#[test] fn $name() { crate::$module::$name(&crate::world::World::memory()); })*
         }
         mod over_unix_stream {
-            $(#[test] fn $name() { crate::crossing::$name(&crate::world::World::unix_stream()); })*
+            $(#[test] fn $name() { crate::$module::$name(&crate::world::World::unix_stream()); })*
         }
         mod over_seqpacket {
-            $(#[test] fn $name() { crate::crossing::$name(&crate::world::World::seqpacket()); })*
+            $(#[test] fn $name() { crate::$module::$name(&crate::world::World::seqpacket()); })*
         }
         mod over_shared_memory {
-            $(#[test] fn $name() { crate::crossing::$name(&crate::world::World::shared_memory()); })*
+            $(#[test] fn $name() { crate::$module::$name(&crate::world::World::shared_memory()); })*
         }
     };
 }
 
-over_each! {
+over_each! { crossing:
     a_block_crosses_to_a_server_and_comes_back,
     a_block_crosses_to_a_client_and_comes_back,
     a_block_of_one_client_is_copied_for_another,
@@ -41,4 +42,13 @@ over_each! {
     many_regions_alternate,
     the_end_of_a_connection_frees_what_it_lent,
     a_region_that_is_released_is_not_kept,
+}
+
+mod held_when_closed {
+    over_each! { closed:
+        by_the_client_that_lent_them,
+        by_the_server_that_holds_them,
+        by_the_client_that_holds_them,
+        by_the_server_that_lent_them,
+    }
 }

@@ -61,6 +61,10 @@ impl Raw {
         Self { link, session: Session::new(role, limits, Instant::now()), seen: Vec::new() }
     }
 
+    pub(crate) fn disconnect(&mut self) {
+        self.link.close();
+    }
+
     pub(crate) fn turn(&mut self) {
         self.session.transmit(&mut self.link);
         self.link.flush().ok();

@@ -13,6 +13,7 @@ mod impaired;
 #[path = "../impaired_link/mod.rs"]
 mod impaired_link;
 mod listen;
+mod namespaces;
 mod syscalls;
 
 use factory::{Memory, Seqpacket, Stream};

@@ -49,6 +49,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 
 pub use self::streams::Withdrawn;
+pub use self::unsent::UnsentBlocks;
 use self::{regions::Regions, requests::Asked, time::Clock};
 use crate::{
     Counters, Head, Kind, Left, Limits, PeerLimits, Refused, Role, SessionError, StreamId,
@@ -107,6 +108,7 @@ pub struct Session {
     bodies: Chunk,
     elements: Chunk,
     unsent: unsent::Unsent,
+    unsent_blocks: UnsentBlocks,
     counters: Counters,
 }
 
@@ -246,6 +248,7 @@ impl Session {
             bodies: Chunk::default(),
             elements: Chunk::default(),
             unsent: unsent::Unsent::new(),
+            unsent_blocks: UnsentBlocks::default(),
             counters: Counters::default(),
             limits,
         }
@@ -289,8 +292,8 @@ impl Session {
     }
 
     /// Ends the session: all queues are dropped, and `transmit` sends only a `Close`. The queued
-    /// elements are in [`take_unsent`](Self::take_unsent). `why` is cut to
-    /// `Limits::text_bytes_max`.
+    /// elements are in [`take_unsent`](Self::take_unsent), the queued releases in
+    /// [`take_unsent_blocks`](Self::take_unsent_blocks). `why` is cut to `Limits::text_bytes_max`.
     pub fn close(&mut self, code: u16, why: impl Into<Bytes>) {
         if matches!(self.state, State::Closing | State::Closed) {
             return;
@@ -315,7 +318,9 @@ impl Session {
         self.pongs = VecDeque::new();
         self.ping = None;
         self.drain.due = false;
-        self.control = VecDeque::new();
+        for control in std::mem::take(&mut self.control) {
+            self.unsent_blocks.keep_release(&control);
+        }
         self.loose = 0;
         self.due = VecDeque::new();
         self.ready.clear();
@@ -325,6 +330,7 @@ impl Session {
             [(self.role, &mut self.streams.own), (self.role.other(), &mut self.streams.peer)]
         {
             for (index, generation, stream) in table.iter_mut() {
+                self.unsent_blocks.keep_returns(stream);
                 unsent::keep(&mut self.unsent, StreamId::new(opener, index, generation), stream);
             }
         }

@@ -4,7 +4,7 @@
 use crate::support::{Pair, Wire, carry, frame};
 use becket_wire::{
     Credit, Head, Kind, Left, Limits, Priority, Refused, Role, Session, SessionError, StreamId,
-    Withdrawn, codes, flags,
+    UnsentBlocks, Withdrawn, codes, flags,
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -491,6 +491,25 @@ fn regions_are_announced_used_and_taken_back() {
     pair.client.unregion(9, 2).unwrap();
     assert_eq!(pair.exchange(), ["Unregion { region: 9, generation: 2 }"]);
     assert_eq!(pair.client.counters().stale_frames, 1, "a release that crossed");
+}
+
+#[test]
+fn what_was_given_back_and_not_sent_is_kept_at_the_end() {
+    let mut pair = Pair::plain();
+    let id = opened(&mut pair, MUCH, MUCH);
+    pair.client.region(9, 2, 4096).unwrap();
+    for flags in [0, flags::DESCRIPTOR] {
+        pair.client.send(id, flags, Bytes::from_static(b"body")).unwrap();
+    }
+    pair.reach_server().unwrap();
+    pair.server.release(9, 2, 64).unwrap();
+    pair.server.give_back(id, 1, 0, Bytes::from_static(b"one")).unwrap();
+    pair.server.give_back(id, 2, flags::DESCRIPTOR, Bytes::from_static(b"two")).unwrap();
+    assert_eq!(pair.server.take_unsent_blocks(), UnsentBlocks::default());
+    pair.server.close(codes::DONE, "");
+    let unsent = pair.server.take_unsent_blocks();
+    assert_eq!((unsent.releases, unsent.returns), (vec![(9, 2, 64)], vec![Bytes::from("two")]));
+    assert_eq!(pair.server.take_unsent_blocks(), UnsentBlocks::default());
 }
 
 #[test]

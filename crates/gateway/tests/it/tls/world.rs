@@ -25,28 +25,28 @@ use tokio_rustls::client::TlsStream;
 use crate::common::{Answer, soon};
 
 /// A folder with an authority: `ca.pem`.
-pub(super) struct World {
+pub(crate) struct World {
     folder: TempDir,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = "req -x509 -days 2 -subj /CN=authority -keyout ca.key -out ca.pem";
         openssl(folder.path(), &format!("{authority} {NEW_KEY}"));
         Self { folder }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.path().join(name).display().to_string()
     }
 
     /// `NAME.pem` and `NAME.key`, for these DNS names, signed by the authority.
-    pub(super) fn certificate(&self, name: &str, dns: &[&str]) {
+    pub(crate) fn certificate(&self, name: &str, dns: &[&str]) {
         let folder = self.path();
         let request = format!("req -subj /CN={name} -keyout {name}.key -out {name}.csr {NEW_KEY}");
         openssl(folder, &request);
@@ -60,19 +60,19 @@ impl World {
         openssl(folder, &signs);
     }
 
-    pub(super) fn der(&self, file: &str) -> CertificateDer<'static> {
+    pub(crate) fn der(&self, file: &str) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(self.path().join(file)).unwrap()
     }
 
     /// A client that trusts the authority.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let mut roots = RootCertStore::empty();
         roots.add(self.der("ca.pem")).unwrap();
         Client { roots: Arc::new(roots), shows: None, alpn: vec![], versions: ALL_VERSIONS }
     }
 
     /// One that shows a certificate, too.
-    pub(super) fn client_with(&self, name: &str) -> Client {
+    pub(crate) fn client_with(&self, name: &str) -> Client {
         let key = PrivateKeyDer::from_pem_file(self.path().join(format!("{name}.key"))).unwrap();
         let certificate = self.der(&format!("{name}.pem"));
         Client { shows: Some((certificate, Arc::new(key))), ..self.client() }
@@ -81,7 +81,7 @@ impl World {
 
 const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
-pub(super) fn openssl(folder: &Path, arguments: &str) {
+pub(crate) fn openssl(folder: &Path, arguments: &str) {
     let output = Command::new("openssl")
         .args(arguments.split_whitespace())
         .current_dir(folder)
@@ -92,15 +92,15 @@ pub(super) fn openssl(folder: &Path, arguments: &str) {
 
 /// How a client connects.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     roots: Arc<RootCertStore>,
     shows: Option<(CertificateDer<'static>, Arc<PrivateKeyDer<'static>>)>,
-    pub(super) alpn: Vec<&'static str>,
-    pub(super) versions: &'static [&'static SupportedProtocolVersion],
+    pub(crate) alpn: Vec<&'static str>,
+    pub(crate) versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl Client {
-    pub(super) fn config(&self) -> ClientConfig {
+    pub(crate) fn config(&self) -> ClientConfig {
         let builder = ClientConfig::builder_with_protocol_versions(self.versions)
             .with_root_certificates(Arc::clone(&self.roots));
         let mut config = match &self.shows {
@@ -113,7 +113,7 @@ impl Client {
         config
     }
 
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         addr: SocketAddr,
         name: &str,
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// One request over HTTP/1.1 on a connection of its own.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         addr: SocketAddr,
         request: Request<Full<Bytes>>,
@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// One request over HTTP/2.
-    pub(super) async fn send2(
+    pub(crate) async fn send2(
         &self,
         addr: SocketAddr,
         request: Request<Full<Bytes>>,

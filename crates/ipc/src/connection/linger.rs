@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A closed connection with blocks that one of its sides still holds.
+//!
+//! ```text
+//!   Connection ── closed, by either side ──► Lingering ── no block is out ──► the link is closed
+//!                                              │  ▲   └── the peer disconnects ──────────┘
+//!                                  releases    ▼  │    releases
+//! ```
+//!
+//! The link and the loans outlive the session: a lent block is not reused before its release has
+//! arrived, or the peer has disconnected. The peer disconnects when it holds nothing more, when its
+//! process ends, or at once if it does not linger, as versions before this one. Frames other than
+//! releases and descriptors crossed with the close, and are ignored.
+//!
+//! Only the I/O thread serves it: when frames arrive, when there is room, and when a block that this
+//! side holds is dropped.
+//!
+//! # Invariants
+//!
+//! 1. It is in [`ALL`] until it is over; it is over once. At most [`LINGERING_MAX`] are in it.
+//! 2. Its link is kept, so it counts among the connections of its listener.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
+
+use becket_chan::wakes;
+use becket_wire::{Frame, Full, Head, Outlet, Session};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::blocks::{Blocks, LINGERING_MAX, Lingerings};
+use crate::reactor::{self, Account, Ready, Watched};
+use crate::transport::{Ancillary, Link, LinkCounters, LinkError, OnReady, Peer, Watch};
+
+/// The maximum number of frames taken before other connections are served.
+const FRAMES_PER_TURN: usize = 64;
+
+/// All of this process, the oldest first.
+static ALL: Mutex<BTreeMap<u64, Arc<Lingering>>> = Mutex::new(BTreeMap::new());
+static NEXT: AtomicU64 = AtomicU64::new(0);
+static CUT: AtomicU64 = AtomicU64::new(0);
+
+struct Lingering {
+    number: u64,
+    account: Account,
+    /// It is in the I/O thread's queue.
+    queued: AtomicBool,
+    /// `None`: it is over.
+    state: Mutex<Option<State>>,
+}
+
+struct State {
+    /// Dropped before the link.
+    _watched: Option<Watched>,
+    link: Box<dyn Link>,
+    blocks: Blocks,
+    /// The session's `Close`, for which the link had no room yet.
+    close: Option<(Head, Bytes)>,
+}
+
+enum Turn {
+    Again,
+    Waits,
+    Over,
+}
+
+/// Keeps the link of a closed session, until no block is out.
+pub(super) fn start(mut link: Box<dyn Link>, session: &mut Session, mut blocks: Blocks) {
+    // A thread that drove the connection sees the end.
+    if let Some(wait) = link.direct_wait() {
+        wait.doorbell().kick();
+    }
+    let mut close = LastFrame(None);
+    session.transmit(&mut close);
+    let account = Account::of_process(link.peer().pid);
+    let lingering = Arc::new(Lingering {
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        account,
+        queued: AtomicBool::new(false),
+        state: Mutex::new(None),
+    });
+    let owner: Arc<dyn Ready> = lingering.clone();
+    let mut watched = None;
+    if let Some(descriptor) = link.watch().readable_one() {
+        match reactor::watch(descriptor, Arc::downgrade(&owner)) {
+            Ok(watch) => watched = Some(watch),
+            Err(error) => {
+                tracing::warn!(%error, "a closed connection cannot wait for its blocks");
+                CUT.fetch_add(1, Ordering::Relaxed);
+                blocks.ended();
+                link.close();
+                return;
+            }
+        }
+    }
+    let weak = Queue(Arc::downgrade(&lingering));
+    let waker: Waker = Arc::new(weak).into();
+    if watched.is_none() {
+        let waker = waker.clone();
+        link.on_ready(Arc::new(move || waker.wake_by_ref()));
+    }
+    blocks.wake_by(waker);
+    *lingering.state.lock() = Some(State { _watched: watched, link, blocks, close: close.0 });
+    let most = {
+        let mut all = ALL.lock();
+        let most = (all.len() >= LINGERING_MAX).then(|| oldest_of_most(&mut all)).flatten();
+        all.insert(lingering.number, lingering.clone());
+        most
+    };
+    if let Some(most) = most {
+        CUT.fetch_add(1, Ordering::Relaxed);
+        most.end();
+    }
+    lingering.queue();
+}
+
+/// Removes the oldest of the peer that has the most: a peer that never releases displaces its own.
+fn oldest_of_most(all: &mut BTreeMap<u64, Arc<Lingering>>) -> Option<Arc<Lingering>> {
+    let mut counts = HashMap::<_, usize>::new();
+    for one in all.values() {
+        *counts.entry(one.account).or_default() += 1;
+    }
+    let (account, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    let number = all.values().find(|one| one.account == account)?.number;
+    all.remove(&number)
+}
+
+/// The closed connections of this process whose blocks are out.
+pub(crate) fn all() -> Lingerings {
+    Lingerings { now: ALL.lock().len(), cut: CUT.load(Ordering::Relaxed) }
+}
+
+impl Lingering {
+    fn queue(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            // There is an I/O thread, which the connection has used.
+            let _asked = reactor::again(self.clone());
+        }
+    }
+
+    fn end(&self) {
+        let state = self.state.lock().take();
+        if let Some(mut state) = state {
+            state.blocks.ended();
+            state.link.close();
+        }
+    }
+}
+
+impl Ready for Lingering {
+    fn ready(self: Arc<Self>) {
+        self.queued.store(false, Ordering::Release);
+        // No task is woken under the lock.
+        let deferral = wakes::defer();
+        let turn = match &mut *self.state.lock() {
+            Some(state) => state.turn(),
+            None => return,
+        };
+        match turn {
+            Turn::Again => self.queue(),
+            Turn::Waits => {}
+            Turn::Over => {
+                let own = ALL.lock().remove(&self.number);
+                self.end();
+                drop(own);
+            }
+        }
+        drop(deferral);
+    }
+
+    fn account(&self) -> Account {
+        self.account
+    }
+}
+
+impl State {
+    fn turn(&mut self) -> Turn {
+        let Self { link, blocks, close, .. } = self;
+        // Whichever event this is: the next `take` reads.
+        link.readiness_changed();
+        let taken =
+            link.take(FRAMES_PER_TURN, &mut |frame: Frame<'_>, _| blocks.after_close(&frame));
+        let Ok(taken) = taken else { return Turn::Over };
+        if blocks.fault().is_some() {
+            return Turn::Over;
+        }
+        let all = put_close(close, &mut **link).and_then(|()| blocks.put_releases(&mut **link));
+        match (all, link.flush()) {
+            (_, Err(_)) => return Turn::Over,
+            (Ok(()), Ok(true)) if !blocks.are_out() => return Turn::Over,
+            // There is room for the frame that was refused.
+            (Err(Full), Ok(true)) => return Turn::Again,
+            _ => {}
+        }
+        if taken > 0 || link.prepare_wait() { Turn::Again } else { Turn::Waits }
+    }
+}
+
+fn put_close(close: &mut Option<(Head, Bytes)>, link: &mut dyn Link) -> Result<(), Full> {
+    if let Some((head, why)) = close {
+        link.put(head, why)?;
+    }
+    *close = None;
+    Ok(())
+}
+
+struct Queue(Weak<Lingering>);
+
+impl Wake for Queue {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(lingering) = self.0.upgrade() {
+            lingering.queue();
+        }
+    }
+}
+
+/// The frame that a closed session still has to send.
+struct LastFrame(Option<(Head, Bytes)>);
+
+impl Outlet for LastFrame {
+    fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
+        self.0 = Some((*head, Bytes::copy_from_slice(body)));
+        Ok(())
+    }
+}
+
+/// In the place of a link that lingers: it is closed.
+pub(super) struct ClosedLink {
+    peer: Peer,
+    name: &'static str,
+    body_bytes_max: usize,
+    counters: LinkCounters,
+}
+
+impl ClosedLink {
+    pub(super) fn in_place_of(link: &dyn Link) -> Self {
+        Self {
+            peer: *link.peer(),
+            name: link.name(),
+            body_bytes_max: link.body_bytes_max(),
+            counters: link.counters(),
+        }
+    }
+}
+
+impl Outlet for ClosedLink {
+    fn put(&mut self, _: &Head, _: &[u8]) -> Result<(), Full> {
+        Ok(())
+    }
+}
+
+impl Link for ClosedLink {
+    fn take(
+        &mut self,
+        _: usize,
+        _: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
+    ) -> Result<usize, LinkError> {
+        Err(LinkError::Closed)
+    }
+
+    fn flush(&mut self) -> Result<bool, LinkError> {
+        Ok(true)
+    }
+
+    fn put_descriptors(&mut self, _: Vec<std::os::fd::OwnedFd>) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        Watch::nothing()
+    }
+
+    fn on_ready(&mut self, _: OnReady) {}
+
+    fn prepare_wait(&mut self) -> bool {
+        true
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn body_bytes_max(&self) -> usize {
+        self.body_bytes_max
+    }
+
+    fn counters(&self) -> LinkCounters {
+        self.counters
+    }
+
+    fn close(&mut self) {}
+}
