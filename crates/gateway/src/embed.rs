@@ -36,11 +36,12 @@ use crate::filter::Contexts;
 pub use crate::filter::{Edit, FilteredRequest, FilteredResponse, Head, TooManyHeaders};
 use crate::gateway::Gateway;
 pub use crate::problem::Problem;
-use crate::router::{Route, Routed, Target};
-use crate::serve::{self, Arrived, Asks, Body, Public, RequestBody};
+use crate::router::{Route, Routed};
+use crate::serve::{self, Arrived, Asks, Body, Public, RequestBody, Server, Upstream};
 pub use crate::serve::{HeldBody, Pieces};
 use crate::shared::{KeptTable, Shared};
 use crate::stats::{EntryStats, InFlight};
+use crate::trace;
 
 /// Whether a configuration asks for nothing that only the gateway's own server does.
 pub(crate) fn check(config: &Config) -> Result<(), Complaint> {
@@ -85,6 +86,8 @@ impl Gateway {
                 return Ok(Exchange {
                     bodies,
                     route,
+                    server: None,
+                    failed: Vec::new(),
                     in_flight,
                     contexts: Contexts::default(),
                     json,
@@ -101,6 +104,10 @@ impl Gateway {
 pub struct Exchange {
     bodies: Bodies,
     route: Arc<Route>,
+    /// The upstream server that the request is for, until its outcome is known.
+    server: Option<Arc<Server>>,
+    /// Those that have failed.
+    failed: Vec<Arc<Server>>,
     in_flight: InFlight<Arc<EntryStats>>,
     contexts: Contexts,
     /// Failures are described in JSON.
@@ -145,6 +152,10 @@ impl Exchange {
         if !filters.is_empty() {
             clean(request)?;
         }
+        if self.bodies.kept.makes_traces {
+            let edits = made_trace(request.head().headers);
+            edit_all(request, edits)?;
+        }
         let early = crate::filter::request_phase(filters, client, request, &mut self.contexts);
         let early = early.await?;
         if early.is_none() && self.is_upstream() {
@@ -168,34 +179,50 @@ impl Exchange {
     /// Whether the route leads to upstream servers: that is the server's own part.
     #[must_use]
     pub fn is_upstream(&self) -> bool {
-        matches!(self.route.target, Target::Upstream(_))
+        self.route.target.upstream().is_some()
     }
 
-    /// The address of the upstream server whose turn it is: `HOST:PORT`, or `HOST`. `None`: the route leads to no server.
+    /// The address of the request's upstream server: `HOST:PORT`, or `HOST`. It is the one whose turn it is, and stays that until
+    /// its outcome is reported; after [`Self::server_failed`] it is the next one. `None`: the route has no other server.
     #[must_use]
-    pub fn server(&self) -> Option<&str> {
-        match &self.route.target {
-            Target::Upstream(upstream) => upstream.in_turn().next().map(|server| server.as_str()),
-            Target::Entry(_) | Target::Files(_) => None,
+    pub fn server(&mut self) -> Option<&str> {
+        let upstream = self.route.target.upstream()?;
+        if self.server.is_none() {
+            let has_failed =
+                |server: &Arc<Server>| self.failed.iter().any(|it| Arc::ptr_eq(it, server));
+            self.server = upstream.in_turn().find(|server| !has_failed(server)).cloned();
+        }
+        self.server.as_ref().map(|server| server.at.as_str())
+    }
+
+    /// Whether the route has a server that has not failed for this request.
+    #[must_use]
+    pub fn has_more_servers(&self) -> bool {
+        let count = self.route.target.upstream().map_or(0, Upstream::count);
+        self.failed.len() < count
+    }
+
+    /// The server has answered. As in the gateway's own server, 502, 503 and 504 count as failures of it, which eject it after
+    /// `eject_after` of them.
+    pub fn server_answered(&mut self, status: StatusCode) {
+        if let Some(server) = self.server.take() {
+            server.answered(status);
         }
     }
 
-    /// How many upstream servers the route has.
-    #[must_use]
-    pub fn servers(&self) -> usize {
-        match &self.route.target {
-            Target::Upstream(upstream) => upstream.count(),
-            Target::Entry(_) | Target::Files(_) => 0,
+    /// The server could not be connected to, or has not answered.
+    pub fn server_failed(&mut self, cause: &dyn fmt::Display) {
+        if let (Some(server), Some(upstream)) = (self.server.take(), self.route.target.upstream()) {
+            upstream.failed(&server, cause, None);
+            self.failed.push(server);
         }
     }
 
     /// How long the upstream server has for what a proxy awaits of it.
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
-        match &self.route.target {
-            Target::Upstream(upstream) => upstream.timeouts(self.route.timeout),
-            Target::Entry(_) | Target::Files(_) => Timeouts::default(),
-        }
+        let upstream = self.route.target.upstream();
+        upstream.map(|upstream| upstream.timeouts(self.route.timeout)).unwrap_or_default()
     }
 
     /// Asks the route's entry, or reads its files, and calls the filters that gave a context. Of an entry that is
@@ -342,9 +369,24 @@ pub struct Truncated(String);
 /// proxy removes the latter later on, and with them what a filter has set under that name.
 fn clean<R: FilteredRequest>(request: &mut R) -> Result<(), Problem> {
     let edits = foreign(request.head().headers);
+    edit_all(request, edits)
+}
+
+fn edit_all<R: FilteredRequest>(request: &mut R, edits: Vec<Edit>) -> Result<(), Problem> {
     edits.into_iter().try_for_each(|edit| request.edit(edit)).map_err(|error| {
         Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error.to_string())
     })
+}
+
+/// What gives a `traceparent` to a request without a valid one.
+fn made_trace(headers: &HeaderMap) -> Vec<Edit> {
+    if trace::find(headers).is_some() {
+        return Vec::new();
+    }
+    let mut made = HeaderMap::new();
+    trace::find_or_make(&mut made);
+    let edits = made.iter().map(|(name, value)| Edit::Set(name.clone(), value.clone()));
+    edits.chain([Edit::Remove(trace::TRACESTATE)]).collect()
 }
 
 /// Mostly there is nothing, and then nothing is allocated.

@@ -83,8 +83,9 @@ impl Builder {
     }
 
     /// Opens no listener for requests: another HTTP server of this program takes them, and asks [`Gateway::find`] for the
-    /// route of each. `listen`, `tls`, `access_log` and the limits of connections and headers are that server's own, and
-    /// those of the configuration have no meaning. `trace`, and `https` of upstream servers, are refused. The admin listener is there as `admin` has it.
+    /// route of each. `listen`, `tls`, `access_log` and the limits of connections, clients and headers are that server's
+    /// own, and those of the configuration have no meaning. `trace`, and `https` of upstream servers, are refused. The
+    /// admin listener is there as `admin` has it.
     #[must_use]
     pub fn embedded(mut self) -> Self {
         self.embedded = true;

@@ -102,6 +102,14 @@ impl Target {
             Self::Files(_) => FILES,
         }
     }
+
+    /// The upstream servers, if it is them.
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        match self {
+            Self::Upstream(upstream) => Some(upstream),
+            Self::Entry(_) | Self::Files(_) => None,
+        }
+    }
 }
 
 /// What was found for a request.

@@ -12,8 +12,10 @@ use becket_gateway::embed::Exchange;
 use becket_gateway::{Config, FileWatch, Gateway, GatewayError, ReloadReport};
 use becket_host::{Host, LinkedPlugin};
 use bytes::Bytes;
+use http::StatusCode;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, OrErr, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::runtime::{Handle, Runtime};
 
@@ -108,16 +110,6 @@ impl Builder {
 pub struct Context {
     exchange: Option<Exchange>,
     lender: Option<Lender>,
-    /// How many servers were tried.
-    tries: usize,
-}
-
-impl Context {
-    /// Whether another server can be tried after one to which no connection was opened.
-    #[must_use]
-    pub fn has_more_servers(&self) -> bool {
-        self.exchange.as_ref().is_some_and(|exchange| self.tries < exchange.servers())
-    }
 }
 
 impl Filters {
@@ -257,24 +249,58 @@ impl Filters {
     }
 
     /// A server of the request's route, for [`ProxyHttp::upstream_peer`](pingora_proxy::ProxyHttp::upstream_peer): they take turns,
-    /// and each call is of the next one. `timeout_ms` of the route is also the longest pause within an answer.
+    /// and those that are ejected or down are the last. `timeout_ms` of the route is also the longest pause within an answer.
+    ///
+    /// [`Self::fail_to_connect`], [`Self::upstream_response_filter`] and [`Self::logging`] report what became of it.
     ///
     /// # Errors
-    /// The request has no such route, or the server's name is not known.
+    /// The request has no such route, or no server's name is known.
     pub async fn upstream_peer(&self, context: &mut Context) -> Result<Box<HttpPeer>> {
         let no_server = || Error::explain(ErrorType::InternalError, "the route has no server");
-        let exchange = context.exchange.as_ref().ok_or_else(no_server)?;
-        context.tries += 1;
-        let server = exchange.server().ok_or_else(no_server)?;
-        let address = resolve(server)
-            .await
-            .or_err(ErrorType::ConnectError, "an upstream server's name is not known")?;
+        let exchange = context.exchange.as_mut().ok_or_else(no_server)?;
+        let address = loop {
+            let server = exchange.server().ok_or_else(no_server)?;
+            let error = match resolve(server).await {
+                Ok(address) => break address,
+                Err(error) => error,
+            };
+            exchange.server_failed(&error);
+            if !exchange.has_more_servers() {
+                let what = "an upstream server's name is not known";
+                return Err(Error::because(ErrorType::ConnectError, what, error).into_up());
+            }
+        };
         let timeouts = exchange.timeouts();
         let mut peer = Box::new(HttpPeer::new(address, false, String::new()));
         peer.options.connection_timeout = timeouts.connect;
         peer.options.read_timeout = timeouts.answer;
         peer.options.idle_timeout = Some(IDLE_KEPT);
         Ok(peer)
+    }
+
+    /// A server to which no connection was opened, for
+    /// [`ProxyHttp::fail_to_connect`](pingora_proxy::ProxyHttp::fail_to_connect): it counts as a failure of the server, and the error
+    /// says whether another one is tried.
+    #[must_use]
+    pub fn fail_to_connect(&self, mut error: Box<Error>, context: &mut Context) -> Box<Error> {
+        if let Some(exchange) = &mut context.exchange {
+            exchange.server_failed(&error);
+            error.set_retry(exchange.has_more_servers());
+        }
+        error
+    }
+
+    /// The head of a server's answer, for
+    /// [`ProxyHttp::upstream_response_filter`](pingora_proxy::ProxyHttp::upstream_response_filter): the server works, or cannot answer
+    /// if that is a 502, 503 or 504.
+    pub fn upstream_response_filter(&self, head: &ResponseHeader, context: &mut Context) {
+        let is_interim =
+            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(exchange) = &mut context.exchange
+            && !is_interim
+        {
+            exchange.server_answered(head.status);
+        }
     }
 
     /// The end of a request: to be called in [`ProxyHttp::logging`](pingora_proxy::ProxyHttp::logging). Afterwards `session` is the
@@ -292,9 +318,14 @@ impl Filters {
             }
             lender.restore(session);
         }
-        if let Some(mut exchange) = context.exchange.take()
-            && let Some(head) = session.response_written()
+        let Some(mut exchange) = context.exchange.take() else { return };
+        if let Some(error) = error
+            && *error.esource() == ErrorSource::Upstream
         {
+            // Nothing is reported after an answer.
+            exchange.server_failed(&error);
+        }
+        if let Some(head) = session.response_written() {
             exchange.answered(head.status, session.body_bytes_sent());
         }
     }

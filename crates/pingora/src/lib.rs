@@ -29,6 +29,14 @@
 //! | `request_filter` | [`Filters::request_filter`] | the request phase; early answers; entries and files of plugins' routes; then the answer's way back is prepared |
 //! | `logging` | [`Filters::logging`] | counts the request, and gives the client's session back to Pingora |
 //!
+//! One that takes the servers of the route and puts phases of its own around them calls three more, as [`Proxy`] does:
+//!
+//! | in | call | what it does |
+//! |---|---|---|
+//! | `upstream_peer` | [`Filters::upstream_peer`] | the server whose turn it is |
+//! | `fail_to_connect` | [`Filters::fail_to_connect`] | counts a failure of the server; another one is tried, if there is one |
+//! | `upstream_response_filter` | [`Filters::upstream_response_filter`] | counts the answer: 502, 503 and 504 are failures of the server |
+//!
 //! ```
 //! use async_trait::async_trait;
 //! use becket_pingora::{Context, Filters};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, Result};
+use pingora_http::ResponseHeader;
 use pingora_proxy::{ProxyHttp, Session};
 
 use crate::filters::{Context, Filters};
@@ -46,10 +47,19 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         _: &HttpPeer,
         ctx: &mut Context,
-        mut error: Box<Error>,
+        error: Box<Error>,
     ) -> Box<Error> {
-        error.set_retry(ctx.has_more_servers());
-        error
+        self.filters.fail_to_connect(error, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        head: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        self.filters.upstream_response_filter(head, ctx);
+        Ok(())
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {

@@ -82,7 +82,7 @@ use self::peer::Client;
 pub(crate) use self::peer::{ClientCertificate, Peer};
 pub(crate) use self::record::Recorders;
 pub(crate) use self::request::Arrived;
-pub(crate) use self::servers::ServerStats;
+pub(crate) use self::servers::{Server, ServerStats};
 pub(crate) use self::socket::Socket;
 pub(crate) use self::upstream::{Upstream, check_path};
 use crate::TARGET;

@@ -19,7 +19,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use http::uri::{Authority, InvalidUriParts, PathAndQuery, Scheme};
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
@@ -42,7 +42,7 @@ fn now_ms() -> u64 {
 #[derive(Debug)]
 pub(crate) struct Server {
     scheme: Scheme,
-    pub(super) at: Authority,
+    pub(crate) at: Authority,
     /// Consecutive ones of its requests.
     failures: AtomicU32,
     /// In milliseconds since [`BEGAN`].
@@ -84,8 +84,17 @@ impl Server {
         !self.is_down.load(Relaxed) && now_ms >= self.ejected_until_ms.load(Relaxed)
     }
 
-    /// It has answered.
-    pub(super) fn succeeded(&self) {
+    /// It has answered with this status.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        match status {
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => self.failed(),
+            _ => self.succeeded(),
+        }
+    }
+
+    fn succeeded(&self) {
         // Mostly there is nothing to clear, and the line of the cache stays shared.
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);

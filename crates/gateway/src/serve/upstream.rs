@@ -30,7 +30,6 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, Error};
@@ -123,8 +122,8 @@ impl Upstream {
     }
 
     /// The servers, those that take requests first, the one whose turn it is at their head.
-    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Authority> {
-        self.servers.in_turn().map(|server| &server.at)
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.in_turn()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -140,8 +139,9 @@ impl Upstream {
         }
     }
 
+    /// The server has not answered.
     #[cold]
-    fn failed(&self, server: &Server, error: &dyn fmt::Display, hint: Option<&str>) {
+    pub(crate) fn failed(&self, server: &Server, error: &dyn fmt::Display, hint: Option<&str>) {
         server.failed();
         if let Some(left_out) = self.failures.pass() {
             tracing::warn!(target: TARGET,
@@ -379,7 +379,7 @@ fn upgraded(
     if let Some(span) = &mut span {
         span.responded(response.status());
     }
-    server.succeeded();
+    server.answered(response.status());
     let mut answer = Response::new(Body::full(Bytes::new()));
     *answer.status_mut() = response.status();
     answer.headers_mut().clone_from(response.headers());
@@ -399,12 +399,7 @@ fn to_client(
     if let Some(span) = &mut span {
         span.responded(head.status);
     }
-    match head.status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            server.failed()
-        }
-        _ => server.succeeded(),
-    }
+    server.answered(head.status);
     remove_hop(&mut head.headers);
     let relayed = Relayed::new(body, upstream.idle_timeout, span);
     // The client's protocol decides.

@@ -9,6 +9,7 @@
 //! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
 //! | `clients` | what one client's address may have at once |
 //! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
+//! | `embed` | routes behind another HTTP server |
 //! | `files` | files of a folder: which ones, with which headers, and none outside |
 //! | `filters` | filters of routes: what they see and change, and that none is passed by |
 //! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
@@ -29,6 +30,7 @@ mod bad_input;
 mod clients;
 mod common;
 mod dashboard;
+mod embed;
 mod files;
 mod filters;
 mod health;

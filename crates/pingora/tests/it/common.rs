@@ -215,13 +215,14 @@ impl Server {
     }
 }
 
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 type ServerBody = BoxBody<Bytes, std::io::Error>;
 
 fn full(bytes: impl Into<Bytes>) -> ServerBody {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
-async fn serve(mut request: Request<Incoming>) -> Result<Response<ServerBody>, hyper::Error> {
+async fn serve(mut request: Request<Incoming>) -> Result<Response<ServerBody>, Failure> {
     let answer = Response::builder().header("X-Server", "yes");
     match request.uri().path() {
         "/echo" => {
@@ -229,6 +230,7 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<ServerBody>, h
             Ok(answer.body(full(body)).unwrap())
         }
         "/empty" => Ok(answer.status(204).body(full("")).unwrap()),
+        "/unavailable" => Ok(answer.status(503).body(full("not now")).unwrap()),
         "/missing" => Ok(answer.status(404).body(full("not there")).unwrap()),
         // In pieces, of which the client is not said the number.
         "/pieces" => {
@@ -236,6 +238,8 @@ async fn serve(mut request: Request<Incoming>) -> Result<Response<ServerBody>, h
             let body = StreamBody::new(futures_util::stream::iter(pieces));
             Ok(answer.body(body.boxed()).unwrap())
         }
+        // The connection ends.
+        "/nothing" => Err("no answer".into()),
         // Ends before it is whole.
         "/broken" => {
             let pieces = [

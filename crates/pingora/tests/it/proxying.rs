@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Connections around filters: their reuse, their upgrade, and servers that are gone.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{PLUGINS, World};
+use crate::common::{PLUGINS, World, request, send};
 
 /// The next answer with a `content-length`, or with none if its status has no body.
 async fn answer(socket: &mut TcpStream) -> String {
@@ -97,6 +97,54 @@ fn servers_take_turns_and_one_that_is_gone_is_left_out() {
         assert_eq!((answer.status, answer.text()), (StatusCode::OK, "the body"));
     }
     assert_eq!(world.server.asked(), 4);
+}
+
+#[test]
+fn a_server_that_fails_is_ejected() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (path, failed) in [("/echo", 0), ("/unavailable", 2)] {
+        let world = World::of(|server| {
+            format!(
+                "[admin]\nlisten = \"127.0.0.1:0\"\n[[routes]]\nprefix = \"/\"\nupstream = {{ \
+                 urls = [\"http://{gone}\", \"http://{server}\"], eject_after = 2, eject_ms = \
+                 86400000 }}\n"
+            )
+        });
+        for _ in 0..8 {
+            let answer = world.post(path, b"");
+            let wanted = if failed == 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            assert_eq!(answer.status, wanted);
+        }
+        let admin = world.filters.gateway().admin_addr().unwrap();
+        let metrics = world.run(send(admin, request("GET", "/metrics", b"")));
+        let ejected = |server: SocketAddr| {
+            let labels = format!("{{route=\"/*\",server=\"{server}\"}}");
+            metrics.text().contains(&format!("becket_http_upstream_ejections_total{labels} 1\n"))
+        };
+        assert!(ejected(gone), "{}", metrics.text());
+        assert_eq!(ejected(world.server.addr), failed > 0, "{}", metrics.text());
+    }
+}
+
+#[test]
+fn a_server_that_ends_without_an_answer_is_ejected() {
+    let world = World::of(|server| {
+        format!(
+            "[admin]\nlisten = \"127.0.0.1:0\"\n[[routes]]\nprefix = \"/\"\nupstream = {{ urls = \
+             [\"http://{server}\"], eject_after = 2, eject_ms = 86400000 }}\n"
+        )
+    });
+    let admin = world.filters.gateway().admin_addr().unwrap();
+    let is_up = || {
+        let metrics = world.run(send(admin, request("GET", "/metrics", b"")));
+        let labels = format!("{{route=\"/*\",server=\"{}\"}}", world.server.addr);
+        metrics.text().contains(&format!("becket_http_upstream_up{labels} 1\n"))
+    };
+    for _ in 0..2 {
+        assert!(is_up());
+        assert_eq!(world.get("/nothing").status, StatusCode::BAD_GATEWAY);
+    }
+    assert!(!is_up());
 }
 
 #[test]

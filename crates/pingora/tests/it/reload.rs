@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
+use tokio::sync::Semaphore;
 
 use crate::common::{Answer, PLUGINS, World, built, config, request, routes, send};
 
@@ -21,14 +22,15 @@ fn version(folder: &Path, number: u32) -> PathBuf {
 /// Sends requests on several connections until it is dropped.
 struct Load {
     stop: Arc<AtomicBool>,
-    done: Arc<AtomicUsize>,
+    /// A permit for each answer.
+    done: Arc<Semaphore>,
     workers: Vec<tokio::task::JoinHandle<Vec<String>>>,
 }
 
 impl Load {
     fn start(world: &World) -> Self {
         let stop = Arc::<AtomicBool>::default();
-        let done = Arc::<AtomicUsize>::default();
+        let done = Arc::new(Semaphore::new(0));
         let workers = (0..4).map(|_| {
             let (stop, done, addr) = (Arc::clone(&stop), Arc::clone(&done), world.addr);
             world.spawn(async move {
@@ -36,7 +38,7 @@ impl Load {
                 while !stop.load(Ordering::Relaxed) {
                     let answer = send(addr, request("POST", "/echo", b"the body")).await;
                     seen.push(version_of(&answer));
-                    done.fetch_add(1, Ordering::Relaxed);
+                    done.add_permits(1);
                 }
                 seen
             })
@@ -47,9 +49,9 @@ impl Load {
 
     /// Waits for so many answers more.
     async fn more(&self, count: usize) {
-        let until = self.done.load(Ordering::Relaxed) + count;
-        while self.done.load(Ordering::Relaxed) < until {
-            tokio::task::yield_now().await;
+        self.done.forget_permits(usize::MAX);
+        for _ in 0..count {
+            self.done.acquire().await.unwrap().forget();
         }
     }
 
@@ -61,6 +63,17 @@ impl Load {
             all.extend(worker.await.unwrap());
         }
         all
+    }
+}
+
+/// Looks at once, and again after each change of the routes, until it is so.
+async fn with_each_change(world: &World, is_so: impl AsyncFn() -> bool) {
+    let mut version = 0;
+    loop {
+        version = world.filters.gateway().routes_changed(version).await;
+        if is_so().await {
+            return;
+        }
     }
 }
 
@@ -82,11 +95,11 @@ fn a_plugin_whose_file_changes_is_loaded_again_under_load() {
         for number in 2..6 {
             version(folder.path(), number);
             let wanted = number.to_string();
-            while version_of(&send(world.addr, request("POST", "/echo", b"the body")).await)
-                != wanted
-            {
-                tokio::task::yield_now().await;
-            }
+            with_each_change(&world, async || {
+                let asked = request("POST", "/echo", b"the body");
+                version_of(&send(world.addr, asked).await) == wanted
+            })
+            .await;
             load.more(50).await;
         }
         load.end().await
@@ -138,16 +151,10 @@ fn a_configuration_file_is_followed() {
     let changed = |filters: &str| {
         write(&text(filters));
         let marks = filters.matches("guard.outer").count();
-        world.run(async {
-            loop {
-                let version = world.filters.gateway().routes_changed(0).await;
-                let answer = send(world.addr, request("GET", "/x", b"")).await;
-                if answer.all("x-order").len() == marks {
-                    return;
-                }
-                world.filters.gateway().routes_changed(version).await;
-            }
-        });
+        world.run(with_each_change(&world, async || {
+            let answer = send(world.addr, request("GET", "/x", b"")).await;
+            answer.all("x-order").len() == marks
+        }));
     };
     changed("[\"guard.outer\"]");
     // One that is wrong changes nothing.
