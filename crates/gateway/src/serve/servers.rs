@@ -94,7 +94,7 @@ impl Server {
         }
     }
 
-    pub(super) fn succeeded(&self) {
+    fn succeeded(&self) {
         // Mostly there is nothing to clear, and the line of the cache stays shared.
         if self.failures.load(Relaxed) != 0 {
             self.failures.store(0, Relaxed);

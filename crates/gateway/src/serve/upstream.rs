@@ -379,7 +379,7 @@ fn upgraded(
     if let Some(span) = &mut span {
         span.responded(response.status());
     }
-    server.succeeded();
+    server.answered(response.status());
     let mut answer = Response::new(Body::full(Bytes::new()));
     *answer.status_mut() = response.status();
     answer.headers_mut().clone_from(response.headers());

@@ -76,6 +76,7 @@ const MAP: &[(&str, &str)] = &[
     ("session_credit", ASKED),
     ("streams", ASKED),
     ("take_unsent", BUSY),
+    ("take_unsent_blocks", ASKED),
     ("transmit", EVERY),
     ("unregion", BUSY),
     ("withdraw", BUSY),

@@ -2,7 +2,7 @@
 //! The end of the ancillary calls: open obligations are settled, and when all flows are over the
 //! sessions check that their peer is alive, drain and close.
 
-use becket_wire::{Event, Refused, codes};
+use becket_wire::{Event, Refused, UnsentBlocks, codes};
 use bytes::Bytes;
 
 use super::ledger::{Fate, Line};
@@ -90,10 +90,12 @@ impl Parts<'_> {
         let drained = matches!(self.client.on_deadline(now), Ok(Some(Event::Drained)));
         self.call_of(Side::CLIENT, SessionCall::Drain, is_refused && knows && drained);
         self.client.close(codes::DONE, Bytes::new());
+        // Each release was sent before.
+        let is_all_sent = self.client.take_unsent_blocks() == UnsentBlocks::default();
         self.pump();
         let is_closed = self.ancillary.as_ref().is_some_and(|it| it.is_closed);
         let are_closed = self.client.is_closed() && self.server.is_closed();
-        self.call_of(Side::CLIENT, SessionCall::Close, is_closed && are_closed);
+        self.call_of(Side::CLIENT, SessionCall::Close, is_closed && are_closed && is_all_sent);
     }
 
     fn moment(&self) -> std::time::Instant {
