@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use becket_pingora::{Config, Filters, Proxy};
 use pingora_core::server::Server;
+use pingora_core::server::configuration::ServerConf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     if becket_pingora::run_worker()? {
@@ -33,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("http://{listen}{}  {}", route.path, route.filters.join(", "));
     }
 
-    let mut server = Server::new(None)?;
+    // What requests in flight have after SIGTERM: Pingora's own default is five minutes.
+    let settings = ServerConf { grace_period_seconds: Some(2), ..ServerConf::default() };
+    let mut server = Server::new_with_opt_and_conf(None, settings);
     server.bootstrap();
     let proxy = Proxy::new(Arc::clone(&filters));
     let mut service = pingora_proxy::http_proxy_service(&server.configuration, proxy);

@@ -113,6 +113,22 @@ impl World {
         self.run(send(self.addr, request))
     }
 
+    /// The metrics once all requests are counted: a client has its answer before that.
+    pub(crate) fn metrics(&self) -> String {
+        let admin = self.filters.gateway().admin_addr().unwrap();
+        self.run(async {
+            loop {
+                let metrics = send(admin, request("GET", "/metrics", b"")).await;
+                let mut in_flight = metrics.text().lines().filter_map(|line| {
+                    line.strip_prefix("becket_http_requests_in_flight")?.rsplit_once(' ')
+                });
+                if in_flight.all(|(_, count)| count == "0") {
+                    return metrics.text().to_owned();
+                }
+            }
+        })
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.send(request("GET", path, b""))
     }

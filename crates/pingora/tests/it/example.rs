@@ -89,7 +89,7 @@ fn is_right(answer: &Answer) {
 fn the_filters_of_the_example_stand_before_both_services_while_they_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (service(), service());
-    let (_proxy, addr) = proxy(folder.path(), [&first.1, &second.1]);
+    let (mut proxy, addr) = proxy(folder.path(), [&first.1, &second.1]);
     let tested = async {
         is_there(addr).await;
         let answer = send(addr, request("GET", "/orders/7", b"")).await;
@@ -122,4 +122,8 @@ fn the_filters_of_the_example_stand_before_both_services_while_they_are_replaced
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(120), tested).await.expect("in two minutes");
     });
+    // As a service manager ends it.
+    let kill = Command::new("kill").arg(proxy.0.id().to_string()).status();
+    assert!(kill.unwrap().success());
+    assert!(proxy.0.wait().unwrap().success());
 }
