@@ -103,6 +103,15 @@ impl Target {
         }
     }
 
+    /// The same of a route that no plugin answers.
+    pub(crate) fn name_without_plugin(route: &RouteInfo) -> Option<&'static str> {
+        match (route.upstream.is_empty(), &route.files) {
+            (false, _) => Some(UPSTREAM),
+            (true, Some(_)) => Some(FILES),
+            (true, None) => None,
+        }
+    }
+
     /// The upstream servers, if it is them.
     pub(crate) fn upstream(&self) -> Option<&Upstream> {
         match self {

@@ -10,11 +10,11 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::commands::pingora;
-use crate::commands::run::PROFILE;
+use crate::commands::run::{self, PROFILE};
 use crate::context::Context;
 use crate::error::Error;
 use crate::example;
-use crate::process::{Output, cargo, spawn_error};
+use crate::process::{Output, spawn_error};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -55,9 +55,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     let (stdin, end) = pipe().map_err(pipe_error)?;
     let mut server = match arguments.name {
         Name::Gateway => {
-            let mut command = cargo();
-            command.current_dir(context.root()).args(["build", "--profile", PROFILE, "--locked"]);
-            output.run(command.args(["--no-default-features", "--package=becket"]))?;
+            output.run(&mut run::becket(context))?;
             let mut gateway = Command::new(context.target().join(PROFILE).join("becket"));
             gateway.args(["serve", "--listen", &arguments.listen, "--config"]).arg(config);
             service(context, "9000", stdin)?;

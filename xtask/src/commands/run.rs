@@ -97,13 +97,19 @@ fn build(context: &Context) -> Result<Vec<Sample>, Error> {
     })
 }
 
+/// Builds the command that serves. Whoever calls it gets what another has built.
+pub(crate) fn becket(context: &Context) -> Command {
+    let mut command = cargo();
+    command.current_dir(context.root()).args(["build", "--profile", PROFILE, "--locked"]);
+    command.args(["--no-default-features", "--package=becket", "--features=becket/process"]);
+    command
+}
+
 /// Builds the command and the sample in Rust together, so that shared dependencies are compiled
 /// once.
 fn rust(context: &Context) -> Result<PathBuf, Error> {
-    let mut command = cargo();
-    command.current_dir(context.root()).args(["build", "--profile", PROFILE]);
-    command.args(["--no-default-features", "--package=becket"]);
-    command.args(["--package=becket-sample", "--features=becket-sample/export,becket/process"]);
+    let mut command = becket(context);
+    command.args(["--package=becket-sample", "--features=becket-sample/export"]);
     Output::Screen.run(&mut command)?;
     let library = context.target().join(PROFILE).join("libbecket_sample.so");
     samples::take_rust(context, &library)

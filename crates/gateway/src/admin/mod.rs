@@ -3,7 +3,7 @@
 //!
 //! | path | what it answers |
 //! |---|---|
-//! | `/` | the page: plugins, entries, calls a second, latency, errors |
+//! | `/` | the page: routes, plugins, entries, calls a second, latency, errors |
 //! | `/metrics` | Prometheus text, version 0.0.4 |
 //! | `/plugins` | JSON: what the page shows |
 //! | `/healthz` | 200 while the process serves at all |
@@ -18,28 +18,28 @@
 
 mod act;
 mod metrics;
+mod overview;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use becket_host::{PluginInfo, PluginSnapshot, PluginState, Workers};
+use becket_host::PluginState;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Response, StatusCode};
-use serde::Serialize;
 
 use self::act::Action;
 pub use self::metrics::{Family, metric_families};
+use self::overview::Overview;
 use crate::actions::Actions;
 use crate::config::{AdminConfig, HttpLimits, Secret};
 use crate::problem::{Problem, accepts};
 use crate::reload::Control;
 use crate::repeats::Repeats;
-use crate::router::RouteInfo;
 use crate::serve::{Arrived, Body, Peer, Serve};
 use crate::shared::Shared;
 use crate::stats::Stats;
@@ -223,94 +223,6 @@ fn host_of(request: &Parts) -> Option<String> {
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// What `/plugins` answers.
-#[derive(Serialize)]
-struct Overview {
-    gateway: GatewayOverview,
-    plugins: Vec<PluginOverview>,
-    routes: Vec<RouteInfo>,
-}
-
-#[derive(Serialize)]
-struct GatewayOverview {
-    version: &'static str,
-    uptime_seconds: f64,
-    draining: bool,
-    /// There are actions: a token is configured.
-    actions: bool,
-    connections: u32,
-    requests_in_flight: u64,
-    websockets: u64,
-    refused: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(Serialize)]
-struct PluginOverview {
-    info: PluginInfo,
-    snapshot: PluginSnapshot,
-    /// `null` for a plugin in this process.
-    workers: Option<Workers>,
-    http: Vec<EntryOverview>,
-}
-
-/// One entry, as HTTP clients use it.
-#[derive(Serialize)]
-struct EntryOverview {
-    entry: String,
-    requests: u64,
-    errors: u64,
-    in_flight: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    latency: becket_host::Latency,
-}
-
-impl Overview {
-    fn of(shared: &Shared, since: Instant, has_actions: bool) -> Self {
-        let stats = &shared.stats;
-        let entries = stats.entries();
-        let http = |name: &str| {
-            let own = entries.iter().filter(|((plugin, _), _)| plugin == name);
-            own.map(|((_, entry), stats)| EntryOverview {
-                entry: entry.clone(),
-                requests: stats.answers().map(|(_, count)| count).sum(),
-                errors: stats.answers().filter(|(code, _)| *code >= 400).map(|(_, n)| n).sum(),
-                in_flight: stats.in_flight(),
-                bytes_in: stats.bytes_in(),
-                bytes_out: stats.bytes_out(),
-                latency: stats.latency(),
-            })
-            .collect()
-        };
-        let plugins = shared.plugins();
-        Self {
-            gateway: GatewayOverview {
-                version: env!("CARGO_PKG_VERSION"),
-                uptime_seconds: since.elapsed().as_secs_f64(),
-                draining: shared.connections.is_draining(),
-                actions: has_actions,
-                connections: shared.connections.open(),
-                requests_in_flight: stats.in_flight(),
-                websockets: stats.websockets_open.get(),
-                refused: stats
-                    .refused()
-                    .map(|(cause, count)| (cause.to_owned(), count.into()))
-                    .collect(),
-            },
-            plugins: plugins
-                .iter()
-                .map(|(name, plugin)| PluginOverview {
-                    info: plugin.info(),
-                    snapshot: plugin.snapshot(),
-                    workers: plugin.workers(),
-                    http: http(name),
-                })
-                .collect(),
-            routes: shared.listing(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use crate::common::{gateway, get, metric, post, request, send, websocket, with};
+use becket_gateway::Gateway;
 use http::StatusCode;
 use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::common::{gateway, get, metric, post, request, send, websocket, with};
 
 #[tokio::test]
 async fn metrics_count_what_clients_saw() {
@@ -95,6 +98,41 @@ async fn plugins_are_listed_as_json() {
     let echo = kit["http"].as_array().unwrap().iter().find(|http| http["entry"] == "echo").unwrap();
     assert_eq!((&echo["requests"], &echo["errors"]), (&1.into(), &0.into()));
     assert!(json["routes"].as_array().unwrap().iter().any(|route| route["path"] == "/kit/echo"));
+}
+
+/// A gateway with a route to a server that is not there, behind a filter, after two requests to it.
+async fn with_a_dead_server() -> Gateway {
+    let nothing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let more = format!(
+        "[plugins.guard]\nlinked = \"guard\"\n\
+         [[routes]]\nprefix = \"/up\"\nupstream = \"http://{nothing}\"\nfilters = [\"guard\"]\n"
+    );
+    let gateway = gateway(&more).await;
+    for _ in 0..2 {
+        assert_eq!(get(gateway.addr(), "/up/x").await.status, StatusCode::BAD_GATEWAY);
+    }
+    gateway
+}
+
+#[tokio::test]
+async fn routes_to_servers_are_listed_with_their_figures() {
+    let gateway = with_a_dead_server().await;
+    let answer = get(gateway.admin_addr().unwrap(), "/plugins").await;
+    let json: Value = serde_json::from_slice(&answer.body).unwrap();
+    let routes = json["routes"].as_array().unwrap();
+    let named = |path: &str| routes.iter().find(|route| route["path"] == path).unwrap();
+    let up = named("/up*");
+    assert_eq!((&up["http"]["requests"], &up["http"]["errors"]), (&2.into(), &2.into()));
+    let server = &up["servers"][0];
+    assert_eq!(server["url"], up["upstream"][0]);
+    assert_eq!((&server["up"], &server["ejections"]), (&true.into(), &0.into()));
+    // A plugin's entry has its figures with the plugin.
+    assert_eq!(named("/kit/echo")["http"], Value::Null);
+    let plugins = json["plugins"].as_array().unwrap();
+    let guard = plugins.iter().find(|plugin| plugin["info"]["name"] == "guard").unwrap();
+    let calls = guard["filters"].as_array().unwrap();
+    let filter = calls.iter().find(|filter| filter["entry"] == "filter").unwrap();
+    assert_eq!(filter["results"]["continue"], 2);
 }
 
 #[tokio::test]
@@ -206,4 +244,25 @@ fn is_quantile(shown: &str, latency: &Value, share: f64) {
     });
     let exact = exact.unwrap().0;
     assert!((number * scale - exact).abs() <= exact * 0.006, "{shown:?} is {exact} s");
+}
+
+/// The same page shows what no plugin answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_routes_in_a_browser() {
+    if std::env::var_os("BECKET_TEST_LONG").is_none() {
+        return;
+    }
+    let gateway = with_a_dead_server().await;
+    let page = format!("http://{}/", gateway.admin_addr().unwrap());
+    let dom = tokio::task::spawn_blocking(move || browse(&page)).await.unwrap();
+    for part in [
+        "<h2>Servers and files</h2>",
+        "<b>/up*</b>",
+        "<span class=\"state ready\">up</span>",
+        "filters: guard",
+        "data-label=\"errors\">2</td>",
+        "as a filter 0 calls/s: passed 2<",
+    ] {
+        assert!(dom.contains(part), "{part}\n{dom}");
+    }
 }
