@@ -38,6 +38,9 @@ const PROFILE: &str = "dist";
 const TARBALL_PREFIX: &str = "/usr/local";
 const DEB_PREFIX: &str = "/usr";
 
+/// What dpkg runs when the package comes and goes; in `crates/cli/package`.
+const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Make everything twice, in two target folders, and compare the bytes.
@@ -250,18 +253,24 @@ impl<'a> Build<'a> {
         self.stage(&root.join("usr"), DEB_PREFIX, output)?;
         let example = read(&root.join("usr/share/becket/becket.toml"))?;
         install::write(&example, &root.join("etc/becket/becket.toml"))?;
+        let libc = libc(&[root.join("usr/bin/becket"), root.join("usr/lib/libkcoro.so")])?;
         let control = format!(
             "Package: becket\nVersion: {}\nArchitecture: {architecture}\n\
              Maintainer: The Becket authors <becket@localhost>\nSection: net\nPriority: optional\n\
-             Depends: libc6, libgcc-s1\n\
+             Depends: {libc}, libgcc-s1\n\
              Description: plugins over HTTP, and channels between processes\n \
              The gateway and command `becket`, the C library libkcoro, and the headers of plugins.\n",
             self.version
         );
         install::write(&control, &root.join("DEBIAN/control"))?;
         install::write("/etc/becket/becket.toml\n", &root.join("DEBIAN/conffiles"))?;
+        let scripts = SCRIPTS.map(|name| root.join("DEBIAN").join(name));
+        for (name, to) in SCRIPTS.iter().zip(&scripts) {
+            install::copy(&self.context.path("crates/cli/package").join(name), to)?;
+        }
         let name = format!("becket_{}_{architecture}.deb", self.version);
         output.run(Command::new("chmod").arg("-R").arg("u+rwX,go+rX,go-w").arg(&root))?;
+        output.run(Command::new("chmod").arg("a+x").args(&scripts))?;
         output.run(
             Command::new("dpkg-deb")
                 .current_dir(folder)
@@ -270,6 +279,32 @@ impl<'a> Build<'a> {
         )?;
         Ok(name)
     }
+}
+
+/// What the package needs of glibc: the newest version that a symbol of these files has.
+fn libc(files: &[PathBuf]) -> Result<String, Error> {
+    let mut newest = None;
+    for file in files {
+        let bytes = std::fs::read(file).map_err(|source| Error::File {
+            action: "read",
+            path: file.into(),
+            source,
+        })?;
+        newest = newest.max(newest_glibc(&bytes));
+    }
+    Ok(newest.map_or("libc6".into(), |minor| format!("libc6 (>= 2.{minor})")))
+}
+
+/// The largest `N` of all `GLIBC_2.N` in a file.
+fn newest_glibc(file: &[u8]) -> Option<u32> {
+    const NAME: &[u8] = b"GLIBC_2.";
+    let found = file.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
+    let minor = |(at, _): (usize, _)| {
+        let digits = file.get(at + NAME.len()..)?.iter().take_while(|byte| byte.is_ascii_digit());
+        let digits: String = digits.map(|byte| char::from(*byte)).collect();
+        digits.parse().ok()
+    };
+    found.filter_map(minor).max()
 }
 
 /// The target that the compiler builds for.
@@ -299,6 +334,15 @@ fn dependencies(tree: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_symbol_decides() {
+        assert_eq!(
+            newest_glibc(b"\0GLIBC_2.9\0GLIBC_2.34\0GLIBC_PRIVATE\0GLIBC_2.2.5\0"),
+            Some(34)
+        );
+        assert_eq!(newest_glibc(b"\x7fELF"), None);
+    }
 
     #[test]
     fn dependencies_are_listed_once_and_without_folders() {
