@@ -329,7 +329,7 @@ mod tests {
     use std::{
         hint,
         sync::{Arc, mpsc},
-        task::Wake,
+        task::{Poll, Wake},
         thread::{self, Thread},
     };
 
