@@ -455,7 +455,10 @@ mod tests {
         let all: Vec<_> = (0..LINGERING_MAX).map(|_| linger(1)).collect();
         let oldest = all.first().unwrap();
         let (done, is_done) = mpsc::channel();
-        oldest.act(move || done.send(drop(linger(1))).unwrap());
+        oldest.act(move || {
+            linger(1);
+            done.send(()).unwrap();
+        });
         assert_eq!(is_done.recv_timeout(HANGS), Ok(()));
         until("it is ended", || oldest.is_closed());
         until("it has left the table", || super::all() == Lingerings { now: 1024, cut: 1 });
@@ -473,7 +476,10 @@ mod tests {
         });
         assert_eq!(is_begun.recv_timeout(HANGS), Ok(()));
         let (ended, has_ended) = mpsc::channel();
-        let other = std::thread::spawn(move || ended.send(drop(linger(1))).unwrap());
+        let other = std::thread::spawn(move || {
+            linger(1);
+            ended.send(()).unwrap();
+        });
         let in_time = has_ended.recv_timeout(HANGS / 4);
         go.send(()).unwrap();
         other.join().unwrap();

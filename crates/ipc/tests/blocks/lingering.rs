@@ -124,7 +124,7 @@ impl Scene {
     }
 
     /// Its connection is over, and the pool is whole.
-    fn is_over(mut self) {
+    fn ends(mut self) {
         self.raw.until(|seen| *seen == Seen::Gone);
         until("nothing is left", || lingering().now == 0);
         all_free(&self.pool);
@@ -179,7 +179,7 @@ pub(crate) fn a_peer_floods_releases(links: Links) {
     until("the first is free", || scene.free() == BLOCKS as usize - 1);
     assert_eq!(lingering().now, 1);
     scene.raw.release(second);
-    scene.is_over();
+    scene.ends();
 }
 
 pub(crate) fn a_peer_sends_a_release_twice(links: Links) {
@@ -194,7 +194,7 @@ pub(crate) fn a_peer_sends_a_release_twice(links: Links) {
     // What the server holds can be read, and its release has no receiver.
     assert_eq!(element.as_slice(), [0; 64]);
     drop(element);
-    scene.is_over();
+    scene.ends();
 }
 
 /// What may have crossed the close is ignored, and keeps nothing alive.
@@ -236,7 +236,7 @@ pub(crate) fn a_peer_sends_something_else(links: Links) {
     scene.raw.until(|seen| *seen == Seen::Release(REGION.0, REGION.1, 64));
     let second = scene.held[1];
     scene.raw.release(second);
-    scene.is_over();
+    scene.ends();
 }
 
 /// Blocks that cross the close without end are not collected without bound.
@@ -251,7 +251,7 @@ pub(crate) fn a_peer_lends_without_end(links: Links) {
         scene.raw.put(&data, &descriptor(REGION, 128, 64));
         if lingering().now == 0 {
             assert!(round >= LENT_MAX as u64);
-            return scene.is_over();
+            return scene.ends();
         }
     }
 }
