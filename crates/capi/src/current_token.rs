@@ -33,9 +33,15 @@ pub(crate) fn under<R>(token: &Arc<Cancel>, body: impl FnOnce() -> R) -> R {
     answer
 }
 
+/// Whether the caller may run in a callback that has a token.
+#[inline]
+pub(crate) fn may_be() -> bool {
+    SCOPES.load(Ordering::Relaxed) != 0
+}
+
 /// The token of the caller's callback, if it runs in one.
 pub(crate) fn token() -> Option<Token> {
-    if SCOPES.load(Ordering::Relaxed) == 0 {
+    if !may_be() {
         return None;
     }
     CURRENT

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The atomics, cells and fences of the files that have loom models: `stream/{credit, queue}`. The
+//! The atomics, cells and fences of the files that have loom models: `stream/{credit, queue}` and
+//! `table/phase`. The
 //! models, in `crates/host/loom`, replace this module by loom's types.
 
 pub(crate) use std::{

@@ -74,14 +74,14 @@ pub unsafe extern "C" fn kc_chan_recv_c(
 /// # Safety
 ///
 /// As for [`kc_chan_send`].
-#[inline]
+#[inline(always)]
 unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
         Some(chan) if !msg.is_null() => {
             if !limits.is_cancelled()
                 // SAFETY: the caller's promise.
-                && let Some(sent) = unsafe { operate::send_at_once(&chan, msg.cast()) }
+                && let Some(sent) = unsafe { operate::send_plainly(&chan, msg.cast(), limits) }
             {
                 return sent;
             }
@@ -98,14 +98,14 @@ unsafe fn send(handle: *mut Chan, msg: *const c_void, limits: Limits<'_>) -> Res
 /// # Safety
 ///
 /// As for [`kc_chan_recv`].
-#[inline]
+#[inline(always)]
 unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     match unsafe { lent(handle) } {
         Some(chan) if !out.is_null() => {
             if !limits.is_cancelled()
                 // SAFETY: the caller's promise.
-                && let Some(received) = unsafe { operate::recv_at_once(&chan, out.cast()) }
+                && let Some(received) = unsafe { operate::recv_plainly(&chan, out.cast(), limits) }
             {
                 return received;
             }

@@ -149,13 +149,16 @@ impl Chan {
         self.flags.fetch_and(!flag, Ordering::AcqRel);
     }
 
-    /// Whether an operation on an element is that and nothing else: no flag, no descriptors. On a
-    /// rendezvous channel most have to wait, and are not tried twice.
+    /// Whether an operation on an element is that and nothing else: no flag, no descriptors.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.flags.load(Ordering::Acquire) == 0
-            && !self.hook.descriptors
-            && self.kind != Kind::Rendezvous
+        self.flags.load(Ordering::Acquire) == 0 && !self.hook.descriptors
+    }
+
+    /// Most operations have to wait, and are not tried first.
+    #[inline]
+    pub(crate) fn is_rendezvous(&self) -> bool {
+        self.kind == Kind::Rendezvous
     }
 
     /// Whether elements may be sent and received: not on a pointer channel, nor on a rendezvous

@@ -46,6 +46,12 @@ impl<'a> Limits<'a> {
         Self { timeout_ms, token: unsafe { cancel::token(token) }, is_owned: false }
     }
 
+    /// No timeout and no token, nor one of the caller's callback.
+    #[inline]
+    fn waits_for_ever(&self) -> bool {
+        self.timeout_ms < 0 && self.token.is_none() && !current_token::may_be()
+    }
+
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.token.is_some_and(Token::is_cancelled)
@@ -154,92 +160,136 @@ fn take_waiting<E: Element>(
     })
 }
 
-/// A send on a plain channel that is over at once: the common case. `None`: nothing has happened yet, and [`send`] does
-/// it all.
+/// A send on a plain channel that is over at once, or waits without any limit: the common cases. `None`: nothing has
+/// happened yet, and [`send`] does it all.
+///
+/// It waits in the frame of C's call itself: after a switch the CPU predicts none of the returns, and each costs as
+/// much as the rest of the wait.
 ///
 /// # Safety
 ///
 /// As for [`send`].
-#[inline]
-pub(crate) unsafe fn send_at_once(
+#[inline(always)]
+pub(crate) unsafe fn send_plainly(
     chan: &Arc<Chan>,
     message: *const u8,
+    limits: Limits<'_>,
 ) -> Option<Result<(), c_int>> {
     /// # Safety
     ///
     /// As for [`send`].
-    #[inline]
+    #[inline(always)]
     unsafe fn on<E: Element>(
         chan: &Arc<Chan>,
         pair: &Pair<E>,
         message: *const u8,
+        limits: Limits<'_>,
     ) -> Option<Result<(), c_int>> {
+        let is_rendezvous = chan.is_rendezvous();
+        if is_rendezvous && !limits.waits_for_ever() {
+            return None;
+        }
         // SAFETY: the caller's promise.
         let value = unsafe { E::load(message, chan.elem_size) }?;
-        // Not a try: one that goes on to wait has not failed.
-        match pair.tx.send(value).now() {
-            Ok(Ok(())) => {
-                chan.counters.sent.happened();
-                Some(Ok(()))
-            }
-            Ok(Err(refused)) => {
-                not_sent(pair, refused.into_inner(), false);
-                Some(sending_ended(chan, Err(chan.why_closed())))
-            }
-            Err(_) => None,
+        let mut operation = pair.tx.send(value);
+        if !is_rendezvous {
+            // Not a try: one that goes on to wait has not failed.
+            operation = match operation.now() {
+                Ok(Ok(())) => {
+                    chan.counters.sent.happened();
+                    return Some(Ok(()));
+                }
+                Ok(Err(refused)) => {
+                    not_sent(pair, refused.into_inner(), false);
+                    return Some(sending_ended(chan, Err(chan.why_closed())));
+                }
+                Err(operation) if limits.waits_for_ever() => operation,
+                Err(_) => return None,
+            };
         }
+        let share = Arc::clone(chan);
+        let sent = operation.wait().map_err(|refused| {
+            let code = share.why_closed();
+            not_sent(pair, refused.into_inner(), code == errno::EPIPE);
+            code
+        });
+        Some(sending_ended(&share, sent))
     }
     if !chan.is_plain() {
         return None;
     }
     match &chan.lane {
         // SAFETY: the caller's promise; a lane is of its elements' size.
-        Lane::W1(pair) => unsafe { on(chan, pair, message) },
+        Lane::W1(pair) => unsafe { on(chan, pair, message, limits) },
         // SAFETY: likewise.
-        Lane::W5(pair) => unsafe { on(chan, pair, message) },
+        Lane::W5(pair) => unsafe { on(chan, pair, message, limits) },
         // SAFETY: likewise.
-        Lane::W8(pair) => unsafe { on(chan, pair, message) },
+        Lane::W8(pair) => unsafe { on(chan, pair, message, limits) },
         Lane::Block(_) | Lane::Port(_) => None,
     }
 }
 
-/// A receive that is over at once, as [`send_at_once`].
+/// A receive that is over at once, or waits without any limit, as [`send_plainly`].
 ///
 /// # Safety
 ///
 /// As for [`recv`].
-#[inline]
-pub(crate) unsafe fn recv_at_once(chan: &Arc<Chan>, out: *mut u8) -> Option<Result<(), c_int>> {
+#[inline(always)]
+pub(crate) unsafe fn recv_plainly(
+    chan: &Arc<Chan>,
+    out: *mut u8,
+    limits: Limits<'_>,
+) -> Option<Result<(), c_int>> {
     /// # Safety
     ///
     /// As for [`recv`].
-    #[inline]
+    #[inline(always)]
     unsafe fn on<E: Element>(
         chan: &Arc<Chan>,
         pair: &Pair<E>,
         out: *mut u8,
+        limits: Limits<'_>,
     ) -> Option<Result<(), c_int>> {
-        match pair.rx.recv().now() {
-            Ok(Ok(value)) => {
-                // SAFETY: the caller's promise.
-                unsafe { value.store(out, chan.elem_size) };
-                chan.counters.received.happened();
-                Some(Ok(()))
-            }
-            Ok(Err(_)) => Some(receiving_ended(chan, Err(chan.why_closed()))),
-            Err(_) => None,
+        let is_rendezvous = chan.is_rendezvous();
+        if is_rendezvous && !limits.waits_for_ever() {
+            return None;
         }
+        let mut operation = pair.rx.recv();
+        if !is_rendezvous {
+            operation = match operation.now() {
+                Ok(Ok(value)) => {
+                    // SAFETY: the caller's promise.
+                    unsafe { value.store(out, chan.elem_size) };
+                    chan.counters.received.happened();
+                    return Some(Ok(()));
+                }
+                Ok(Err(_)) => return Some(receiving_ended(chan, Err(chan.why_closed()))),
+                Err(operation) if limits.waits_for_ever() => operation,
+                Err(_) => return None,
+            };
+        }
+        let share = Arc::clone(chan);
+        let received = match operation.wait() {
+            Ok(value) => {
+                // SAFETY: the caller's promise.
+                unsafe { value.store(out, share.elem_size) };
+                landed(&share, &value);
+                Ok(())
+            }
+            Err(_) => Err(share.why_closed()),
+        };
+        Some(receiving_ended(&share, received))
     }
     if !chan.is_plain() {
         return None;
     }
     match &chan.lane {
         // SAFETY: the caller's promise; a lane is of its elements' size.
-        Lane::W1(pair) => unsafe { on(chan, pair, out) },
+        Lane::W1(pair) => unsafe { on(chan, pair, out, limits) },
         // SAFETY: likewise.
-        Lane::W5(pair) => unsafe { on(chan, pair, out) },
+        Lane::W5(pair) => unsafe { on(chan, pair, out, limits) },
         // SAFETY: likewise.
-        Lane::W8(pair) => unsafe { on(chan, pair, out) },
+        Lane::W8(pair) => unsafe { on(chan, pair, out, limits) },
         Lane::Block(_) | Lane::Port(_) => None,
     }
 }
@@ -455,7 +505,7 @@ fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
 }
 
 /// Counts the result of a send of an element.
-#[inline]
+#[inline(always)]
 fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> Result<(), c_int> {
     match sent {
         Ok(()) => chan.sent(),
@@ -466,7 +516,7 @@ fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> Result<(), c_int>
 }
 
 /// Counts the result of a receive of an element; a success was counted with its element.
-#[inline]
+#[inline(always)]
 fn receiving_ended(chan: &Arc<Chan>, received: Result<(), c_int>) -> Result<(), c_int> {
     match received {
         Ok(()) => chan.tell(),

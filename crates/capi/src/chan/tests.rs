@@ -196,6 +196,79 @@ fn a_thread_waits_and_is_served_closed_or_cancelled() {
     }
 }
 
+/// Without a hook, a timeout and a token: the wait is in the call itself.
+#[test]
+fn a_plain_wait_is_served_closed_or_outlives_its_channel() {
+    for (kind, size, sends, end) in (0..2_i32).flat_map(|kind| {
+        [1_usize, 8, 40, 64].into_iter().flat_map(move |size| {
+            [false, true]
+                .into_iter()
+                .flat_map(move |sends| (0..3).map(move |end| (kind, size, sends, end)))
+        })
+    }) {
+        let mut chan = ptr::null_mut();
+        // SAFETY: a valid place; the handle is valid to its end, and the places are of the elements' size.
+        let code = unsafe { super::make::kc_chan_make(&raw mut chan, kind, size, 1) };
+        assert_eq!(code, errno::OK);
+        let chan = Shared(chan);
+        let is_full = sends && kind == super::KC_BUFFERED;
+        if is_full {
+            // SAFETY: as above.
+            assert_eq!(unsafe { kc_chan_send(chan.get(), [5_u8; 64].as_ptr().cast(), -1) }, 0);
+        }
+        // SAFETY: as above; it keeps the channel for the test.
+        let kept = Arc::clone(&unsafe { super::lent(chan.get()) }.unwrap());
+        let waiter = std::thread::spawn(move || {
+            let mut element = [7_u8; 64];
+            // SAFETY: as above.
+            let code = unsafe {
+                match sends {
+                    true => kc_chan_send(chan.get(), element.as_ptr().cast(), -1),
+                    false => kc_chan_recv(chan.get(), element.as_mut_ptr().cast(), -1),
+                }
+            };
+            (code, element)
+        });
+        let waits = || {
+            let seen = kept.lane.snapshot();
+            seen.senders_waiting + seen.receivers_waiting == 1
+        };
+        while !waits() {
+            std::thread::yield_now();
+        }
+        let mut got = [0_u8; 64];
+        // SAFETY: as above.
+        unsafe {
+            match (end, sends) {
+                (0, true) => {
+                    assert_eq!(kc_chan_recv(chan.get(), got.as_mut_ptr().cast(), -1), errno::OK);
+                    assert_eq!(got[..size], [if is_full { 5 } else { 7 }; 64][..size]);
+                }
+                (0, false) => {
+                    let sent = [9_u8; 64];
+                    assert_eq!(kc_chan_send(chan.get(), sent.as_ptr().cast(), -1), errno::OK);
+                }
+                (1, _) => kc_chan_close(chan.get()),
+                _ => kc_chan_destroy(chan.get()),
+            }
+        }
+        let (code, element) = waiter.join().unwrap();
+        let case = (kind, size, sends, end);
+        assert_eq!(code, if end == 0 { errno::OK } else { errno::EPIPE }, "{case:?}");
+        if end == 0 && !sends {
+            assert_eq!(element[..size], [9; 64][..size], "{case:?}");
+        }
+        let failed = if sends { &kept.counters.send } else { &kept.counters.recv };
+        let closed = failed.closed.load(Ordering::Relaxed);
+        assert_eq!(closed, u64::from(end != 0), "{case:?}");
+        if end != 2 {
+            // SAFETY: as above.
+            unsafe { kc_chan_destroy(chan.get()) };
+        }
+        assert_eq!(Arc::strong_count(&kept), 1, "{case:?}");
+    }
+}
+
 #[test]
 fn a_select_waits_and_keeps_the_elements_of_others() {
     let lost = AtomicUsize::new(0);

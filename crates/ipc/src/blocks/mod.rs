@@ -385,6 +385,16 @@ impl Blocks {
     }
 }
 
+#[cfg(test)]
+impl Blocks {
+    /// With blocks of a peer that are held.
+    pub(crate) fn holding(count: u64) -> Self {
+        let blocks = Self::default();
+        blocks.counters.held.store(count, std::sync::atomic::Ordering::Relaxed);
+        blocks
+    }
+}
+
 impl From<Block> for Element {
     fn from(block: Block) -> Self {
         Self::of_block(block)

@@ -17,7 +17,10 @@
 //!
 //! # Invariants
 //!
-//! 1. It is in [`ALL`] until it is over; it is over once. At most [`LINGERING_MAX`] are in it.
+//! 1. It is in [`ALL`] until it is over, or displaced; it is over once. At most [`LINGERING_MAX`] are in
+//!    it. One that is displaced ends in its next turn: it is displaced under another connection's lock,
+//!    which waits for no turn, and possibly in a turn of its own, since a link in memory dispatches the
+//!    connection at its other end.
 //! 2. Its link is kept, so it counts among the connections of its listener.
 
 use std::collections::{BTreeMap, HashMap};
@@ -47,7 +50,9 @@ struct Lingering {
     account: Account,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
-    /// `None`: it is over.
+    /// Its next turn ends it. Written before it is queued.
+    is_displaced: AtomicBool,
+    /// `None`: it is over. Locked by its turns, and once when it begins.
     state: Mutex<Option<State>>,
 }
 
@@ -79,6 +84,7 @@ pub(super) fn start(mut link: Box<dyn Link>, session: &mut Session, mut blocks: 
         number: NEXT.fetch_add(1, Ordering::Relaxed),
         account,
         queued: AtomicBool::new(false),
+        is_displaced: AtomicBool::new(false),
         state: Mutex::new(None),
     });
     let owner: Arc<dyn Ready> = lingering.clone();
@@ -103,27 +109,28 @@ pub(super) fn start(mut link: Box<dyn Link>, session: &mut Session, mut blocks: 
     }
     blocks.wake_by(waker);
     *lingering.state.lock() = Some(State { _watched: watched, link, blocks, close: close.0 });
-    let most = {
+    let displaced = {
         let mut all = ALL.lock();
-        let most = (all.len() >= LINGERING_MAX).then(|| oldest_of_most(&mut all)).flatten();
         all.insert(lingering.number, lingering.clone());
-        most
+        (all.len() > LINGERING_MAX).then(|| oldest_of_most(&mut all)).flatten()
     };
-    if let Some(most) = most {
+    if let Some(displaced) = displaced {
         CUT.fetch_add(1, Ordering::Relaxed);
-        most.end();
+        displaced.is_displaced.store(true, Ordering::Relaxed);
+        displaced.queue();
     }
     lingering.queue();
 }
 
-/// Removes the oldest of the peer that has the most: a peer that never releases displaces its own.
+/// Removes the oldest of the peers that have the most, the new one included: a peer that never
+/// releases displaces its own.
 fn oldest_of_most(all: &mut BTreeMap<u64, Arc<Lingering>>) -> Option<Arc<Lingering>> {
     let mut counts = HashMap::<_, usize>::new();
     for one in all.values() {
         *counts.entry(one.account).or_default() += 1;
     }
-    let (account, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-    let number = all.values().find(|one| one.account == account)?.number;
+    let most = counts.values().max().copied()?;
+    let number = all.values().find(|one| counts.get(&one.account) == Some(&most))?.number;
     all.remove(&number)
 }
 
@@ -151,10 +158,12 @@ impl Lingering {
 
 impl Ready for Lingering {
     fn ready(self: Arc<Self>) {
-        self.queued.store(false, Ordering::Release);
+        // Acquires what was written before each request that this turn covers.
+        self.queued.swap(false, Ordering::AcqRel);
         // No task is woken under the lock.
         let deferral = wakes::defer();
         let turn = match &mut *self.state.lock() {
+            Some(_) if self.is_displaced.load(Ordering::Relaxed) => Turn::Over,
             Some(state) => state.turn(),
             None => return,
         };
@@ -299,4 +308,182 @@ impl Link for ClosedLink {
     }
 
     fn close(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::fd::OwnedFd;
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use becket_wire::{Limits, Role};
+
+    use super::*;
+
+    const HANGS: Duration = Duration::from_secs(120);
+
+    type Act = Box<dyn FnMut() + Send>;
+
+    /// What a test keeps of a link.
+    #[derive(Clone, Default)]
+    struct Handle {
+        wake: Arc<Mutex<Option<OnReady>>>,
+        is_closed: Arc<AtomicBool>,
+        /// What its next `take` does: a link in memory dispatches the connection at its other end, whose
+        /// room has become free.
+        act: Arc<Mutex<Option<Act>>>,
+    }
+
+    struct TestLink(Handle, Peer);
+
+    impl Outlet for TestLink {
+        fn put(&mut self, _: &Head, _: &[u8]) -> Result<(), Full> {
+            Ok(())
+        }
+    }
+
+    impl Link for TestLink {
+        fn take(
+            &mut self,
+            _: usize,
+            _: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
+        ) -> Result<usize, LinkError> {
+            let act = self.0.act.lock().take();
+            act.into_iter().for_each(|mut act| act());
+            Ok(0)
+        }
+
+        fn flush(&mut self) -> Result<bool, LinkError> {
+            Ok(true)
+        }
+
+        fn put_descriptors(&mut self, _: Vec<OwnedFd>) -> Result<(), LinkError> {
+            Ok(())
+        }
+
+        fn watch(&self) -> Watch<'_> {
+            Watch::nothing()
+        }
+
+        fn on_ready(&mut self, wake: OnReady) {
+            *self.0.wake.lock() = Some(wake);
+        }
+
+        fn prepare_wait(&mut self) -> bool {
+            false
+        }
+
+        fn peer(&self) -> &Peer {
+            &self.1
+        }
+
+        fn name(&self) -> &'static str {
+            "test"
+        }
+
+        fn body_bytes_max(&self) -> usize {
+            1024
+        }
+
+        fn counters(&self) -> LinkCounters {
+            LinkCounters::default()
+        }
+
+        fn close(&mut self) {
+            self.0.is_closed.store(true, Ordering::Release);
+        }
+    }
+
+    impl Handle {
+        fn is_closed(&self) -> bool {
+            self.is_closed.load(Ordering::Acquire)
+        }
+
+        /// Has its next turn do this.
+        fn act(&self, act: impl FnMut() + Send + 'static) {
+            *self.act.lock() = Some(Box::new(act));
+            let wake = self.wake.lock().clone();
+            wake.unwrap()();
+        }
+    }
+
+    /// A closed connection of this process, with a block that is held.
+    fn linger(pid: u32) -> Handle {
+        let handle = Handle::default();
+        let link = Box::new(TestLink(handle.clone(), Peer { pid, ..Peer::own() }));
+        let mut session = Session::new(Role::Server, Limits::default(), Instant::now());
+        start(link, &mut session, Blocks::holding(1));
+        handle
+    }
+
+    fn until(what: &str, is_so: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < HANGS, "in vain: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn closed(all: &[Handle]) -> Vec<usize> {
+        (0..all.len()).filter(|at| all.get(*at).is_some_and(Handle::is_closed)).collect()
+    }
+
+    #[test]
+    fn the_oldest_of_the_peer_with_the_most_is_ended() {
+        let most = |at: usize| [10, 500, 900].contains(&at);
+        let pid = |at: usize| if most(at) { 7 } else { 1000 + at as u32 };
+        let mut all: Vec<_> = (0..LINGERING_MAX).map(|at| linger(pid(at))).collect();
+        assert_eq!((super::all(), closed(&all)), (Lingerings { now: 1024, cut: 0 }, vec![]));
+        // Others have one each, and a new one.
+        for (at, gone) in [vec![10], vec![10, 500]].into_iter().enumerate() {
+            all.push(linger(100 + at as u32));
+            until("the oldest of the most is ended", || closed(&all) == gone);
+        }
+        // Each has one: the oldest of all; and then the peer's own, which has two with the new one.
+        all.push(linger(200));
+        until("the oldest is ended", || closed(&all) == [0, 10, 500]);
+        all.push(linger(pid(600)));
+        until("its own is ended", || closed(&all) == [0, 10, 500, 600]);
+        assert_eq!(super::all(), Lingerings { now: 1024, cut: 4 });
+    }
+
+    /// A link in memory dispatches the connection at its other end, which may end too.
+    #[test]
+    fn a_connection_that_is_displaced_in_its_own_turn_does_not_wait_for_itself() {
+        let all: Vec<_> = (0..LINGERING_MAX).map(|_| linger(1)).collect();
+        let oldest = all.first().unwrap();
+        let (done, is_done) = mpsc::channel();
+        oldest.act(move || {
+            linger(1);
+            done.send(()).unwrap();
+        });
+        assert_eq!(is_done.recv_timeout(HANGS), Ok(()));
+        until("it is ended", || oldest.is_closed());
+        until("it has left the table", || super::all() == Lingerings { now: 1024, cut: 1 });
+    }
+
+    /// A connection ends under its lock, and does not wait for another one's turn.
+    #[test]
+    fn a_connection_that_displaces_another_one_does_not_wait_for_its_turn() {
+        let all: Vec<_> = (0..LINGERING_MAX).map(|_| linger(1)).collect();
+        let oldest = all.first().unwrap();
+        let ((begun, is_begun), (go, goes)) = (mpsc::channel(), mpsc::channel::<()>());
+        oldest.act(move || {
+            begun.send(()).unwrap();
+            assert_eq!(goes.recv_timeout(HANGS), Ok(()));
+        });
+        assert_eq!(is_begun.recv_timeout(HANGS), Ok(()));
+        let (ended, has_ended) = mpsc::channel();
+        let other = std::thread::spawn(move || {
+            linger(1);
+            ended.send(()).unwrap();
+        });
+        let in_time = has_ended.recv_timeout(HANGS / 4);
+        go.send(()).unwrap();
+        other.join().unwrap();
+        assert_eq!(in_time, Ok(()), "it has waited for the turn");
+        until("it is ended", || oldest.is_closed());
+    }
 }

@@ -166,6 +166,32 @@ fn sender_is_killed(transport: &str) {
     }
 }
 
+/// The server ends while it holds a client's blocks, and the client is killed later.
+fn sender_is_killed_after_the_close(transport: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    let server = Server::builder().options(options(transport)).bind_both(&path).unwrap();
+    let (tx, rx) = unlimited::<Element>();
+    server.export("up", Some(tx), None).unwrap();
+    let mut child = start("lends", transport, &path);
+    let is_block = |element: &Element| element.as_block().is_some();
+    let elements: Vec<_> = (0..=BLOCKS / 2)
+        .map(|_| rx.recv().timeout(HANGS).wait().unwrap())
+        .filter(is_block)
+        .collect();
+    assert_eq!(elements.len(), BLOCKS as usize / 2);
+    drop(server);
+    until("it lingers", || becket_ipc::blocks::lingering().now == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("nothing is left", || becket_ipc::blocks::lingering().now == 0);
+    for element in elements {
+        assert!(is_filled(element.as_slice(), 7));
+    }
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!maps.contains("becket-region"), "its memory has gone with the last block");
+}
+
 macro_rules! over_sockets {
     ($($name:ident: $transport:literal),* $(,)?) => {$(
         mod $name {
@@ -182,6 +208,11 @@ macro_rules! over_sockets {
             #[test]
             fn a_lender_of_blocks_is_killed() {
                 super::sender_is_killed($transport);
+            }
+
+            #[test]
+            fn a_lender_of_blocks_is_killed_after_the_close() {
+                super::sender_is_killed_after_the_close($transport);
             }
         }
     )*};

@@ -7,6 +7,8 @@ mod closed;
 mod crossing;
 mod hostile;
 mod killed;
+mod lingering;
+mod machine;
 mod memory;
 mod raw;
 #[path = "../remote/world.rs"]
@@ -50,5 +52,36 @@ mod held_when_closed {
         by_the_server_that_holds_them,
         by_the_client_that_holds_them,
         by_the_server_that_lent_them,
+        in_both_directions_by_the_client,
+        in_both_directions_by_the_server,
+        no_descriptor_and_no_mapping_is_left,
     }
+}
+
+/// Runs each test of `lingering` over each link.
+macro_rules! over_each_link {
+    ($($link:ident: $($name:ident),* $(,)?;)*) => {
+        mod lingering_over { $(
+            mod $link {
+                $(#[test] fn $name() { crate::lingering::$name(crate::raw::$link); })*
+            }
+        )* }
+    };
+    ($($name:ident),* $(,)?) => {
+        over_each_link! {
+            in_memory: $($name),*;
+            unix_stream: $($name),*;
+            seqpacket: $($name),*;
+            shared_memory: $($name),*;
+        }
+    };
+}
+
+over_each_link! {
+    a_close_finds_the_link_full,
+    a_peer_floods_releases,
+    a_peer_sends_a_release_twice,
+    a_peer_sends_something_else,
+    a_peer_lends_without_end,
+    a_peer_disconnects,
 }

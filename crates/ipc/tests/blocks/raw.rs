@@ -4,10 +4,13 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use becket_ipc::transport::{Link, memory};
+use becket_ipc::shm::{Handshake, ShmLimits, Side};
+use becket_ipc::transport::{
+    Link, LinkLimits, SeqpacketLink, Socket, SocketKind, UnixStreamLink, memory,
+};
 use becket_ipc::{Client, Options, Server};
 use becket_wire::{
-    Body, Credit, Event, Head, Kind, Limits, Outlet, Priority, Role, Session, StreamId, flags,
+    Body, Credit, Event, Head, Kind, Limits, Priority, Role, Session, StreamId, flags,
 };
 use bytes::Bytes;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
@@ -18,8 +21,38 @@ pub(crate) const SEND: u16 = 1;
 pub(crate) const RECEIVE: u16 = 2;
 pub(crate) const MAPPED: u16 = becket_wire::codes::APPLICATION + 1;
 
+/// The two links of a connection.
+pub(crate) type Pair = (Box<dyn Link>, Box<dyn Link>);
+pub(crate) type Links = fn() -> Pair;
+
+pub(crate) fn in_memory() -> Pair {
+    let (one, other) = memory::pair(1024, 1 << 20);
+    (Box::new(one), Box::new(other))
+}
+
+pub(crate) fn unix_stream() -> Pair {
+    let (one, other) = Socket::pair(SocketKind::Stream).unwrap();
+    let link = |socket| UnixStreamLink::new(socket, &[], LinkLimits::default()).unwrap();
+    (Box::new(link(one)), Box::new(link(other)))
+}
+
+pub(crate) fn seqpacket() -> Pair {
+    let (one, other) = Socket::pair(SocketKind::Seqpacket).unwrap();
+    let link = |socket| SeqpacketLink::new(socket, LinkLimits::default()).unwrap();
+    (Box::new(link(one)), Box::new(link(other)))
+}
+
+pub(crate) fn shared_memory() -> Pair {
+    let (one, other) = Socket::pair(SocketKind::Stream).unwrap();
+    let mut one = Handshake::new(one, Side::Connected, ShmLimits::default()).unwrap();
+    let mut other = Handshake::new(other, Side::Accepted, ShmLimits::default()).unwrap();
+    assert!(one.progress().unwrap().is_none());
+    let other = other.progress().unwrap().unwrap();
+    (Box::new(one.progress().unwrap().unwrap()), Box::new(other))
+}
+
 pub(crate) struct Raw {
-    link: memory::MemoryLink,
+    link: Box<dyn Link>,
     pub(crate) session: Session,
     pub(crate) seen: Vec<Seen>,
 }
@@ -42,20 +75,23 @@ pub(crate) enum Seen {
 
 impl Raw {
     pub(crate) fn client(server: &Server) -> Self {
-        let (one, other) = memory::pair(1024, 1 << 20);
-        server.serve(Box::new(one)).unwrap();
+        Self::client_over(server, in_memory())
+    }
+
+    pub(crate) fn client_over(server: &Server, (one, other): Pair) -> Self {
+        server.serve(one).unwrap();
         let mut raw = Self::new(other, Role::Client);
         raw.until(|seen| *seen == Seen::Ready);
         raw
     }
 
     pub(crate) fn server() -> (Self, Client) {
-        let (one, other) = memory::pair(1024, 1 << 20);
-        let client = Client::over(Box::new(one), &Options::default()).unwrap();
+        let (one, other) = in_memory();
+        let client = Client::over(one, &Options::default()).unwrap();
         (Self::new(other, Role::Server), client)
     }
 
-    fn new(link: memory::MemoryLink, role: Role) -> Self {
+    fn new(link: Box<dyn Link>, role: Role) -> Self {
         let limits =
             Limits { frame_body_bytes_max: link.body_bytes_max() as u32, ..Limits::default() };
         Self { link, session: Session::new(role, limits, Instant::now()), seen: Vec::new() }
@@ -66,10 +102,15 @@ impl Raw {
     }
 
     pub(crate) fn turn(&mut self) {
-        self.session.transmit(&mut self.link);
+        self.session.transmit(&mut *self.link);
         self.link.flush().ok();
         let Self { link, session, seen } = self;
         let taken = link.take(64, &mut |frame, ancillary| {
+            let Head { kind, stream, aux, sequence, .. } = frame.head;
+            if session.is_closed() && kind == Kind::Release {
+                seen.push(Seen::Release(stream, aux, sequence));
+                return;
+            }
             let Ok(Some(event)) = session.receive(frame) else { return };
             seen.extend(Some(match event {
                 Event::Ready { .. } => Seen::Ready,
@@ -123,7 +164,7 @@ impl Raw {
 
     /// Announces a region through the session, which then knows it.
     pub(crate) fn tell(&mut self, (region, generation, bytes): (u32, u32, u64), fd: OwnedFd) {
-        self.session.transmit(&mut self.link);
+        self.session.transmit(&mut *self.link);
         self.session.region(region, generation, bytes).unwrap();
         self.link.put_descriptors(vec![fd]).unwrap();
         self.turn();
@@ -135,7 +176,7 @@ impl Raw {
         (region, generation, bytes): (u32, u32, u64),
         fds: Vec<OwnedFd>,
     ) {
-        self.session.transmit(&mut self.link);
+        self.session.transmit(&mut *self.link);
         self.link.put_descriptors(fds).unwrap();
         let head =
             Head { stream: region, aux: generation, sequence: bytes, ..Head::new(Kind::Region) };
@@ -145,11 +186,40 @@ impl Raw {
 
     /// Releases a block with arbitrary values, bypassing the session.
     pub(crate) fn release(&mut self, (region, generation, offset): (u32, u32, u64)) {
-        self.session.transmit(&mut self.link);
         let head =
             Head { stream: region, aux: generation, sequence: offset, ..Head::new(Kind::Release) };
-        self.link.put(&head, &[]).unwrap();
-        self.link.flush().unwrap();
+        self.put(&head, &[]);
+    }
+
+    /// Sends a frame, bypassing the session.
+    pub(crate) fn put(&mut self, head: &Head, body: &[u8]) {
+        self.session.transmit(&mut *self.link);
+        let head = Head { length: body.len() as u32, ..*head };
+        let begin = Instant::now();
+        while self.link.put(&head, body).is_err() {
+            assert!(begin.elapsed() < HANGS, "the link stays full");
+            self.link.flush().unwrap();
+            std::thread::yield_now();
+        }
+        while self.link.flush() == Ok(false) {
+            assert!(begin.elapsed() < HANGS, "the link stays full");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Says that it has mapped the region that the server announces.
+    pub(crate) fn map_in_name(&mut self) -> (u32, u32) {
+        let region = self.until(|seen| matches!(seen, Seen::Region(..)));
+        let Seen::Region(region, generation, ..) = region else { panic!("another came") };
+        let of = u64::from(generation) << 32 | u64::from(region);
+        self.session.notice(MAPPED, of, Bytes::new()).unwrap();
+        (region, generation)
+    }
+
+    /// Grants the server this many messages more.
+    pub(crate) fn grant(&mut self, stream: StreamId, messages: u32) {
+        self.session.grant(stream, messages, 1 << 40).unwrap();
+        self.turn();
     }
 
     pub(crate) fn describe(&mut self, stream: StreamId, body: impl Into<Bytes>) -> u64 {
