@@ -213,15 +213,14 @@ impl ZChannel {
     /// # Errors
     ///
     /// [`Failure`]; the descriptor is unchanged.
-    #[inline]
+    // Inlined, so that a descriptor stays in registers: what it was written to field by field cannot
+    // be read as words without a stall.
+    #[inline(always)]
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
         let Some(ends) = self.zref() else { return self.try_send_by_link(desc) };
-        let in_flight = match InFlight::launch_local(desc) {
-            Some(in_flight) => in_flight,
-            None => match InFlight::launch_in_region(desc) {
-                Ok(in_flight) => in_flight,
-                Err(error) => return self.not_launched(error),
-            },
+        let in_flight = match InFlight::of(desc) {
+            Ok(in_flight) => in_flight,
+            Err(error) => return self.not_launched(error),
         };
         match ends.tx.try_send(in_flight) {
             Ok(()) => {
@@ -256,7 +255,7 @@ impl ZChannel {
     /// # Errors
     ///
     /// [`Failure`].
-    #[inline]
+    #[inline(always)] // As above.
     pub fn try_recv(&self) -> Result<Desc, Failure> {
         let Some(ends) = self.zref() else { return self.try_recv_by_link() };
         match ends.rx.try_recv() {
@@ -312,7 +311,7 @@ impl ZChannel {
     #[inline]
     pub(crate) fn send_route(&self, desc: &Desc) -> Result<Route<'_, InFlight>, Failure> {
         match self.zref() {
-            Some(ends) => Ok(Route::Zref(ends, InFlight::launch(*desc)?)),
+            Some(ends) => Ok(Route::Zref(ends, InFlight::of(desc)?)),
             None => {
                 desc.checked()?;
                 self.link().map(Route::Link)

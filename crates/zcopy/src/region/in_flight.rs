@@ -70,32 +70,22 @@ impl InFlight {
     /// [`Error::Misaligned`].
     #[inline]
     pub fn launch(desc: Desc) -> Result<Self, Error> {
-        match Self::launch_local(&desc) {
-            Some(in_flight) => Ok(in_flight),
-            None => Self::launch_in_region(&desc),
-        }
+        Self::of(&desc)
     }
 
-    /// Puts a descriptor of local memory in flight; `None`: it names a region, or nothing.
+    /// As [`launch`](Self::launch).
     ///
     /// The fields are read one by one: a copy of the whole descriptor would wait for the stores
     /// that have just made it, which cannot be forwarded to its wider loads.
     #[inline]
-    pub(crate) fn launch_local(desc: &Desc) -> Option<Self> {
+    pub(crate) fn of(desc: &Desc) -> Result<Self, Error> {
         let Desc { addr, len, region_id, offset, flags } = *desc;
-        if region_id == 0 && len > 0 && !addr.is_null() {
-            Some(Self { addr, len, region_id, offset, flags, mark: Self::DESCRIPTOR })
-        } else {
-            None
+        let mut mark = Self::DESCRIPTOR;
+        if region_id != 0 || len == 0 || addr.is_null() {
+            depart(desc)?;
+            mark |= Self::COUNTED;
         }
-    }
-
-    /// Puts a descriptor in flight that names a region, or nothing.
-    #[inline(never)]
-    pub(crate) fn launch_in_region(desc: &Desc) -> Result<Self, Error> {
-        desc.checked()?;
-        table::depart(desc)?;
-        Ok(Self::new(*desc, true))
+        Ok(Self { addr, len, region_id, offset, flags, mark })
     }
 
     /// Puts a descriptor in flight that may have a number of a backend in place of a region's (below
@@ -165,9 +155,22 @@ impl InFlight {
     #[inline]
     fn unpin(&self) {
         if self.mark & Self::COUNTED != 0 {
-            table::arrive(self.region_id);
+            arrive(self.region_id);
         }
     }
+}
+
+/// Counts a flight in the region that a descriptor names. Apart, as [`arrive`]: so the path of a
+/// local pointer is short enough to be part of its caller.
+#[inline(never)]
+fn depart(desc: &Desc) -> Result<(), Error> {
+    desc.checked()?;
+    table::depart(desc).map(|_| ())
+}
+
+#[inline(never)]
+fn arrive(region_id: u64) {
+    table::arrive(region_id);
 }
 
 impl Drop for InFlight {
