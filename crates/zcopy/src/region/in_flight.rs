@@ -66,8 +66,7 @@ impl InFlight {
     /// # Errors
     ///
     /// [`Error::Empty`]; if it names a region: [`Error::Stale`], [`Error::Unknown`],
-    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`], [`Error::OutOfRange`],
-    /// [`Error::Misaligned`].
+    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::OutOfRange`], [`Error::Misaligned`].
     #[inline]
     pub fn launch(desc: Desc) -> Result<Self, Error> {
         Self::of(&desc)
@@ -95,8 +94,8 @@ impl InFlight {
     /// # Errors
     ///
     /// [`Error::Empty`], [`Error::Wraps`], [`Error::Stale`], [`Error::Unknown`],
-    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`], [`Error::OutOfRange`],
-    /// [`Error::Misaligned`], [`Error::Elsewhere`].
+    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::OutOfRange`], [`Error::Misaligned`],
+    /// [`Error::Elsewhere`].
     #[inline]
     pub fn launch_any(desc: Desc) -> Result<Self, Error> {
         let desc = desc.checked()?;

@@ -293,7 +293,8 @@ impl Place {
 
     /// The number of flights, if the counts stand still.
     fn flights(&self) -> u64 {
-        let counts = self.chunk.flights.iter().filter_map(|counts| counts.get(self.index % CHUNK_SLOTS));
+        let counts =
+            self.chunk.flights.iter().filter_map(|counts| counts.get(self.index % CHUNK_SLOTS));
         counts.fold(0, |sum, count| sum.wrapping_add(count.load(Ordering::Acquire)))
     }
 
