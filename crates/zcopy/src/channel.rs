@@ -27,6 +27,7 @@ use crate::backend::Carrier;
 use crate::binding::{Binding, Bound, DetachError};
 use crate::counters::{CountedBy, CounterSnapshot, Counters, Event};
 use crate::desc::Desc;
+use crate::error::Error;
 use crate::failure::Failure;
 use crate::operation::{ZRecv, ZSend};
 use crate::pool;
@@ -212,24 +213,35 @@ impl ZChannel {
     /// # Errors
     ///
     /// [`Failure`]; the descriptor is unchanged.
-    #[inline]
+    // Inlined, so that a descriptor stays in registers: what it was written to field by field cannot
+    // be read as words without a stall.
+    #[inline(always)]
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
-        let was_open = !self.is_closed();
-        let Some(ends) = self.zref() else { return self.try_send_by_link(desc, was_open) };
-        let marks = match InFlight::pin(desc) {
-            Ok(marks) => marks,
-            Err(error) => return self.sent(desc, Err(error.into()), was_open, CountedBy::Channel),
+        let Some(ends) = self.zref() else { return self.try_send_by_link(desc) };
+        let in_flight = match InFlight::of(desc) {
+            Ok(in_flight) => in_flight,
+            Err(error) => return self.not_launched(error),
         };
-        // SAFETY: pinned above, for this one.
-        if let Err(error) = ends.tx.try_send(unsafe { InFlight::pinned(desc, marks) }) {
-            return self.sent(desc, Err(refused_at_once(error)), was_open, CountedBy::Zref);
+        match ends.tx.try_send(in_flight) {
+            Ok(()) => {
+                self.sent_by_zref(desc);
+                Ok(())
+            }
+            Err(error) => Err(refused_at_once(error)),
         }
-        self.sent_by_zref(desc);
-        Ok(())
+    }
+
+    /// Counts a send whose descriptor was refused.
+    #[cold]
+    fn not_launched(&self, error: Error) -> Result<(), Failure> {
+        let failure = Failure::from(error);
+        self.0.shared.counters.sending(0, Err(failure), true, CountedBy::Channel);
+        Err(failure)
     }
 
     #[inline(never)]
-    fn try_send_by_link(&self, desc: &mut Desc, was_open: bool) -> Result<(), Failure> {
+    fn try_send_by_link(&self, desc: &mut Desc) -> Result<(), Failure> {
+        let was_open = !self.is_closed();
         let link = desc.checked().map_err(Failure::from).and_then(|_| self.link());
         let (answer, by) = match link {
             Ok(link) => (link.link.try_send(*desc), link.counted_by()),
@@ -243,12 +255,12 @@ impl ZChannel {
     /// # Errors
     ///
     /// [`Failure`].
-    #[inline]
+    #[inline(always)] // As above.
     pub fn try_recv(&self) -> Result<Desc, Failure> {
         let Some(ends) = self.zref() else { return self.try_recv_by_link() };
         match ends.rx.try_recv() {
             Ok(in_flight) => Ok(self.received_by_zref(in_flight)),
-            Err(error) => self.received(Err(Failure::from(error)), CountedBy::Zref),
+            Err(error) => Err(Failure::from(error)),
         }
     }
 
@@ -299,7 +311,7 @@ impl ZChannel {
     #[inline]
     pub(crate) fn send_route(&self, desc: &Desc) -> Result<Route<'_, InFlight>, Failure> {
         match self.zref() {
-            Some(ends) => Ok(Route::Zref(ends, InFlight::launch(*desc)?)),
+            Some(ends) => Ok(Route::Zref(ends, InFlight::of(desc)?)),
             None => {
                 desc.checked()?;
                 self.link().map(Route::Link)

@@ -6,27 +6,21 @@
 //! counted here. Events that only a backend observes (a copy instead of a descriptor, a descriptor
 //! that bypassed the channel) are counted by the backend, with the same events.
 //!
-//! Transfers are counted in shards. The first [`OWN_SHARDS`] threads that count at the same time
-//! have a shard of their own in every channel, which they change by a plain load and store: a
-//! locked addition would cost as much as half of the transfer that it counts. Further threads share
-//! the remaining shards, and add by a locked instruction.
+//! Transfers are counted in [shards](crate::shard): a thread that has one of its own adds to it by a
+//! plain load and store.
 //!
 //! # Invariants
 //!
 //! 1. Once no operation is in progress, `sent = received + in flight + undelivered`.
 //! 2. An operation that failed is counted once in its side's failures, by cause.
-//! 3. A shard number below `OWN_SHARDS` belongs to one thread at a time. A thread returns its
-//!    number when it ends, under the lock under which the next thread takes it: so that thread's
-//!    loads find all that the previous one has stored.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_chan::{Failures, Snapshot};
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
 
 use crate::failure::Failure;
+use crate::shard::{self, SHARDS};
 
 /// An event of a descriptor. The numbers are those of `enum kc_zcopy_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,7 +56,7 @@ pub(crate) enum CountedBy {
 /// The counters of a channel of descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    shards: [CachePadded<Shard>; OWN_SHARDS + COMMON_SHARDS],
+    shards: [CachePadded<Shard>; SHARDS],
     fallback_small: AtomicU64,
     fallback_capacity: AtomicU64,
     cancelled: AtomicU64,
@@ -75,11 +69,6 @@ pub(crate) struct Counters {
     failed_receives: FailureCounters,
 }
 
-/// Shards that one thread each uses.
-const OWN_SHARDS: usize = 8;
-/// Shards that any number of threads use.
-const COMMON_SHARDS: usize = 4;
-
 #[derive(Debug, Default)]
 struct Shard {
     sent: TransferCounter,
@@ -91,25 +80,6 @@ struct TransferCounter {
     /// Transfers, without those through `zref`.
     count: AtomicU64,
     bytes: AtomicU64,
-}
-
-thread_local! {
-    /// The calling thread's shard. Without a destructor, so that an access is one instruction.
-    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-    /// Returns the number of a thread's own shard when the thread ends.
-    static OWN: OwnNumber = const { OwnNumber(Cell::new(OWN_SHARDS)) };
-}
-
-struct OwnNumber(Cell<usize>);
-
-/// The numbers that no thread has.
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { own: (1 << OWN_SHARDS) - 1, common: 0 });
-
-struct Numbers {
-    /// A bit for each shard of one thread.
-    own: u32,
-    /// The shared shard of the next thread that finds no other.
-    common: usize,
 }
 
 #[derive(Debug, Default)]
@@ -295,10 +265,9 @@ impl Counters {
         transfers: u64,
         bytes: u64,
     ) {
-        let number = SHARD.get();
-        match self.shards.get(number) {
-            Some(shard) if number < OWN_SHARDS => counter(shard).add_alone(transfers, bytes),
-            _ => self.transferred_apart(counter, transfers, bytes),
+        match shard::own().and_then(|number| self.shards.get(number)) {
+            Some(shard) => counter(shard).add_alone(transfers, bytes),
+            None => self.transferred_apart(counter, transfers, bytes),
         }
     }
 
@@ -310,12 +279,9 @@ impl Counters {
         transfers: u64,
         bytes: u64,
     ) {
-        let mut number = SHARD.get();
-        if number == usize::MAX {
-            number = take_number();
-        }
+        let (number, is_own) = shard::any();
         let Some(shard) = self.shards.get(number) else { return };
-        if number < OWN_SHARDS {
+        if is_own {
             counter(shard).add_alone(transfers, bytes);
         } else {
             counter(shard).add(transfers, bytes);
@@ -355,7 +321,7 @@ impl Counters {
 }
 
 impl TransferCounter {
-    /// Adds in the shard of the calling thread alone (invariant 3).
+    /// Adds in the shard of the calling thread alone (the invariant of `shard`).
     #[inline]
     fn add_alone(&self, transfers: u64, bytes: u64) {
         let add = |counter: &AtomicU64, more: u64| {
@@ -407,40 +373,6 @@ impl FailureCounters {
     }
 }
 
-/// Gives the calling thread a shard: one of its own, if there is one that no thread has.
-#[cold]
-fn take_number() -> usize {
-    // A thread whose locals are being destroyed could not return the number.
-    let number = OWN.try_with(OwnNumber::take).unwrap_or(OWN_SHARDS);
-    SHARD.set(number);
-    number
-}
-
-impl OwnNumber {
-    fn take(&self) -> usize {
-        let mut numbers = NUMBERS.lock();
-        let free = numbers.own.trailing_zeros() as usize;
-        if free < OWN_SHARDS {
-            numbers.own &= !(1 << free);
-            self.0.set(free);
-            return free;
-        }
-        numbers.common += 1;
-        OWN_SHARDS + numbers.common % COMMON_SHARDS
-    }
-}
-
-impl Drop for OwnNumber {
-    /// From here on the thread counts in a shard that it shares.
-    fn drop(&mut self) {
-        let number = self.0.get();
-        if number < OWN_SHARDS {
-            SHARD.set(OWN_SHARDS);
-            NUMBERS.lock().own |= 1 << number;
-        }
-    }
-}
-
 fn one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
@@ -457,6 +389,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::shard::OWN_SHARDS;
 
     /// More threads than there are shards of their own, and later ones that take over the shards
     /// of those that have ended.
@@ -472,15 +405,15 @@ mod tests {
                 counters.count(Event::Received, 1);
                 counters.received_bytes(2);
             }
-            SHARD.get()
+            shard::any().0
         };
         let spawn = || {
             let counters = counters.clone();
             thread::spawn(move || count(&counters))
         };
-        let at_once = OWN_SHARDS + 2 * COMMON_SHARDS;
+        let at_once = 2 * SHARDS - OWN_SHARDS;
         let all: Vec<_> = (0..at_once).map(|_| spawn()).collect();
-        all.into_iter().for_each(|one| assert!(one.join().unwrap() < OWN_SHARDS + COMMON_SHARDS));
+        all.into_iter().for_each(|one| assert!(one.join().unwrap() < SHARDS));
         // One at a time: each finds the number that the one before has returned.
         let one_by_one = 2 * OWN_SHARDS;
         (0..one_by_one).for_each(|_| assert!(spawn().join().unwrap() < OWN_SHARDS));

@@ -34,8 +34,8 @@ pub enum Error {
         /// The region.
         region_id: u64,
     },
-    /// As many descriptors are in flight in the region as it can count.
-    #[error("too many descriptors are in flight in region {region_id:#x}")]
+    /// The region has as many pins as it can count. Descriptors in flight are not among them.
+    #[error("region {region_id:#x} is pinned too many times")]
     Busy {
         /// The region.
         region_id: u64,

@@ -29,6 +29,7 @@
 //! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); the links of one channel |
 //! | `registry`, `zref` | backends by name; the built-in one, a channel of `becket_chan` |
 //! | `counters`, `limits` | the counters of a channel; deadline and token of an operation |
+//! | `shard`, `sync` | which counters a thread changes alone; the atomics that have models |
 //! | `conformance` | with the feature of that name: the suite that any backend passes |
 //! | `error`, `failure` | [`Error`]: why a descriptor is refused; [`Failure`]: why an operation failed |
 //!
@@ -61,6 +62,8 @@ mod operation;
 mod pool;
 mod region;
 mod registry;
+mod shard;
+mod sync;
 mod zref;
 
 pub use crate::{

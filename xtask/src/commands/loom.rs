@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask loom`: the models of becket-chan, becket-coro, becket-host and becket-ipc, each under every
-//! interleaving of its threads with a bounded number of preemptions.
+//! `cargo xtask loom`: the models of becket-chan, becket-coro, becket-host, becket-ipc and becket-zcopy, each
+//! under every interleaving of its threads with a bounded number of preemptions.
 //!
-//! They are built from `crates/{chan,coro,host,ipc}/loom`, packages over the same sources.
+//! They are built from `crates/{chan,coro,host,ipc,zcopy}/loom`, packages over the same sources.
 
 use std::process::{Command, ExitCode};
 
@@ -10,8 +10,13 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo};
 
-const PACKAGES: [&str; 4] =
-    ["crates/chan/loom", "crates/coro/loom", "crates/host/loom", "crates/ipc/loom"];
+const PACKAGES: [&str; 5] = [
+    "crates/chan/loom",
+    "crates/coro/loom",
+    "crates/host/loom",
+    "crates/ipc/loom",
+    "crates/zcopy/loom",
+];
 
 /// Variables of loom: the most preemptions in a run, and the most runs of a model (no bound if
 /// unset).

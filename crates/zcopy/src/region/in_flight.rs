@@ -4,6 +4,11 @@
 //! A descriptor in flight pins its region, so that the region is not released before the receiver
 //! has the descriptor. It has the size of a descriptor: the mark occupies the padding.
 //!
+//! | a descriptor of | costs, beside the message of 40 bytes that carries it |
+//! |---|---|
+//! | local memory | one check; no locked instruction |
+//! | a region | the range's check; a plain addition to a count of the sender's thread, and one to a count of the receiver's ([`RegionState`](super::state::RegionState)); no locked instruction where the kernel has `membarrier` |
+//!
 //! ```text
 //!   byte  0       8      16           24       32      36     40
 //!        ┌───────┬──────┬────────────┬────────┬───────┬──────┐     mark: DESCRIPTOR
@@ -13,14 +18,14 @@
 //!
 //! # Invariants
 //!
-//! 1. Each `InFlight` with `COUNTED` holds one pin of `region_id`, and releases it when it lands or
-//!    is dropped.
+//! 1. Each `InFlight` with `COUNTED` is counted as a flight in the region `region_id`, until it lands
+//!    or is dropped.
 //! 2. A local pointer costs one comparison; its region is looked up by address only on request, and
 //!    only while any region is registered.
 
 use std::mem::{ManuallyDrop, offset_of, size_of};
 
-use super::table::{self, Pin};
+use super::table;
 use crate::desc::Desc;
 use crate::error::Error;
 use crate::pool;
@@ -61,48 +66,25 @@ impl InFlight {
     /// # Errors
     ///
     /// [`Error::Empty`]; if it names a region: [`Error::Stale`], [`Error::Unknown`],
-    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`], [`Error::OutOfRange`],
-    /// [`Error::Misaligned`].
+    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::OutOfRange`], [`Error::Misaligned`].
     #[inline]
     pub fn launch(desc: Desc) -> Result<Self, Error> {
-        let marks = Self::pin(&desc)?;
-        // SAFETY: pinned above, for this one.
-        Ok(unsafe { Self::pinned(&desc, marks) })
+        Self::of(&desc)
     }
 
-    /// Pins the region that a descriptor names, if it names one, for a flight of it. Returns the
-    /// marks of the flight.
-    ///
-    /// # Errors
-    ///
-    /// As for [`launch`](Self::launch).
-    #[inline]
-    pub(crate) fn pin(desc: &Desc) -> Result<u32, Error> {
-        if desc.region_id == 0 && desc.len > 0 && !desc.addr.is_null() {
-            return Ok(Self::DESCRIPTOR);
-        }
-        Self::pin_region(desc)
-    }
-
-    #[inline(never)]
-    fn pin_region(desc: &Desc) -> Result<u32, Error> {
-        desc.checked()?;
-        let _kept_for_the_flight = super::Pinned::of(desc)?.into_pin().keep();
-        Ok(Self::DESCRIPTOR | Self::COUNTED)
-    }
-
-    /// A descriptor in flight with these marks.
+    /// As [`launch`](Self::launch).
     ///
     /// The fields are read one by one: a copy of the whole descriptor would wait for the stores
     /// that have just made it, which cannot be forwarded to its wider loads.
-    ///
-    /// # Safety
-    ///
-    /// [`pin`](Self::pin) returned the marks for this descriptor, and this is called once for it.
     #[inline]
-    pub(crate) unsafe fn pinned(desc: &Desc, marks: u32) -> Self {
+    pub(crate) fn of(desc: &Desc) -> Result<Self, Error> {
         let Desc { addr, len, region_id, offset, flags } = *desc;
-        Self { addr, len, region_id, offset, flags, mark: marks }
+        let mut mark = Self::DESCRIPTOR;
+        if region_id != 0 || len == 0 || addr.is_null() {
+            depart(desc)?;
+            mark |= Self::COUNTED;
+        }
+        Ok(Self { addr, len, region_id, offset, flags, mark })
     }
 
     /// Puts a descriptor in flight that may have a number of a backend in place of a region's (below
@@ -112,8 +94,8 @@ impl InFlight {
     /// # Errors
     ///
     /// [`Error::Empty`], [`Error::Wraps`], [`Error::Stale`], [`Error::Unknown`],
-    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::Busy`], [`Error::OutOfRange`],
-    /// [`Error::Misaligned`], [`Error::Elsewhere`].
+    /// [`Error::Leaving`], [`Error::Revoked`], [`Error::OutOfRange`], [`Error::Misaligned`],
+    /// [`Error::Elsewhere`].
     #[inline]
     pub fn launch_any(desc: Desc) -> Result<Self, Error> {
         let desc = desc.checked()?;
@@ -136,11 +118,11 @@ impl InFlight {
             // No region has such a number.
             return Ok(Self::new(desc, false));
         }
-        let pinned = super::Pinned::of(&desc)?;
-        if !desc.addr.is_null() && desc.addr != pinned.as_ptr() {
+        let at = table::depart(&desc)?;
+        if !desc.addr.is_null() && desc.addr != at.as_ptr() {
+            table::arrive(desc.region_id);
             return Err(Error::Elsewhere { region_id: desc.region_id, offset: desc.offset });
         }
-        let _kept = pinned.into_pin().keep();
         Ok(Self::new(desc, true))
     }
 
@@ -172,17 +154,22 @@ impl InFlight {
     #[inline]
     fn unpin(&self) {
         if self.mark & Self::COUNTED != 0 {
-            unpin_region(self.region_id);
+            arrive(self.region_id);
         }
     }
 }
 
-/// Releases the pin of a flight that ends, once.
+/// Counts a flight in the region that a descriptor names. Apart, as [`arrive`]: so the path of a
+/// local pointer is short enough to be part of its caller.
 #[inline(never)]
-fn unpin_region(region_id: u64) {
-    // SAFETY: kept by `pin` or `any` for a flight with `COUNTED`, whose end is the one caller:
-    // `land` forgets the value that `drop` would end.
-    drop(unsafe { Pin::kept(region_id) });
+fn depart(desc: &Desc) -> Result<(), Error> {
+    desc.checked()?;
+    table::depart(desc).map(|_| ())
+}
+
+#[inline(never)]
+fn arrive(region_id: u64) {
+    table::arrive(region_id);
 }
 
 impl Drop for InFlight {

@@ -4,6 +4,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `table` | the process's regions by id; pins |
+//! | `state` | what pins a slot of the table: one word, and counts of flights by thread |
 //! | `memory` | allocation and release of the bytes |
 //! | `meta` | what the bytes contain |
 //! | `pinned` | a range of a region that stays at its address |
@@ -35,6 +36,7 @@ pub(crate) mod in_flight;
 mod memory;
 mod meta;
 mod pinned;
+mod state;
 pub(crate) mod table;
 
 use std::convert::Infallible;

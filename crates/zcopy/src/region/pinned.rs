@@ -14,7 +14,7 @@ pub struct Pinned {
     at: NonNull<u8>,
     len: usize,
     frozen: bool,
-    pin: Pin,
+    _pin: Pin,
 }
 
 // SAFETY: the bytes stay allocated while the pin does; safe reads are of immutable bytes only.
@@ -38,7 +38,7 @@ impl Pinned {
         // SAFETY: within the region, whose memory is there while it is pinned.
         let at = unsafe { region.at().add(start) };
         let frozen = region.is_frozen();
-        Ok(Self { at, len: desc.len, frozen, pin })
+        Ok(Self { at, len: desc.len, frozen, _pin: pin })
     }
 
     /// The length in bytes. Never 0.
@@ -71,9 +71,5 @@ impl Pinned {
     pub unsafe fn as_slice_unchecked(&self) -> &[u8] {
         // SAFETY: pinned; the caller's guarantee.
         unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) }
-    }
-
-    pub(crate) fn into_pin(self) -> Pin {
-        self.pin
     }
 }

@@ -1,63 +1,70 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The process's regions, by id. Pinning a region by its id takes no lock.
 //!
-//! A region's id is an index into the table and a generation. The state of a table slot is one
-//! word:
-//!
 //! ```text
 //!   id      ┌─ generation:32 ─┬─ index:32 ────────────────────┐      0 is never a region's id
 //!           └─────────────────┴───────────────────────────────┘
-//!   state   ┌─ generation:32 ─┬─ L:1 ─┬─ R:1 ─┬─ pins:30 ─────┐      L: leaving, or free
-//!           └─────────────────┴───────┴───────┴───────────────┘      R: revoked
 //!
-//!     free (L, 0 pins) ──insert──► live ──leave──► leaving (L, n pins) ──last unpin──► finished
-//!          ▲                                                                             │
-//!          └────────────────────────── generation + 1 ◄──────────────────────────────────┘
+//!   chunk   slots    │ state, region │ state, region │ …               ([`RegionState`])
+//!           flights  │ of thread 0: a count for each slot │ of thread 1 │ …
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. A pin is taken by one compare-and-swap from a state with the id's generation: a stale id
-//!    never pins. `take` also requires that neither `L` nor `R` is set; `join` requires an existing
-//!    pin.
-//! 2. `L` is set once per generation. The one step that results in `L` and no pins makes its caller
-//!    the slot's only owner, which finishes the slot: it takes the region out, releases the memory,
-//!    and wakes the waiting operations.
-//! 3. The generation grows before the slot is free again; a slot whose generations are used up is
+//! 1. The generation grows before the slot is free again; a slot whose generations are used up is
 //!    never used again.
-//! 4. At most [`REGIONS_MAX`] regions are registered. Chunks of the table are allocated on first
-//!    use, and stay allocated.
+//! 2. At most [`REGIONS_MAX`] regions are registered. Chunks of the table are allocated on first
+//!    use, and stay allocated: a count of flights is there before it is known whether its region is.
+//! 3. The only owner of a slot that is no longer pinned ([`RegionState`], 4) finishes it: it takes
+//!    the region out, releases the memory, and wakes the waiting operations.
 //!
 //! # Safety
 //!
 //! `RegionSlot::region` is written by `insert`, which took the slot off the free list, before the
-//! state marks the region live; and by `finish`, whose caller is the only owner (2). It is read
-//! under a pin, or by a caller that is about to drop one: no write can happen at the same time (1,
-//! 2).
+//! state marks the region live; and by `finish`, whose caller is the only owner (3). It is read
+//! under a pin or a flight, or by a caller that is about to end one: no write can happen at the same
+//! time.
 
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, RwLock};
 
 use super::RegionInner;
+use super::state::{FlightCount, Refusal, RegionState};
+use crate::desc::Desc;
 use crate::error::Error;
+use crate::shard::{self, SHARDS};
 
 /// The maximum number of regions that may be registered in a process at a time. More are refused
 /// ([`Error::TableFull`]).
 pub const REGIONS_MAX: usize = 65_536;
 
 const CHUNK_SLOTS: usize = 256;
-const LEAVING: u64 = 1 << 31;
-const REVOKED: u64 = 1 << 30;
-const PINS: u64 = REVOKED - 1;
 const GENERATION_SHIFT: u32 = 32;
 
+struct Chunk {
+    slots: Box<[RegionSlot]>,
+    /// By shard of the threads, a count for each slot.
+    flights: Box<[CachePadded<[AtomicU64; CHUNK_SLOTS]>]>,
+}
+
 struct RegionSlot {
-    state: AtomicU64,
+    state: RegionState,
     region: UnsafeCell<Option<Arc<RegionInner>>>,
+}
+
+/// A slot, and where its flights are counted.
+#[derive(Clone, Copy)]
+struct Place {
+    chunk: &'static Chunk,
+    slot: &'static RegionSlot,
+    /// Of the slot, in the table.
+    index: usize,
 }
 
 // SAFETY: the module's "Safety".
@@ -78,7 +85,7 @@ struct Addresses {
     len_max: usize,
 }
 
-static CHUNKS: [OnceLock<Box<[RegionSlot]>>; REGIONS_MAX / CHUNK_SLOTS] =
+static CHUNKS: [OnceLock<Chunk>; REGIONS_MAX / CHUNK_SLOTS] =
     [const { OnceLock::new() }; REGIONS_MAX / CHUNK_SLOTS];
 static FREE_SLOTS: Mutex<FreeSlots> = Mutex::new(FreeSlots { free: Vec::new(), used: 0 });
 static ADDRESSES: LazyLock<RwLock<Addresses>> = LazyLock::new(RwLock::default);
@@ -115,11 +122,11 @@ pub(super) fn insert(
     let Some(chunk) = CHUNKS.get(index as usize / CHUNK_SLOTS) else {
         return Err(full);
     };
-    let chunk = chunk.get_or_init(|| (0..CHUNK_SLOTS).map(|_| RegionSlot::new()).collect());
-    let Some(slot) = chunk.get(index as usize % CHUNK_SLOTS) else {
+    let chunk = chunk.get_or_init(Chunk::new);
+    let Some(slot) = chunk.slots.get(index as usize % CHUNK_SLOTS) else {
         return Err(full);
     };
-    let generation = slot.state.load(Ordering::Acquire) >> GENERATION_SHIFT;
+    let generation = slot.state.generation();
     let region = make(generation << GENERATION_SHIFT | u64::from(index));
     {
         let mut addresses = ADDRESSES.write();
@@ -129,7 +136,7 @@ pub(super) fn insert(
     }
     // SAFETY: the slot is off the free list and its state is free: this call owns it exclusively.
     unsafe { *slot.region.get() = Some(region.clone()) };
-    slot.state.store(generation << GENERATION_SHIFT, Ordering::Release);
+    slot.state.begin(generation);
     Ok(region)
 }
 
@@ -152,179 +159,182 @@ pub(crate) fn at(address: usize, len: usize) -> Option<(u64, u64)> {
     Some((id, offset as u64))
 }
 
-/// Refuses new pins. The region is finished when the last pin is dropped.
+/// Refuses new pins. The region is finished when nothing pins it.
 pub(super) fn leave(id: u64) {
-    let Ok(slot) = slot(id) else {
-        return;
-    };
-    let mut state = slot.state.load(Ordering::Relaxed);
-    loop {
-        if state >> GENERATION_SHIFT != id >> GENERATION_SHIFT || state & LEAVING != 0 {
-            return;
-        }
-        match step(slot, state, state | LEAVING) {
-            Ok(_) if state & PINS == 0 => return finish(slot, id),
-            Ok(_) => return,
-            Err(now) => state = now,
-        }
+    if let Ok(place) = place(id)
+        && place.slot.state.leave(generation(id))
+    {
+        place.settle();
     }
 }
 
 /// Refuses new pins, but keeps the region registered.
 pub(super) fn revoke(id: u64) {
-    let Ok(slot) = slot(id) else {
-        return;
-    };
-    let mut state = slot.state.load(Ordering::Relaxed);
-    while state >> GENERATION_SHIFT == id >> GENERATION_SHIFT && state & REVOKED == 0 {
-        match step(slot, state, state | REVOKED) {
-            Ok(_) => return,
-            Err(now) => state = now,
-        }
+    if let Ok(place) = place(id) {
+        place.slot.state.revoke(generation(id));
     }
 }
 
 /// Whether the region was revoked.
 pub(crate) fn is_revoked(id: u64) -> bool {
-    slot(id).is_ok_and(|slot| {
-        let state = slot.state.load(Ordering::Acquire);
-        state >> GENERATION_SHIFT == id >> GENERATION_SHIFT && state & REVOKED != 0
-    })
+    place(id).is_ok_and(|place| place.slot.state.is_revoked(generation(id)))
 }
 
-/// The number of pins of a region.
+/// The number of pins of a region, with its flights.
 pub(super) fn pins(id: u64) -> usize {
-    slot(id).map_or(0, |slot| {
-        let state = slot.state.load(Ordering::Acquire);
-        let same = state >> GENERATION_SHIFT == id >> GENERATION_SHIFT;
-        if same { (state & PINS) as usize } else { 0 }
-    })
+    let Ok(place) = place(id) else { return 0 };
+    let pins = place.slot.state.pins(generation(id));
+    // While descriptors land the counts may be read out of step: less than none is none.
+    pins.map_or(0, |pins| pins as usize + (place.flights() as i64).max(0) as usize)
 }
 
 /// Whether a region can be pinned.
 pub(super) fn check(id: u64) -> Result<(), Error> {
-    let slot = slot(id)?;
-    allows(slot.state.load(Ordering::Acquire), id)
+    place(id)?.slot.state.check(generation(id)).map_err(refused(id))
+}
+
+/// Begins a flight of a descriptor, if the region that it names is in this process and allows it.
+/// The address of its bytes.
+#[inline]
+pub(super) fn depart(desc: &Desc) -> Result<NonNull<u8>, Error> {
+    let place = place(desc.region_id)?;
+    let count = place.count()?;
+    if let Err(refusal) = place.slot.state.depart(generation(desc.region_id), count) {
+        place.settle();
+        return Err(refused(desc.region_id)(refusal));
+    }
+    // SAFETY: the flight pins the region.
+    let region = unsafe { (*place.slot.region.get()).as_deref() };
+    let located = region.ok_or(Error::Unknown { region_id: desc.region_id }).and_then(|region| {
+        let start = region.meta.locate(desc.offset, desc.len, region.bytes)?;
+        // SAFETY: within the region, whose memory is there while it is pinned.
+        Ok(unsafe { region.at().add(start) })
+    });
+    if located.is_err() {
+        arrive(desc.region_id);
+    }
+    located
+}
+
+/// Ends a flight in a region. The caller has one: it [departed](depart), and has not arrived.
+#[inline]
+pub(super) fn arrive(id: u64) {
+    if let Ok(place) = place(id)
+        && let Ok(count) = place.count()
+        && place.slot.state.arrive(count)
+    {
+        place.settle();
+    }
 }
 
 impl Pin {
     /// Pins the region with that id.
     pub(crate) fn take(id: u64) -> Result<Self, Error> {
-        let slot = slot(id)?;
-        let mut state = slot.state.load(Ordering::Relaxed);
-        loop {
-            allows(state, id)?;
-            match step(slot, state, state + 1) {
-                Ok(_) => return Ok(Self { id }),
-                Err(now) => state = now,
-            }
-        }
+        place(id)?.slot.state.take(generation(id)).map_err(refused(id))?;
+        Ok(Self { id })
     }
 
     /// Adds a pin to existing ones, also while the region is leaving: for claiming and releasing
     /// references to its blocks.
     pub(crate) fn join(id: u64) -> Result<Self, Error> {
-        let slot = slot(id)?;
-        let mut state = slot.state.load(Ordering::Relaxed);
-        loop {
-            match state & PINS {
-                0 => {
-                    allows(state, id)?;
-                    return Self::take(id);
-                }
-                PINS => return Err(Error::Busy { region_id: id }),
-                _ if state >> GENERATION_SHIFT != id >> GENERATION_SHIFT => {
-                    return Err(Error::Stale { region_id: id });
-                }
-                _ => {}
-            }
-            match step(slot, state, state + 1) {
-                Ok(_) => return Ok(Self { id }),
-                Err(now) => state = now,
-            }
-        }
+        place(id)?.slot.state.join(generation(id)).map_err(refused(id))?;
+        Ok(Self { id })
     }
 
     /// The region.
     pub(crate) fn region(&self) -> Option<&RegionInner> {
-        let slot = slot(self.id).ok()?;
+        let place = place(self.id).ok()?;
         // SAFETY: pinned for as long as `self` lives.
-        unsafe { (*slot.region.get()).as_deref() }
-    }
-
-    /// Forgets the pin; it is released through [`Pin::kept`], once.
-    pub(crate) fn keep(self) -> u64 {
-        std::mem::ManuallyDrop::new(self).id
-    }
-
-    /// The pin that was forgotten.
-    ///
-    /// # Safety
-    ///
-    /// [`keep`](Self::keep) returned that id, and this is called once for it.
-    pub(crate) unsafe fn kept(id: u64) -> Self {
-        Self { id }
+        unsafe { (*place.slot.region.get()).as_deref() }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let Ok(slot) = slot(self.id) else {
-            return;
-        };
-        let mut state = slot.state.load(Ordering::Relaxed);
-        loop {
-            match step(slot, state, state - 1) {
-                Ok(_) if state & LEAVING != 0 && state & PINS == 1 => return finish(slot, self.id),
-                Ok(_) => return,
-                Err(now) => state = now,
-            }
+        if let Ok(place) = place(self.id)
+            && place.slot.state.release()
+        {
+            finish(place.slot, self.id);
+        }
+    }
+}
+
+impl Chunk {
+    fn new() -> Self {
+        let count = |_| AtomicU64::new(0);
+        let flights = |_| CachePadded::new(std::array::from_fn(count));
+        Self {
+            slots: (0..CHUNK_SLOTS).map(|_| RegionSlot::new()).collect(),
+            flights: (0..SHARDS).map(flights).collect(),
         }
     }
 }
 
 impl RegionSlot {
     fn new() -> Self {
-        let state = AtomicU64::new(1 << GENERATION_SHIFT | LEAVING);
-        Self { state, region: UnsafeCell::new(None) }
+        Self { state: RegionState::new(), region: UnsafeCell::new(None) }
     }
 }
 
-fn step(slot: &RegionSlot, from: u64, to: u64) -> Result<u64, u64> {
-    slot.state.compare_exchange_weak(from, to, Ordering::AcqRel, Ordering::Relaxed)
+impl Place {
+    /// The calling thread's count of flights.
+    #[inline]
+    fn count(&self) -> Result<FlightCount<'static>, Error> {
+        let (shard, is_own) = match shard::own() {
+            Some(shard) => (shard, true),
+            None => shard::any(),
+        };
+        let counts = self.chunk.flights.get(shard);
+        let word = counts.and_then(|counts| counts.get(self.index % CHUNK_SLOTS));
+        // There is one for each shard and slot.
+        let word = word.ok_or(Error::Unknown { region_id: self.index as u64 })?;
+        Ok(FlightCount { word, is_own })
+    }
+
+    /// The number of flights, if the counts stand still.
+    fn flights(&self) -> u64 {
+        let counts =
+            self.chunk.flights.iter().filter_map(|counts| counts.get(self.index % CHUNK_SLOTS));
+        counts.fold(0, |sum, count| sum.wrapping_add(count.load(Ordering::Acquire)))
+    }
+
+    /// Finishes the slot if it waits for its flights, has none left, and nothing else pins it.
+    #[cold]
+    fn settle(&self) {
+        if let Some(generation) = self.slot.state.settle(|| self.flights()) {
+            finish(self.slot, generation << GENERATION_SHIFT | self.index as u64);
+        }
+    }
 }
 
-fn slot(id: u64) -> Result<&'static RegionSlot, Error> {
+#[inline]
+fn place(id: u64) -> Result<Place, Error> {
     let index = (id & u64::from(u32::MAX)) as usize;
-    CHUNKS
-        .get(index / CHUNK_SLOTS)
-        .and_then(OnceLock::get)
-        .and_then(|chunk| chunk.get(index % CHUNK_SLOTS))
-        .ok_or(Error::Unknown { region_id: id })
+    let chunk = CHUNKS.get(index / CHUNK_SLOTS).and_then(OnceLock::get);
+    let slot = chunk.and_then(|chunk| Some((chunk, chunk.slots.get(index % CHUNK_SLOTS)?)));
+    let (chunk, slot) = slot.ok_or(Error::Unknown { region_id: id })?;
+    Ok(Place { chunk, slot, index })
 }
 
-/// Whether a region in that state may be pinned by that id.
-fn allows(state: u64, region_id: u64) -> Result<(), Error> {
-    let (now, named) = (state >> GENERATION_SHIFT, region_id >> GENERATION_SHIFT);
-    // A free slot has the generation of its next region.
-    let unborn = now == named && state & LEAVING != 0 && state & PINS == 0;
-    if named == 0 || named > now || unborn {
-        Err(Error::Unknown { region_id })
-    } else if named < now {
-        Err(Error::Stale { region_id })
-    } else if state & LEAVING != 0 {
-        Err(Error::Leaving { region_id })
-    } else if state & REVOKED != 0 {
-        Err(Error::Revoked { region_id })
-    } else if state & PINS == PINS {
-        Err(Error::Busy { region_id })
-    } else {
-        Ok(())
+#[inline]
+fn generation(id: u64) -> u64 {
+    id >> GENERATION_SHIFT
+}
+
+/// Converts a refusal to pin the region with that id.
+#[cold]
+fn refused(region_id: u64) -> impl FnOnce(Refusal) -> Error {
+    move |refusal| match refusal {
+        Refusal::Unknown => Error::Unknown { region_id },
+        Refusal::Stale => Error::Stale { region_id },
+        Refusal::Leaving => Error::Leaving { region_id },
+        Refusal::Revoked => Error::Revoked { region_id },
+        Refusal::Busy => Error::Busy { region_id },
     }
 }
 
-/// Removes and releases a region. The caller owns the slot: it made the step to `LEAVING` and no
-/// pins.
+/// Removes and releases a region. The caller owns the slot: it made the step to `L` and no pins
+/// ([`RegionState`], 4).
 fn finish(slot: &RegionSlot, id: u64) {
     // SAFETY: the caller is the slot's only owner.
     let region = unsafe { (*slot.region.get()).take() };
@@ -339,7 +349,7 @@ fn finish(slot: &RegionSlot, id: u64) {
     let generation = (id >> GENERATION_SHIFT) + 1;
     let used_up = generation > u64::from(u32::MAX);
     let generation = if used_up { generation - 1 } else { generation };
-    slot.state.store(generation << GENERATION_SHIFT | LEAVING, Ordering::Release);
+    slot.state.end(generation);
     if !used_up {
         FREE_SLOTS.lock().free.push((id & u64::from(u32::MAX)) as u32);
     }
