@@ -132,7 +132,7 @@ pub(crate) struct Core<T> {
     /// timed, or the channel is closed.
     pinned: bool,
     /// Operations under the lock since the last one that found a waiter or a requeued value.
-    quiet_operations: u8,
+    pub(crate) quiet_operations: u8,
     pub(crate) closed: bool,
     /// The last receiver is gone.
     abandoned: bool,
@@ -595,7 +595,7 @@ impl<T> Core<T> {
 
     /// Whether anything is stored, published or not.
     #[inline]
-    fn holds_any(&self, ring: &Ring<T>) -> bool {
+    pub(crate) fn holds_any(&self, ring: &Ring<T>) -> bool {
         !self.requeued.is_empty()
             || self.latest.is_some()
             || !self.spill.is_empty()

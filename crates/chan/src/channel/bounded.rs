@@ -43,11 +43,13 @@ impl<T> Channel<T> {
     /// As for [`Self::try_send`].
     #[inline(never)]
     pub(super) unsafe fn send_bounded(&self, value: *const T) -> Outcome {
-        if self.suspends() && self.ring.push_stopped() == Some(RingOutcome::Blocked) {
-            return Outcome::Blocked;
+        match self.ring.push_stopped() {
+            Some(RingOutcome::Blocked) if self.suspends() => Outcome::Blocked,
+            // SAFETY: the caller's promise.
+            Some(RingOutcome::Slow) => unsafe { self.send_slow(value) },
+            // SAFETY: the caller's promise.
+            _ => unsafe { self.send_bounded_again(value) },
         }
-        // SAFETY: the caller's promise.
-        unsafe { self.send_bounded_again(value) }
     }
 
     /// # Safety

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`attempt`] | operations that do not wait: the ring first, then the path of the kind |
 //! | [`queue`] | operations that wait |
+//! | [`direct`] | the short paths of a receive that waits, and of the send that ends its wait |
 //! | [`many`] | batches that do not wait |
 //! | [`held`] | the steps of a select under its locks |
 //! | [`back`] | requeued values, and the removal of the newest values |
@@ -26,6 +27,7 @@ mod attempt;
 mod back;
 mod bounded;
 mod conflated;
+mod direct;
 mod held;
 mod many;
 mod queue;

@@ -3,6 +3,7 @@
 
 use super::{Channel, Kind, Outcome};
 use crate::core::{Core, DeferredEffects, LockedOutcome};
+use crate::lock::Guard;
 use crate::sync::heavy;
 use crate::transfer::Direction;
 use crate::waiter::Node;
@@ -19,17 +20,29 @@ impl<T> Channel<T> {
             // SAFETY: the caller's promise.
             return unsafe { self.handoff_or_queue::<D>(node) };
         }
+        let mut core = self.core.lock.lock();
+        if !D::SENDS {
+            // SAFETY: the caller's promise.
+            let Some(locked) = (unsafe { self.queue_receive(core, node) }) else {
+                return Outcome::Blocked;
+            };
+            core = locked;
+        }
         // SAFETY: the caller's promise.
-        unsafe { self.try_or_queue_locked::<D>(node) }
+        unsafe { self.try_or_queue_locked::<D>(core, node) }
     }
 
     /// # Safety
     ///
     /// As for [`Self::try_or_queue`].
     #[inline(never)]
-    pub(super) unsafe fn try_or_queue_locked<D: Direction>(&self, node: *const Node) -> Outcome {
+    pub(super) unsafe fn try_or_queue_locked<'a, D: Direction>(
+        &'a self,
+        mut core: Guard<'a, Core<T>>,
+        node: *const Node,
+    ) -> Outcome {
         let mut effects = DeferredEffects::new();
-        let mut core = self.enter();
+        core.enter(&self.ring);
         // SAFETY: entered; the caller's promise.
         let tried = unsafe { D::locked(&mut core, &self.ring, (*node).slot::<T>(), &mut effects) };
         let queued = match tried {

@@ -77,9 +77,8 @@ impl<T> Channel<T> {
         loop {
             let mut core = self.core.lock.lock();
             if !is_short(&core) {
-                drop(core);
                 // SAFETY: the caller's promise.
-                return unsafe { self.try_or_queue_locked::<D>(node) };
+                return unsafe { self.try_or_queue_locked::<D>(core, node) };
             }
             if core.opposite::<D>().is_empty() {
                 // SAFETY: the caller's promise.

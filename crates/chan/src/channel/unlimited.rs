@@ -116,8 +116,11 @@ impl<T> Channel<T> {
     unsafe fn send_past(&self, value: *const T) -> Outcome {
         let mut core = self.core.lock.lock();
         if !core.sends_past() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.try_locked::<Sending>(core, value.cast_mut()) };
+            // SAFETY: the caller's promise; the value is still there after the first line.
+            return unsafe {
+                let Some(core) = self.hand_over(core, value) else { return Outcome::Done };
+                self.try_locked::<Sending>(core, value.cast_mut())
+            };
         }
         // SAFETY: locked; the caller's promise.
         unsafe { core.send_past(&self.ring, value) };

@@ -10,6 +10,7 @@
 //! | `past` | an unlimited channel that holds more values than its ring |
 //! | `kinds` | one sender and one receiver that wait for each other, on each kind |
 //! | `crowd` | two operations on one side |
+//! | `direct` | sends to a receive that waits, beside its drop and a close |
 //! | `ready` | operations that do not wait, beside some that do; overflow; batches |
 //! | `end` | closing, dropped operations, dropped handles |
 //! | `back` | requeued values, and the removal of the newest values |
@@ -28,6 +29,7 @@
 
 mod back;
 mod crowd;
+mod direct;
 mod end;
 mod kinds;
 mod lock;

@@ -24,6 +24,11 @@
 //! due within the tick; each timer moves at most once per level. No work is done while time
 //! passes: the owner sleeps until [`Wheel::bound`] and then calls [`Wheel::pop`].
 //!
+//! A slot is an array of its timers' indexes, and a timer knows its position in it. A timer that is
+//! cancelled is replaced by the last one of its slot. Not a list through the timers: when a slot is
+//! spread, its timers have left the caches, and of a list each is found only by the one before it,
+//! one cache miss after another; of an array many are fetched at once.
+//!
 //! # Invariants
 //!
 //! 1. A timer's tick is greater than `reached` if it is in a slot; otherwise it is in `near`.
@@ -33,10 +38,11 @@
 //!    one, and is exact unless the slot's bit in `vague` is set.
 //! 4. Numbers are never reused: the key of a removed timer finds nothing.
 //! 5. Of the items in `near` at most half, or 64, belong to cancelled timers.
+//! 6. A timer in a slot is in the slot's array, once, at its position.
 
 use std::{cmp::Reverse, collections::BinaryHeap, mem};
 
-use super::slab::{NONE, Slab};
+use super::slab::Slab;
 
 const TICK_BITS: u32 = 16;
 const LEVEL_BITS: u32 = 6;
@@ -46,6 +52,10 @@ const SLOTS: usize = 1 << LEVEL_BITS;
 const NEAR: usize = LEVELS * SLOTS;
 /// Up to this many items, `near` is neither searched for cancelled timers nor shrunk.
 const NEAR_KEPT: usize = 64;
+/// The capacity that a slot keeps while it is empty.
+const SLOT_KEPT: usize = 16;
+/// How many timers are read at once when a slot is spread.
+const SPREAD_AT_ONCE: usize = 16;
 
 /// The key of a timer of one wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,10 +81,9 @@ pub struct Wheel<T> {
 struct Timer<T> {
     deadline: u64,
     number: u64,
-    /// Neighbours in the slot's list.
-    previous: u32,
-    next: u32,
-    place: usize,
+    place: u32,
+    /// In the slot's array; of no meaning in `near`.
+    position: u32,
     task: T,
 }
 
@@ -117,9 +126,10 @@ impl<T> Wheel<T> {
         self.number += 1;
         let number = self.number;
         let place = self.place_of(deadline);
-        let timer = Timer { deadline, number, previous: NONE, next: NONE, place, task };
+        let position = self.slots.next_position(place);
+        let timer = Timer { deadline, number, place: place as u32, position, task };
         let index = self.timers.insert(timer).map_err(|timer| timer.task)?;
-        self.link(index, Near { deadline, number, index }, place);
+        self.put(Near { deadline, number, index }, place);
         Ok(Key { number, index })
     }
 
@@ -127,11 +137,13 @@ impl<T> Wheel<T> {
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.timers.get(key.index).filter(|timer| timer.number == key.number)?;
         let timer = self.timers.remove(key.index)?;
-        if timer.place == NEAR {
+        if timer.place as usize == NEAR {
             self.near_cancelled += 1;
             self.tidy_near();
-        } else {
-            self.unlink(&timer);
+        } else if let Some(moved) = self.slots.remove(&timer)
+            && let Some(moved) = self.timers.get_mut(moved)
+        {
+            moved.position = timer.position;
         }
         Some(timer.task)
     }
@@ -174,12 +186,12 @@ impl<T> Wheel<T> {
         }
         let place = self.slots.first()?;
         if self.slots.is_vague(place) {
-            let mut earliest = u64::MAX;
-            let mut index = self.slots.head(place);
-            while let Some(timer) = self.timers.get(index) {
-                earliest = earliest.min(timer.deadline);
-                index = timer.next;
-            }
+            let deadlines = self
+                .slots
+                .timers(place)
+                .iter()
+                .filter_map(|index| self.timers.get(*index).map(|timer| timer.deadline));
+            let earliest = deadlines.min().unwrap_or(u64::MAX);
             self.slots.set_earliest(place, earliest);
         }
         self.slots.earliest(place)
@@ -196,32 +208,13 @@ impl<T> Wheel<T> {
         level as usize * SLOTS + digit
     }
 
-    fn link(&mut self, index: u32, near: Near, place: usize) {
+    /// Puts a timer that knows it into this place, at the end of a slot.
+    fn put(&mut self, near: Near, place: usize) {
         if place == NEAR {
             self.near.push(Reverse(near));
-            return;
+        } else {
+            self.slots.push(place, near.index, near.deadline);
         }
-        let next = self.slots.push(place, index, near.deadline);
-        if next == NONE {
-            return;
-        }
-        if let Some(timer) = self.timers.get_mut(index) {
-            timer.next = next;
-        }
-        if let Some(timer) = self.timers.get_mut(next) {
-            timer.previous = index;
-        }
-    }
-
-    fn unlink(&mut self, timer: &Timer<T>) {
-        if let Some(next) = self.timers.get_mut(timer.next) {
-            next.previous = timer.previous;
-        }
-        match self.timers.get_mut(timer.previous) {
-            Some(previous) => previous.next = timer.next,
-            None => self.slots.set_head(timer.place, timer.next),
-        }
-        self.slots.cancelled(timer.place, timer.deadline);
     }
 
     /// Moves `reached` into the first slot, whose time has come, as far as `now`, and puts the
@@ -233,18 +226,27 @@ impl<T> Wheel<T> {
         let start = (above | (place % SLOTS) as u64) << shift;
         let last = start | ((1 << shift) - 1);
         self.reached = last.min(now >> TICK_BITS);
-        let mut index = self.slots.take(place);
-        while let Some(timer) = self.timers.get_mut(index) {
-            let next = mem::replace(&mut timer.next, NONE);
-            timer.previous = NONE;
-            let near = Near { deadline: timer.deadline, number: timer.number, index };
-            let place = self.place_of(near.deadline);
-            if let Some(timer) = self.timers.get_mut(index) {
-                timer.place = place;
+        let indexes = self.slots.take(place);
+        for indexes in indexes.chunks(SPREAD_AT_ONCE) {
+            // Nothing here waits for what a timer contains, so that the cache misses overlap.
+            let mut read = [None; SPREAD_AT_ONCE];
+            for (read, index) in read.iter_mut().zip(indexes) {
+                *read = self.timers.get(*index).map(|timer| Near {
+                    deadline: timer.deadline,
+                    number: timer.number,
+                    index: *index,
+                });
             }
-            self.link(index, near, place);
-            index = next;
+            for near in read.into_iter().flatten() {
+                let place = self.place_of(near.deadline);
+                let position = self.slots.next_position(place);
+                if let Some(timer) = self.timers.get_mut(near.index) {
+                    (timer.place, timer.position) = (place as u32, position);
+                }
+                self.put(near, place);
+            }
         }
+        self.slots.keep(place, indexes);
     }
 
     fn first_near(&mut self) -> Option<Near> {
@@ -287,10 +289,10 @@ struct Slots {
     taken: u32,
 }
 
-#[derive(Clone, Copy)]
 struct Slot {
     earliest: u64,
-    head: u32,
+    /// The indexes of its timers, in no order.
+    timers: Vec<u32>,
 }
 
 /// One bit per slot.
@@ -304,7 +306,7 @@ struct Level {
 impl Slots {
     const fn new() -> Self {
         Self {
-            slots: [Slot { earliest: 0, head: NONE }; LEVELS * SLOTS],
+            slots: [const { Slot { earliest: 0, timers: Vec::new() } }; LEVELS * SLOTS],
             levels: [Level { taken: 0, vague: 0 }; LEVELS],
             taken: 0,
         }
@@ -334,15 +336,19 @@ impl Slots {
         self.levels.get(place / SLOTS).is_some_and(|level| level.vague & bit(place) != 0)
     }
 
-    fn head(&self, place: usize) -> u32 {
-        self.slots.get(place).map_or(NONE, |slot| slot.head)
+    fn timers(&self, place: usize) -> &[u32] {
+        self.slots.get(place).map_or(&[], |slot| &slot.timers)
     }
 
-    /// Puts a timer at the head; returns the previous head.
-    fn push(&mut self, place: usize, index: u32, deadline: u64) -> u32 {
-        let Some(slot) = self.slots.get_mut(place) else { return NONE };
-        let before = mem::replace(&mut slot.head, index);
-        if before == NONE {
+    /// The position of the timer that is pushed next.
+    fn next_position(&self, place: usize) -> u32 {
+        self.timers(place).len() as u32
+    }
+
+    fn push(&mut self, place: usize, index: u32, deadline: u64) {
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.timers.push(index);
+        if slot.timers.len() == 1 {
             slot.earliest = deadline;
             if let Some(level) = self.levels.get_mut(place / SLOTS) {
                 level.taken |= bit(place);
@@ -351,16 +357,49 @@ impl Slots {
         } else if deadline <= slot.earliest {
             self.set_earliest(place, deadline);
         }
-        before
     }
 
-    fn set_head(&mut self, place: usize, head: u32) {
-        if let Some(slot) = self.slots.get_mut(place) {
-            slot.head = head;
+    /// Removes a timer that is in a slot. Returns the index of the one that is in its position from
+    /// now on, if there is one.
+    fn remove<T>(&mut self, timer: &Timer<T>) -> Option<u32> {
+        let (place, position) = (timer.place as usize, timer.position as usize);
+        let slot = self.slots.get_mut(place)?;
+        if position < slot.timers.len() {
+            slot.timers.swap_remove(position);
         }
-        if head == NONE
-            && let Some(level) = self.levels.get_mut(place / SLOTS)
+        let moved = slot.timers.get(position).copied();
+        let (len, capacity) = (slot.timers.len(), slot.timers.capacity());
+        if capacity > SLOT_KEPT && len < capacity / 4 {
+            slot.timers.shrink_to(capacity / 2);
+        }
+        if len == 0 {
+            self.emptied(place);
+        } else {
+            self.cancelled(place, timer.deadline);
+        }
+        moved
+    }
+
+    /// Empties a slot; returns its timers.
+    fn take(&mut self, place: usize) -> Vec<u32> {
+        let timers = self.slots.get_mut(place).map(|slot| mem::take(&mut slot.timers));
+        self.emptied(place);
+        timers.unwrap_or_default()
+    }
+
+    /// Gives the memory of its timers back to an empty slot, unless it is much.
+    fn keep(&mut self, place: usize, mut timers: Vec<u32>) {
+        if timers.capacity() <= SLOT_KEPT
+            && let Some(slot) = self.slots.get_mut(place)
         {
+            timers.clear();
+            slot.timers = timers;
+        }
+    }
+
+    /// Records that a slot is empty.
+    fn emptied(&mut self, place: usize) {
+        if let Some(level) = self.levels.get_mut(place / SLOTS) {
             level.taken &= !bit(place);
             level.vague &= !bit(place);
             if level.taken == 0 {
@@ -369,17 +408,9 @@ impl Slots {
         }
     }
 
-    /// Empties a slot; returns its head.
-    fn take(&mut self, place: usize) -> u32 {
-        let head = self.head(place);
-        self.set_head(place, NONE);
-        head
-    }
-
-    /// Records that a timer with this deadline was removed from the slot's list.
+    /// Records that a timer with this deadline was removed from a slot that has others.
     fn cancelled(&mut self, place: usize, deadline: u64) {
-        if self.head(place) != NONE
-            && self.earliest(place) == Some(deadline)
+        if self.earliest(place) == Some(deadline)
             && let Some(level) = self.levels.get_mut(place / SLOTS)
         {
             level.vague |= bit(place);

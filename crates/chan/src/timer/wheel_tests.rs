@@ -10,26 +10,28 @@ use super::*;
 const TICK: u64 = 1 << TICK_BITS;
 
 impl<T> Wheel<T> {
-    /// Asserts invariants 1, 2, 3 and 5, and that every timer is in exactly one place.
+    /// Asserts invariants 1, 2, 3, 5 and 6, and that every timer is in exactly one place.
     fn check(&self) {
         let mut seen = 0;
         for place in 0..NEAR {
             let (level, digit) = (place / SLOTS, place % SLOTS);
-            let slot = self.slots.slots[place];
+            let slot = &self.slots.slots[place];
             let taken = self.slots.levels[level].taken & bit(place) != 0;
-            assert_eq!(taken, slot.head != NONE);
+            assert_eq!(taken, !slot.timers.is_empty());
+            assert!(slot.timers.capacity() <= SLOT_KEPT.max(4 * slot.timers.len()));
             assert!(taken || !self.slots.is_vague(place));
-            let (mut index, mut previous, mut earliest) = (slot.head, NONE, u64::MAX);
-            while let Some(timer) = self.timers.get(index) {
+            let mut earliest = u64::MAX;
+            for (position, index) in slot.timers.iter().enumerate() {
+                let timer = self.timers.get(*index).unwrap();
                 let tick = timer.deadline >> TICK_BITS;
                 assert!(tick > self.reached);
-                assert_eq!((timer.place, timer.previous), (place, previous));
+                let at = (timer.place as usize, timer.position as usize);
+                assert_eq!(at, (place, position));
                 let shift = level as u32 * LEVEL_BITS;
                 assert_eq!(tick >> (shift + LEVEL_BITS), self.reached >> (shift + LEVEL_BITS));
                 assert_eq!((tick >> shift) as usize % SLOTS, digit);
                 earliest = earliest.min(timer.deadline);
                 seen += 1;
-                (index, previous) = (timer.next, index);
             }
             if self.slots.is_vague(place) {
                 assert!(slot.earliest <= earliest);
@@ -45,7 +47,7 @@ impl<T> Wheel<T> {
         for Reverse(near) in &self.near {
             match self.timers.get(near.index).filter(|timer| timer.number == near.number) {
                 Some(timer) => {
-                    assert_eq!((timer.place, timer.deadline), (NEAR, near.deadline));
+                    assert_eq!((timer.place as usize, timer.deadline), (NEAR, near.deadline));
                     assert!(timer.deadline >> TICK_BITS <= self.reached);
                     seen += 1;
                 }

@@ -286,7 +286,10 @@ impl Worker {
             match shared.clock.as_virtual() {
                 None => {
                     trim_at = stack::has_too_many_warm().then(|| Instant::now() + TRIM_AFTER);
-                    let due = bound.map(|bound| shared.clock.instant(bound));
+                    let due = bound.map(|bound| {
+                        let fired = self.counters.timers.load(Ordering::Relaxed);
+                        shared.clock.instant(self.crowd.until(bound, self.now.get(), fired))
+                    });
                     let until = due.into_iter().chain(trim_at).min();
                     match &source {
                         None => self.remote.sleeper.sleep(until),

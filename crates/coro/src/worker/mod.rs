@@ -8,6 +8,7 @@
 //! | `remote` | a worker as other threads see it: its inbox, its sleeping flag |
 //! | `turn` | the choice of the next coroutine |
 //! | `idle` | searching for work, and sleeping |
+//! | `crowd` | how long it sleeps while many timers come |
 //! | `wait` | how a coroutine suspends: park, yield, timers |
 //! | `end` | the end of a coroutine, and of a worker |
 //!
@@ -38,6 +39,7 @@
 //! 4. No user code runs on a worker's own stack, except, at the end of a runtime, the drop of
 //!    coroutines that never ran.
 
+mod crowd;
 mod end;
 mod fresh;
 mod idle;
@@ -57,12 +59,12 @@ use becket_chan::park::{self, Park};
 use becket_chan::timer::wheel::Wheel;
 use crossbeam_deque::Worker as Deque;
 
+use self::{crowd::Crowd, fresh::Fresh, idle::SpinBudget, ready::Ready};
 pub(crate) use self::{
     end::abandon,
     remote::{Remote, WORKERS_MAX},
     wait::{HOOK, has_come, park_current, sleep_current, unpark, yield_current},
 };
-use self::{fresh::Fresh, idle::SpinBudget, ready::Ready};
 use crate::{
     context,
     outside::Claimed,
@@ -88,6 +90,7 @@ pub(crate) struct Worker {
     lifo: Cell<*const Slot>,
     lifo_streak: Cell<u32>,
     timers: RefCell<Box<Wheel<CoroutineKey>>>,
+    crowd: Crowd,
     /// The runtime's time at the last read of the clock.
     now: Cell<u64>,
     /// The number of coroutines chosen so far. Wraps.
@@ -131,6 +134,7 @@ impl Worker {
             lifo: Cell::new(ptr::null()),
             lifo_streak: Cell::new(0),
             timers: RefCell::new(Box::default()),
+            crowd: Crowd::new(),
             now: Cell::new(shared.clock.now()),
             tick: Cell::new(0),
             gave_way: Cell::new(false),

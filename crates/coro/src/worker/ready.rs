@@ -48,7 +48,7 @@ impl Ready {
     }
 
     #[inline]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.tail.get().wrapping_sub(self.head.get())
     }
 

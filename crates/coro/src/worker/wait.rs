@@ -148,7 +148,9 @@ impl Worker {
         }
         slot.set_state_at(state, self.now.get());
         Self::leave(slot);
-        if let Some(timer) = timer {
+        if let Some(timer) = timer
+            && !slot.take_fired()
+        {
             self.timers.borrow_mut().remove(timer);
         }
         Self::unwind_if_ending(slot);
