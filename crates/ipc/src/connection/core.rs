@@ -41,6 +41,7 @@ pub(crate) struct Core<S: Side> {
     pub(super) full: Vec<u32>,
     pub(super) watched: Vec<Watched>,
     pub(super) connection: Weak<dyn Wakeable>,
+    /// Streams to be woken next: see [`At::wake_soon`].
     pub(super) streams: Vec<u32>,
     pub(super) deadline: Option<Sleep>,
     /// The deadline may have passed.
@@ -67,8 +68,8 @@ pub(crate) struct Core<S: Side> {
 
 impl<S: Side> Core<S> {
     pub(super) fn act<R>(&mut self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        let Self { link, session, side, full, connection, .. } = self;
-        act(side, &mut At { session, full, link: Some(&mut **link), connection })
+        let Self { link, session, side, full, streams: soon, connection, .. } = self;
+        act(side, &mut At { session, full, soon, link: Some(&mut **link), connection })
     }
 
     /// Does all pending work. True: it stopped at the limit of one dispatch.
@@ -208,7 +209,7 @@ impl<S: Side> Core<S> {
 
     /// Takes up to `frames_max` frames from the link, and handles their events.
     fn take(&mut self, frames_max: usize) -> usize {
-        let Self { link, session, side, full, connection, .. } = self;
+        let Self { link, session, side, full, streams: soon, connection, .. } = self;
         let mut failed = None;
         let taken = link.take(frames_max, &mut |frame, ancillary| {
             if let Some(failed) = &failed {
@@ -228,7 +229,7 @@ impl<S: Side> Core<S> {
                         _ => None,
                     };
                     // No link: `take` borrows it, and the event's body may lie in its buffer.
-                    let mut at = At { session, full, link: None, connection };
+                    let mut at = At { session, full, soon, link: None, connection };
                     side.event(&mut at, event, ancillary);
                     failed = closed.or_else(|| side.blocks().fault());
                 }
@@ -268,6 +269,7 @@ impl<S: Side> Core<S> {
                 self.act(|side, at| side.woken(at, stream));
             }
         }
+        // Only an event asks for a wake soon: nothing was added meanwhile.
         self.streams = streams;
         any
     }
@@ -366,11 +368,11 @@ impl<S: Side> Core<S> {
             return;
         }
         self.deadline = None;
-        let Self { session, side, full, connection, .. } = self;
+        let Self { session, side, full, streams: soon, connection, .. } = self;
         match session.on_deadline(Instant::now()) {
             Ok(event) => {
                 if let Some(event) = event {
-                    let mut at = At { session, full, link: None, connection };
+                    let mut at = At { session, full, soon, link: None, connection };
                     side.event(&mut at, event, Ancillary::nothing());
                 }
                 self.send();

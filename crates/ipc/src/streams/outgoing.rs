@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use becket_chan::{Receiver, RecvStream};
-use becket_wire::{Refused, Session, StreamId};
+use becket_wire::{HEAD_BYTES, Refused, Session, StreamId};
 use bytes::Bytes;
 use futures_core::Stream as _;
 
@@ -59,8 +59,9 @@ impl Outgoing {
         mut sent: impl FnMut(u64, Option<Loan>),
     ) -> bool {
         let session = &mut *at.session;
-        // The first element bypasses the queue; further ones alternate with other streams'.
+        // As many bytes as a turn has bypass the queue; further ones alternate with other streams'.
         let mut link = at.link.as_deref_mut();
+        let mut turn_bytes = session.limits().quantum_bytes as usize;
         let has_credit = |session: &Session, stream| {
             session.credit(stream).is_some_and(|credit| credit.messages > 0)
         };
@@ -80,9 +81,12 @@ impl Outgoing {
                 }
             };
             let packed = blocks.pack(session, &element);
-            let element_parts = (packed.flags, packed.body);
-            match super::send((session, link.take()), blocks, self.stream, element_parts) {
+            let element_parts = (packed.flags, &packed.body);
+            let straight = link.as_deref_mut().filter(|_| turn_bytes > 0);
+            match super::send((session, straight), blocks, self.stream, element_parts) {
                 Ok(number) => {
+                    turn_bytes =
+                        turn_bytes.saturating_sub(HEAD_BYTES + packed.body.as_slice().len());
                     blocks.sent(&element, packed.loan);
                     if let Some(loan) = packed.loan {
                         self.lent(session, number, loan);
