@@ -68,11 +68,17 @@ impl Spin {
 
     /// Publishes the CPU of this side, and returns whether the peer was last on another one.
     pub(super) fn peer_is_elsewhere(&mut self) -> bool {
+        let here = self.publish_cpu();
+        self.peer_is_not_on(here)
+    }
+
+    /// Publishes the CPU of this side, and returns its number plus one.
+    pub(super) fn publish_cpu(&mut self) -> u64 {
         let here = rustix::thread::sched_getcpu() as u64 + 1;
         if here != self.shown && self.own.memory.publish(CPU, here).is_ok() {
             self.shown = here;
         }
-        self.peer_is_not_on(here)
+        here
     }
 
     #[inline]
