@@ -32,6 +32,9 @@ const FRAMES_PER_SEND: usize = 64;
 /// The maximum number of frames taken before the clock is read. A frame may create a channel.
 const FRAMES_AT_ONCE: usize = 16;
 
+/// The maximum number of frames that wait for further ones to be sent with.
+const FRAMES_LATER_MAX: u64 = 32;
+
 /// What the lock guards.
 pub(crate) struct Core<S: Side> {
     pub(super) link: Box<dyn Link>,
@@ -56,6 +59,8 @@ pub(crate) struct Core<S: Side> {
     pub(super) blind_dispatches: u32,
     /// Frames were flushed since frames were taken last.
     pub(super) is_unanswered: bool,
+    /// How many frames had been put when the link was flushed last.
+    pub(super) flushed_frames: u64,
     /// The link is a socket: a flush is a system call.
     pub(super) flush_is_costly: bool,
     pub(super) own_waker: Waker,
@@ -283,6 +288,7 @@ impl<S: Side> Core<S> {
         loop {
             let before = self.session.counters().sent.frames;
             let all = self.fill();
+            self.flushed_frames = self.session.counters().sent.frames;
             self.is_blocked = match self.link.flush() {
                 // There is room for the frame that was refused: no wake will report it.
                 Ok(true) if !all && self.session.counters().sent.frames != before => continue,
@@ -326,9 +332,12 @@ impl<S: Side> Core<S> {
 
     /// Whether sending may be left to the I/O thread: a flush is a system call, the peer has not
     /// yet answered what it was sent, and more frames may follow in a moment, which the same call
-    /// can send.
+    /// can send. With [`FRAMES_LATER_MAX`] the peer can begin its work while this side goes on.
     pub(super) fn may_send_later(&mut self) -> bool {
-        self.is_unanswered && self.ended.is_none() && self.flush_is_costly
+        self.is_unanswered
+            && self.ended.is_none()
+            && self.flush_is_costly
+            && self.session.counters().sent.frames - self.flushed_frames < FRAMES_LATER_MAX
     }
 
     pub(super) fn failed(&mut self, error: LinkError) {

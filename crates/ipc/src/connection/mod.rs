@@ -268,6 +268,7 @@ impl<S: Side> Connection<S> {
                     is_armed: false,
                     blind_dispatches: 0,
                     is_unanswered: false,
+                    flushed_frames: 0,
                     flush_is_costly: false,
                     own_waker,
                     keep_alive: None,
