@@ -8,8 +8,9 @@
 //!   Peers   │ ptr ──► the peer's block      │
 //! ```
 //!
-//! A short message is in place from its creation to its receipt: a channel moves it with its slot,
-//! and neither process allocates for it.
+//! A short message, made of a vector, a string or a constant, is in place from its creation to its
+//! receipt, and so is one that arrives: a channel moves it with its slot, and neither process
+//! allocates for it. `Bytes` stay what they are.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -31,7 +32,6 @@ pub struct Element(Inner);
 #[derive(Clone)]
 enum Inner {
     Short(Short),
-    /// More than [`SHORT_BYTES_MAX`].
     Bytes(Bytes),
     Own(Block),
     Peers(PeerBlock),
@@ -108,7 +108,8 @@ impl Element {
         }
     }
 
-    /// The bytes, without a copy except for another process's block and for 64 bytes or fewer.
+    /// The bytes, without a copy except for another process's block and for a short message of at
+    /// most 64 bytes.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
@@ -173,13 +174,11 @@ impl From<PeerBlock> for Element {
     }
 }
 
+/// Never copied: they may be shared, and what owns them may count them.
 impl From<Bytes> for Element {
     #[inline]
     fn from(bytes: Bytes) -> Self {
-        Self(match Short::of(&bytes) {
-            Some(short) => Inner::Short(short),
-            None => Inner::Bytes(bytes),
-        })
+        Self(Inner::Bytes(bytes))
     }
 }
 

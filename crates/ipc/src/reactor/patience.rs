@@ -69,7 +69,8 @@ mod tests {
         assert_eq!(patience.yields(), YIELDS_MAX);
         patience.ended(false);
         assert_eq!(in_vain(&mut patience, 4), YIELDS_MAX - 1, "half as often each time");
+        // A probe is halved away in two further waits.
         let probe = 2 * YIELDS_PROBE - 1;
-        assert_eq!(in_vain(&mut patience, 10 * PROBE_EVERY).div_ceil(probe), 10);
+        assert_eq!(in_vain(&mut patience, 10 * (PROBE_EVERY + 2)), 10 * probe);
     }
 }
