@@ -12,6 +12,13 @@
 //! an element is taken from the channel only for a receive that waits. With a window that many
 //! elements may be in the inbox.
 //!
+//! # What an element costs
+//!
+//! With a window, while elements come faster than they are received: the bytes are copied out of the
+//! link into the element, which is moved into the inbox and out of it. Each move is one
+//! compare-exchange, the count towards the next grant an atomic addition. A short element allocates
+//! nothing; the connection is locked once for up to 64 frames, and once for a grant.
+//!
 //! # Invariants
 //!
 //! 1. `granted` is the number of elements that the server may still send, by this side's count.

@@ -3,7 +3,7 @@
 //!
 //! If both sides sleep, on different CPUs, each direction costs 20 µs, so spinning is worthwhile if
 //! the answer arrives within that time. But a peer that last ran on this CPU cannot answer while
-//! this side spins. So each side publishes the CPU on which it last began to wait. While the two
+//! this side spins. So each side publishes the CPU on which it last began to wait, in whichever way. While the two
 //! differ, a side spins; while they are the same, it yields to the peer a few times
 //! (`sched_yield`), which costs half of a sleep and a wake on one CPU.
 //!

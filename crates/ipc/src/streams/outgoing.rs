@@ -7,6 +7,14 @@
 //!                          └──── requeued at the front ◄──┴── what was not sent when it ends
 //! ```
 //!
+//! # What an element costs
+//!
+//! One that is found in the channel: a compare-exchange, a move, and a copy into the link, which is
+//! flushed once for all of a dispatch. One that is sent while the stream waits: in addition the
+//! dispatch of the connection on the sender's thread, and another wait under the channel's lock. It
+//! is allocated for only if it has to be queued: the link is full, other streams have elements to
+//! send, or the stream has sent the bytes of one turn (`quantum_bytes`).
+//!
 //! # Invariants
 //!
 //! 1. It waits in the channel's queue only while it has credit for a message: a stream without
