@@ -27,6 +27,7 @@ use crate::op::{Driver, Linked, Operation};
 use crate::ring::Ring;
 use crate::spin;
 use crate::waiter::{Sequence, WaitOutcome, Waiter, Wake};
+use crate::wakes;
 
 /// A send that has not been driven yet. See [`Sender::send`](crate::Sender::send).
 pub type Send<'a, T, L = NoLimits> = Operation<Transfer<'a, T, Sending>, L>;
@@ -174,7 +175,8 @@ impl<T, D: Direction> Action for Transfer<'_, T, D> {
         self.result(outcome)
     }
 
-    /// A task spins only while no other operation waits: queued operations come first.
+    /// A task spins only while no other operation waits: queued operations come first. It does not
+    /// where its thread defers wakes, which is under a lock of the caller.
     #[inline(always)]
     fn spin(&mut self, driver: Driver) -> bool {
         let channel = self.channel;
@@ -182,7 +184,11 @@ impl<T, D: Direction> Action for Transfer<'_, T, D> {
         spin::pays(channel.kind)
             && match driver {
                 Driver::Thread => spin::until(soon) || may(),
-                Driver::Task => channel.ring.is_fast() && channel.task_spin::<D>().spin(soon, may),
+                Driver::Task => {
+                    channel.ring.is_fast()
+                        && !wakes::is_deferring()
+                        && channel.task_spin::<D>().spin(soon, may)
+                }
                 Driver::Coroutine => false,
             }
     }

@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The message of a channel between processes: bytes, or a block of shared memory.
+//!
+//! ```text
+//!   Short   │ len │ up to 64 bytes in place │   no allocation; a clone copies them
+//!   Bytes   │ ptr ──► bytes, counted        │   a clone counts
+//!   Own     │ ptr ──► block of a pool       │   crosses as a descriptor
+//!   Peers   │ ptr ──► the peer's block      │
+//! ```
+//!
+//! A short message, made of a vector, a string or a constant, is in place from its creation to its
+//! receipt, and so is one that arrives: a channel moves it with its slot, and neither process
+//! allocates for it. `Bytes` stay what they are.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -20,20 +31,57 @@ pub struct Element(Inner);
 
 #[derive(Clone)]
 enum Inner {
+    Short(Short),
     Bytes(Bytes),
     Own(Block),
     Peers(PeerBlock),
 }
 
+/// The longest message that is in place.
+const SHORT_BYTES_MAX: usize = 64;
+
+#[derive(Clone, Copy)]
+struct Short {
+    /// At most [`SHORT_BYTES_MAX`].
+    len: u8,
+    bytes: [u8; SHORT_BYTES_MAX],
+}
+
+impl Short {
+    /// `None`: too long.
+    #[inline]
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let mut short = Self { len: bytes.len() as u8, bytes: [0; SHORT_BYTES_MAX] };
+        short.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(short)
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 impl Element {
+    /// A copy of these bytes: in place if there are few of them.
+    #[inline]
+    pub(crate) fn copied_from(bytes: &[u8]) -> Self {
+        Self(match Short::of(bytes) {
+            Some(short) => Inner::Short(short),
+            None => Inner::Bytes(Bytes::copy_from_slice(bytes)),
+        })
+    }
+
     pub(crate) const fn of_block(block: Block) -> Self {
         Self(Inner::Own(block))
     }
 
     /// The length in bytes.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.0 {
+            Inner::Short(short) => usize::from(short.len),
             Inner::Bytes(bytes) => bytes.len(),
             Inner::Own(block) => block.len(),
             Inner::Peers(block) => block.len(),
@@ -49,19 +97,23 @@ impl Element {
     /// The bytes. Those of another process's block, which that process could still write, are
     /// copied by the first call, and the element keeps the copy; to avoid the copy, or to avoid
     /// keeping it, use [`as_block`](Self::as_block).
+    #[inline]
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
+            Inner::Short(short) => short.as_slice(),
             Inner::Bytes(bytes) => bytes,
             Inner::Own(block) => block,
             Inner::Peers(block) => block.as_slice(),
         }
     }
 
-    /// The bytes, without a copy except for another process's block.
+    /// The bytes, without a copy except for another process's block and for a short message of at
+    /// most 64 bytes.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
+            Inner::Short(short) => Bytes::copy_from_slice(short.as_slice()),
             Inner::Bytes(bytes) => bytes,
             Inner::Own(block) => Bytes::from_owner(block),
             Inner::Peers(block) => block.into_bytes(),
@@ -73,7 +125,7 @@ impl Element {
     #[must_use]
     pub const fn as_block(&self) -> Option<BlockRef<'_>> {
         match &self.0 {
-            Inner::Bytes(_) => None,
+            Inner::Short(_) | Inner::Bytes(_) => None,
             Inner::Own(block) => Some(BlockRef::Own(block)),
             Inner::Peers(block) => Some(BlockRef::Peers(block)),
         }
@@ -98,7 +150,7 @@ impl Element {
 
 impl Default for Element {
     fn default() -> Self {
-        Self(Inner::Bytes(Bytes::new()))
+        Self::copied_from(&[])
     }
 }
 
@@ -122,7 +174,9 @@ impl From<PeerBlock> for Element {
     }
 }
 
+/// Never copied: they may be shared, and what owns them may count them.
 impl From<Bytes> for Element {
+    #[inline]
     fn from(bytes: Bytes) -> Self {
         Self(Inner::Bytes(bytes))
     }
@@ -131,8 +185,12 @@ impl From<Bytes> for Element {
 macro_rules! from_bytes {
     ($($owned:ty),*) => {
         $(impl From<$owned> for Element {
+            #[inline]
             fn from(bytes: $owned) -> Self {
-                Bytes::from(bytes).into()
+                Self(match Short::of(bytes.as_ref()) {
+                    Some(short) => Inner::Short(short),
+                    None => Inner::Bytes(bytes.into()),
+                })
             }
         })*
     };

@@ -19,7 +19,8 @@
 //! A guarded item is checked every `TICK`, until it declines: a connection that a thread has
 //! retained is freed if it was not used since the last check (see `connection::claim`). A timer
 //! that each use restarts would cost each use an atomic exchange with this thread. The thread wakes
-//! for checks only while an item is guarded; otherwise it sleeps until an event.
+//! for checks only while an item is guarded; otherwise it sleeps until an event. Before it sleeps it
+//! looks again a few times if that has paid off lately: see `reactor/patience`.
 //!
 //! # Invariants
 //!
@@ -29,6 +30,7 @@
 
 mod calls;
 mod lanes;
+mod patience;
 mod turns;
 
 use std::collections::HashMap;
@@ -45,6 +47,7 @@ use rustix::io::Errno;
 
 use self::calls::Calls;
 use self::lanes::Lanes;
+use self::patience::Patience;
 pub use self::turns::Account;
 
 /// The maximum number of events per call of epoll_wait.
@@ -204,16 +207,13 @@ fn reactor() -> io::Result<&'static Reactor> {
 fn run(reactor: &Arc<Reactor>) {
     let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
     let mut ticked = None;
+    let mut patience = Patience::new();
     loop {
         events.clear();
         let until_tick = reactor.until_tick(&mut ticked);
-        let timeout = if reactor.lanes.is_empty() { until_tick } else { Some(Timespec::default()) };
-        match epoll::wait(&reactor.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => {
-                tracing::error!(%errno, "the I/O thread of becket-ipc cannot wait any more");
-                return;
-            }
+        if let Err(errno) = reactor.wait(&mut events, until_tick, &mut patience) {
+            tracing::error!(%errno, "the I/O thread of becket-ipc cannot wait any more");
+            return;
         }
         for event in &events {
             reactor.enqueue(event.data.u64());
@@ -240,6 +240,39 @@ impl Reactor {
             lanes: Lanes::new(),
             has_second: OnceLock::new(),
         })
+    }
+
+    /// Waits for events, unless calls wait for their turns.
+    fn wait(
+        &self,
+        events: &mut Vec<epoll::Event>,
+        until_tick: Option<Timespec>,
+        patience: &mut Patience,
+    ) -> Result<(), Errno> {
+        if !self.lanes.is_empty() {
+            return self.look(events, Some(&Timespec::default()));
+        }
+        for _ in 0..patience.yields() {
+            std::thread::yield_now();
+            self.look(events, Some(&Timespec::default()))?;
+            if !events.is_empty() {
+                patience.ended(true);
+                return Ok(());
+            }
+        }
+        patience.ended(false);
+        self.look(events, until_tick.as_ref())
+    }
+
+    fn look(
+        &self,
+        events: &mut Vec<epoll::Event>,
+        timeout: Option<&Timespec>,
+    ) -> Result<(), Errno> {
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Wakes the thread.

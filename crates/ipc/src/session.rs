@@ -260,7 +260,7 @@ impl<H: Handler, W: Work<H>> connection::Work<Adapter<H>> for Adapted<'_, W> {
 }
 
 fn with_locked<R>(at: &mut At<'_>, act: impl FnOnce(&mut Locked<'_>) -> R) -> R {
-    let At { session, full, link, connection } = at;
+    let At { session, full, link, connection, .. } = at;
     let waker = |number| At::waker_of(connection, number);
     let link: Option<&mut dyn Link> = match link {
         Some(link) => Some(&mut **link),

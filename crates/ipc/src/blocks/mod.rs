@@ -201,43 +201,71 @@ pub(crate) struct Blocks {
 }
 
 /// An element as it is passed to the session.
-pub(crate) struct Packed {
+pub(crate) struct Packed<'a> {
     pub(crate) flags: u8,
-    pub(crate) body: Bytes,
+    pub(crate) body: PackedBody<'a>,
     /// The loan that begins when the session accepts it.
     pub(crate) loan: Option<Loan>,
+}
+
+/// The body of a packed element. It is owned only when it has to be queued.
+pub(crate) enum PackedBody<'a> {
+    Of(&'a Element),
+    Descriptor([u8; DESCRIPTOR_BYTES]),
+    Copied(Bytes),
+}
+
+impl PackedBody<'_> {
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Of(element) => element.as_slice(),
+            Self::Descriptor(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Of(element) => (*element).clone().into_bytes(),
+            Self::Descriptor(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Copied(bytes) => bytes.clone(),
+        }
+    }
 }
 
 impl Blocks {
     /// Encodes an element: a block as a descriptor if possible, anything else as bytes.
     #[inline]
-    pub(crate) fn pack(&mut self, session: &mut Session, element: &Element) -> Packed {
+    pub(crate) fn pack<'a>(&mut self, session: &mut Session, element: &'a Element) -> Packed<'a> {
         match element.as_block() {
-            None => Packed { flags: 0, body: element.clone().into_bytes(), loan: None },
+            None => Packed { flags: 0, body: PackedBody::Of(element), loan: None },
             Some(block) => self.pack_block(session, block, element),
         }
     }
 
-    fn pack_block(
+    fn pack_block<'a>(
         &mut self,
         session: &mut Session,
         block: BlockRef<'_>,
-        element: &Element,
-    ) -> Packed {
+        element: &'a Element,
+    ) -> Packed<'a> {
         let described = match block {
             BlockRef::Own(block) => self.lending.describe(session, block),
             // Of this peer or of another: the bytes, copied once however often the send is retried.
             BlockRef::Peers(block) => {
-                return Packed { flags: 0, body: block.copied(), loan: None };
+                return Packed { flags: 0, body: PackedBody::Copied(block.copied()), loan: None };
             }
         };
         match described {
             Some((descriptor, loan)) => Packed {
                 flags: flags::DESCRIPTOR,
-                body: Bytes::copy_from_slice(&descriptor.encode()),
+                body: PackedBody::Descriptor(descriptor.encode()),
                 loan: Some(loan),
             },
-            None => Packed { flags: 0, body: element.clone().into_bytes(), loan: None },
+            None => Packed { flags: 0, body: PackedBody::Of(element), loan: None },
         }
     }
 

@@ -161,7 +161,7 @@ impl Sending {
             let packed = blocks.pack(at.session, element);
             let flags = flags | packed.flags;
             let link = at.link.as_deref_mut();
-            match streams::send((at.session, link), blocks, self.stream, (flags, packed.body)) {
+            match streams::send((at.session, link), blocks, self.stream, (flags, &packed.body)) {
                 Ok(number) => {
                     blocks.sent(element, packed.loan);
                     if let Stage::Waiting(_) = stage {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::task::{Poll, Waker};
 
 use becket_chan::wakes;
-use becket_wire::{Event, StreamId, flags};
+use becket_wire::{Body, Event, StreamId, flags};
 use bytes::Bytes;
 
 use super::receiving::Receiving;
@@ -13,6 +13,7 @@ use super::sending::Sending;
 use super::state::{Opening, Over};
 use crate::blocks::{self, Blocks, Counts};
 use crate::connection::{At, Ended, Side};
+use crate::element::Element;
 use crate::streams::ignore_refusal;
 use crate::streams::service::Info;
 use crate::streams::table::Table;
@@ -248,7 +249,8 @@ impl Side for ClientSide {
             Event::Element { stream, sequence, flags, body } => {
                 let element = match body {
                     _ if flags & flags::DESCRIPTOR != 0 => self.blocks.received(at, &body),
-                    body => Some(body.into_bytes().into()),
+                    Body::Borrowed(bytes) => Some(Element::copied_from(bytes)),
+                    Body::Owned(bytes) => Some(bytes.into()),
                 };
                 if let Some(Entry::Receiving(receiving)) = self.entries.get_mut(stream)
                     && let Some(element) = element
@@ -267,8 +269,8 @@ impl Side for ClientSide {
                 }
             }
             Event::Credit { stream } => {
-                if let Some((sending, blocks)) = self.sending_blocks(stream) {
-                    sending.room(at, blocks);
+                if self.sending(stream).is_some() {
+                    at.wake_soon(stream.number());
                 }
             }
             Event::Revoked { stream, taken, .. } => {

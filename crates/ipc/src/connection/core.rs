@@ -32,6 +32,9 @@ const FRAMES_PER_SEND: usize = 64;
 /// The maximum number of frames taken before the clock is read. A frame may create a channel.
 const FRAMES_AT_ONCE: usize = 16;
 
+/// The maximum number of frames that wait for further ones to be sent with.
+const FRAMES_LATER_MAX: u64 = 32;
+
 /// What the lock guards.
 pub(crate) struct Core<S: Side> {
     pub(super) link: Box<dyn Link>,
@@ -41,6 +44,7 @@ pub(crate) struct Core<S: Side> {
     pub(super) full: Vec<u32>,
     pub(super) watched: Vec<Watched>,
     pub(super) connection: Weak<dyn Wakeable>,
+    /// Streams to be woken next: see [`At::wake_soon`].
     pub(super) streams: Vec<u32>,
     pub(super) deadline: Option<Sleep>,
     /// The deadline may have passed.
@@ -55,6 +59,8 @@ pub(crate) struct Core<S: Side> {
     pub(super) blind_dispatches: u32,
     /// Frames were flushed since frames were taken last.
     pub(super) is_unanswered: bool,
+    /// How many frames had been put when the link was flushed last.
+    pub(super) flushed_frames: u64,
     /// The link is a socket: a flush is a system call.
     pub(super) flush_is_costly: bool,
     pub(super) own_waker: Waker,
@@ -67,8 +73,8 @@ pub(crate) struct Core<S: Side> {
 
 impl<S: Side> Core<S> {
     pub(super) fn act<R>(&mut self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        let Self { link, session, side, full, connection, .. } = self;
-        act(side, &mut At { session, full, link: Some(&mut **link), connection })
+        let Self { link, session, side, full, streams: soon, connection, .. } = self;
+        act(side, &mut At { session, full, soon, link: Some(&mut **link), connection })
     }
 
     /// Does all pending work. True: it stopped at the limit of one dispatch.
@@ -208,7 +214,7 @@ impl<S: Side> Core<S> {
 
     /// Takes up to `frames_max` frames from the link, and handles their events.
     fn take(&mut self, frames_max: usize) -> usize {
-        let Self { link, session, side, full, connection, .. } = self;
+        let Self { link, session, side, full, streams: soon, connection, .. } = self;
         let mut failed = None;
         let taken = link.take(frames_max, &mut |frame, ancillary| {
             if let Some(failed) = &failed {
@@ -228,7 +234,7 @@ impl<S: Side> Core<S> {
                         _ => None,
                     };
                     // No link: `take` borrows it, and the event's body may lie in its buffer.
-                    let mut at = At { session, full, link: None, connection };
+                    let mut at = At { session, full, soon, link: None, connection };
                     side.event(&mut at, event, ancillary);
                     failed = closed.or_else(|| side.blocks().fault());
                 }
@@ -268,6 +274,7 @@ impl<S: Side> Core<S> {
                 self.act(|side, at| side.woken(at, stream));
             }
         }
+        // Only an event asks for a wake soon: nothing was added meanwhile.
         self.streams = streams;
         any
     }
@@ -281,6 +288,7 @@ impl<S: Side> Core<S> {
         loop {
             let before = self.session.counters().sent.frames;
             let all = self.fill();
+            self.flushed_frames = self.session.counters().sent.frames;
             self.is_blocked = match self.link.flush() {
                 // There is room for the frame that was refused: no wake will report it.
                 Ok(true) if !all && self.session.counters().sent.frames != before => continue,
@@ -324,9 +332,12 @@ impl<S: Side> Core<S> {
 
     /// Whether sending may be left to the I/O thread: a flush is a system call, the peer has not
     /// yet answered what it was sent, and more frames may follow in a moment, which the same call
-    /// can send.
+    /// can send. With [`FRAMES_LATER_MAX`] the peer can begin its work while this side goes on.
     pub(super) fn may_send_later(&mut self) -> bool {
-        self.is_unanswered && self.ended.is_none() && self.flush_is_costly
+        self.is_unanswered
+            && self.ended.is_none()
+            && self.flush_is_costly
+            && self.session.counters().sent.frames - self.flushed_frames < FRAMES_LATER_MAX
     }
 
     pub(super) fn failed(&mut self, error: LinkError) {
@@ -366,11 +377,11 @@ impl<S: Side> Core<S> {
             return;
         }
         self.deadline = None;
-        let Self { session, side, full, connection, .. } = self;
+        let Self { session, side, full, streams: soon, connection, .. } = self;
         match session.on_deadline(Instant::now()) {
             Ok(event) => {
                 if let Some(event) = event {
-                    let mut at = At { session, full, link: None, connection };
+                    let mut at = At { session, full, soon, link: None, connection };
                     side.event(&mut at, event, Ancillary::nothing());
                 }
                 self.send();

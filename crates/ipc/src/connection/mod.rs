@@ -121,6 +121,8 @@ pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
     /// Streams that wait for the session's queue to drain, and are then woken.
     pub(crate) full: &'a mut Vec<u32>,
+    /// Streams that are woken at the end of the events: then there is a link.
+    pub(crate) soon: &'a mut Vec<u32>,
     /// The link, except while frames are taken from it. With it, frames can bypass the queue.
     pub(crate) link: Option<&'a mut dyn Link>,
     pub(crate) connection: &'a Weak<dyn Wakeable>,
@@ -130,6 +132,15 @@ impl At<'_> {
     /// The waker of the stream of this number.
     pub(crate) fn waker(&self, stream: u32) -> Waker {
         Self::waker_of(self.connection, stream)
+    }
+
+    /// Calls [`Side::woken`] with the stream once the link can be used, after the events that have
+    /// arrived. For an event, which has none.
+    #[inline]
+    pub(crate) fn wake_soon(&mut self, stream: u32) {
+        if self.soon.last() != Some(&stream) {
+            self.soon.push(stream);
+        }
     }
 
     pub(crate) fn waker_of(connection: &Weak<dyn Wakeable>, stream: u32) -> Waker {
@@ -257,6 +268,7 @@ impl<S: Side> Connection<S> {
                     is_armed: false,
                     blind_dispatches: 0,
                     is_unanswered: false,
+                    flushed_frames: 0,
                     flush_is_costly: false,
                     own_waker,
                     keep_alive: None,

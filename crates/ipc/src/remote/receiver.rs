@@ -217,6 +217,13 @@ impl RemoteRecv<'_> {
     /// See [`RemoteReceiver::recv`].
     pub fn wait(self) -> Result<Element, RecvError> {
         let receiver = self.state.receiver;
+        if !self.state.limits.is_cancelled()
+            && let Ok(Ok(element)) = receiver.inbox.recv().now()
+        {
+            // Nothing was registered yet.
+            receiver.took();
+            return Ok(element);
+        }
         wait::wait(&receiver.connection, self)
     }
 

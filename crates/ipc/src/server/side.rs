@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use becket_wire::{Credit, Event, StreamId, flags};
+use becket_wire::{Body, Credit, Event, StreamId, flags};
 use bytes::Bytes;
 
 use super::Shared;
@@ -11,6 +11,7 @@ use crate::blocks::{self, Blocks};
 use crate::channels::{ChannelError, Wanted};
 use crate::connection::{At, Ended, Side};
 use crate::dedup::{Denied, Producer, split_producer};
+use crate::element::Element;
 use crate::quota::{CLIENT_BYTES_MAX, Quota};
 use crate::streams::code;
 use crate::streams::ignore_refusal;
@@ -224,7 +225,8 @@ impl Side for ServerSide {
             Event::Element { stream, sequence, flags, body } => {
                 let element = match body {
                     _ if flags & flags::DESCRIPTOR != 0 => self.blocks.received(at, &body),
-                    body => Some(body.into_bytes().into()),
+                    Body::Borrowed(bytes) => Some(Element::copied_from(bytes)),
+                    Body::Owned(bytes) => Some(bytes.into()),
                 };
                 if let Some(Entry::Incoming(incoming)) = self.entries.get_mut(stream)
                     && let Some(element) = element
@@ -232,7 +234,8 @@ impl Side for ServerSide {
                     incoming.element(at.session, sequence, flags, element);
                 }
             }
-            Event::Credit { stream } | Event::Revoke { stream, .. } => self.pump(at, stream),
+            Event::Credit { stream } => at.wake_soon(stream.number()),
+            Event::Revoke { stream, .. } => self.pump(at, stream),
             Event::Withdraw { stream, sequence } => {
                 if let Some(Entry::Incoming(incoming)) = self.entries.get_mut(stream) {
                     incoming.withdraw(at.session, sequence);
@@ -241,7 +244,8 @@ impl Side for ServerSide {
             Event::Returned { stream, flags, body, .. } => {
                 let element = match body {
                     _ if flags & flags::DESCRIPTOR != 0 => self.blocks.returned(at, &body),
-                    body => Some(body.into_bytes().into()),
+                    Body::Borrowed(bytes) => Some(Element::copied_from(bytes)),
+                    Body::Owned(bytes) => Some(bytes.into()),
                 };
                 if let Some(Entry::Outgoing(outgoing)) = self.entries.get_mut(stream)
                     && let Some(element) = element

@@ -280,6 +280,8 @@ impl Endpoint {
         if self.consumer.publish()? {
             self.ring(News::Room)?;
         }
+        // A peer that waits for this side spins only if it knows where this side is.
+        self.spin.publish_cpu();
         self.waiter.arm(mode, self.wanted_bytes.is_some())?;
         if self.is_ready() {
             self.waiter.disarm()?;

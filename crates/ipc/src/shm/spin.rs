@@ -3,7 +3,7 @@
 //!
 //! If both sides sleep, on different CPUs, each direction costs 20 µs, so spinning is worthwhile if
 //! the answer arrives within that time. But a peer that last ran on this CPU cannot answer while
-//! this side spins. So each side publishes the CPU on which it last began to wait. While the two
+//! this side spins. So each side publishes the CPU on which it last began to wait, in whichever way. While the two
 //! differ, a side spins; while they are the same, it yields to the peer a few times
 //! (`sched_yield`), which costs half of a sleep and a wake on one CPU.
 //!
@@ -68,11 +68,17 @@ impl Spin {
 
     /// Publishes the CPU of this side, and returns whether the peer was last on another one.
     pub(super) fn peer_is_elsewhere(&mut self) -> bool {
+        let here = self.publish_cpu();
+        self.peer_is_not_on(here)
+    }
+
+    /// Publishes the CPU of this side, and returns its number plus one.
+    pub(super) fn publish_cpu(&mut self) -> u64 {
         let here = rustix::thread::sched_getcpu() as u64 + 1;
         if here != self.shown && self.own.memory.publish(CPU, here).is_ok() {
             self.shown = here;
         }
-        self.peer_is_not_on(here)
+        here
     }
 
     #[inline]

@@ -16,9 +16,8 @@ pub(crate) mod service;
 pub(crate) mod table;
 
 use becket_wire::{Refused, Session, StreamId};
-use bytes::Bytes;
 
-use crate::blocks::{Announcing, Blocks};
+use crate::blocks::{Announcing, Blocks, PackedBody};
 use crate::transport::Link;
 
 /// Ignores the result of a call to the session: the stream or the session has ended, which an event
@@ -33,10 +32,14 @@ pub(crate) fn send<'a>(
     (session, link): (&mut Session, Option<&mut (dyn Link + 'a)>),
     blocks: &mut Blocks,
     stream: StreamId,
-    (flags, body): (u8, Bytes),
+    (flags, body): (u8, &PackedBody<'_>),
 ) -> Result<u64, Refused> {
     match link {
-        Some(link) => session.send_through(&mut Announcing { link, blocks }, stream, flags, body),
-        None => session.send(stream, flags, body),
+        Some(link) => {
+            let outlet = &mut Announcing { link, blocks };
+            let (slice, owned) = (body.as_slice(), || body.to_bytes());
+            session.send_slice_through(outlet, stream, flags, slice, owned)
+        }
+        None => session.send(stream, flags, body.to_bytes()),
     }
 }

@@ -70,6 +70,7 @@ impl Waits {
 
     /// Polls an operation for the first time. If it completes it needs no slot; otherwise the
     /// slot's number is returned.
+    #[expect(clippy::result_large_err, reason = "not an error: the element that it completed with")]
     pub(super) fn begin(
         &mut self,
         whose: WaitOwner,

@@ -286,7 +286,7 @@ fn the_slots_of_all_clients_channels_are_bounded() {
     // Each stops at its own limit, and the third one at the limit of all. What is gone has left its
     // channels.
     let made: Vec<usize> =
-        (0..4).map(|_| made_until_refused(&mut client(&server, Packing::One), 1000, 8)).collect();
+        (0..4).map(|_| made_until_refused(&mut client(&server, Packing::One), 800, 8)).collect();
     assert!(made[0] > 4 && made[1] == made[0], "{made:?}");
     assert!((1..made[0]).contains(&made[2]) && made[3] == 0, "{made:?}");
     assert_eq!(server.channels().len(), made.iter().sum::<usize>());
@@ -294,7 +294,7 @@ fn the_slots_of_all_clients_channels_are_bounded() {
     // A destroyed one makes room.
     let mut raw = client(&server, Packing::One);
     raw.say(DESTROY, &[(CHAN_ID, &four(1001))]);
-    assert_eq!(made_until_refused(&mut raw, 1000, 8), 1);
+    assert_eq!(made_until_refused(&mut raw, 800, 8), 1);
 }
 
 #[test]

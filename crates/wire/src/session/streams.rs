@@ -95,6 +95,21 @@ impl Session {
         flags: u8,
         element: Bytes,
     ) -> Result<u64, Refused> {
+        let slice = element.clone();
+        self.send_slice_through(outlet, id, flags, &slice, || element)
+    }
+
+    /// As [`send_through`](Self::send_through), of an element in borrowed memory: `owned` returns its
+    /// bytes, and is called only if it has to be queued.
+    #[inline]
+    pub fn send_slice_through<O: Outlet + ?Sized>(
+        &mut self,
+        outlet: &mut O,
+        id: StreamId,
+        flags: u8,
+        element: &[u8],
+        owned: impl FnOnce() -> Bytes,
+    ) -> Result<u64, Refused> {
         self.command(|session| {
             let priority = session.sendable(id, element.len())?;
             let bytes = element.len() as u64;
@@ -114,7 +129,7 @@ impl Session {
                     sequence,
                     ..head(Kind::Data, id)
                 };
-                if outlet.put(&head, &element).is_ok() {
+                if outlet.put(&head, element).is_ok() {
                     outgoing.credit.pay(bytes);
                     outgoing.numbered = sequence;
                     outgoing.sent = sequence;
@@ -126,7 +141,7 @@ impl Session {
                     return Ok(sequence);
                 }
             }
-            session.enqueue(id, flags, element)
+            session.enqueue(id, flags, owned())
         })
     }
 
