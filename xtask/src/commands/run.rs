@@ -97,7 +97,7 @@ fn build(context: &Context) -> Result<Vec<Sample>, Error> {
     })
 }
 
-/// Builds the command that serves. Whoever calls it gets what another has built.
+/// Builds the command that serves, in the same way each time, so that nothing is compiled twice.
 pub(crate) fn becket(context: &Context) -> Command {
     let mut command = cargo();
     command.current_dir(context.root()).args(["build", "--profile", PROFILE, "--locked"]);
