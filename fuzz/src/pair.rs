@@ -272,7 +272,7 @@ impl World {
         let Side { session, sent, .. } = &mut self.sides[by];
         let before = session.credit(stream);
         let result = if is_straight {
-            session.send_through(sent, stream, 0, element.clone().into())
+            session.send_through(sent, stream, 0, &element, || element.clone().into())
         } else {
             session.send(stream, 0, element.clone().into())
         };

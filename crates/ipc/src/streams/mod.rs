@@ -38,7 +38,7 @@ pub(crate) fn send<'a>(
         Some(link) => {
             let outlet = &mut Announcing { link, blocks };
             let (slice, owned) = (body.as_slice(), || body.to_bytes());
-            session.send_slice_through(outlet, stream, flags, slice, owned)
+            session.send_through(outlet, stream, flags, slice, owned)
         }
         None => session.send(stream, flags, body.to_bytes()),
     }

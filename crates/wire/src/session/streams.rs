@@ -86,23 +86,10 @@ impl Session {
     }
 
     /// Sends an element directly into the outlet if no other frame precedes it and the outlet has room;
-    /// otherwise queues it, as [`send`](Self::send) does.
+    /// otherwise queues it, as [`send`](Self::send) does. `owned` returns its bytes, and is called only
+    /// for that.
     #[inline]
     pub fn send_through<O: Outlet + ?Sized>(
-        &mut self,
-        outlet: &mut O,
-        id: StreamId,
-        flags: u8,
-        element: Bytes,
-    ) -> Result<u64, Refused> {
-        let slice = element.clone();
-        self.send_slice_through(outlet, id, flags, &slice, || element)
-    }
-
-    /// As [`send_through`](Self::send_through), of an element in borrowed memory: `owned` returns its
-    /// bytes, and is called only if it has to be queued.
-    #[inline]
-    pub fn send_slice_through<O: Outlet + ?Sized>(
         &mut self,
         outlet: &mut O,
         id: StreamId,

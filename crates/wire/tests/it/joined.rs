@@ -332,7 +332,7 @@ impl World {
         let Side { session, wire, .. } = &mut self.sides[by];
         let credit = session.credit(id);
         let sent = if straight {
-            session.send_through(wire, id, 0, element.clone().into())
+            session.send_through(wire, id, 0, &element, || element.clone().into())
         } else {
             session.send(id, 0, element.clone().into())
         };

@@ -68,14 +68,14 @@ fn what_is_sent_straight_is_the_same_as_what_is_queued() {
     let mut pair = Pair::plain();
     let id = opened(&mut pair, MUCH, MUCH);
     let mut wire = Wire::endless();
-    assert_eq!(pair.client.send_through(&mut wire, id, 0, b"one"[..].into()), Ok(1));
+    assert_eq!(pair.client.send_through(&mut wire, id, 0, b"one", || b"one"[..].into()), Ok(1));
     assert_eq!(pair.client.queued(id), Some(Left::default()));
     // No room: it waits.
     let mut shut = Wire::default();
-    assert_eq!(pair.client.send_through(&mut shut, id, 0, b"two"[..].into()), Ok(2));
+    assert_eq!(pair.client.send_through(&mut shut, id, 0, b"two", || b"two"[..].into()), Ok(2));
     assert_eq!(pair.client.queued(id), Some(Left { messages: 1, bytes: 3 }));
     // Not before the one that waits.
-    assert_eq!(pair.client.send_through(&mut wire, id, 0, b"three"[..].into()), Ok(3));
+    assert_eq!(pair.client.send_through(&mut wire, id, 0, b"three", || b"three"[..].into()), Ok(3));
     assert_eq!(wire.heads.len(), 1);
     assert!(pair.client.transmit(&mut wire));
     let numbers: Vec<_> = wire.heads.iter().map(|head| (head.kind, head.sequence)).collect();
@@ -92,7 +92,7 @@ fn what_is_due_goes_before_an_element_that_is_sent_straight() {
     pair.client.ack(id, 1).unwrap();
     pair.client.grant(id, 1, 8).unwrap();
     let mut wire = Wire::endless();
-    pair.client.send_through(&mut wire, id, 0, b"answer"[..].into()).unwrap();
+    pair.client.send_through(&mut wire, id, 0, b"answer", || b"answer"[..].into()).unwrap();
     let kinds: Vec<_> = wire.heads.iter().map(|head| head.kind).collect();
     assert_eq!(kinds, [Kind::Ack, Kind::Credit, Kind::Data]);
 }
@@ -138,7 +138,9 @@ fn the_urgent_goes_first() {
     }
     let mut wire = Wire::endless();
     // A low one may not go straight while a more urgent one waits.
-    pair.client.send_through(&mut wire, StreamId::from_number(ids[0]), 0, b"y"[..].into()).unwrap();
+    pair.client
+        .send_through(&mut wire, StreamId::from_number(ids[0]), 0, b"y", || b"y"[..].into())
+        .unwrap();
     assert!(wire.heads.is_empty());
     pair.client.transmit(&mut wire);
     let order: Vec<_> = wire.heads.iter().map(|head| head.stream).collect();

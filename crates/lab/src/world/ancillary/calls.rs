@@ -70,12 +70,15 @@ impl Ancillary {
         let (id, way) = (line.id, line.way_mut(side));
         let sequence = way.sent + 1;
         let element = body(of_element(id, sequence), bytes);
+        let owned = || element.clone();
         let (sent, call) = match (is_through, side.is_client) {
             (true, true) => {
-                (parts.client.send_through(parts.up, id, 0, element), SessionCall::SendThrough)
+                let sent = parts.client.send_through(parts.up, id, 0, &element, owned);
+                (sent, SessionCall::SendThrough)
             }
             (true, false) => {
-                (parts.server.send_through(parts.down, id, 0, element), SessionCall::SendThrough)
+                let sent = parts.server.send_through(parts.down, id, 0, &element, owned);
+                (sent, SessionCall::SendThrough)
             }
             _ => (parts.session(side).send(id, 0, element), SessionCall::Send),
         };
