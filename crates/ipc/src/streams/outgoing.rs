@@ -13,7 +13,7 @@
 //! flushed once for all of a dispatch. One that is sent while the stream waits: in addition the
 //! dispatch of the connection on the sender's thread, and another wait under the channel's lock. It
 //! is allocated for only if it has to be queued: the link is full, other streams have elements to
-//! send, or the stream has sent the bytes of one turn (`quantum_bytes`).
+//! send, or it is not the first one of a dispatch.
 //!
 //! # Invariants
 //!
@@ -28,7 +28,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use becket_chan::{Receiver, RecvStream};
-use becket_wire::{HEAD_BYTES, Refused, Session, StreamId};
+use becket_wire::{Refused, Session, StreamId};
 use bytes::Bytes;
 use futures_core::Stream as _;
 
@@ -67,9 +67,8 @@ impl Outgoing {
         mut sent: impl FnMut(u64, Option<Loan>),
     ) -> bool {
         let session = &mut *at.session;
-        // As many bytes as a turn has bypass the queue; further ones alternate with other streams'.
+        // The first element bypasses the queue; further ones alternate with other streams'.
         let mut link = at.link.as_deref_mut();
-        let mut turn_bytes = session.limits().quantum_bytes as usize;
         let has_credit = |session: &Session, stream| {
             session.credit(stream).is_some_and(|credit| credit.messages > 0)
         };
@@ -90,11 +89,8 @@ impl Outgoing {
             };
             let packed = blocks.pack(session, &element);
             let element_parts = (packed.flags, &packed.body);
-            let straight = link.as_deref_mut().filter(|_| turn_bytes > 0);
-            match super::send((session, straight), blocks, self.stream, element_parts) {
+            match super::send((session, link.take()), blocks, self.stream, element_parts) {
                 Ok(number) => {
-                    turn_bytes =
-                        turn_bytes.saturating_sub(HEAD_BYTES + packed.body.as_slice().len());
                     blocks.sent(&element, packed.loan);
                     if let Some(loan) = packed.loan {
                         self.lent(session, number, loan);
