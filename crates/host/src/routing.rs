@@ -255,8 +255,9 @@ impl Instance {
     /// A thread has been inside for longer than `block_report_ms`; `is_worker`: a worker of the
     /// plugin.
     pub(crate) fn blocked(&self, stuck_for: Duration, is_worker: bool) {
-        self.plugin.counters.one(Count::Blocked);
+        // First: the count notifies an observer, which looks at both.
         let blocked = self.blocked.fetch_add(1, Ordering::Relaxed) + 1;
+        self.plugin.counters.one(Count::Blocked);
         let most = self.blocked_most.fetch_max(blocked, Ordering::Relaxed);
         // Workers are there to be blocked: each further one at once is news, each call is not.
         if is_worker && (self.dispatch == Dispatch::Worker || blocked <= most) {

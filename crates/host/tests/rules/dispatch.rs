@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
@@ -11,7 +11,9 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Dispatch, Host, Limits, Request, lend_nothing, lend_nothing_here};
+use becket_host::{
+    CallError, Dispatch, Host, Limits, Observer, Plugin, Request, lend_nothing, lend_nothing_here,
+};
 use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::support::{
@@ -100,6 +102,57 @@ fn a_plugin_that_declares_that_it_never_blocks_runs_on_its_callers_threads_until
     });
     assert_eq!(plugin.snapshot().dispatch_revoked, 1);
     assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+/// Looks at the counts when it is notified of them, and not later.
+#[derive(Debug)]
+struct Looks {
+    plugin: OnceLock<Plugin>,
+    /// How often a thread was found stuck, and how many are.
+    seen: Arc<Mailbox<(u64, u32)>>,
+}
+
+impl Observer for Looks {
+    fn log_level_max(&self) -> u32 {
+        0
+    }
+
+    fn log(&self, _: u32, _: &str, _: &str) {}
+
+    fn watchdog(&self, _: u32, _: &str) {}
+
+    fn counts_changed(&self) {
+        if let Some(plugin) = self.plugin.get() {
+            let counts = plugin.reported_counts();
+            self.seen.put((counts.blocked, counts.blocked_now));
+        }
+    }
+
+    fn metrics_changed(&self) {}
+}
+
+#[test]
+fn an_observer_is_notified_of_a_thread_that_is_stuck_when_it_is_counted_everywhere() {
+    let host = Host::new();
+    let (seen, gate) = (Mailbox::new(), Tally::new());
+    let looks = Arc::new(Looks { plugin: OnceLock::new(), seen: seen.clone() });
+    let opened = gate.clone();
+    let script = Script::new(move |api, call| {
+        opened.reach(1);
+        api.send(call.sid, NrStatus::Ok, b"")
+    });
+    let limits = Limits { block_report_ms: 20, ..Limits::default() };
+    let observer = looks.clone();
+    let (plugin, _) =
+        script.load_with(&host, "stuck", |spec| spec.limits(limits).observer(observer));
+    looks.plugin.set(plugin.clone()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| wait(plugin.call_raw("x", b"")).unwrap());
+        assert_eq!(seen.take(), (1, 1));
+        gate.add();
+    });
+    assert_eq!(seen.take(), (1, 0));
     unload_clean(&host, &plugin);
 }
 

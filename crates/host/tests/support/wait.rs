@@ -86,6 +86,7 @@ impl Tally {
 }
 
 /// A place where something is left for another thread.
+#[derive(Debug)]
 pub struct Mailbox<T> {
     letters: Mutex<Vec<T>>,
     changed: Condvar,

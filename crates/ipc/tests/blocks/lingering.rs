@@ -2,6 +2,9 @@
 //! Closed connections whose peers still hold blocks, over each link: full ones; and peers that flood,
 //! repeat or forge releases, or send something else.
 
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
 use becket_chan::{Receiver, Sender, bounded, unlimited};
 use becket_ipc::blocks::{LENT_MAX, lingering};
 use becket_ipc::{Element, RemoteSender};
@@ -141,8 +144,16 @@ pub(crate) fn a_close_finds_the_link_full(links: Links) {
     // has none either.
     let sent = 1 << 16;
     (0..sent).for_each(|_| scene.tx.try_send(vec![1_u8; 8].into()).unwrap());
+    // Nothing reads: the link takes no more although elements wait. Where that is seen too early, they
+    // are cut off all the same.
+    let last = Cell::new((0, Instant::now()));
     until("the link is full", || {
-        scene.world.server().sessions().iter().any(|status| status.queued_bytes >= 4096)
+        let sent = scene.world.server().sessions().iter().map(|it| it.link.frames_out).sum();
+        let (before, since) = last.get();
+        if sent != before {
+            last.set((sent, Instant::now()));
+        }
+        sent == before && !scene.tx.is_empty() && since.elapsed() > Duration::from_millis(100)
     });
     drop(scene.world.take_server());
     until("it lingers", || lingering().now == 1);
