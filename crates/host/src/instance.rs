@@ -39,7 +39,7 @@ use crate::{
     callbacks::{self, CallLeases, Leases},
     config::PluginConfig,
     context::HostContext,
-    coroutine::{Coroutines, Pool},
+    coroutine::{Coroutines, Handler, Pool},
     jobs::{self, Jobs},
     limits::{Dispatch, Limits},
     load::{self, InfoDefect, Layout, LoadError, LoadStage, Loaded, SandboxInfo},
@@ -276,8 +276,10 @@ impl Instance {
     pub(crate) fn end_and_notify(&'static self, sid: u64, end: impl FnOnce() -> bool) {
         // Retained first: once it has ended, nothing else may keep the instance (invariant 3).
         self.retain();
+        // Found first too: once a stream has ended, its receiver may leave, which forgets the handler.
+        let handler = self.coroutines.find(sid);
         if end() {
-            self.notify_cancelled(sid, true);
+            self.notify_handler(sid, true, handler.as_deref());
         }
         self.release();
     }
@@ -285,9 +287,14 @@ impl Instance {
     /// Notifies the plugin that the caller of `sid` has left. The caller of this keeps the
     /// instance.
     pub(crate) fn notify_cancelled(&'static self, sid: u64, stream: bool) {
+        self.notify_handler(sid, stream, self.coroutines.find(sid).as_deref());
+    }
+
+    /// The same; `handler`: of the coroutines that serve it, which are notified where they wait.
+    fn notify_handler(&'static self, sid: u64, stream: bool, handler: Option<&Handler>) {
         self.call_leases.ended(self, sid);
-        // A handler on a coroutine is notified where it waits.
-        if self.coroutines.cancel(sid) && !self.placement.capabilities().cancels {
+        handler.inspect(|handler| handler.cancel());
+        if handler.is_some() && !self.placement.capabilities().cancels {
             return;
         }
         self.notify(move |placement| placement.cancel(sid, stream));

@@ -207,15 +207,6 @@ impl Coroutines {
         if self.wanted { self.by_sid.lock().get(&sid).cloned() } else { None }
     }
 
-    /// The caller of `sid` has left. True if coroutines serve it, which are notified.
-    pub(crate) fn cancel(&self, sid: u64) -> bool {
-        let handler = self.find(sid);
-        if let Some(handler) = &handler {
-            handler.cancel();
-        }
-        handler.is_some()
-    }
-
     fn forget(&self, sid: u64) {
         let forgotten = self.by_sid.lock().remove(&sid);
         drop(forgotten);

@@ -200,7 +200,8 @@ impl Plugin {
         notify::notify(&self.shared, &entry, payload)
     }
 
-    /// Opens a stream.
+    /// Opens a stream. What ends it before it is open, its deadline or the end of its process, is an error
+    /// of the opening.
     pub fn stream(&self, entry: &str, request: impl Into<AnyRequest<'static>>) -> OpenStream {
         OpenStream::named(self.shared.clone(), entry.into(), request.into())
     }

@@ -21,6 +21,17 @@ pub(super) struct Ending {
     pub(super) frame: Frame,
 }
 
+/// Why a stream ended before it was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// `handle` returned this.
+    Refused(NrStatus),
+    DeadlineExceeded,
+    Unloaded,
+    Crashed,
+    PluginFailed,
+}
+
 /// See the module's documentation. Dropping it without [`Self::close`] leaves the stream open.
 pub(super) struct Inbox {
     cell: &'static StreamCell,
@@ -68,8 +79,8 @@ impl Inbox {
     }
 
     /// Waits until data may be sent to the plugin: `handle` has returned, a frame has come, or the
-    /// stream ended; an error if it ended because `handle` refused it.
-    pub(super) fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NrStatus>> {
+    /// plugin has ended the stream. An error if it ended otherwise before that.
+    pub(super) fn poll_opened(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NotOpened>> {
         if self.cell.peek(&self.cursor).is_none() && !self.cell.is_opened() {
             self.awaits_opening = true;
             self.cell.opener().register(context.waker());
@@ -78,11 +89,20 @@ impl Inbox {
                 return Poll::Pending;
             }
         }
-        // It is the first message then: behind a frame, no end is a refusal.
-        Poll::Ready(match self.cell.peek(&self.cursor) {
-            Some((kind, status)) if MessageKind::of(kind) == MessageKind::Refused => Err(status),
-            _ => Ok(()),
-        })
+        // It is the first message then: behind a frame, no end is one of the opening.
+        let Some((kind, status)) = self.cell.peek(&self.cursor) else { return Poll::Ready(Ok(())) };
+        let why = match MessageKind::of(kind) {
+            MessageKind::Refused => NotOpened::Refused(status),
+            MessageKind::Frame | MessageKind::Last | MessageKind::Nothing => {
+                return Poll::Ready(Ok(()));
+            }
+            _ if self.cell.is_opened() => return Poll::Ready(Ok(())),
+            MessageKind::DeadlineExceeded | MessageKind::Idle => NotOpened::DeadlineExceeded,
+            MessageKind::Unloaded => NotOpened::Unloaded,
+            MessageKind::Crashed => NotOpened::Crashed,
+            MessageKind::PluginFailed => NotOpened::PluginFailed,
+        };
+        Poll::Ready(Err(why))
     }
 
     /// Whether the plugin is to be notified, once, that the stream is writable.
@@ -323,7 +343,36 @@ mod tests {
         assert!(inbox.poll_opened(&mut Context::from_waker(&waker)).is_pending());
         assert!(cell.end(SID, End::Refused(NrStatus::Unsupported)));
         assert_eq!(count.get(), 1);
-        assert_eq!(inbox.poll_opened(&mut context), Poll::Ready(Err(NrStatus::Unsupported)));
+        let refused = NotOpened::Refused(NrStatus::Unsupported);
+        assert_eq!(inbox.poll_opened(&mut context), Poll::Ready(Err(refused)));
+    }
+
+    #[test]
+    fn an_end_before_the_opening_is_one_of_the_opening_and_later_one_of_the_stream() {
+        let ends: [(fn() -> End, _); 5] = [
+            (|| End::DeadlineExceeded, NotOpened::DeadlineExceeded),
+            (|| End::Idle, NotOpened::DeadlineExceeded),
+            (|| End::Unloaded, NotOpened::Unloaded),
+            (|| End::Crashed, NotOpened::Crashed),
+            (|| End::PluginFailed, NotOpened::PluginFailed),
+        ];
+        for (end, why) in ends {
+            let mut context = Context::from_waker(Waker::noop());
+            let (cell, mut inbox) = opened(4, 64);
+            assert!(inbox.poll_opened(&mut context).is_pending());
+            assert!(cell.end(SID, end()));
+            assert_eq!(inbox.poll_opened(&mut context), Poll::Ready(Err(why)));
+
+            let (cell, mut inbox) = opened(4, 64);
+            cell.set_opened(SID);
+            assert!(cell.end(SID, end()));
+            assert_eq!(inbox.poll_opened(&mut context), Poll::Ready(Ok(())), "{why:?}");
+
+            let (cell, mut inbox) = opened(4, 64);
+            push(cell, SID, NrStatus::Ok, b"first").unwrap();
+            assert!(cell.end(SID, end()));
+            assert_eq!(inbox.poll_opened(&mut context), Poll::Ready(Ok(())), "{why:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,10 @@ use std::{
 
 use becket_abi::NrStatus;
 
-use super::{Core, End, Inbox, Receiving, Stream, StreamCell};
+use super::{
+    Core, End, Receiving, Stream, StreamCell,
+    inbox::{Inbox, NotOpened},
+};
 use crate::{
     coroutine::Handler,
     counters::Count,
@@ -145,10 +148,14 @@ impl OpenStream {
         };
         Poll::Ready(match opened {
             Poll::Ready(Ok(())) => Ok(stream),
-            Poll::Ready(Err(status)) => {
+            Poll::Ready(Err(NotOpened::Refused(status))) => {
                 stream.state = Receiving::Refused;
                 Err(plugin::refused(&stream.core.instance.plugin, &this.entry, status))
             }
+            Poll::Ready(Err(NotOpened::DeadlineExceeded)) => Err(CallError::DeadlineExceeded),
+            Poll::Ready(Err(NotOpened::Unloaded)) => Err(CallError::Unloaded),
+            Poll::Ready(Err(NotOpened::Crashed)) => Err(CallError::Crashed),
+            Poll::Ready(Err(NotOpened::PluginFailed)) => Err(CallError::PluginFailed),
             // Dropping the stream notifies the plugin.
             Poll::Pending => Err(CallError::DeadlineExceeded),
         })

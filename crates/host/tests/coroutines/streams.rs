@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A session in a loop: frames both ways, with backpressure, until one side ends.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Limits, Request, SendError, StreamError};
+use becket_host::{CallError, Limits, Request, SendError, Stream, StreamError};
+use parking_lot::Mutex;
 
 use crate::{
     FRAMES_BETWEEN, Waits,
@@ -124,6 +129,35 @@ fn a_deadline_ends_the_chat() {
     assert!(matches!(ended, Err(StreamError::DeadlineExceeded)), "{ended:?}");
     logs::reach(1, &["chat ended with 8", "plugin=late "]);
     drop(stream);
+    waits.end();
+}
+
+/// Drops a stream as soon as its next frame, or its end, is there: on the thread that wakes it.
+struct Leaves(Mutex<Option<Stream>>);
+
+impl Wake for Leaves {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().take());
+    }
+}
+
+#[test]
+fn a_deadline_cancels_a_wait_also_if_the_receiver_leaves_at_that_moment() {
+    let waits = Waits::load("late_and_left");
+    let mut opened = (5..).filter_map(|doublings| {
+        let patience = Duration::from_millis(1 << doublings);
+        wait(waits.plugin.stream("wait", Request::default()).timeout(patience)).ok()
+    });
+    let leaves = Arc::new(Leaves(Mutex::new(opened.next())));
+    let waker = Waker::from(leaves.clone());
+    let ended = {
+        let mut stream = leaves.0.lock();
+        stream.as_mut().unwrap().poll_next(&mut Context::from_waker(&waker))
+    };
+    // One that had ended already wakes nothing.
+    assert!(matches!(ended, Poll::Pending | Poll::Ready(Err(StreamError::DeadlineExceeded))));
+    logs::reach(1, &["waited: 8", "plugin=late_and_left "]);
+    drop((waker, leaves));
     waits.end();
 }
 
