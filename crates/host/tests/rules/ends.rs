@@ -178,16 +178,18 @@ fn a_dropped_future_leaves_nothing_behind_wherever_it_was() {
     assert!((2 * ROUNDS as u64..=at_most).contains(&cancelled), "{cancelled}");
     unload_clean(&host, &plugin);
     assert_eq!(notified.get(), 2 * ROUNDS as u64, "notified once each");
-    // Places are shared by the tests of this binary; a leak would need one a round.
+    // A leak would need one a round. Elsewhere calls begin and end on two threads, each of which keeps
+    // up to 512 free ones.
+    let (rounds, places_max) = if IS_INLINE { (ROUNDS, ROUNDS / 4) } else { (2 * ROUNDS, ROUNDS) };
     let mut places = std::collections::HashSet::new();
     let (plugin, _) =
         silent(&ids).load_with(&host, "y", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
         places.insert(ids.take() & 0xf_ffff);
     }
-    assert!(places.len() < ROUNDS / 4, "{} places", places.len());
+    assert!(places.len() < places_max, "{} places", places.len());
 }
 
 #[test]
