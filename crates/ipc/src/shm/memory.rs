@@ -27,7 +27,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// The unit of copies, in bytes.
 pub(super) const WORD_BYTES: usize = 8;
@@ -55,10 +55,15 @@ pub(super) struct Own(Words);
 pub(super) struct Foreign(Words);
 
 impl Own {
-    /// Maps `bytes` of `file`, all pages present. The caller has created `file` with at least that
-    /// size and seals it against shrinking before another process gets it.
+    /// Maps `bytes` of `file`. The caller has created `file` with at least that size and seals it
+    /// against shrinking before another process gets it.
     pub(super) fn map(file: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
         Words::map(file, bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
+    }
+
+    /// As [`Foreign::warm`], for writing.
+    pub(super) fn warm(&self, bytes: usize) {
+        self.0.warm(bytes, Advice::LinuxPopulateWrite);
     }
 
     /// Writes a word; a reader that reads it and fences sees all earlier writes.
@@ -106,10 +111,15 @@ impl Own {
 }
 
 impl Foreign {
-    /// Maps `bytes` of `file` read-only, all pages present. The caller has checked the size and the
-    /// seals of `file`.
+    /// Maps `bytes` of `file` read-only. The caller has checked the size and the seals of `file`.
     pub(super) fn map(file: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
         Words::map(file, bytes, ProtFlags::READ).map(Self)
+    }
+
+    /// Enters the first `bytes` into this process's page tables: the first access of any other page
+    /// is a page fault.
+    pub(super) fn warm(&self, bytes: usize) {
+        self.0.warm(bytes, Advice::LinuxPopulateRead);
     }
 
     /// The current value of the word at `offset`.
@@ -252,13 +262,20 @@ unsafe impl Sync for Words {}
 
 impl Words {
     fn map(file: BorrowedFd<'_>, bytes: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
         // SAFETY: a new mapping at an address that the kernel chooses aliases nothing of this
         // process.
-        let base = unsafe { mmap(std::ptr::null_mut(), bytes, prot, flags, file, 0)? };
+        let base = unsafe { mmap(std::ptr::null_mut(), bytes, prot, MapFlags::SHARED, file, 0)? };
         // The kernel does not map at 0; if it did, there would be nothing to unmap.
         let words = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { words, count: bytes / WORD_BYTES, keep: Keep::Mapping })
+    }
+
+    fn warm(&self, bytes: usize, advice: Advice) {
+        let bytes = bytes.min(self.count * WORD_BYTES);
+        // SAFETY: within the mapping, of which it changes no byte.
+        let warmed = unsafe { madvise(self.words.as_ptr().cast(), bytes, advice) };
+        // A kernel before 5.14 does not know it: all pages are entered by faults there.
+        let _ = warmed.inspect_err(|errno| tracing::debug!(%errno, "a shared segment is cold"));
     }
 
     #[inline]

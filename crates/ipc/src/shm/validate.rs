@@ -250,6 +250,14 @@ impl Geometry {
         self.bytes
     }
 
+    /// The bytes in front of the first block that fills a page: what every connection touches.
+    #[must_use]
+    pub(super) fn warm_bytes(&self) -> usize {
+        let first =
+            self.classes().iter().position(|class| class.block_bytes as usize >= PAGE_BYTES);
+        first.and_then(|first| self.class_offsets.get(first).copied()).unwrap_or(self.bytes)
+    }
+
     /// The maximum body, in bytes.
     #[must_use]
     pub fn body_bytes_max(&self) -> u32 {
@@ -506,7 +514,8 @@ mod tests {
             let geometry = Geometry::for_bodies(bytes).unwrap();
             assert!(geometry.body_bytes_max() >= bytes, "{bytes}");
         }
-        assert_eq!(Geometry::for_bodies(65_536).unwrap().bytes(), 1_052_672);
+        let geometry = Geometry::for_bodies(65_536).unwrap();
+        assert_eq!((geometry.warm_bytes(), geometry.bytes()), (132_096, 1_052_672));
         assert!(Geometry::for_bodies((1 << 26) + 1).is_err());
     }
 }
