@@ -3,7 +3,9 @@
 //!
 //! It sleeps in epoll and calls *ready* on the owner of each descriptor, one after the other, on
 //! its own stack; the callee must not wait. Events are edge-triggered: a change is reported once,
-//! and the owner reads until nothing is left, or requests another call by [`again`].
+//! and the owner reads until nothing is left, or requests another call by [`again`]. An owner that does so
+//! keeps a [`Requested`]: until the requested call begins, neither another request nor an event adds a call.
+//! So a peer that sends without end has one call of its owner at a time, as one that sends little.
 //!
 //! ```text
 //!   epoll ──► number ──► Weak<dyn Ready> ─┐
@@ -27,6 +29,8 @@
 //! 1. A number is never reused: a late event finds no owner.
 //! 2. A descriptor is watched while its [`Watched`] lives, which is dropped before the descriptor
 //!    is closed.
+//! 3. An owner with a [`Requested`] waits for at most two turns: one of its descriptor, one that it has
+//!    requested. If it waits for both, the first one ends at once.
 
 mod calls;
 mod lanes;
@@ -36,7 +40,7 @@ mod turns;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -69,7 +73,16 @@ pub trait Ready: Send + Sync {
     fn account(&self) -> Account {
         Account::OWN
     }
+
+    /// For an owner that requests calls by [`again`] more than once.
+    fn requested(&self) -> Option<&Requested> {
+        None
+    }
 }
+
+/// Whether a call by [`again`] is requested and has not begun.
+#[derive(Debug, Default)]
+pub struct Requested(AtomicBool);
 
 /// Checked each millisecond, until it declines.
 pub(crate) trait Guarded: Send + Sync {
@@ -116,6 +129,22 @@ impl Slice {
     }
 }
 
+impl Requested {
+    /// False: a call is requested already.
+    fn request(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// The call begins. Acquires what was written before each request that it covers.
+    fn begin(&self) {
+        self.0.swap(false, Ordering::AcqRel);
+    }
+
+    fn is_pending(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// A call that waits for its turn.
 enum Turn {
     Watched(u64),
@@ -152,17 +181,14 @@ pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<W
     Ok(watched)
 }
 
-/// Requests a call of `ready` by the I/O thread, after it has served the other owners. A `Ready`
-/// should be in the queue at most once: its owner keeps a flag.
+/// Requests a call of `ready` by the I/O thread, after it has served the other owners. If `ready` has a
+/// [`Requested`], a call that is requested already covers this one.
 ///
 /// # Errors
 ///
 /// As for [`watch`].
-pub fn again(ready: Arc<dyn Ready>) -> io::Result<()> {
-    let reactor = reactor()?;
-    if reactor.calls.again(ready) {
-        reactor.wake();
-    }
+pub fn again(ready: &Arc<impl Ready + 'static>) -> io::Result<()> {
+    reactor()?.again(ready);
     Ok(())
 }
 
@@ -218,9 +244,7 @@ fn run(reactor: &Arc<Reactor>) {
         for event in &events {
             reactor.enqueue(event.data.u64());
         }
-        for ready in reactor.calls.take_again() {
-            reactor.lanes.push(ready.account(), Turn::Again(ready));
-        }
+        reactor.push_again();
         reactor.serve_slice();
     }
 }
@@ -275,6 +299,12 @@ impl Reactor {
         }
     }
 
+    fn again(&self, ready: &Arc<impl Ready + 'static>) {
+        if ready.requested().is_none_or(Requested::request) && self.calls.again(ready.clone()) {
+            self.wake();
+        }
+    }
+
     /// Wakes the thread.
     fn wake(&self) {
         // Fails only when the counter is at its maximum; the thread is then woken anyway.
@@ -293,6 +323,13 @@ impl Reactor {
         // Dropped without the lock: it may be the last reference, and end a watch.
         if let Some(ready) = ready {
             self.lanes.push(ready.account(), Turn::Watched(number));
+        }
+    }
+
+    /// The requested calls wait for their turns.
+    fn push_again(&self) {
+        for ready in self.calls.take_again() {
+            self.lanes.push(ready.account(), Turn::Again(ready));
         }
     }
 
@@ -317,8 +354,16 @@ impl Reactor {
 
     fn serve(&self, turn: Turn) {
         let ready = match turn {
-            Turn::Watched(number) => self.take_turn(number),
-            Turn::Again(ready) => Some(ready),
+            // The requested call has its turn later, on the same account, and covers the event.
+            Turn::Watched(number) => self
+                .take_turn(number)
+                .filter(|ready| !ready.requested().is_some_and(Requested::is_pending)),
+            Turn::Again(ready) => {
+                if let Some(requested) = ready.requested() {
+                    requested.begin();
+                }
+                Some(ready)
+            }
         };
         if let Some(ready) = ready {
             ready.ready();
@@ -395,7 +440,7 @@ mod tests {
         drop(watched);
         drop(writer);
         // This call comes last: the end of the pipe was not reported.
-        again(owner).unwrap();
+        again(&counted).unwrap();
         assert_eq!(rx.recv().wait(), Ok(3));
         assert_eq!(rx.try_recv().ok(), None);
     }
@@ -427,10 +472,59 @@ mod tests {
     #[test]
     fn a_request_for_another_call_is_served() {
         let (tx, rx) = bounded(16);
-        let counted: Arc<dyn Ready> = Arc::new(Counted(tx, AtomicUsize::new(0)));
+        let counted = Arc::new(Counted(tx, AtomicUsize::new(0)));
         for times in 1..=10 {
-            again(counted.clone()).unwrap();
+            again(&counted).unwrap();
             assert_eq!(rx.recv().wait(), Ok(times));
         }
+    }
+
+    /// Requests another call in each call, as the owner of a flooded descriptor does.
+    struct Flooded {
+        reactor: Arc<Reactor>,
+        requested: Requested,
+        calls: AtomicUsize,
+    }
+
+    impl Ready for Flooded {
+        fn ready(self: Arc<Self>) {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            self.reactor.again(&self);
+        }
+
+        fn requested(&self) -> Option<&Requested> {
+            Some(&self.requested)
+        }
+    }
+
+    #[test]
+    fn an_owner_that_is_flooded_has_one_call_for_each_call_of_another_one() {
+        const ROUNDS: usize = 100;
+        let reactor = Arc::new(Reactor::new().unwrap());
+        let owner = || {
+            let (requested, calls) = (Requested::default(), AtomicUsize::new(0));
+            Arc::new(Flooded { reactor: reactor.clone(), requested, calls })
+        };
+        let [flooded, other] = [owner(), owner()];
+        let ready: Arc<dyn Ready> = flooded.clone();
+        let owner = Owner { ready: Arc::downgrade(&ready), is_waiting: false };
+        reactor.owners.lock().insert(7, owner);
+        drop(ready);
+        reactor.again(&flooded);
+        reactor.again(&other);
+        for _ in 0..ROUNDS {
+            // Both have more to do in each call, and one of them has an event before each call too.
+            reactor.enqueue(7);
+            reactor.push_again();
+            let turns = reactor.lanes.waiting(Account::OWN);
+            assert!(turns <= 3, "{turns} turns of two owners and one event");
+            for _ in 0..turns {
+                let (account, turn) = reactor.lanes.pop().unwrap();
+                reactor.serve(turn);
+                reactor.lanes.took(account, Duration::ZERO, Instant::now());
+            }
+        }
+        let calls = [&flooded, &other].map(|owner| owner.calls.load(Ordering::Relaxed));
+        assert_eq!(calls, [ROUNDS; 2]);
     }
 }

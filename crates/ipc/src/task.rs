@@ -40,7 +40,7 @@ pub(crate) fn spawn_in_turn(
     account: Account,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    reactor::again(Task::new(account, future))
+    reactor::again(&Task::new(account, future))
 }
 
 impl Task {

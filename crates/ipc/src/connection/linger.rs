@@ -34,7 +34,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::blocks::{Blocks, LINGERING_MAX, Lingerings};
-use crate::reactor::{self, Account, Ready, Watched};
+use crate::reactor::{self, Account, Ready, Requested, Watched};
 use crate::transport::{Ancillary, Link, LinkCounters, LinkError, OnReady, Peer, Watch};
 
 /// The maximum number of frames taken before other connections are served.
@@ -48,8 +48,8 @@ static CUT: AtomicU64 = AtomicU64::new(0);
 struct Lingering {
     number: u64,
     account: Account,
-    /// It is in the I/O thread's queue.
-    queued: AtomicBool,
+    /// Its next turn, without an event.
+    requested: Requested,
     /// Its next turn ends it. Written before it is queued.
     is_displaced: AtomicBool,
     /// `None`: it is over. Locked by its turns, and once when it begins.
@@ -83,7 +83,7 @@ pub(super) fn start(mut link: Box<dyn Link>, session: &mut Session, mut blocks: 
     let lingering = Arc::new(Lingering {
         number: NEXT.fetch_add(1, Ordering::Relaxed),
         account,
-        queued: AtomicBool::new(false),
+        requested: Requested::default(),
         is_displaced: AtomicBool::new(false),
         state: Mutex::new(None),
     });
@@ -141,10 +141,8 @@ pub(crate) fn all() -> Lingerings {
 
 impl Lingering {
     fn queue(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            // There is an I/O thread, which the connection has used.
-            let _asked = reactor::again(self.clone());
-        }
+        // There is an I/O thread, which the connection has used.
+        let _asked = reactor::again(self);
     }
 
     fn end(&self) {
@@ -158,8 +156,6 @@ impl Lingering {
 
 impl Ready for Lingering {
     fn ready(self: Arc<Self>) {
-        // Acquires what was written before each request that this turn covers.
-        self.queued.swap(false, Ordering::AcqRel);
         // No task is woken under the lock.
         let deferral = wakes::defer();
         let turn = match &mut *self.state.lock() {
@@ -181,6 +177,10 @@ impl Ready for Lingering {
 
     fn account(&self) -> Account {
         self.account
+    }
+
+    fn requested(&self) -> Option<&Requested> {
+        Some(&self.requested)
     }
 }
 

@@ -64,7 +64,7 @@ pub use self::end::Ended;
 use self::pending_lock::PendingLock;
 use self::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
 use crate::blocks::Blocks;
-use crate::reactor::{self, Account, Ready};
+use crate::reactor::{self, Account, Ready, Requested};
 use crate::shm::{Doorbell, FrameProbe};
 use crate::transport::{Ancillary, Link, LinkCounters, Peer};
 
@@ -154,8 +154,8 @@ pub(crate) struct Connection<S: Side> {
     id: u64,
     since: Instant,
     core: PendingLock<Core<S>>,
-    /// It is in the I/O thread's queue.
-    queued: AtomicBool,
+    /// Another dispatch by the I/O thread.
+    requested: Requested,
     /// Epoll has reported its descriptor, edge-triggered: the next dispatch reads from it.
     is_ready: AtomicBool,
     woken: Woken,
@@ -274,7 +274,7 @@ impl<S: Side> Connection<S> {
                     keep_alive: None,
                     registered: None,
                 }),
-                queued: AtomicBool::new(false),
+                requested: Requested::default(),
                 is_ready: AtomicBool::new(false),
                 woken: Woken::default(),
                 claim: Claim::default(),
@@ -441,9 +441,8 @@ impl<S: Side> Connection<S> {
 
     /// Requests another dispatch by the I/O thread, after the other connections.
     fn queue(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
+        if reactor::again(self).is_err() {
             // Without an I/O thread there are no other connections to alternate with.
-            self.queued.store(false, Ordering::Release);
             self.core.set_pending();
         }
     }
@@ -451,13 +450,16 @@ impl<S: Side> Connection<S> {
 
 impl<S: Side> Ready for Connection<S> {
     fn ready(self: Arc<Self>) {
-        self.queued.store(false, Ordering::Release);
         self.is_ready.store(true, Ordering::SeqCst);
         run_or_enqueue(self);
     }
 
     fn account(&self) -> Account {
         self.account
+    }
+
+    fn requested(&self) -> Option<&Requested> {
+        Some(&self.requested)
     }
 }
 

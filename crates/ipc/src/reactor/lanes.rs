@@ -80,6 +80,12 @@ impl<T> Lanes<T> {
         self.lanes.lock().first.is_empty()
     }
 
+    /// How many turns of an account wait in the first lane.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, account: Account) -> usize {
+        self.lanes.lock().first.waiting_of(account)
+    }
+
     /// The next turn of the first lane. [`took`](Self::took) has to follow.
     pub(super) fn pop(&self) -> Option<(Account, T)> {
         self.lanes.lock().first.pop()

@@ -110,6 +110,12 @@ impl<T> Turns<T> {
         self.waiting.iter().map(|Reverse((_, account))| *account)
     }
 
+    /// How many turns of an account wait.
+    #[cfg(test)]
+    pub(super) fn waiting_of(&self, account: Account) -> usize {
+        self.accounts.get(&account).map_or(0, |used| used.turns.len())
+    }
+
     /// Takes all turns of an account. None of them is being served.
     pub(super) fn remove(&mut self, account: Account) -> VecDeque<T> {
         self.waiting.retain(|Reverse((_, one))| *one != account);

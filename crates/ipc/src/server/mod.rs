@@ -38,7 +38,7 @@ use crate::element::Element;
 use crate::handshake::{
     HandshakeError, HelloExchange, MAJOR, MINOR, PeerHello, is_out_of_descriptors,
 };
-use crate::reactor::{self, Account, Ready, Watched};
+use crate::reactor::{self, Account, Ready, Requested, Watched};
 use crate::shm::{self, ShmError};
 use crate::task;
 use crate::transport::listen::{Access, Admissions, ListenError, Listener, Refusals};
@@ -95,6 +95,8 @@ struct ListenSocket {
     shared: Arc<Shared>,
     /// `None` once the server has ended, although the I/O thread may still hold a reference.
     open: Mutex<Option<Listening>>,
+    /// More clients wait to be accepted.
+    requested: Requested,
 }
 
 /// The listener and its watch, which is dropped first.
@@ -239,6 +241,7 @@ impl Builder {
                 admissions: listener.admissions().clone(),
                 shared: shared.clone(),
                 open: Mutex::new(None),
+                requested: Requested::default(),
             });
             let owner: Arc<dyn Ready> = listen_socket.clone();
             let owner = Arc::downgrade(&owner);
@@ -395,7 +398,11 @@ impl Ready for ListenSocket {
             return;
         }
         // Other descriptors first. Without an I/O thread this would not be running.
-        let _asked = reactor::again(self);
+        let _asked = reactor::again(&self);
+    }
+
+    fn requested(&self) -> Option<&Requested> {
+        Some(&self.requested)
     }
 }
 

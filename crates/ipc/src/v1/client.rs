@@ -28,7 +28,7 @@ use super::state::{Flow, State};
 use super::status::{ClientCounters, Status, add};
 use crate::connection::pending_lock::PendingLock;
 use crate::connection::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
-use crate::reactor::{self, Account, Ready, Slice, Watched};
+use crate::reactor::{self, Account, Ready, Requested, Slice, Watched};
 use crate::transport::{Peer, Socket, SocketKind};
 
 /// The maximum number of packets, or reads of a stream, before other connections are dispatched.
@@ -62,8 +62,8 @@ pub struct Client {
     peer: Peer,
     transport: &'static str,
     counters: Arc<ClientCounters>,
-    /// It is in the I/O thread's queue.
-    queued: AtomicBool,
+    /// Another dispatch by the I/O thread.
+    requested: Requested,
     closing: AtomicBool,
     over: Token,
     woken: Woken,
@@ -146,7 +146,7 @@ impl Client {
                     SocketKind::Stream => "unix-stream",
                 },
                 counters: counters.clone(),
-                queued: AtomicBool::new(false),
+                requested: Requested::default(),
                 closing: AtomicBool::new(false),
                 over: Token::new(),
                 woken: Woken::default(),
@@ -216,9 +216,8 @@ impl Client {
 
     /// Requests another dispatch by the I/O thread, after the other connections.
     fn queue(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
+        if reactor::again(self).is_err() {
             // Without an I/O thread there are no other connections to alternate with.
-            self.queued.store(false, Ordering::Release);
             self.core.set_pending();
         }
     }
@@ -232,12 +231,15 @@ impl std::fmt::Debug for Client {
 
 impl Ready for Client {
     fn ready(self: Arc<Self>) {
-        self.queued.store(false, Ordering::Release);
         run_or_enqueue(self);
     }
 
     fn account(&self) -> Account {
         Account::of_process(self.peer.pid)
+    }
+
+    fn requested(&self) -> Option<&Requested> {
+        Some(&self.requested)
     }
 }
 

@@ -66,7 +66,9 @@ fn it_counts_traffic_and_waiting_operations() {
 
 #[test]
 fn it_counts_refusals_and_unread_answers() {
-    let server = limited(Limits { waits_max: 1, ..Limits::default() });
+    // The server reads on while its answers wait: this thread, which reads none, would block in its sends.
+    let limits = Limits { waits_max: 1, answers_max: 1 << 16, ..Limits::default() };
+    let server = limited(limits);
     let (mut one, served) = stranger(&server, Packing::One);
     one.hello();
     let id = one.make(1, 4, 8);
