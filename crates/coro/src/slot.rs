@@ -23,7 +23,7 @@
 use std::{
     alloc::{Layout, alloc_zeroed, handle_alloc_error},
     cell::{Cell, UnsafeCell},
-    mem::{MaybeUninit, offset_of},
+    mem::MaybeUninit,
     panic::Location,
     ptr,
     sync::{
@@ -135,7 +135,7 @@ pub(crate) struct Slot {
 #[cfg(not(feature = "sanitizer"))]
 const _: () = assert!(size_of::<Slot>() == 128, "a million coroutines count every byte");
 #[cfg(not(feature = "sanitizer"))]
-const _: () = assert!(offset_of!(Slot, task) <= 64, "a turn touches one line");
+const _: () = assert!(std::mem::offset_of!(Slot, task) <= 64, "a turn touches one line");
 
 // SAFETY: only the holder of the slot touches the cells, and it passes from thread to thread
 // through the wake state, a deque, an injector or a lock; the rest is atomic.
