@@ -17,7 +17,7 @@
 //! | part of a slot | accessed by |
 //! |---|---|
 //! | `wake` | any thread (see `wake_state`) |
-//! | `next`, `flags`, `task`, `switch`, `link`, `locals`, `token`, `ending` | the holder of the slot: the thread that fills it, then the thread that takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it manually |
+//! | `flags`, `task`, `switch`, `link`, `locals`, `token`, `ending` | the holder of the slot: the thread that fills it, then the thread that takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it manually |
 //! | `state`, `since`, `site`, `runtime`, `stack_size` | written by the holder of the slot; read by any thread, for a listing |
 
 use std::{
@@ -111,29 +111,32 @@ pub(crate) trait Run: Send + Sync {
 /// One coroutine, or room for one.
 #[repr(C, align(128))]
 pub(crate) struct Slot {
+    // The first line: what a turn touches.
     pub(crate) wake: WakeState,
-    /// The next in the list that it is in.
-    pub(crate) next: Cell<*const Self>,
     /// The slot's number. Written once, when the slot is first given out.
     index: Cell<u32>,
     state: AtomicU8,
     pub(crate) token: Cell<bool>,
     pub(crate) ending: Cell<bool>,
     flags: Cell<u8>,
+    since: AtomicU64,
+    switch: UnsafeCell<MaybeUninit<Switch>>,
+    link: UnsafeCell<MaybeUninit<Link>>,
+    // The second: what its start and its end touch.
+    task: UnsafeCell<MaybeUninit<Arc<dyn Run>>>,
+    pub(crate) locals: Cell<*mut Locals>,
+    site: AtomicPtr<Location<'static>>,
     runtime: AtomicU32,
     /// The binary logarithm of the stack size, which is a power of two.
     stack_size_log2: AtomicU8,
-    since: AtomicU64,
-    site: AtomicPtr<Location<'static>>,
-    switch: UnsafeCell<MaybeUninit<Switch>>,
-    link: UnsafeCell<MaybeUninit<Link>>,
-    task: UnsafeCell<MaybeUninit<Arc<dyn Run>>>,
-    pub(crate) locals: Cell<*mut Locals>,
 }
 
 // The sanitizers' data about a stack adds to this size.
 #[cfg(not(feature = "sanitizer"))]
 const _: () = assert!(size_of::<Slot>() == 128, "a million coroutines count every byte");
+// Elsewhere a switch is a word longer.
+#[cfg(all(target_arch = "x86_64", not(feature = "sanitizer")))]
+const _: () = assert!(std::mem::offset_of!(Slot, task) <= 64, "a turn touches one line");
 
 // SAFETY: only the holder of the slot touches the cells, and it passes from thread to thread
 // through the wake state, a deque, an injector or a lock; the rest is atomic.
@@ -416,54 +419,34 @@ pub(crate) fn given_out() -> u32 {
     FREE.lock().untouched
 }
 
-/// Slots in a list through `next`.
-#[derive(Debug)]
-pub(crate) struct List(Cell<*const Slot>);
-
-// SAFETY: the holder of a list holds the slots in it.
-unsafe impl Send for List {}
-
-impl List {
-    const fn new() -> Self {
-        Self(Cell::new(ptr::null()))
-    }
-
-    #[inline]
-    fn push(&self, slot: &Slot) {
-        slot.next.set(self.0.get());
-        self.0.set(slot);
-    }
-
-    #[inline]
-    fn pop(&self) -> Option<&'static Slot> {
-        // SAFETY: null, or a slot, which is never unmapped.
-        let slot = unsafe { self.0.get().as_ref() }?;
-        self.0.set(slot.next.get());
-        Some(slot)
-    }
-}
-
 /// Free slots: those that were returned, and those from number `untouched` on. Number 0 is never
 /// used, so that no coroutine's key is 0.
 struct Free {
-    given_back: List,
+    given_back: Vec<&'static Slot>,
     untouched: u32,
 }
 
-static FREE: Mutex<Free> = Mutex::new(Free { given_back: List::new(), untouched: 1 });
+static FREE: Mutex<Free> = Mutex::new(Free { given_back: Vec::new(), untouched: 1 });
 
-/// A few free slots for one thread.
+/// A few free slots for one thread: an array used as a stack.
+///
+/// Addresses, not a list through the slots: the data of a slot that was free for a while has left
+/// the caches, so a list has to wait for each slot before it finds the next.
 pub(crate) struct Cache {
-    slots: List,
+    /// Those below `len` are ours and free.
+    slots: [Cell<Option<&'static Slot>>; Self::CAPACITY],
     len: Cell<usize>,
 }
 
 impl Cache {
     /// The number of slots moved between a cache and the process's list at once.
     const BATCH: usize = 64;
+    const CAPACITY: usize = 2 * Self::BATCH;
+    /// The number of takes ahead at which a slot is prefetched.
+    const AHEAD: usize = 2;
 
     pub(crate) const fn new() -> Self {
-        Self { slots: List::new(), len: Cell::new(0) }
+        Self { slots: [const { Cell::new(None) }; Self::CAPACITY], len: Cell::new(0) }
     }
 
     /// A free slot, now held by the caller. `None`: there are [`COROUTINES_MAX`].
@@ -472,39 +455,57 @@ impl Cache {
         if self.len.get() == 0 {
             self.refill();
         }
-        let slot = self.slots.pop()?;
-        self.len.set(self.len.get() - 1);
+        let top = self.len.get().checked_sub(1)?;
+        let slot = self.at(top)?;
+        self.len.set(top);
+        if let Some(soon) = top.checked_sub(Self::AHEAD).and_then(|place| self.at(place)) {
+            soon.prefetch();
+        }
         Some(slot)
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> Option<&'static Slot> {
+        self.slots.get(place).and_then(Cell::get)
     }
 
     /// Frees a slot whose generation was closed.
     #[inline]
     pub(crate) fn give(&self, slot: &'static Slot) {
-        self.slots.push(slot);
-        self.len.set(self.len.get() + 1);
-        if self.len.get() >= 2 * Self::BATCH {
+        if self.len.get() == Self::CAPACITY {
             self.give_back(Self::BATCH);
+        }
+        let len = self.len.get();
+        if let Some(place) = self.slots.get(len) {
+            place.set(Some(slot));
+            self.len.set(len + 1);
         }
     }
 
     #[cold]
     fn refill(&self) {
         let mut free = FREE.lock();
-        while self.len.get() < Self::BATCH {
-            let Some(slot) = free.take() else { return };
-            self.slots.push(slot);
-            self.len.set(self.len.get() + 1);
+        let mut len = 0;
+        for place in self.slots.iter().take(Self::BATCH) {
+            let Some(slot) = free.take() else { break };
+            place.set(Some(slot));
+            len += 1;
         }
+        self.len.set(len);
     }
 
+    /// Gives the `count` oldest to the process's list.
     #[cold]
     fn give_back(&self, count: usize) {
-        let free = FREE.lock();
-        for _ in 0..count {
-            let Some(slot) = self.slots.pop() else { return };
-            self.len.set(self.len.get() - 1);
-            free.given_back.push(slot);
+        let len = self.len.get();
+        let count = count.min(len);
+        FREE.lock().given_back.extend(self.slots.iter().take(count).filter_map(Cell::get));
+        for (place, kept) in (count..len).enumerate() {
+            if let Some(place) = self.slots.get(place) {
+                place.set(self.at(kept));
+            }
         }
+        self.len.set(len - count);
     }
 }
 
@@ -539,4 +540,31 @@ fn new_chunk() -> *mut Slot {
         handle_alloc_error(layout);
     }
     chunk.cast()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_free_slot_is_given_out_once_and_the_newest_first() {
+        let cache = Cache::new();
+        let count = 3 * Cache::CAPACITY + 1;
+        for _ in 0..2 {
+            let slots: Vec<_> = (0..count).map(|_| cache.take().unwrap()).collect();
+            let numbers: HashSet<_> = slots.iter().map(|slot| slot.index()).collect();
+            assert_eq!(numbers.len(), count);
+            for slot in &slots {
+                cache.give(slot);
+                assert!(cache.len.get() <= Cache::CAPACITY);
+            }
+            let kept = cache.len.get();
+            assert!(kept >= Cache::CAPACITY - Cache::BATCH);
+            let again: Vec<_> = (0..kept).map(|_| cache.take().unwrap()).collect();
+            assert!(again.iter().zip(slots.iter().rev()).all(|(a, b)| ptr::eq(*a, *b)));
+            again.into_iter().rev().for_each(|slot| cache.give(slot));
+        }
+    }
 }

@@ -7,7 +7,8 @@
 //!   stack switch (miri, and builds with the feature `threads`).
 //! - [`control`]: the floating-point control state, which belongs to each coroutine.
 //!
-//! All have `Switch::{new, resume, resume_from, suspend, prefetch, into_stack}` and the same rules:
+//! All have `Switch::{new, resume, resume_from, suspend, prefetch, prefetch_new, into_stack}` and the
+//! same rules:
 //!
 //! 1. A coroutine is new, suspended, running or finished; `resume` takes the first two to the
 //!    third, and returns when it is in the second or the fourth.

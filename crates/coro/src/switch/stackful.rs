@@ -133,6 +133,9 @@ impl Switch {
     /// Nothing: a hint, which this implementation does not have.
     pub(crate) fn prefetch(&self) {}
 
+    /// Nothing, as [`Self::prefetch`].
+    pub(crate) fn prefetch_new(_base: usize) {}
+
     /// Its stack. A suspended coroutine is abandoned in place: the values on its stack are leaked.
     #[inline]
     pub(crate) fn into_stack(self) -> Option<Stack> {

@@ -131,6 +131,9 @@ impl Switch {
     /// Nothing: the coroutine's data belongs to its thread.
     pub(crate) fn prefetch(&self) {}
 
+    /// Nothing, as [`Self::prefetch`].
+    pub(crate) fn prefetch_new(_base: usize) {}
+
     /// Its stack. A suspended coroutine is abandoned in place: the values on its stack are leaked,
     /// and its thread.
     pub(crate) fn into_stack(mut self) -> Option<Stack> {

@@ -3,7 +3,8 @@
 //!
 //! With several workers they are in a deque of Chase and Lev's, from which idle workers steal: its
 //! owner pays for a full fence, and for one read-modify-write more when it takes the last. A single
-//! worker has no thieves, and keeps them in a plain queue.
+//! worker has no thieves, and keeps them in a plain queue. In a long one, most data has left the
+//! caches, and the plain queue, where those that come next are at hand, prefetches it.
 
 use std::{cell::RefCell, collections::VecDeque};
 
@@ -17,6 +18,11 @@ pub(super) enum Fresh {
     Stealable(Deque<&'static Slot>),
 }
 
+/// The queue length from which data is prefetched.
+const LONG: usize = 64;
+/// The number of starts ahead at which the slot is prefetched, and the code's allocation.
+const SLOT_AHEAD: usize = 5;
+const TASK_AHEAD: usize = 2;
 /// The capacity above which an empty queue frees its memory.
 const KEPT: usize = 4096;
 
@@ -47,7 +53,14 @@ impl Fresh {
     #[inline]
     pub(super) fn pop(&self) -> Option<&'static Slot> {
         match self {
-            Self::Alone(queue) => queue.borrow_mut().pop_back(),
+            Self::Alone(queue) => {
+                let mut queue = queue.borrow_mut();
+                let slot = queue.pop_back();
+                if queue.len() > LONG {
+                    prefetch(&queue);
+                }
+                slot
+            }
             Self::Stealable(deque) => deque.pop(),
         }
     }
@@ -92,6 +105,18 @@ impl Fresh {
         {
             queue.borrow_mut().shrink_to(KEPT);
         }
+    }
+}
+
+/// Prefetches the data of those that are started soon.
+fn prefetch(queue: &VecDeque<&'static Slot>) {
+    let ahead = |starts| queue.get(queue.len().wrapping_sub(starts));
+    if let Some(slot) = ahead(SLOT_AHEAD) {
+        slot.prefetch();
+    }
+    if let Some(slot) = ahead(TASK_AHEAD) {
+        // SAFETY: fresh, so it was given a task, and is in the queue of the calling worker.
+        unsafe { slot.prefetch_task() };
     }
 }
 

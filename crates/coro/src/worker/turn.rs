@@ -38,6 +38,9 @@ const TIMERS_AT_ONCE: usize = 16;
 /// fits into the second cache. The timers, and so the misses, are at hand together; and most that
 /// have slept do a little and end.
 const PREFETCHED_MAX: usize = 512;
+/// The number of coroutines from which free stacks are prefetched: those that were freed last, and
+/// are in the caches, are in use by then.
+const MANY: usize = 64;
 /// Once in this many dispatches, the clock is read in any case, for the instants in a listing.
 const CLOCK_ANYWAY_EVERY: u32 = 64;
 
@@ -274,8 +277,16 @@ impl Worker {
     pub(super) fn start(&self, slot: &'static Slot) -> bool {
         self.own(slot);
         let size = slot.stack_size();
-        let stack =
-            if size == self.shared.stack_size { self.stacks.get() } else { stack::acquire(size) };
+        let stack = if size == self.shared.stack_size {
+            if self.owned.get() > MANY
+                && let Some(base) = self.stacks.soon()
+            {
+                Switch::prefetch_new(base);
+            }
+            self.stacks.get()
+        } else {
+            stack::acquire(size)
+        };
         match stack {
             Ok(stack) => {
                 let data = ptr::from_ref(slot).cast_mut().cast();
