@@ -76,16 +76,27 @@ impl Carried {
     }
 
     /// The bytes at this range, if they are kept.
+    #[inline]
     fn known(&mut self, offset: u64, bytes: usize) -> Option<&[u8]> {
         let from = usize::try_from(offset).ok()?;
-        let to = from.checked_add(bytes).filter(|to| *to <= KNOWN_BYTES_MAX)?;
-        let before = self.known.len();
-        if to > before {
-            // Whole words, so that the next range starts at a word.
-            self.known.resize(to.next_multiple_of(8), 0);
-            self.pattern.fill(before as u64, self.known.get_mut(before..)?);
+        let to = from.checked_add(bytes)?;
+        if to > self.known.len() && !self.learn(to) {
+            return None;
         }
         self.known.get(from..to)
+    }
+
+    /// Computes the bytes up to this offset. False: so many are not kept.
+    #[inline(never)]
+    fn learn(&mut self, to: usize) -> bool {
+        if to > KNOWN_BYTES_MAX {
+            return false;
+        }
+        let before = self.known.len();
+        // Whole words, so that the next range starts at a word.
+        self.known.resize(to.next_multiple_of(8), 0);
+        self.pattern.fill(before as u64, self.known.get_mut(before..).unwrap_or_default());
+        true
     }
 
     /// The bytes at this range, if they are kept, for reading while the rest of the world is
@@ -111,6 +122,7 @@ impl Carried {
 
     /// Offset of the first difference between `bytes` and the expected bytes from `offset` on.
     /// `None`: they are equal.
+    #[inline]
     pub(super) fn mismatch(&mut self, offset: u64, bytes: &[u8]) -> Option<u64> {
         if self.known(offset, bytes.len()) == Some(bytes) {
             return None;
