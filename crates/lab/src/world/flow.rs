@@ -59,14 +59,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    fn new(seed: u64, flow: FlowId, direction: Direction) -> Self {
-        Self { pattern: Pattern::new(seed, flow, direction), known: Vec::new() }
-    }
-
-    /// Takes over the memory of another flow's bytes.
-    fn reuse(&mut self, old: Self) {
-        self.known = old.known;
-        self.known.clear();
+    /// In this memory.
+    #[inline]
+    fn new(seed: u64, flow: FlowId, direction: Direction, mut known: Vec<u8>) -> Self {
+        known.clear();
+        Self { pattern: Pattern::new(seed, flow, direction), known }
     }
 
     /// Changes to the bytes of another seed, for a source that is made wrong.
@@ -76,16 +73,27 @@ impl Carried {
     }
 
     /// The bytes at this range, if they are kept.
+    #[inline]
     fn known(&mut self, offset: u64, bytes: usize) -> Option<&[u8]> {
         let from = usize::try_from(offset).ok()?;
-        let to = from.checked_add(bytes).filter(|to| *to <= KNOWN_BYTES_MAX)?;
-        let before = self.known.len();
-        if to > before {
-            // Whole words, so that the next range starts at a word.
-            self.known.resize(to.next_multiple_of(8), 0);
-            self.pattern.fill(before as u64, self.known.get_mut(before..)?);
+        let to = from.checked_add(bytes)?;
+        if to > self.known.len() && !self.learn(to) {
+            return None;
         }
         self.known.get(from..to)
+    }
+
+    /// Computes the bytes up to this offset. False: so many are not kept.
+    #[inline(never)]
+    fn learn(&mut self, to: usize) -> bool {
+        if to > KNOWN_BYTES_MAX {
+            return false;
+        }
+        let before = self.known.len();
+        // Whole words, so that the next range starts at a word.
+        self.known.resize(to.next_multiple_of(8), 0);
+        self.pattern.fill(before as u64, self.known.get_mut(before..).unwrap_or_default());
+        true
     }
 
     /// The bytes at this range, if they are kept, for reading while the rest of the world is
@@ -111,6 +119,7 @@ impl Carried {
 
     /// Offset of the first difference between `bytes` and the expected bytes from `offset` on.
     /// `None`: they are equal.
+    #[inline]
     pub(super) fn mismatch(&mut self, offset: u64, bytes: &[u8]) -> Option<u64> {
         if self.known(offset, bytes.len()) == Some(bytes) {
             return None;
@@ -185,23 +194,40 @@ pub(super) struct Flow {
     pub(super) probed: Probed,
 }
 
+/// The buffers of a flow.
+#[derive(Default)]
+struct Memory {
+    /// Of the bytes of its request and of its response.
+    known: [Vec<u8>; 2],
+    /// Of what arrived, and of what is to be echoed.
+    elements: [Elements; 2],
+}
+
 impl Flow {
     pub(super) fn new(seed: u64, plan: &FlowPlan) -> Self {
+        Self::with(seed, plan, Memory::default())
+    }
+
+    #[inline]
+    fn with(seed: u64, plan: &FlowPlan, memory: Memory) -> Self {
         let id = plan.flow;
+        let Memory { known: [request, response], elements: [mut arrived, mut echoes] } = memory;
+        arrived.clear();
+        echoes.clear();
         Self {
             id,
             key: pattern::key(seed, id),
             life: Lifecycle::default(),
             stream: None,
-            request: Carried::new(seed, id, Direction::Request),
-            response: Carried::new(seed, id, Direction::Response),
+            request: Carried::new(seed, id, Direction::Request, request),
+            response: Carried::new(seed, id, Direction::Response, response),
             is_open: false,
             opens_at: plan.opens_at,
             source: Sent::default(),
             is_stalled: false,
             offers: false,
             entered: Expected::default(),
-            arrived: Elements::default(),
+            arrived,
             arrived_part: 0,
             is_answered: false,
             handed: Expected::default(),
@@ -213,7 +239,7 @@ impl Flow {
             lost: [false; 2],
             is_ended: false,
             sink_knows: false,
-            target: Targeted::default(),
+            target: Targeted { echoes, ..Targeted::default() },
             answers: false,
             probed: Probed::default(),
         }
@@ -221,13 +247,12 @@ impl Flow {
 
     /// Becomes a new flow, and keeps its memory: the buffers, and nothing else of it.
     pub(super) fn renew(&mut self, seed: u64, plan: &FlowPlan) {
-        let mut old = std::mem::replace(self, Self::new(seed, plan));
-        for buffer in [&mut old.arrived, &mut old.target.echoes] {
-            buffer.clear();
-        }
-        (self.arrived, self.target.echoes) = (old.arrived, old.target.echoes);
-        self.request.reuse(old.request);
-        self.response.reuse(old.response);
+        use std::mem::take;
+        let memory = Memory {
+            known: [take(&mut self.request.known), take(&mut self.response.known)],
+            elements: [take(&mut self.arrived), take(&mut self.target.echoes)],
+        };
+        *self = Self::with(seed, plan, memory);
     }
 
     /// It is over on all sides.

@@ -252,6 +252,8 @@ impl World<'_> {
         self.parts.finish();
     }
 
+    // Inlined: it has one caller, the loop over all steps.
+    #[inline(always)]
     fn take(&mut self, task: Task) {
         match task {
             Task::Offer => self.offer(),
@@ -293,10 +295,10 @@ impl World<'_> {
         let Self { ingress, egress, calls, parts, .. } = self;
         match place {
             Stage::Ingress => parts.call(place, (&mut **ingress, calls), |adapter, cx, parts| {
-                adapter.poll(cx, &mut Outlet::new(&mut Port { parts, place }));
+                adapter.poll(cx, &mut Outlet::new(&mut Port::<true> { parts }));
             }),
             _ => parts.call(place, (&mut **egress, calls), |adapter, cx, parts| {
-                adapter.poll(cx, &mut Outlet::new(&mut Port { parts, place }));
+                adapter.poll(cx, &mut Outlet::new(&mut Port::<false> { parts }));
             }),
         }
         self.widen(place);
@@ -574,6 +576,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Checks that output is the next of its flow.
+    #[inline]
     fn put_out(&mut self, place: Stage, id: FlowId, chunk: &Chunk, bytes: &[u8]) {
         let Chunk { sequence, offset, is_final, .. } = *chunk;
         let is_echo = self.case.behaviour.is_echo();

@@ -29,7 +29,11 @@ pub(super) struct Pipe {
     one_way: Option<Box<OneWay>>,
     /// For a stream: nothing arrives before.
     held_until: Tick,
-    /// Checksums of the frames in flight, to detect changes.
+    /// For a stream: `bytes` as they were written, to detect changes.
+    written: Vec<u8>,
+    /// A byte arrived that differs from the written one.
+    is_changed: bool,
+    /// For other links: checksums of the frames in flight, to detect changes.
     frames: Frames,
 }
 
@@ -37,15 +41,36 @@ impl Pipe {
     /// An empty pipe.
     pub(super) fn new() -> Self {
         let (decoder, frames) = (Decoder::new(0), Frames::default());
-        let (bytes, held_until) = (Vec::new(), Tick(0));
-        Self { bytes, start: 0, arrived: 0, decoder, one_way: None, held_until, frames }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            arrived: 0,
+            decoder,
+            one_way: None,
+            held_until: Tick(0),
+            written: Vec::new(),
+            is_changed: false,
+            frames,
+        }
     }
 
     /// Empties it for the case, and keeps the memory.
     pub(super) fn renew(&mut self, case: &Case, frame_body_bytes_max: u32) {
-        let Self { bytes, start, arrived, decoder, one_way, held_until, frames } = self;
+        let Self {
+            bytes,
+            start,
+            arrived,
+            decoder,
+            one_way,
+            held_until,
+            written,
+            is_changed,
+            frames,
+        } = self;
         frames.renew(case.faults.breaks_network());
         bytes.clear();
+        written.clear();
+        *is_changed = false;
         (*start, *arrived, *held_until) = (0, 0, Tick(0));
         *decoder = Decoder::new(frame_body_bytes_max);
         let needs_envelopes = case.link != Link::Stream || case.faults.breaks_network();
@@ -93,12 +118,15 @@ impl Pipe {
             return Ok(());
         }
         let bytes = self.bytes.len() - self.arrived;
+        let before = self.arrived;
         self.arrived += if bytes > 1 && hazard.choices.happens(1, 4) {
             let most = u32::try_from(bytes - 1).unwrap_or(u32::MAX);
             1 + hazard.choices.below(most) as usize
         } else {
             bytes
         };
+        let range = before..self.arrived;
+        self.is_changed |= self.bytes.get(range.clone()) != self.written.get(range);
         Ok(())
     }
 
@@ -123,9 +151,8 @@ impl Pipe {
     pub(super) fn next<'b>(&mut self, lent: &'b [u8]) -> Result<Option<Frame<'b>>, DecodeError> {
         let arrived = lent.get(self.start..self.arrived).unwrap_or_default();
         let Some((frame, length)) = self.decoder.decode(arrived)? else { return Ok(None) };
-        let whole = arrived.get(..length).unwrap_or_default();
-        if let Some((head, body)) = whole.split_at_checked(HEAD_BYTES) {
-            self.frames.came(head, body);
+        if self.one_way.is_some() {
+            self.frames.came(arrived.get(..length).unwrap_or_default());
         }
         self.start += length;
         Ok(Some(frame))
@@ -133,7 +160,7 @@ impl Pipe {
 
     /// The link changed a frame.
     pub(super) const fn is_changed(&self) -> bool {
-        self.frames.is_changed()
+        self.is_changed || self.frames.is_changed()
     }
 
     /// Takes back what was lent.
@@ -141,9 +168,12 @@ impl Pipe {
         self.bytes = lent;
         if self.start == self.bytes.len() {
             self.bytes.clear();
+            self.written.clear();
             (self.start, self.arrived) = (0, 0);
         } else if self.start > COMPACT_BYTES {
             self.bytes.drain(..self.start);
+            // Not a stream: it has none.
+            self.written.drain(..self.start.min(self.written.len()));
             self.arrived -= self.start;
             self.start = 0;
         }
@@ -172,9 +202,10 @@ impl Outlet for Pipe {
             return put_on(one_way, &mut self.frames, *head, body);
         }
         let head = head.encode();
-        self.frames.put(&head, body);
+        self.written.extend_from_slice(&head);
         self.bytes.extend_from_slice(&head);
         if !body.is_empty() {
+            self.written.extend_from_slice(body);
             self.bytes.extend_from_slice(body);
             self.spoil(body.len());
         }
@@ -188,9 +219,10 @@ fn put_on(one_way: &mut OneWay, frames: &mut Frames, head: Head, body: &[u8]) ->
     let (mut frame, head) = (Vec::with_capacity(HEAD_BYTES + body.len()), head.encode());
     frame.extend_from_slice(&head);
     frame.extend_from_slice(body);
+    let sum = frames.sum(&frame);
     if !one_way.put(frame) {
         return Err(Full);
     }
-    frames.put(&head, body);
+    frames.put(sum);
     Ok(())
 }

@@ -10,18 +10,19 @@ use crate::contract::{
 };
 use crate::trace::{EventKind, OutletEvent, Stage};
 
-/// Receives the output of the adapter of this stage.
-pub(super) struct Port<'a, 'b> {
+/// Receives the output of the ingress adapter, or of the egress adapter: each is compiled by itself.
+pub(super) struct Port<'a, 'b, const IS_INGRESS: bool> {
     pub(super) parts: &'a mut Parts<'b>,
-    pub(super) place: Stage,
 }
 
-impl Port<'_, '_> {
+impl<const IS_INGRESS: bool> Port<'_, '_, IS_INGRESS> {
+    const PLACE: Stage = if IS_INGRESS { Stage::Ingress } else { Stage::Egress };
+
     /// Whether output of a flow is taken. After a reset the sink takes what the adapter had, until the
     /// adapter reports the flow as over.
     fn takes(&self, flow: &Flow) -> bool {
         flow.is_open
-            && match self.place {
+            && match Self::PLACE {
                 Stage::Ingress => flow.broken.is_none() && !flow.entered.is_over,
                 _ => !flow.sink_knows,
             }
@@ -30,13 +31,13 @@ impl Port<'_, '_> {
     /// Records what the adapter reports about a flow.
     fn signalled(&mut self, seen: FlowId, said: OutletEvent) -> FlowId {
         let flow = self.parts.numbers.whose(seen);
-        self.parts.say(flow, EventKind::Signalled { place: self.place, said });
+        self.parts.say(flow, EventKind::Signalled { place: Self::PLACE, said });
         flow
     }
 
     /// The sink has the end of a flow.
     fn sink_ends(&mut self, id: FlowId) {
-        if self.place != Stage::Egress {
+        if Self::PLACE != Stage::Egress {
             return;
         }
         if let Some(flow) = self.parts.flow(id) {
@@ -46,25 +47,25 @@ impl Port<'_, '_> {
     }
 }
 
-impl Receiver for Port<'_, '_> {
+impl<const IS_INGRESS: bool> Receiver for Port<'_, '_, IS_INGRESS> {
     fn room(&self, flow: FlowId) -> usize {
         let parts = &*self.parts;
         let flow = parts.numbers.whose(flow);
         let most = parts.case.config.max_chunk_bytes;
         let room =
-            parts.known(flow).filter(|flow| self.takes(flow)).and_then(|flow| match self.place {
+            parts.known(flow).filter(|flow| self.takes(flow)).and_then(|flow| match Self::PLACE {
                 Stage::Ingress => {
                     let credit = parts.client.credit(flow.stream?)?;
                     (credit.messages > 0).then(|| credit.bytes.min(most))
                 }
                 _ => Some(most),
             });
-        parts.lasting.room(self.place, flow, room.unwrap_or(0) as usize)
+        parts.lasting.room(Self::PLACE, flow, room.unwrap_or(0) as usize)
     }
 
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
         let room = self.room(chunk.flow);
-        let (place, count) = (self.place, bytes.len() as u64);
+        let (place, count) = (Self::PLACE, bytes.len() as u64);
         let id = self.parts.numbers.whose(chunk.flow);
         let known = self.parts.known(id).map(|flow| (self.takes(flow), flow.life.state()));
         let (takes, state) = known.unwrap_or((false, FlowState::New));
@@ -92,7 +93,7 @@ impl Receiver for Port<'_, '_> {
 
     fn half_closed(&mut self, flow: FlowId) {
         let flow = self.signalled(flow, OutletEvent::HalfClosed);
-        match self.place {
+        match Self::PLACE {
             Stage::Ingress => self.parts.end_request(flow),
             _ => self.sink_ends(flow),
         }

@@ -257,28 +257,61 @@ impl Session {
     /// Resets this session to the state of [`new`](Self::new) with the same role, and keeps its
     /// allocations. Nothing is sent to the peer. For runs of many short sessions.
     pub fn renew(&mut self, limits: Limits, now: Instant) {
-        let fresh = Self::new(self.role, limits, now);
-        let mut before = std::mem::replace(self, fresh);
-        before.streams.own.clear();
-        before.streams.peer.clear();
-        before.asked.clear();
-        before.asking.clear();
-        before.pongs.clear();
-        before.control.clear();
-        before.due.clear();
-        before.ready.renew();
-        before.unsent.clear();
-        self.streams = before.streams;
-        self.asked = before.asked;
-        self.asking = before.asking;
-        self.pongs = before.pongs;
-        self.control = before.control;
-        self.due = before.due;
-        self.ready = before.ready;
-        self.unsent = before.unsent;
-        self.pool = before.pool;
-        self.bodies = before.bodies;
-        self.elements = before.elements;
+        // Lists every field by name, so that none can be forgotten; in place, because a session is
+        // large.
+        let Self {
+            role,
+            limits: own_limits,
+            peer,
+            state,
+            clock,
+            streams,
+            asked,
+            asking,
+            regions,
+            greets,
+            pongs,
+            ping,
+            drain,
+            control,
+            loose,
+            due,
+            ready,
+            close,
+            window,
+            taking,
+            queue_bytes,
+            pool: _,
+            bodies: _,
+            elements: _,
+            unsent,
+            unsent_blocks,
+            counters,
+        } = self;
+        *own_limits = limits.settled();
+        *peer = PeerLimits::NONE;
+        *state = State::Greeting;
+        *clock = Clock::new(now);
+        streams.own.clear();
+        streams.peer.clear();
+        asked.clear();
+        asking.clear();
+        *regions = Regions::default();
+        *greets = *role == Role::Client;
+        pongs.clear();
+        *ping = None;
+        *drain = Drain::default();
+        control.clear();
+        *loose = 0;
+        due.clear();
+        ready.renew();
+        *close = None;
+        *window = 0;
+        *taking = Taking::of(own_limits);
+        *queue_bytes = 0;
+        unsent.clear();
+        *unsent_blocks = UnsentBlocks::default();
+        *counters = Counters::default();
     }
 
     /// Starts draining: nothing new begins, and a `Drain` is sent. Open streams and requests continue;
