@@ -475,10 +475,7 @@ mod tests {
             assert!(missing.hint.starts_with("`cargo xtask tools becket-no-such-tool`"));
             let said = std::fs::read_to_string(&log).unwrap();
             let first = said.lines().next().unwrap();
-            assert_eq!(
-                first,
-                "fetching Go 1.27.3 for plugins in Go: 75 MB into .tools/"
-            );
+            assert_eq!(first, "fetching Go 1.27.3 for plugins in Go: 75 MB into .tools/");
         }
         // Nothing is fetched by a command that may not.
         let mut output = Output::log(log.clone()).unwrap();

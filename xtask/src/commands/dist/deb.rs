@@ -29,11 +29,7 @@ const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 const INTENDED: &str = "bogus-mail-host,no-changelog,unstripped-binary-or-object";
 
 /// Makes the package in `folder`; its name.
-pub(super) fn make(
-    build: &Build<'_>,
-    folder: &Path,
-    output: &mut Output,
-) -> Result<String, Error> {
+pub(super) fn make(build: &Build<'_>, folder: &Path, output: &mut Output) -> Result<String, Error> {
     let architecture = output.read(Command::new("dpkg").arg("--print-architecture"))?;
     let architecture = architecture.trim();
     let root = folder.join("deb");
@@ -70,10 +66,13 @@ pub(super) fn make(
 
     let name = format!("becket_{version}_{architecture}.deb");
     output.run(
-        Command::new("dpkg-deb")
-            .current_dir(folder)
-            .env("SOURCE_DATE_EPOCH", &build.time)
-            .args(["--root-owner-group", "-Zxz", "--build", "deb", &name]),
+        Command::new("dpkg-deb").current_dir(folder).env("SOURCE_DATE_EPOCH", &build.time).args([
+            "--root-owner-group",
+            "-Zxz",
+            "--build",
+            "deb",
+            &name,
+        ]),
     )?;
     Ok(name)
 }
