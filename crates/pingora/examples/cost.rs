@@ -157,8 +157,13 @@ fn instructions(
 
 /// Serves until stdin ends.
 fn serve(server: SocketAddr, plugin: &OsString, kind: Kind, filters: &str) -> Result<(), Failure> {
+    let threads = match kind {
+        Kind::Alone | Kind::Pingora => 1,
+        // The host lends a plugin all threads of the gateway but the last one.
+        Kind::Gateway | Kind::Entry => 2,
+    };
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let leads_to = match kind {
         Kind::Entry => "plugin = \"empty\"\nentry = \"hello\"".to_owned(),
         _ => format!("upstream = \"http://{server}\""),
