@@ -54,7 +54,7 @@ enum Source {
 const GO: Tool = Tool {
     name: "Go",
     version: "1.27.3",
-    purpose: "the Go SDK and sample plugin",
+    purpose: "plugins in Go",
     program: "go",
     version_argument: "version",
     accepted: Accepted::AtLeast(1, 24),
@@ -65,7 +65,7 @@ const GO: Tool = Tool {
 const ZIG: Tool = Tool {
     name: "Zig",
     version: "0.17.0",
-    purpose: "the Zig SDK and sample plugin",
+    purpose: "plugins in Zig",
     program: "zig",
     version_argument: "version",
     accepted: Accepted::Minor(0, 17),
@@ -76,7 +76,7 @@ const ZIG: Tool = Tool {
 const CMAKE: Tool = Tool {
     name: "CMake",
     version: "4.4.4",
-    purpose: "the CMake package of libkcoro",
+    purpose: "the CMake package of libkcoro, and Pingora's zlib",
     program: "cmake",
     version_argument: "--version",
     accepted: Accepted::AtLeast(3, 16),
@@ -475,10 +475,7 @@ mod tests {
             assert!(missing.hint.starts_with("`cargo xtask tools becket-no-such-tool`"));
             let said = std::fs::read_to_string(&log).unwrap();
             let first = said.lines().next().unwrap();
-            assert_eq!(
-                first,
-                "fetching Go 1.27.3 for the Go SDK and sample plugin: 75 MB into .tools/"
-            );
+            assert_eq!(first, "fetching Go 1.27.3 for plugins in Go: 75 MB into .tools/");
         }
         // Nothing is fetched by a command that may not.
         let mut output = Output::log(log.clone()).unwrap();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What filters cost: instructions of a Pingora proxy for one request, beside the same proxy without them.
+//! What filters cost: instructions for one request of a Pingora proxy, and of the gateway, beside the same without them.
 //!
 //! ```console
 //! $ cargo xtask bench pingora
 //! ```
 //!
-//! Each proxy is a process of its own under callgrind, this program once more; client and upstream server are in the process
+//! With `--quick` it counts few requests, to see that all of it works. Each proxy is a process of its own under callgrind, this program once more; client and upstream server are in the process
 //! that counts. Each runs twice, with another number of requests on one connection: the difference is of the requests alone.
 //! It needs `valgrind` and a C compiler.
 
@@ -19,6 +19,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use becket_gateway::Gateway;
+use becket_host::Host;
 use becket_pingora::{Config, Filters, Proxy};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds};
@@ -28,49 +30,87 @@ use pingora_proxy::{ProxyHttp, Session};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The proxies: a name, and the filters of the route; `None`: Pingora alone.
-const CASES: [(&str, Option<&str>); 7] = [
-    ("Pingora alone", None),
-    ("no filter", Some("[]")),
-    ("one filter", Some("[\"empty\"]")),
-    ("three filters", Some("[\"empty\", \"empty\", \"empty\"]")),
-    ("one filter, both phases", Some("[\"empty.both\"]")),
-    ("three filters, both phases", Some("[\"empty.both\", \"empty.both\", \"empty.both\"]")),
+/// What is counted: a name, what it is, and the filters of its route.
+const CASES: [(&str, Kind, &str); 13] = [
+    ("Pingora alone", Kind::Alone, ""),
+    ("no filter", Kind::Pingora, "[]"),
+    ("one filter", Kind::Pingora, "[\"empty\"]"),
+    ("three filters", Kind::Pingora, "[\"empty\", \"empty\", \"empty\"]"),
+    ("one filter, both phases", Kind::Pingora, "[\"empty.both\"]"),
+    (
+        "three filters, both phases",
+        Kind::Pingora,
+        "[\"empty.both\", \"empty.both\", \"empty.both\"]",
+    ),
     (
         "one filter, both phases and bodies",
-        Some("[{ name = \"empty.both\", request_body = true, response_body = true }]"),
+        Kind::Pingora,
+        "[{ name = \"empty.both\", request_body = true, response_body = true }]",
     ),
+    ("the gateway before the server, no filter", Kind::Gateway, "[]"),
+    ("one filter", Kind::Gateway, "[\"empty\"]"),
+    ("three filters", Kind::Gateway, "[\"empty\", \"empty\", \"empty\"]"),
+    ("the gateway before an entry, no filter", Kind::Entry, "[]"),
+    ("one filter", Kind::Entry, "[\"empty\"]"),
+    ("three filters", Kind::Entry, "[\"empty\", \"empty\", \"empty\"]"),
 ];
 
+/// What a request goes through.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Pingora without Becket.
+    Alone,
+    /// A Pingora proxy, to the server.
+    Pingora,
+    /// The gateway, to the server.
+    Gateway,
+    /// The gateway, to an entry of the plugin.
+    Entry,
+}
+
 /// So many requests, and so many more.
-const FEW: u64 = 100;
-const MANY: u64 = 600;
+const COUNTS: (u64, u64) = (100, 600);
+/// The same, with `--quick`.
+const COUNTS_QUICK: (u64, u64) = (5, 15);
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let [server, plugin, case] = arguments.as_slice() {
         let case: usize = text(case)?.parse()?;
-        let (_, filters) = CASES.get(case).ok_or("there is no such case")?;
-        return serve(text(server)?.parse()?, plugin, *filters);
+        let (_, kind, filters) = CASES.get(case).ok_or("there is no such case")?;
+        return serve(text(server)?.parse()?, plugin, *kind, filters);
     }
+    let counts = match arguments.as_slice() {
+        [] => COUNTS,
+        [word] if word == "--quick" => COUNTS_QUICK,
+        _ => return Err("it takes `--quick` and nothing else".into()),
+    };
     let folder = std::env::temp_dir().join(format!("becket-cost-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let counted = count_all(&folder);
+    let counted = count_all(&folder, counts);
     std::fs::remove_dir_all(&folder)?;
     counted
 }
 
-fn count_all(folder: &Path) -> Result<(), Failure> {
+fn count_all(folder: &Path, (few, many): (u64, u64)) -> Result<(), Failure> {
     let plugin = plugin(folder)?;
     let server = upstream()?;
-    println!("| proxy | instructions of a request | more than Pingora alone |\n|---|---|---|");
-    let mut alone = None;
-    for (case, (name, _)) in CASES.into_iter().enumerate() {
-        let few = instructions(server, &plugin, case, FEW)?;
-        let many = instructions(server, &plugin, case, MANY)?;
-        let each = many.saturating_sub(few) / (MANY - FEW);
-        let more = each.saturating_sub(*alone.get_or_insert(each));
-        println!("| {name} | {each} | {more} |");
+    println!("| proxy | instructions of a request | more than the first |\n|---|---|---|");
+    let mut first = None;
+    for (case, (name, kind, _)) in CASES.into_iter().enumerate() {
+        let less = instructions(server, &plugin, case, few)?;
+        let more = instructions(server, &plugin, case, many)?;
+        let each = more.saturating_sub(less) / (many - few);
+        // A Pingora proxy is compared with Pingora alone, the gateway with itself.
+        let first = match (kind, first) {
+            (Kind::Pingora, Some((_, first))) => first,
+            (_, Some((other, first))) if other == kind => first,
+            _ => {
+                first = Some((kind, each));
+                each
+            }
+        };
+        println!("| {name} | {each} | {} |", each.saturating_sub(first));
     }
     Ok(())
 }
@@ -116,22 +156,36 @@ fn instructions(
 }
 
 /// Serves until stdin ends.
-fn serve(server: SocketAddr, plugin: &OsString, filters: Option<&str>) -> Result<(), Failure> {
+fn serve(server: SocketAddr, plugin: &OsString, kind: Kind, filters: &str) -> Result<(), Failure> {
+    let threads = match kind {
+        Kind::Alone | Kind::Pingora => 1,
+        // The host lends a plugin all threads of the gateway but the last one.
+        Kind::Gateway | Kind::Entry => 2,
+    };
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    match filters {
-        None => runtime.block_on(start(Alone(server)))?,
-        Some(filters) => {
-            let text = format!(
-                "watch = false\nadmin.enabled = false\n[plugins.empty]\npath = {plugin:?}\n\
-                 [[routes]]\nprefix = \"/\"\nupstream = \"http://{server}\"\nfilters = {filters}\n"
-            );
-            let config = Config::parse(&text, "becket.toml").map_err(|error| error.render())?;
-            let filters = Filters::start(config)?;
-            runtime.block_on(start(Proxy::new(filters)))?;
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let leads_to = match kind {
+        Kind::Entry => "plugin = \"empty\"\nentry = \"hello\"".to_owned(),
+        _ => format!("upstream = \"http://{server}\""),
+    };
+    let text = format!(
+        "watch = false\nlisten = \"127.0.0.1:0\"\nadmin.enabled = false\n\
+         [plugins.empty]\npath = {plugin:?}\n\
+         [[routes]]\nprefix = \"/\"\n{leads_to}\nfilters = {filters}\n"
+    );
+    let config = || Config::parse(&text, "becket.toml").map_err(|error| error.render());
+    // Serves while it is there.
+    let mut gateway = None;
+    match kind {
+        Kind::Alone => runtime.block_on(start(Alone(server)))?,
+        Kind::Pingora => runtime.block_on(start(Proxy::new(Filters::start(config()?)?)))?,
+        Kind::Gateway | Kind::Entry => {
+            let started = runtime.block_on(Gateway::start(config()?, Host::new()))?;
+            println!("{}", gateway.insert(started).addr());
         }
     }
     std::io::stdin().read_to_end(&mut Vec::new())?;
+    drop(gateway);
     runtime.shutdown_background();
     Ok(())
 }

@@ -20,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if becket_pingora::run_worker()? {
         return Ok(());
     }
+    // The records of Becket and of Pingora: which plugin is loaded, or was not, and why.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut arguments = std::env::args_os().skip(1);
     let config: PathBuf = arguments.next().unwrap_or_else(|| "becket.toml".into()).into();
     let listen = arguments.next().and_then(|listen| listen.into_string().ok());

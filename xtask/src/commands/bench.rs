@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 
 /// The group that is a program of its own, as it alone needs a NATS server and its client.
 const CLUSTER: &str = "cluster";
-/// Filters of a Pingora proxy: instructions, in the workspace that has Pingora. Run by its name alone.
+/// Filters of a Pingora proxy and of the gateway: instructions, in the workspace that has Pingora. Run by its name alone.
 const PINGORA: &str = "pingora";
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
         words.extend(["--only", part]);
     }
     if arguments.group.as_deref() == Some(PINGORA) {
-        pingora::cost(context, &mut Output::Screen)?;
+        pingora::cost(context, arguments.quick, &mut Output::Screen)?;
         return Ok(ExitCode::SUCCESS);
     }
     let wants =

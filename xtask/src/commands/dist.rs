@@ -17,6 +17,7 @@
 //! are in order of their names, belong to user 0 and have the time of the commit (or
 //! `SOURCE_DATE_EPOCH`). `--check` makes everything twice, in two target folders, and compares.
 
+mod deb;
 mod layout;
 mod oci;
 
@@ -36,10 +37,6 @@ const PROFILE: &str = "dist";
 
 /// Where the tarball's own paths begin, once it is unpacked where its README says.
 const TARBALL_PREFIX: &str = "/usr/local";
-const DEB_PREFIX: &str = "/usr";
-
-/// What dpkg runs when the package comes and goes; in `crates/cli/package`.
-const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -58,6 +55,9 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
         match oci::try_out(&folder, &mut output)? {
             Some(text) => println!("in the image alone: {text}"),
             None => println!("not tried in the image alone: this user may not change a root"),
+        }
+        if !deb::inspect(&folder, &mut output)? {
+            println!("the package of Debian is not inspected: there is no lintian, or no package");
         }
         let again = folder.join("again");
         let second = make(context, &again, &again.join("target"), &mut output)?;
@@ -90,7 +90,7 @@ fn make(
     build.tar(folder, &[&name], Path::new(&tarball), output)?;
     let mut files = vec![tarball, oci::make(&build, folder, &name, output)?];
     match on_path("dpkg-deb") {
-        Some(_) => files.push(build.deb(folder, output)?),
+        Some(_) => files.push(deb::make(&build, folder, output)?),
         None => output.say("no .deb: dpkg-deb is not on PATH"),
     }
     let sums = output.read(Command::new("sha256sum").current_dir(folder).args(&files))?;
@@ -243,68 +243,6 @@ impl<'a> Build<'a> {
         tar.arg(format!("--mtime=@{}", self.time));
         tar
     }
-
-    /// The package of Debian; its name.
-    fn deb(&self, folder: &Path, output: &mut Output) -> Result<String, Error> {
-        let architecture = output.read(Command::new("dpkg").arg("--print-architecture"))?;
-        let architecture = architecture.trim();
-        let root = folder.join("deb");
-        install::remove_folder(&root)?;
-        self.stage(&root.join("usr"), DEB_PREFIX, output)?;
-        let example = read(&root.join("usr/share/becket/becket.toml"))?;
-        install::write(&example, &root.join("etc/becket/becket.toml"))?;
-        let libc = libc(&[root.join("usr/bin/becket"), root.join("usr/lib/libkcoro.so")])?;
-        let control = format!(
-            "Package: becket\nVersion: {}\nArchitecture: {architecture}\n\
-             Maintainer: The Becket authors <becket@localhost>\nSection: net\nPriority: optional\n\
-             Depends: {libc}, libgcc-s1\n\
-             Description: plugins over HTTP, and channels between processes\n \
-             The gateway and command `becket`, the C library libkcoro, and the headers of plugins.\n",
-            self.version
-        );
-        install::write(&control, &root.join("DEBIAN/control"))?;
-        install::write("/etc/becket/becket.toml\n", &root.join("DEBIAN/conffiles"))?;
-        let scripts = SCRIPTS.map(|name| root.join("DEBIAN").join(name));
-        for (name, to) in SCRIPTS.iter().zip(&scripts) {
-            install::copy(&self.context.path("crates/cli/package").join(name), to)?;
-        }
-        let name = format!("becket_{}_{architecture}.deb", self.version);
-        output.run(Command::new("chmod").arg("-R").arg("u+rwX,go+rX,go-w").arg(&root))?;
-        output.run(Command::new("chmod").arg("a+x").args(&scripts))?;
-        output.run(
-            Command::new("dpkg-deb")
-                .current_dir(folder)
-                .env("SOURCE_DATE_EPOCH", &self.time)
-                .args(["--root-owner-group", "-Zxz", "--build", "deb", &name]),
-        )?;
-        Ok(name)
-    }
-}
-
-/// What the package needs of glibc: the newest version that a symbol of these files has.
-fn libc(files: &[PathBuf]) -> Result<String, Error> {
-    let mut newest = None;
-    for file in files {
-        let bytes = std::fs::read(file).map_err(|source| Error::File {
-            action: "read",
-            path: file.into(),
-            source,
-        })?;
-        newest = newest.max(newest_glibc(&bytes));
-    }
-    Ok(newest.map_or("libc6".into(), |minor| format!("libc6 (>= 2.{minor})")))
-}
-
-/// The largest `N` of all `GLIBC_2.N` in a file.
-fn newest_glibc(file: &[u8]) -> Option<u32> {
-    const NAME: &[u8] = b"GLIBC_2.";
-    let found = file.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
-    let minor = |(at, _): (usize, _)| {
-        let digits = file.get(at + NAME.len()..)?.iter().take_while(|byte| byte.is_ascii_digit());
-        let digits: String = digits.map(|byte| char::from(*byte)).collect();
-        digits.parse().ok()
-    };
-    found.filter_map(minor).max()
 }
 
 /// The target that the compiler builds for.
@@ -334,15 +272,6 @@ fn dependencies(tree: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_newest_symbol_decides() {
-        assert_eq!(
-            newest_glibc(b"\0GLIBC_2.9\0GLIBC_2.34\0GLIBC_PRIVATE\0GLIBC_2.2.5\0"),
-            Some(34)
-        );
-        assert_eq!(newest_glibc(b"\x7fELF"), None);
-    }
 
     #[test]
     fn dependencies_are_listed_once_and_without_folders() {

@@ -422,7 +422,7 @@ fn headers(folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     Ok(headers)
 }
 
-fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>, Error> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>, Error> {
     let unreadable = |source| Error::File { action: "list", path: folder.to_owned(), source };
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {

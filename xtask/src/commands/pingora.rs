@@ -38,10 +38,12 @@ pub(crate) fn proxy(context: &Context, output: &mut Output) -> Result<PathBuf, E
     Ok(target(context).join("release").join("examples").join("proxy"))
 }
 
-/// Counts what filters cost, beside Pingora without them.
-pub(crate) fn cost(context: &Context, output: &mut Output) -> Result<(), Error> {
+/// Counts what filters cost, beside Pingora and the gateway without them.
+pub(crate) fn cost(context: &Context, is_quick: bool, output: &mut Output) -> Result<(), Error> {
     let cmake = context.tools.cmake(output)?;
-    output.run(tool(context, cmake).args(["run", "--release", "--locked", "--example=cost"]))
+    let mut command = tool(context, cmake);
+    command.args(["run", "--release", "--locked", "--example=cost", "--"]);
+    output.run(command.args(is_quick.then_some("--quick")))
 }
 
 /// Cargo in its workspace, with the CMake that builds a library of Pingora's.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Filters that do nothing: what remains is what a filter costs. */
+/* Filters that do nothing: what remains is what a filter costs. And an entry behind them. */
 #include "becket_plugin.h"
 #include "becket_text.h"
 
@@ -13,8 +13,13 @@ static NrStatus both(const BkCall *call) {
     return bk_answer_text(call, NR_OK, context == NULL ? "continue\ncontext" : "continue");
 }
 
+static NrStatus hello(const BkCall *call) {
+    return bk_answer_text(call, NR_OK, "Hello, world!");
+}
+
 static const BkEntry entries[] = {
     {"filter", BK_ENTRY_UNARY, "lets every request pass", filter},
+    {"hello", BK_ENTRY_UNARY, "what a route can lead to", hello},
     {"both", BK_ENTRY_UNARY, "lets every request and answer pass", both},
 };
 

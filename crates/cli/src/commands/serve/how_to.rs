@@ -2,6 +2,7 @@
 //! What is served, and commands that call it, which work as they are printed: on one screen, or
 //! with `--verbose` for each entry.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -174,7 +175,7 @@ impl Lines<'_> {
 
     /// The names of a plugin's entries.
     fn entries(&self, plugin: &Plugin) -> String {
-        let entries: Vec<_> = self.of(plugin).map(|route| route.entry.as_str()).collect();
+        let entries = once(self.of(plugin).map(|route| route.entry.as_str()));
         let listed = entries.iter().take(ENTRIES_MAX).copied().collect::<Vec<_>>().join(", ");
         match entries.len() {
             0 if !plugin.entries().is_empty() => "only for routes".to_owned(),
@@ -289,9 +290,20 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
+/// Each name at its first place: several routes may lead to one entry.
+fn once<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_of_several_routes_is_named_once() {
+        assert_eq!(once(["echo", "unary", "unary", "echo"].into_iter()), ["echo", "unary"]);
+    }
 
     #[test]
     fn every_address_is_shown_as_this_machine() {
