@@ -105,6 +105,8 @@ pub struct Watched {
 }
 
 struct Reactor {
+    /// Where its thread is.
+    process: u32,
     epoll: OwnedFd,
     wake: OwnedFd,
     next: AtomicU64,
@@ -158,16 +160,17 @@ enum Turn {
 ///
 /// As for [`watch`].
 pub(crate) fn start() -> io::Result<()> {
-    reactor().map(drop)
+    reactor_here().map(drop)
 }
 
 /// Watches a descriptor for its owner: for input, room to write, end and error.
 ///
 /// # Errors
 ///
-/// The system's error: no more descriptors, watches or threads are available.
+/// The system's error: no more descriptors, watches or threads are available. `ENOTRECOVERABLE`: this is a
+/// child process of `fork`, and its parent had started the thread, which was not copied.
 pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<Watched> {
-    let reactor = reactor()?;
+    let reactor = reactor_here()?;
     let descriptor = descriptor.try_clone_to_owned()?;
     let number = reactor.next.fetch_add(1, Ordering::Relaxed);
     reactor.owners.lock().insert(number, Owner { ready: owner, is_waiting: false });
@@ -229,6 +232,15 @@ fn reactor() -> io::Result<&'static Reactor> {
     reactor.as_deref().map_err(|errno| (*errno).into())
 }
 
+/// The same, if its thread is in this process.
+fn reactor_here() -> io::Result<&'static Reactor> {
+    let reactor = reactor()?;
+    if reactor.process != std::process::id() {
+        return Err(Errno::NOTRECOVERABLE.into());
+    }
+    Ok(reactor)
+}
+
 /// The thread.
 fn run(reactor: &Arc<Reactor>) {
     let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
@@ -256,6 +268,7 @@ impl Reactor {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, wake.as_fd(), epoll::EventData::new_u64(WAKE), flags)?;
         Ok(Self {
+            process: std::process::id(),
             epoll,
             wake,
             next: AtomicU64::new(WAKE + 1),

@@ -41,7 +41,8 @@ impl Direction {
     }
 }
 
-/// Waits until the descriptor is ready, has ended, or has an error to report.
+/// Waits until the descriptor is ready, has ended, or has an error to report. `-ENOTRECOVERABLE`: this is
+/// a child process of `fork`, and its parent has waited before; the thread was not copied.
 pub(crate) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), c_int> {
     let event = Event::new();
     if event.is_cancelled() {
@@ -52,6 +53,9 @@ pub(crate) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), 
     }
     if matches!(until, Until::Now) {
         return Err(ETIMEDOUT);
+    }
+    if *PROCESS != std::process::id() {
+        return Err(-libc::ENOTRECOVERABLE);
     }
     let Some(_waits) = platform::register(fd, direction, event.trigger())? else {
         return Ok(());
@@ -80,6 +84,9 @@ fn is_ready(fd: RawFd, direction: Direction) -> Result<bool, c_int> {
 pub(super) fn last_error() -> c_int {
     -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
+
+/// Where the thread is.
+static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 

@@ -4,6 +4,8 @@
 //   ipc_server           checks it, in this process
 //   ipc_server SOCKET    serves there until standard input ends
 
+#include <sys/wait.h>
+
 #include "ipc_raw.h"
 #include "ipc_serve.h"
 #include "kcoro.h"
@@ -196,6 +198,26 @@ static void the_end_of_the_channels_is_an_answer(void) {
     kc_ipc_srv_close(serving.srv);
 }
 
+// The threads of the library are not copied: it gets an error, and does not wait for ever.
+static void a_child_of_fork_is_refused(void) {
+    kc_ipc_server_t *srv;
+    EXPECT_EQ(kc_ipc_srv_listen(path, &srv), 0);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        kc_ipc_conn_t *conn;
+        uint32_t major, minor;
+        alarm(20);
+        EXPECT_EQ(kc_ipc_connect(path, &conn), 0);
+        EXPECT_EQ(kc_ipc_hs_cli(conn, &major, &minor), -ENOTRECOVERABLE);
+        _exit(0);
+    }
+    int status;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    kc_ipc_srv_close(srv);
+}
+
 int main(int argc, char **argv) {
     if (argc == 2) {
         char byte;
@@ -215,6 +237,7 @@ int main(int argc, char **argv) {
     RUN(a_connection_of_two_contexts);
     RUN(a_client_that_does_not_read);
     RUN(the_end_of_the_channels_is_an_answer);
+    RUN(a_child_of_fork_is_refused);
     EXPECT_EQ(rmdir(folder), 0);
     return 0;
 }

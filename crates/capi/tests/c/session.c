@@ -8,6 +8,8 @@
 //   session reconnects SOCKET  says "ready"; sends a line of standard input to "jobs" and receives
 //                              it from there, for each line
 
+#include <sys/wait.h>
+
 #include "kc_cancel.h"
 #include "kcoro_sched.h"
 #include "session.h"
@@ -569,6 +571,21 @@ static void one_process_may_be_both(void) {
     kc_session_close(session);
 }
 
+// The threads of the library are not copied: it gets an error, and does not wait for ever.
+static void a_child_of_fork_is_refused(void) {
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        kc_session_t *none;
+        alarm(20);
+        EXPECT_EQ(kc_session_connect(&none, path, NULL), -ENOTRECOVERABLE);
+        _exit(0);
+    }
+    int status;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3) {
         snprintf(path, sizeof path, "%s", argv[2]);
@@ -591,6 +608,7 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof path, "%s/socket", folder);
     RUN(nothing_listens);
     RUN(one_process_may_be_both);
+    RUN(a_child_of_fork_is_refused);
     EXPECT_EQ(rmdir(folder), 0);
     return 0;
 }

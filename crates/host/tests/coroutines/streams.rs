@@ -116,15 +116,19 @@ fn a_receiver_that_leaves_ends_the_chat() {
     waits.end();
 }
 
+/// An open stream that has a deadline. One that passes before the handler has begun refuses the opening.
+fn with_deadline(waits: &Waits, entry: &str) -> Stream {
+    let mut opened = (5..).filter_map(|doublings| {
+        let patience = Duration::from_millis(1 << doublings);
+        wait(waits.plugin.stream(entry, Request::default()).timeout(patience)).ok()
+    });
+    opened.next().unwrap()
+}
+
 #[test]
 fn a_deadline_ends_the_chat() {
     let waits = Waits::load("late");
-    // One that passes before the handler has begun refuses the opening.
-    let mut opened = (5..).filter_map(|doublings| {
-        let patience = Duration::from_millis(1 << doublings);
-        wait(waits.plugin.stream("chat", Request::default()).timeout(patience)).ok()
-    });
-    let mut stream = opened.next().unwrap();
+    let mut stream = with_deadline(&waits, "chat");
     let ended = wait(stream.next());
     assert!(matches!(ended, Err(StreamError::DeadlineExceeded)), "{ended:?}");
     logs::reach(1, &["chat ended with 8", "plugin=late "]);
@@ -144,11 +148,7 @@ impl Wake for Leaves {
 #[test]
 fn a_deadline_cancels_a_wait_also_if_the_receiver_leaves_at_that_moment() {
     let waits = Waits::load("late_and_left");
-    let mut opened = (5..).filter_map(|doublings| {
-        let patience = Duration::from_millis(1 << doublings);
-        wait(waits.plugin.stream("wait", Request::default()).timeout(patience)).ok()
-    });
-    let leaves = Arc::new(Leaves(Mutex::new(opened.next())));
+    let leaves = Arc::new(Leaves(Mutex::new(Some(with_deadline(&waits, "wait")))));
     let waker = Waker::from(leaves.clone());
     let ended = {
         let mut stream = leaves.0.lock();

@@ -7,8 +7,8 @@
 //! its header states. The header is read once.
 //!
 //! Only the ring and the small blocks are entered into the page tables at once. The kernel takes a
-//! killed process's tables apart before it closes its sockets, by which the peer notices its end, and
-//! a page costs a quarter of a microsecond there.
+//! killed process's tables apart, page by page, before it closes the sockets by which the peer notices
+//! its end.
 //!
 //! A segment has no name: the memory is freed with the last descriptor and mapping, after kill -9
 //! too.

@@ -172,7 +172,7 @@ impl Pipe {
             (self.start, self.arrived) = (0, 0);
         } else if self.start > COMPACT_BYTES {
             self.bytes.drain(..self.start);
-            // Not a stream: it has none.
+            // Only a stream has any.
             self.written.drain(..self.start.min(self.written.len()));
             self.arrived -= self.start;
             self.start = 0;
