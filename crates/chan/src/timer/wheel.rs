@@ -27,7 +27,9 @@
 //! A slot is an array of its timers' indexes, and a timer knows its position in it. A timer that is
 //! cancelled is replaced by the last one of its slot. Not a list through the timers: when a slot is
 //! spread, its timers have left the caches, and of a list each is found only by the one before it,
-//! one cache miss after another; of an array many are fetched at once.
+//! one cache miss after another; of an array many are fetched at once. A slot that was spread passes
+//! its array on, if it is small, to the next slot that has none: a few timers that are set whenever
+//! they have run allocate nothing, in whichever slots they fall.
 //!
 //! # Invariants
 //!
@@ -52,8 +54,9 @@ const SLOTS: usize = 1 << LEVEL_BITS;
 const NEAR: usize = LEVELS * SLOTS;
 /// Up to this many items, `near` is neither searched for cancelled timers nor shrunk.
 const NEAR_KEPT: usize = 64;
-/// The capacity that a slot keeps while it is empty.
-const SLOT_KEPT: usize = 16;
+/// The largest capacity of an array that an empty slot keeps or passes on, and how many wait for a slot.
+const SPARE_CAPACITY: usize = 16;
+const SPARES: usize = 64;
 /// How many timers are read at once when a slot is spread.
 const SPREAD_AT_ONCE: usize = 16;
 
@@ -246,7 +249,7 @@ impl<T> Wheel<T> {
                 self.put(near, place);
             }
         }
-        self.slots.keep(place, indexes);
+        self.slots.spare(indexes);
     }
 
     fn first_near(&mut self) -> Option<Near> {
@@ -287,6 +290,9 @@ struct Slots {
     levels: [Level; LEVELS],
     /// One bit per level, set if it has a timer.
     taken: u32,
+    /// Empty arrays for slots, those below `spare_count`.
+    spares: [Vec<u32>; SPARES],
+    spare_count: usize,
 }
 
 struct Slot {
@@ -309,6 +315,8 @@ impl Slots {
             slots: [const { Slot { earliest: 0, timers: Vec::new() } }; LEVELS * SLOTS],
             levels: [Level { taken: 0, vague: 0 }; LEVELS],
             taken: 0,
+            spares: [const { Vec::new() }; SPARES],
+            spare_count: 0,
         }
     }
 
@@ -347,6 +355,9 @@ impl Slots {
 
     fn push(&mut self, place: usize, index: u32, deadline: u64) {
         let Some(slot) = self.slots.get_mut(place) else { return };
+        if slot.timers.capacity() == 0 {
+            slot.timers = next_spare(&mut self.spares, &mut self.spare_count);
+        }
         slot.timers.push(index);
         if slot.timers.len() == 1 {
             slot.earliest = deadline;
@@ -369,7 +380,7 @@ impl Slots {
         }
         let moved = slot.timers.get(position).copied();
         let (len, capacity) = (slot.timers.len(), slot.timers.capacity());
-        if capacity > SLOT_KEPT && len < capacity / 4 {
+        if capacity > SPARE_CAPACITY && len < capacity / 4 {
             slot.timers.shrink_to(capacity / 2);
         }
         if len == 0 {
@@ -387,13 +398,14 @@ impl Slots {
         timers.unwrap_or_default()
     }
 
-    /// Gives the memory of its timers back to an empty slot, unless it is much.
-    fn keep(&mut self, place: usize, mut timers: Vec<u32>) {
-        if timers.capacity() <= SLOT_KEPT
-            && let Some(slot) = self.slots.get_mut(place)
+    /// Keeps an array for the next slot, unless it is large or there are enough.
+    fn spare(&mut self, mut timers: Vec<u32>) {
+        if timers.capacity() <= SPARE_CAPACITY
+            && let Some(spare) = self.spares.get_mut(self.spare_count)
         {
             timers.clear();
-            slot.timers = timers;
+            *spare = timers;
+            self.spare_count += 1;
         }
     }
 
@@ -416,6 +428,13 @@ impl Slots {
             level.vague |= bit(place);
         }
     }
+}
+
+#[cold]
+fn next_spare(spares: &mut [Vec<u32>], count: &mut usize) -> Vec<u32> {
+    let Some(last) = count.checked_sub(1) else { return Vec::new() };
+    *count = last;
+    spares.get_mut(last).map(mem::take).unwrap_or_default()
 }
 
 const fn bit(place: usize) -> u64 {

@@ -18,7 +18,7 @@ impl<T> Wheel<T> {
             let slot = &self.slots.slots[place];
             let taken = self.slots.levels[level].taken & bit(place) != 0;
             assert_eq!(taken, !slot.timers.is_empty());
-            assert!(slot.timers.capacity() <= SLOT_KEPT.max(4 * slot.timers.len()));
+            assert!(slot.timers.capacity() <= SPARE_CAPACITY.max(4 * slot.timers.len()));
             assert!(taken || !self.slots.is_vague(place));
             let mut earliest = u64::MAX;
             for (position, index) in slot.timers.iter().enumerate() {
@@ -235,6 +235,20 @@ fn timers_that_come_and_go_within_the_tick_leave_nothing_behind() {
     assert!(wheel.near.capacity() <= 4 * NEAR_KEPT);
     assert_eq!(wheel.remove(stays), Some(0));
     assert_eq!(wheel.pop(u64::MAX), None);
+}
+
+#[test]
+fn a_timer_that_is_set_whenever_it_has_run_uses_two_arrays_in_whichever_slots() {
+    let mut wheel = Wheel::new();
+    for round in 1..2_000 {
+        let deadline = round * 10_000_000;
+        wheel.insert(deadline, round).unwrap();
+        assert_eq!(wheel.pop(deadline), Some((deadline, round)));
+        wheel.check();
+    }
+    let slots = wheel.slots.slots.iter().map(|slot| &slot.timers);
+    let arrays = slots.chain(&wheel.slots.spares).filter(|timers| timers.capacity() > 0).count();
+    assert!((1..=2).contains(&arrays), "{arrays} arrays");
 }
 
 #[test]
