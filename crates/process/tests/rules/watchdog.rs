@@ -69,12 +69,15 @@ fn a_plugin_that_its_worker_quarantines_is_quarantined_in_the_host_until_its_rel
     let limits = Limits { block_report_ms: 20, blocked_max: 1, ..Limits::default() };
     let (plugin, _) = blocks(&gate)
         .load_with(&host, "stuck", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
-    // On the one thread of the worker that serves calls.
-    let call = plugin.call_raw("blocks", b"").timeout(Duration::from_millis(500));
-    assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+    // On the one thread of the worker that serves calls. Until that has begun, calls go to the plugin's own
+    // threads, which may block.
+    until(|| {
+        let ended = wait(plugin.call_raw("blocks", b"").timeout(Duration::from_millis(500)));
+        assert!(matches!(ended, Err(CallError::DeadlineExceeded | CallError::Quarantined)));
+        plugin.state() == PluginState::Quarantined
+    });
+    let refused = plugin.snapshot().failed.quota;
     let pid = pid(&plugin);
-    // While it blocks.
-    until(|| plugin.state() == PluginState::Quarantined);
     logs::reach(1, &["ERROR becket::watchdog", "quarantined", "plugin=stuck ", &pid]);
     gate.add();
     assert!(matches!(wait(plugin.call_raw("ok", b"")), Err(CallError::Quarantined)));
@@ -83,7 +86,7 @@ fn a_plugin_that_its_worker_quarantines_is_quarantined_in_the_host_until_its_rel
     let stream = wait(plugin.stream("ok", Request::default()));
     assert!(matches!(stream, Err(CallError::Quarantined)));
     let snapshot = plugin.snapshot();
-    assert_eq!((snapshot.state, snapshot.failed.quota), (PluginState::Quarantined, 2));
+    assert_eq!((snapshot.state, snapshot.failed.quota), (PluginState::Quarantined, refused + 2));
     wait(plugin.reload()).unwrap();
     assert_eq!(plugin.state(), PluginState::Ready);
     let again = wait(plugin.call_raw("refuses", b""));
