@@ -51,7 +51,8 @@ was set on another machine; *ahead by* compares with the best peer of the row.
 
 Rows with cloneable handles compare handles of which any number may send or receive; rows with \
 one handle per side compare handles that cannot be cloned, where a peer has them (crossfire, \
-fibre), and otherwise the cloneable ones. *In, out*: that many values are sent, and then \
+fibre; between tasks crossfire, and the receivers of rapidfire and tachyonix), and otherwise the \
+cloneable ones. *In, out*: that many values are sent, and then \
 received. rtrb cannot wait: its sides poll. tachyonix has no rendezvous and is shown with room \
 for one value. A select of n is over n bounded channels, one of which, a different one each time, \
 has a value; sending the value is part of the figure, and everything that can be kept from select \

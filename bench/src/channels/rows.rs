@@ -96,13 +96,21 @@ cases! { STREAMS: Kind, stage
         threads::one_to_one::<Kind, Wide>(stage);
     for [becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
         crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>]
-    "task to task, bounded(1024), one worker", None, Threads, 1 =>
+    "task to task, bounded(1024), one worker, one handle a side", None, Threads, 1 =>
         tasks::one_to_one::<Kind>(stage, CurrentThread);
-    "task to task, bounded(1024), two workers", None, Threads, 1 =>
+    "task to task, bounded(1024), two workers, one handle a side", None, Threads, 1 =>
         tasks::one_to_one::<Kind>(stage, TwoWorkers);
-    for [becket::Bounded<1024>, async_channel::Bounded<1024>, crossfire::BoundedTasksSpsc<1024>,
+    for [becket::BoundedSpsc<1024>, async_channel::Bounded<1024>,
+        crossfire::BoundedTasksSpsc<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
+        kanal::Bounded<1024>, rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>,
+        tokio::Bounded<1024>]
+    "task to task, bounded(1024), one worker, cloneable handles", None, Threads, 1 =>
+        tasks::one_to_one::<Kind>(stage, CurrentThread);
+    "task to task, bounded(1024), two workers, cloneable handles", None, Threads, 1 =>
+        tasks::one_to_one::<Kind>(stage, TwoWorkers);
+    for [becket::Bounded<1024>, async_channel::Bounded<1024>, crossfire::BoundedTasks<1024>,
         fibre::BoundedTasks<1024>, flume::Bounded<1024>, kanal::Bounded<1024>,
-        rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>, tokio::Bounded<1024>]
+        rapidfire::Bounded<1024>]
 }
 
 cases! { RENDEZVOUS: Kind, stage
