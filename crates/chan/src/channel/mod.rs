@@ -283,8 +283,8 @@ impl<T> Channel<T> {
     #[cold]
     #[inline(never)]
     pub(crate) fn rebalance(&self) {
+        let mut effects = DeferredEffects::new();
         loop {
-            let mut effects = DeferredEffects::new();
             let mut core = self.core.lock.lock();
             if !core.is_slow() {
                 return;
