@@ -210,7 +210,7 @@ static void a_child_of_fork_is_refused(void) {
         alarm(20);
         EXPECT_EQ(kc_ipc_connect(path, &conn), 0);
         EXPECT_EQ(kc_ipc_hs_cli(conn, &major, &minor), -ENOTRECOVERABLE);
-        _exit(0);
+        end_child();
     }
     int status;
     EXPECT_EQ(waitpid(child, &status, 0), child);

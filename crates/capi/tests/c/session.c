@@ -579,7 +579,7 @@ static void a_child_of_fork_is_refused(void) {
         kc_session_t *none;
         alarm(20);
         EXPECT_EQ(kc_session_connect(&none, path, NULL), -ENOTRECOVERABLE);
-        _exit(0);
+        end_child();
     }
     int status;
     EXPECT_EQ(waitpid(child, &status, 0), child);
