@@ -11,7 +11,7 @@ use becket_chan::bounded;
 use becket_ipc::channels::Channels;
 use becket_ipc::{Client, Element, Server};
 
-use crate::common::{C, Library, program};
+use crate::common::{C, Library, is_under_valgrind, program};
 use crate::peer::{Peer, again, place};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -68,6 +68,9 @@ fn a_select_waits_over_the_loss_of_its_server() {
 /// twice.
 #[test]
 fn a_select_receives_nothing_twice_over_many_servers() {
+    // Under valgrind one thread runs at a time, and the one that sends to the select's other channel never waits: a
+    // number takes a second.
+    let (numbers, every) = if is_under_valgrind() { (60, 7) } else { (NUMBERS, 101) };
     let (_directory, socket) = place();
     let channels = Arc::new(Channels::new(16));
     let (jobs, kept) = bounded::<Element>(16);
@@ -76,14 +79,14 @@ fn a_select_receives_nothing_twice_over_many_servers() {
     let mut client = Program::new().start("gathers", &socket);
     let mut server = Some(serve());
     let sending = thread::spawn(move || {
-        for at in 0..NUMBERS {
+        for at in 0..numbers {
             jobs.send(at.to_ne_bytes().to_vec().into()).timeout(LONG).wait().unwrap();
         }
     });
     let (mut seen, mut losses) = (Vec::new(), 0);
     while let Some(number) = client.number() {
         seen.push(number);
-        if seen.len().is_multiple_of(101) {
+        if (seen.len() as u64).is_multiple_of(every) {
             drop(server.take());
             losses += 1;
             server = Some(serve());
@@ -92,8 +95,8 @@ fn a_select_receives_nothing_twice_over_many_servers() {
     sending.join().unwrap();
     client.ends();
     assert!(seen.is_sorted_by(|one, other| one < other), "each at most once, in order");
-    assert!(losses > 15, "{losses}");
-    assert!(NUMBERS - seen.len() as u64 <= losses, "{} over {losses} losses", seen.len());
+    assert!(losses > numbers / every - 4, "{losses}");
+    assert!(numbers - seen.len() as u64 <= losses, "{} over {losses} losses", seen.len());
 }
 
 /// The server ends and starts again in one process, with the same channels.
