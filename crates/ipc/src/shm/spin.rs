@@ -72,9 +72,14 @@ impl Spin {
         self.peer_is_not_on(here)
     }
 
-    /// Publishes the CPU of this side, and returns its number plus one.
+    /// Publishes the CPU of this side, and returns its number plus one, or 0 if it is unknown.
+    #[allow(
+        unsafe_code,
+        reason = "rustix's makes a system call in a program that is linked statically"
+    )]
     pub(super) fn publish_cpu(&mut self) -> u64 {
-        let here = rustix::thread::sched_getcpu() as u64 + 1;
+        // SAFETY: it reads a number.
+        let here = u64::try_from(unsafe { libc::sched_getcpu() } + 1).unwrap_or(0);
         if here != self.shown && self.own.memory.publish(CPU, here).is_ok() {
             self.shown = here;
         }
