@@ -38,7 +38,7 @@ use super::calling::{Calling, Opening};
 use super::frames::{self, Line, NOTES};
 use super::headers::{self, Outcome};
 use super::names::{self, Reply};
-use super::outbox::{Outbox, Outgoing, publish, round_trip};
+use super::outbox::{Outbox, Outgoing, publish, publish_at_once, round_trip};
 use super::ticks::{Tick, Ticks};
 use crate::connection::Link;
 
@@ -143,15 +143,14 @@ impl Caller {
         transmits: blocking::Sender<()>,
     ) {
         while let Some(Some(outgoing)) = outgoing.recv().await {
-            if self.outbox.took(&outgoing) {
+            let (sid, bytes) = (outgoing.call, outgoing.payload.len());
+            // One whose caller has left meanwhile is not sent at all.
+            let is_wanted = sid == 0 || self.in_hand.lock().calls.contains_key(&sid);
+            let is_lost = is_wanted && !publish(self.client(), outgoing).await;
+            if self.outbox.took(bytes) {
                 self.wake_starved();
             }
-            let sid = outgoing.call;
-            // One whose caller has left meanwhile is not sent at all.
-            if sid != 0 && !self.in_hand.lock().calls.contains_key(&sid) {
-                continue;
-            }
-            if !publish(self.client(), outgoing).await && self.remove(sid).is_some() {
+            if is_lost && self.remove(sid).is_some() {
                 self.tell_host(|answers| answers.plugin_failed(sid));
             }
         }
@@ -396,7 +395,6 @@ impl Remote for Caller {
 
     fn handle(&self, call: RemoteCall<'_>) -> NrStatus {
         let RemoteCall { sid, entry, is_stream, remaining_ms, metadata, payload } = call;
-        let Some(subject) = self.subject(entry) else { return NrStatus::Unsupported };
         let opening = is_stream.then(Opening::new);
         let window = opening.as_ref().map(|opening| opening.window);
         let headers = headers::of_call(window, metadata);
@@ -407,10 +405,14 @@ impl Remote for Caller {
         if self.outbox.is_full() {
             return NrStatus::Backpressure;
         }
-        let payload = Bytes::copy_from_slice(payload);
         let reply = Reply::new(sid, remaining_ms);
-        let reply_subject = (sid != 0).then(|| reply.subject(&self.inbox));
-        let outgoing = Outgoing { subject, reply: reply_subject, headers, payload, call: sid };
+        let message = |headers| {
+            let reply = (sid != 0).then(|| reply.subject(&self.inbox));
+            let payload = Bytes::copy_from_slice(payload);
+            Some(Outgoing { subject: self.subject(entry)?, reply, headers, payload, call: sid })
+        };
+        let is_plain = headers.is_none();
+        let Some(mut outgoing) = message(headers) else { return NrStatus::Unsupported };
         let mut table = self.in_hand.lock();
         if table.is_over {
             return NrStatus::Closed;
@@ -423,6 +425,14 @@ impl Remote for Caller {
             }
         }
         drop(table);
+        if is_plain && self.outbox.is_empty() {
+            if publish_at_once(self.client(), outgoing) {
+                return NrStatus::Ok;
+            }
+            // Made again, which is rare: a copy for that would have to be made each time.
+            let Some(again) = message(None) else { return NrStatus::Unsupported };
+            outgoing = again;
+        }
         self.outbox.push(outgoing);
         NrStatus::Ok
     }

@@ -167,7 +167,7 @@ impl Calling {
     /// Its line in a note, and where that goes.
     pub(super) fn note(&self) -> Option<(String, Line)> {
         let (inbox, token) = names::inbox_of(self.node.as_ref()?)?;
-        let number = u64::from_str_radix(token, 16).ok()?;
+        let number = names::hex(token)?;
         let line = Line { number, stream: Some((self.sent, self.receiving.window())) };
         Some((format!("{inbox}.{NOTES}"), line))
     }

@@ -16,6 +16,7 @@ use becket_host::NrStatus;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::headers::{Outcome, Window};
+use super::names;
 
 /// The bytes before the body.
 pub(super) const HEAD_BYTES: usize = 16;
@@ -223,7 +224,7 @@ pub(super) fn lines(note: &[u8]) -> impl Iterator<Item = Line> {
     let text = std::str::from_utf8(note).unwrap_or_default();
     text.lines().filter_map(|line| {
         let mut words = line.split(' ');
-        let number = u64::from_str_radix(words.next()?, 16).ok()?;
+        let number = names::hex(words.next()?)?;
         let mut next = || words.next()?.parse().ok();
         let stream = next().zip(next()).zip(next());
         let stream = stream.map(|((sent, messages), bytes)| (sent, Window { messages, bytes }));

@@ -77,6 +77,25 @@ pub(super) fn inbox_of(reply: &str) -> Option<(&str, &str)> {
     reply.rsplit_once('.')
 }
 
+/// The digits of a number of 64 bits.
+const HEX_DIGITS_MAX: usize = 16;
+
+/// Appends a number in hexadecimal. Formatting takes ten times as long, and each call has two of them.
+fn push_hex(text: &mut String, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    let digit = |at: u32| char::from_digit((number >> (4 * at) & 0xf) as u32, 16);
+    text.extend((0..digits).rev().filter_map(digit));
+}
+
+/// A number in hexadecimal.
+pub(super) fn hex(text: &str) -> Option<u64> {
+    if text.is_empty() || text.len() > HEX_DIGITS_MAX {
+        return None;
+    }
+    let digit = |byte| char::from(byte).to_digit(16);
+    text.bytes().try_fold(0, |number, byte| Some(number << 4 | u64::from(digit(byte)?)))
+}
+
 /// Where a host awaits the answer of a call: the last token of the reply subject, `SID:MS` with both numbers in
 /// hexadecimal, or `SID:` for a call without a deadline. Inboxes of other clients have no `:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,21 +115,25 @@ impl Reply {
 
     /// The reply subject, in the inbox of the host.
     pub(super) fn subject(self, inbox: &str) -> Subject {
-        let Self { sid, deadline_ms } = self;
-        let subject = match deadline_ms {
-            Some(ms) => format!("{inbox}.{sid:x}:{ms:x}"),
-            None => format!("{inbox}.{sid:x}:"),
-        };
+        let mut subject = String::with_capacity(inbox.len() + ".:".len() + 2 * HEX_DIGITS_MAX);
+        subject.push_str(inbox);
+        subject.push('.');
+        push_hex(&mut subject, self.sid);
+        subject.push(':');
+        if let Some(ms) = self.deadline_ms {
+            push_hex(&mut subject, ms.get());
+        }
         subject.into()
     }
 
     /// That of a token. `None`: it is no host's.
     pub(super) fn of(token: &str) -> Option<Self> {
-        let (sid, ms) = token.split_once(':')?;
-        let sid = u64::from_str_radix(sid, 16).ok()?;
-        let deadline_ms = match ms {
+        // A token is short: a search that is made for long text takes longer.
+        let colon = token.bytes().position(|byte| byte == b':')?;
+        let sid = hex(token.get(..colon)?)?;
+        let deadline_ms = match token.get(colon + 1..)? {
             "" => None,
-            ms => Some(NonZeroU64::new(u64::from_str_radix(ms, 16).ok()?)?),
+            ms => Some(NonZeroU64::new(hex(ms)?)?),
         };
         Some(Self { sid, deadline_ms })
     }
@@ -147,6 +170,8 @@ mod tests {
             "_INBOX.:",
             "_INBOX.1:g",
             "_INBOX.1:2:3",
+            "_INBOX.+1:2",
+            "_INBOX.10000000000000000:2",
         ] {
             assert_eq!(Reply::of_subject(other), None, "{other}");
         }

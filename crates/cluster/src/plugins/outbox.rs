@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What a host sends, in order: its callers' threads put it here and never wait.
 //!
+//! A call goes to the client at once, on its caller's thread, where nothing waits and the client has room: so nothing
+//! that the thread sent before is overtaken ([`Outbox::is_empty`], [`publish_at_once`]).
+//!
 //! Calls and data are refused while the outbox is full. What ends or bounds something (cancellations,
 //! credits, notes) always gets in: there is little of it for each call in hand.
 //!
 //! An outbox that ends is emptied first: notifications, which no caller awaits, are at the server then.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use async_nats::{Client, HeaderMap, Subject};
 use bytes::Bytes;
 use futures_lite::StreamExt as _;
 use tokio::sync::mpsc;
 
-/// Messages that wait for the connection.
+/// Messages that the client does not have yet.
 const MESSAGES_MAX: usize = 8192;
 /// Their bytes.
 const BYTES_MAX: usize = 64 << 20;
@@ -72,6 +77,11 @@ impl Outbox {
         is_full()
     }
 
+    /// Whether the client has all that was put here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0
+    }
+
     pub(super) fn push(&self, outgoing: Outgoing) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.waiting_bytes.fetch_add(outgoing.payload.len(), Ordering::SeqCst);
@@ -85,9 +95,8 @@ impl Outbox {
         let _ = self.queue.send(None);
     }
 
-    /// One is out of the queue. True: what was refused is taken now.
-    pub(super) fn took(&self, outgoing: &Outgoing) -> bool {
-        let bytes = outgoing.payload.len();
+    /// The client has one, of so many bytes, or it is not sent. True: what was refused is taken now.
+    pub(super) fn took(&self, bytes: usize) -> bool {
         let waiting = self.waiting.fetch_sub(1, Ordering::SeqCst) - 1;
         let waiting_bytes = self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
         waiting <= MESSAGES_MAX / 2
@@ -111,6 +120,12 @@ pub(super) async fn publish(client: &Client, outgoing: Outgoing) -> bool {
         tracing::debug!(target: "becket::cluster", %error, "a message was not published");
     }
     published.is_ok()
+}
+
+/// Gives a message to the client, unless it would have to wait or refuses it: then false, and nothing was sent.
+pub(super) fn publish_at_once(client: &Client, outgoing: Outgoing) -> bool {
+    let published = pin!(publish(client, outgoing));
+    published.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
 }
 
 /// Returns when the server has done what it was sent before.

@@ -258,7 +258,7 @@ impl Serving {
                 }
                 continue;
             }
-            let Ok(number) = u64::from_str_radix(token, 16) else { continue };
+            let Some(number) = names::hex(token) else { continue };
             let message = Message::decode(input.payload);
             self.with_stream(number, |stream| match message {
                 Some(Message::Cancel) => Err(None),

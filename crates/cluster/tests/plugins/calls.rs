@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use async_nats::HeaderMap;
-use becket_cluster::ClusterPlugin;
+use async_nats::{ConnectOptions, HeaderMap};
+use becket_cluster::{ClusterPlugin, Connection};
 use becket_host::{
     CallError, EntryKind, Host, Limits, NrStatus, Plugin, PluginSpec, PluginState, Request,
 };
@@ -61,6 +61,30 @@ fn a_call_that_is_dropped_is_cancelled_on_its_node() {
     drop(call);
     until(|| node.offer.in_hand() == 0);
     until(|| node.plugin.snapshot().pending == 0);
+}
+
+#[test]
+fn what_a_thread_sends_is_in_order_also_where_the_client_has_no_room() {
+    const SENT: u32 = 2000;
+    let server = Server::start();
+    let node = Node::start(&server.connect(), sample_spec("sample", "rust"));
+    let options = ConnectOptions::new().client_capacity(1);
+    let connection = block_on(Connection::connect_with(&server.url(), options)).unwrap();
+    let host = Host::new();
+    let plugin = load(&host, &connection, "sample");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let mut seen = client.subscribe("becket.plugin.sample.echo").await.unwrap();
+        client.flush().await.unwrap();
+        for number in 0..SENT {
+            plugin.notify("echo", &number.to_le_bytes()).unwrap();
+        }
+        for number in 0..SENT {
+            assert_eq!(seen.next().await.unwrap().payload, &number.to_le_bytes()[..]);
+        }
+    });
+    drop(node);
 }
 
 #[test]
