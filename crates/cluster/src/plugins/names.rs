@@ -81,18 +81,24 @@ pub(super) fn inbox_of(reply: &str) -> Option<(&str, &str)> {
 const HEX_DIGITS_MAX: usize = 16;
 
 /// Appends a number in hexadecimal. Formatting takes ten times as long, and each call has two of them.
-fn push_hex(text: &mut String, number: u64) {
+fn push_hex(text: &mut Vec<u8>, number: u64) {
     let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
-    let digit = |at: u32| char::from_digit((number >> (4 * at) & 0xf) as u32, 16);
-    text.extend((0..digits).rev().filter_map(digit));
+    for at in (0..digits).rev() {
+        let digit = (number >> (4 * at)) as u8 & 0xf;
+        text.push(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+    }
 }
 
-/// A number in hexadecimal.
+/// A number in hexadecimal, as [`push_hex`] writes it.
 pub(super) fn hex(text: &str) -> Option<u64> {
     if text.is_empty() || text.len() > HEX_DIGITS_MAX {
         return None;
     }
-    let digit = |byte| char::from(byte).to_digit(16);
+    let digit = |byte| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
     text.bytes().try_fold(0, |number, byte| Some(number << 4 | u64::from(digit(byte)?)))
 }
 
@@ -115,15 +121,16 @@ impl Reply {
 
     /// The reply subject, in the inbox of the host.
     pub(super) fn subject(self, inbox: &str) -> Subject {
-        let mut subject = String::with_capacity(inbox.len() + ".:".len() + 2 * HEX_DIGITS_MAX);
-        subject.push_str(inbox);
-        subject.push('.');
+        let mut subject = Vec::with_capacity(inbox.len() + ".:".len() + 2 * HEX_DIGITS_MAX);
+        subject.extend_from_slice(inbox.as_bytes());
+        subject.push(b'.');
         push_hex(&mut subject, self.sid);
-        subject.push(':');
+        subject.push(b':');
         if let Some(ms) = self.deadline_ms {
             push_hex(&mut subject, ms.get());
         }
-        subject.into()
+        // All of it is text.
+        String::from_utf8(subject).unwrap_or_default().into()
     }
 
     /// That of a token. `None`: it is no host's.
@@ -171,6 +178,7 @@ mod tests {
             "_INBOX.1:g",
             "_INBOX.1:2:3",
             "_INBOX.+1:2",
+            "_INBOX.A:2",
             "_INBOX.10000000000000000:2",
         ] {
             assert_eq!(Reply::of_subject(other), None, "{other}");
