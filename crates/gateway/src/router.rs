@@ -152,6 +152,7 @@ impl Deref for Routed<'_> {
 
 /// One route, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RouteInfo {
     /// The path; a prefix ends in `*`.
     pub path: String,

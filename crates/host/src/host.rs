@@ -61,6 +61,7 @@ impl Plugins {
 
 /// What a shutdown left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ShutdownReport {
     /// Plugins that were unloaded.
     pub plugins: usize,

@@ -31,6 +31,7 @@ const HELP_BYTES_MAX: usize = 1024;
 
 /// One metric of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Metric {
     /// Letters, digits and underscores.
     pub name: String,

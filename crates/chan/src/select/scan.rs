@@ -19,7 +19,7 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::transfer::Direction;
 
 /// Arms that are checked before one of them is chosen: a bit each.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// Whether an arm could complete, by a check without the lock and without the type of its values.
 ///

@@ -61,6 +61,7 @@ pub struct Plugin {
 
 /// What a plugin reports, and how it was loaded.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct PluginInfo {
     /// Its name in this host.
     pub name: String,

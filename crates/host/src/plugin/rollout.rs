@@ -178,6 +178,7 @@ impl RolloutCause {
 /// A plugin's rollouts: the one under way, and what became of those before. Taken at one moment: a
 /// rollout is under way or among those that ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RolloutSnapshot {
     /// The one under way.
     pub now: Option<RolloutProgress>,
@@ -195,6 +196,7 @@ pub struct RolloutSnapshot {
 
 /// How far a rollout is, or was at its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RolloutProgress {
     /// The new version, by its own info.
     pub version: String,
@@ -228,6 +230,7 @@ pub struct RolloutProgress {
 
 /// How a rollout ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RolloutEnd {
     /// Which version gets the calls.
     pub result: RolloutResult,

@@ -55,6 +55,7 @@ impl PluginState {
 
 /// A plugin's counters, read one after another while calls go on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PluginSnapshot {
     /// Its name in the host.
     pub name: String,
@@ -124,6 +125,7 @@ pub struct PluginSnapshot {
 
 /// Calls that failed, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FailureCounts {
     /// Answered with a status other than `Ok`.
     pub answered_with_error: u64,
@@ -172,6 +174,7 @@ impl FailureCounts {
 /// Answers and frames that were not taken, by cause.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct RefusedAnswers {
     /// The id was never given out.
     pub unknown: u64,
