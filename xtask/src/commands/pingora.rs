@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::example;
 use crate::process::{Output, cargo, path_with};
 
+/// The crate.
+pub(crate) const NAME: &str = "becket-pingora";
+
 /// Where it is.
 pub(crate) const FOLDER: &str = "crates/pingora";
 
@@ -46,9 +49,13 @@ pub(crate) fn cost(context: &Context, is_quick: bool, output: &mut Output) -> Re
     output.run(command.args(is_quick.then_some("--quick")))
 }
 
-/// Cargo in its workspace, with the CMake that builds a library of Pingora's.
+/// Cargo in its workspace.
 fn tool(context: &Context, cmake: &Path) -> Command {
-    let mut command = cargo();
+    in_workspace(cargo(), context, cmake)
+}
+
+/// A command in its workspace, with the CMake that builds a library of Pingora's.
+pub(crate) fn in_workspace(mut command: Command, context: &Context, cmake: &Path) -> Command {
     command
         .current_dir(context.path(FOLDER))
         .env("CMAKE", cmake)

@@ -4,13 +4,14 @@
 //! The baseline is the newest tag `vMAJOR.MINOR.PATCH` before this commit. Without one nothing is compared, and the
 //! step's line in the summary says so: there is no promise yet that could be broken. A crate that the baseline does
 //! not have is named there too. The rules are those of `cargo-semver-checks`; whether a change is allowed depends on how
-//! far the version in `Cargo.toml` is from the baseline's.
+//! far the version in `Cargo.toml` is from the baseline's. becket-pingora is compared apart: it is a workspace of its own.
 
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::commands::pingora;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, probe};
@@ -25,9 +26,10 @@ pub(super) fn semver(context: &Context, output: &mut Output) -> Result<(), Error
         );
         return Ok(());
     };
-    let (old, new): (Vec<_>, Vec<_>) = public(context.metadata())
-        .into_iter()
-        .partition(|(_, folder)| is_in(context.root(), &tag, folder));
+    let mut crates = public(context.metadata());
+    crates.push((pingora::NAME.to_owned(), pingora::FOLDER.to_owned()));
+    let (old, new): (Vec<_>, Vec<_>) =
+        crates.into_iter().partition(|(_, folder)| is_in(context.root(), &tag, folder));
     let names = |crates: &[(String, String)]| {
         crates.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -38,13 +40,22 @@ pub(super) fn semver(context: &Context, output: &mut Output) -> Result<(), Error
         return Ok(());
     }
     let tool = context.tools.cargo_semver_checks(output)?;
-    let mut command = Command::new(tool);
-    command.current_dir(context.root()).args(["semver-checks", "check-release"]);
-    command.args(["--baseline-rev", &tag]);
-    for (name, _) in &old {
-        command.args(["--package", name]);
+    let compare = || {
+        let mut command = Command::new(tool);
+        command.args(["semver-checks", "check-release", "--baseline-rev", &tag]);
+        command
+    };
+    let (apart, ours): (Vec<_>, Vec<_>) = old.iter().partition(|(name, _)| name == pingora::NAME);
+    if !ours.is_empty() {
+        let mut command = compare();
+        command.current_dir(context.root());
+        command.args(ours.iter().flat_map(|(name, _)| ["--package", name]));
+        output.run(&mut command)?;
     }
-    output.run(&mut command)?;
+    if !apart.is_empty() {
+        let cmake = context.tools.cmake(output)?;
+        output.run(&mut pingora::in_workspace(compare(), context, cmake))?;
+    }
     output.remark(&format!("compared with {tag}: {}", names(&old)));
     Ok(())
 }
