@@ -60,10 +60,6 @@ impl<T> sealed::Job for SendAll<'_, T> {
         (&self.sender.channel, &mut self.sender.cursor)
     }
 
-    fn fast(&mut self, backoff: bool) -> Option<Self::Output> {
-        self.attempt(backoff)
-    }
-
     fn attempt(&mut self, backoff: bool) -> Option<Self::Output> {
         send(&self.sender.channel, &mut self.sender.cursor, self.values, backoff);
         if self.values.is_empty() {
@@ -88,10 +84,6 @@ impl<T> sealed::Job for RecvAny<'_, T> {
 
     fn parts(&mut self) -> (&Channel<T>, &mut Cursor) {
         (&self.receiver.channel, &mut self.receiver.cursor)
-    }
-
-    fn fast(&mut self, backoff: bool) -> Option<Self::Output> {
-        self.attempt(backoff)
     }
 
     fn attempt(&mut self, _: bool) -> Option<Self::Output> {

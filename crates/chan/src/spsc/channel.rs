@@ -99,8 +99,6 @@ struct Core {
 #[derive(Debug)]
 pub(super) struct Cursor {
     pub(super) ring: RingCursor,
-    /// Values are weighed: no operation takes the shortest path.
-    is_weighed: bool,
     /// This side has set PEER_WAITS in the other side's flags.
     peer_flagged: bool,
     /// Our position at the last wait.
@@ -166,8 +164,7 @@ impl<T> Channel<T> {
     /// The initial cursor of a side.
     pub(super) fn cursor(&self) -> Cursor {
         let pause = Cursor::PAUSE_MIN;
-        let (ring, is_weighed) = (self.ring.cursor(), self.is_weighed());
-        Cursor { ring, is_weighed, peer_flagged: false, waited: 0, pause }
+        Cursor { ring: self.ring.cursor(), peer_flagged: false, waited: 0, pause }
     }
 
     /// Whether a send finds a free slot.
@@ -182,16 +179,16 @@ impl<T> Channel<T> {
         cursor.ring.run() != 0 || self.find_value(cursor)
     }
 
-    /// Whether the shortest path of a send finds a free slot.
+    /// As [`Self::has_room`], for the shortest path of a send, which weighs nothing.
     #[inline(always)]
     pub(super) fn has_plain_room(&self, cursor: &mut Cursor, backoff: bool) -> bool {
-        !cursor.is_weighed && self.has_room(cursor, backoff)
+        !self.is_weighed() && self.has_room(cursor, backoff)
     }
 
-    /// Whether the shortest path of a receive finds a value.
+    /// As [`Self::has_value`], for the shortest path of a receive, which weighs nothing.
     #[inline(always)]
     pub(super) fn has_plain_value(&self, cursor: &mut Cursor) -> bool {
-        !cursor.is_weighed && self.has_value(cursor)
+        !self.is_weighed() && self.has_value(cursor)
     }
 
     #[cold]
@@ -287,8 +284,7 @@ impl<T> Channel<T> {
     /// `has_value` was true since the last receive.
     #[inline(always)]
     pub(super) unsafe fn recv(&self, cursor: &mut Cursor) -> T {
-        // SAFETY: the caller's promise.
-        if self.weigh.is_some() {
+        if self.is_weighed() {
             // SAFETY: the caller's promise.
             return unsafe { self.recv_weighed(cursor) };
         }

@@ -47,7 +47,9 @@ pub(super) mod sealed {
         fn parts(&mut self) -> (&Channel<Self::Value>, &mut Cursor);
         /// Completes without waiting, if it can by the shortest path. `backoff`: the caller accepts
         /// a short pause.
-        fn fast(&mut self, backoff: bool) -> Option<Self::Output>;
+        fn fast(&mut self, backoff: bool) -> Option<Self::Output> {
+            self.attempt(backoff)
+        }
         /// Completes without waiting, if possible.
         fn attempt(&mut self, backoff: bool) -> Option<Self::Output>;
         /// The result of an operation that did not complete.
@@ -106,10 +108,8 @@ impl<T> sealed::Job for SendOne<'_, T> {
             return None;
         }
         // SAFETY: there is room; the value is present, and the operation ends here.
-        Some(match unsafe { channel.send_plain(cursor, &raw const *self.value) } {
-            Ok(()) => Ok(()),
-            Err(value) => Err(self.sender.send_failed(value)),
-        })
+        let sent = unsafe { channel.send_plain(cursor, &raw const *self.value) };
+        Some(sent.map_err(|value| self.sender.send_failed(value)))
     }
 
     #[inline(always)]
@@ -117,10 +117,8 @@ impl<T> sealed::Job for SendOne<'_, T> {
         let (channel, cursor) = (&self.sender.channel, &mut self.sender.cursor);
         if channel.has_room(cursor, backoff) {
             // SAFETY: there is room; the value is present, and the operation ends here.
-            return Some(match unsafe { channel.send(cursor, &raw const *self.value) } {
-                Ok(()) => Ok(()),
-                Err(value) => Err(self.sender.send_failed(value)),
-            });
+            let sent = unsafe { channel.send(cursor, &raw const *self.value) };
+            return Some(sent.map_err(|value| self.sender.send_failed(value)));
         }
         channel.is_closed().then(|| self.fail(FailureCause::Closed))
     }

@@ -395,6 +395,7 @@ impl Remote for Caller {
 
     fn handle(&self, call: RemoteCall<'_>) -> NrStatus {
         let RemoteCall { sid, entry, is_stream, remaining_ms, metadata, payload } = call;
+        let Some(subject) = self.subject(entry) else { return NrStatus::Unsupported };
         let opening = is_stream.then(Opening::new);
         let window = opening.as_ref().map(|opening| opening.window);
         let headers = headers::of_call(window, metadata);
@@ -409,10 +410,8 @@ impl Remote for Caller {
         let message = |headers| {
             let reply = (sid != 0).then(|| reply.subject(&self.inbox));
             let payload = Bytes::copy_from_slice(payload);
-            Some(Outgoing { subject: self.subject(entry)?, reply, headers, payload, call: sid })
+            Outgoing { subject: subject.clone(), reply, headers, payload, call: sid }
         };
-        let is_plain = headers.is_none();
-        let Some(mut outgoing) = message(headers) else { return NrStatus::Unsupported };
         let mut table = self.in_hand.lock();
         if table.is_over {
             return NrStatus::Closed;
@@ -425,15 +424,13 @@ impl Remote for Caller {
             }
         }
         drop(table);
-        if is_plain && self.outbox.is_empty() {
-            if publish_at_once(self.client(), outgoing) {
-                return NrStatus::Ok;
-            }
-            // Made again, which is rare: a copy for that would have to be made each time.
-            let Some(again) = message(None) else { return NrStatus::Unsupported };
-            outgoing = again;
+        // Where the client has no room the message is made again: a copy would have to be made each time.
+        let is_published = headers.is_none()
+            && self.outbox.is_empty()
+            && publish_at_once(self.client(), message(None));
+        if !is_published {
+            self.outbox.push(message(headers));
         }
-        self.outbox.push(outgoing);
         NrStatus::Ok
     }
 
