@@ -6,7 +6,7 @@
 //! their own, which drops the client's events of that level and passes on all others.
 //!
 //! It asks for nothing itself: a subscriber that says neither which levels nor which events it wants gets all of
-//! the whole process, and each call of any plugin would pay for a span that is then dropped.
+//! the whole process, and each call of any plugin would ask for a span that nothing takes.
 
 use std::mem::ManuallyDrop;
 
