@@ -127,6 +127,5 @@ NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
 fn scripted(name: &str, plugin: LinkedPlugin) -> PluginSpec {
     let address = format!("{:#x}", plugin.info().expose_provenance());
     // Loaded again by a reload: the folder stays.
-    let workshop = Box::leak(Box::new(Workshop::new()));
-    spec(name, &workshop.build(name, &SOURCE.replace("ADDRESS", &address)))
+    spec(name, &Workshop::lasting().build(name, &SOURCE.replace("ADDRESS", &address)))
 }

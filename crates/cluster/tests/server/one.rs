@@ -6,24 +6,24 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use becket_cluster::Connection;
 use futures_lite::future::block_on;
-use tempfile::TempDir;
 
 /// Ends the server, by its process id, when this program has ended, however it ended: its standard
-/// input is a pipe whose other end this program alone has.
-const WITH_STDIN: &str =
-    r#""$@" & server=$!; exec 2> /dev/null; cat > /dev/null; kill -9 $server; wait $server"#;
+/// input is a pipe whose other end this program alone has. Then it removes the folder, `$0`, unless
+/// a line came first.
+const WITH_STDIN: &str = r#""$@" & server=$!; exec 2> /dev/null; read -r kept; kill -9 $server
+    wait $server; [ "$kept" ] || rm -rf "$0""#;
 
 /// A server with JetStream. It is killed with this value, or with this program.
 pub struct Server {
     shell: Child,
-    folder: TempDir,
+    folder: PathBuf,
     config: String,
     port: u16,
     pub route_port: Option<u16>,
@@ -37,8 +37,8 @@ impl Server {
 
     /// With lines for its configuration.
     pub fn start_with(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let launched = Launched::new(folder.path(), config, -1);
+        let folder = tempfile::tempdir().unwrap().keep();
+        let launched = Launched::new(&folder, config, -1);
         let Launched { shell, port, route_port } = launched;
         Self { shell, folder, config: config.to_owned(), port, route_port }
     }
@@ -57,13 +57,13 @@ impl Server {
 
     /// Ends the process at once, without a word to its clients: `kill -9`.
     pub fn kill(&mut self) {
-        drop(self.shell.stdin.take());
+        writeln!(self.shell.stdin.take().unwrap(), "kept").unwrap();
         self.shell.wait().unwrap();
     }
 
     /// Starts it again after [`kill`](Self::kill), on the same port and with the same files.
     pub fn start_again(&mut self) {
-        let launched = Launched::new(self.folder.path(), &self.config, self.port.into());
+        let launched = Launched::new(&self.folder, &self.config, self.port.into());
         self.shell = launched.shell;
         self.route_port = launched.route_port;
     }
@@ -78,6 +78,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
         let _ended = self.shell.wait();
+        // There still is one where the server was killed and not started again.
+        let _removed = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -97,7 +99,8 @@ impl Launched {
         );
         fs::write(&file, &config).unwrap();
         let mut shell = Command::new("sh")
-            .args(["-c", WITH_STDIN, "sh"])
+            .args(["-c", WITH_STDIN])
+            .arg(folder)
             .arg(program())
             .arg("--config")
             .arg(file)

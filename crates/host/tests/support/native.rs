@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -34,9 +34,30 @@ impl Workshop {
         Self { folder: TempDir::new().expect("a temporary folder") }
     }
 
+    /// One that stays as long as this program, and is removed when it has ended, however it ended.
+    pub fn lasting() -> &'static Self {
+        let workshop = Box::leak(Box::new(Self::new()));
+        // Its standard input is a pipe whose other end this program alone has.
+        let remover = Command::new("sh")
+            .args(["-c", r#"cat > /dev/null; rm -rf "$0""#])
+            .arg(workshop.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a shell runs");
+        Box::leak(Box::new(remover));
+        workshop
+    }
+
+    /// Where a file of this name is or may be.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Compiles `source` to `NAME.so` and moves it into place, over what was there.
     pub fn build(&self, name: &str, source: &str) -> PathBuf {
-        let file = self.folder.path().join(name).with_extension("c");
+        let file = self.file(name).with_extension("c");
         fs::write(&file, source).expect("the source is written");
         compile(&file, &self.place(name))
     }
@@ -49,7 +70,7 @@ impl Workshop {
 
     /// Where the plugin of this name is.
     pub fn place(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name).with_extension("so")
+        self.file(name).with_extension("so")
     }
 }
 

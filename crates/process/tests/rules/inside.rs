@@ -13,6 +13,7 @@ use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::thread;
 
@@ -20,7 +21,6 @@ use becket_abi::LinkedPlugin;
 use becket_host::PluginSpec;
 use becket_process::{Process, worker};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use tempfile::TempDir;
 
 use crate::support::native::Workshop;
 
@@ -33,9 +33,9 @@ NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
 ";
 
 /// Where workers pass their sessions on to.
-static SESSIONS: LazyLock<TempDir> = LazyLock::new(|| {
-    let folder = TempDir::new().unwrap();
-    let listener = UnixListener::bind(folder.path().join("sessions")).unwrap();
+static SESSIONS: LazyLock<PathBuf> = LazyLock::new(|| {
+    let place = Workshop::lasting().file("sessions");
+    let listener = UnixListener::bind(&place).unwrap();
     thread::spawn(move || {
         for relay in listener.incoming() {
             let relay = relay.unwrap();
@@ -47,17 +47,16 @@ static SESSIONS: LazyLock<TempDir> = LazyLock::new(|| {
             });
         }
     });
-    folder
+    place
 });
 
 /// What a script is loaded as.
 pub(crate) fn scripted(name: &str, plugin: LinkedPlugin) -> PluginSpec {
     let address = format!("{:#x}", plugin.info().expose_provenance());
     // Loaded again when its worker is: the folder stays.
-    let workshop = Box::leak(Box::new(Workshop::new()));
-    let path = workshop.build(name, &SOURCE.replace("ADDRESS", &address));
+    let path = Workshop::lasting().build(name, &SOURCE.replace("ADDRESS", &address));
     let relay = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rules/relay.py");
-    let worker = vec!["python3".into(), relay.into(), SESSIONS.path().join("sessions").into()];
+    let worker = vec!["python3".into(), relay.into(), SESSIONS.as_path().into()];
     PluginSpec::remote(name, Arc::new(Process::native(worker, path)))
 }
 
