@@ -5,25 +5,53 @@ use std::ops::Range;
 
 use super::{Candidate, Failed, Progress, Shrinker, least};
 
+/// Blocks of answers that are edited together.
+#[derive(Clone, Copy)]
+enum Blocks {
+    /// Down to an eighth of the recording, or a little less.
+    Long,
+    /// All that are shorter, down to one answer.
+    Short,
+}
+
+impl Blocks {
+    /// The greatest length and the least, for a recording of this length.
+    const fn lengths(self, recording: usize) -> (usize, usize) {
+        let longest = recording.next_power_of_two();
+        let short = longest / 16;
+        match self {
+            Self::Long => (longest, short + 1),
+            Self::Short => (short, 1),
+        }
+    }
+}
+
 impl<F, P> Shrinker<'_, F, P>
 where
     F: FnMut(&Candidate) -> Option<Failed>,
     P: FnMut(&Progress),
 {
-    /// One round.
+    /// One round. Long blocks first, with both edits, and then a small window: these cost few runs,
+    /// and each answer that goes there is one less for the short blocks, which cost a run an answer.
     pub(super) fn answers(&mut self) {
         self.step = "fewer choices";
         self.cut();
+        self.simplify(Blocks::Long);
+        self.small_window();
+        self.simplify(Blocks::Short);
+        self.step = "smaller choices";
+        self.numbers();
+    }
+
+    fn simplify(&mut self, which: Blocks) {
         self.step = "plain choices";
-        self.blocks(|recording, block| {
+        self.blocks(which, |recording, block| {
             if let Some(block) = recording.get_mut(block) {
                 block.fill(0);
             }
         });
         self.step = "choices left out";
-        self.blocks(|recording, block| drop(recording.drain(block)));
-        self.step = "smaller choices";
-        self.numbers();
+        self.blocks(which, |recording, block| drop(recording.drain(block)));
     }
 
     /// The shortest prefix that fails.
@@ -38,9 +66,9 @@ where
 
     /// Edits blocks of the recording, from the last to the first, since later answers matter less;
     /// long blocks first.
-    fn blocks(&mut self, edit: impl Fn(&mut Vec<u32>, Range<usize>)) {
-        let mut length = self.best.recording.len().next_power_of_two();
-        while length > 0 {
+    fn blocks(&mut self, which: Blocks, edit: impl Fn(&mut Vec<u32>, Range<usize>)) {
+        let (mut length, least) = which.lengths(self.best.recording.len());
+        while length >= least {
             let mut end = self.best.recording.len();
             while end > 0 && !self.is_spent() {
                 let block = end.saturating_sub(length)..end;

@@ -118,7 +118,6 @@ pub(crate) fn shrink_within(
         let kept = shrinker.kept;
         shrinker.setup();
         shrinker.answers();
-        shrinker.small_window();
         if shrinker.is_spent() {
             break false;
         }

@@ -14,7 +14,7 @@ use crate::source::{End, FlowPlan};
 
 /// Number of random orders that are tried when a flow was removed.
 const OTHER_ORDERS: u64 = 8;
-/// A failure with more deviations than this after a whole round needs most of them.
+/// A failure with more deviations than this after the long blocks needs many of them.
 const DEVIATIONS_MANY: usize = 32;
 /// Windows that are tried, in bytes, from the smallest.
 const SMALL_WINDOWS: [u64; 4] = [1, 8, 64, 512];

@@ -107,6 +107,16 @@ fn what_adds_up_to_a_window_needs_few_choices_of_a_small_one() {
     assert!(shrunk.is_minimal && shrunk.size.deviations <= 1, "{shrunk:?}");
 }
 
+/// The same of a long recording: in fewer runs than a try of each answer would take.
+#[test]
+fn a_small_window_is_tried_before_single_choices() {
+    let mut start = candidate(vec![1; 2000]);
+    start.case.window_bytes = 8192;
+    let deviations = |it: &Candidate| it.recording.iter().filter(|answer| **answer != 0).count();
+    let shrunk = small(start, 200, |it| deviations(it) as u64 * 8 >= it.case.window_bytes).unwrap();
+    assert!(shrunk.size.deviations <= 1, "{shrunk:?}");
+}
+
 #[test]
 fn what_a_failure_needs_stays() {
     let plan = |number, bytes, at, end| {
