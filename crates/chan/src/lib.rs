@@ -67,6 +67,7 @@
 //! | `spill` | the blocks that an unlimited channel has past its ring |
 //! | `hint` | the readiness hint for checks without the lock |
 //! | `waiter`, [`wakes`] | the waiter protocol: claims, nodes, wait queues, wakes; wakes that are deferred |
+//! | `contain` | user code that must not unwind into an operation |
 //! | `lock`, `spin`, [`park`], [`fence`] | the lock, adaptive spinning, sleeping and the hook for coroutines, the fence |
 //! | `counters`, `metrics`, `probe` | snapshots and rates; periodic snapshots; snapshots without a handle |
 //! | [`timer`] | deadlines in a timing wheel |
@@ -162,6 +163,7 @@
 mod batch;
 mod builder;
 mod channel;
+mod contain;
 mod contend;
 mod core;
 mod counters;

@@ -39,12 +39,12 @@
 
 use std::cell::Cell;
 use std::marker::PhantomPinned;
-use std::mem::{ManuallyDrop, MaybeUninit};
-use std::panic::{self, AssertUnwindSafe};
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::contain::contain;
 use crate::park::{self, Unparker};
 use crate::sync::{AtomicU32, Ordering, cell::UnsafeCell, fence};
 use crate::wakes;
@@ -161,17 +161,6 @@ impl PendingWake {
             Self::Thread(key) => park::unpark_one(key),
             Self::Flow(unparker) => contain(|| unparker.unpark()),
         }
-    }
-}
-
-/// Runs user code in the middle of an operation. A panic ends here, after the process's panic hook
-/// has reported it: it must neither keep other waiters from being woken nor unwind through an
-/// operation that is half done.
-#[inline]
-pub(crate) fn contain(code: impl FnOnce()) {
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(code)) {
-        // The drop of the payload is user code too, which may panic again.
-        let _kept = ManuallyDrop::new(payload);
     }
 }
 

@@ -28,7 +28,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::task::Waker;
 
-use crate::waiter::contain;
+use crate::contain::contain;
 
 thread_local! {
     /// The number of deferrals that live.

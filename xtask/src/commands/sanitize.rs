@@ -33,6 +33,9 @@ enum Sanitizer {
     Thread,
 }
 
+/// Of a test's thread: 16 MiB.
+const STACK_BYTES: &str = "16777216";
+
 /// Skipped: the sanitizers install their own fault handlers, and reserve much of the address space.
 const SKIPPED: [&str; 2] = ["--skip=stack::tests::faults", "--skip=stack::tests::limits"];
 
@@ -93,6 +96,8 @@ fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer, suite: &[&s
         .args(["-Zbuild-std", "--target", &nightly.host])
         .arg("--target-dir")
         .arg(context.target().join("sanitize").join(sanitizer.name()))
-        .env("RUSTFLAGS", format!("-Zsanitizer={}", sanitizer.name()));
+        .env("RUSTFLAGS", format!("-Zsanitizer={}", sanitizer.name()))
+        // Frames are a multiple as large, and one that passes over the guard page is not noticed.
+        .env("RUST_MIN_STACK", STACK_BYTES);
     command
 }

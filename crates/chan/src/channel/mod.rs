@@ -44,6 +44,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 pub use self::bounded::Overflow;
+use crate::contain::contain;
 use crate::core::{Core, DeferredEffects};
 use crate::counters::{FailureCounters, Snapshot};
 use crate::hint::ReadinessHint;
@@ -53,7 +54,6 @@ use crate::ring::{Ring, RingOutcome};
 use crate::spin::TaskSpin;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
 use crate::transfer::Direction;
-use crate::waiter::contain;
 
 /// The kind of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

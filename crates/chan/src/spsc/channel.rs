@@ -44,11 +44,12 @@ use crossbeam_utils::CachePadded;
 
 use super::ring::{Ring, RingCursor};
 use crate::channel::{FailureCause, Kind, Undelivered, Weigh, or_undelivered};
+use crate::contain::contain;
 use crate::counters::{FailureCounters, Snapshot};
 use crate::handle::Reason;
 use crate::lock::{Guard, Lock};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, heavy, light};
-use crate::waiter::{Node, PendingWakes, WaitQueue, contain};
+use crate::waiter::{Node, PendingWakes, WaitQueue};
 
 /// Set in a side's flags while the other side may wait.
 const PEER_WAITS: u32 = 1;

@@ -27,10 +27,7 @@ mod sleep;
 pub mod wheel;
 
 use std::{
-    fmt, io,
-    mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
+    fmt, io, thread,
     time::{Duration, Instant},
 };
 
@@ -43,7 +40,7 @@ pub use self::{
     sleep::{Sleep, sleep, sleep_until},
     wheel::Key,
 };
-use crate::park;
+use crate::{contain::contain, park};
 
 /// The value of `parked_until` while the thread runs: it checks the wheel before it parks.
 const AWAKE: u64 = 0;
@@ -159,10 +156,7 @@ impl<T: Send + 'static> Timers<T> {
             let now = Instant::now();
             if let Some((_, task)) = state.wheel.pop(nanos(start, now)) {
                 MutexGuard::unlocked(&mut state, || {
-                    // The panic hook has reported the panic. The drop of its payload may panic too.
-                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.run)(task, now))) {
-                        let _kept = ManuallyDrop::new(payload);
-                    }
+                    contain(|| (self.run)(task, now));
                 });
                 continue;
             }
