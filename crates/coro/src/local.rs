@@ -5,7 +5,11 @@
 //! key, and are dropped when the coroutine ends, before its joiner is woken, in the reverse of the
 //! order of their creation. On a plain thread a key gives the thread's own value.
 
-use std::{any::Any, cell::RefCell, ptr, rc::Rc};
+use std::{
+    any::Any,
+    cell::RefCell,
+    ptr::{self, NonNull},
+};
 
 use crate::{context, slot::Slot, unwinding::contain};
 
@@ -47,9 +51,13 @@ macro_rules! coroutine_local {
     };
 }
 
-type Value = (*const (), Rc<dyn Any>);
+type Value = (*const (), Box<dyn Any>);
 
 /// The values of one coroutine, or of one thread.
+///
+/// A value stays where it is until `clear` takes it out, or the thread's end: both come when no
+/// [`LocalKey::with`] of that value is under way, since that ends in the coroutine or thread that
+/// began it, or unwinds with its stack.
 #[derive(Default)]
 pub(crate) struct Locals {
     values: RefCell<Vec<Value>>,
@@ -67,47 +75,49 @@ impl<T: 'static> LocalKey<T> {
 
     /// Passes the calling coroutine's value, or the calling thread's, to `f`; it is created on
     /// first use.
+    #[inline]
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
-        let value = self.value();
-        match value.downcast_ref::<T>() {
-            Some(value) => f(value),
-            // A value of another type cannot be under this key's address.
+        match self.value() {
+            // SAFETY: the value stays where it is while `f` runs: see `Locals`.
+            Some(value) => f(unsafe { value.as_ref() }),
+            // While the thread is torn down: a temporary value.
             None => f(&(self.init)()),
         }
     }
 
-    fn value(&'static self) -> Rc<dyn Any> {
-        match context::slot() {
-            Some(slot) => {
-                if slot.locals.get().is_null() {
-                    slot.locals.set(Box::into_raw(Box::default()));
-                }
-                // SAFETY: the running coroutine's own, made above and freed at its end.
-                let locals = unsafe { &*slot.locals.get() };
-                self.value_in(locals)
-            }
-            // While the thread is torn down: a temporary value.
-            None => THREAD
-                .try_with(|locals| self.value_in(locals))
-                .unwrap_or_else(|_| Rc::new((self.init)())),
+    #[inline]
+    fn value(&'static self) -> Option<NonNull<T>> {
+        let Some(slot) = context::slot() else {
+            return THREAD.try_with(|locals| self.value_in(locals)).ok().flatten();
+        };
+        if slot.locals.get().is_null() {
+            slot.locals.set(Box::into_raw(Box::default()));
         }
+        // SAFETY: the running coroutine's own, made above and freed at its end.
+        self.value_in(unsafe { &*slot.locals.get() })
     }
 
-    fn value_in(&'static self, locals: &Locals) -> Rc<dyn Any> {
+    #[inline]
+    fn value_in(&'static self, locals: &Locals) -> Option<NonNull<T>> {
+        self.find(locals).or_else(|| self.create(locals))
+    }
+
+    #[inline]
+    fn find(&'static self, locals: &Locals) -> Option<NonNull<T>> {
         let key = ptr::from_ref(self).cast::<()>();
-        let find = |values: &[Value]| {
-            values.iter().find(|(held, _)| ptr::eq(*held, key)).map(|(_, value)| Rc::clone(value))
-        };
-        if let Some(value) = find(&locals.values.borrow()) {
-            return value;
-        }
+        let values = locals.values.borrow();
+        let (_, value) = values.iter().find(|(held, _)| ptr::eq(*held, key))?;
+        value.downcast_ref().map(NonNull::from)
+    }
+
+    #[cold]
+    fn create(&'static self, locals: &Locals) -> Option<NonNull<T>> {
         // May itself use keys.
-        let value: Rc<dyn Any> = Rc::new((self.init)());
-        if let Some(value) = find(&locals.values.borrow()) {
-            return value;
+        let value = Box::new((self.init)());
+        if self.find(locals).is_none() {
+            locals.values.borrow_mut().push((ptr::from_ref(self).cast(), value));
         }
-        locals.values.borrow_mut().push((key, Rc::clone(&value)));
-        value
+        self.find(locals)
     }
 }
 

@@ -271,7 +271,7 @@ impl Chan {
     }
 
     /// Counts an element that was sent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sent(self: &Arc<Self>) {
         self.counters.sent.happened();
         self.tell();

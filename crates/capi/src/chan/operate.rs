@@ -185,16 +185,20 @@ pub(crate) unsafe fn send_plainly(
         message: *const u8,
         limits: Limits<'_>,
     ) -> Option<Result<(), c_int>> {
-        let is_rendezvous = chan.is_rendezvous();
-        if is_rendezvous && !limits.waits_for_ever() {
-            return None;
-        }
-        // SAFETY: the caller's promise.
-        let value = unsafe { E::load(message, chan.elem_size) }?;
-        let mut operation = pair.tx.send(value);
-        if !is_rendezvous {
+        let waits_for_ever = limits.waits_for_ever();
+        // An operation is made where it waits: it is not small, and would be copied there.
+        let (share, sent) = if chan.is_rendezvous() {
+            if !waits_for_ever {
+                return None;
+            }
+            // SAFETY: the caller's promise.
+            let value = unsafe { E::load(message, chan.elem_size) }?;
+            (Arc::clone(chan), pair.tx.send(value).wait())
+        } else {
+            // SAFETY: the caller's promise.
+            let value = unsafe { E::load(message, chan.elem_size) }?;
             // Not a try: one that goes on to wait has not failed.
-            operation = match operation.now() {
+            match pair.tx.send(value).now() {
                 Ok(Ok(())) => {
                     chan.counters.sent.happened();
                     return Some(Ok(()));
@@ -203,12 +207,11 @@ pub(crate) unsafe fn send_plainly(
                     not_sent(pair, refused.into_inner(), false);
                     return Some(sending_ended(chan, Err(chan.why_closed())));
                 }
-                Err(operation) if limits.waits_for_ever() => operation,
+                Err(operation) if waits_for_ever => (Arc::clone(chan), operation.wait()),
                 Err(_) => return None,
-            };
-        }
-        let share = Arc::clone(chan);
-        let sent = operation.wait().map_err(|refused| {
+            }
+        };
+        let sent = sent.map_err(|refused| {
             let code = share.why_closed();
             not_sent(pair, refused.into_inner(), code == errno::EPIPE);
             code
@@ -250,13 +253,14 @@ pub(crate) unsafe fn recv_plainly(
         out: *mut u8,
         limits: Limits<'_>,
     ) -> Option<Result<(), c_int>> {
-        let is_rendezvous = chan.is_rendezvous();
-        if is_rendezvous && !limits.waits_for_ever() {
-            return None;
-        }
-        let mut operation = pair.rx.recv();
-        if !is_rendezvous {
-            operation = match operation.now() {
+        let waits_for_ever = limits.waits_for_ever();
+        let (share, received) = if chan.is_rendezvous() {
+            if !waits_for_ever {
+                return None;
+            }
+            (Arc::clone(chan), pair.rx.recv().wait())
+        } else {
+            match pair.rx.recv().now() {
                 Ok(Ok(value)) => {
                     // SAFETY: the caller's promise.
                     unsafe { value.store(out, chan.elem_size) };
@@ -264,12 +268,11 @@ pub(crate) unsafe fn recv_plainly(
                     return Some(Ok(()));
                 }
                 Ok(Err(_)) => return Some(receiving_ended(chan, Err(chan.why_closed()))),
-                Err(operation) if limits.waits_for_ever() => operation,
+                Err(operation) if waits_for_ever => (Arc::clone(chan), operation.wait()),
                 Err(_) => return None,
-            };
-        }
-        let share = Arc::clone(chan);
-        let received = match operation.wait() {
+            }
+        };
+        let received = match received {
             Ok(value) => {
                 // SAFETY: the caller's promise.
                 unsafe { value.store(out, share.elem_size) };

@@ -39,6 +39,7 @@ becket_coro::coroutine_local! {
 }
 
 /// The object of the calling coroutine or fiber; null elsewhere.
+#[inline]
 pub(crate) fn coro() -> *const Coro {
     FLOW.with(|flow| flow.coro.get())
 }
