@@ -106,8 +106,9 @@ impl<T: 'static> LocalKey<T> {
     fn find(&'static self, locals: &Locals) -> Option<NonNull<T>> {
         let key = ptr::from_ref(self).cast::<()>();
         let values = locals.values.borrow();
-        let (_, value) = values.iter().find(|(held, _)| ptr::eq(*held, key))?;
-        value.downcast_ref().map(NonNull::from)
+        // Two constants of different types may be one in memory: then both have a value here.
+        let mut held = values.iter().filter(|(held, _)| ptr::eq(*held, key));
+        held.find_map(|(_, value)| value.downcast_ref()).map(NonNull::from)
     }
 
     #[cold]
