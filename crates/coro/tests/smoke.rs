@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
+    cell::{Cell, RefCell},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -152,6 +153,34 @@ fn a_coroutine_knows_itself() {
     assert_eq!(name.as_deref(), Some("me"));
     assert!(id.get() != 0);
     assert!(current().is_none());
+}
+
+/// While one value is in use: the coroutine waits, other values are made, and the same one is reached
+/// again.
+#[test]
+fn a_local_stays_where_it_is_while_it_is_used() {
+    becket_coro::coroutine_local! {
+        static FIRST: RefCell<String> = RefCell::new("first".into());
+        static SECOND: Cell<u32> = SECOND_DEPENDS.with(|start| Cell::new(*start));
+        static SECOND_DEPENDS: u32 = 7;
+        static THIRD: Vec<u32> = vec![1, 2, 3];
+    }
+    let body = || {
+        FIRST.with(|first| {
+            let before = std::ptr::from_ref(first);
+            SECOND.with(|second| second.set(second.get() + THIRD.with(Vec::len) as u32));
+            yield_now();
+            FIRST.with(|again| assert!(std::ptr::eq(before, again)));
+            first.borrow_mut().push_str(", used");
+        });
+        (FIRST.with(|first| first.borrow().clone()), SECOND.with(Cell::get))
+    };
+    let rt = runtime(1);
+    let both = [rt.spawn(body), rt.spawn(body)];
+    for it in both {
+        assert_eq!(it.join().unwrap(), ("first, used".to_owned(), 10));
+    }
+    assert_eq!(body(), ("first, used".to_owned(), 10));
 }
 
 #[test]
