@@ -54,6 +54,8 @@ pub(crate) fn run(threads: usize, jobs: Vec<Job>) {
             scope.spawn(|| work(&shared));
         }
     });
+    // Tasks that were woken once more: each refers to the queue that it is in.
+    shared.ready.lock().clear();
 }
 
 fn work(shared: &Shared) {

@@ -31,6 +31,7 @@ fn a_hook_that_uses_its_own_channel_does_not_lock_up() {
     *own.lock() = Some(tx.clone());
     (0..4).for_each(|n| tx.try_send(n).unwrap());
     assert_eq!((rx.try_recv(), tx.snapshot().undelivered), (Ok(3), 3));
+    drop(own.lock().take());
 }
 
 #[test]
@@ -59,6 +60,7 @@ fn a_weight_that_uses_its_own_channel_does_not_lock_up() {
     assert_eq!(rx.recv_many(&mut Vec::new(), 9).wait(), Ok(1));
     let seen = tx.snapshot();
     assert_eq!((seen.bytes_sent, seen.bytes_received), (10, 10));
+    drop(own.lock().take());
 }
 
 #[test]
