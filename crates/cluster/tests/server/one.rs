@@ -55,9 +55,11 @@ impl Server {
         block_on(Connection::connect(&self.url())).unwrap()
     }
 
-    /// Ends the process at once, without a word to its clients: `kill -9`.
+    /// Ends the process at once, without a word to its clients: `kill -9`. Nothing if it has ended.
     pub fn kill(&mut self) {
-        writeln!(self.shell.stdin.take().unwrap(), "kept").unwrap();
+        if let Some(mut stdin) = self.shell.stdin.take() {
+            writeln!(stdin, "kept").unwrap();
+        }
         self.shell.wait().unwrap();
     }
 
