@@ -118,6 +118,19 @@ fn a_small_window_is_tried_before_single_choices() {
 }
 
 #[test]
+fn a_run_that_is_too_long_gets_no_small_window() {
+    let mut start = candidate(vec![1; 100]);
+    start.case.window_bytes = 512;
+    let events = start.case.config.max_events as usize;
+    let failed = |it: &Candidate| {
+        let deviations = it.recording.iter().filter(|answer| **answer != 0).count() as u64;
+        (deviations * 8 >= it.case.window_bytes).then_some(Failed { events, asked: 100 })
+    };
+    let shrunk = shrink(start, 10_000, failed, |_| ()).unwrap();
+    assert_eq!((shrunk.candidate.case.window_bytes, shrunk.size.deviations), (512, 64));
+}
+
+#[test]
 fn what_a_failure_needs_stays() {
     let plan = |number, bytes, at, end| {
         let chunks = [bytes; 6].map(|bytes| Planned { at: Tick(at), bytes }).to_vec();
