@@ -57,7 +57,7 @@ type Value = (*const (), Box<dyn Any>);
 ///
 /// A value stays where it is until `clear` takes it out, or the thread's end: both come when no
 /// [`LocalKey::with`] of that value is under way, since that ends in the coroutine or thread that
-/// began it, or unwinds with its stack.
+/// began it, or unwinds with its stack, or is abandoned with it and never goes on.
 #[derive(Default)]
 pub(crate) struct Locals {
     values: RefCell<Vec<Value>>,

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Sanitizer {
-    /// Accesses outside of objects or after their end; of channels also leaks.
+    /// Accesses outside of objects or after their end, and leaks.
     Address,
     /// Data races.
     Thread,
@@ -46,11 +46,6 @@ const SKIPPED: [&str; 4] = [
 ];
 
 const ALL: [Sanitizer; 2] = [Sanitizer::Address, Sanitizer::Thread];
-
-const LEAKS: &str = "detect_leaks=1";
-/// What only the stack of a waiting coroutine refers to would be one; and the tests of endings leave
-/// stacks as they are.
-const NO_LEAKS: &str = "detect_leaks=0";
 
 const CHANNELS: &[&str] = &["--package=becket-chan", "--all-features"];
 
@@ -90,10 +85,12 @@ fn under(
     let nightly = Nightly::find()?;
     nightly.need_sources()?;
     for sanitizer in sanitizers {
-        let suites = [(CHANNELS, LEAKS), (sanitizer.coroutines(), NO_LEAKS)];
+        // With each the leaks that its tests make on purpose.
+        let suites = [(CHANNELS, "channels"), (sanitizer.coroutines(), "coroutines")];
         for (suite, leaks) in suites {
+            let leaks = context.root().join(format!("xtask/src/commands/sanitize/{leaks}.supp"));
             let mut command = tests(context, &nightly, *sanitizer, suite);
-            command.env("ASAN_OPTIONS", leaks);
+            command.env("LSAN_OPTIONS", format!("suppressions={}", leaks.display()));
             output.run(command.arg("--").args(parts).args(SKIPPED))?;
         }
     }
@@ -101,7 +98,6 @@ fn under(
 }
 
 fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer, suite: &[&str]) -> Command {
-    let forgotten = context.root().join("xtask/src/commands/sanitize.supp");
     let mut command = nightly.cargo();
     command
         .current_dir(context.root())
@@ -111,7 +107,6 @@ fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer, suite: &[&s
         .arg("--target-dir")
         .arg(context.target().join("sanitize").join(sanitizer.name()))
         .env("RUSTFLAGS", format!("-Zsanitizer={}", sanitizer.name()))
-        .env("LSAN_OPTIONS", format!("suppressions={}", forgotten.display()))
         // Frames are a multiple as large, and one that passes over the guard page is not noticed.
         .env("RUST_MIN_STACK", STACK_BYTES);
     command

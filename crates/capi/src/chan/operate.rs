@@ -185,18 +185,16 @@ pub(crate) unsafe fn send_plainly(
         message: *const u8,
         limits: Limits<'_>,
     ) -> Option<Result<(), c_int>> {
-        let waits_for_ever = limits.waits_for_ever();
+        let is_rendezvous = chan.is_rendezvous();
+        if is_rendezvous && !limits.waits_for_ever() {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        let value = unsafe { E::load(message, chan.elem_size) }?;
         // An operation is made where it waits: it is not small, and would be copied there.
-        let (share, sent) = if chan.is_rendezvous() {
-            if !waits_for_ever {
-                return None;
-            }
-            // SAFETY: the caller's promise.
-            let value = unsafe { E::load(message, chan.elem_size) }?;
+        let (share, sent) = if is_rendezvous {
             (Arc::clone(chan), pair.tx.send(value).wait())
         } else {
-            // SAFETY: the caller's promise.
-            let value = unsafe { E::load(message, chan.elem_size) }?;
             // Not a try: one that goes on to wait has not failed.
             match pair.tx.send(value).now() {
                 Ok(Ok(())) => {
@@ -207,7 +205,7 @@ pub(crate) unsafe fn send_plainly(
                     not_sent(pair, refused.into_inner(), false);
                     return Some(sending_ended(chan, Err(chan.why_closed())));
                 }
-                Err(operation) if waits_for_ever => (Arc::clone(chan), operation.wait()),
+                Err(operation) if limits.waits_for_ever() => (Arc::clone(chan), operation.wait()),
                 Err(_) => return None,
             }
         };
@@ -253,11 +251,11 @@ pub(crate) unsafe fn recv_plainly(
         out: *mut u8,
         limits: Limits<'_>,
     ) -> Option<Result<(), c_int>> {
-        let waits_for_ever = limits.waits_for_ever();
-        let (share, received) = if chan.is_rendezvous() {
-            if !waits_for_ever {
-                return None;
-            }
+        let is_rendezvous = chan.is_rendezvous();
+        if is_rendezvous && !limits.waits_for_ever() {
+            return None;
+        }
+        let (share, received) = if is_rendezvous {
             (Arc::clone(chan), pair.rx.recv().wait())
         } else {
             match pair.rx.recv().now() {
@@ -268,7 +266,7 @@ pub(crate) unsafe fn recv_plainly(
                     return Some(Ok(()));
                 }
                 Ok(Err(_)) => return Some(receiving_ended(chan, Err(chan.why_closed()))),
-                Err(operation) if waits_for_ever => (Arc::clone(chan), operation.wait()),
+                Err(operation) if limits.waits_for_ever() => (Arc::clone(chan), operation.wait()),
                 Err(_) => return None,
             }
         };

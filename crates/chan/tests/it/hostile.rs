@@ -95,6 +95,29 @@ fn a_waker_that_panics_does_not_undo_an_spsc_send() {
 }
 
 #[test]
+fn what_a_wakers_panic_carried_is_dropped() {
+    struct Carries(Arc<AtomicU32>);
+    struct Payload(Arc<AtomicU32>);
+    impl Wake for Carries {
+        fn wake(self: Arc<Self>) {
+            panic_any(Payload(self.0.clone()));
+        }
+    }
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let dropped = Arc::new(AtomicU32::new(0));
+    let (tx, rx) = bounded(1);
+    let mut receive = Box::pin(rx.recv());
+    let waker = Waker::from(Arc::new(Carries(dropped.clone())));
+    assert!(receive.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    tx.send(1).wait().unwrap();
+    assert_eq!(dropped.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_waker_that_panics_keeps_no_other_from_being_woken() {
     for kind in KINDS {
         let (tx, rx) = channel::<u32>(kind);
@@ -122,29 +145,6 @@ struct Faulty;
 
 static UNPARKED: Mutex<bool> = Mutex::new(false);
 static WAKES: Condvar = Condvar::new();
-
-#[test]
-fn what_a_wakers_panic_carried_is_dropped() {
-    struct Carries(Arc<AtomicU32>);
-    struct Payload(Arc<AtomicU32>);
-    impl Wake for Carries {
-        fn wake(self: Arc<Self>) {
-            panic_any(Payload(self.0.clone()));
-        }
-    }
-    impl Drop for Payload {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let dropped = Arc::new(AtomicU32::new(0));
-    let (tx, rx) = bounded(1);
-    let mut receive = Box::pin(rx.recv());
-    let waker = Waker::from(Arc::new(Carries(dropped.clone())));
-    assert!(receive.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    tx.send(1).wait().unwrap();
-    assert_eq!(dropped.load(Ordering::Relaxed), 1);
-}
 
 fn unpark_and_panic(_flow: usize) {
     *UNPARKED.lock() = true;
