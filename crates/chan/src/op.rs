@@ -478,26 +478,18 @@ impl<A: Action, L: Limit> Operation<A, L> {
         self.action.stopped(stop)
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_inner(&mut self, waker: &Waker) -> Poll<A::Output> {
-        if self.stage == Stage::New {
-            if let Some(stop) = self.limit.stop_before() {
-                return Poll::Ready(self.stopped(stop));
-            }
-            if let Some(output) = self.action.fast(Driver::Task) {
-                return Poll::Ready(self.over(output));
-            }
-        }
-        self.poll_slow(waker)
-    }
-
-    #[inline(never)]
-    fn poll_slow(&mut self, waker: &Waker) -> Poll<A::Output> {
         match self.stage {
-            Stage::New => match self.action.slow(Driver::Task) {
-                Some(output) => Poll::Ready(self.over(output)),
-                None => self.poll_blocked(waker),
-            },
+            Stage::New => {
+                if let Some(stop) = self.limit.stop_before() {
+                    return Poll::Ready(self.stopped(stop));
+                }
+                if let Some(output) = self.action.fast(Driver::Task) {
+                    return Poll::Ready(self.over(output));
+                }
+                self.poll_slow(waker)
+            }
             Stage::Linked => self.poll_linked(waker),
             // Polled again after it returned ready.
             Stage::Over => Poll::Pending,
@@ -505,6 +497,14 @@ impl<A: Action, L: Limit> Operation<A, L> {
     }
 
     #[inline(never)]
+    fn poll_slow(&mut self, waker: &Waker) -> Poll<A::Output> {
+        match self.action.slow(Driver::Task) {
+            Some(output) => Poll::Ready(self.over(output)),
+            None => self.poll_blocked(waker),
+        }
+    }
+
+    #[inline]
     fn poll_blocked(&mut self, waker: &Waker) -> Poll<A::Output> {
         if let Some(output) = self.link(Driver::Task, || Wake::Task(waker.clone())) {
             return Poll::Ready(output);
@@ -513,32 +513,46 @@ impl<A: Action, L: Limit> Operation<A, L> {
         Poll::Pending
     }
 
-    #[inline(never)]
+    /// A match, the usual outcome, is seen without a call.
+    #[inline]
     fn poll_linked(&mut self, waker: &Waker) -> Poll<A::Output> {
         // SAFETY: linked.
-        let mut outcome = unsafe { self.claim() }.outcome();
-        if outcome.is_none() {
-            if let Some(stop) = self.limit.stop_late() {
-                return Poll::Ready(self.given_up(stop, Driver::Task));
-            }
-            // SAFETY: linked, and we are the owner.
-            if unsafe { self.claim().wakes(waker) } {
-                self.limit.keep_timer(&mut self.watch, waker);
-                return Poll::Pending;
-            }
-            // A matcher that was faster has woken the previous task.
-            outcome = self.rewake(waker);
-            if outcome.is_none() && self.stage == Stage::Linked {
-                self.limit.set_timer(&mut self.watch, waker);
-                return Poll::Pending;
-            }
-        }
-        if let Some(output) = outcome.and_then(|outcome| self.ended(outcome)) {
+        if let Some(matched @ WaitOutcome::Matched(_)) = unsafe { self.claim() }.outcome()
+            && let Some(output) = self.ended(matched)
+        {
             return Poll::Ready(output);
         }
-        match self.attempt(Driver::Task) {
-            Some(output) => Poll::Ready(output),
-            None => self.poll_blocked(waker),
+        self.poll_unmatched(waker)
+    }
+
+    #[inline(never)]
+    fn poll_unmatched(&mut self, waker: &Waker) -> Poll<A::Output> {
+        if self.stage == Stage::Linked {
+            // SAFETY: linked.
+            let mut outcome = unsafe { self.claim() }.outcome();
+            if outcome.is_none() {
+                if let Some(stop) = self.limit.stop_late() {
+                    return Poll::Ready(self.given_up(stop, Driver::Task));
+                }
+                // SAFETY: linked, and we are the owner.
+                if unsafe { self.claim().wakes(waker) } {
+                    self.limit.keep_timer(&mut self.watch, waker);
+                    return Poll::Pending;
+                }
+                // A matcher that was faster has woken the previous task.
+                outcome = self.rewake(waker);
+                if outcome.is_none() && self.stage == Stage::Linked {
+                    self.limit.set_timer(&mut self.watch, waker);
+                    return Poll::Pending;
+                }
+            }
+            if let Some(output) = outcome.and_then(|outcome| self.ended(outcome)) {
+                return Poll::Ready(output);
+            }
+        }
+        match self.action.fast(Driver::Task) {
+            Some(output) => Poll::Ready(self.over(output)),
+            None => self.poll_slow(waker),
         }
     }
 
@@ -596,7 +610,7 @@ fn park_coroutine(hook: &'static dyn Park, claim: &Claim, deadline: Option<Insta
 impl<A: Action, L: Limit> Future for Operation<A, L> {
     type Output = A::Output;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: nothing is moved out of the pinned operation except an action's value, and at that
         // point no queue holds the value's address any more.

@@ -125,6 +125,7 @@ impl TaskSpin {
 
     /// Spins until `run` returns true (continuing is worth it) or the budget is used up; then
     /// returns `one`, whether the operation can complete at all.
+    #[inline]
     pub(crate) fn spin(&self, run: impl Fn() -> bool, one: impl Fn() -> bool) -> bool {
         let mut spins = self.spins.load(Ordering::Relaxed);
         if spins == 0 {
@@ -135,6 +136,13 @@ impl TaskSpin {
             }
             spins = TASK_PROBE;
         }
+        self.spin_in_turn(spins, run, one)
+    }
+
+    /// A function of its own: the usual wait is short, and should not save the registers of this
+    /// loop.
+    #[inline(never)]
+    fn spin_in_turn(&self, spins: u32, run: impl Fn() -> bool, one: impl Fn() -> bool) -> bool {
         if cfg!(feature = "loom") || !several_cpus() {
             return false;
         }

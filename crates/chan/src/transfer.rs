@@ -168,8 +168,11 @@ impl<T, D: Direction> Action for Transfer<'_, T, D> {
         unsafe { D::fast(self.channel, self.slot()) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn slow(&mut self, _: Driver) -> Option<D::Output<T>> {
+        if self.channel.is_blocked::<D>() {
+            return None;
+        }
         // SAFETY: as above.
         let outcome = unsafe { D::slow(self.channel, self.slot()) };
         self.result(outcome)

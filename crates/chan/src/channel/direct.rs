@@ -47,7 +47,7 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// `value` is valid for a read; on `None` its value has been moved out.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn hand_over<'a>(
         &'a self,
         mut core: Guard<'a, Core<T>>,

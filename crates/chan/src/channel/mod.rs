@@ -190,6 +190,14 @@ impl<T> Channel<T> {
         found.unwrap_or_else(|| self.core.hint.may::<D>())
     }
 
+    /// Whether an attempt under the lock would be blocked, by the hint of a channel whose operations
+    /// take the lock.
+    #[inline]
+    pub(crate) fn is_blocked<D: Direction>(&self) -> bool {
+        let word = if D::SENDS { self.ring.tail_fast() } else { self.ring.head_fast() };
+        word.is_none() && !self.core.hint.may::<D>()
+    }
+
     /// Whether values may be held behind the ring.
     pub(crate) fn holds_behind(&self) -> bool {
         self.kind == Kind::Unlimited
