@@ -16,8 +16,9 @@ use crate::source::{End, FlowPlan};
 const OTHER_ORDERS: u64 = 8;
 /// A failure with more deviations than this after the long blocks needs many of them.
 const DEVIATIONS_MANY: usize = 32;
-/// Windows that are tried, in bytes, from the smallest.
-const SMALL_WINDOWS: [u64; 4] = [1, 8, 64, 512];
+/// Windows that are tried, in bytes, from the smallest; among them those of one or a few chunks, of
+/// which a single grant that is lost is the whole.
+const SMALL_WINDOWS: [u64; 6] = [1, 8, 16, 32, 64, 512];
 /// Answers of random orders are below this: most questions have no more alternatives.
 const ANSWERS: u32 = 6;
 
