@@ -525,6 +525,7 @@ impl<A: Action, L: Limit> Operation<A, L> {
         self.poll_unmatched(waker)
     }
 
+    /// It waits, was ended in another way, or was only woken.
     #[inline(never)]
     fn poll_unmatched(&mut self, waker: &Waker) -> Poll<A::Output> {
         if self.stage == Stage::Linked {
@@ -610,6 +611,7 @@ fn park_coroutine(hook: &'static dyn Park, claim: &Claim, deadline: Option<Insta
 impl<A: Action, L: Limit> Future for Operation<A, L> {
     type Output = A::Output;
 
+    // Always inlined: an await that completes at once, or finds its match, makes no call.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: nothing is moved out of the pinned operation except an action's value, and at that

@@ -190,8 +190,8 @@ impl<T> Channel<T> {
         found.unwrap_or_else(|| self.core.hint.may::<D>())
     }
 
-    /// Whether an attempt under the lock would be blocked, by the hint of a channel whose operations
-    /// take the lock.
+    /// Whether an attempt would be blocked, by the hint of a channel whose ring is slow. False: it may
+    /// succeed.
     #[inline]
     pub(crate) fn is_blocked<D: Direction>(&self) -> bool {
         let word = if D::SENDS { self.ring.tail_fast() } else { self.ring.head_fast() };

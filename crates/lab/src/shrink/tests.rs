@@ -107,7 +107,20 @@ fn what_adds_up_to_a_window_needs_few_choices_of_a_small_one() {
     assert!(shrunk.is_minimal && shrunk.size.deviations <= 1, "{shrunk:?}");
 }
 
-/// The same of a long recording: in fewer runs than a try of each answer would take.
+/// As one that loses the credit of a chunk at each choice: a smaller window than a chunk loses none.
+#[test]
+fn what_is_lost_by_the_chunk_needs_one_choice_of_a_window_of_one_chunk() {
+    const CHUNK: u64 = 16;
+    let mut start = candidate(vec![1; 100]);
+    start.case.window_bytes = 512;
+    let deviations = |it: &Candidate| it.recording.iter().filter(|answer| **answer != 0).count();
+    let shrunk = small(start, 100_000, |it| {
+        it.case.window_bytes >= CHUNK && deviations(it) as u64 * CHUNK >= it.case.window_bytes
+    });
+    assert_eq!(shrunk.unwrap().size.deviations, 1);
+}
+
+/// A long recording: in fewer runs than a try of each answer would take.
 #[test]
 fn a_small_window_is_tried_before_single_choices() {
     let mut start = candidate(vec![1; 2000]);
