@@ -112,7 +112,7 @@ fn what_adds_up_to_a_window_needs_few_choices_of_a_small_one() {
 fn what_is_lost_by_the_chunk_needs_one_choice_of_a_window_of_one_chunk() {
     const CHUNK: u64 = 16;
     let mut start = candidate(vec![1; 100]);
-    start.case.window_bytes = 512;
+    start.case.window_bytes = 1024;
     let deviations = |it: &Candidate| it.recording.iter().filter(|answer| **answer != 0).count();
     let shrunk = small(start, 100_000, |it| {
         it.case.window_bytes >= CHUNK && deviations(it) as u64 * CHUNK >= it.case.window_bytes
