@@ -498,14 +498,9 @@ impl<A: Action, L: Limit> Operation<A, L> {
 
     #[inline(never)]
     fn poll_slow(&mut self, waker: &Waker) -> Poll<A::Output> {
-        match self.action.slow(Driver::Task) {
-            Some(output) => Poll::Ready(self.over(output)),
-            None => self.poll_blocked(waker),
+        if let Some(output) = self.action.slow(Driver::Task) {
+            return Poll::Ready(self.over(output));
         }
-    }
-
-    #[inline]
-    fn poll_blocked(&mut self, waker: &Waker) -> Poll<A::Output> {
         if let Some(output) = self.link(Driver::Task, || Wake::Task(waker.clone())) {
             return Poll::Ready(output);
         }

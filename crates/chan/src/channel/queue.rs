@@ -15,6 +15,7 @@ impl<T> Channel<T> {
     ///
     /// A send's slot holds a value, which on `Done` has been moved out; a receive's is valid for a
     /// write. On `Blocked` the node and its claim stay where they are until the wait has ended.
+    #[inline]
     pub(crate) unsafe fn try_or_queue<D: Direction>(&self, node: *const Node) -> Outcome {
         if self.kind == Kind::Rendezvous {
             // SAFETY: the caller's promise.
